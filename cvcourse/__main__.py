@@ -1,0 +1,44 @@
+"""The command line: `cvcourse RECIPE --flags` runs a recipe, `cvcourse --help` lists them."""
+
+import importlib
+import pkgutil
+import sys
+
+from cvcourse import __version__
+from cvcourse.errors import unknown
+
+
+def recipes():
+    """The recipes by name, each with the first line of its docstring; none of them is imported."""
+    import ast
+    import pathlib
+
+    import cvcourse.recipes
+
+    found = {}
+    for module in pkgutil.iter_modules(cvcourse.recipes.__path__):
+        source = pathlib.Path(module.module_finder.path, f"{module.name}.py").read_text()
+        found[module.name] = ast.get_docstring(ast.parse(source)).splitlines()[0]
+    return found
+
+
+def main(argv=None):
+    """Run the recipe that the first argument names; returns the exit code."""
+    argv = sys.argv[1:] if argv is None else list(argv)
+    known = recipes()
+    if not argv or argv[0] in ("-h", "--help"):
+        print("usage: cvcourse RECIPE [--flags]      cvcourse RECIPE --help\n\nrecipes:")
+        for name, line in known.items():
+            print(f"  {name:12} {line}")
+        return 0 if argv else 2
+    if argv[0] == "--version":
+        print(f"cvcourse {__version__}")
+        return 0
+    if argv[0] not in known:
+        print(f"cvcourse: {unknown('recipe', argv[0], known)}", file=sys.stderr)
+        return 2
+    return importlib.import_module(f"cvcourse.recipes.{argv[0]}").cli(argv[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,60 @@
+"""Data sets as three splits, and splits as one deterministic stream: `load()`, then `stream()`."""
+
+import os
+import pathlib
+
+from cvcourse.data import digits, folder, npz, published, tfds
+from cvcourse.data.augmentation import AUGMENTATIONS
+from cvcourse.data.dataset import DataError, Dataset, Split, channel_statistics
+from cvcourse.data.encoded import naming_broken_images
+from cvcourse.data.stream import steps_per_epoch, stream
+from cvcourse.errors import unknown
+
+__all__ = [
+    "AUGMENTATIONS",
+    "DataError",
+    "Dataset",
+    "Split",
+    "channel_statistics",
+    "load",
+    "naming_broken_images",
+    "steps_per_epoch",
+    "stream",
+    "usual_augmentation",
+]
+
+NAMES = ("digits", *published.PUBLISHED, "tfds:NAME", "a folder", "an .npz file")
+
+
+def load(name, *, data_dir=None, limit=None):
+    """A data set as `.train .validation .test`, each with `.images` (n, h, w, c) and `.labels` (n,).
+
+    `name` is digits, mnist, fashion_mnist, cifar10, cifar100, tfds:NAME, an image folder or an
+    .npz file. `data_dir` is where published sets are looked for first, `limit` keeps the first n
+    examples of each split. Where a set has no validation split, a fixed stratified 10 % of train
+    is held out. Raises ValueError for an unknown name, DataError for anything amiss in the data.
+    """
+    name = str(name)
+    path = pathlib.Path(name).expanduser()
+    if name == "digits":
+        data = digits.load()
+    elif name in published.PUBLISHED:
+        data = published.load(name, data_dir)
+    elif name.startswith("tfds:"):
+        data = tfds.load(name.removeprefix("tfds:"), data_dir)
+    elif path.suffix == ".npz":
+        data = npz.load(path)
+    elif path.is_dir():
+        data = folder.load(path)
+    elif os.sep in name:
+        raise DataError(f"{path} is neither a folder nor an .npz file")
+    else:
+        raise ValueError(unknown("data set", name, NAMES))
+    return data.limit(limit) if limit else data
+
+
+def usual_augmentation(name):
+    """What is usual for a data set: digits are shifted and never flipped, photographs are both."""
+    if name in ("digits", "mnist"):
+        return ("shift",)
+    return ("crop", "flip")

@@ -1,0 +1,166 @@
+"""What a data set is: three splits, checked once, and the statistics of the training one."""
+
+import dataclasses
+
+import numpy as np
+
+from cvcourse.errors import RunError
+
+
+class DataError(RunError):
+    """Something is wrong with the data themselves; the message names the place and the remedy."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """Images (n, h, w, c), an array or a lazy sequence of the same shape, and labels (n,) int32."""
+
+    images: object
+    labels: np.ndarray
+
+    def __len__(self):
+        return len(self.labels)
+
+    def take(self, examples):
+        """The split of these examples alone: a slice or an array of indices."""
+        lazy = not isinstance(self.images, np.ndarray)
+        images = self.images.take(examples) if lazy else self.images[examples]
+        return Split(images, self.labels[examples])
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """`test` is None where a set has none; `input_shape` is (h, w, c) of its raw images, 0..255."""
+
+    train: Split
+    validation: Split
+    test: Split | None
+    class_names: tuple[str, ...]
+
+    @property
+    def input_shape(self):
+        """(h, w, c) of the images."""
+        return tuple(int(side) for side in self.train.images.shape[1:])
+
+    @property
+    def num_classes(self):
+        """How many classes there are."""
+        return len(self.class_names)
+
+    def limit(self, n):
+        """The first `n` examples of each split: a smoke run."""
+        first = slice(n)
+        test = self.test and self.test.take(first)
+        return dataclasses.replace(
+            self, train=self.train.take(first), validation=self.validation.take(first), test=test
+        )
+
+
+def hold_out(split, count):
+    """Split off `count` examples, stratified: (the others, the held out), each in its old order.
+
+    Which ones is a fixed rule, not a matter of the run's seed: of the examples, permuted once and
+    sorted by class, evenly spaced ones. A class' share is exact to within one example.
+    """
+    permuted = np.random.default_rng(231).permutation(len(split))  # the course's number
+    by_class = permuted[np.argsort(split.labels[permuted], kind="stable")]
+    held = np.zeros(len(split), bool)
+    held[by_class[np.arange(count) * len(split) // count]] = True
+    return split.take(np.flatnonzero(~held)), split.take(np.flatnonzero(held))
+
+
+def dataset(train, test, class_names=None, *, validation=None, where):
+    """A checked Dataset; without `validation`, a stratified 10 % of `train` is held out.
+
+    `where` names the source in errors. Raises DataError for images that are not (n, h, w, 1 or 3),
+    not finite or not of one size, and for labels that do not fit.
+    """
+    splits = {"train": train, "validation": validation, "test": test}
+    splits = {name: _checked(split, f"{where}: {name}") for name, split in splits.items() if split}
+    train = splits["train"]
+    if class_names is None:
+        class_names = [str(label) for label in range(int(train.labels.max()) + 1)]
+    for name, split in splits.items():
+        if split.images.shape[1:] != train.images.shape[1:]:
+            raise DataError(
+                f"{where}: {name} images are {split.images.shape[1:]}, train's are "
+                f"{train.images.shape[1:]}: make them one size"
+            )
+        if split.labels.max() >= len(class_names):
+            raise DataError(
+                f"{where}: {name} has the label {split.labels.max()}, the classes are "
+                f"0 to {len(class_names) - 1}: renumber the labels"
+            )
+    absent = np.setdiff1d(np.arange(len(class_names)), train.labels)
+    if len(absent):
+        raise DataError(
+            f"{where}: no training image of class {class_names[absent[0]]!r} (label {absent[0]}): "
+            "renumber the labels from 0, or add images"
+        )
+    if "validation" not in splits:
+        if len(train) < 2:
+            raise DataError(f"{where}: {len(train)} training image; two or more are needed")
+        splits["train"], splits["validation"] = hold_out(train, max(1, round(len(train) / 10)))
+    return Dataset(
+        splits["train"], splits["validation"], splits.get("test"), tuple(map(str, class_names))
+    )
+
+
+def _checked(split, where):
+    """The split with channels and int32 labels; DataError where it cannot be one."""
+    images, labels = split.images, np.asarray(split.labels)
+    if len(images) == 0:
+        raise DataError(f"{where} is empty")
+    if isinstance(images, np.ndarray):
+        images = _checked_array(images, where)
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if labels.shape != (len(images),):
+        raise DataError(f"{where} has {len(images)} images and labels of shape {labels.shape}: one label an image")
+    if labels.dtype.kind not in "iufb" or not np.array_equal(labels, np.floor(labels)):
+        raise DataError(f"{where} has labels that are not whole numbers, such as {labels[0]!r}")
+    if labels.min() < 0:
+        raise DataError(f"{where} has the negative label {labels.min()}: number the classes from 0")
+    if labels.max() >= 2**31:
+        raise DataError(f"{where} has the label {labels.max()}: number the classes from 0")
+    return Split(images, labels.astype("int32"))
+
+
+def _checked_array(images, where):
+    if images.ndim == 3:
+        images = images[..., None]
+    if images.ndim != 4 or images.shape[-1] not in (1, 3) or 0 in images.shape:
+        raise DataError(
+            f"{where} images have the shape {images.shape}: (n, height, width) or "
+            "(n, height, width, channels) with 1 (gray) or 3 (RGB) channels is needed"
+        )
+    if images.dtype == np.uint8:
+        return images
+    if images.dtype.kind not in "iufb":
+        raise DataError(f"{where} images are of type {images.dtype}: numbers are needed")
+    images = images.astype("float32")
+    bad = ~np.isfinite(images).all(axis=(1, 2, 3))
+    if bad.any():
+        raise DataError(f"{where} has NaN or infinite pixels, first in image {bad.argmax()}")
+    return images
+
+
+LAZY_SAMPLE = 2_000  # images: enough for a mean, without decoding a large folder twice
+
+
+def channel_statistics(split):
+    """Mean and variance per channel of a split's raw pixels: two lists of c floats.
+
+    Exact for arrays; of images that stay encoded, LAZY_SAMPLE evenly spaced ones are taken.
+    """
+    lazy = not isinstance(split.images, np.ndarray)
+    count = min(len(split), LAZY_SAMPLE) if lazy else len(split)
+    chosen = np.arange(count) * len(split) // count
+    total = total_of_squares = pixels = 0
+    for start in range(0, count, 256):
+        images = np.asarray(split.images[chosen[start : start + 256]], "float64")
+        pixels += images[..., 0].size
+        total = total + images.sum((0, 1, 2))
+        total_of_squares = total_of_squares + (images**2).sum((0, 1, 2))
+    mean = total / pixels
+    return mean.tolist(), np.maximum(total_of_squares / pixels - mean**2, 1e-8).tolist()

@@ -1,0 +1,20 @@
+"""The embedded data set: 1,797 handwritten digits of 8x8 pixels, which scikit-learn ships.
+
+Alpaydin & Kaynak, "Optical Recognition of Handwritten Digits", UCI repository, 1998 (its test part).
+"""
+
+import numpy as np
+
+from cvcourse.data.dataset import Split, dataset, hold_out
+
+TEST_IMAGES = 360  # a fifth
+
+
+def load():
+    """The digits as a Dataset, scaled from 0..16 to 0..255, split by a fixed stratified rule."""
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    images = np.round(digits.images * (255 / 16)).astype("uint8")[..., None]
+    train, test = hold_out(Split(images, digits.target), TEST_IMAGES)
+    return dataset(train, test, where="digits")

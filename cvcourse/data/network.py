@@ -1,0 +1,16 @@
+"""Is there a network? Asked once and briefly: the libraries retry for minutes before they say no."""
+
+import socket
+
+from cvcourse.data.dataset import DataError
+
+HOST = "storage.googleapis.com"  # Keras' and TFDS' data sets lie there
+SECONDS = 3
+
+
+def require_network(problem, remedy):
+    """Raise DataError with the problem and its remedy unless HOST answers."""
+    try:
+        socket.create_connection((HOST, 443), timeout=SECONDS).close()
+    except OSError as error:
+        raise DataError(f"{problem}; no network to download it; {remedy}") from error

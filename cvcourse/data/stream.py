@@ -1,0 +1,92 @@
+"""One deterministic tf.data stream: batch i is a function of (seed, start_step + i) and of nothing else.
+
+A run that stopped anywhere goes on by asking for the stream from its step; nothing is replayed.
+"""
+
+import numpy as np
+import tensorflow as tf
+
+from cvcourse.data.augmentation import AUGMENTATIONS, augmented, permuted
+from cvcourse.data.encoded import EncodedImages
+from cvcourse.errors import unknown
+
+
+def steps_per_epoch(split, batch_size):
+    """How many full batches one pass over a training split has."""
+    return len(split) // batch_size
+
+
+def stream(split, *, batch_size, seed, start_step=0, shuffle=True, augment=()):
+    """Batches of a `Split` from batch `start_step` on, as a tf.data.Dataset.
+
+    With `shuffle` (training) it never ends: epoch after epoch, each a new permutation whose last
+    incomplete batch is dropped, as (images, labels). Without (evaluation) it is one pass in order,
+    as (images, labels, weights); the last batch is filled up with examples of weight 0.
+
+    Shapes: images (batch_size, h, w, c) float32 in 0..255, labels (batch_size,) int32, weights
+    (batch_size,) float32. `augment` names augmentations of `AUGMENTATIONS`. Raises ValueError for
+    an unknown one, and for a training split smaller than a batch.
+    """
+    for name in augment:
+        if name not in AUGMENTATIONS:
+            raise ValueError(unknown("augmentation", name, AUGMENTATIONS))
+    n = len(split)
+    if shuffle and n < batch_size:
+        raise ValueError(f"batch_size={batch_size} exceeds the {n} training images: lower it")
+    seed = tf.constant(seed, tf.int64)
+    # On the host, whatever device trains: tf.data runs there.
+    with tf.device("CPU:0"):
+        labels = tf.constant(split.labels)
+        images = split.images.files if _encoded(split) else tf.constant(split.images)
+
+    def examples_of(step):
+        """Step () -> its epoch, the examples' numbers and their weights (batch_size,)."""
+        rows = tf.range(batch_size, dtype=tf.int64)
+        if not shuffle:
+            position = step * batch_size + rows
+            weights = tf.cast(position < n, tf.float32)
+            return tf.constant(0, tf.int64), tf.minimum(position, n - 1), weights
+        epoch, step = step // (n // batch_size), step % (n // batch_size)
+        key = tf.stack([seed, epoch, tf.constant(0, tf.int64)])
+        return epoch, permuted(step * batch_size + rows, key, n), tf.ones([batch_size])
+
+    def finish(epoch, examples, weights, images):
+        """Augment and cast: everything that works on the whole batch."""
+        images = augmented(images, augment, seed=seed, epoch=epoch, examples=examples)
+        batch = tf.cast(images, tf.float32), tf.gather(labels, examples)
+        return batch if shuffle else (*batch, weights)
+
+    def from_memory(step):
+        epoch, examples, weights = examples_of(step)
+        return finish(epoch, examples, weights, tf.gather(images, examples))
+
+    def decode(epoch, example, weight):
+        return epoch, example, weight, split.images.decode(tf.gather(images, example))
+
+    def from_files(epoch, examples, weights, images):
+        return finish(epoch[0], examples, weights, images)
+
+    options = tf.data.Options()
+    options.deterministic = True
+    steps = tf.data.Dataset.counter(start_step) if shuffle else _range(start_step, n, batch_size)
+    steps = steps.with_options(options)
+    parallel = tf.data.AUTOTUNE
+    if not _encoded(split):
+        return steps.map(from_memory, parallel).prefetch(parallel)
+    one_by_one = steps.map(
+        lambda step: _repeat_epoch(*examples_of(step), batch_size), parallel
+    ).unbatch()
+    decoded = one_by_one.map(decode, parallel).batch(batch_size, drop_remainder=True)
+    return decoded.map(from_files, parallel).prefetch(parallel)
+
+
+def _encoded(split):
+    return isinstance(split.images, EncodedImages)
+
+
+def _range(start_step, n, batch_size):
+    return tf.data.Dataset.range(start_step, int(np.ceil(n / batch_size)))
+
+
+def _repeat_epoch(epoch, examples, weights, batch_size):
+    return tf.fill([batch_size], epoch), examples, weights

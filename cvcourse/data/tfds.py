@@ -1,0 +1,68 @@
+"""Any image classification set of TensorFlow Datasets, as `tfds:NAME` or `tfds:NAME/CONFIG`."""
+
+import numpy as np
+
+from cvcourse.data.dataset import DataError, Split, dataset
+from cvcourse.data.encoded import EncodedImages
+from cvcourse.data.folder import LARGEST
+from cvcourse.data.network import require_network
+from cvcourse.errors import unknown
+
+VALIDATION_NAMES = ("validation", "val", "dev")
+
+
+def load(name, data_dir=None):
+    """The TFDS set `name` as a Dataset: decoded if its images are of one size, else kept encoded.
+
+    Raises ValueError for a name TFDS does not know, DataError for a set that is no image
+    classification, or that is neither prepared in `data_dir` nor within reach of a network.
+    """
+    import tensorflow_datasets as tfds
+
+    if name.split("/")[0].split(":")[0] not in tfds.list_builders():
+        raise ValueError(unknown("TFDS data set", name, tfds.list_builders()))
+    builder = tfds.builder(name, data_dir=data_dir)
+    features = builder.info.features
+    if not {"image", "label"} <= set(features) or not hasattr(features["label"], "names"):
+        raise DataError(f"tfds:{name} has no image and class label: {', '.join(features)}")
+    if not builder.data_path.exists():
+        require_network(
+            f"tfds:{name} is not prepared in {builder.data_path}", "connect once to prepare it"
+        )
+        try:
+            builder.download_and_prepare()
+        except Exception as error:  # downloads fail with what the source's library raises
+            raise DataError(f"cannot get tfds:{name}: {str(error).splitlines()[0]}") from error
+    if "train" not in builder.info.splits:
+        raise DataError(f"tfds:{name} has no train split: {', '.join(builder.info.splits)}")
+    validation = next((key for key in VALIDATION_NAMES if key in builder.info.splits), None)
+    test = "test" if "test" in builder.info.splits else None
+    read = {key: _read(builder, key) for key in ("train", validation, test) if key}
+    return dataset(
+        read["train"],
+        read.get(test),
+        features["label"].names,
+        validation=read.get(validation),
+        where=f"tfds:{name}",
+    )
+
+
+def _read(builder, split):
+    """One split of a prepared builder, in memory."""
+    import tensorflow_datasets as tfds
+
+    height, width, channels = builder.info.features["image"].shape
+    one_size = height and width
+    examples = builder.as_dataset(
+        split=split, decoders=None if one_size else {"image": tfds.decode.SkipDecoding()}
+    )
+    images, labels = [], []
+    for example in examples.as_numpy_iterator():
+        images.append(example["image"])
+        labels.append(example["label"])
+    images = (
+        np.stack(images)
+        if one_size
+        else EncodedImages(images, (LARGEST, LARGEST), channels or 3, in_memory=True)
+    )
+    return Split(images, np.array(labels))

@@ -1,0 +1,24 @@
+"""Errors that a user reads: one clear sentence each, and an exit code by kind."""
+
+import difflib
+
+
+class UsageError(Exception):
+    """A wrong flag, name or value, or a workdir that is not this run's: exit code 2."""
+
+
+class RunError(Exception):
+    """Anything that goes wrong in data, files, disk, devices or training: exit code 1."""
+
+
+class Interrupted(Exception):
+    """Ctrl-C or SIGTERM, after the checkpoint was written: exit code 130."""
+
+
+def unknown(kind, name, choices):
+    """The sentence for a `name` that is none of `choices`: the nearest one, and all of them."""
+    choices = [str(choice) for choice in choices]
+    near = difflib.get_close_matches(str(name), choices, n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    listed = choices if len(choices) <= 60 else [*choices[:60], "…"]
+    return f"unknown {kind} {name!r}: {hint}choose from {', '.join(listed)}"

@@ -1,0 +1,47 @@
+"""Files that appear whole or not at all: written beside their place, synced to disk, renamed."""
+
+import contextlib
+import json
+import os
+
+PARTIAL = ".part-"
+
+
+@contextlib.contextmanager
+def replacing(path):
+    """A path to write to, which becomes `path` if the block ends well and vanishes if it does not."""
+    partial = path.with_name(PARTIAL + path.name)
+    try:
+        yield partial
+        with open(partial, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+        _sync_folder(path.parent)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_bytes(path, data):
+    """`data` as a file, atomically. Raises OSError where it does not fit."""
+    with replacing(path) as partial:
+        partial.write_bytes(data)
+
+
+def write_text(path, text):
+    """`text` as a UTF-8 file, atomically."""
+    write_bytes(path, text.encode())
+
+
+def write_json(path, values):
+    """`values` as JSON, atomically."""
+    write_text(path, json.dumps(values, indent=2) + "\n")
+
+
+def _sync_folder(folder):
+    """A rename survives a power cut only once its folder is on disk too (not a notion of Windows)."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

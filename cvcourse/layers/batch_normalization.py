@@ -1,0 +1,59 @@
+"""Batch normalization through TensorFlow's fused kernel: Keras' layer, only faster.
+
+Ioffe & Szegedy, "Batch Normalization", ICML 2015, https://arxiv.org/abs/1502.03167.
+"""
+
+import keras
+from keras import ops
+
+FUSED_DTYPES = ("float32", "float16", "bfloat16")
+
+
+@keras.saving.register_keras_serializable("cvcourse")
+class BatchNormalization(keras.layers.BatchNormalization):
+    """Keras' BatchNormalization: the same arguments, weights, config and results.
+
+    Keras on TensorFlow takes moments and then does arithmetic, several passes over the map; the
+    fused kernel takes one. It serves (batch, h, w, c) maps normalized over the last axis; anything
+    else (masks, synchronization, float64, other ranks, axes and backends) takes Keras' own path.
+
+    Shapes: (batch, h, w, c) -> the same.
+    """
+
+    def call(self, inputs, training=None, mask=None):
+        if not self._can_fuse(inputs, mask):
+            return super().call(inputs, training=training, mask=mask)
+        import tensorflow as tf  # the one backend switch in layers
+
+        training = bool(training) and self.trainable
+        channels = inputs.shape[-1]
+        outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+            x=inputs,
+            scale=ops.cast(self.gamma, "float32") if self.scale else tf.ones([channels]),
+            offset=ops.cast(self.beta, "float32") if self.center else tf.zeros([channels]),
+            mean=[] if training else ops.cast(self.moving_mean, "float32"),
+            variance=[] if training else ops.cast(self.moving_variance, "float32"),
+            epsilon=self.epsilon,  # tf.nn's wrapper would raise it to 1.001e-5
+            is_training=training,
+        )
+        if training:
+            # The kernel returns the unbiased variance, as torch keeps it; Keras keeps the biased.
+            n = ops.cast(ops.size(inputs) // channels, "float32")
+            self._move(self.moving_mean, mean)
+            self._move(self.moving_variance, variance * ((n - 1) / n))
+        return outputs
+
+    def _move(self, average, value):
+        average.assign(average * self.momentum + value * (1 - self.momentum))
+
+    def _can_fuse(self, inputs, mask):
+        return (
+            keras.backend.backend() == "tensorflow"
+            and mask is None
+            and not self.synchronized
+            and not getattr(self, "renorm", False)  # an argument since Keras 3.14
+            and len(inputs.shape) == 4
+            and self.axis in (-1, 3)
+            and 0 not in inputs.shape
+            and keras.backend.standardize_dtype(inputs.dtype) in FUSED_DTYPES
+        )

@@ -1,0 +1,93 @@
+"""CIFAR ResNet: add a block's input to its output, and a hundred thin layers train.
+
+He et al., "Deep Residual Learning for Image Recognition", CVPR 2016,
+https://arxiv.org/abs/1512.03385, section 4.2.
+"""
+
+from functools import partial
+
+import keras
+from keras import layers, ops
+
+from cvcourse.layers import BatchNormalization
+
+MINIMUM_SIZE = 4  # two stages halve the map
+
+
+def conv_bn(x, filters, kernel_size=3, stride=1, *, name):
+    """Convolution, without the bias that batch norm would subtract again, and batch norm."""
+    x = layers.Conv2D(
+        filters,
+        kernel_size,
+        stride,
+        padding="same",
+        use_bias=False,
+        kernel_initializer="he_normal",  # section 3.4, after He et al. 2015
+        name=f"{name}_conv",
+    )(x)
+    # The authors' Caffe release: momentum 0.9, epsilon 1e-5.
+    return BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{name}_bn")(x)
+
+
+def subsample_and_pad(x, filters, stride, *, name):
+    """Option A: every `stride`-th pixel, zeros for the new channels; no parameters."""
+    x = layers.AveragePooling2D(1, stride, name=f"{name}_subsample")(x)
+    new = filters - x.shape[-1]
+    return ops.pad(x, [[0, 0], [0, 0], [0, 0], [new // 2, new - new // 2]])
+
+
+def basic_block(x, filters, stride, *, shortcut, name):
+    """Two 3x3 convolutions and the way around them: (h, w, c) -> (h/stride, w/stride, filters)."""
+    y = conv_bn(x, filters, stride=stride, name=f"{name}_1")
+    y = layers.ReLU(name=f"{name}_1_relu")(y)
+    y = conv_bn(y, filters, name=f"{name}_2")
+    if x.shape[-1] != filters:
+        around = {"A": subsample_and_pad, "B": partial(conv_bn, kernel_size=1)}[shortcut]
+        x = around(x, filters, stride=stride, name=f"{name}_shortcut")
+    x = layers.Add(name=f"{name}_add")([x, y])
+    return layers.ReLU(name=name)(x)
+
+
+def cifar_resnet(
+    *,
+    depth,
+    shortcut="A",
+    dropout=0.0,
+    input_shape=(32, 32, 3),
+    num_classes=10,
+    name="cifar_resnet",
+):
+    """A stem and three stages of (depth - 2) / 6 basic blocks, 16, 32 and 64 channels wide.
+
+    Shapes: (batch, h, w, c) -> (batch, num_classes); `features` is (h/4, w/4, 64). `shortcut` is
+    "A" (no parameters, the paper's choice on CIFAR) or "B" (1x1 projection) where a stage widens;
+    `dropout` the rate before the logits. Raises ValueError where depth is not 6n + 2.
+    """
+    blocks, rest = divmod(depth - 2, 6)
+    if rest or blocks < 1:
+        raise ValueError(f"a CIFAR ResNet has 6n + 2 layers: 8, 14, 20, …; received depth={depth}")
+    if shortcut not in ("A", "B"):
+        raise ValueError(f'shortcut is "A" or "B"; received {shortcut!r}')
+    inputs = keras.Input(input_shape, name="image")
+    x = conv_bn(inputs, 16, name="stem")
+    x = layers.ReLU(name="stem")(x)
+    for stage, filters in enumerate((16, 32, 64), start=1):
+        for block in range(1, blocks + 1):
+            x = basic_block(
+                x,
+                filters,
+                stride=2 if stage > 1 and block == 1 else 1,
+                shortcut=shortcut,
+                name=f"stage{stage}" if block == blocks else f"stage{stage}_block{block}",
+            )
+    x = layers.Identity(name="features")(x)
+    x = layers.GlobalAveragePooling2D(name="pool")(x)
+    if dropout:
+        x = layers.Dropout(dropout, name="dropout")(x)
+    logits = layers.Dense(num_classes, dtype="float32", name="logits")(x)
+    return keras.Model(inputs, logits, name=name)
+
+
+VARIANTS = {  # table 6
+    f"resnet{depth}": partial(cifar_resnet, depth=depth) for depth in (20, 32, 44, 56, 110)
+}

@@ -1,0 +1,51 @@
+"""Raw pixels in, logits out: resize, color conversion and normalization as a model's first layers.
+
+A saved model then takes what a camera or a file gives, and nobody has to remember its statistics.
+"""
+
+import keras
+from keras import layers, ops
+
+
+def from_raw_images(net, image_shape, *, mean, variance):
+    """`net` behind layers that turn images of `image_shape`, 0..255, into what it was built for.
+
+    Resizes (bilinear), repeats gray into three channels or weighs three into gray, then subtracts
+    `mean` and divides by the root of `variance`, given per channel of the raw images. The layers
+    are net's own, not copies: training the returned keras.Model trains net.
+
+    Shapes: (batch, *image_shape) -> net's output. Raises ValueError where the channels cannot be
+    converted (only 1 and 3 can).
+    """
+    *size, channels = net.input_shape[1:]
+    image = keras.Input(image_shape, name="image")
+    exact = {"dtype": "float32"}  # bfloat16 would round the pixels before the mean is taken off
+    x = layers.Normalization(mean=mean, variance=variance, name="normalization", **exact)(image)
+    if tuple(size) != tuple(image_shape[:2]):
+        x = layers.Resizing(*size, name="resizing", **exact)(x)
+    if channels != image_shape[-1]:
+        x = _convert_channels(x, image_shape[-1], channels)
+    return keras.Model(image, _call_through(net, x), name=net.name)
+
+
+def _convert_channels(x, given, wanted):
+    if (given, wanted) == (1, 3):
+        return layers.Concatenate(name="gray_to_rgb")([x, x, x])
+    if (given, wanted) == (3, 1):
+        return ops.image.rgb_to_grayscale(x)
+    raise ValueError(
+        f"the images have {given} channels and the net takes {wanted}: only gray (1) and RGB (3) "
+        f"convert into each other; build the net with {given} channels"
+    )
+
+
+def _call_through(net, x):
+    """Call the layers of `net` one by one on `x`: the graph stays flat, so every tap is in reach."""
+    outputs = []
+
+    def call(layer, *args, **kwargs):
+        outputs.append(layer(*args, **kwargs))
+        return outputs[-1]
+
+    keras.models.clone_model(net, input_tensors=x, clone_function=lambda layer: layer, call_function=call)
+    return outputs[-1]

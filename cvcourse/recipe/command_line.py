@@ -1,0 +1,141 @@
+"""Flags from a config's fields; errors to one line and an exit code."""
+
+import argparse
+import contextlib
+import json
+import os
+import pathlib
+import shlex
+import shutil
+import signal
+import sys
+import traceback
+
+from cvcourse.errors import Interrupted, RunError, UsageError, unknown
+from cvcourse.interrupt import handling
+from cvcourse.recipe.fields import check, fields
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message):
+        raise UsageError(message)
+
+
+def parse(config_class, argv=None, *, prog=None, description=None):
+    """Flags -> the config. Later beats earlier: defaults, the file of `--config`, flags.
+
+    `--batch_size` and `--batch-size` are one flag. Raises UsageError for a wrong flag or value.
+    """
+    parser = _Parser(
+        prog=prog,
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+        argument_default=argparse.SUPPRESS,
+    )
+    parser.add_argument("--config", metavar="FILE", help="a run's config.json; flags override it")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    specs = fields(config_class)
+    for name, spec in specs.items():
+        choices = f": {', '.join(spec.rules['choices'])}" if spec.rules["choices"] else ""
+        text = f"{spec.rules['help']}{choices} (default: {spec.to_text(spec.default) or 'none'})"
+        options = dict(help=text.replace("%", "%%"), dest=name)
+        if spec.kind is bool:
+            options["action"] = argparse.BooleanOptionalAction
+        else:
+            options["metavar"] = spec.kind.__name__.upper() + (",…" if spec.several else "")
+        parser.add_argument(*dict.fromkeys([f"--{name}", f"--{name.replace('_', '-')}"]), **options)
+    given, strangers = parser.parse_known_args(argv)
+    if strangers:
+        flags = [f"--{name}" for name in ("help", "config", "debug", *specs)]
+        raise UsageError(unknown("flag", strangers[0].split("=")[0], flags))
+    given = vars(given)
+    values = _from_file(specs, given["config"]) if "config" in given else {}
+    for name, spec in specs.items():
+        if name in given:
+            text = given[name]
+            values[name] = spec.from_text(text) if isinstance(text, str) else text
+    config = config_class(**values)
+    check(config)
+    return config
+
+
+def _from_file(specs, file):
+    """The fields in a JSON file: any run's config.json, or the best.json of a sweep."""
+    try:
+        values = json.loads(pathlib.Path(file).read_text())
+    except (OSError, ValueError) as error:
+        raise UsageError(f"--config: cannot read {file}: {error}") from error
+    if not isinstance(values, dict):
+        raise UsageError(f"--config: {file} holds no fields")
+    for name in values:
+        if name not in specs:
+            raise UsageError(f"--config: {file}: {unknown('field', name, specs)}")
+    # A config names its own directory; taking the values must not mean taking the place.
+    return {name: specs[name].from_json(v) for name, v in values.items() if name != "workdir"}
+
+
+def command(config, prog):
+    """The command line that gives this config: the flags that differ from the defaults."""
+    words = shlex.split(prog)
+    for name, spec in fields(config).items():
+        value = getattr(config, name)
+        if value == spec.default:
+            continue
+        if spec.kind is bool:
+            words.append(f"--{'' if value else 'no-'}{name}")
+        else:
+            words.append(f"--{name}={spec.to_text(value)}")
+    return shlex.join(words)
+
+
+def program(name):
+    """How a user calls this recipe: `cvcourse train`, or the script as it was called."""
+    script = sys.argv[0] if sys.argv else ""
+    if pathlib.Path(script).name == f"{name}.py":
+        return shlex.join(["python", script])
+    installed = shutil.which("cvcourse")
+    if pathlib.Path(script).name == "cvcourse" and not (
+        installed and os.path.samefile(installed, script)
+    ):
+        return shlex.join([script, name])
+    return f"cvcourse {name}"
+
+
+@contextlib.contextmanager
+def usage():
+    """Inside, a ValueError is the user's: a name or value that something would not take."""
+    try:
+        yield
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+def run(main, config_class, argv=None, *, name, description=None):
+    """Parse flags, call `main(config)`; an error becomes one line on standard error.
+
+    Returns the exit code: 0, 2 for UsageError, 130 for Ctrl-C and SIGTERM, 1 for the rest.
+    """
+    prog = program(name)
+    argv = sys.argv[1:] if argv is None else list(argv)
+    try:
+        config = parse(config_class, argv, prog=prog, description=description)
+        with handling(_terminate, signal.SIGTERM):
+            main(config)
+        return 0
+    except UsageError as error:
+        code, message = 2, error
+    except (Interrupted, KeyboardInterrupt) as error:
+        code, message = 130, str(error) or "interrupted"
+    except RunError as error:
+        code, message = 1, error
+    except Exception as error:  # not foreseen: say what it is, and how to see where
+        code, message = 1, f"{type(error).__name__}: {error} (--debug shows the traceback)"
+    if "--debug" in argv:
+        traceback.print_exc()
+    print(f"{prog}: {' '.join(str(message).split())}", file=sys.stderr)
+    return code
+
+
+def _terminate(number, frame):
+    raise KeyboardInterrupt("terminated")

@@ -1,0 +1,141 @@
+"""A config's fields: what they take, and their texts on a command line."""
+
+import contextlib
+import dataclasses
+import math
+import types
+import typing
+
+from cvcourse.errors import UsageError, unknown
+
+NOUNS = {int: "a whole number", float: "a number", str: "a name", bool: "true or false"}
+RANGES = {"least": "of at least", "above": "above", "below": "below"}
+
+
+def field(default, help, *, choices=None, least=None, above=None, below=None):
+    """A dataclass field with its help text and the values it takes."""
+    metadata = dict(help=help, choices=choices, least=least, above=above, below=below)
+    if isinstance(default, dict):
+        return dataclasses.field(default_factory=default.copy, metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclasses.dataclass(frozen=True)
+class Field:
+    """What a dataclass says of one field, in the terms that flags need."""
+
+    name: str
+    kind: type  # of one element, where there are several
+    several: bool  # a tuple of them
+    optional: bool  # None is a value: "auto"
+    default: object
+    rules: dict
+
+    def wants(self):
+        """What the field takes, in words."""
+        ranges = [f"{words} {self.rules[key]}" for key, words in RANGES.items() if self.rules.get(key) is not None]
+        several = ", several by comma" if self.several else ""
+        noun = NOUNS.get(self.kind, "knob=value pairs by comma")
+        return f"{noun} {' and '.join(ranges)}".strip() + several
+
+    def check(self, value):
+        """Raise UsageError for a value of a wrong type or out of the field's range."""
+        if value is None and self.optional:
+            return
+        items = value if self.several else (value,)
+        if not isinstance(items, tuple) or not all(map(self._accepts, items)):
+            raise UsageError(f"--{self.name} takes {self.wants()}; received {value!r}")
+        choices = self.rules.get("choices")
+        for item in items:
+            if choices and item not in choices:
+                raise UsageError(unknown(f"--{self.name}", item, choices))
+
+    def _accepts(self, item):
+        kinds = (int, float) if self.kind is float else self.kind
+        if not isinstance(item, kinds) or (isinstance(item, bool) and self.kind is not bool):
+            return False
+        if self.kind not in (int, float):
+            return True
+        least, above, below = (self.rules.get(key) for key in RANGES)
+        return (
+            math.isfinite(item)
+            and (least is None or item >= least)
+            and (above is None or item > above)
+            and (below is None or item < below)
+        )
+
+    def from_text(self, text):
+        """The value of a flag's text; the inverse of `to_text`. Raises UsageError."""
+        if self.optional and text == ("auto" if self.several else "none"):
+            return None
+        if self.kind is dict:
+            return _pairs(text)
+        try:
+            if not self.several:
+                return self.kind(text)
+            return tuple(self.kind(item) for item in text.split(",") if text != "none")
+        except ValueError:
+            raise UsageError(f"--{self.name} takes {self.wants()}; received {text!r}") from None
+
+    def to_text(self, value):
+        """A value as the text of its flag."""
+        if value is None:
+            return "auto" if self.several else "none"
+        if self.kind is dict:
+            return ",".join(f"{key}={_knob_text(item)}" for key, item in value.items())
+        return (",".join(map(str, value)) or "none") if self.several else str(value)
+
+    def from_json(self, value):
+        """A value as it was before JSON made lists of its tuples."""
+        if isinstance(value, dict):
+            return {key: self.from_json(item) for key, item in value.items()}
+        return tuple(value) if isinstance(value, list) else value
+
+
+def fields(config_class):
+    """The fields of a config's class, or of a config: {name: Field} in their order."""
+    owner = config_class if isinstance(config_class, type) else type(config_class)
+    hints = typing.get_type_hints(owner)
+    found = {}
+    for spec in dataclasses.fields(owner):
+        kind, optional = hints[spec.name], False
+        if isinstance(kind, types.UnionType):
+            kind, optional = next(k for k in kind.__args__ if k is not type(None)), True
+        several = typing.get_origin(kind) is tuple
+        kind = typing.get_args(kind)[0] if several else kind
+        default = spec.default
+        if default is dataclasses.MISSING:
+            default = spec.default_factory()
+        found[spec.name] = Field(spec.name, kind, several, optional, default, spec.metadata)
+    return found
+
+
+def check(config):
+    """Raise UsageError for the first field of a wrong type or out of its range."""
+    for name, spec in fields(config).items():
+        spec.check(getattr(config, name))
+
+
+def _pairs(text):
+    """`width=0.25,depths=1/1,shortcut=B` -> {"width": 0.25, "depths": (1, 1), "shortcut": "B"}."""
+    pairs = {}
+    for pair in filter(None, text.split(",")):
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise UsageError(f"knob=value pairs by comma are needed; received {pair!r}")
+        items = tuple(_knob_value(item) for item in value.split("/") if item)
+        pairs[key] = items if "/" in value else _knob_value(value)
+    return pairs
+
+
+def _knob_value(text):
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            return kind(text)
+    return {"true": True, "false": False, "none": None}.get(text.lower(), text)
+
+
+def _knob_text(value):
+    if isinstance(value, tuple):  # the slash at the end tells a tuple of one from its element
+        return "/".join(map(str, value)) + ("/" if len(value) < 2 else "")
+    return str(value)

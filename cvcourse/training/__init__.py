@@ -1,0 +1,20 @@
+"""What surrounds `fit()`: exact resume, the best model, evaluation and the report."""
+
+from cvcourse.training.best_model import BestModel, class_names, save_model
+from cvcourse.training.evaluation import Evaluation, evaluate
+from cvcourse.training.exact_resume import ExactResume
+from cvcourse.training.machine import machine, verbosity, versions
+from cvcourse.training.report import write_report
+
+__all__ = [
+    "BestModel",
+    "Evaluation",
+    "ExactResume",
+    "class_names",
+    "evaluate",
+    "machine",
+    "save_model",
+    "verbosity",
+    "versions",
+    "write_report",
+]

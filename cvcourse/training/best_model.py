@@ -1,0 +1,50 @@
+"""The best epoch's model as a file that stands alone: raw images in, logits out, names of classes."""
+
+import json
+import zipfile
+
+import keras
+
+from cvcourse.errors import RunError
+from cvcourse.files import replacing
+
+CLASS_NAMES = "class_names.json"  # inside the .keras archive
+
+
+class BestModel(keras.callbacks.Callback):
+    """Writes the model to `path` whenever `early_stopping`, which comes before it, saw the best epoch."""
+
+    def __init__(self, path, early_stopping, class_names):
+        super().__init__()
+        self.path, self.early_stopping, self.class_names = path, early_stopping, class_names
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self.early_stopping.best_epoch == epoch:
+            save_model(self.model, self.path, self.class_names)
+
+
+def save_model(model, path, class_names):
+    """Save `model` with the names of its classes, ready for `evaluate`, atomically.
+
+    The optimizer stays behind: `keras.models.load_model(path)` needs `import cvcourse.layers` at
+    most. Raises RunError where the file cannot be written.
+    """
+    alone = keras.Model(model.inputs, model.outputs, name=model.name)
+    alone.compile(
+        "sgd",  # any without variables of its own
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+    )
+    try:
+        with replacing(path) as partial:
+            alone.save(partial)
+            with zipfile.ZipFile(partial, "a") as archive:
+                archive.writestr(CLASS_NAMES, json.dumps(list(class_names)))
+    except OSError as error:
+        raise RunError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def class_names(path):
+    """The names of the classes of a saved model, in the order of its logits."""
+    with zipfile.ZipFile(path) as archive:
+        return tuple(json.loads(archive.read(CLASS_NAMES)))

@@ -1,0 +1,58 @@
+"""Checkpoint files: arrays and a few plain values, whole or absent, and proof against damage.
+
+A file's name holds its step and the start of its content's SHA-256, so one rename publishes both
+and a damaged file gives itself away.
+"""
+
+import hashlib
+import io
+import json
+import sys
+
+import numpy as np
+
+from cvcourse.files import PARTIAL, write_bytes
+
+KEEP = 2  # the newest, and one to fall back on
+VALUES = "values.json"  # the name of the plain values among the arrays
+
+
+def save(folder, step, arrays, values):
+    """Write {name: array} and JSON-able `values` as the checkpoint of `step`; keep the last KEEP.
+
+    Raises OSError where it cannot be written; the older checkpoints are still there then.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for leftover in folder.glob(f"{PARTIAL}*"):  # of a process that was killed while writing
+        leftover.unlink()
+    buffer = io.BytesIO()
+    encoded = np.frombuffer(json.dumps(values).encode(), "uint8")
+    np.savez(buffer, **arrays, **{VALUES: encoded})
+    data = buffer.getvalue()
+    write_bytes(folder / f"step-{step:09d}-{_digest(data)}.npz", data)
+    for old in _newest_first(folder)[KEEP:]:
+        old.unlink()
+
+
+def load(folder):
+    """The newest undamaged checkpoint as (arrays, values), or None where there is none.
+
+    A damaged one is reported on standard error and set aside as *.damaged.
+    """
+    for path in _newest_first(folder):
+        data = path.read_bytes()
+        if _digest(data) == path.stem.rsplit("-", 1)[-1]:
+            with np.load(io.BytesIO(data)) as arrays:
+                arrays = dict(arrays)
+            return arrays, json.loads(arrays.pop(VALUES).tobytes())
+        print(f"the checkpoint {path} is damaged: set aside, the one before it is used", file=sys.stderr)
+        path.rename(path.with_suffix(".damaged"))
+    return None
+
+
+def _digest(data):
+    return hashlib.sha256(data).hexdigest()[:16]
+
+
+def _newest_first(folder):
+    return sorted(folder.glob("step-*.npz"), reverse=True)

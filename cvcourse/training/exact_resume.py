@@ -1,0 +1,200 @@
+"""Exact resume: a run that was killed anywhere ends with the weights it would have had anyway.
+
+Beside weights and optimizer it keeps what Keras' own files leave out: the seed generators of
+dropout, the metrics of a half epoch, early stopping's memory and the history.
+"""
+
+import contextlib
+import math
+import signal
+import time
+
+import keras
+import numpy as np
+
+from cvcourse.errors import Interrupted, RunError
+from cvcourse.files import write_text
+from cvcourse.interrupt import handling
+from cvcourse.training import checkpoint
+
+HISTORY = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate")
+EARLY_STOPPING = ("wait", "best", "best_epoch", "stopped_epoch")
+
+
+class ExactResume(keras.callbacks.Callback):
+    """Checkpoints a compiled model in `workdir`, and puts the last checkpoint back when made.
+
+    Put it behind `early_stopping` among the callbacks, and fit once for each of `spans()`. It
+    saves at the end of each epoch and every `minutes`, and before it stops for a signal; writes
+    history.csv; and stops where the loss is no longer a number.
+
+    Attributes: `step` is the number of training steps done, `history` a list of rows with the keys
+    HISTORY (loss is the cross-entropy, without penalties), `best_epoch` counts from 1 like they do,
+    `step_seconds` is the time inside training steps.
+
+    Raises RunError for a checkpoint of another model and where the disk does not take a new one.
+    """
+
+    def __init__(self, model, workdir, *, steps_per_epoch, early_stopping, minutes, command):
+        super().__init__()
+        self.folder, self.csv = workdir / "checkpoints", workdir / "history.csv"
+        self.steps_per_epoch = steps_per_epoch
+        self.early_stopping = early_stopping
+        self.minutes, self.command = minutes, command
+        self.step, self.history, self.step_seconds, self._seconds = 0, [], 0.0, 0.0
+        self._stopped = self._signaled = False
+        self._early_stopping_state = None
+        self._metrics = None  # of the epoch that was interrupted
+        self._clock = self._saved = time.monotonic()
+        model.optimizer.build(model.trainable_variables)
+        self._put_back(model)
+
+    @property
+    def best_epoch(self):
+        """The epoch, from 1, that early stopping holds for the best."""
+        return self.early_stopping.best_epoch + 1
+
+    def total_seconds(self):
+        """The time since the run began, without the time it lay still."""
+        return self._seconds + time.monotonic() - self._clock
+
+    def spans(self, epochs):
+        """What is left of `epochs`: arguments for `fit`, for the rest of a half epoch and then all.
+
+        Each is a dict of initial_epoch, epochs and steps_per_epoch.
+        """
+        while not self._stopped and self.step < epochs * self.steps_per_epoch:
+            epoch, done = divmod(self.step, self.steps_per_epoch)
+            yield {
+                "initial_epoch": epoch,
+                "epochs": epoch + 1 if done else epochs,
+                "steps_per_epoch": self.steps_per_epoch - done,
+            }
+
+    @contextlib.contextmanager
+    def stopping_on_signals(self):
+        """Inside, Ctrl-C and SIGTERM wait for the step to end, save and raise Interrupted."""
+        with handling(self._on_signal, signal.SIGINT, signal.SIGTERM):
+            yield
+
+    def _on_signal(self, number, frame):
+        if self._signaled:  # the second time is meant
+            raise KeyboardInterrupt("interrupted without a new checkpoint")
+        self._signaled = True
+        print("\nstopping: the checkpoint comes first", flush=True)
+
+    # ---- Keras' hooks ----
+
+    def on_train_begin(self, logs=None):
+        # EarlyStopping forgets everything in its own on_train_begin, just before this one.
+        if self._early_stopping_state:
+            vars(self.early_stopping).update(self._early_stopping_state)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if self._metrics is not None:
+            self._assign(self.model.metrics_variables, self._metrics)
+            self._metrics = None
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self._began = time.monotonic()
+
+    def on_train_batch_end(self, batch, logs=None):
+        now = time.monotonic()
+        self.step_seconds += now - self._began
+        self.step += 1
+        if not math.isfinite(logs["loss"]):
+            self._diverged(f"the loss became {logs['loss']}")
+        if self.step % self.steps_per_epoch == 0:
+            return  # validation comes first; on_epoch_end saves
+        if self._signaled or now - self._saved > 60 * self.minutes:
+            self._save(self.model.metrics_variables)
+
+    def on_epoch_end(self, epoch, logs=None):
+        row = {
+            "epoch": epoch + 1,
+            "loss": logs["cross_entropy"],
+            "accuracy": logs["accuracy"],
+            "val_loss": logs["val_cross_entropy"],
+            "val_accuracy": logs["val_accuracy"],
+            "learning_rate": float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)),
+        }
+        self.history.append(row)
+        self._stopped = self.model.stop_training
+        self._save()
+
+    # ---- files ----
+
+    def _save(self, metrics=()):
+        self._seconds, self._clock = self.total_seconds(), time.monotonic()
+        self._saved = self._clock
+        self._early_stopping_state = {
+            key: getattr(self.early_stopping, key) for key in EARLY_STOPPING
+        }
+        arrays = _arrays("variable", _state(self.model)) | _arrays("metric", metrics)
+        if not all(np.isfinite(a).all() for a in arrays.values() if a.dtype.kind == "f"):
+            self._diverged("a weight is no longer a number")
+        values = {
+            "step": self.step,
+            "history": self.history,
+            "seconds": self._seconds,
+            "step_seconds": self.step_seconds,
+            "stopped": self._stopped,
+            "early_stopping": self._early_stopping_state,
+            "names": [variable.path for variable in _state(self.model)],
+        }
+        try:
+            checkpoint.save(self.folder, self.step, arrays, values)
+            write_text(self.csv, _csv(self.history))
+        except OSError as error:
+            raise RunError(
+                f"cannot write the checkpoint of step {self.step}: {error.strerror}; the one before "
+                f"it is kept in {self.folder}; make room and go on with: {self.command}"
+            ) from error
+        if self._signaled:
+            raise Interrupted(f"stopped at step {self.step}; go on with: {self.command}")
+
+    def _put_back(self, model):
+        """Load the last checkpoint, if there is one, into the model and this callback."""
+        saved = checkpoint.load(self.folder)
+        if saved is None:
+            return
+        arrays, values = saved
+        state = _state(model)
+        if values["names"] != [variable.path for variable in state]:
+            raise RunError(f"the checkpoint in {self.folder} is of another model than this one")
+        self._assign(state, [arrays[f"variable{i}"] for i in range(len(state))])
+        self.step, self.history = values["step"], values["history"]
+        self.step_seconds, self._seconds = values["step_seconds"], values["seconds"]
+        self._stopped = values["stopped"]
+        self._early_stopping_state = values["early_stopping"]
+        vars(self.early_stopping).update(self._early_stopping_state)
+        if self.step % self.steps_per_epoch:
+            self._metrics = [a for name, a in arrays.items() if name.startswith("metric")]
+
+    def _assign(self, variables, arrays):
+        for variable, array in zip(variables, arrays, strict=True):
+            variable.assign(array)
+
+    def _diverged(self, what):
+        epoch, step = divmod(self.step - 1, self.steps_per_epoch)
+        kept = f"the last good checkpoint is kept in {self.folder}; " if self.folder.exists() else ""
+        raise RunError(
+            f"{what} at step {self.step} (epoch {epoch + 1}, batch {step + 1}): training stopped; "
+            f"{kept}lower --learning_rate, or look at the data"
+        )
+
+
+def _state(model):
+    """Every variable that decides how training goes on, each once: weights, seeds, optimizer."""
+    metrics = {id(variable) for variable in model.metrics_variables}
+    found = {id(v): v for v in [*model.variables, *model.optimizer.variables]}
+    return [variable for key, variable in found.items() if key not in metrics]
+
+
+def _arrays(name, variables):
+    return {f"{name}{i}": keras.ops.convert_to_numpy(v.value) for i, v in enumerate(variables)}
+
+
+def _csv(rows):
+    lines = [",".join(HISTORY), *(",".join(repr(row[key]) for key in HISTORY) for row in rows)]
+    return "\n".join(lines) + "\n"

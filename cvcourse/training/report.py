@@ -1,0 +1,159 @@
+"""A run as one self-contained HTML page: curves, confusions, mistakes, settings, layers."""
+
+import base64
+import importlib.resources
+import io
+
+import numpy as np
+
+from cvcourse.files import write_text
+
+BLUE, ORANGE, GRAY = "#1f6feb", "#e8710a", "#57606a"  # training, validation, the rest
+MISTAKES = 24  # pictures
+ANNOTATED = 20  # classes up to which the confusion matrix shows its counts
+
+
+def write_report(path, *, title, metrics, config, history, model, dataset, evaluation, split):
+    """Write report.html: no file beside it and no network are needed to look at it.
+
+    `evaluation` is of the split of `dataset` named `split`; `history` as ExactResume keeps it.
+    Raises OSError where it cannot be written.
+    """
+    import jinja2
+
+    source = importlib.resources.files("cvcourse.training").joinpath("report.html.j2").read_text()
+    # Class names and paths are the user's: autoescape keeps them text.
+    template = jinja2.Environment(autoescape=True).from_string(source)
+    page = template.render(
+        title=title,
+        metrics=metrics,
+        config=config,
+        split=split,
+        examples=len(evaluation.labels),
+        best=history[metrics["best_epoch"] - 1],
+        curves=_curves(history, metrics["best_epoch"]),
+        confusion=_confusion(evaluation.confusion, dataset.class_names),
+        classes=_classes(evaluation.confusion, dataset.class_names),
+        mistakes=_mistakes(evaluation, getattr(dataset, split), dataset.class_names),
+        layers=_layers(model),
+    )
+    write_text(path, page)
+
+
+def _curves(history, best_epoch):
+    """Loss, accuracy and learning rate by epoch, as one SVG."""
+    figure, axes = _figure(width=11, height=3.2, columns=3)
+    epochs = [row["epoch"] for row in history]
+    marker = "o" if len(history) == 1 else None
+    for ax, key, label in zip(axes, ("loss", "accuracy"), ("loss (nats)", "accuracy"), strict=False):
+        for prefix, color, name in (("", BLUE, "training"), ("val_", ORANGE, "validation")):
+            values = [row[prefix + key] for row in history]
+            ax.plot(epochs, values, color=color, label=name, marker=marker)
+        ax.axvline(best_epoch, color=GRAY, linewidth=0.8, linestyle=":", label="best epoch")
+        ax.set_title(label, loc="left")
+        ax.legend(frameon=False)
+    axes[0].set_yscale("log")
+    axes[2].plot(epochs, [row["learning_rate"] for row in history], color=GRAY, marker=marker)
+    axes[2].set_title("learning rate, at the epoch's end", loc="left")
+    for ax in axes:
+        ax.set_xlabel("epoch")
+        ax.xaxis.get_major_locator().set_params(integer=True)
+    return _svg(figure)
+
+
+def _confusion(counts, names):
+    """The confusion matrix as an SVG, each row colored by its shares."""
+    from matplotlib.colors import PowerNorm
+
+    side = min(11, 3 + 0.5 * len(names)) if len(names) <= ANNOTATED else 11
+    figure, (ax,) = _figure(width=side, height=side * 0.9)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    # The root lets a share of one in a hundred be seen beside the diagonal.
+    image = ax.imshow(shares, cmap="Blues", norm=PowerNorm(0.5, 0, 1))
+    size = 9 if len(names) <= ANNOTATED else 5
+    ax.set_xticks(range(len(names)), names, rotation=90 if max(map(len, names)) > 2 else 0, fontsize=size)
+    ax.set_yticks(range(len(names)), names, fontsize=size)
+    ax.set_xlabel("predicted")
+    ax.set_ylabel("true")
+    ax.grid(False)
+    if len(names) <= ANNOTATED:
+        for (row, column), count in np.ndenumerate(counts):
+            if count:
+                color = "white" if shares[row, column] > 0.4 else "black"
+                ax.text(column, row, count, ha="center", va="center", color=color, fontsize=8)
+    figure.colorbar(image, ax=ax, fraction=0.046, label="share of the true class")
+    return _svg(figure)
+
+
+def _classes(counts, names):
+    """A row a class, hardest first: name, examples, accuracy, and what it is mostly taken for."""
+    rows = []
+    for label, name in enumerate(names):
+        others = counts[label].copy()
+        total, right = int(others.sum()), int(others[label])
+        others[label] = 0
+        taken_for = f"{names[others.argmax()]} ({others.max()})" if others.any() else ""
+        rows.append(dict(name=name, total=total, accuracy=right / max(total, 1), taken_for=taken_for))
+    return sorted(rows, key=lambda row: row["accuracy"])
+
+
+def _mistakes(evaluation, split, names):
+    """The wrong predictions the model was surest of, with their pictures."""
+    examples, probabilities = evaluation.confident_mistakes(MISTAKES)
+    return [
+        dict(
+            picture=_png(split.images[int(i)]),
+            example=int(i),
+            true=names[evaluation.labels[i]],
+            predicted=names[evaluation.predictions[i]],
+            probability=float(p),
+        )
+        for i, p in zip(examples, probabilities, strict=True)
+    ]
+
+
+def _layers(model):
+    return [
+        dict(
+            name=layer.name,
+            kind=type(layer).__name__,
+            shape=" x ".join("batch" if side is None else str(side) for side in layer.output.shape),
+            parameters=layer.count_params(),
+        )
+        for layer in model.layers
+    ]
+
+
+def _figure(*, width, height, columns=1):
+    """A matplotlib figure of `columns` axes, made without pyplot's global state."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.subplots(1, columns, squeeze=False)[0]
+    for ax in axes:
+        ax.grid(alpha=0.25)
+        ax.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _svg(figure):
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="svg")
+    return _data_url("image/svg+xml", buffer.getvalue())
+
+
+def _png(image):
+    """Raw pixels (h, w, c), of any range, as a data URL."""
+    from PIL import Image
+
+    image = np.asarray(image)
+    if image.dtype != np.uint8:
+        low, high = image.min(), image.max()
+        image = ((image - low) / max(high - low, 1e-12) * 255).astype("uint8")
+    buffer = io.BytesIO()
+    Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(buffer, "png")
+    return _data_url("image/png", buffer.getvalue())
+
+
+def _data_url(kind, data):
+    return f"data:{kind};base64,{base64.b64encode(data).decode()}"

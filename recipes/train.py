@@ -1,0 +1,221 @@
+"""Train a network of the course on a data set: the main job.
+
+    cvcourse train --dataset=digits
+    cvcourse train --model=resnet20 --dataset=fashion_mnist --batch_size=128 --epochs=20
+
+Leaves a directory with model.keras, metrics.json, history.csv, report.html, TensorBoard logs and
+checkpoints. The command it prints first goes on with it after Ctrl-C, a crash or a power cut, and
+the result is the same to the bit.
+"""
+
+import dataclasses
+import pathlib
+import sys
+
+from cvcourse import recipe
+from cvcourse.files import write_json
+from cvcourse.startup import import_tensorflow_quietly
+
+FREE = ("workdir", "data_dir", "checkpoint_minutes", "extend")  # cannot change the result
+NOT_EXTENDABLE = "only --schedule=constant goes on as if it had been longer from the start"
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """The settings of a run; the defaults are measured on the embedded digits."""
+
+    model: str = recipe.field("lenet5", "a network of cvcourse.models.REGISTRY")
+    model_args: dict = recipe.field({}, "its builder's knobs, such as width=0.25,depths=1/1")
+    input_shape: tuple[int, ...] | None = recipe.field(
+        None, "height,width,channels the network takes; auto: the images', or its usual size", least=1
+    )
+    dataset: str = recipe.field(
+        "digits", "digits, mnist, fashion_mnist, cifar10, cifar100, tfds:NAME, a folder or an .npz"
+    )
+    data_dir: str | None = recipe.field(None, "where published data sets are looked for first")
+    limit: int | None = recipe.field(None, "the first N examples of each split: a smoke run", least=1)
+    augment: tuple[str, ...] | None = recipe.field(
+        None,
+        "none, or any of them; auto: what is usual for the data set",
+        choices=("crop", "shift", "flip", "color"),
+    )
+    epochs: int = recipe.field(30, "passes over the training split", least=1)
+    batch_size: int = recipe.field(32, "examples a step", least=1)
+    optimizer: str = recipe.field(
+        "nesterov",
+        "update rule",
+        choices=("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw"),
+    )
+    learning_rate: float = recipe.field(0.05, "the highest of the run", above=0)
+    schedule: str = recipe.field(
+        "cosine", "the learning rate's course", choices=("constant", "step", "linear", "cosine")
+    )
+    warmup_epochs: float = recipe.field(0.0, "epochs of rising learning rate before it", least=0)
+    weight_decay: float = recipe.field(
+        5e-4, "on kernels: coupled L2, as in the papers; decoupled for adamw", least=0
+    )
+    dropout: float = recipe.field(0.0, "rate of the network's dropout layers", least=0, below=1)
+    monitor: str = recipe.field(
+        "val_loss", "what makes an epoch the best", choices=("val_loss", "val_accuracy")
+    )
+    patience: int | None = recipe.field(None, "epochs without a better one, then stop", least=1)
+    precision: str = recipe.field(
+        "float32", "of the layers", choices=("float32", "mixed_bfloat16", "mixed_float16")
+    )
+    seed: int = recipe.field(0, "of weights, order and augmentation", least=0, below=2**32)
+    workdir: str | None = recipe.field(None, "the run's directory; none: a fresh one under runs/")
+    checkpoint_minutes: float = recipe.field(5.0, "between checkpoints inside an epoch", above=0)
+    extend: bool = recipe.field(False, "let the run in workdir have more epochs than it had")
+
+
+def main(config):
+    """Train, evaluate on the test split once, report; returns what metrics.json holds.
+
+    Raises UsageError for a wrong value or another run's workdir, RunError for what goes wrong in
+    data, files or training, Interrupted after Ctrl-C or SIGTERM.
+    """
+    recipe.check(config)
+    extendable = None if config.schedule == "constant" else NOT_EXTENDABLE
+    if metrics := recipe.recognize(config, free=FREE, extendable=extendable):
+        print(f"{config.workdir} is finished; --extend --epochs=N goes on with a constant schedule")
+        return metrics
+
+    import_tensorflow_quietly()
+    import keras
+
+    from cvcourse import data, models, optimization, training
+
+    keras.config.set_dtype_policy(config.precision)
+    keras.utils.set_random_seed(config.seed)
+    with recipe.usage():
+        dataset = data.load(config.dataset, data_dir=config.data_dir, limit=config.limit)
+        net = build(config, dataset)
+    mean, variance = data.channel_statistics(dataset.train)
+    model = models.from_raw_images(net, dataset.input_shape, mean=mean, variance=variance)
+
+    batch_size = min(config.batch_size, len(dataset.train))
+    steps = data.steps_per_epoch(dataset.train, batch_size)
+    with recipe.usage():
+        rate = optimization.schedule(
+            config.schedule,
+            config.learning_rate,
+            steps=config.epochs * steps,
+            warmup_steps=round(config.warmup_epochs * steps),
+        )
+    model.compile(
+        optimization.optimizer(config.optimizer, model, rate, weight_decay=config.weight_decay),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        # Weighted, since the last batch of an evaluation is filled up with examples of weight 0.
+        weighted_metrics=[
+            "accuracy",
+            keras.metrics.SparseCategoricalCrossentropy(from_logits=True, name="cross_entropy"),
+        ],
+    )
+
+    config = recipe.create(config, "train", config.model, config.dataset)
+    workdir = pathlib.Path(config.workdir).expanduser()
+    command = recipe.command(config, recipe.program("train"))
+    print(f"run directory: {workdir}\nto go on after an interruption: {command}", flush=True)
+    with recipe.locked(workdir):
+        early_stopping = keras.callbacks.EarlyStopping(
+            {"val_accuracy": "val_accuracy", "val_loss": "val_cross_entropy"}[config.monitor],
+            mode="max" if config.monitor == "val_accuracy" else "min",
+            patience=config.patience or sys.maxsize,
+        )
+        resume = training.ExactResume(
+            model,
+            workdir,
+            steps_per_epoch=steps,
+            early_stopping=early_stopping,
+            minutes=config.checkpoint_minutes,
+            command=command,
+        )
+        callbacks = [
+            early_stopping,
+            training.BestModel(workdir / "model.keras", early_stopping, dataset.class_names),
+            keras.callbacks.TensorBoard(workdir / "tensorboard", write_graph=False),
+            resume,
+        ]
+        augment = config.augment
+        if augment is None:
+            augment = data.usual_augmentation(config.dataset)
+        options = dict(batch_size=batch_size, seed=config.seed)
+        validation = data.stream(dataset.validation, **options, shuffle=False)
+        with resume.stopping_on_signals(), data.naming_broken_images(dataset):
+            for span in resume.spans(config.epochs):
+                batches = data.stream(dataset.train, **options, start_step=resume.step, augment=augment)
+                model.fit(
+                    batches,
+                    validation_data=validation,
+                    callbacks=callbacks,
+                    shuffle=False,  # the stream's affair
+                    verbose=training.verbosity(),
+                    **span,
+                )
+            return finish(config, workdir, dataset, resume, options)
+
+
+def build(config, dataset):
+    """The network for a data set's images. Raises ValueError for what the builder will not take."""
+    from cvcourse import models
+
+    settings = dict(config.model_args)
+    if config.dropout:
+        settings["dropout"] = config.dropout
+    shape = config.input_shape or models.input_shape_for(config.model, dataset.input_shape)
+    return models.build(
+        config.model, input_shape=shape, num_classes=dataset.num_classes, **settings
+    )
+
+
+def finish(config, workdir, dataset, resume, options):
+    """Evaluate the best epoch's model, write the report and metrics.json, print where they lie."""
+    import keras
+
+    from cvcourse import data, training
+
+    model = keras.models.load_model(workdir / "model.keras")
+
+    def judge(split):
+        return training.evaluate(model, split, data.stream(split, **options, shuffle=False))
+
+    validation, test = judge(dataset.validation), dataset.test and judge(dataset.test)
+    metrics = {
+        "test_accuracy": test and test.accuracy,
+        "test_loss": test and test.loss,
+        "val_accuracy": validation.accuracy,
+        "val_loss": validation.loss,
+        "best_epoch": resume.best_epoch,
+        "epochs": len(resume.history),
+        "seconds": round(resume.total_seconds(), 1),
+        "images_per_second": round(resume.step * options["batch_size"] / resume.step_seconds, 1),
+        "parameters": sum(v.value.shape.num_elements() for v in model.trainable_variables),
+        "seed": config.seed,
+        "machine": training.machine(),
+        "versions": training.versions(),
+    }
+    training.write_report(
+        workdir / "report.html",
+        title=f"{config.model} on {pathlib.Path(config.dataset).stem}",
+        metrics=metrics,
+        config=dataclasses.asdict(config),
+        history=resume.history,
+        model=model,
+        dataset=dataset,
+        evaluation=test or validation,
+        split="test" if test else "validation",
+    )
+    write_json(workdir / "metrics.json", metrics)
+    name, judged = ("test", test) if test else ("validation", validation)
+    print(f"{name} accuracy: {judged.accuracy:.4f}")
+    print(f"report: {workdir / 'report.html'}\nmodel: {workdir / 'model.keras'}")
+    return metrics
+
+
+def cli(argv=None):
+    """Run from a command line; returns the exit code."""
+    return recipe.run(main, Config, argv, name="train", description=__doc__)
+
+
+if __name__ == "__main__":
+    sys.exit(cli())
