@@ -123,18 +123,25 @@ def run(main, config_class, argv=None, *, name, description=None):
         with handling(_terminate, signal.SIGTERM):
             main(config)
         return 0
-    except UsageError as error:
-        code, message = 2, error
-    except (Interrupted, KeyboardInterrupt) as error:
-        code, message = 130, str(error) or "interrupted"
-    except RunError as error:
-        code, message = 1, error
-    except Exception as error:  # not foreseen: say what it is, and how to see where
-        code, message = 1, f"{type(error).__name__}: {error} (--debug shows the traceback)"
-    if "--debug" in argv:
-        traceback.print_exc()
-    print(f"{prog}: {' '.join(str(message).split())}", file=sys.stderr)
-    return code
+    except BaseException as error:
+        if isinstance(error, SystemExit):  # --help
+            raise
+        if "--debug" in argv:
+            traceback.print_exc()
+        code, message = _verdict(error)
+        print(f"{prog}: {' '.join(message.split())}", file=sys.stderr)
+        return code
+
+
+def _verdict(error):
+    """An error's exit code and the sentence that the user gets."""
+    if isinstance(error, UsageError):
+        return 2, str(error)
+    if isinstance(error, (Interrupted, KeyboardInterrupt)):
+        return 130, str(error) or "interrupted"
+    if isinstance(error, RunError):
+        return 1, str(error)
+    return 1, f"{type(error).__name__}: {error} (--debug shows where)"  # not foreseen
 
 
 def _terminate(number, frame):

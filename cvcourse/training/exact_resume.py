@@ -92,7 +92,10 @@ class ExactResume(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         if self._metrics is not None:
-            self._assign(self.model.metrics_variables, self._metrics)
+            # Keras makes the metrics' variables when it first sees labels and logits.
+            label, logits = np.zeros(1, "int32"), np.zeros((1, self.model.output_shape[-1]), "float32")
+            self.model.compute_metrics(None, label, logits)
+            _assign(self.model.metrics_variables, self._metrics)
             self._metrics = None
 
     def on_train_batch_begin(self, batch, logs=None):
@@ -162,7 +165,7 @@ class ExactResume(keras.callbacks.Callback):
         state = _state(model)
         if values["names"] != [variable.path for variable in state]:
             raise RunError(f"the checkpoint in {self.folder} is of another model than this one")
-        self._assign(state, [arrays[f"variable{i}"] for i in range(len(state))])
+        _assign(state, [arrays[f"variable{i}"] for i in range(len(state))])
         self.step, self.history = values["step"], values["history"]
         self.step_seconds, self._seconds = values["step_seconds"], values["seconds"]
         self._stopped = values["stopped"]
@@ -170,10 +173,6 @@ class ExactResume(keras.callbacks.Callback):
         vars(self.early_stopping).update(self._early_stopping_state)
         if self.step % self.steps_per_epoch:
             self._metrics = [a for name, a in arrays.items() if name.startswith("metric")]
-
-    def _assign(self, variables, arrays):
-        for variable, array in zip(variables, arrays, strict=True):
-            variable.assign(array)
 
     def _diverged(self, what):
         epoch, step = divmod(self.step - 1, self.steps_per_epoch)
@@ -189,6 +188,11 @@ def _state(model):
     metrics = {id(variable) for variable in model.metrics_variables}
     found = {id(v): v for v in [*model.variables, *model.optimizer.variables]}
     return [variable for key, variable in found.items() if key not in metrics]
+
+
+def _assign(variables, arrays):
+    for variable, array in zip(variables, arrays, strict=True):
+        variable.assign(array)
 
 
 def _arrays(name, variables):
