@@ -9,7 +9,7 @@ PARTIAL = ".part-"
 
 @contextlib.contextmanager
 def replacing(path):
-    """A path to write to, which becomes `path` if the block ends well and vanishes if it does not."""
+    """A path to write to: it becomes `path` if the block ends well, and vanishes if it does not."""
     partial = path.with_name(PARTIAL + path.name)
     try:
         yield partial
@@ -38,7 +38,7 @@ def write_json(path, values):
 
 
 def _sync_folder(folder):
-    """A rename survives a power cut only once its folder is on disk too (not a notion of Windows)."""
+    """A rename survives a power cut only once its folder is on disk too; Windows has no such notion."""
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:

@@ -27,13 +27,17 @@ class Config:
     model: str = recipe.field("lenet5", "a network of cvcourse.models.REGISTRY")
     model_args: dict = recipe.field({}, "its builder's knobs, such as width=0.25,depths=1/1")
     input_shape: tuple[int, ...] | None = recipe.field(
-        None, "height,width,channels the network takes; auto: the images', or its usual size", least=1
+        None,
+        "height,width,channels the network takes; auto: the images', or its usual size",
+        least=1,
     )
     dataset: str = recipe.field(
         "digits", "digits, mnist, fashion_mnist, cifar10, cifar100, tfds:NAME, a folder or an .npz"
     )
     data_dir: str | None = recipe.field(None, "where published data sets are looked for first")
-    limit: int | None = recipe.field(None, "the first N examples of each split: a smoke run", least=1)
+    limit: int | None = recipe.field(
+        None, "the first N examples of each split: a smoke run", least=1
+    )
     augment: tuple[str, ...] | None = recipe.field(
         None,
         "none, or any of them; auto: what is usual for the data set",
@@ -83,15 +87,12 @@ def main(config):
     import_tensorflow_quietly()
     import keras
 
-    from cvcourse import data, models, optimization, training
+    from cvcourse import data, optimization, training
 
-    keras.config.set_dtype_policy(config.precision)
     keras.utils.set_random_seed(config.seed)
     with recipe.usage():
         dataset = data.load(config.dataset, data_dir=config.data_dir, limit=config.limit)
-        net = build(config, dataset)
-    mean, variance = data.channel_statistics(dataset.train)
-    model = models.from_raw_images(net, dataset.input_shape, mean=mean, variance=variance)
+        model = build(config, dataset)
 
     batch_size = min(config.batch_size, len(dataset.train))
     steps = data.steps_per_epoch(dataset.train, batch_size)
@@ -143,7 +144,9 @@ def main(config):
         validation = data.stream(dataset.validation, **options, shuffle=False)
         with resume.stopping_on_signals(), data.naming_broken_images(dataset):
             for span in resume.spans(config.epochs):
-                batches = data.stream(dataset.train, **options, start_step=resume.step, augment=augment)
+                batches = data.stream(
+                    dataset.train, **options, start_step=resume.step, augment=augment
+                )
                 model.fit(
                     batches,
                     validation_data=validation,
@@ -156,16 +159,19 @@ def main(config):
 
 
 def build(config, dataset):
-    """The network for a data set's images. Raises ValueError for what the builder will not take."""
-    from cvcourse import models
+    """The model for a data set's raw images. Raises ValueError for what the net will not take."""
+    from cvcourse import data, models, training
 
     settings = dict(config.model_args)
     if config.dropout:
         settings["dropout"] = config.dropout
-    shape = config.input_shape or models.input_shape_for(config.model, dataset.input_shape)
-    return models.build(
-        config.model, input_shape=shape, num_classes=dataset.num_classes, **settings
+    settings["input_shape"] = config.input_shape or models.input_shape_for(
+        config.model, dataset.input_shape
     )
+    mean, variance = data.channel_statistics(dataset.train)
+    with training.precision(config.precision):
+        net = models.build(config.model, num_classes=dataset.num_classes, **settings)
+        return models.from_raw_images(net, dataset.input_shape, mean=mean, variance=variance)
 
 
 def finish(config, workdir, dataset, resume, options):

@@ -3,9 +3,9 @@
 import inspect
 import sys
 
+from cvcourse.errors import unknown
 from cvcourse.models import cifar_resnet, lenet, linear
 from cvcourse.models.raw_images import from_raw_images
-from cvcourse.errors import unknown
 
 __all__ = ["REGISTRY", "build", "from_raw_images", "input_shape_for", "knobs"]
 
@@ -30,12 +30,14 @@ def build(architecture, /, *, name=None, **settings):
     for setting in settings:
         if setting not in defaults:
             raise ValueError(f"{architecture}: {unknown('knob', setting, defaults)}")
-    *size, channels = settings.get("input_shape", defaults["input_shape"])
+    input_shape = tuple(settings.get("input_shape", defaults["input_shape"]))
+    if len(input_shape) != 3:
+        raise ValueError(f"input_shape is (height, width, channels); received {input_shape}")
     minimum = _minimum_size(architecture)
-    if any(side is not None and side < minimum for side in size):
+    if any(side is not None and side < minimum for side in input_shape[:2]):
         raise ValueError(
             f"{architecture} takes images of {minimum}x{minimum} pixels or more; received "
-            f"input_shape={tuple(settings['input_shape'])}: resize them, or choose another net"
+            f"input_shape={input_shape}: resize them, or choose another net"
         )
     return REGISTRY[architecture](name=name or architecture, **settings)
 

@@ -19,9 +19,14 @@ def mlp(*, hidden=(512, 256), dropout=0.0, input_shape=(32, 32, 3), num_classes=
     He initialization, as the ReLUs want it (He et al. 2015, eq. 10).
     """
     inputs = keras.Input(input_shape, name="image")
-    x = layers.Flatten(name="features" if not hidden else "flatten")(inputs)
+    x = layers.Flatten(name="flatten" if hidden else "features")(inputs)
     for i, units in enumerate(hidden, start=1):
-        x = layers.Dense(units, activation="relu", kernel_initializer="he_normal", name=f"hidden{i}")(x)
+        x = layers.Dense(
+            units,
+            activation="relu",
+            kernel_initializer="he_normal",
+            name="features" if i == len(hidden) else f"hidden{i}",
+        )(x)
         if dropout:
             x = layers.Dropout(dropout, name=f"dropout{i}")(x)
     logits = layers.Dense(num_classes, dtype="float32", name="logits")(x)

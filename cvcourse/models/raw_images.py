@@ -10,9 +10,9 @@ from keras import layers, ops
 def from_raw_images(net, image_shape, *, mean, variance):
     """`net` behind layers that turn images of `image_shape`, 0..255, into what it was built for.
 
-    Resizes (bilinear), repeats gray into three channels or weighs three into gray, then subtracts
-    `mean` and divides by the root of `variance`, given per channel of the raw images. The layers
-    are net's own, not copies: training the returned keras.Model trains net.
+    Subtracts `mean` and divides by the root of `variance`, given per channel of the raw images;
+    resizes (bilinear); repeats gray into three channels or weighs three into gray. The returned
+    keras.Model is one flat graph of copies of net's layers, so each tap of net is one of it too.
 
     Shapes: (batch, *image_shape) -> net's output. Raises ValueError where the channels cannot be
     converted (only 1 and 3 can).
@@ -25,7 +25,9 @@ def from_raw_images(net, image_shape, *, mean, variance):
         x = layers.Resizing(*size, name="resizing", **exact)(x)
     if channels != image_shape[-1]:
         x = _convert_channels(x, image_shape[-1], channels)
-    return keras.Model(image, _call_through(net, x), name=net.name)
+    model = keras.Model(image, _call_copies(net, x), name=net.name)
+    model.set_weights(net.get_weights())
+    return model
 
 
 def _convert_channels(x, given, wanted):
@@ -39,13 +41,13 @@ def _convert_channels(x, given, wanted):
     )
 
 
-def _call_through(net, x):
-    """Call the layers of `net` one by one on `x`: the graph stays flat, so every tap is in reach."""
+def _call_copies(net, x):
+    """The output of copies of net's layers, called one by one on `x`."""
     outputs = []
 
     def call(layer, *args, **kwargs):
         outputs.append(layer(*args, **kwargs))
         return outputs[-1]
 
-    keras.models.clone_model(net, input_tensors=x, clone_function=lambda layer: layer, call_function=call)
+    keras.models.clone_model(net, input_tensors=x, call_function=call)
     return outputs[-1]

@@ -28,6 +28,7 @@ def parse(config_class, argv=None, *, prog=None, description=None):
     """
     parser = _Parser(
         prog=prog,
+        usage="%(prog)s [--flags]",
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -50,6 +51,9 @@ def parse(config_class, argv=None, *, prog=None, description=None):
         flags = [f"--{name}" for name in ("help", "config", "debug", *specs)]
         raise UsageError(unknown("flag", strangers[0].split("=")[0], flags))
     given = vars(given)
+    for name, text in given.items():
+        if isinstance(text, list):  # argparse makes [] of `--flag=--`
+            raise UsageError(f"--{name} expects one argument; received '--'")
     values = _from_file(specs, given["config"]) if "config" in given else {}
     for name, spec in specs.items():
         if name in given:
@@ -91,23 +95,23 @@ def command(config, prog):
 
 def program(name):
     """How a user calls this recipe: `cvcourse train`, or the script as it was called."""
-    script = sys.argv[0] if sys.argv else ""
-    if pathlib.Path(script).name == f"{name}.py":
-        return shlex.join(["python", script])
+    script = pathlib.Path(sys.argv[0] if sys.argv else "")
+    if script.name == f"{name}.py":
+        return shlex.join(["python", str(script)])
+    if script.name == "__main__.py":
+        return f"python -m cvcourse {name}"
     installed = shutil.which("cvcourse")
-    if pathlib.Path(script).name == "cvcourse" and not (
-        installed and os.path.samefile(installed, script)
-    ):
-        return shlex.join([script, name])
+    if script.name == "cvcourse" and not (installed and os.path.samefile(installed, script)):
+        return shlex.join([str(script), name])
     return f"cvcourse {name}"
 
 
 @contextlib.contextmanager
 def usage():
-    """Inside, a ValueError is the user's: a name or value that something would not take."""
+    """Inside, a ValueError or TypeError is the user's: a name or value that is not taken."""
     try:
         yield
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         raise UsageError(str(error)) from error
 
 

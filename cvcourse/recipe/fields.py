@@ -33,7 +33,11 @@ class Field:
 
     def wants(self):
         """What the field takes, in words."""
-        ranges = [f"{words} {self.rules[key]}" for key, words in RANGES.items() if self.rules.get(key) is not None]
+        ranges = [
+            f"{words} {self.rules[key]}"
+            for key, words in RANGES.items()
+            if self.rules.get(key) is not None
+        ]
         several = ", several by comma" if self.several else ""
         noun = NOUNS.get(self.kind, "knob=value pairs by comma")
         return f"{noun} {' and '.join(ranges)}".strip() + several

@@ -30,7 +30,9 @@ def recognize(config, *, free=(), extendable=None):
                 raise UsageError(f"--workdir={path} is no run's directory: it holds {strangers[0]}")
             return None
         old = json.loads((path / "config.json").read_text())
-        metrics = json.loads((path / "metrics.json").read_text()) if "metrics.json" in names else None
+        metrics = (
+            json.loads((path / "metrics.json").read_text()) if "metrics.json" in names else None
+        )
     except (OSError, ValueError) as error:
         raise RunError(f"cannot read the run in {path}: {error}") from error
     new = _as_json(config)
@@ -46,7 +48,9 @@ def recognize(config, *, free=(), extendable=None):
     else:
         hint = "; choose another directory, or leave --workdir out for a fresh one"
     said = [f"{key} (there {old.get(key)!r}, here {new.get(key)!r})" for key in sorted(differ)]
-    raise UsageError(f"--workdir={path} holds another run, which differs in {', '.join(said)}{hint}")
+    raise UsageError(
+        f"--workdir={path} holds another run, which differs in {', '.join(said)}{hint}"
+    )
 
 
 def create(config, *words):

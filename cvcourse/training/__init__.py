@@ -3,7 +3,7 @@
 from cvcourse.training.best_model import BestModel, class_names, save_model
 from cvcourse.training.evaluation import Evaluation, evaluate
 from cvcourse.training.exact_resume import ExactResume
-from cvcourse.training.machine import machine, verbosity, versions
+from cvcourse.training.machine import machine, precision, verbosity, versions
 from cvcourse.training.report import write_report
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "class_names",
     "evaluate",
     "machine",
+    "precision",
     "save_model",
     "verbosity",
     "versions",

@@ -1,4 +1,4 @@
-"""The best epoch's model as a file that stands alone: raw images in, logits out, names of classes."""
+"""The best epoch's model as a file that stands alone: raw images in, logits and class names out."""
 
 import json
 import zipfile
@@ -12,7 +12,7 @@ CLASS_NAMES = "class_names.json"  # inside the .keras archive
 
 
 class BestModel(keras.callbacks.Callback):
-    """Writes the model to `path` whenever `early_stopping`, which comes before it, saw the best epoch."""
+    """Writes the model to `path` after each best epoch; put it behind `early_stopping`, which knows."""
 
     def __init__(self, path, early_stopping, class_names):
         super().__init__()
@@ -29,7 +29,7 @@ def save_model(model, path, class_names):
     The optimizer stays behind: `keras.models.load_model(path)` needs `import cvcourse.layers` at
     most. Raises RunError where the file cannot be written.
     """
-    alone = keras.Model(model.inputs, model.outputs, name=model.name)
+    alone = keras.Model(model.input, model.output, name=model.name)
     alone.compile(
         "sgd",  # any without variables of its own
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),

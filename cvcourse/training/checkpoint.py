@@ -45,7 +45,10 @@ def load(folder):
             with np.load(io.BytesIO(data)) as arrays:
                 arrays = dict(arrays)
             return arrays, json.loads(arrays.pop(VALUES).tobytes())
-        print(f"the checkpoint {path} is damaged: set aside, the one before it is used", file=sys.stderr)
+        print(
+            f"the checkpoint {path} is damaged: set aside, the one before it is used",
+            file=sys.stderr,
+        )
         path.rename(path.with_suffix(".damaged"))
     return None
 

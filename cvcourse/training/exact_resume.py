@@ -93,7 +93,10 @@ class ExactResume(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch, logs=None):
         if self._metrics is not None:
             # Keras makes the metrics' variables when it first sees labels and logits.
-            label, logits = np.zeros(1, "int32"), np.zeros((1, self.model.output_shape[-1]), "float32")
+            label, logits = (
+                np.zeros(1, "int32"),
+                np.zeros((1, self.model.output_shape[-1]), "float32"),
+            )
             self.model.compute_metrics(None, label, logits)
             _assign(self.model.metrics_variables, self._metrics)
             self._metrics = None
@@ -130,6 +133,8 @@ class ExactResume(keras.callbacks.Callback):
     def _save(self, metrics=()):
         self._seconds, self._clock = self.total_seconds(), time.monotonic()
         self._saved = self._clock
+        if hasattr(self.model, "jax_state_sync"):  # on JAX variables lag behind inside an epoch
+            self.model.jax_state_sync()
         self._early_stopping_state = {
             key: getattr(self.early_stopping, key) for key in EARLY_STOPPING
         }
@@ -143,15 +148,15 @@ class ExactResume(keras.callbacks.Callback):
             "step_seconds": self.step_seconds,
             "stopped": self._stopped,
             "early_stopping": self._early_stopping_state,
-            "names": [variable.path for variable in _state(self.model)],
+            "forms": _forms(_state(self.model)),
         }
         try:
             checkpoint.save(self.folder, self.step, arrays, values)
             write_text(self.csv, _csv(self.history))
         except OSError as error:
             raise RunError(
-                f"cannot write the checkpoint of step {self.step}: {error.strerror}; the one before "
-                f"it is kept in {self.folder}; make room and go on with: {self.command}"
+                f"cannot write the checkpoint of step {self.step}: {error.strerror}; the one "
+                f"before it is kept in {self.folder}; make room and go on with: {self.command}"
             ) from error
         if self._signaled:
             raise Interrupted(f"stopped at step {self.step}; go on with: {self.command}")
@@ -163,7 +168,7 @@ class ExactResume(keras.callbacks.Callback):
             return
         arrays, values = saved
         state = _state(model)
-        if values["names"] != [variable.path for variable in state]:
+        if values["forms"] != _forms(state):
             raise RunError(f"the checkpoint in {self.folder} is of another model than this one")
         _assign(state, [arrays[f"variable{i}"] for i in range(len(state))])
         self.step, self.history = values["step"], values["history"]
@@ -176,7 +181,9 @@ class ExactResume(keras.callbacks.Callback):
 
     def _diverged(self, what):
         epoch, step = divmod(self.step - 1, self.steps_per_epoch)
-        kept = f"the last good checkpoint is kept in {self.folder}; " if self.folder.exists() else ""
+        kept = (
+            f"the last good checkpoint is kept in {self.folder}; " if self.folder.exists() else ""
+        )
         raise RunError(
             f"{what} at step {self.step} (epoch {epoch + 1}, batch {step + 1}): training stopped; "
             f"{kept}lower --learning_rate, or look at the data"
@@ -188,6 +195,11 @@ def _state(model):
     metrics = {id(variable) for variable in model.metrics_variables}
     found = {id(v): v for v in [*model.variables, *model.optimizer.variables]}
     return [variable for key, variable in found.items() if key not in metrics]
+
+
+def _forms(variables):
+    """What tells two models apart; names do not, Keras counts them up within a process."""
+    return [[list(variable.shape), variable.dtype] for variable in variables]
 
 
 def _assign(variables, arrays):

@@ -1,9 +1,12 @@
 """What a run was made with and where it shows: machine, versions, terminal or not."""
 
+import contextlib
 import importlib.metadata
 import os
 import platform
 import sys
+
+import keras
 
 PACKAGES = ("cvcourse", "keras", "tensorflow", "numpy")
 
@@ -26,3 +29,14 @@ def versions():
 def verbosity():
     """Keras' `verbose`: a progress bar where someone watches, else one line an epoch."""
     return 1 if sys.stdout.isatty() or "ipykernel" in sys.modules else 2
+
+
+@contextlib.contextmanager
+def precision(policy):
+    """Inside, layers are made with this dtype policy: float32, mixed_bfloat16 or mixed_float16."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)

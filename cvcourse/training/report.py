@@ -45,7 +45,9 @@ def _curves(history, best_epoch):
     figure, axes = _figure(width=11, height=3.2, columns=3)
     epochs = [row["epoch"] for row in history]
     marker = "o" if len(history) == 1 else None
-    for ax, key, label in zip(axes, ("loss", "accuracy"), ("loss (nats)", "accuracy"), strict=False):
+    for ax, key, label in zip(
+        axes, ("loss", "accuracy"), ("loss (nats)", "accuracy"), strict=False
+    ):
         for prefix, color, name in (("", BLUE, "training"), ("val_", ORANGE, "validation")):
             values = [row[prefix + key] for row in history]
             ax.plot(epochs, values, color=color, label=name, marker=marker)
@@ -71,7 +73,9 @@ def _confusion(counts, names):
     # The root lets a share of one in a hundred be seen beside the diagonal.
     image = ax.imshow(shares, cmap="Blues", norm=PowerNorm(0.5, 0, 1))
     size = 9 if len(names) <= ANNOTATED else 5
-    ax.set_xticks(range(len(names)), names, rotation=90 if max(map(len, names)) > 2 else 0, fontsize=size)
+    ax.set_xticks(
+        range(len(names)), names, rotation=90 if max(map(len, names)) > 2 else 0, fontsize=size
+    )
     ax.set_yticks(range(len(names)), names, fontsize=size)
     ax.set_xlabel("predicted")
     ax.set_ylabel("true")
@@ -93,7 +97,9 @@ def _classes(counts, names):
         total, right = int(others.sum()), int(others[label])
         others[label] = 0
         taken_for = f"{names[others.argmax()]} ({others.max()})" if others.any() else ""
-        rows.append(dict(name=name, total=total, accuracy=right / max(total, 1), taken_for=taken_for))
+        rows.append(
+            dict(name=name, total=total, accuracy=right / max(total, 1), taken_for=taken_for)
+        )
     return sorted(rows, key=lambda row: row["accuracy"])
 
 

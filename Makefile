@@ -1,0 +1,46 @@
+# make demo: the main job on a fresh machine.   make test: what CI runs.
+# The rest: test-all (also what takes minutes), test-colab (Colab's versions), bench, format.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+COLAB = tensorflow==2.20.0 keras==3.13.2 numpy==2.1.3 protobuf==5.29.6 'tensorflow-metadata<1.18'
+
+.PHONY: demo test test-all test-colab bench format clean
+
+demo: $(VENV)/.installed
+	$(BIN)/cvcourse train --dataset=digits
+
+test: $(VENV)/.installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python -m pytest
+
+test-all: $(VENV)/.installed-test
+	$(BIN)/python -m pytest -m ""
+
+# The fast suite under the versions that Colab ships (August 2026).
+test-colab:
+	$(MAKE) VENV=.venv-colab CONSTRAINED="$(COLAB)" .venv-colab/.installed-test
+	.venv-colab/bin/python -m pytest
+
+# Torch is compared with where `.venv/bin/pip install torch` was run before.
+bench: $(VENV)/.installed
+	$(BIN)/cvcourse bench
+
+format: $(VENV)/.installed-test
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# A stamp is written last, so an interrupted installation is done again.
+$(VENV)/.installed: setup.cfg pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINED) -e .
+	touch $@
+
+$(VENV)/.installed-test: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINED) -e '.[test]'
+	touch $@
+
+clean:
+	rm -rf .venv .venv-colab build dist *.egg-info

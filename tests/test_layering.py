@@ -1,0 +1,78 @@
+"""Imports point one way: read from the source, nothing is imported."""
+
+import ast
+import pathlib
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parent.parent
+LEAVES = {"errors", "files", "interrupt", "startup"}  # the standard library alone
+HEAVY = {"tensorflow", "keras_tuner", "tensorflow_datasets"}
+
+# package: (packages of ours it may import, heavy ones it may import)
+ARROWS = {
+    "layers": (set(), set()),
+    "models": ({"layers"}, set()),
+    "optimization": (set(), set()),
+    "recipe": (set(), set()),
+    "data": (set(), {"tensorflow", "tensorflow_datasets"}),
+    "training": (set(), {"tensorflow"}),
+}
+INSIDE_FUNCTIONS = {"layers": {"tensorflow"}}  # the fused batch norm
+
+
+def imports(path, *, top_level_only=False):
+    """The modules a file imports, dotted."""
+    tree = ast.parse(path.read_text())
+    for node in tree.body if top_level_only else ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def test_every_package_has_its_arrows():
+    folders = {path.parent.name for path in (ROOT / "cvcourse").glob("*/__init__.py")}
+    assert folders == set(ARROWS)
+
+
+@pytest.mark.parametrize("package", ARROWS)
+def test_arrows(package):
+    ours, heavy = ARROWS[package]
+    for path in (ROOT / "cvcourse" / package).glob("*.py"):
+        for name in imports(path):
+            top, *rest = name.split(".")
+            if top == "cvcourse":
+                assert rest[0] in {package, *ours, *LEAVES}, f"{path} imports {name}"
+            allowed = heavy | INSIDE_FUNCTIONS.get(package, set())
+            assert top not in HEAVY - allowed, f"{path} imports {name}"
+        for name in imports(path, top_level_only=True):
+            assert name.split(".")[0] not in HEAVY - heavy, f"{path} imports {name} at its top"
+
+
+@pytest.mark.parametrize("leaf", LEAVES)
+def test_leaves_and_command_line_start_at_once(leaf):
+    for path in (ROOT / "cvcourse" / f"{leaf}.py", *(ROOT / "cvcourse" / "recipe").glob("*.py")):
+        for name in imports(path, top_level_only=True):
+            assert name.split(".")[0] not in {"keras", "numpy", *HEAVY}, f"{path} imports {name}"
+
+
+def test_recipes_import_train_at_most_and_nothing_heavy_at_the_top():
+    for path in (ROOT / "recipes").glob("*.py"):
+        for name in imports(path):
+            if name.startswith("cvcourse.recipes"):
+                assert name == "cvcourse.recipes.train", f"{path} imports {name}"
+        for name in imports(path, top_level_only=True):
+            top, *rest = name.split(".")
+            light = {"recipe", "recipes", *LEAVES}
+            assert top not in {"keras", "numpy", *HEAVY}, f"{path} imports {name}"
+            assert top != "cvcourse" or rest[0] in light, f"{path} imports {name}"
+
+
+def test_setup_cfg_lists_every_package():
+    import configparser
+
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    listed = set(setup["options"]["packages"].split())
+    assert listed == {"cvcourse", "cvcourse.recipes", *(f"cvcourse.{name}" for name in ARROWS)}

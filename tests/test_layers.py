@@ -1,0 +1,113 @@
+"""Layers against NumPy and against Keras' own."""
+
+import keras
+import numpy as np
+import pytest
+
+from cvcourse.layers import BatchNormalization
+
+
+def maps(*shape, seed=0):
+    return np.random.default_rng(seed).normal(3, 2, shape).astype("float32")
+
+
+def assert_close(ours, theirs, tolerance=5e-6):
+    for a, b in zip(ours, theirs, strict=True):
+        a, b = map(keras.ops.convert_to_numpy, (a, b))
+        np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance)
+
+
+def test_batch_normalization_is_its_formula():
+    """y = gamma (x - mean) / sqrt(var + eps) + beta, and averages that move by 1 - momentum."""
+    x = maps(4, 5, 6, 3)
+    layer = BatchNormalization(momentum=0.9, epsilon=1e-5)
+    layer.build(x.shape)
+    gamma, beta = maps(3, seed=1), maps(3, seed=2)
+    layer.set_weights([gamma, beta, np.zeros(3), np.ones(3)])
+    y = layer(x, training=True)
+    mean, variance = x.mean((0, 1, 2)), x.var((0, 1, 2))
+    expected = gamma * (x - mean) / np.sqrt(variance + 1e-5) + beta
+    assert_close([y], [expected], 1e-5)
+    assert_close([layer.moving_mean, layer.moving_variance], [0.1 * mean, 0.9 + 0.1 * variance])
+
+
+def test_epsilon_below_the_wrapper_s_minimum_counts():
+    """tf.nn's wrapper would raise an epsilon of 1e-5 to 1.001e-5, and 1e-7 with it."""
+    x = maps(2, 2, 2, 1) * 1e-4
+    y = np.array(BatchNormalization(epsilon=1e-9)(x, training=True))
+    np.testing.assert_allclose(y, (x - x.mean()) / np.sqrt(x.var() + 1e-9), rtol=1e-3)
+
+
+@pytest.mark.parametrize("settings", [{}, {"scale": False}, {"center": False}, {"epsilon": 1e-5}])
+def test_training_equals_keras(settings):
+    """Weights, statistics and outputs after 16 steps of momentum, to 5e-6."""
+
+    def trained(normalization):
+        keras.utils.set_random_seed(0)
+        image = keras.Input((8, 8, 3))
+        x = keras.layers.Conv2D(4, 3, use_bias=False)(image)
+        x = normalization(momentum=0.9, **settings)(x)
+        x = keras.layers.GlobalAveragePooling2D()(keras.layers.ReLU()(x))
+        model = keras.Model(image, keras.layers.Dense(2)(x))
+        model.compile(keras.optimizers.SGD(0.05, momentum=0.9), "mse")
+        x, y = maps(64, 8, 8, 3) - 3, maps(64, 2, seed=1) - 3
+        model.fit(x, y, batch_size=4, shuffle=False, verbose=0)  # 16 steps
+        return [*model.get_weights(), model.predict(x[:4], verbose=0)]
+
+    assert_close(trained(BatchNormalization), trained(keras.layers.BatchNormalization))
+
+
+@pytest.mark.parametrize(
+    ("shape", "settings", "dtype"),
+    [
+        ((6, 5), {}, "float32"),  # rank 2
+        ((6, 4, 4, 3), {"axis": 1}, "float32"),
+        ((6, 4, 4, 3), {}, "float64"),
+        ((6, 4, 4, 3), {"synchronized": True}, "float32"),
+    ],
+)
+def test_what_the_kernel_cannot_do_is_keras_own(shape, settings, dtype):
+    x = maps(*shape).astype(dtype)
+    ours = BatchNormalization(dtype=dtype, **settings)
+    theirs = keras.layers.BatchNormalization(dtype=dtype, **settings)
+    outputs = [layer(x, training=True) for layer in (ours, theirs)]
+    assert keras.backend.standardize_dtype(outputs[0].dtype) == dtype
+    assert_close([outputs[0], *ours.weights], [outputs[1], *theirs.weights], 1e-7)
+
+
+def test_mask_is_respected():
+    x, mask = maps(4, 3, 3, 2), np.random.default_rng(3).random((4, 3, 3)) < 0.5
+    ours, theirs = BatchNormalization(), keras.layers.BatchNormalization()
+    assert_close([ours(x, training=True, mask=mask)], [theirs(x, training=True, mask=mask)], 1e-7)
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_half_precision_keeps_float32_statistics(policy):
+    x = maps(16, 4, 4, 3)
+    layer = BatchNormalization(dtype=policy, momentum=0.0)
+    y = layer(x, training=True)
+    assert keras.backend.standardize_dtype(y.dtype) == policy.removeprefix("mixed_")
+    assert {v.dtype for v in layer.weights} == {"float32"}
+    np.testing.assert_allclose(layer.moving_mean, x.mean((0, 1, 2)), rtol=1e-2)
+    np.testing.assert_allclose(layer.moving_variance, x.var((0, 1, 2)), rtol=2e-2)
+
+
+def test_frozen_statistics_stay():
+    layer = BatchNormalization()
+    layer.build((None, 4, 4, 3))
+    layer.trainable = False
+    before = layer.get_weights()
+    x = maps(8, 4, 4, 3)
+    assert_close([layer(x, training=True)], [x / np.sqrt(1 + 1e-3)])
+    assert_close(layer.get_weights(), before, 0)
+
+
+def test_saves_and_loads_to_the_bit(tmp_path):
+    image = keras.Input((4, 4, 3))
+    model = keras.Model(image, BatchNormalization(momentum=0.8, name="bn")(image))
+    model(maps(8, 4, 4, 3), training=True)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert loaded.get_layer("bn").momentum == 0.8
+    x = maps(2, 4, 4, 3)
+    np.testing.assert_array_equal(loaded(x), model(x))

@@ -1,0 +1,235 @@
+"""Facts about every network of the registry, as tables."""
+
+import os
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from cvcourse import models
+
+# name: (trainable parameters of its usual form, source)
+PARAMETERS = {
+    "linear": (30_730, "3072 * 10 + 10"),
+    "mlp": (1_707_274, "3072 * 512 + 512 + 512 * 256 + 256 + 256 * 10 + 10"),
+    "lenet5": (61_706, "156 + 2,416 + 48,120 + 10,164 + 850: figure 2 with a dense C3"),
+    "resnet20": (269_722, "He et al. 2016, table 6: 0.27M"),
+    "resnet32": (464_154, "0.46M"),
+    "resnet44": (658_586, "0.66M"),
+    "resnet56": (853_018, "0.85M"),
+    "resnet110": (1_727_962, "1.7M"),
+}
+
+# A small form of each family, for what needs training or copying.
+SMALL = {
+    "linear": {"input_shape": (8, 8, 1)},
+    "mlp": {"input_shape": (8, 8, 1), "hidden": (16, 8)},
+    "lenet5": {"input_shape": (32, 32, 1)},
+    "resnet20": {"input_shape": (16, 16, 3), "depth": 8},
+}
+
+
+def trainable(model):
+    return sum(int(np.prod(v.shape)) for v in model.trainable_variables)
+
+
+def images(*shape, seed=0):
+    return np.random.default_rng(seed).normal(size=shape).astype("float32")
+
+
+def test_the_table_is_the_registry():
+    assert list(PARAMETERS) == list(models.REGISTRY)
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_parameters_logits_and_names(name):
+    model = models.build(name)
+    assert trainable(model) == PARAMETERS[name][0]
+    assert model.name == name
+    assert model.layers[-1].name == "logits"
+    assert model.layers[-1].compute_dtype == "float32"
+    assert model.output_shape == (None, 10)
+    assert "features" in [layer.name for layer in model.layers]
+
+
+@pytest.mark.parametrize(
+    ("name", "knobs", "parameters"),
+    [
+        ("resnet20", {"shortcut": "B"}, 272_474),  # two 1x1 projections with batch norm
+        ("resnet20", {"input_shape": (28, 28, 1)}, 269_434),  # 288 fewer in the stem
+        ("resnet20", {"num_classes": 100}, 275_572),  # 65 more a class
+        ("lenet5", {"input_shape": (32, 32, 3), "num_classes": 7}, 61_751),
+        ("mlp", {"hidden": (100,)}, 308_310),  # 3072 * 100 + 100 + 1010
+    ],
+)
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+def test_knobs(name, knobs, parameters, dropout):
+    assert trainable(models.build(name, dropout=dropout, **knobs)) == parameters
+
+
+@pytest.mark.parametrize("blocks", [1, 3])
+def test_stages_halve_the_map_and_double_the_width(blocks):
+    model = models.build("resnet20", depth=6 * blocks + 2)
+    shapes = [model.get_layer(f"stage{i}").output.shape[1:] for i in (1, 2, 3)]
+    assert shapes == [(32, 32, 16), (16, 16, 32), (8, 8, 64)]
+    assert model.get_layer("stem").output.shape[1:] == (32, 32, 16)
+    assert model.get_layer("features").output.shape[1:] == (8, 8, 64)
+
+
+def test_option_a_is_every_second_pixel_and_zeros():
+    model = models.build("resnet20", depth=8)
+    sums = keras.Model(
+        model.input, [model.get_layer("stage1").output, model.get_layer("stage2_add").output]
+    )
+    for layer in model.layers:  # silence the block's own path
+        if layer.name == "stage2_2_bn":
+            layer.set_weights([np.zeros(32), np.zeros(32), np.zeros(32), np.ones(32)])
+    before, after = map(np.array, sums(images(2, 32, 32, 3)))
+    expected = np.zeros((2, 16, 16, 32), "float32")
+    expected[..., 8:24] = before[:, ::2, ::2]
+    np.testing.assert_array_equal(after, expected)
+
+
+def test_lenet_is_its_figure_in_numpy():
+    """C1 S2 C3 S4 C5 F6 and the output, with loops: the same logits."""
+    model, x = models.build("lenet5"), images(1, 32, 32, 1)
+    c1, c1_bias, c3, c3_bias, *dense = model.get_weights()
+
+    def convolve(x, kernel, bias):
+        side = x.shape[0] - 4
+        out = [
+            [np.tensordot(x[i : i + 5, j : j + 5], kernel, 3) for j in range(side)]
+            for i in range(side)
+        ]
+        return np.tanh(np.array(out) + bias)
+
+    def subsample(x):
+        side, channels = x.shape[0] // 2, x.shape[-1]
+        return x.reshape(side, 2, side, 2, channels).mean((1, 3))
+
+    y = subsample(convolve(subsample(convolve(x[0], c1, c1_bias)), c3, c3_bias)).reshape(-1)
+    for kernel, bias in zip(dense[:4:2], dense[1:4:2], strict=True):
+        y = np.tanh(y @ kernel + bias)
+    np.testing.assert_allclose(np.array(model(x))[0], y @ dense[4] + dense[5], atol=1e-5)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_memorizes_a_batch_with_no_idle_weight(name):
+    keras.utils.set_random_seed(0)
+    model = models.build(name, **SMALL[name])
+    x, y = images(16, *SMALL[name]["input_shape"]), np.arange(16) % 10
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.SGD(0.05, momentum=0.9), loss)
+    before = [keras.ops.convert_to_numpy(w) for w in model.trainable_weights]
+    losses = model.fit(x, y, batch_size=16, epochs=40, verbose=0).history["loss"]
+    assert losses[-1] < losses[0] / 4
+    after = model.trainable_weights
+    assert [w.path for w, b in zip(after, before, strict=True) if np.array_equal(w, b)] == []
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_saves_and_loads_to_the_bit(name, tmp_path):
+    model = models.build(name, **SMALL[name])
+    model.save(tmp_path / "model.keras")
+    x = images(2, *SMALL[name]["input_shape"])
+    np.testing.assert_array_equal(keras.models.load_model(tmp_path / "model.keras")(x), model(x))
+
+
+def test_fully_convolutional_nets_take_any_size():
+    model = models.build("resnet20", depth=8, input_shape=(None, None, 3))
+    assert model(images(1, 20, 24, 3)).shape == (1, 10)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "message"),
+    [
+        ("resnet200", {}, "unknown model 'resnet200': did you mean 'resnet20'?"),
+        ("lenet", {}, "did you mean 'lenet5'?"),
+        ("resnet20", {"depths": 3}, "resnet20: unknown knob 'depths': did you mean 'depth'?"),
+        ("resnet20", {"depth": 21}, "6n + 2 layers: 8, 14, 20, …; received depth=21"),
+        ("resnet20", {"shortcut": "C"}, "received 'C'"),
+        ("lenet5", {"input_shape": (28, 28, 1)}, "lenet5 takes images of 32x32 pixels or more"),
+        ("lenet5", {"input_shape": (32, 32)}, "input_shape is (height, width, channels)"),
+    ],
+)
+def test_wrong_names_and_values(name, settings, message):
+    with pytest.raises(ValueError) as error:
+        models.build(name, **settings)
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "image_shape", "expected"),
+    [
+        ("lenet5", (8, 8, 1), (32, 32, 1)),  # too small: the usual size
+        ("lenet5", (28, 28, 3), (32, 32, 3)),
+        ("lenet5", (40, 36, 1), (40, 36, 1)),
+        ("resnet20", (28, 28, 1), (28, 28, 1)),
+        ("linear", (8, 8, 1), (8, 8, 1)),
+    ],
+)
+def test_input_shape_for(name, image_shape, expected):
+    assert models.input_shape_for(name, image_shape) == expected
+
+
+@pytest.mark.parametrize(
+    ("image_shape", "net_shape"),
+    [
+        ((8, 8, 1), (8, 8, 1)),
+        ((8, 8, 1), (16, 12, 1)),
+        ((8, 8, 1), (8, 8, 3)),
+        ((9, 8, 3), (16, 16, 1)),
+    ],
+)
+def test_raw_images_are_normalized_resized_and_recolored(image_shape, net_shape, tmp_path):
+    net = models.build("linear", input_shape=net_shape)
+    channels = image_shape[-1]
+    mean, variance = [100.0, 50.0, 20.0][:channels], [400.0, 100.0, 25.0][:channels]
+    model = models.from_raw_images(net, image_shape, mean=mean, variance=variance)
+    raw = np.random.default_rng(0).integers(0, 256, (2, *image_shape)).astype("float32")
+    x = (raw - mean) / np.sqrt(variance)
+    if net_shape[:2] != image_shape[:2]:
+        x = keras.ops.image.resize(x.astype("float32"), net_shape[:2])
+    if channels == 1:
+        x = np.repeat(np.array(x), net_shape[-1], -1)
+    elif net_shape[-1] == 1:
+        x = np.array(x) @ [[0.2989], [0.5870], [0.1140]]
+    np.testing.assert_allclose(model(raw), net(np.array(x, "float32")), atol=2e-4)
+    model.save(tmp_path / "model.keras")
+    np.testing.assert_array_equal(
+        keras.models.load_model(tmp_path / "model.keras")(raw), model(raw)
+    )
+
+
+def test_raw_images_keep_every_tap_in_reach():
+    net = models.build("resnet20", depth=8, input_shape=(16, 16, 3))
+    model = models.from_raw_images(net, (8, 8, 1), mean=[0.0], variance=[1.0])
+    assert keras.Model(model.input, model.get_layer("stage3").output).output_shape == (
+        None,
+        4,
+        4,
+        64,
+    )
+
+
+def test_channels_that_do_not_convert_are_refused():
+    net = models.build("linear", input_shape=(8, 8, 4))
+    with pytest.raises(ValueError, match="3 channels and the net takes 4"):
+        models.from_raw_images(net, (8, 8, 3), mean=[0.0] * 3, variance=[1.0] * 3)
+
+
+def test_importing_models_on_jax_leaves_tensorflow_alone():
+    code = (
+        "import sys; from cvcourse import models; "
+        "logits = models.build('resnet20', depth=8)(__import__('numpy').zeros((1, 32, 32, 3))); "
+        "print(logits.shape, 'tensorflow' in sys.modules)"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "KERAS_BACKEND": "jax"},
+        capture_output=True,
+        text=True,
+    )
+    assert ran.stdout.strip() == "(1, 10) False", ran.stderr

@@ -1,0 +1,320 @@
+"""Flags, config files, run directories and exit codes: nothing here imports Keras."""
+
+import dataclasses
+import json
+import os
+import random
+import subprocess
+import sys
+
+import pytest
+from cvcourse.recipes import train
+
+from cvcourse import recipe
+from cvcourse.errors import Interrupted, RunError, UsageError
+from cvcourse.files import write_bytes
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """One field of each kind."""
+
+    steps: int = recipe.field(3, "steps", least=1)
+    rate: float = recipe.field(0.1, "rate", above=0, below=1)
+    net: str = recipe.field("mlp", "net")
+    mode: str = recipe.field("slow", "mode", choices=("slow", "fast"))
+    patience: int | None = recipe.field(None, "patience", least=1)
+    sizes: tuple[int, ...] = recipe.field((8, 4), "sizes", least=1)
+    augment: tuple[str, ...] | None = recipe.field(None, "augment", choices=("crop", "flip"))
+    knobs: dict = recipe.field({}, "knobs")
+    dry_run: bool = recipe.field(False, "dry")
+    epochs: int = recipe.field(2, "epochs", least=1)
+    workdir: str | None = recipe.field(None, "workdir")
+    extend: bool = recipe.field(False, "extend")
+
+
+def parse(*flags):
+    return recipe.parse(Config, list(flags), prog="cvcourse test")
+
+
+@pytest.mark.parametrize(
+    ("flags", "field", "value"),
+    [
+        (["--steps=5"], "steps", 5),
+        (["--steps", "5"], "steps", 5),
+        (["--rate=1e-3"], "rate", 1e-3),
+        (["--patience=4"], "patience", 4),
+        (["--patience=none"], "patience", None),
+        (["--sizes=1,2,3"], "sizes", (1, 2, 3)),
+        (["--sizes=none"], "sizes", ()),
+        (["--augment=auto"], "augment", None),
+        (["--augment=none"], "augment", ()),
+        (["--augment=crop,flip"], "augment", ("crop", "flip")),
+        (
+            ["--knobs=width=0.25,depths=1/1,one=3/,shortcut=B,bias=true"],
+            "knobs",
+            {"width": 0.25, "depths": (1, 1), "one": (3,), "shortcut": "B", "bias": True},
+        ),
+        (["--dry_run"], "dry_run", True),
+        (["--dry-run"], "dry_run", True),
+        (["--dry_run", "--no-dry_run"], "dry_run", False),
+        (["--steps=4", "--steps=6"], "steps", 6),
+    ],
+)
+def test_flags(flags, field, value):
+    config = parse(*flags)
+    assert getattr(config, field) == value
+    assert dataclasses.replace(config, **{field: getattr(Config(), field)}) == Config()
+    assert parse(*recipe.command(config, "x").split()[1:]) == config
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--step=5"], "unknown flag '--step': did you mean '--steps'?"),
+        (["extra"], "unknown flag 'extra'"),
+        (["--steps=0"], "--steps takes a whole number of at least 1; received 0"),
+        (["--steps=2.5"], "--steps takes a whole number of at least 1; received '2.5'"),
+        (["--steps="], "--steps takes a whole number"),
+        (["--steps"], "expected one argument"),
+        (["--rate=1"], "--rate takes a number above 0 and below 1; received 1.0"),
+        (["--rate=nan"], "--rate takes a number above 0 and below 1; received nan"),
+        (["--rate=inf"], "received inf"),
+        (["--mode=fats"], "unknown --mode 'fats': did you mean 'fast'?"),
+        (["--augment=crop,filp"], "unknown --augment 'filp': did you mean 'flip'?"),
+        (["--sizes=1,x"], "--sizes takes a whole number of at least 1, several by comma"),
+        (["--knobs=width"], "knob=value pairs by comma are needed; received 'width'"),
+        (["--dry_run=yes"], "ignored explicit argument 'yes'"),
+        (["--config=absent.json"], "--config: cannot read absent.json"),
+    ],
+)
+def test_wrong_flags(flags, message):
+    with pytest.raises(UsageError) as error:
+        parse(*flags)
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "config", [Config(steps="3"), Config(steps=True), Config(sizes=[1]), Config(rate=2)]
+)
+def test_configs_made_in_python_are_checked_too(config):
+    with pytest.raises(UsageError, match="takes"):
+        recipe.check(config)
+
+
+def test_config_file_and_flags_that_override_it(tmp_path):
+    file = tmp_path / "config.json"
+    old = Config(steps=9, sizes=(1,), knobs={"depths": (2, 2)}, workdir="elsewhere")
+    file.write_text(json.dumps(dataclasses.asdict(old)))
+    expected = dataclasses.replace(old, rate=0.5, workdir=None)
+    assert parse(f"--config={file}", "--rate=0.5") == expected
+    file.write_text('{"stesp": 1}')
+    with pytest.raises(UsageError, match=r"unknown field 'stesp': did you mean 'steps'\?"):
+        parse(f"--config={file}")
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", "\x00\xff", '{"steps": "many"}', '{"knobs": 3}'])
+def test_hostile_config_files(tmp_path, text):
+    (tmp_path / "c.json").write_bytes(text.encode("latin-1"))
+    with pytest.raises(UsageError):
+        parse(f"--config={tmp_path / 'c.json'}")
+
+
+def test_fuzzed_flags_parse_or_say_one_clear_line():
+    """A thousand random command lines of `train`: a config that passes its check, or UsageError."""
+    rng = random.Random(231)
+    names = [f.name for f in dataclasses.fields(train.Config)] + ["config", "x", "", "seed "]
+    values = [
+        "1",
+        "-1",
+        "0",
+        "1e400",
+        "nan",
+        "none",
+        "auto",
+        "",
+        "a=b",
+        "=",
+        ",",
+        "/",
+        "💥",
+        "crop",
+        "1,2",
+        "--",
+        "true",
+    ]
+    parsed = 0
+    for _ in range(1000):
+        argv = [f"--{rng.choice(names)}={rng.choice(values)}" for _ in range(rng.randint(0, 3))]
+        argv += rng.choices(["", "-", "--", "--limit", "word"], k=rng.randint(0, 1))
+        try:
+            recipe.check(recipe.parse(train.Config, argv, prog="x"))
+            parsed += 1
+        except UsageError as error:
+            assert str(error).strip() and "\n" not in str(error)
+    assert 50 < parsed < 950
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (None, 0, ""),
+        (UsageError("wrong"), 2, "wrong"),
+        (RunError("two\nlines"), 1, "two lines"),
+        (Interrupted("go on"), 130, "go on"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+        (ZeroDivisionError("by zero"), 1, "ZeroDivisionError: by zero (--debug shows where)"),
+    ],
+)
+def test_exit_codes(error, code, said, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["pytest"])
+
+    def main(config):
+        if error:
+            raise error
+
+    assert recipe.run(main, Config, [], name="test") == code
+    assert capsys.readouterr().err == (f"cvcourse test: {said}\n" if said else "")
+    recipe.run(main, Config, ["--debug"], name="test")
+    assert ("Traceback" in capsys.readouterr().err) == (error is not None)
+
+
+def run_in(path, **settings):
+    return Config(workdir=str(path), **settings)
+
+
+def test_workdir_is_made_once_and_recognized(tmp_path):
+    config = recipe.create(run_in(tmp_path / "a" / "b"), "x")
+    assert recipe.recognize(config) is None
+    (tmp_path / "a" / "b" / "metrics.json").write_text('{"test_accuracy": 0.5}')
+    assert recipe.recognize(config) == {"test_accuracy": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"steps": 4, "rate": 0.2}, "rate (there 0.1, here 0.2), steps (there 3, here 4)"),
+        ({"epochs": 3}, "epochs (there 2, here 3); --extend allows more epochs"),
+        ({"epochs": 1, "extend": True}, "epochs (there 2, here 1)"),
+        ({"epochs": 3, "extend": True}, "--extend: because"),
+    ],
+)
+def test_another_config_is_refused(tmp_path, change, message):
+    config = recipe.create(run_in(tmp_path), "x")
+    other = dataclasses.replace(config, **change)
+    with pytest.raises(UsageError) as error:
+        recipe.recognize(other, free=("extend", "workdir"), extendable="because")
+    assert message in str(error.value)
+    assert json.loads((tmp_path / "config.json").read_text())["epochs"] == 2
+
+
+def test_extension_reopens_a_finished_run(tmp_path):
+    config = recipe.create(run_in(tmp_path), "x")
+    (tmp_path / "metrics.json").write_text("{}")
+    longer = dataclasses.replace(config, epochs=5, extend=True)
+    assert recipe.recognize(longer, free=("extend",)) is None
+    recipe.create(longer, "x")
+    assert not (tmp_path / "metrics.json").exists()
+    assert json.loads((tmp_path / "config.json").read_text())["epochs"] == 5
+
+
+def test_foreign_directories_are_left_alone(tmp_path):
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(UsageError, match="is no run's directory: it holds thesis.tex"):
+        recipe.recognize(run_in(tmp_path))
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(RunError, match="cannot read the run"):
+        recipe.recognize(run_in(tmp_path))
+
+
+def test_unwritable_workdir(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match="cannot write to"):
+        recipe.create(run_in(tmp_path / "file" / "run"), "x")
+
+
+def test_fresh_directories_never_collide(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    made = {recipe.create(Config(), "train", "lenet5", "some/folder.npz").workdir for _ in range(5)}
+    assert len(made) == 5
+    assert all(path.startswith("runs/train-lenet5-folder-") for path in made)
+
+
+def test_a_second_process_is_kept_out(tmp_path):
+    code = (
+        "import pathlib, sys; from cvcourse import recipe\n"
+        "with recipe.locked(pathlib.Path(sys.argv[1])): pass"
+    )
+    other = [sys.executable, "-c", code, tmp_path]
+    with recipe.locked(tmp_path):
+        ran = subprocess.run(other, capture_output=True, text=True)
+        assert "another process is running in" in ran.stderr
+    assert subprocess.run(other).returncode == 0
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "file"
+    write_bytes(path, b"old")
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        write_bytes(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_printed_commands_survive_a_shell():
+    import shlex
+
+    config = Config(net="a b'c", knobs={"x": (1,)}, workdir="run $HOME; rm")
+    assert parse(*shlex.split(recipe.command(config, "python 'my recipes/train.py'"))[2:]) == config
+
+
+@pytest.mark.parametrize(
+    ("script", "program"),
+    [
+        ("recipes/train.py", "python recipes/train.py"),
+        ("/somewhere/cvcourse/__main__.py", "python -m cvcourse train"),
+        (".venv-absent/bin/cvcourse", ".venv-absent/bin/cvcourse train"),
+        ("ipykernel_launcher.py", "cvcourse train"),
+    ],
+)
+def test_program_is_what_the_user_called(script, program, monkeypatch):
+    monkeypatch.setattr(sys, "argv", [script])
+    monkeypatch.setenv("PATH", "")
+    assert recipe.program("train") == program
+
+
+def cvcourse(*words):
+    return subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "cvcourse", *words],
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize(
+    "words", [["--help"], ["train", "--help"], ["train", "--bogus"], ["trian"]]
+)
+def test_nothing_heavy_is_imported_before_the_flags_are_parsed(words):
+    imported = cvcourse(*words).stderr
+    assert not [m for m in ("keras", "numpy", "tensorflow", "matplotlib") if f" {m}\n" in imported]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "text"),
+    [
+        (["--help"], 0, "train        Train a network"),
+        ([], 2, "usage: cvcourse RECIPE"),
+        (["--version"], 0, "cvcourse 0."),
+        (["train", "--help"], 0, "--learning_rate FLOAT, --learning-rate FLOAT"),
+        (["trian"], 2, "unknown recipe 'trian': did you mean 'train'?"),
+    ],
+)
+def test_command_line(words, code, text):
+    ran = cvcourse(*words)
+    assert ran.returncode == code
+    assert text in ran.stdout + ran.stderr

@@ -1,0 +1,194 @@
+"""Checkpoint files, evaluation and the report, each by itself."""
+
+import json
+import os
+import re
+
+import keras
+import numpy as np
+import pytest
+
+from cvcourse import training
+from cvcourse.data import Dataset, Split
+from cvcourse.training import checkpoint
+
+
+def save(folder, step):
+    checkpoint.save(folder, step, {"a": np.arange(step), "b": np.float32(step)}, {"step": step})
+
+
+def test_checkpoints_come_back_to_the_bit_and_two_are_kept(tmp_path):
+    for step in (1, 20, 300):
+        save(tmp_path, step)
+    arrays, values = checkpoint.load(tmp_path)
+    assert values == {"step": 300}
+    np.testing.assert_array_equal(arrays["a"], np.arange(300))
+    assert arrays["b"] == np.float32(300)
+    assert [path.name[:14] for path in sorted(tmp_path.iterdir())] == [
+        "step-000000020",
+        "step-000000300",
+    ]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: data[:-7],
+        lambda data: b"",
+        lambda data: data[:50] + bytes([data[50] ^ 1]) + data[51:],
+        lambda data: data + b" ",
+    ],
+)
+def test_a_damaged_newest_checkpoint_is_set_aside_for_the_one_before(tmp_path, damage, capsys):
+    save(tmp_path, 1)
+    save(tmp_path, 2)
+    newest = max(tmp_path.iterdir())
+    newest.write_bytes(damage(newest.read_bytes()))
+    assert checkpoint.load(tmp_path)[1] == {"step": 1}
+    assert f"{newest} is damaged" in capsys.readouterr().err
+    save(tmp_path, 3)
+    assert checkpoint.load(tmp_path)[1] == {"step": 3}
+
+
+def test_no_checkpoint_is_none(tmp_path):
+    assert checkpoint.load(tmp_path / "absent") is None
+    (tmp_path / ".part-step-000000001-0123456789abcdef.npz").write_bytes(b"half")
+    assert checkpoint.load(tmp_path) is None
+    save(tmp_path, 1)
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_disk_full_leaves_the_old_checkpoint(tmp_path, monkeypatch):
+    save(tmp_path, 1)
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        save(tmp_path, 2)
+    assert checkpoint.load(tmp_path)[1] == {"step": 1}
+
+
+LOGITS = np.array([[2, 0, 1], [0, 3, 0], [1, 0, 5], [0, 0.5, 0]], "float32")
+EVALUATION = training.Evaluation(LOGITS, np.array([0, 1, 0, 2]))
+
+
+def test_evaluation_against_numpy():
+    p = np.exp(LOGITS.astype("float64")) / np.exp(LOGITS.astype("float64")).sum(1, keepdims=True)
+    assert EVALUATION.accuracy == 0.5
+    assert EVALUATION.loss == pytest.approx(-np.log(p[range(4), [0, 1, 0, 2]]).mean(), abs=1e-12)
+    np.testing.assert_array_equal(EVALUATION.confusion, [[1, 0, 1], [0, 1, 0], [0, 1, 0]])
+    examples, probabilities = EVALUATION.confident_mistakes(5)
+    np.testing.assert_array_equal(examples, [2, 3])
+    np.testing.assert_allclose(probabilities, [p[2, 2], p[3, 1]])
+
+
+def test_losses_of_huge_logits_are_finite():
+    assert training.Evaluation(np.array([[1e4, 0.0]], "float32"), np.array([1])).loss == 1e4
+
+
+def model_of(shape, classes):
+    image = keras.Input(shape, name="image")
+    return keras.Model(
+        image, keras.layers.Dense(classes, name="logits")(keras.layers.Flatten()(image))
+    )
+
+
+def test_saved_models_know_their_classes_and_evaluate(tmp_path):
+    model, path = model_of((2, 2, 1), 3), tmp_path / "model.keras"
+    training.save_model(model, path, ("cat", "dog", "ünï <b>"))
+    assert training.class_names(path) == ("cat", "dog", "ünï <b>")
+    loaded = keras.models.load_model(path)
+    x, y = np.random.default_rng(0).normal(size=(8, 2, 2, 1)).astype("float32"), np.arange(8) % 3
+    np.testing.assert_array_equal(loaded(x), model(x))
+    accuracy = loaded.evaluate(x, y, verbose=0, return_dict=True)["accuracy"]
+    assert accuracy == pytest.approx((np.argmax(model(x), 1) == y).mean())
+
+
+HOSTILE = "<script>alert('x')</script>"
+
+
+def report(tmp_path, *, classes=3, images=None, test_accuracy=0.5):
+    images = (
+        np.random.default_rng(0).integers(0, 256, (4, 5, 5, 3)).astype("uint8")
+        if images is None
+        else images
+    )
+    split = Split(images, EVALUATION.labels)
+    names = (HOSTILE, *(f"class {i}" for i in range(1, classes)))
+    logits = np.pad(LOGITS, [[0, 0], [0, classes - 3]], constant_values=-9)
+    training.write_report(
+        tmp_path / "report.html",
+        title=f"net on {HOSTILE}",
+        metrics=dict(
+            test_accuracy=test_accuracy,
+            test_loss=0.3,
+            val_accuracy=0.6,
+            best_epoch=1,
+            epochs=2,
+            parameters=1234567,
+            seconds=61.0,
+            images_per_second=999.0,
+            seed=0,
+            machine="m",
+            versions=training.versions(),
+        ),
+        config={"dataset": HOSTILE},
+        history=[
+            dict(epoch=e, loss=1.0, accuracy=0.5, val_loss=0.9, val_accuracy=0.6, learning_rate=0.1)
+            for e in (1, 2)
+        ],
+        model=model_of(images.shape[1:], classes),
+        dataset=Dataset(split, split, split, names),
+        evaluation=training.Evaluation(logits, EVALUATION.labels),
+        split="test",
+    )
+    return (tmp_path / "report.html").read_text()
+
+
+def test_report_stands_alone_and_says_what_it_should(tmp_path):
+    page = report(tmp_path)
+    assert not re.findall(r"""(?:src|href)=["'](?!data:)""", page)
+    assert "http" not in page.replace("http-equiv", "")
+    assert page.count("data:image/png") == 2  # the mistakes
+    assert page.count("data:image/svg+xml") == 2  # curves and confusion matrix
+    for text in ("50.00 %", "1,234,567", "1.0 min", "class 2", "taken for", "logits", "Dense"):
+        assert text in page
+
+
+def test_report_escapes_the_user_s_words(tmp_path):
+    page = report(tmp_path)
+    assert "<script" not in page
+    assert page.count("&lt;script&gt;") >= 4
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        np.zeros((4, 5, 5, 1), "uint8"),
+        np.random.default_rng(0).normal(size=(4, 5, 5, 3)).astype("float32"),
+        np.full((4, 5, 5, 3), 7.0, "float32"),
+    ],
+)
+def test_report_shows_any_image(tmp_path, images):
+    assert report(tmp_path, images=images).count("data:image/png") == 2
+
+
+def test_report_of_many_classes_and_no_test_split(tmp_path):
+    page = report(tmp_path, classes=100, test_accuracy=None)
+    assert "class 99" in page
+    assert "no test split" in page
+
+
+def test_versions_and_machine():
+    assert training.versions()["keras"] == keras.__version__
+    assert f"{os.cpu_count()} CPU cores" in training.machine()
+
+
+def test_precision_is_put_back():
+    before = keras.config.dtype_policy().name
+    with training.precision("mixed_bfloat16"):
+        assert keras.layers.Dense(1).compute_dtype == "bfloat16"
+    assert keras.config.dtype_policy().name == before
+    assert json.loads(json.dumps(before)) == "float32"
