@@ -38,7 +38,7 @@ def write_json(path, values):
 
 
 def _sync_folder(folder):
-    """A rename survives a power cut only once its folder is on disk too; Windows has no such notion."""
+    """A rename survives a power cut once its folder is on disk too; Windows cannot say."""
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:

@@ -9,11 +9,11 @@ the result is the same to the bit.
 """
 
 import dataclasses
+import functools
 import pathlib
 import sys
 
 from cvcourse import recipe
-from cvcourse.files import write_json
 from cvcourse.startup import import_tensorflow_quietly
 
 FREE = ("workdir", "data_dir", "checkpoint_minutes", "extend")  # cannot change the result
@@ -87,7 +87,7 @@ def main(config):
     import_tensorflow_quietly()
     import keras
 
-    from cvcourse import data, optimization, training
+    from cvcourse import data, training
 
     keras.utils.set_random_seed(config.seed)
     with recipe.usage():
@@ -97,21 +97,7 @@ def main(config):
     batch_size = min(config.batch_size, len(dataset.train))
     steps = data.steps_per_epoch(dataset.train, batch_size)
     with recipe.usage():
-        rate = optimization.schedule(
-            config.schedule,
-            config.learning_rate,
-            steps=config.epochs * steps,
-            warmup_steps=round(config.warmup_epochs * steps),
-        )
-    model.compile(
-        optimization.optimizer(config.optimizer, model, rate, weight_decay=config.weight_decay),
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        # Weighted, since the last batch of an evaluation is filled up with examples of weight 0.
-        weighted_metrics=[
-            "accuracy",
-            keras.metrics.SparseCategoricalCrossentropy(from_logits=True, name="cross_entropy"),
-        ],
-    )
+        compiled(config, model, steps)
 
     config = recipe.create(config, "train", config.model, config.dataset)
     workdir = pathlib.Path(config.workdir).expanduser()
@@ -141,21 +127,29 @@ def main(config):
         if augment is None:
             augment = data.usual_augmentation(config.dataset)
         options = dict(batch_size=batch_size, seed=config.seed)
-        validation = data.stream(dataset.validation, **options, shuffle=False)
-        with resume.stopping_on_signals(), data.naming_broken_images(dataset):
-            for span in resume.spans(config.epochs):
-                batches = data.stream(
-                    dataset.train, **options, start_step=resume.step, augment=augment
-                )
-                model.fit(
-                    batches,
-                    validation_data=validation,
-                    callbacks=callbacks,
-                    shuffle=False,  # the stream's affair
-                    verbose=training.verbosity(),
-                    **span,
-                )
-            return finish(config, workdir, dataset, resume, options)
+        in_order = functools.partial(data.stream, **options, shuffle=False)
+        with data.naming_broken_images(dataset):
+            with resume.stopping_on_signals():
+                for span in resume.spans(config.epochs):
+                    model.fit(
+                        data.stream(
+                            dataset.train, **options, start_step=resume.step, augment=augment
+                        ),
+                        validation_data=in_order(dataset.validation),
+                        callbacks=callbacks,
+                        shuffle=False,  # the stream's affair
+                        verbose=training.verbosity(),
+                        **span,
+                    )
+            return training.conclude(
+                workdir,
+                title=f"{config.model} on {pathlib.Path(config.dataset).stem}",
+                config=config,
+                dataset=dataset,
+                resume=resume,
+                batch_size=batch_size,
+                batches=in_order,
+            )
 
 
 def build(config, dataset):
@@ -174,48 +168,29 @@ def build(config, dataset):
         return models.from_raw_images(net, dataset.input_shape, mean=mean, variance=variance)
 
 
-def finish(config, workdir, dataset, resume, options):
-    """Evaluate the best epoch's model, write the report and metrics.json, print where they lie."""
+def compiled(config, model, steps_per_epoch):
+    """The model with its optimizer, loss and metrics. Raises ValueError for what does not fit."""
     import keras
 
-    from cvcourse import data, training
+    from cvcourse import optimization
 
-    model = keras.models.load_model(workdir / "model.keras")
-
-    def judge(split):
-        return training.evaluate(model, split, data.stream(split, **options, shuffle=False))
-
-    validation, test = judge(dataset.validation), dataset.test and judge(dataset.test)
-    metrics = {
-        "test_accuracy": test and test.accuracy,
-        "test_loss": test and test.loss,
-        "val_accuracy": validation.accuracy,
-        "val_loss": validation.loss,
-        "best_epoch": resume.best_epoch,
-        "epochs": len(resume.history),
-        "seconds": round(resume.total_seconds(), 1),
-        "images_per_second": round(resume.step * options["batch_size"] / resume.step_seconds, 1),
-        "parameters": sum(v.value.shape.num_elements() for v in model.trainable_variables),
-        "seed": config.seed,
-        "machine": training.machine(),
-        "versions": training.versions(),
-    }
-    training.write_report(
-        workdir / "report.html",
-        title=f"{config.model} on {pathlib.Path(config.dataset).stem}",
-        metrics=metrics,
-        config=dataclasses.asdict(config),
-        history=resume.history,
-        model=model,
-        dataset=dataset,
-        evaluation=test or validation,
-        split="test" if test else "validation",
+    rate = optimization.schedule(
+        config.schedule,
+        config.learning_rate,
+        steps=config.epochs * steps_per_epoch,
+        warmup_steps=round(config.warmup_epochs * steps_per_epoch),
     )
-    write_json(workdir / "metrics.json", metrics)
-    name, judged = ("test", test) if test else ("validation", validation)
-    print(f"{name} accuracy: {judged.accuracy:.4f}")
-    print(f"report: {workdir / 'report.html'}\nmodel: {workdir / 'model.keras'}")
-    return metrics
+    model.compile(
+        optimization.optimizer(config.optimizer, model, rate, weight_decay=config.weight_decay),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        # Weighted, since the last batch of an evaluation is filled up with examples of weight 0;
+        # and the cross-entropy once more, without the weight decay's penalty.
+        weighted_metrics=[
+            "accuracy",
+            keras.metrics.SparseCategoricalCrossentropy(from_logits=True, name="cross_entropy"),
+        ],
+    )
+    return model
 
 
 def cli(argv=None):

@@ -238,13 +238,12 @@ def test_early_stopping_stops_where_a_hand_simulation_does(tmp_path):
 
 
 def cvcourse(*flags, **options):
-    return subprocess.Popen(
-        [sys.executable, "-m", "cvcourse", "train", *flags],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        **options,
-    )
+    """A process of `cvcourse train`, without what jax may have set here for TensorFlow's logs."""
+    environment = {**os.environ, **options.pop("env", {})}
+    environment.pop("TF_CPP_MIN_LOG_LEVEL", None)
+    command = [sys.executable, "-m", "cvcourse", "train", *flags]
+    pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(command, env=environment, **pipes, **options)
 
 
 def flags(**settings):
@@ -291,7 +290,7 @@ def bad_npz(path, **arrays):
     [
         (dict(model="lenet"), UsageError, "unknown model 'lenet': did you mean 'lenet5'"),
         (dict(dataset="digit"), UsageError, "unknown data set 'digit': did you mean 'digits'"),
-        (dict(dataset="absent/folder"), RunError, "neither a folder nor an .npz"),
+        (dict(dataset="absent/folder"), RunError, "there is no folder or .npz file absent/folder"),
         (dict(model_args={"width": 2}), UsageError, "lenet5: unknown knob 'width'"),
         (dict(model_args={"activation": "rleu"}), UsageError, "rleu"),
         (dict(model_args={"num_classes": 3}), UsageError, "num_classes"),
@@ -362,25 +361,17 @@ def test_disk_full_keeps_the_old_checkpoint(finished, tmp_path, monkeypatch):
 
 
 def test_a_truncated_image_is_named(tmp_path, image_folder):
-    victim = image_folder / "train" / "red" / "3.png"
+    folder = image_folder(train=10, val=4)
+    victim = folder / "train" / "bee" / "3.png"
     victim.write_bytes(victim.read_bytes()[:-40])
-    with pytest.raises(data.DataError, match=r"cannot read the image .*red/3\.png"):
-        train.main(config(tmp_path / "run", dataset=str(image_folder), model="linear", dropout=0.0))
+    with pytest.raises(data.DataError, match=r"cannot read the image .*bee/3\.png"):
+        train.main(config(tmp_path / "run", dataset=str(folder), model="linear", dropout=0.0))
 
 
 def test_folders_without_test_split_are_judged_on_validation(tmp_path, image_folder):
-    run = tmp_path / "run"
-    metrics = train.main(
-        config(
-            run,
-            dataset=str(image_folder),
-            model="linear",
-            dropout=0.0,
-            model_args={},
-            epochs=2,
-            patience=None,
-        )
-    )
+    run, folder = tmp_path / "run", str(image_folder(train=10, val=4))
+    settings = dict(dataset=folder, model="linear", dropout=0.0, epochs=2, patience=None)
+    metrics = train.main(config(run, **settings))
     assert metrics["test_accuracy"] is None
     assert "no test split" in (run / "report.html").read_text()
 

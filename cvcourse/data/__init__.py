@@ -27,7 +27,7 @@ NAMES = ("digits", *published.PUBLISHED, "tfds:NAME", "a folder", "an .npz file"
 
 
 def load(name, *, data_dir=None, limit=None):
-    """A data set as `.train .validation .test`, each with `.images` (n, h, w, c) and `.labels` (n,).
+    """A data set as `.train .validation .test`: `.images` (n, h, w, c) and `.labels` (n,) each.
 
     `name` is digits, mnist, fashion_mnist, cifar10, cifar100, tfds:NAME, an image folder or an
     .npz file. `data_dir` is where published sets are looked for first, `limit` keeps the first n
@@ -42,12 +42,12 @@ def load(name, *, data_dir=None, limit=None):
         data = published.load(name, data_dir)
     elif name.startswith("tfds:"):
         data = tfds.load(name.removeprefix("tfds:"), data_dir)
-    elif path.suffix == ".npz":
+    elif path.suffix.lower() == ".npz":
         data = npz.load(path)
-    elif path.is_dir():
+    elif name and path.is_dir():
         data = folder.load(path)
     elif os.sep in name:
-        raise DataError(f"{path} is neither a folder nor an .npz file")
+        raise DataError(f"there is no folder or .npz file {path}")
     else:
         raise ValueError(unknown("data set", name, NAMES))
     return data.limit(limit) if limit else data

@@ -10,13 +10,34 @@ Crop and flip as in He et al. 2016, section 4.2; color as in torchvision's Color
 import tensorflow as tf
 
 CIPHER_ROUNDS = 16  # at RandomIndexShuffle's default of 4 neighbors correlate by 0.3
+COUNTERS = 2**31
+
+
+def keys(seed, epoch):
+    """Keys of permutations for (seed, epoch): the shuffle's, then one for each draw -> (9, 3).
+
+    Mixed, since the cipher heeds the lowest bits of a key only: 8 for a set of up to 65,536 images,
+    where the epochs 0 and 256, or the seeds, would otherwise be alike.
+    """
+    return tf.random.stateless_uniform([9, 3], [seed, epoch], None, None, tf.int64, alg="philox")
 
 
 def permuted(index, key, size):
-    """Each `index` in [0, size) under a permutation that `key` alone decides: no state, no memory."""
-    return tf.raw_ops.RandomIndexShuffle(
-        index=index, seed=key, max_index=tf.cast(size - 1, tf.int64), rounds=CIPHER_ROUNDS
-    )
+    """Each `index` in [0, size) under a permutation that `key` alone decides, without memory."""
+
+    def shuffled(index, last):
+        last = tf.constant(last, tf.int64)
+        return tf.raw_ops.RandomIndexShuffle(
+            index=index, seed=key, max_index=last, rounds=CIPHER_ROUNDS
+        )
+
+    if (size - 1).bit_count() != 1:
+        return shuffled(index, size - 1)
+    # For a last index of 2^k the kernel's blocks may lack a bit: permute one index more, and
+    # where that one comes out, take what it is permuted to.
+    surplus = tf.fill(tf.shape(index), tf.constant(size, tf.int64))
+    found = shuffled(index, size)
+    return tf.where(found == surplus, shuffled(surplus, size), found)
 
 
 def uniform(seed, epoch, examples, draws):
@@ -25,9 +46,8 @@ def uniform(seed, epoch, examples, draws):
     A permutation of 2^31 counters, keyed by (seed, epoch, draw): a block cipher in counter mode.
     """
     index = tf.repeat(examples, len(draws))
-    draw = tf.tile(tf.constant(draws, tf.int64), [tf.size(examples)])
-    key = tf.stack([tf.fill(tf.shape(draw), seed), tf.fill(tf.shape(draw), epoch), draw], axis=1)
-    numbers = tf.cast(permuted(index, key, tf.constant(2**31, tf.int64)), tf.float32) / 2**31
+    key = tf.tile(tf.gather(keys(seed, epoch), draws), [tf.size(examples), 1])
+    numbers = tf.cast(permuted(index, key, COUNTERS), tf.float32) / COUNTERS
     return tf.reshape(tf.minimum(numbers, 1 - 2.0**-24), [-1, len(draws)])
 
 

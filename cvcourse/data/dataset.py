@@ -11,6 +11,12 @@ class DataError(RunError):
     """Something is wrong with the data themselves; the message names the place and the remedy."""
 
 
+def reason(error):
+    """What another library's error says, in one line."""
+    text = getattr(error, "strerror", None) or str(error).strip() or type(error).__name__
+    return text.splitlines()[0].rstrip(".:")
+
+
 @dataclasses.dataclass(frozen=True)
 class Split:
     """Images (n, h, w, c), an array or a lazy sequence of the same shape, and labels (n,) int32."""
@@ -76,27 +82,33 @@ def dataset(train, test, class_names=None, *, validation=None, where):
     not finite or not of one size, and for labels that do not fit.
     """
     splits = {"train": train, "validation": validation, "test": test}
-    splits = {name: _checked(split, f"{where}: {name}") for name, split in splits.items() if split}
+    splits = {
+        name: _checked(split, f"{where}: {name}")
+        for name, split in splits.items()
+        if split is not None
+    }
     train = splits["train"]
-    if class_names is None:
-        class_names = [str(label) for label in range(int(train.labels.max()) + 1)]
+    count = len(class_names) if class_names else int(train.labels.max()) + 1
     for name, split in splits.items():
         if split.images.shape[1:] != train.images.shape[1:]:
             raise DataError(
                 f"{where}: {name} images are {split.images.shape[1:]}, train's are "
-                f"{train.images.shape[1:]}: make them one size"
+                f"{train.images.shape[1:]}: make them alike"
             )
-        if split.labels.max() >= len(class_names):
+        if split.labels.max() >= count:
             raise DataError(
                 f"{where}: {name} has the label {split.labels.max()}, the classes are "
-                f"0 to {len(class_names) - 1}: renumber the labels"
+                f"0 to {count - 1}: renumber the labels"
             )
-    absent = np.setdiff1d(np.arange(len(class_names)), train.labels)
-    if len(absent):
+    present = np.unique(train.labels)
+    if len(present) < count:
+        absent = np.flatnonzero(np.append(present, count) != np.arange(len(present) + 1))[0]
+        named = f" {class_names[absent]!r}" if class_names else ""
         raise DataError(
-            f"{where}: no training image of class {class_names[absent[0]]!r} (label {absent[0]}): "
+            f"{where}: no training image of class {absent}{named} of 0 to {count - 1}: "
             "renumber the labels from 0, or add images"
         )
+    class_names = class_names or range(count)
     if "validation" not in splits:
         if len(train) < 2:
             raise DataError(f"{where}: {len(train)} training image; two or more are needed")
@@ -109,16 +121,37 @@ def dataset(train, test, class_names=None, *, validation=None, where):
 def _checked(split, where):
     """The split with channels and int32 labels; DataError where it cannot be one."""
     images, labels = split.images, np.asarray(split.labels)
-    if len(images) == 0:
-        raise DataError(f"{where} is empty")
-    if isinstance(images, np.ndarray):
-        images = _checked_array(images, where)
+    if images.shape[:1] == (0,):
+        raise DataError(f"{where} has no images")
+    lazy = not isinstance(images, np.ndarray)
+    if not lazy and images.ndim == 3:
+        images = images[..., None]
+    if len(images.shape) != 4 or images.shape[-1] not in (1, 3) or 0 in images.shape:
+        raise DataError(
+            f"{where} images have the shape {images.shape}: (n, height, width) or "
+            "(n, height, width, channels) with 1 (gray) or 3 (RGB) channels is needed"
+        )
+    if not lazy:
+        images = _checked_pixels(images, where)
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
+    if labels.ndim == 2:
+        raise DataError(
+            f"{where} has labels of shape {labels.shape}: one number an image is needed; "
+            "of one-hot rows take argmax(axis=1)"
+        )
     if labels.shape != (len(images),):
-        raise DataError(f"{where} has {len(images)} images and labels of shape {labels.shape}: one label an image")
-    if labels.dtype.kind not in "iufb" or not np.array_equal(labels, np.floor(labels)):
-        raise DataError(f"{where} has labels that are not whole numbers, such as {labels[0]!r}")
+        raise DataError(
+            f"{where} has {len(images)} images and labels of shape {labels.shape}: "
+            "one label an image is needed"
+        )
+    if labels.dtype.kind not in "iufb":
+        raise DataError(f"{where} has labels of type {labels.dtype}: number the classes from 0")
+    broken = labels != np.floor(labels)  # NaN too
+    if broken.any():
+        raise DataError(
+            f"{where} has the label {labels[broken.argmax()]}: whole numbers from 0 are needed"
+        )
     if labels.min() < 0:
         raise DataError(f"{where} has the negative label {labels.min()}: number the classes from 0")
     if labels.max() >= 2**31:
@@ -126,26 +159,23 @@ def _checked(split, where):
     return Split(images, labels.astype("int32"))
 
 
-def _checked_array(images, where):
-    if images.ndim == 3:
-        images = images[..., None]
-    if images.ndim != 4 or images.shape[-1] not in (1, 3) or 0 in images.shape:
-        raise DataError(
-            f"{where} images have the shape {images.shape}: (n, height, width) or "
-            "(n, height, width, channels) with 1 (gray) or 3 (RGB) channels is needed"
-        )
+def _checked_pixels(images, where):
     if images.dtype == np.uint8:
         return images
     if images.dtype.kind not in "iufb":
         raise DataError(f"{where} images are of type {images.dtype}: numbers are needed")
-    images = images.astype("float32")
+    with np.errstate(over="ignore"):
+        images = images.astype("float32")
     bad = ~np.isfinite(images).all(axis=(1, 2, 3))
     if bad.any():
-        raise DataError(f"{where} has NaN or infinite pixels, first in image {bad.argmax()}")
+        raise DataError(
+            f"{where} has NaN or infinite pixels, first in image {bad.argmax()}: mend or drop it"
+        )
     return images
 
 
 LAZY_SAMPLE = 2_000  # images: enough for a mean, without decoding a large folder twice
+AT_ONCE = 2**23  # pixels: 64 MiB of float64
 
 
 def channel_statistics(split):
@@ -156,9 +186,10 @@ def channel_statistics(split):
     lazy = not isinstance(split.images, np.ndarray)
     count = min(len(split), LAZY_SAMPLE) if lazy else len(split)
     chosen = np.arange(count) * len(split) // count
+    step = max(1, AT_ONCE // int(np.prod(split.images.shape[1:])))
     total = total_of_squares = pixels = 0
-    for start in range(0, count, 256):
-        images = np.asarray(split.images[chosen[start : start + 256]], "float64")
+    for start in range(0, count, step):
+        images = np.asarray(split.images[chosen[start : start + step]], "float64")
         pixels += images[..., 0].size
         total = total + images.sum((0, 1, 2))
         total_of_squares = total_of_squares + (images**2).sum((0, 1, 2))

@@ -1,6 +1,6 @@
 """The embedded data set: 1,797 handwritten digits of 8x8 pixels, which scikit-learn ships.
 
-Alpaydin & Kaynak, "Optical Recognition of Handwritten Digits", UCI repository, 1998 (its test part).
+Alpaydin & Kaynak, "Optical Recognition of Handwritten Digits", UCI repository 1998 (test part).
 """
 
 import numpy as np

@@ -1,22 +1,24 @@
 """Images that stay JPEG or PNG until they are needed: folders and sets larger than memory."""
 
 import contextlib
+import os
 
 import numpy as np
 import tensorflow as tf
 
-from cvcourse.data.dataset import DataError
+from cvcourse.data.dataset import DataError, reason
 
 
 class EncodedImages:
     """A sequence of images of one shape, decoded when asked for: `images[i]`, `images[2:5]`.
 
-    `files` is a string tensor (n,) of paths, or of the encoded contents themselves. An image of
-    another size is scaled to cover (height, width) and its center cropped.
+    `files` are paths, or the encoded contents themselves, as n byte strings. An image of
+    another size gives its largest centered part of those proportions, scaled. EXIF orientation
+    and transparency are not applied.
     """
 
     def __init__(self, files, size, channels, *, in_memory=False):
-        self.files = tf.constant(files, tf.string)
+        self.files = np.array(files, object)
         self.shape = (len(files), *size, channels)
         self.in_memory = in_memory
 
@@ -31,24 +33,33 @@ class EncodedImages:
 
     def take(self, index):
         """The sequence of these images alone, still encoded."""
-        files = self.files.numpy()[index]
-        return EncodedImages(files, self.shape[1:3], self.shape[3], in_memory=self.in_memory)
+        return EncodedImages(
+            self.files[index], self.shape[1:3], self.shape[3], in_memory=self.in_memory
+        )
 
     def decode(self, file):
         """A file's path or contents () -> image (h, w, c) uint8; a TensorFlow graph may call it."""
         contents = file if self.in_memory else tf.io.read_file(file)
         _, height, width, channels = self.shape
-        image = tf.io.decode_image(contents, channels, expand_animations=False)
+        image = tf.cond(
+            tf.io.is_jpeg(contents),
+            # The exact transform, which gives Pillow's pixels; the default is off by up to 70.
+            lambda: tf.io.decode_jpeg(contents, channels, dct_method="INTEGER_ACCURATE"),
+            lambda: tf.io.decode_image(contents, channels, expand_animations=False),
+        )
         image = _cover(image, height, width)
         return tf.ensure_shape(image, (height, width, channels))
 
     def _decoded(self, i):
+        file = self.files[range(len(self))[i]]  # IndexError, which ends an iteration
         try:
-            return self.decode(self.files[i]).numpy()
+            return self.decode(tf.constant(file)).numpy()
         except (tf.errors.OpError, ValueError) as error:
-            name = f"image {i}" if self.in_memory else self.files[i].numpy().decode()
-            reason = str(error).split("} ")[-1].split(" [Op:")[0]
-            raise DataError(f"cannot read the image {name}: {reason}; remove or replace it") from error
+            name = f"image {i}" if self.in_memory else os.fsdecode(file)
+            text = reason(error).split("}} ")[-1].split(" [Op:")[0]
+            raise DataError(
+                f"cannot read the image {name}: {text}; remove or replace it"
+            ) from error
 
 
 @contextlib.contextmanager
@@ -68,16 +79,20 @@ def naming_broken_images(dataset):
 
 
 def _cover(image, height, width):
-    """Scale so that the image covers height x width, crop the center: uint8 -> uint8."""
-    given = tf.cast(tf.shape(image)[:2], tf.float32)
-    scale = tf.reduce_max([height / given[0], width / given[1]])
-    size = tf.maximum(tf.cast(tf.round(given * scale), tf.int32), [height, width])
+    """The largest centered part of height x width's proportions, scaled: uint8 -> uint8.
+
+    Cropped before it is scaled: a strip of 1x9999 pixels must not become one of 256x2559744.
+    """
+    given = tf.shape(image)[:2]
+    sides = tf.cast(given, tf.float32)
+    scale = tf.reduce_max([height / sides[0], width / sides[1]])
+    part = tf.cast(tf.round([height / scale, width / scale]), tf.int32)
+    part = tf.clip_by_value(part, 1, given)
+    top, left = tf.unstack((given - part) // 2)
+    image = image[top : top + part[0], left : left + part[1]]
 
     def resized():
-        scaled = tf.image.resize(image, size, antialias=True)
+        scaled = tf.image.resize(image, (height, width), antialias=True)
         return tf.cast(tf.clip_by_value(tf.round(scaled), 0, 255), tf.uint8)
 
-    same = tf.reduce_all(tf.equal(size, tf.shape(image)[:2]))
-    image = tf.cond(same, lambda: image, resized)
-    top, left = (size[0] - height) // 2, (size[1] - width) // 2
-    return image[top : top + height, left : left + width]
+    return tf.cond(tf.reduce_all(part == (height, width)), lambda: image, resized)

@@ -1,14 +1,17 @@
-"""An image folder: PATH/train/CLASS/*.jpg, and val/ and test/ of the same form where there are any."""
+"""An image folder: PATH/train/CLASS/*.jpg, and val/ and test/ of the same form, if any."""
 
 import collections
+import os
 import pathlib
 
 import numpy as np
 
-from cvcourse.data.dataset import DataError, Split, dataset
+from cvcourse.data.dataset import DataError, Split, dataset, reason
 from cvcourse.data.encoded import EncodedImages
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif")  # what tf.io.decode_image reads
+FORMATS = ("JPEG", "MPO", "PNG", "BMP", "GIF")  # the same, as Pillow names the contents
+GRAY = ("1", "L", "LA", "I", "I;16")  # Pillow's modes
 LARGEST = 256  # pixels: the side that images of differing sizes are brought to, at most
 
 
@@ -27,10 +30,9 @@ def load(path):
     for name in ("train", "val", "test"):
         if name == "train" or (path / name).is_dir():
             splits[name] = _files_and_labels(path / name, classes)
-    sizes, modes = _measure([file for files, _ in splits.values() for file in files])
-    channels = 1 if modes <= {"L", "1", "LA", "I;16"} else 3
+    sizes, channels = _measure([file for files, _ in splits.values() for file in files])
     splits = {
-        name: Split(EncodedImages([str(file) for file in files], _size(sizes), channels), labels)
+        name: Split(EncodedImages(list(map(os.fsencode, files)), _size(sizes), channels), labels)
         for name, (files, labels) in splits.items()
     }
     return dataset(
@@ -52,9 +54,7 @@ def _files_and_labels(path, classes):
     files, labels = [], []
     for label, name in enumerate(classes):
         folder = path / name
-        found = sorted(
-            file for file in folder.rglob("*") if file.suffix.lower() in ENDINGS and file.is_file()
-        )
+        found = sorted(file for file in folder.rglob("*") if _is_image(file, folder))
         if not found:
             raise DataError(f"the class folder {folder} has no image ({', '.join(ENDINGS)})")
         files += found
@@ -62,19 +62,34 @@ def _files_and_labels(path, classes):
     return files, np.array(labels)
 
 
-def _measure(files):
-    """How often each (height, width) occurs, and the color modes: headers are read, not pixels."""
-    from PIL import Image
+def _is_image(file, folder):
+    """By its name, unless hidden (.ipynb_checkpoints). A dangling link is one, to be reported."""
+    hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
+    if hidden or file.suffix.lower() not in ENDINGS:
+        return False
+    return file.is_file() or (file.is_symlink() and not file.exists())
 
-    sizes, modes = collections.Counter(), set()
+
+def _measure(files):
+    """How often each (height, width) occurs, and the channels: headers are read, not pixels."""
+    from PIL import Image, UnidentifiedImageError
+
+    sizes, gray = collections.Counter(), True
     for file in files:
         try:
             with Image.open(file) as image:
+                kind = image.format, image.mode
                 sizes[image.height, image.width] += 1
-                modes.add(image.mode)
+        except UnidentifiedImageError as error:
+            raise DataError(f"{file} is not an image; remove or replace it") from error
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            raise DataError(f"cannot read the image {file}: {error}; remove or replace it") from error
-    return sizes, modes
+            raise DataError(
+                f"cannot read the image {file}: {reason(error)}; remove or replace it"
+            ) from error
+        if kind[0] not in FORMATS or kind in (("BMP", "1"), ("BMP", "P")):
+            raise DataError(f"{file} is in the form {' '.join(kind)}; save it as JPEG or PNG")
+        gray = gray and kind[0] in ("JPEG", "PNG") and kind[1] in GRAY
+    return sizes, 1 if gray else 3
 
 
 def _size(sizes):

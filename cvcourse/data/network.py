@@ -1,4 +1,4 @@
-"""Is there a network? Asked once and briefly: the libraries retry for minutes before they say no."""
+"""Is there a network? Asked once and briefly: the libraries retry for minutes."""
 
 import socket
 

@@ -1,28 +1,45 @@
-"""A data set in one .npz file with the arrays x_train, y_train, x_test and y_test, as Keras has them."""
+"""A data set in one .npz file with the arrays x_train, y_train, x_test and y_test, as Keras has."""
 
 import zipfile
 
 import numpy as np
 
-from cvcourse.data.dataset import DataError, Split, dataset
+from cvcourse.data.dataset import DataError, Split, dataset, reason
 
 KEYS = ("x_train", "y_train", "x_test", "y_test")
 
 
 def load(path, class_names=None):
-    """The file as a Dataset. Raises DataError for a missing, damaged or unfit file; never unpickles."""
+    """The file as a Dataset; never unpickles. Raises DataError for a missing or unfit file."""
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            missing = [key for key in KEYS if key not in arrays]
-            if missing:
+        with zipfile.ZipFile(path), np.load(path, allow_pickle=False) as file:
+            if missing := [key for key in KEYS if key not in file]:
                 raise DataError(
                     f"{path} has no {', '.join(missing)}: it needs {', '.join(KEYS)}, "
-                    f"and holds {', '.join(arrays) or 'nothing'}"
+                    f"and holds {', '.join(file) or 'nothing'}"
                 )
-            x_train, y_train, x_test, y_test = (arrays[key] for key in KEYS)
-    except (OSError, EOFError, ValueError, AttributeError, TypeError, zipfile.BadZipFile) as error:
-        hint = "; save plain numeric arrays" if "pickle" in str(error).lower() else ""
-        raise DataError(f"cannot read {path}: {str(error).splitlines()[0]}{hint}") from error
-    return dataset(
-        Split(x_train, y_train), Split(x_test, y_test), class_names, where=str(path)
-    )
+            x_train, y_train, x_test, y_test = (_read(file, key, path) for key in KEYS)
+    except zipfile.BadZipFile as error:
+        raise DataError(
+            f"{path} is not an .npz file, or not all of it: write it with numpy.savez"
+        ) from error
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {reason(error)}") from error
+    return dataset(Split(x_train, y_train), Split(x_test, y_test), class_names, where=str(path))
+
+
+def _read(file, key, path):
+    try:
+        array = file[key]
+    except Exception as error:  # numpy's, zipfile's or zlib's, by what is damaged
+        if "allow_pickle" in str(error):
+            raise DataError(
+                f"{path}: {key} holds Python objects, which are never unpickled: "
+                "save an array of numbers"
+            ) from error
+        raise DataError(
+            f"{path}: {key} is damaged ({reason(error)}): write it with numpy.savez"
+        ) from error
+    if not isinstance(array, np.ndarray):
+        raise DataError(f"{path}: {key} is not a NumPy array: write it with numpy.savez")
+    return array

@@ -11,7 +11,7 @@ import zlib
 import numpy as np
 
 from cvcourse.data import npz
-from cvcourse.data.dataset import DataError, Split, dataset
+from cvcourse.data.dataset import DataError, Split, dataset, reason
 from cvcourse.data.network import require_network
 
 DIGITS = "0 1 2 3 4 5 6 7 8 9"
@@ -78,7 +78,7 @@ def _from_keras(name, class_names):
     try:
         (x_train, y_train), (x_test, y_test) = getattr(keras.datasets, name).load_data()
     except Exception as error:  # keras.utils.get_file raises bare Exception for a failed download
-        raise DataError(f"cannot get {name}: {str(error).splitlines()[0]}") from error
+        raise DataError(f"cannot get {name}: {reason(error)}") from error
     return dataset(
         Split(x_train, y_train), Split(x_test, y_test), class_names, where=f"keras.datasets.{name}"
     )
@@ -86,19 +86,17 @@ def _from_keras(name, class_names):
 
 def _from_idx(folder, class_names):
     x_train, y_train, x_test, y_test = (_read_idx(folder / file) for file in IDX_FILES)
-    return dataset(
-        Split(x_train, y_train), Split(x_test, y_test), class_names, where=str(folder)
-    )
+    return dataset(Split(x_train, y_train), Split(x_test, y_test), class_names, where=str(folder))
 
 
 def _read_idx(path):
     """One .gz file of MNIST's format -> uint8 array; its header gives the shape."""
     try:
         data = gzip.decompress(path.read_bytes())
-        if data[:3] != b"\x00\x00\x08":  # two zeros, then 8: unsigned bytes
+        if data[:3] != b"\x00\x00\x08" or len(data) < 4:  # two zeros, then 8: unsigned bytes
             raise ValueError("not an IDX file of unsigned bytes")
         axes = data[3]
         shape = np.frombuffer(data, ">i4", count=axes, offset=4)
         return np.frombuffer(data, "uint8", offset=4 + 4 * axes).reshape(shape)
     except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise DataError(f"cannot read {path}: {error}") from error
+        raise DataError(f"cannot read {path}: {reason(error)}; download it again") from error

@@ -1,4 +1,4 @@
-"""One deterministic tf.data stream: batch i is a function of (seed, start_step + i) and of nothing else.
+"""One deterministic tf.data stream: batch i is a function of (seed, start_step + i) alone.
 
 A run that stopped anywhere goes on by asking for the stream from its step; nothing is replayed.
 """
@@ -6,7 +6,7 @@ A run that stopped anywhere goes on by asking for the stream from its step; noth
 import numpy as np
 import tensorflow as tf
 
-from cvcourse.data.augmentation import AUGMENTATIONS, augmented, permuted
+from cvcourse.data.augmentation import AUGMENTATIONS, augmented, keys, permuted
 from cvcourse.data.encoded import EncodedImages
 from cvcourse.errors import unknown
 
@@ -37,7 +37,7 @@ def stream(split, *, batch_size, seed, start_step=0, shuffle=True, augment=()):
     # On the host, whatever device trains: tf.data runs there.
     with tf.device("CPU:0"):
         labels = tf.constant(split.labels)
-        images = split.images.files if _encoded(split) else tf.constant(split.images)
+        images = tf.constant(split.images.files if _encoded(split) else split.images)
 
     def examples_of(step):
         """Step () -> its epoch, the examples' numbers and their weights (batch_size,)."""
@@ -47,8 +47,8 @@ def stream(split, *, batch_size, seed, start_step=0, shuffle=True, augment=()):
             weights = tf.cast(position < n, tf.float32)
             return tf.constant(0, tf.int64), tf.minimum(position, n - 1), weights
         epoch, step = step // (n // batch_size), step % (n // batch_size)
-        key = tf.stack([seed, epoch, tf.constant(0, tf.int64)])
-        return epoch, permuted(step * batch_size + rows, key, n), tf.ones([batch_size])
+        shuffled = permuted(step * batch_size + rows, keys(seed, epoch)[0], n)
+        return epoch, shuffled, tf.ones([batch_size])
 
     def finish(epoch, examples, weights, images):
         """Augment and cast: everything that works on the whole batch."""

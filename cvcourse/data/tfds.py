@@ -1,8 +1,10 @@
 """Any image classification set of TensorFlow Datasets, as `tfds:NAME` or `tfds:NAME/CONFIG`."""
 
+import os
+
 import numpy as np
 
-from cvcourse.data.dataset import DataError, Split, dataset
+from cvcourse.data.dataset import DataError, Split, dataset, reason
 from cvcourse.data.encoded import EncodedImages
 from cvcourse.data.folder import LARGEST
 from cvcourse.data.network import require_network
@@ -14,25 +16,34 @@ VALIDATION_NAMES = ("validation", "val", "dev")
 def load(name, data_dir=None):
     """The TFDS set `name` as a Dataset: decoded if its images are of one size, else kept encoded.
 
-    Raises ValueError for a name TFDS does not know, DataError for a set that is no image
-    classification, or that is neither prepared in `data_dir` nor within reach of a network.
+    Looks for it prepared in `data_dir`, $CVCOURSE_DATA and TFDS' own place, else prepares it in the
+    first of them. Raises ValueError for a name, configuration or version TFDS does not know,
+    DataError for a set that is no image classification, or that has neither files nor network.
     """
     import tensorflow_datasets as tfds
 
-    if name.split("/")[0].split(":")[0] not in tfds.list_builders():
-        raise ValueError(unknown("TFDS data set", name, tfds.list_builders()))
-    builder = tfds.builder(name, data_dir=data_dir)
+    stem = name.split("/")[0].split(":")[0]
+    if stem not in tfds.list_builders():
+        raise ValueError(unknown("TFDS data set", stem, tfds.list_builders()))
+    places = [place for place in (data_dir, os.environ.get("CVCOURSE_DATA")) if place]
+    try:
+        builders = [tfds.builder(name, data_dir=place) for place in (*places, None)]
+    except (AssertionError, ValueError) as error:
+        raise ValueError(f"tfds:{name}: {' '.join(str(error).split())}") from error
+    builder = next((found for found in builders if found.data_path.exists()), builders[0])
     features = builder.info.features
     if not {"image", "label"} <= set(features) or not hasattr(features["label"], "names"):
         raise DataError(f"tfds:{name} has no image and class label: {', '.join(features)}")
     if not builder.data_path.exists():
+        paths = ", ".join(str(found.data_path) for found in builders)
         require_network(
-            f"tfds:{name} is not prepared in {builder.data_path}", "connect once to prepare it"
+            f"tfds:{name} is not at hand: looked for {paths}",
+            "connect once to prepare it, or name the place that has it prepared by --data_dir",
         )
         try:
             builder.download_and_prepare()
         except Exception as error:  # downloads fail with what the source's library raises
-            raise DataError(f"cannot get tfds:{name}: {str(error).splitlines()[0]}") from error
+            raise DataError(f"cannot get tfds:{name}: {reason(error)}") from error
     if "train" not in builder.info.splits:
         raise DataError(f"tfds:{name} has no train split: {', '.join(builder.info.splits)}")
     validation = next((key for key in VALIDATION_NAMES if key in builder.info.splits), None)

@@ -1,6 +1,7 @@
 """What surrounds `fit()`: exact resume, the best model, evaluation and the report."""
 
 from cvcourse.training.best_model import BestModel, class_names, save_model
+from cvcourse.training.conclusion import conclude
 from cvcourse.training.evaluation import Evaluation, evaluate
 from cvcourse.training.exact_resume import ExactResume
 from cvcourse.training.machine import machine, precision, verbosity, versions
@@ -11,6 +12,7 @@ __all__ = [
     "Evaluation",
     "ExactResume",
     "class_names",
+    "conclude",
     "evaluate",
     "machine",
     "precision",

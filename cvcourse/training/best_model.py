@@ -12,7 +12,7 @@ CLASS_NAMES = "class_names.json"  # inside the .keras archive
 
 
 class BestModel(keras.callbacks.Callback):
-    """Writes the model to `path` after each best epoch; put it behind `early_stopping`, which knows."""
+    """Writes the model to `path` after each epoch that `early_stopping`, before it, finds best."""
 
     def __init__(self, path, early_stopping, class_names):
         super().__init__()

@@ -1,0 +1,58 @@
+"""The end of a run: the best model on validation and test data, the report, metrics.json."""
+
+import dataclasses
+import math
+
+import keras
+
+from cvcourse.errors import RunError
+from cvcourse.files import write_json
+from cvcourse.training.evaluation import evaluate
+from cvcourse.training.machine import machine, versions
+from cvcourse.training.report import write_report
+
+
+def conclude(workdir, *, title, config, dataset, resume, batch_size, batches):
+    """Judge model.keras, write report.html and last metrics.json, print where they lie.
+
+    The test split is evaluated here and nowhere else. `batches(split)` is the evaluation stream of
+    a split, `resume` the run's ExactResume. Returns the metrics; test_* are None where there is no
+    test split. Raises RunError where a file cannot be written.
+    """
+    model = keras.models.load_model(workdir / "model.keras")
+    validation = evaluate(model, dataset.validation, batches(dataset.validation))
+    test = dataset.test and evaluate(model, dataset.test, batches(dataset.test))
+    metrics = {
+        "test_accuracy": test and test.accuracy,
+        "test_loss": test and test.loss,
+        "val_accuracy": validation.accuracy,
+        "val_loss": validation.loss,
+        "best_epoch": resume.best_epoch,
+        "epochs": len(resume.history),
+        "seconds": round(resume.total_seconds(), 1),
+        "images_per_second": round(resume.step * batch_size / resume.step_seconds, 1),
+        "parameters": sum(math.prod(v.shape) for v in model.trainable_variables),
+        "seed": config.seed,
+        "machine": machine(),
+        "versions": versions(),
+    }
+    judged, split = (test, "test") if test else (validation, "validation")
+    report, finished = workdir / "report.html", workdir / "metrics.json"
+    try:
+        write_report(
+            report,
+            title=title,
+            metrics=metrics,
+            config=dataclasses.asdict(config),
+            history=resume.history,
+            model=model,
+            dataset=dataset,
+            evaluation=judged,
+            split=split,
+        )
+        write_json(finished, metrics)
+    except OSError as error:
+        raise RunError(f"cannot write to {workdir}: {error.strerror}") from error
+    print(f"{split} accuracy: {judged.accuracy:.4f}")
+    print(f"report: {report}\nmodel: {workdir / 'model.keras'}")
+    return metrics

@@ -1,0 +1,55 @@
+"""Tiny data sets, and a machine without network or caches."""
+
+import socket
+
+import numpy as np
+import pytest
+from PIL import Image
+
+
+@pytest.fixture
+def offline(monkeypatch, tmp_path):
+    """No network, an empty Keras cache, no $CVCOURSE_DATA; returns the attempts to connect."""
+    attempts = []
+
+    def refuse(*address, timeout=None):
+        attempts.append(timeout)
+        raise OSError("no network")
+
+    monkeypatch.setattr(socket, "create_connection", refuse)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    monkeypatch.delenv("CVCOURSE_DATA", raising=False)
+    return attempts
+
+
+@pytest.fixture
+def arrays():
+    """What an .npz file holds: 40 + 12 RGB images of 10x8 pixels in 4 classes."""
+    pixels = np.random.default_rng(0).integers(0, 256, (52, 10, 8, 3), "uint8")
+    labels = np.arange(52) % 4
+    return dict(x_train=pixels[:40], y_train=labels[:40], x_test=pixels[40:], y_test=labels[40:])
+
+
+@pytest.fixture
+def tiny_npz(tmp_path, arrays):
+    path = tmp_path / "tiny.npz"
+    np.savez(path, **arrays)
+    return path
+
+
+@pytest.fixture
+def image_folder(tmp_path):
+    """A function (images a class for each split) -> folder with PNGs of 12x10 in 3 classes."""
+
+    def write(**splits):
+        rng = np.random.default_rng(1)
+        for split, count in splits.items():
+            for name in ("ant", "bee", "cat"):
+                folder = tmp_path / "pictures" / split / name
+                folder.mkdir(parents=True)
+                for i in range(count):
+                    pixels = rng.integers(0, 256, (12, 10, 3), "uint8")
+                    Image.fromarray(pixels).save(folder / f"{i}.png")
+        return tmp_path / "pictures"
+
+    return write
