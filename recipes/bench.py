@@ -126,7 +126,7 @@ def race(config, shape):
             layer.get_config()
         ),
     )
-    compiled(ours, SETTING, steps=count)
+    train.compiled(SETTING, ours, count)
     optimization.l2_on_kernels(stock, SETTING.weight_decay)
     stock.compile(
         keras.optimizers.SGD(SETTING.learning_rate, **MOMENTUM),
@@ -157,24 +157,6 @@ def race(config, shape):
             for who in list(contestants)[:: -1 if turn % 2 else 1]:
                 blocks[who].append(contestants[who]())
     return {who: np.array(turns[1:]) for who, turns in blocks.items()}
-
-
-def compiled(model, config, steps):
-    """`model` with the config's optimizer, its schedule over `steps`, the loss and the metrics."""
-    import keras
-
-    from cvcourse import optimization
-
-    rate = optimization.schedule(config.schedule, config.learning_rate, steps=steps)
-    model.compile(
-        optimization.optimizer(config.optimizer, model, rate, weight_decay=config.weight_decay),
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        weighted_metrics=[
-            "accuracy",
-            keras.metrics.SparseCategoricalCrossentropy(from_logits=True, name="cross_entropy"),
-        ],
-    )
-    return model
 
 
 def stopwatch():
