@@ -20,5 +20,5 @@ def unknown(kind, name, choices):
     choices = [str(choice) for choice in choices]
     near = difflib.get_close_matches(str(name), choices, n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
-    listed = choices if len(choices) <= 60 else [*choices[:60], "…"]
+    listed = choices if len(choices) <= 60 else [*choices[:60], "..."]
     return f"unknown {kind} {name!r}: {hint}choose from {', '.join(listed)}"

@@ -9,7 +9,12 @@ def import_tensorflow_quietly():
     Its C++ side greets before any log level is read. What goes wrong still raises.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    kept = os.dup(2)
+    try:
+        kept = os.dup(2)
+    except OSError:  # it is closed already
+        import tensorflow
+
+        return
     with open(os.devnull, "wb") as nowhere:
         os.dup2(nowhere.fileno(), 2)
         try:

@@ -38,6 +38,7 @@ from unittest import mock
 from cvcourse.recipes import train
 
 from cvcourse import recipe
+from cvcourse.errors import RunError
 from cvcourse.files import write_json
 from cvcourse.startup import import_tensorflow_quietly
 
@@ -67,9 +68,12 @@ class Config:
 
 def main(config):
     """Measure, write `config.output`, print a table; returns what the file holds."""
-    recipe.check(config)
-    output = pathlib.Path(config.output).expanduser()
-    output.parent.mkdir(parents=True, exist_ok=True)
+    config = recipe.check(config)
+    output = pathlib.Path(os.path.expanduser(config.output))
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"cannot write {output}: {error.strerror}") from error
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     import_tensorflow_quietly()
     import numpy as np

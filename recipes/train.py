@@ -17,6 +17,12 @@ from cvcourse import recipe
 from cvcourse.startup import import_tensorflow_quietly
 
 FREE = ("workdir", "data_dir", "checkpoint_minutes", "extend")  # cannot change the result
+SET_ELSEWHERE = {  # what is no knob of --model_args
+    "input_shape": "--input_shape",
+    "dropout": "--dropout",
+    "num_classes": "the data set",
+    "name": "--model",
+}
 NOT_EXTENDABLE = "only --schedule=constant goes on as if it had been longer from the start"
 
 
@@ -78,9 +84,11 @@ def main(config):
     Raises UsageError for a wrong value or another run's workdir, RunError for what goes wrong in
     data, files or training, Interrupted after Ctrl-C or SIGTERM.
     """
-    recipe.check(config)
-    extendable = None if config.schedule == "constant" else NOT_EXTENDABLE
-    if metrics := recipe.recognize(config, free=FREE, extendable=extendable):
+    config = recipe.check(config)
+    rules = {"free": FREE}
+    if config.schedule != "constant":
+        rules["extendable"] = NOT_EXTENDABLE
+    if metrics := recipe.recognize(config, **rules):
         print(f"{config.workdir} is finished; --extend --epochs=N goes on with a constant schedule")
         return metrics
 
@@ -94,16 +102,17 @@ def main(config):
         dataset = data.load(config.dataset, data_dir=config.data_dir, limit=config.limit)
         model = build(config, dataset)
 
+    augment = config.augment
+    if augment is None:
+        augment = data.usual_augmentation(config.dataset)
     batch_size = min(config.batch_size, len(dataset.train))
     steps = data.steps_per_epoch(dataset.train, batch_size)
+    options = dict(batch_size=batch_size, seed=config.seed)
+    in_order = functools.partial(data.stream, **options, shuffle=False)
     with recipe.usage():
         compiled(config, model, steps)
 
-    config = recipe.create(config, "train", config.model, config.dataset)
-    workdir = pathlib.Path(config.workdir).expanduser()
-    command = recipe.command(config, recipe.program("train"))
-    print(f"run directory: {workdir}\nto go on after an interruption: {command}", flush=True)
-    with recipe.locked(workdir):
+    with recipe.claim(config, "train", config.model, config.dataset, **rules) as run:
         early_stopping = keras.callbacks.EarlyStopping(
             {"val_accuracy": "val_accuracy", "val_loss": "val_cross_entropy"}[config.monitor],
             mode="max" if config.monitor == "val_accuracy" else "min",
@@ -111,23 +120,21 @@ def main(config):
         )
         resume = training.ExactResume(
             model,
-            workdir,
+            run.path,
             steps_per_epoch=steps,
             early_stopping=early_stopping,
             minutes=config.checkpoint_minutes,
-            command=command,
+            command=run.command,
+            data=dataset.fingerprint(),
         )
         callbacks = [
             early_stopping,
-            training.BestModel(workdir / "model.keras", early_stopping, dataset.class_names),
-            keras.callbacks.TensorBoard(workdir / "tensorboard", write_graph=False),
+            training.BestModel(run.path / "model.keras", early_stopping, dataset.class_names),
+            keras.callbacks.TensorBoard(run.path / "tensorboard", write_graph=False),
             resume,
         ]
-        augment = config.augment
-        if augment is None:
-            augment = data.usual_augmentation(config.dataset)
-        options = dict(batch_size=batch_size, seed=config.seed)
-        in_order = functools.partial(data.stream, **options, shuffle=False)
+        run.begin()
+        print(f"augmentation: {', '.join(augment) or 'none'}", flush=True)
         with data.naming_broken_images(dataset):
             with resume.stopping_on_signals():
                 for span in resume.spans(config.epochs):
@@ -142,9 +149,9 @@ def main(config):
                         **span,
                     )
             return training.conclude(
-                workdir,
+                run.path,
                 title=f"{config.model} on {pathlib.Path(config.dataset).stem}",
-                config=config,
+                config=run.config,
                 dataset=dataset,
                 resume=resume,
                 batch_size=batch_size,
@@ -157,6 +164,9 @@ def build(config, dataset):
     from cvcourse import data, models, training
 
     settings = dict(config.model_args)
+    for knob, place in SET_ELSEWHERE.items():
+        if knob in settings and (knob != "dropout" or config.dropout):
+            raise ValueError(f"--model_args: {knob} is set by {place}")
     if config.dropout:
         settings["dropout"] = config.dropout
     settings["input_shape"] = config.input_shape or models.input_shape_for(

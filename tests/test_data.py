@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import os
 import pathlib
 import re
 import types
@@ -397,6 +398,12 @@ def test_one_image_cannot_be_split(arrays, tmp_path):
     refused(tmp_path / "one.npz", "1 training image", "two or more")
 
 
+def test_huge_pixels_are_refused(arrays, tmp_path):
+    images = arrays["x_train"] * 1e30
+    np.savez(tmp_path / "huge.npz", **arrays | {"x_train": images})
+    refused(tmp_path / "huge.npz", "pixels of 3e+32", "scale them to 0..255")
+
+
 class Bomb:
     """Creates a file when it is unpickled."""
 
@@ -530,6 +537,30 @@ def test_folder_splits(splits, expected, image_folder):
     assert folder.class_names == ("ant", "bee", "cat")
     assert folder.input_shape == (12, 10, 3)
     assert counts(folder.validation.labels, 3).tolist() == [expected[1] // 3] * 3
+
+
+def test_a_folder_s_name_may_be_no_utf_8(image_folder):
+    path = image_folder(train=3, val=1)
+    for split in ("train", "val"):
+        os.rename(path / split / "bee", path / split / os.fsdecode(b"caf\xe9"))
+    folder = data.load(path)
+    assert folder.class_names == ("ant", "caf\ufffd", "cat")
+    assert folder.train.images[3].shape == (12, 10, 3)
+
+
+def test_fingerprints(arrays, tmp_path, image_folder):
+    """Equal for equal data, others for another label, pixel or size; of files too."""
+    changes = [{}, {}, {"y_train": 3 - arrays["y_train"]}, {"x_train": 255 - arrays["x_train"]}]
+    changes += [{key: arrays[key][:32] for key in ("x_train", "y_train")}]
+    found = []
+    for change in changes:
+        np.savez(tmp_path / "a.npz", **arrays | change)
+        found.append(data.load(tmp_path / "a.npz").fingerprint())
+    assert found[0] == found[1]
+    path = image_folder(train=4, val=1)
+    found += [data.load(path).fingerprint(), data.load(path).limit(9).fingerprint()]
+    assert data.load(path).fingerprint() == found[-2]
+    assert len(set(found)) == len(found) - 1
 
 
 def test_folder_images_are_the_files_pixels(image_folder):

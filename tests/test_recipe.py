@@ -4,9 +4,11 @@ import dataclasses
 import json
 import os
 import random
+import shlex
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from cvcourse.recipes import train
 
@@ -95,11 +97,31 @@ def test_wrong_flags(flags, message):
 
 
 @pytest.mark.parametrize(
-    "config", [Config(steps="3"), Config(steps=True), Config(sizes=[1]), Config(rate=2)]
+    "config", [Config(steps="3"), Config(steps=True), Config(sizes=["1"]), Config(rate=2)]
 )
 def test_configs_made_in_python_are_checked_too(config):
     with pytest.raises(UsageError, match="takes"):
         recipe.check(config)
+
+
+def test_what_a_notebook_writes_is_taken(tmp_path):
+    given = Config(
+        steps=np.int64(5),
+        sizes=[1, 2],
+        augment=["flip"],
+        knobs={"depths": [1, 1]},
+        workdir=tmp_path,
+    )
+    plain = recipe.check(given)
+    assert plain == Config(
+        steps=5, sizes=(1, 2), augment=("flip",), knobs={"depths": (1, 1)}, workdir=str(tmp_path)
+    )
+    assert parse(*shlex.split(recipe.command(plain, "x"))[1:]) == plain
+
+
+def test_a_path_that_is_no_text_is_refused():
+    with pytest.raises(UsageError, match="--workdir takes a name"):
+        parse("--workdir=caf\udce9")
 
 
 def test_config_file_and_flags_that_override_it(tmp_path):
@@ -183,8 +205,15 @@ def run_in(path, **settings):
     return Config(workdir=str(path), **settings)
 
 
+def begin(config, **rules):
+    """What a recipe does with its run's directory before it works in it."""
+    with recipe.claim(config, "x", **rules) as run:
+        run.begin()
+    return run.config
+
+
 def test_workdir_is_made_once_and_recognized(tmp_path):
-    config = recipe.create(run_in(tmp_path / "a" / "b"), "x")
+    config = begin(run_in(tmp_path / "a" / "b"))
     assert recipe.recognize(config) is None
     (tmp_path / "a" / "b" / "metrics.json").write_text('{"test_accuracy": 0.5}')
     assert recipe.recognize(config) == {"test_accuracy": 0.5}
@@ -200,7 +229,7 @@ def test_workdir_is_made_once_and_recognized(tmp_path):
     ],
 )
 def test_another_config_is_refused(tmp_path, change, message):
-    config = recipe.create(run_in(tmp_path), "x")
+    config = begin(run_in(tmp_path))
     other = dataclasses.replace(config, **change)
     with pytest.raises(UsageError) as error:
         recipe.recognize(other, free=("extend", "workdir"), extendable="because")
@@ -209,11 +238,11 @@ def test_another_config_is_refused(tmp_path, change, message):
 
 
 def test_extension_reopens_a_finished_run(tmp_path):
-    config = recipe.create(run_in(tmp_path), "x")
-    (tmp_path / "metrics.json").write_text("{}")
+    config = begin(run_in(tmp_path))
+    (tmp_path / "metrics.json").write_text('{"test_accuracy": 0.5}')
     longer = dataclasses.replace(config, epochs=5, extend=True)
     assert recipe.recognize(longer, free=("extend",)) is None
-    recipe.create(longer, "x")
+    begin(longer, free=("extend",))
     assert not (tmp_path / "metrics.json").exists()
     assert json.loads((tmp_path / "config.json").read_text())["epochs"] == 5
 
@@ -222,7 +251,14 @@ def test_foreign_directories_are_left_alone(tmp_path):
     (tmp_path / "thesis.tex").write_text("years of work")
     with pytest.raises(UsageError, match=r"it holds thesis\.tex"):
         recipe.recognize(run_in(tmp_path))
-    (tmp_path / "config.json").write_text("{")
+
+
+@pytest.mark.parametrize("text", ["{", "", "[]", "{}", "null", "[" * 100_000, '{"a": "\xff"}'])
+@pytest.mark.parametrize("name", ["config.json", "metrics.json"])
+def test_hostile_files_in_a_workdir(tmp_path, name, text):
+    begin(run_in(tmp_path))
+    (tmp_path / "metrics.json").write_text('{"test_accuracy": 0.5}')
+    (tmp_path / name).write_bytes(text.encode("latin-1"))
     with pytest.raises(RunError, match="cannot read the run"):
         recipe.recognize(run_in(tmp_path))
 
@@ -230,26 +266,48 @@ def test_foreign_directories_are_left_alone(tmp_path):
 def test_unwritable_workdir(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(RunError, match="cannot write to"):
-        recipe.create(run_in(tmp_path / "file" / "run"), "x")
+        begin(run_in(tmp_path / "file" / "run"))
 
 
 def test_fresh_directories_never_collide(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    made = {recipe.create(Config(), "train", "lenet5", "some/folder.npz").workdir for _ in range(5)}
+    made = set()
+    for _ in range(5):
+        with recipe.claim(Config(), "train", "lenet5", "some/folder.npz") as run:
+            made.add(run.config.workdir)
     assert len(made) == 5
     assert all(path.startswith("runs/train-lenet5-folder-") for path in made)
 
 
 def test_a_second_process_is_kept_out(tmp_path):
+    """And has changed nothing, though it came when the directory was still empty."""
     code = (
-        "import pathlib, sys; from cvcourse import recipe\n"
-        "with recipe.locked(pathlib.Path(sys.argv[1])): pass"
+        "import sys; sys.path.insert(0, sys.argv[2]); import test_recipe as t\n"
+        "t.begin(t.run_in(sys.argv[1], epochs=7))"
     )
-    other = [sys.executable, "-c", code, tmp_path]
-    with recipe.locked(tmp_path):
+    other = [sys.executable, "-c", code, tmp_path, os.path.dirname(__file__)]
+    with recipe.claim(run_in(tmp_path), "x") as run:
         ran = subprocess.run(other, capture_output=True, text=True)
         assert "another process is running in" in ran.stderr
-    assert subprocess.run(other).returncode == 0
+        assert not (tmp_path / "config.json").exists()
+        run.begin()
+        assert json.loads((tmp_path / "config.json").read_text())["epochs"] == 2
+    ran = subprocess.run(other, capture_output=True, text=True)
+    assert "epochs (there 2, here 7)" in ran.stderr
+
+
+def test_a_run_that_was_finished_meanwhile_is_not_begun_again(tmp_path):
+    config = begin(run_in(tmp_path))
+    (tmp_path / "metrics.json").write_text('{"test_accuracy": 0.5}')
+    with pytest.raises(RunError, match="another process has just finished"):
+        begin(config)
+    assert (tmp_path / "metrics.json").exists()
+
+
+def test_an_interruption_names_the_command_that_goes_on(tmp_path):
+    said = f"terminated; go on with: .*--workdir={tmp_path}"
+    with pytest.raises(Interrupted, match=said), recipe.claim(run_in(tmp_path), "x"):
+        raise KeyboardInterrupt("terminated")
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):

@@ -195,6 +195,9 @@ def test_refused(options, sentence):
     [
         ("digits", ("shift",)),
         ("mnist", ("shift",)),
+        ("tfds:mnist", ("shift",)),
+        ("tfds:emnist/letters", ("shift",)),
+        ("some/where.npz", ("shift",)),
         ("fashion_mnist", ("crop", "flip")),
         ("cifar10", ("crop", "flip")),
         ("photos/", ("crop", "flip")),

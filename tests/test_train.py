@@ -5,6 +5,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -184,7 +185,7 @@ def stop():
 
 
 @pytest.mark.parametrize(
-    "at", [1, STEPS - 1, STEPS, STEPS + 5, 5 * STEPS + 9], ids=lambda step: f"step{step}"
+    "at", [1, STEPS - 1, STEPS, STEPS + 5, 4 * STEPS + 9], ids=lambda step: f"step{step}"
 )
 def test_resume_from_any_step_is_exact(finished, at, tmp_path, monkeypatch):
     with pytest.raises(Stop):
@@ -212,6 +213,53 @@ def test_signals_checkpoint_first(finished, number, tmp_path, monkeypatch):
     assert max((tmp_path / "checkpoints").glob("*.npz")).name.startswith("step-000000014")
     train.main(config(tmp_path))
     assert_same_run(finished[0], tmp_path)
+
+
+def test_history_is_written_again_from_the_checkpoint(finished, tmp_path):
+    """As after a kill between the checkpoint and history.csv."""
+    shutil.copytree(finished[0], tmp_path / "run")
+    (tmp_path / "run" / "metrics.json").unlink()
+    (tmp_path / "run" / "history.csv").write_text("epoch\n")
+    train.main(config(tmp_path / "run"))
+    assert_same_run(finished[0], tmp_path / "run")
+
+
+def test_data_that_changed_meanwhile_are_refused(tmp_path, tiny_npz, arrays):
+    """And the finished run that was to be extended is still finished."""
+    settings = dict(
+        dataset=str(tiny_npz), epochs=2, schedule="constant", batch_size=8, warmup_epochs=0.0
+    )
+    train.main(config(tmp_path / "run", **settings))
+    np.savez(tiny_npz, **arrays | {"x_train": arrays["x_train"] // 2})
+    with pytest.raises(RunError, match="the data are no longer those"):
+        train.main(config(tmp_path / "run", **{**settings, "epochs": 3, "extend": True}))
+    assert train.main(config(tmp_path / "run", **settings))["epochs"] == 2
+
+
+def test_nan_in_validation_is_no_best_epoch(tmp_path, monkeypatch):
+    evaluate = keras.Model.evaluate
+
+    def broken(self, *args, **options):
+        logits = self.get_layer("logits")
+        kept = logits.get_weights()
+        logits.set_weights([np.full_like(array, np.nan) for array in kept])
+        try:
+            return evaluate(self, *args, **options)
+        finally:
+            logits.set_weights(kept)
+
+    monkeypatch.setattr(keras.Model, "evaluate", broken)
+    with pytest.raises(RunError, match="the validation loss became nan at step 10"):
+        train.main(config(tmp_path))
+    assert not (tmp_path / "model.keras").exists()
+
+
+def test_a_lost_model_file_is_named(finished, tmp_path):
+    shutil.copytree(finished[0], tmp_path / "run")
+    for name in ("metrics.json", "model.keras"):
+        (tmp_path / "run" / name).unlink()
+    with pytest.raises(RunError, match=r"cannot read .*model\.keras"):
+        train.main(config(tmp_path / "run"))
 
 
 def test_extension_equals_the_longer_run(tmp_path):
@@ -293,8 +341,11 @@ def bad_npz(path, **arrays):
         (dict(dataset="absent/folder"), RunError, "there is no folder or .npz file absent/folder"),
         (dict(model_args={"width": 2}), UsageError, "lenet5: unknown knob 'width'"),
         (dict(model_args={"activation": "rleu"}), UsageError, "rleu"),
-        (dict(model_args={"num_classes": 3}), UsageError, "num_classes"),
-        (dict(model="linear", dropout=0.5, model_args={"hidden": "a"}), UsageError, ""),
+        (dict(model_args={"num_classes": 3}), UsageError, "num_classes is set by the data set"),
+        (dict(model_args={"input_shape": (32, 32, 1)}), UsageError, "set by --input_shape"),
+        (dict(model_args={"dropout": 0.5}), UsageError, "dropout is set by --dropout"),
+        (dict(model="mlp", model_args={"hidden": 64}), UsageError, "hidden takes several values"),
+        (dict(model="mlp", model_args={"hidden": ("a",)}), UsageError, ""),
         (dict(input_shape=(16, 16, 1)), UsageError, "32x32 pixels or more"),
         (dict(input_shape=(32, 32, 4)), UsageError, "1 channels and the net takes 4"),
         (dict(input_shape=(32,)), UsageError, "input_shape is (height, width, channels)"),
@@ -352,7 +403,7 @@ def test_disk_full_keeps_the_old_checkpoint(finished, tmp_path, monkeypatch):
 
     monkeypatch.setattr(checkpoint, "write_bytes", full)
     with pytest.raises(
-        RunError, match="step 13: No space left on device; the one before it is kept"
+        RunError, match="step 13: No space left on device; the last good checkpoint is kept"
     ):
         train.main(config(tmp_path))
     monkeypatch.undo()

@@ -50,6 +50,17 @@ def test_a_damaged_newest_checkpoint_is_set_aside_for_the_one_before(tmp_path, d
     assert checkpoint.load(tmp_path)[1] == {"step": 3}
 
 
+def test_where_all_are_damaged_it_says_so(tmp_path, capsys):
+    for step in (1, 2):
+        save(tmp_path, step)
+    for path in tmp_path.iterdir():
+        path.write_bytes(b"")
+    assert checkpoint.load(tmp_path) is None
+    first, second = capsys.readouterr().err.splitlines()
+    assert "the one before it is used" in first
+    assert "there is no other, so from the start" in second
+
+
 def test_no_checkpoint_is_none(tmp_path):
     assert checkpoint.load(tmp_path / "absent") is None
     (tmp_path / ".part-step-000000001-0123456789abcdef.npz").write_bytes(b"half")
@@ -116,7 +127,7 @@ def report(tmp_path, *, classes=3, images=None, test_accuracy=0.5):
         else images
     )
     split = Split(images, EVALUATION.labels)
-    names = (HOSTILE, *(f"class {i}" for i in range(1, classes)))
+    names = (HOSTILE, r"$\frac{$ 漢字", *(f"class {i}" for i in range(2, classes)))
     logits = np.pad(LOGITS, [[0, 0], [0, classes - 3]], constant_values=-9)
     training.write_report(
         tmp_path / "report.html",

@@ -23,6 +23,11 @@ __all__ = [
     "usual_augmentation",
 ]
 
+# Digits and letters, which a mirror turns into others.
+NEVER_FLIPPED = (
+    *("digits", "mnist", "mnist_corrupted", "binarized_mnist", "emnist", "kmnist", "kuzushiji"),
+    *("svhn_cropped", "omniglot", "binary_alpha_digits", "qmnist"),
+)
 NAMES = ("digits", *published.PUBLISHED, "tfds:NAME", "a folder", "an .npz file")
 
 
@@ -35,7 +40,7 @@ def load(name, *, data_dir=None, limit=None):
     is held out. Raises ValueError for an unknown name, DataError for anything amiss in the data.
     """
     name = str(name)
-    path = pathlib.Path(name).expanduser()
+    path = pathlib.Path(os.path.expanduser(name))
     if name == "digits":
         data = digits.load()
     elif name in published.PUBLISHED:
@@ -44,7 +49,7 @@ def load(name, *, data_dir=None, limit=None):
         data = tfds.load(name.removeprefix("tfds:"), data_dir)
     elif path.suffix.lower() == ".npz":
         data = npz.load(path)
-    elif name and path.is_dir():
+    elif name and os.path.isdir(path):
         data = folder.load(path)
     elif os.sep in name:
         raise DataError(f"there is no folder or .npz file {path}")
@@ -54,7 +59,11 @@ def load(name, *, data_dir=None, limit=None):
 
 
 def usual_augmentation(name):
-    """What is usual for a data set: digits are shifted and never flipped, photographs are both."""
-    if name in ("digits", "mnist"):
+    """What is usual for a data set: photographs are cropped and flipped, digits only shifted.
+
+    So is an .npz file, which does not say what its pictures are of.
+    """
+    stem = name.removeprefix("tfds:").split("/")[0]
+    if stem in NEVER_FLIPPED or pathlib.Path(name).suffix.lower() == ".npz":
         return ("shift",)
     return ("crop", "flip")

@@ -1,6 +1,8 @@
 """What a data set is: three splits, checked once, and the statistics of the training one."""
 
 import dataclasses
+import hashlib
+import os
 
 import numpy as np
 
@@ -9,6 +11,9 @@ from cvcourse.errors import RunError
 
 class DataError(RunError):
     """Something is wrong with the data themselves; the message names the place and the remedy."""
+
+
+FINGERPRINT = 16  # images of a split
 
 
 def reason(error):
@@ -52,6 +57,15 @@ class Dataset:
     def num_classes(self):
         """How many classes there are."""
         return len(self.class_names)
+
+    def fingerprint(self):
+        """A text that differs where the data trained on differ: all labels, a few images."""
+        digest = hashlib.sha256(repr((self.input_shape, self.class_names)).encode())
+        for split in (self.train, self.validation):
+            digest.update(split.labels.tobytes())
+            few = np.unique(np.linspace(0, len(split) - 1, FINGERPRINT).astype(int))
+            digest.update(split.images[few].tobytes())
+        return digest.hexdigest()
 
     def limit(self, n):
         """The first `n` examples of each split: a smoke run."""
@@ -108,14 +122,15 @@ def dataset(train, test, class_names=None, *, validation=None, where):
             f"{where}: no training image of class {absent}{named} of 0 to {count - 1}: "
             "renumber the labels from 0, or add images"
         )
-    class_names = class_names or range(count)
     if "validation" not in splits:
         if len(train) < 2:
             raise DataError(f"{where}: {len(train)} training image; two or more are needed")
         splits["train"], splits["validation"] = hold_out(train, max(1, round(len(train) / 10)))
-    return Dataset(
-        splits["train"], splits["validation"], splits.get("test"), tuple(map(str, class_names))
-    )
+    # Printable: a folder's name may be no UTF-8.
+    names = [
+        os.fsencode(str(name)).decode(errors="replace") for name in class_names or range(count)
+    ]
+    return Dataset(splits["train"], splits["validation"], splits.get("test"), tuple(names))
 
 
 def _checked(split, where):
@@ -159,6 +174,9 @@ def _checked(split, where):
     return Split(images, labels.astype("int32"))
 
 
+LARGEST_PIXEL = 1e15  # the variance is to fit into float32
+
+
 def _checked_pixels(images, where):
     if images.dtype == np.uint8:
         return images
@@ -167,6 +185,10 @@ def _checked_pixels(images, where):
     with np.errstate(over="ignore"):
         images = images.astype("float32")
     bad = ~np.isfinite(images).all(axis=(1, 2, 3))
+    if not bad.any() and abs(images).max() > LARGEST_PIXEL:
+        raise DataError(
+            f"{where} images have pixels of {abs(images).max():.0e}: scale them to 0..255"
+        )
     if bad.any():
         raise DataError(
             f"{where} has NaN or infinite pixels, first in image {bad.argmax()}: mend or drop it"

@@ -53,9 +53,11 @@ def load(name, data_dir=None):
     """
     class_names, cached, alternative = PUBLISHED[name]
     class_names = class_names.split()
-    keras_cache = pathlib.Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "datasets"
+    keras_cache = pathlib.Path(
+        os.path.expanduser(os.environ.get("KERAS_HOME", "~/.keras")), "datasets"
+    )
     places = [data_dir, os.environ.get("CVCOURSE_DATA"), keras_cache, "/usr/share/datasets"]
-    places = [pathlib.Path(place).expanduser() for place in places if place]
+    places = [pathlib.Path(os.path.expanduser(place)) for place in places if place]
     for place in places:
         if (place / f"{name}.npz").is_file():
             return npz.load(place / f"{name}.npz", class_names)

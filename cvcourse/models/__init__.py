@@ -27,9 +27,14 @@ def build(architecture, /, *, name=None, **settings):
     (None, 10)
     """
     defaults = knobs(architecture)
-    for setting in settings:
+    for setting, value in settings.items():
         if setting not in defaults:
             raise ValueError(f"{architecture}: {unknown('knob', setting, defaults)}")
+        if isinstance(defaults[setting], tuple) and not isinstance(value, (tuple, list)):
+            raise ValueError(
+                f"{architecture}: {setting} takes several values, such as "
+                f"{defaults[setting]}; received {value!r}"
+            )
     input_shape = tuple(settings.get("input_shape", defaults["input_shape"]))
     if len(input_shape) != 3:
         raise ValueError(f"input_shape is (height, width, channels); received {input_shape}")

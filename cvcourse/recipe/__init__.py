@@ -5,14 +5,13 @@ Standard library only: `--help` must not wait for TensorFlow.
 
 from cvcourse.recipe.command_line import command, parse, program, run, usage
 from cvcourse.recipe.fields import check, field
-from cvcourse.recipe.workdir import create, locked, recognize
+from cvcourse.recipe.workdir import claim, recognize
 
 __all__ = [
     "check",
+    "claim",
     "command",
-    "create",
     "field",
-    "locked",
     "parse",
     "program",
     "recognize",

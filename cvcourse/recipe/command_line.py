@@ -44,7 +44,7 @@ def parse(config_class, argv=None, *, prog=None, description=None):
         if spec.kind is bool:
             options["action"] = argparse.BooleanOptionalAction
         else:
-            options["metavar"] = spec.kind.__name__.upper() + (",…" if spec.several else "")
+            options["metavar"] = spec.kind.__name__.upper() + (",..." if spec.several else "")
         parser.add_argument(*dict.fromkeys([f"--{name}", f"--{name.replace('_', '-')}"]), **options)
     given, strangers = parser.parse_known_args(argv)
     if strangers:
@@ -59,16 +59,14 @@ def parse(config_class, argv=None, *, prog=None, description=None):
         if name in given:
             text = given[name]
             values[name] = spec.from_text(text) if isinstance(text, str) else text
-    config = config_class(**values)
-    check(config)
-    return config
+    return check(config_class(**values))
 
 
 def _from_file(specs, file):
     """The fields in a JSON file: any run's config.json, or the best.json of a sweep."""
     try:
-        values = json.loads(pathlib.Path(file).read_text())
-    except (OSError, ValueError) as error:
+        values = json.loads(pathlib.Path(os.path.expanduser(file)).read_text())
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"--config: cannot read {file}: {error}") from error
     if not isinstance(values, dict):
         raise UsageError(f"--config: {file} holds no fields")
@@ -76,7 +74,7 @@ def _from_file(specs, file):
         if name not in specs:
             raise UsageError(f"--config: {file}: {unknown('field', name, specs)}")
     # A config names its own directory; taking the values must not mean taking the place.
-    return {name: specs[name].from_json(v) for name, v in values.items() if name != "workdir"}
+    return {name: value for name, value in values.items() if name != "workdir"}
 
 
 def command(config, prog):

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import math
+import os
 import types
 import typing
 
@@ -58,6 +59,8 @@ class Field:
         kinds = (int, float) if self.kind is float else self.kind
         if not isinstance(item, kinds) or (isinstance(item, bool) and self.kind is not bool):
             return False
+        if isinstance(item, str) and not _is_text(item):
+            return False
         if self.kind not in (int, float):
             return True
         least, above, below = (self.rules.get(key) for key in RANGES)
@@ -89,12 +92,6 @@ class Field:
             return ",".join(f"{key}={_knob_text(item)}" for key, item in value.items())
         return (",".join(map(str, value)) or "none") if self.several else str(value)
 
-    def from_json(self, value):
-        """A value as it was before JSON made lists of its tuples."""
-        if isinstance(value, dict):
-            return {key: self.from_json(item) for key, item in value.items()}
-        return tuple(value) if isinstance(value, list) else value
-
 
 def fields(config_class):
     """The fields of a config's class, or of a config: {name: Field} in their order."""
@@ -115,9 +112,35 @@ def fields(config_class):
 
 
 def check(config):
-    """Raise UsageError for the first field of a wrong type or out of its range."""
+    """The config in plain values: a notebook's lists, paths and NumPy numbers are taken too.
+
+    Raises UsageError for the first field of a wrong type or out of its range.
+    """
+    config = dataclasses.replace(
+        config, **{name: _plain(getattr(config, name)) for name in fields(config)}
+    )
     for name, spec in fields(config).items():
         spec.check(getattr(config, name))
+    return config
+
+
+def _is_text(text):
+    """Whether UTF-8 can write it: a path from a command line may hold other bytes."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _plain(value):
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return tuple(map(_plain, value))
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    return value.item() if type(value).__module__ == "numpy" and value.shape == () else value
 
 
 def _pairs(text):

@@ -4,10 +4,12 @@ import contextlib
 import dataclasses
 import datetime
 import json
+import os
 import pathlib
 
-from cvcourse.errors import RunError, UsageError
+from cvcourse.errors import Interrupted, RunError, UsageError
 from cvcourse.files import PARTIAL, write_json
+from cvcourse.recipe.command_line import command, program
 
 LOCK = ".lock"
 
@@ -21,7 +23,7 @@ def recognize(config, *, free=(), extendable=None):
     """
     if config.workdir is None:
         return None
-    path = pathlib.Path(config.workdir).expanduser()
+    path = pathlib.Path(os.path.expanduser(config.workdir))
     try:
         names = sorted(entry.name for entry in path.iterdir()) if path.exists() else []
         strangers = [name for name in names if not name.startswith((PARTIAL, LOCK))]
@@ -29,11 +31,9 @@ def recognize(config, *, free=(), extendable=None):
             if strangers:
                 raise UsageError(f"--workdir={path} is no run's directory: it holds {strangers[0]}")
             return None
-        old = json.loads((path / "config.json").read_text())
-        metrics = (
-            json.loads((path / "metrics.json").read_text()) if "metrics.json" in names else None
-        )
-    except (OSError, ValueError) as error:
+        old = _read(path / "config.json")
+        metrics = _read(path / "metrics.json") if "metrics.json" in names else None
+    except (OSError, ValueError, RecursionError) as error:
         raise RunError(f"cannot read the run in {path}: {error}") from error
     new = _as_json(config)
     differ = {key for key in {*old, *new} - {*free} if old.get(key) != new.get(key)}
@@ -53,41 +53,78 @@ def recognize(config, *, free=(), extendable=None):
     )
 
 
-def create(config, *words):
-    """Make the run's directory and write config.json: the config with its workdir filled in.
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A run's directory, held by this process: `config` has its workdir filled in."""
 
-    Without `config.workdir` it is a fresh one under runs/, named by `words` and the time. Raises
-    RunError where it cannot be written.
-    """
-    try:
-        if config.workdir is None:
-            config = dataclasses.replace(config, workdir=str(_fresh(words)))
-        path = pathlib.Path(config.workdir).expanduser()
-        path.mkdir(parents=True, exist_ok=True)
-        (path / "metrics.json").unlink(missing_ok=True)  # there only before an extension
-        write_json(path / "config.json", _as_json(config))
-    except OSError as error:
-        raise RunError(f"cannot write to {config.workdir or 'runs/'}: {error.strerror}") from error
-    return config
+    config: object
+    path: pathlib.Path
+    command: str  # that goes on with it
+
+    def begin(self):
+        """Write config.json; a finished run that is extended is unfinished from here on."""
+        with _writing_to(self.path):
+            (self.path / "metrics.json").unlink(missing_ok=True)
+            write_json(self.path / "config.json", _as_json(self.config))
 
 
 @contextlib.contextmanager
-def locked(path):
-    """Keep other processes out of a run's directory; the system lets go when this one dies.
+def claim(config, recipe, *words, free=(), extendable=None):
+    """Make the run's directory, keep other processes out, print the command that goes on: a Run.
 
-    Raises RunError where another one is in it.
+    Without `config.workdir` it is a fresh one under runs/, named by `recipe`, `words` and the time.
+    Nothing in it is touched before `begin()`. Raises what `recognize` does, RunError where it
+    cannot be written or another process is in it, and Interrupted for a KeyboardInterrupt inside.
     """
+    if config.workdir is None:
+        with _writing_to("runs/"):
+            config = dataclasses.replace(config, workdir=str(_fresh([recipe, *words])))
+    path = pathlib.Path(os.path.expanduser(config.workdir))
+    with _writing_to(path):
+        path.mkdir(parents=True, exist_ok=True)
+    again = command(config, program(recipe))
+    with _locked(path):
+        # Once more: another process may have been here since the caller looked.
+        if recognize(config, free=free, extendable=extendable):
+            raise RunError(f"another process has just finished the run in {path}")
+        print(f"run directory: {path}\nto go on after an interruption: {again}", flush=True)
+        try:
+            yield Run(config, path, again)
+        except KeyboardInterrupt as error:
+            raise Interrupted(f"{error or 'interrupted'}; go on with: {again}") from error
+
+
+@contextlib.contextmanager
+def _writing_to(path):
+    try:
+        yield
+    except OSError as error:
+        raise RunError(f"cannot write to {path}: {error.strerror}") from error
+
+
+@contextlib.contextmanager
+def _locked(path):
+    """Keep other processes out of a directory; the system lets go when this one dies."""
     try:
         import fcntl
     except ImportError:  # Windows
         yield
         return
-    with open(path / LOCK, "w") as file:
+    with _writing_to(path):
+        file = open(path / LOCK, "w")  # noqa: SIM115
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise RunError(f"another process is running in {path}") from error
         yield
+
+
+def _read(path):
+    values = json.loads(path.read_text())
+    if not isinstance(values, dict) or not values:
+        raise ValueError(f"{path.name} holds no fields")
+    return values
 
 
 def _as_json(config):

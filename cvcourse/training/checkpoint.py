@@ -39,16 +39,15 @@ def load(folder):
 
     A damaged one is reported on standard error and set aside as *.damaged.
     """
-    for path in _newest_first(folder):
+    found = _newest_first(folder)
+    for path, rest in zip(found, reversed(range(len(found))), strict=True):
         data = path.read_bytes()
         if _digest(data) == path.stem.rsplit("-", 1)[-1]:
             with np.load(io.BytesIO(data)) as arrays:
                 arrays = dict(arrays)
             return arrays, json.loads(arrays.pop(VALUES).tobytes())
-        print(
-            f"the checkpoint {path} is damaged: set aside, the one before it is used",
-            file=sys.stderr,
-        )
+        follows = "the one before it is used" if rest else "there is no other, so from the start"
+        print(f"the checkpoint {path} is damaged: set aside, {follows}", file=sys.stderr)
         path.rename(path.with_suffix(".damaged"))
     return None
 

@@ -19,7 +19,12 @@ def conclude(workdir, *, title, config, dataset, resume, batch_size, batches):
     a split, `resume` the run's ExactResume. Returns the metrics; test_* are None where there is no
     test split. Raises RunError where a file cannot be written.
     """
-    model = keras.models.load_model(workdir / "model.keras")
+    try:
+        model = keras.models.load_model(workdir / "model.keras")
+    except (OSError, ValueError) as error:
+        raise RunError(
+            f"cannot read {workdir / 'model.keras'}, which holds the best epoch: train anew"
+        ) from error
     validation = evaluate(model, dataset.validation, batches(dataset.validation))
     test = dataset.test and evaluate(model, dataset.test, batches(dataset.test))
     metrics = {

@@ -32,15 +32,16 @@ class ExactResume(keras.callbacks.Callback):
     HISTORY (loss is the cross-entropy, without penalties), `best_epoch` counts from 1 like they do,
     `step_seconds` is the time inside training steps.
 
-    Raises RunError for a checkpoint of another model and where the disk does not take a new one.
+    Raises RunError for a checkpoint of another model, backend or `data` (a fingerprint), where the
+    disk does not take a new one, and where training or validation loss is no longer a number.
     """
 
-    def __init__(self, model, workdir, *, steps_per_epoch, early_stopping, minutes, command):
+    def __init__(self, model, workdir, *, steps_per_epoch, early_stopping, minutes, command, data):
         super().__init__()
         self.folder, self.csv = workdir / "checkpoints", workdir / "history.csv"
         self.steps_per_epoch = steps_per_epoch
         self.early_stopping = early_stopping
-        self.minutes, self.command = minutes, command
+        self.minutes, self.command, self.data = minutes, command, data
         self.step, self.history, self.step_seconds, self._seconds = 0, [], 0.0, 0.0
         self._stopped = self._signaled = False
         self._early_stopping_state = None
@@ -115,6 +116,11 @@ class ExactResume(keras.callbacks.Callback):
         if self._signaled or now - self._saved > 60 * self.minutes:
             self._save(self.model.metrics_variables)
 
+    def on_test_end(self, logs=None):
+        # Before on_epoch_end, where early stopping would take it for the best one.
+        if not math.isfinite(logs["cross_entropy"]):
+            self._diverged(f"the validation loss became {logs['cross_entropy']}")
+
     def on_epoch_end(self, epoch, logs=None):
         row = {
             "epoch": epoch + 1,
@@ -149,14 +155,16 @@ class ExactResume(keras.callbacks.Callback):
             "stopped": self._stopped,
             "early_stopping": self._early_stopping_state,
             "forms": _forms(_state(self.model)),
+            "backend": keras.backend.backend(),
+            "data": self.data,
         }
         try:
             checkpoint.save(self.folder, self.step, arrays, values)
             write_text(self.csv, _csv(self.history))
         except OSError as error:
             raise RunError(
-                f"cannot write the checkpoint of step {self.step}: {error.strerror}; the one "
-                f"before it is kept in {self.folder}; make room and go on with: {self.command}"
+                f"cannot write the checkpoint of step {self.step}: {error.strerror}; "
+                f"{self._kept()}make room and go on with: {self.command}"
             ) from error
         if self._signaled:
             raise Interrupted(f"stopped at step {self.step}; go on with: {self.command}")
@@ -168,6 +176,16 @@ class ExactResume(keras.callbacks.Callback):
             return
         arrays, values = saved
         state = _state(model)
+        if values["backend"] != keras.backend.backend():
+            raise RunError(
+                f"the run in {self.folder.parent} was begun on another backend; go on with "
+                f"KERAS_BACKEND={values['backend']}"
+            )
+        if values["data"] != self.data:
+            raise RunError(
+                f"the data are no longer those that the run in {self.folder.parent} was begun "
+                "with: bring them back, or start a new run"
+            )
         if values["forms"] != _forms(state):
             raise RunError(f"the checkpoint in {self.folder} is of another model than this one")
         _assign(state, [arrays[f"variable{i}"] for i in range(len(state))])
@@ -178,15 +196,17 @@ class ExactResume(keras.callbacks.Callback):
         vars(self.early_stopping).update(self._early_stopping_state)
         if self.step % self.steps_per_epoch:
             self._metrics = [a for name, a in arrays.items() if name.startswith("metric")]
+        write_text(self.csv, _csv(self.history))  # a kill may have come between the two files
+
+    def _kept(self):
+        there = any(self.folder.glob("step-*.npz"))
+        return f"the last good checkpoint is kept in {self.folder}; " if there else ""
 
     def _diverged(self, what):
         epoch, step = divmod(self.step - 1, self.steps_per_epoch)
-        kept = (
-            f"the last good checkpoint is kept in {self.folder}; " if self.folder.exists() else ""
-        )
         raise RunError(
             f"{what} at step {self.step} (epoch {epoch + 1}, batch {step + 1}): training stopped; "
-            f"{kept}lower --learning_rate, or look at the data"
+            f"{self._kept()}lower --learning_rate, or look at the data"
         )
 
 

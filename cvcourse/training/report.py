@@ -3,6 +3,7 @@
 import base64
 import importlib.resources
 import io
+import warnings
 
 import numpy as np
 
@@ -54,7 +55,8 @@ def _curves(history, best_epoch):
         ax.axvline(best_epoch, color=GRAY, linewidth=0.8, linestyle=":", label="best epoch")
         ax.set_title(label, loc="left")
         ax.legend(frameon=False)
-    axes[0].set_yscale("log")
+    if min(min(row["loss"], row["val_loss"]) for row in history) > 0:
+        axes[0].set_yscale("log")
     axes[2].plot(epochs, [row["learning_rate"] for row in history], color=GRAY, marker=marker)
     axes[2].set_title("learning rate, at the epoch's end", loc="left")
     for ax in axes:
@@ -73,10 +75,9 @@ def _confusion(counts, names):
     # The root lets a share of one in a hundred be seen beside the diagonal.
     image = ax.imshow(shares, cmap="Blues", norm=PowerNorm(0.5, 0, 1))
     size = 9 if len(names) <= ANNOTATED else 5
-    ax.set_xticks(
-        range(len(names)), names, rotation=90 if max(map(len, names)) > 2 else 0, fontsize=size
-    )
-    ax.set_yticks(range(len(names)), names, fontsize=size)
+    labels = dict(labels=names, fontsize=size, parse_math=False)
+    ax.set_xticks(range(len(names)), rotation=90 if max(map(len, names)) > 2 else 0, **labels)
+    ax.set_yticks(range(len(names)), **labels)
     ax.set_xlabel("predicted")
     ax.set_ylabel("true")
     ax.grid(False)
@@ -86,7 +87,7 @@ def _confusion(counts, names):
                 color = "white" if shares[row, column] > 0.4 else "black"
                 ax.text(column, row, count, ha="center", va="center", color=color, fontsize=8)
     figure.colorbar(image, ax=ax, fraction=0.046, label="share of the true class")
-    return _svg(figure)
+    return _svg(figure, outlines=all(map(str.isascii, names)))
 
 
 def _classes(counts, names):
@@ -142,9 +143,17 @@ def _figure(*, width, height, columns=1):
     return figure, axes
 
 
-def _svg(figure):
+def _svg(figure, *, outlines=True):
+    """With `outlines` letters are drawn; without, the browser sets them, in any script it knows."""
+    import matplotlib
+
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="svg")
+    with (
+        matplotlib.rc_context({"svg.fonttype": "path" if outlines else "none"}),
+        warnings.catch_warnings(),
+    ):
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # matplotlib measures all the same
+        figure.savefig(buffer, format="svg")
     return _data_url("image/svg+xml", buffer.getvalue())
 
 

@@ -1,0 +1,69 @@
+"""The README against the files it speaks of: results, commands, links, the five lines."""
+
+import json
+import pathlib
+import re
+
+import pytest
+from cvcourse.recipes import train
+
+from cvcourse import recipe
+
+ROOT = pathlib.Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+RESULTS = sorted((ROOT / "recipes" / "results").glob("*.json"))
+COMMANDS = re.findall(r"^cvcourse train (?!--help)(--.*?) *(?:#.*)?$", README, re.MULTILINE)
+
+
+def result_row(path):
+    """The README's row of a run's metrics.json."""
+    metrics = json.loads(path.read_text())
+    cells = (
+        f"[{path.stem}]({path.relative_to(ROOT)})",
+        f"{100 * metrics['test_accuracy']:.2f} %",
+        f"{100 * metrics['val_accuracy']:.2f} %",
+        f"{metrics['parameters']:,}",
+        f"{metrics['epochs']} ({metrics['best_epoch']})",
+        f"{metrics['seconds'] / 60:.1f}",
+        metrics["machine"],
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+@pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.stem)
+def test_results_are_the_metrics_files(path):
+    assert result_row(path) in README.splitlines()
+
+
+def test_no_result_is_without_its_metrics_file():
+    linked = re.findall(r"^\| \[\w+\]\((.+?)\)", README, re.MULTILINE)
+    assert sorted(linked) == [str(path.relative_to(ROOT)) for path in RESULTS]
+    assert len(linked) >= 4
+
+
+@pytest.mark.parametrize("flags", COMMANDS)
+def test_commands_are_taken(flags):
+    config = recipe.parse(train.Config, flags.split())
+    again = recipe.command(config, "cvcourse").split()[1:]
+    assert recipe.parse(train.Config, again) == config
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
+def test_links_and_paths_exist(page):
+    text = (ROOT / page).read_text()
+    links = re.findall(r"\]\((?!http)(.+?)\)", text)
+    files = re.findall(r"`((?:cvcourse|recipes|tests)/[\w/.]+)`", text)
+    assert [name for name in links + files if not (ROOT / name).exists()] == []
+    assert links + files
+
+
+def test_five_lines_of_python(tmp_path, monkeypatch, capsys):
+    """As they stand there, on fewer epochs."""
+    monkeypatch.chdir(tmp_path)
+    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert len(code.splitlines()) <= 6
+    names = {}
+    exec(code.replace('dataset="digits"', 'dataset="digits", epochs=2'), names)
+    assert names["net"].output_shape == (None, 10)
+    assert names["metrics"]["epochs"] == 2
+    assert f"test accuracy: {names['metrics']['test_accuracy']:.4f}" in capsys.readouterr().out
