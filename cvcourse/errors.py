@@ -22,3 +22,10 @@ def unknown(kind, name, choices):
     hint = f"did you mean {near[0]!r}? " if near else ""
     listed = choices if len(choices) <= 60 else [*choices[:60], "..."]
     return f"unknown {kind} {name!r}: {hint}choose from {', '.join(listed)}"
+
+
+def pick(kind, name, table):
+    """`table[name]`. Raises ValueError with the names there are for one that is not."""
+    if name not in table:
+        raise ValueError(unknown(kind, name, table))
+    return table[name]

@@ -9,24 +9,13 @@ from functools import partial
 import keras
 from keras import layers, ops
 
-from cvcourse.layers import BatchNormalization
+from cvcourse.models import convolution
 
 MINIMUM_SIZE = 4  # two stages halve the map
 
 
-def conv_bn(x, filters, kernel_size=3, stride=1, *, name):
-    """Convolution, without the bias that batch norm would subtract again, and batch norm."""
-    x = layers.Conv2D(
-        filters,
-        kernel_size,
-        stride,
-        padding="same",
-        use_bias=False,
-        kernel_initializer="he_normal",  # section 3.4, after He et al. 2015
-        name=f"{name}_conv",
-    )(x)
-    # The authors' Caffe release: momentum 0.9, epsilon 1e-5.
-    return BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{name}_bn")(x)
+# Initialization: section 3.4, after He et al. 2015. "same" pads strided maps at the far side alone.
+conv_bn = partial(convolution.conv_bn, padding="same")
 
 
 def subsample_and_pad(x, filters, stride, *, name):

@@ -1,0 +1,109 @@
+"""Convolution, norm and activation, and pooling, padded the way published weights need it.
+
+torch pads both sides alike; "same" puts the odd pixel at the far side. Where the two agree, as at
+stride 1, "same" is taken: it copies nothing.
+"""
+
+from keras import layers, ops
+
+from cvcourse.layers import BatchNormalization, GroupedConv2D
+
+LOWEST = -6e4  # what a max pool never picks; float16 holds it
+
+# name: pixels (before, after) a side, for a window of k pixels and stride s
+PADDINGS = {
+    "symmetric": lambda k, s: (k // 2, k // 2),  # torch's padding=k//2
+    "ceil": lambda k, s: (0, s - 1),  # torch's ceil_mode=True
+    "far": lambda k, s: (0 if s > 1 else k // 2, k // 2),  # keras.applications' MobileNet
+}
+
+
+def padded(x, size, stride, padding, *, value=0.0, name):
+    """`x` and the padding mode that a Keras layer then needs to have `padding` in effect.
+
+    `padding` is "same", "valid" or one of PADDINGS; only where neither of the first two does the
+    same is the map copied, with `value` around it. Shapes: (batch, h, w, c) -> (batch, h', w', c).
+    """
+    if padding in ("same", "valid"):
+        return x, padding
+    sides = list(zip(x.shape[1:3], _pair(size), _pair(stride), strict=True))
+    widths = [PADDINGS[padding](k, s) for _, k, s in sides]
+    wanted = [_windows(n, k, s, *width) for (n, k, s), width in zip(sides, widths, strict=True)]
+    for mode in ("valid", "same"):
+        if wanted == [_keras_windows(n, k, s, mode) for n, k, s in sides]:
+            return x, mode
+    if value:
+        return ops.pad(x, [(0, 0), *widths, (0, 0)], constant_values=value), "valid"
+    return layers.ZeroPadding2D(widths, name=f"{name}_pad")(x), "valid"
+
+
+def conv(x, filters, kernel_size, stride=1, *, groups=1, padding="symmetric", name, **settings):
+    """A convolution, depthwise where there is a group a channel: -> (batch, h', w', filters)."""
+    x, padding = padded(x, kernel_size, stride, padding, name=name)
+    settings |= dict(strides=stride, padding=padding, name=name)
+    if groups == filters == x.shape[-1]:
+        initializer = settings.pop("kernel_initializer", "glorot_uniform")
+        return layers.DepthwiseConv2D(kernel_size, depthwise_initializer=initializer, **settings)(x)
+    if groups > 1:
+        return GroupedConv2D(filters, kernel_size, groups=groups, **settings)(x)
+    return layers.Conv2D(filters, kernel_size, **settings)(x)
+
+
+def batch_norm(x, *, momentum=0.9, epsilon=1e-5, name, **settings):
+    """Batch normalization with torch's defaults, which are also those of He's Caffe release."""
+    return BatchNormalization(momentum=momentum, epsilon=epsilon, name=name, **settings)(x)
+
+
+def activate(x, activation, *, name):
+    """A named activation as a layer of its own: "relu6", "silu", …; None: x as it is."""
+    if activation is None:
+        return x
+    return layers.Activation(activation, name=name)(x)
+
+
+def conv_bn(
+    x,
+    filters,
+    kernel_size=1,
+    stride=1,
+    *,
+    activation=None,
+    norm={},  # noqa: B006  settings of batch_norm
+    use_bias=False,  # batch norm would subtract it again
+    kernel_initializer="he_normal",
+    name,
+    **settings,
+):
+    """Convolution `NAME_conv`, batch norm `NAME_bn` and, if there is one, activation `NAME`."""
+    settings |= dict(use_bias=use_bias, kernel_initializer=kernel_initializer)
+    x = conv(x, filters, kernel_size, stride, name=f"{name}_conv", **settings)
+    return activate(batch_norm(x, name=f"{name}_bn", **norm), activation, name=name)
+
+
+def max_pool(x, size, stride=None, *, padding="valid", name):
+    """The largest value of each window: (batch, h, w, c) -> (batch, h', w', c)."""
+    stride = stride or size
+    x, padding = padded(x, size, stride, padding, value=LOWEST, name=name)
+    return layers.MaxPooling2D(size, stride, padding=padding, name=name)(x)
+
+
+def _pair(value):
+    return value if isinstance(value, tuple) else (value, value)
+
+
+def _windows(n, k, s, before, after):
+    """Where the first of the windows of `k` pixels begins, and how many there are.
+
+    For a side of unknown length the pixels added after it, negative, stand for how many.
+    """
+    return -before, -after if n is None else (n + before + after - k) // s + 1
+
+
+def _keras_windows(n, k, s, mode):
+    """The same for "valid" and "same"; None where "same" depends on an unknown side."""
+    if mode == "valid":
+        return _windows(n, k, s, 0, 0)
+    if n is None:
+        return _windows(n, k, s, k // 2, k // 2) if s == 1 and k % 2 else None
+    windows = -(-n // s)
+    return -(max((windows - 1) * s + k - n, 0) // 2), windows

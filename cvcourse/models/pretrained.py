@@ -1,0 +1,218 @@
+"""Published weights into our networks: what a source calls a layer, and how it lays out a tensor.
+
+A family's file says in PUBLISHED_NAMES what its layers are called elsewhere: tables of a pattern
+for our layer's name and a template for the published module. `#token` in a template stands for the
+rank of `token` among those after the same text, as torch numbers the modules of a Sequential. A
+pattern may match LAYER.VARIABLE as well, and its template is the tensor's whole name then.
+"""
+
+import math
+import re
+
+import keras
+import numpy as np
+from keras import layers
+
+from cvcourse.errors import unknown
+from cvcourse.models.registry import FAMILIES, build
+
+TABLES = [table for family in FAMILIES for table in getattr(family, "PUBLISHED_NAMES", ())]
+# "SOURCE.NAME": (our architecture, its settings there)
+SOURCES = {
+    name: form for family in FAMILIES for name, form in getattr(family, "SOURCES", {}).items()
+}
+
+LEAVES = {  # our variable: torch's
+    "kernel": "weight",
+    "gamma": "weight",
+    "beta": "bias",
+    "moving_mean": "running_mean",
+    "moving_variance": "running_var",
+}
+PREPROCESSING = (layers.Rescaling, layers.Normalization, layers.Resizing)
+
+
+def load_state_dict(model, tensors):
+    """Fill `model` from {published name: array in torch's layout}; returns the model.
+
+    The names are torchvision's or timm's, in any order; num_batches_tracked is ignored. Raises
+    ValueError naming every missing, extra and misshaped tensor, and changes nothing then.
+    """
+    tensors = {
+        name: np.asarray(value)
+        for name, value in tensors.items()
+        if not name.endswith("num_batches_tracked")
+    }
+    variables = _variables(model)
+    readings = [_read(model, table) for table in TABLES]
+    names = max(readings, key=lambda names: len(tensors.keys() & {*names.values()}))
+    wanted = {names.get(key, f"{key} (ours)"): variable for key, variable in variables.items()}
+    values, misshaped = [], []
+    for name in wanted.keys() & tensors.keys():
+        layer, variable = wanted[name]
+        value = _to_keras(layer, variable, tensors[name])
+        values.append((variable, value))
+        if value.shape != tuple(variable.shape):
+            misshaped.append(f"{name} {tensors[name].shape} for {tuple(variable.shape)}")
+    _refuse(
+        model.name,
+        missing=wanted.keys() - tensors.keys(),
+        extra=tensors.keys() - wanted.keys(),
+        misshaped=misshaped,
+    )
+    for variable, value in values:
+        variable.assign(value)
+    return model
+
+
+def load_keras(target, source):
+    """Copy the weights of the Keras model `source` into `target`, one of ours or the reverse.
+
+    Layers with weights are paired in the order in which the outputs need them, so both must add
+    and concatenate in the same order; preprocessing layers are skipped; a 1x1 convolution and a
+    dense layer are the same thing. Returns the target. Raises ValueError naming the layers that
+    do not pair, and changes nothing then.
+    """
+    theirs, ours = _weighted_layers(source), _weighted_layers(target)
+    pairs = list(zip(theirs, ours, strict=False))
+    misshaped = [
+        f"{a.name} {_forms(a.weights)} for {b.name} {_forms(b.weights)}"
+        for a, b in pairs
+        if [_squeezed(form) for form in _forms(a.weights)]
+        != [_squeezed(form) for form in _forms(b.weights)]
+    ]
+    _refuse(
+        target.name,
+        missing={layer.name for layer in ours[len(pairs) :]},
+        extra={layer.name for layer in theirs[len(pairs) :]},
+        misshaped=misshaped,
+    )
+    for a, b in pairs:
+        values = zip(a.get_weights(), b.weights, strict=True)
+        b.set_weights([value.reshape(weight.shape) for value, weight in values])
+    return target
+
+
+def build_source(source, /, **settings):
+    """Our network in the form that a source's names and weights have: "torchvision.googlenet",
+    "timm.resnetv2_50", "keras.resnet50"; `settings` as for `build`.
+
+    Raises ValueError for a source or a name that is not known; underscores are not heeded.
+    """
+    forms = {_plain(name): form for name, form in SOURCES.items()}
+    if _plain(source) not in forms:
+        raise ValueError(unknown("published network", source, SOURCES))
+    architecture, form = forms[_plain(source)]
+    return build(architecture, **{**form, **settings})
+
+
+def _plain(name):
+    return name.replace("_", "").lower()
+
+
+def _read(model, table):
+    """{our LAYER.LEAF: published name} of what a table of PUBLISHED_NAMES knows of the model."""
+    patterns = [(re.compile(pattern), template) for pattern, template in table.items()]
+    ranks, names = {}, {}
+
+    def published(text):
+        for pattern, template in patterns:
+            if match := pattern.fullmatch(text):
+                return numbered(match.expand(template))
+        return None
+
+    def numbered(name):
+        done = ""
+        for part in name.split("."):
+            head, marked, token = part.partition("#")
+            done += "." * bool(done) + head
+            if marked:
+                siblings = ranks.setdefault(done, [])
+                if token not in siblings:
+                    siblings.append(token)
+                done += str(siblings.index(token))
+        return done
+
+    for layer in model.layers:  # those without weights count in a Sequential, too
+        module = published(layer.name)
+        for variable in layer.weights:
+            leaf = LEAVES.get(variable.name, variable.name)
+            name = module and f"{module}.{leaf}"
+            if name := name or published(f"{layer.name}.{leaf}"):
+                names[f"{layer.name}.{leaf}"] = name
+    return names
+
+
+def _variables(model):
+    """{LAYER.LEAF: (layer, variable)} of the model's weights, preprocessing apart."""
+    return {
+        f"{layer.name}.{LEAVES.get(variable.name, variable.name)}": (layer, variable)
+        for layer in _weighted_layers(model)
+        for variable in layer.weights
+    }
+
+
+def _weighted_layers(model):
+    """The layers with weights, each behind those it needs, branches in the operands' order."""
+    found, seen = [], set()
+    waiting = [(tensor, False) for tensor in reversed(model.outputs)]
+    while waiting:
+        tensor, ready = waiting.pop()
+        operation, node, _ = tensor._keras_history
+        if ready:
+            nested = isinstance(operation, keras.Model)
+            found += _weighted_layers(operation) if nested else [operation]
+        elif id(operation) not in seen:
+            seen.add(id(operation))
+            waiting.append((tensor, True))
+            needs = operation._inbound_nodes[node].input_tensors
+            waiting += [(need, False) for need in reversed(needs)]
+    return [
+        layer
+        for layer in found
+        if getattr(layer, "weights", ()) and not isinstance(layer, PREPROCESSING)
+    ]
+
+
+def _to_keras(layer, variable, tensor):
+    """A tensor in the layout of `variable`; as it is where it cannot have that."""
+    value = tensor
+    if isinstance(layer, layers.DepthwiseConv2D) and tensor.ndim == 4 and tensor.shape[1] == 1:
+        value = np.moveaxis(tensor[:, 0], 0, -1)  # channels * multiplier, which reshape parts
+        if value.size == math.prod(variable.shape):
+            value = value.reshape(*value.shape[:2], *variable.shape[2:])
+    elif variable.name == "kernel" and tensor.ndim == 4:
+        value = np.transpose(tensor, (2, 3, 1, 0))
+    elif variable.name == "kernel" and tensor.ndim == 2:
+        value = tensor.T
+        size = _flattened(layer)
+        if size and math.prod(size) == len(value):  # torch flattens (c, h, w)
+            value = np.moveaxis(value.reshape(size[-1], *size[:-1], -1), 0, 2)
+    if isinstance(layer, layers.Dense) and value.ndim == 4:
+        value = value.reshape(-1, value.shape[-1])
+    same = _squeezed(value.shape) == _squeezed(variable.shape)
+    return value.reshape(variable.shape) if same else tensor
+
+
+def _flattened(layer):
+    """The (h, w, c) of the map whose values, flattened, a dense layer sees; () for none."""
+    operation = layer
+    while operation is layer or isinstance(operation, layers.Dropout):
+        operation = operation.input._keras_history.operation
+    return operation.input.shape[1:] if isinstance(operation, layers.Flatten) else ()
+
+
+def _squeezed(shape):
+    """A shape without its ones: that of a 1x1 convolution and of a dense layer are alike."""
+    return [side for side in shape if side != 1]
+
+
+def _forms(variables):
+    return [tuple(variable.shape) for variable in variables]
+
+
+def _refuse(name, **problems):
+    """Raise ValueError for the kinds of problem that list something."""
+    found = [f"{kind}: {', '.join(sorted(names))}" for kind, names in problems.items() if names]
+    if found:
+        raise ValueError(f"these weights are not those of {name}; {'; '.join(found)}")

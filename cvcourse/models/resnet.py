@@ -1,0 +1,135 @@
+"""ResNet: add a block's input to its output, and a hundred layers train.
+
+He et al., "Deep Residual Learning for Image Recognition", CVPR 2016,
+https://arxiv.org/abs/1512.03385. The bottleneck strides in its 3x3 convolution, as torchvision's
+"v1.5" does; the paper's strides in the first 1x1.
+"""
+
+from functools import partial
+
+import keras
+from keras import layers
+
+from cvcourse.errors import pick
+from cvcourse.models.convolution import activate, conv_bn, max_pool
+
+MINIMUM_SIZE = 32  # halved five times
+
+
+def basic_block(x, filters, stride, *, conv_bn, name, **around):
+    """Two 3x3 convolutions and the way around them: (h, w, c) -> (h/stride, w/stride, filters)."""
+    y = conv_bn(x, filters, 3, stride, activation="relu", name=f"{name}_1")
+    y = conv_bn(y, filters, 3, name=f"{name}_2")
+    return add_input(x, y, stride, conv_bn=conv_bn, name=name, **around)
+
+
+def bottleneck_block(
+    x, filters, stride, *, stride_in, groups, width_per_group, conv_bn, name, **around
+):
+    """1x1 down, 3x3, 1x1 up: (h, w, c) -> (h/stride, w/stride, 4 * filters)."""
+    width = filters * width_per_group // 64 * groups
+    strides = {"1x1": (stride, 1), "3x3": (1, stride)}[stride_in]
+    y = conv_bn(x, width, 1, strides[0], activation="relu", name=f"{name}_1")
+    y = conv_bn(y, width, 3, strides[1], groups=groups, activation="relu", name=f"{name}_2")
+    y = conv_bn(y, 4 * filters, 1, name=f"{name}_3")
+    return add_input(x, y, stride, conv_bn=conv_bn, name=name, **around)
+
+
+def add_input(x, y, stride, *, conv_bn, attend, shortcut, name):
+    """relu(x + y), with `x` projected where the shapes differ: option B, section 3.3."""
+    if attend:
+        y = attend(y, name=f"{name}_se")
+    if shortcut:
+        if stride > 1 or x.shape[-1] != y.shape[-1]:
+            x = conv_bn(x, y.shape[-1], 1, stride, name=f"{name}_shortcut")
+        y = layers.Add(name=f"{name}_add")([x, y])
+    return activate(y, "relu", name=name)
+
+
+def resnet(
+    *,
+    depths,
+    block="bottleneck",
+    stride_in="3x3",
+    groups=1,
+    width_per_group=64,
+    attend=None,
+    shortcut=True,
+    use_bias=False,
+    epsilon=1e-5,
+    dropout=0.0,
+    input_shape=(224, 224, 3),
+    num_classes=1000,
+    name="resnet",
+):
+    """A 7x7 stem and four stages of `depths` blocks; each stage halves the map, doubles the width.
+
+    Shapes: (batch, h, w, c) -> (batch, num_classes); `features` is (h/32, w/32, 512), four times
+    as wide for bottlenecks. `block` is "basic" or "bottleneck"; of the latter, `stride_in` names
+    the convolution that strides, "3x3" or "1x1", and the 3x3 has `groups`, `width_per_group` wide
+    at stage 1. `attend`, a function (y, name) -> y, works on a block's own path before the sum;
+    `shortcut=False` is the paper's plain control; `use_bias` gives convolutions biases. `dropout`
+    is the rate before the logits.
+    """
+    if stride_in not in ("1x1", "3x3"):
+        raise ValueError(f'stride_in is "1x1" or "3x3"; received {stride_in!r}')
+    inner = dict(stride_in=stride_in, groups=groups, width_per_group=width_per_group)
+    blocks = {"basic": basic_block, "bottleneck": partial(bottleneck_block, **inner)}
+    block = pick("block", block, blocks)
+    unit = partial(conv_bn, use_bias=use_bias, norm={"epsilon": epsilon})
+    inputs = keras.Input(input_shape, name="image")
+    x = unit(inputs, 64, 7, 2, activation="relu", name="stem_unit")
+    x = max_pool(x, 3, 2, padding="symmetric", name="stem")
+    for stage, depth in enumerate(depths, start=1):
+        for i in range(1, depth + 1):
+            x = block(
+                x,
+                64 * 2 ** (stage - 1),
+                2 if stage > 1 and i == 1 else 1,
+                conv_bn=unit,
+                attend=attend,
+                shortcut=shortcut,
+                name=f"stage{stage}_block{i}",
+            )
+        x = layers.Identity(name=f"stage{stage}")(x)
+    x = layers.Identity(name="features")(x)
+    x = layers.GlobalAveragePooling2D(name="pool")(x)
+    if dropout:
+        x = layers.Dropout(dropout, name="dropout")(x)
+    logits = layers.Dense(num_classes, dtype="float32", name="logits")(x)
+    return keras.Model(inputs, logits, name=name)
+
+
+DEPTHS = {  # table 1
+    "18": dict(depths=(2, 2, 2, 2), block="basic"),
+    "34": dict(depths=(3, 4, 6, 3), block="basic"),
+    "50": dict(depths=(3, 4, 6, 3)),
+    "101": dict(depths=(3, 4, 23, 3)),
+    "152": dict(depths=(3, 8, 36, 3)),
+}
+VARIANTS = {
+    **{f"resnet{depth}": partial(resnet, **settings) for depth, settings in DEPTHS.items()},
+    "plain18": partial(resnet, **DEPTHS["18"], shortcut=False),
+    "plain34": partial(resnet, **DEPTHS["34"], shortcut=False),
+}
+PUBLISHED_NAMES = [  # torchvision's, and timm's
+    {
+        r"stem_unit_(conv|bn)": r"\g<1>1",
+        r"stage(\d)_block(\d+)_(\d)_(conv|bn)": r"layer\1.#\2.\4\3",
+        r"stage(\d)_block(\d+)_shortcut_(conv|bn)": r"layer\1.#\2.downsample.#\3",
+        r"stage(\d)_block(\d+)_se_squeeze": r"layer\1.#\2.se.fc1",
+        r"stage(\d)_block(\d+)_se_excite": r"layer\1.#\2.se.fc2",
+        "logits": "fc",
+    }
+]
+SOURCES = {
+    f"{source}.resnet{depth}": (f"resnet{depth}", {})
+    for source in ("torchvision", "timm")
+    for depth in DEPTHS
+} | {
+    f"keras.resnet{depth}": (
+        f"resnet{depth}",
+        dict(stride_in="1x1", use_bias=True, epsilon=1.001e-5),
+    )
+    for depth in (50, 101, 152)
+}
