@@ -6,6 +6,7 @@ rank of `token` among those after the same text, as torch numbers the modules of
 pattern may match LAYER.VARIABLE as well, and its template is the tensor's whole name then.
 """
 
+import difflib
 import math
 import re
 
@@ -14,6 +15,7 @@ import numpy as np
 from keras import layers
 
 from cvcourse.errors import unknown
+from cvcourse.models.graph import operations
 from cvcourse.models.registry import FAMILIES, build
 
 TABLES = [table for family in FAMILIES for table in getattr(family, "PUBLISHED_NAMES", ())]
@@ -74,20 +76,19 @@ def load_keras(target, source):
     do not pair, and changes nothing then.
     """
     theirs, ours = _weighted_layers(source), _weighted_layers(target)
-    pairs = list(zip(theirs, ours, strict=False))
-    misshaped = [
-        f"{a.name} {_forms(a.weights)} for {b.name} {_forms(b.weights)}"
-        for a, b in pairs
-        if [_squeezed(form) for form in _forms(a.weights)]
-        != [_squeezed(form) for form in _forms(b.weights)]
-    ]
-    _refuse(
-        target.name,
-        missing={layer.name for layer in ours[len(pairs) :]},
-        extra={layer.name for layer in theirs[len(pairs) :]},
-        misshaped=misshaped,
-    )
-    for a, b in pairs:
+    forms = [[_forms(layer) for layer in side] for side in (theirs, ours)]
+    problems = {"missing": [], "extra": [], "misshaped": []}
+    for tag, i, i_end, j, j_end in difflib.SequenceMatcher(None, *forms, False).get_opcodes():
+        if tag == "replace" and i_end - i == j_end - j:
+            problems["misshaped"] += [
+                f"{a.name} {_shapes(a)} for {b.name} {_shapes(b)}"
+                for a, b in zip(theirs[i:i_end], ours[j:j_end], strict=True)
+            ]
+        elif tag != "equal":
+            problems["extra"] += [layer.name for layer in theirs[i:i_end]]
+            problems["missing"] += [layer.name for layer in ours[j:j_end]]
+    _refuse(target.name, **problems)
+    for a, b in zip(theirs, ours, strict=True):
         values = zip(a.get_weights(), b.weights, strict=True)
         b.set_weights([value.reshape(weight.shape) for value, weight in values])
     return target
@@ -153,25 +154,14 @@ def _variables(model):
 
 
 def _weighted_layers(model):
-    """The layers with weights, each behind those it needs, branches in the operands' order."""
-    found, seen = [], set()
-    waiting = [(tensor, False) for tensor in reversed(model.outputs)]
-    while waiting:
-        tensor, ready = waiting.pop()
-        operation, node, _ = tensor._keras_history
-        if ready:
-            nested = isinstance(operation, keras.Model)
-            found += _weighted_layers(operation) if nested else [operation]
-        elif id(operation) not in seen:
-            seen.add(id(operation))
-            waiting.append((tensor, True))
-            needs = operation._inbound_nodes[node].input_tensors
-            waiting += [(need, False) for need in reversed(needs)]
-    return [
-        layer
-        for layer in found
-        if getattr(layer, "weights", ()) and not isinstance(layer, PREPROCESSING)
-    ]
+    """The layers with weights, in the order of the mathematics; nested models opened."""
+    found = []
+    for layer, *_ in operations(model):
+        if isinstance(layer, keras.Model):
+            found += _weighted_layers(layer)
+        elif getattr(layer, "weights", ()) and not isinstance(layer, PREPROCESSING):
+            found.append(layer)
+    return found
 
 
 def _to_keras(layer, variable, tensor):
@@ -204,11 +194,15 @@ def _flattened(layer):
 
 def _squeezed(shape):
     """A shape without its ones: that of a 1x1 convolution and of a dense layer are alike."""
-    return [side for side in shape if side != 1]
+    return tuple(side for side in shape if side != 1)
 
 
-def _forms(variables):
-    return [tuple(variable.shape) for variable in variables]
+def _shapes(layer):
+    return [tuple(weight.shape) for weight in layer.weights]
+
+
+def _forms(layer):
+    return tuple(map(_squeezed, _shapes(layer)))
 
 
 def _refuse(name, **problems):

@@ -1,0 +1,92 @@
+"""What the networks of the course cost: parameters, multiply-accumulates, activations.
+
+    cvcourse models
+    cvcourse models --model=vgg16
+    cvcourse models --model=resnet50 --input_shape=96,96,3
+
+Without `--model` a line for each network at its usual input size, with its published accuracy;
+with it, a line for each layer, and what one of its values sees of the image.
+"""
+
+import dataclasses
+import sys
+
+from cvcourse import recipe
+from cvcourse.startup import import_tensorflow_quietly
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Which network, if one alone."""
+
+    model: str | None = recipe.field(None, "a network of cvcourse.models.REGISTRY, layer by layer")
+    input_shape: tuple[int, ...] | None = recipe.field(
+        None, "height,width,channels of --model's images; auto: its usual size", least=1
+    )
+
+
+def main(config):
+    """Print the table; returns {network or layer: its counts}."""
+    config = recipe.check(config)
+    import_tensorflow_quietly()
+    from cvcourse import models
+
+    if config.model is None:
+        with recipe.usage():
+            if config.input_shape:
+                raise ValueError("--input_shape is for one --model; name it")
+        costs = {name: models.summary(name) for name in models.REGISTRY}
+        header = ("network", "input", "parameters", "MACs", "activations", "top-1", "source")
+        _print([header, *(_network(name, cost) for name, cost in costs.items())])
+        return {name: _counts(cost) for name, cost in costs.items()}
+    settings = {"input_shape": config.input_shape} if config.input_shape else {}
+    with recipe.usage():
+        cost = models.summary(config.model, **settings)
+    header = ("layer", "kind", "output", "parameters", "MACs", "activations", "sees")
+    total = ("in all", "", "", *_numbers(cost), "")
+    _print([header, *map(_layer, cost), total])
+    return {"in all": _counts(cost), **{row.name: _counts(row) for row in cost}}
+
+
+def _network(name, cost):
+    from cvcourse import models
+
+    top1, source = models.PUBLISHED_ACCURACY.get(name, ("", ""))
+    return (name, _shape(cost[0].output_shape), *_numbers(cost), f"{top1}", source)
+
+
+def _layer(row):
+    sees = "all" if row.receptive_field is None else _shape(row.receptive_field)
+    return (row.name, row.kind, _shape(row.output_shape), *_numbers(row), sees)
+
+
+def _counts(cost):
+    return dict(parameters=cost.trainable, macs=cost.macs, activations=cost.activations)
+
+
+def _numbers(cost):
+    return [f"{count:,}" for count in _counts(cost).values()]
+
+
+def _shape(sides):
+    return "x".join(map(str, sides))
+
+
+def _print(rows):
+    """Columns as wide as their widest entry; numbers to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = [
+            text.rjust(width) if text[:1].isdigit() and "x" not in text else text.ljust(width)
+            for text, width in zip(row, widths, strict=True)
+        ]
+        print("  ".join(cells).rstrip())
+
+
+def cli(argv=None):
+    """Run from a command line; returns the exit code."""
+    return recipe.run(main, Config, argv, name="models", description=__doc__)
+
+
+if __name__ == "__main__":
+    sys.exit(cli())
