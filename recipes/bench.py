@@ -24,7 +24,6 @@ import functools
 import importlib.metadata
 import importlib.util
 import itertools
-import multiprocessing
 import os
 import pathlib
 import subprocess
@@ -32,7 +31,6 @@ import sys
 import tempfile
 import time
 import timeit
-from concurrent.futures import ProcessPoolExecutor
 from unittest import mock
 
 from cvcourse.recipes import train
@@ -44,10 +42,8 @@ from cvcourse.startup import import_tensorflow_quietly
 
 SHAPES = {"28x28x1": (28, 28, 1), "32x32x3": (32, 32, 3)}
 TARGETS = {"a": 1.2, "b": 1.15, "augmented": 0.95, "outside": 0.03, "help_seconds": 0.5}
-AT_MOST = ("outside", "help_seconds")  # the others: at least
 RATIOS = {"a": ("keras", "train"), "b": ("torch", "train"), "augmented": ("train", "augmented")}
 HELP = ("cvcourse --help", "cvcourse train --help")
-SPANS = ("train", "train_batch", "test")  # that callbacks see the beginning and the end of
 TORCH = importlib.util.find_spec("torch") and importlib.metadata.version("torch")
 CLASSES = 10
 SETTING = train.Config(model="resnet20", learning_rate=0.1, epochs=1, augment=("crop", "flip"))
@@ -76,26 +72,26 @@ def main(config):
         raise RunError(f"cannot write {output}: {error.strerror}") from error
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     import_tensorflow_quietly()
-    import numpy as np
-
     from cvcourse import training
+    from cvcourse.training import timing
 
     races, checks, outside = {}, {}, None
     for name in config.shapes:
         seconds = race(config, SHAPES[name])
-        races[name] = {who: spread(blocks) for who, blocks in seconds.items()}
+        races[name] = {who: timing.spread(blocks) for who, blocks in seconds.items()}
         for row in races[name].values():
             row["images_per_second"] = config.batch_size / row["median"]
-        for check, pair in RATIOS.items():
-            medians = [np.median(seconds[who], axis=1) for who in pair if who in seconds]
-            checks[f"{check} {name}"] = judged(check, np.divide(*medians) if medians[1:] else None)
+        for check, (slower, faster) in RATIOS.items():
+            found = timing.ratios(seconds, slower, faster)
+            checks[f"{check} {name}"] = timing.judged(found, at_least=TARGETS[check])
     if config.epoch_images:
         outside = epoch(config, SHAPES[name])
-        checks[f"outside {name}"] = judged("outside", outside["share"])
+        checks[f"outside {name}"] = timing.judged(outside["share"], at_most=TARGETS["outside"])
     for command in HELP:
         process = [sys.executable, "-m", *command.split()]
         run = functools.partial(subprocess.run, process, check=True, capture_output=True)
-        checks[f"help_seconds {command}"] = judged("help_seconds", timeit.repeat(run, number=1))
+        seconds = timeit.repeat(run, number=1)
+        checks[f"help_seconds {command}"] = timing.judged(seconds, at_most=TARGETS["help_seconds"])
     report = {
         "checks": checks,
         "targets": TARGETS,
@@ -108,7 +104,7 @@ def main(config):
     }
     write_json(output, report)
     for name, row in checks.items():
-        print(f"{name:34} {said(row)}")
+        print(f"{name:34} {timing.said(row)}")
     print(f"on {report['machine']}, load average {load} at the start; all of it: {output}")
     return report
 
@@ -116,9 +112,9 @@ def main(config):
 def race(config, shape):
     """{contestant: seconds of its steps (rounds, steps)}, their blocks taking turns."""
     import keras
-    import numpy as np
 
     from cvcourse import data, optimization
+    from cvcourse.training import timing
 
     size, count = config.batch_size, 1 + config.steps
     split = data.Split(*random_images(count * size, shape))
@@ -138,42 +134,20 @@ def race(config, shape):
         metrics=["accuracy"],
     )
 
-    def block(model, *batches, **options):
-        clock, times = stopwatch()
-        model.fit(*batches, callbacks=[clock], verbose=0, **options)
-        return np.diff(times["train_batch_end"])
-
     def streamed(augment):
         batches = data.stream(split, batch_size=size, seed=0, augment=augment)
-        return lambda: block(ours, batches, steps_per_epoch=count, shuffle=False)
+        return lambda: timing.fit_steps(ours, batches, steps_per_epoch=count, shuffle=False)
 
     arrays = split.images.astype("float32"), split.labels
     contestants = {
         "train": streamed(()),
         "augmented": streamed(SETTING.augment),
-        "keras": lambda: block(stock, *arrays, batch_size=size),
+        "keras": lambda: timing.fit_steps(stock, *arrays, batch_size=size),
     }
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
+    with timing.torch_process() as there:
         if TORCH:
-            contestants["torch"] = lambda: process.submit(torch_block, shape, size, count).result()
-        blocks = {who: [] for who in contestants}
-        for turn in range(1 + config.rounds):
-            for who in list(contestants)[:: -1 if turn % 2 else 1]:
-                blocks[who].append(contestants[who]())
-    return {who: np.array(turns[1:]) for who, turns in blocks.items()}
-
-
-def stopwatch():
-    """A callback, and the times at which it is called: {"train_batch_end": [seconds, …], …}."""
-    import keras
-
-    times = {f"{span}_{edge}": [] for span in SPANS for edge in ("begin", "end")}
-
-    def noting(event):
-        return lambda *_, **__: times[event].append(time.perf_counter())
-
-    hooks = {f"on_{event}": noting(event) for event in times}
-    return keras.callbacks.LambdaCallback(**hooks), times
+            contestants["torch"] = lambda: there(torch_block, shape, size, count)
+        return timing.take_turns(contestants, config.rounds)
 
 
 def torch_block(*race):
@@ -238,8 +212,10 @@ def epoch(config, shape):
     import keras
     import numpy as np
 
+    from cvcourse.training import timing
+
     images, labels = random_images(round(config.epoch_images / 0.9), shape)  # 10 % are held out
-    clock, times = stopwatch()
+    clock, times = timing.stopwatch()
     fit = keras.Model.fit
 
     def fit_with_clock(*args, callbacks, **options):
@@ -252,7 +228,8 @@ def epoch(config, shape):
         with mock.patch.object(keras.Model, "fit", fit_with_clock):
             train.main(dataclasses.replace(SETTING, **setting))
     whole, steps, validation = (
-        np.subtract(times[f"{span}_end"], times[f"{span}_begin"]) for span in SPANS
+        np.subtract(times[f"{span}_end"], times[f"{span}_begin"])
+        for span in ("train", "train_batch", "test")
     )
     tracing = steps[0] - np.median(steps)
     seconds = {
@@ -270,33 +247,6 @@ def random_images(count, shape):
 
     images = np.random.default_rng(0).integers(0, 256, (count, *shape), "uint8")
     return images, np.arange(count, dtype="int32") % CLASSES
-
-
-def spread(values):
-    """The median of some numbers, and the quartiles around it."""
-    import numpy as np
-
-    low, median, high = np.percentile(values, (25, 50, 75)).tolist()
-    return {"median": median, "quartiles": [low, high]}
-
-
-def judged(check, values):
-    """The spread of what a check measured, its target, and whether the median meets it."""
-    target = TARGETS[check]
-    if values is None:
-        return {"median": None, "target": target, "met": None, "reason": "torch is not installed"}
-    row = spread(values)
-    met = row["median"] <= target if check in AT_MOST else row["median"] >= target
-    return {**row, "target": target, "met": met}
-
-
-def said(row):
-    """A check's row of the table."""
-    if row["met"] is None:
-        return row["reason"]
-    low, high = row["quartiles"]
-    verdict = "met" if row["met"] else "missed"
-    return f"{row['median']:6.3f} ({low:.3f} to {high:.3f}); target {row['target']}: {verdict}"
 
 
 def cli(argv=None):

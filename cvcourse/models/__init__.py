@@ -5,4 +5,12 @@ from cvcourse.models.cost import summary
 from cvcourse.models.raw_images import from_raw_images
 from cvcourse.models.registry import REGISTRY, build, input_shape_for, knobs
 
-__all__ = ["REGISTRY", "build", "from_raw_images", "input_shape_for", "knobs", "pretrained", "summary"]
+__all__ = [
+    "REGISTRY",
+    "build",
+    "from_raw_images",
+    "input_shape_for",
+    "knobs",
+    "pretrained",
+    "summary",
+]

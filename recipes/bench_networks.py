@@ -1,0 +1,203 @@
+"""How fast the networks are: against keras.applications, and against torchvision where it is.
+
+    cvcourse bench_networks
+    cvcourse bench_networks --networks=resnet50 --rounds=3
+
+Blocks of training steps, and of inference, on random images in memory take turns in one run; a
+ratio is that of two blocks' medians in one round, its spread is over the rounds. Each opponent
+meets our net in the form that has its topology (keras.applications' ResNet-50 strides elsewhere
+than torchvision's). torch runs channels_last on all cores in a process of its own. Building is
+timed too, for each net that keras.applications has.
+"""
+
+import dataclasses
+import functools
+import importlib.metadata
+import importlib.util
+import os
+import pathlib
+import sys
+import time
+
+from cvcourse import recipe
+from cvcourse.errors import RunError
+from cvcourse.files import write_json
+from cvcourse.startup import import_tensorflow_quietly
+
+# network: (in keras.applications or None, in torchvision or None, images per second at least this
+# many times Keras', torch's)
+CONTESTS = {
+    "resnet50": ("ResNet50", "resnet50", 1.15, 1.0),
+    "densenet121": ("DenseNet121", "densenet121", 1.15, 1.0),
+    "mobilenet_v2": ("MobileNetV2", "mobilenet_v2", 1.15, 0.95),
+    "shufflenet_v2_x1_0": (None, "shufflenet_v2_x1_0", None, 0.95),
+    "vgg16": ("VGG16", None, 1.0, None),
+}
+BUILD_TARGET = 1.1  # times as long as keras.applications', at most
+CLASSES = 10
+TORCHVISION = importlib.util.find_spec("torchvision") and importlib.metadata.version("torchvision")
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """How much is measured, and where it is written."""
+
+    networks: tuple[str, ...] = recipe.field(
+        tuple(CONTESTS)[:4], "that race", choices=tuple(CONTESTS)
+    )
+    size: int = recipe.field(96, "pixels of the images' sides", least=32)
+    batch_size: int = recipe.field(32, "examples a step", least=1)
+    steps: int = recipe.field(4, "timed in a block", least=1)
+    rounds: int = recipe.field(7, "timed blocks of each contestant", least=1)
+    build: bool = recipe.field(True, "time the building of nets as well")
+    output: str = recipe.field("runs/bench_networks.json", "the file for the numbers")
+
+
+def main(config):
+    """Measure, write `config.output`, print a table; returns what the file holds."""
+    config = recipe.check(config)
+    output = pathlib.Path(os.path.expanduser(config.output))
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"cannot write {output}: {error.strerror}") from error
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+    import_tensorflow_quietly()
+    from cvcourse import training
+    from cvcourse.training import timing
+
+    steps, checks = {}, {}
+    with timing.torch_process() as there:
+        for name in config.networks:
+            *_, keras_target, torch_target = CONTESTS[name]
+            for mode in ("training", "inference"):
+                seconds = race(config, name, mode, there)
+                steps[f"{mode} {name}"] = {who: timing.spread(s) for who, s in seconds.items()}
+                if keras_target:
+                    found = timing.ratios(seconds, "keras", "ours as keras")
+                    checks[f"{mode} {name} / keras"] = timing.judged(found, at_least=keras_target)
+                if torch_target:
+                    found = timing.ratios(seconds, "torch", "ours as torch")
+                    checks[f"{mode} {name} / torch"] = timing.judged(found, at_least=torch_target)
+    if config.build:
+        for name, values in building(config.rounds):
+            checks[f"building {name}"] = timing.judged(values, at_most=BUILD_TARGET)
+    report = {
+        "checks": checks,
+        "step_seconds": steps,
+        "config": dataclasses.asdict(config),
+        "machine": training.machine(),
+        "load_average": load,  # of others' work, before the start
+        "versions": {**training.versions(), "torchvision": TORCHVISION},
+    }
+    write_json(output, report)
+    for name, row in checks.items():
+        print(f"{name:38} {timing.said(row)}")
+    print(f"on {report['machine']}, load average {load} at the start; all of it: {output}")
+    return report
+
+
+def race(config, name, mode, there):
+    """{contestant: seconds of its steps (rounds, steps)} of one net, their blocks taking turns."""
+    import keras
+    import numpy as np
+
+    from cvcourse.models import pretrained
+    from cvcourse.training import timing
+
+    shape, count = (config.size, config.size, 3), 1 + config.steps
+    images = np.random.default_rng(0).normal(size=(count * config.batch_size, *shape))
+    images = images.astype("float32")
+    labels = np.arange(len(images), dtype="int32") % CLASSES
+    theirs, torchs, *_ = CONTESTS[name]
+    nets = {}
+    if theirs:
+        nets["ours as keras"] = pretrained.build_source(
+            f"keras.{theirs}", input_shape=shape, num_classes=CLASSES
+        )
+        nets["keras"] = getattr(keras.applications, theirs)(
+            weights=None, input_shape=shape, classes=CLASSES, classifier_activation=None
+        )
+    if torchs and TORCHVISION:
+        nets["ours as torch"] = pretrained.build_source(
+            f"torchvision.{torchs}", input_shape=shape, num_classes=CLASSES
+        )
+    contestants = {}
+    for who, net in nets.items():
+        net.compile(
+            keras.optimizers.SGD(0.01, momentum=0.9),
+            keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        )
+        run = {"training": timing.fit_steps, "inference": timing.predict_steps}[mode]
+        arrays = (images, labels) if mode == "training" else (images,)
+        contestants[who] = functools.partial(run, net, *arrays, batch_size=config.batch_size)
+    if torchs and TORCHVISION:
+        job = (torchs, mode, config.size, config.batch_size, count)
+        contestants["torch"] = lambda: there(torch_block, *job)
+    return timing.take_turns(contestants, config.rounds)
+
+
+def torch_block(*job):
+    """The next block of torch's steps: the seconds of each but the first."""
+    return next(torch_blocks(*job))
+
+
+@functools.cache  # for the life of the process: a race goes on with its net
+def torch_blocks(name, mode, size, batch_size, count):
+    """Run a torchvision net; yields the seconds of `count` steps without the first, for ever."""
+    import numpy as np
+    import torch
+    import torchvision
+
+    torch.set_num_threads(os.cpu_count())
+    net = getattr(torchvision.models, name)(weights=None, num_classes=CLASSES)
+    net = net.to(memory_format=torch.channels_last).train(mode == "training")
+    optimizer = torch.optim.SGD(net.parameters(), 0.01, momentum=0.9)
+    images = torch.randn(count * batch_size, size, size, 3).permute(0, 3, 1, 2)
+    labels = torch.arange(len(images)) % CLASSES
+    batches = list(zip(images.split(batch_size), labels.split(batch_size), strict=True))
+    while True:
+        ends = []
+        with torch.set_grad_enabled(mode == "training"):
+            for batch, answers in batches:
+                logits = net(batch)
+                if mode == "training":
+                    loss = torch.nn.functional.cross_entropy(logits, answers)
+                    optimizer.zero_grad()
+                    loss.backward()
+                    optimizer.step()
+                    loss.item()
+                ends.append(time.perf_counter())
+        yield np.diff(ends)
+
+
+def building(rounds):
+    """For each net that keras.applications has: its name, and our time over theirs by round."""
+    import keras
+
+    from cvcourse.models import pretrained
+
+    def seconds(builder, *args, **kwargs):
+        begin = time.perf_counter()
+        builder(*args, **kwargs)
+        return time.perf_counter() - begin
+
+    for source in [name for name in pretrained.SOURCES if name.startswith("keras.")]:
+        plain = source.removeprefix("keras.").replace("_", "").lower()
+        theirs = {
+            name.lower(): getattr(keras.applications, name) for name in dir(keras.applications)
+        }
+        found = []
+        for turn in range(1 + rounds):
+            ours = seconds(pretrained.build_source, source)
+            found.append(ours / seconds(theirs[plain], weights=None))
+        yield source, found[1:]
+
+
+def cli(argv=None):
+    """Run from a command line; returns the exit code."""
+    return recipe.run(main, Config, argv, name="bench_networks", description=__doc__)
+
+
+if __name__ == "__main__":
+    sys.exit(cli())
