@@ -2,10 +2,12 @@
 
 import importlib
 import pkgutil
+import signal
 import sys
 
 from cvcourse import __version__
 from cvcourse.errors import unknown
+from cvcourse.interrupt import handling, terminate
 
 
 def recipes():
@@ -25,11 +27,23 @@ def recipes():
 def main(argv=None):
     """Run the recipe that the first argument names; returns the exit code."""
     argv = sys.argv[1:] if argv is None else list(argv)
+    try:
+        with handling(terminate, signal.SIGTERM):
+            return _run(argv)
+    except KeyboardInterrupt as error:  # before the recipe has begun, which answers itself
+        print(f"cvcourse: {str(error) or 'interrupted'}", file=sys.stderr)
+        return 130
+
+
+def _run(argv):
     known = recipes()
     if not argv or argv[0] in ("-h", "--help"):
-        print("usage: cvcourse RECIPE [--flags]      cvcourse RECIPE --help\n\nrecipes:")
-        for name, line in known.items():
-            print(f"  {name:12} {line}")
+        print(
+            "usage: cvcourse RECIPE [--flags]      cvcourse RECIPE --help\n\nrecipes:",
+            *(f"  {name:14} {line}" for name, line in known.items()),
+            sep="\n",
+            file=sys.stdout if argv else sys.stderr,
+        )
         return 0 if argv else 2
     if argv[0] == "--version":
         print(f"cvcourse {__version__}")

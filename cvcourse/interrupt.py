@@ -18,3 +18,8 @@ def handling(handler, *signals):
     finally:
         for number, old in before.items():
             signal.signal(number, old)
+
+
+def terminate(number, frame):
+    """A handler that takes SIGTERM for Ctrl-C."""
+    raise KeyboardInterrupt("terminated")

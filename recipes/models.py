@@ -36,7 +36,7 @@ def main(config):
             if config.input_shape:
                 raise ValueError("--input_shape is for one --model; name it")
         costs = {name: models.summary(name) for name in models.REGISTRY}
-        header = ("network", "input", "parameters", "MACs", "activations", "top-1", "source")
+        header = ("network", "input", "parameters", "MACs", "activations", "on", "top-1", "source")
         _print([header, *(_network(name, cost) for name, cost in costs.items())])
         return {name: _counts(cost) for name, cost in costs.items()}
     settings = {"input_shape": config.input_shape} if config.input_shape else {}
@@ -51,8 +51,8 @@ def main(config):
 def _network(name, cost):
     from cvcourse import models
 
-    top1, source = models.PUBLISHED_ACCURACY.get(name, ("", ""))
-    return (name, _shape(cost[0].output_shape), *_numbers(cost), f"{top1}", source)
+    published = [str(entry) for entry in models.PUBLISHED_ACCURACY.get(name, ("", "", ""))]
+    return (name, _shape(cost[0].output_shape), *_numbers(cost), *published)
 
 
 def _layer(row):

@@ -10,6 +10,7 @@ the result is the same to the bit.
 
 import dataclasses
 import functools
+import json
 import pathlib
 import sys
 
@@ -85,20 +86,23 @@ def main(config):
     data, files or training, Interrupted after Ctrl-C or SIGTERM.
     """
     config = recipe.check(config)
-    rules = {"free": FREE}
+    rules = {"free": FREE, "vouched": ("dataset",)}
     if config.schedule != "constant":
-        rules["extendable"] = NOT_EXTENDABLE
+        rules["fixed_epochs"] = NOT_EXTENDABLE
     if metrics := recipe.recognize(config, **rules):
-        print(f"{config.workdir} is finished; --extend --epochs=N goes on with a constant schedule")
+        print(f"{config.workdir} is finished: {json.dumps(metrics)}")
+        if config.schedule == "constant":
+            print("--extend --epochs=N goes on with it")
         return metrics
 
     import_tensorflow_quietly()
     import keras
 
-    from cvcourse import data, training
+    from cvcourse import data, models, training
 
     keras.utils.set_random_seed(config.seed)
     with recipe.usage():
+        models.knobs(config.model)  # before data are read: is there such a network?
         dataset = data.load(config.dataset, data_dir=config.data_dir, limit=config.limit)
         model = build(config, dataset)
 
@@ -114,7 +118,7 @@ def main(config):
 
     with recipe.claim(config, "train", config.model, config.dataset, **rules) as run:
         early_stopping = keras.callbacks.EarlyStopping(
-            {"val_accuracy": "val_accuracy", "val_loss": "val_cross_entropy"}[config.monitor],
+            config.monitor,
             mode="max" if config.monitor == "val_accuracy" else "min",
             patience=config.patience or sys.maxsize,
         )
@@ -128,11 +132,14 @@ def main(config):
             data=dataset.fingerprint(),
         )
         callbacks = [
+            training.CrossEntropyIsLoss(),
             early_stopping,
             training.BestModel(run.path / "model.keras", early_stopping, dataset.class_names),
             keras.callbacks.TensorBoard(run.path / "tensorboard", write_graph=False),
             resume,
         ]
+        if not training.someone_watches():
+            callbacks.append(training.EpochLine(config.epochs))
         run.begin()
         print(f"augmentation: {', '.join(augment) or 'none'}", flush=True)
         with data.naming_broken_images(dataset):
@@ -145,13 +152,13 @@ def main(config):
                         validation_data=in_order(dataset.validation),
                         callbacks=callbacks,
                         shuffle=False,  # the stream's affair
-                        verbose=training.verbosity(),
+                        verbose=int(training.someone_watches()),
                         **span,
                     )
             return training.conclude(
                 run.path,
                 title=f"{config.model} on {pathlib.Path(config.dataset).stem}",
-                config=run.config,
+                config=dataclasses.replace(run.config, augment=tuple(augment)),
                 dataset=dataset,
                 resume=resume,
                 batch_size=batch_size,

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from cvcourse.layers import BatchNormalization
+from cvcourse.layers import BatchNormalization, ColumnDraw, FractalJoin
 
 
 def maps(*shape, seed=0):
@@ -111,3 +111,41 @@ def test_saves_and_loads_to_the_bit(tmp_path):
     assert loaded.get_layer("bn").momentum == 0.8
     x = maps(2, 4, 4, 3)
     np.testing.assert_array_equal(loaded(x), model(x))
+
+
+def joined(paths, column, **training):
+    """What a join makes of `paths` paths, of which path i is 1 in channel i: (draws, paths)."""
+    keras.utils.set_random_seed(0)
+    layer, column = FractalJoin(rate=0.3), np.array(column, "float32")
+    units = [np.eye(paths, dtype="float32")[i].reshape(1, 1, 1, -1) for i in range(paths)]
+    draws = 200 if training else 1
+    return np.array([layer([*units, column], **training) for _ in range(draws)]).reshape(draws, -1)
+
+
+def test_fractal_join_is_the_mean_in_inference():
+    np.testing.assert_allclose(joined(3, [0, 0, 0]), [[1 / 3] * 3])
+
+
+@pytest.mark.parametrize("column", [[0, 0, 0], [1, 0, 0]])  # none drawn, and one that is not here
+def test_local_drop_path_averages_survivors_of_which_there_is_one(column):
+    shares = joined(2, column, training=True)
+    kept = shares > 0
+    assert kept.any(1).all()
+    np.testing.assert_allclose(shares, kept / kept.sum(1, keepdims=True))
+    # lost at 0.3, but for half of the 0.09 in which both would be
+    np.testing.assert_allclose(1 - kept.mean(0), [0.255, 0.255], atol=0.08)
+
+
+@pytest.mark.parametrize(("paths", "path"), [(3, 1), (2, 0)])
+def test_global_drop_path_leaves_the_drawn_column(paths, path):
+    shares = joined(paths, [0, 1, 0], training=True)
+    np.testing.assert_array_equal(shares, np.tile(np.eye(paths)[path], (200, 1)))
+
+
+def test_column_draw_is_one_column_or_none():
+    keras.utils.set_random_seed(0)
+    layer, x = ColumnDraw(4, share=0.6), np.zeros((2, 8, 8, 3))
+    draws = np.array([layer(x, training=True) for _ in range(200)])
+    np.testing.assert_allclose(draws.mean(0), [0.15] * 4, atol=0.08)
+    assert set(draws.sum(1)) == {0, 1}
+    np.testing.assert_array_equal(layer(x), [0, 0, 0, 0])

@@ -81,15 +81,43 @@ def test_stages_halve_the_map_and_double_the_width(blocks):
 def test_option_a_is_every_second_pixel_and_zeros():
     model = models.build("resnet20", depth=8)
     sums = keras.Model(
-        model.input, [model.get_layer("stage1").output, model.get_layer("stage2_add").output]
+        model.input, [model.get_layer("stage1").output, model.get_layer("stage2_block1_add").output]
     )
     for layer in model.layers:  # silence the block's own path
-        if layer.name == "stage2_2_bn":
+        if layer.name == "stage2_block1_2_bn":
             layer.set_weights([np.zeros(32), np.zeros(32), np.zeros(32), np.ones(32)])
     before, after = map(np.array, sums(images(2, 32, 32, 3)))
     expected = np.zeros((2, 16, 16, 32), "float32")
     expected[..., 8:24] = before[:, ::2, ::2]
     np.testing.assert_array_equal(after, expected)
+
+
+def test_survival_falls_linearly_to_the_last_block():
+    model = models.build("resnet110_stochastic_depth", depth=20)
+    rates = [layer.rate for layer in model.layers if isinstance(layer, keras.layers.Dropout)]
+    np.testing.assert_allclose(rates, 0.5 * np.arange(1, 10) / 9)
+    plain, x = models.build("resnet20"), images(2, 32, 32, 3)
+    plain.set_weights([w for w in model.get_weights() if w.dtype == "float32"])
+    np.testing.assert_array_equal(plain(x), model(x))
+
+
+def test_global_drop_path_is_one_column_of_the_whole_net():
+    small = dict(filters=(4, 6), dropout=0.0, global_share=1.0)
+    model, x = models.build("fractalnet20", **small), images(4, 32, 32, 3)
+    alone = []
+    for column in (1, 2, 3):
+        net = models.build("fractalnet20", column=column, **small)
+        for layer in net.layers:
+            layer.set_weights(model.get_layer(layer.name).get_weights())
+        alone.append(np.array(net(x, training=True)))
+    errors = np.array(
+        [
+            [np.abs(y - logits).max() for logits in alone]
+            for y in (np.array(model(x, training=True)) for _ in range(12))
+        ]
+    )
+    assert errors.min(1).max() < 1e-5
+    assert set(errors.argmin(1)) == {0, 1, 2}
 
 
 def test_lenet_is_its_figure_in_numpy():

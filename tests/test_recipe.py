@@ -79,6 +79,7 @@ def test_flags(flags, field, value):
         (["--steps=2.5"], "--steps takes a whole number of at least 1; received '2.5'"),
         (["--steps="], "--steps takes a whole number"),
         (["--steps"], "expected one argument"),
+        (["--steps=1" + 30 * "0"], "--steps stays within 4294967296; received 1000000"),
         (["--rate=1"], "--rate takes a number above 0 and below 1; received 1.0"),
         (["--rate=nan"], "--rate takes a number above 0 and below 1; received nan"),
         (["--rate=inf"], "received inf"),
@@ -232,9 +233,21 @@ def test_another_config_is_refused(tmp_path, change, message):
     config = begin(run_in(tmp_path))
     other = dataclasses.replace(config, **change)
     with pytest.raises(UsageError) as error:
-        recipe.recognize(other, free=("extend", "workdir"), extendable="because")
+        recipe.recognize(other, free=("extend", "workdir"), fixed_epochs="because")
     assert message in str(error.value)
     assert json.loads((tmp_path / "config.json").read_text())["epochs"] == 2
+
+
+def test_files_may_have_moved_while_the_run_is_unfinished(tmp_path):
+    rules = dict(vouched=("name",))
+    config = begin(run_in(tmp_path, name="there/a.npz"))
+    moved = dataclasses.replace(config, name="here/a.npz")
+    assert recipe.recognize(moved, **rules) is None
+    with pytest.raises(UsageError, match="name"):
+        recipe.recognize(dataclasses.replace(config, name="mnist"), **rules)
+    (tmp_path / "metrics.json").write_text('{"test_accuracy": 0.5}')
+    with pytest.raises(UsageError, match=r"there/a\.npz"):
+        recipe.recognize(moved, **rules)
 
 
 def test_extension_reopens_a_finished_run(tmp_path):
@@ -304,10 +317,11 @@ def test_a_run_that_was_finished_meanwhile_is_not_begun_again(tmp_path):
     assert (tmp_path / "metrics.json").exists()
 
 
-def test_an_interruption_names_the_command_that_goes_on(tmp_path):
-    said = f"terminated; go on with: .*--workdir={tmp_path}"
+@pytest.mark.parametrize(("words", "said"), [((), "interrupted"), (("terminated",),) * 2])
+def test_an_interruption_names_the_command_that_goes_on(tmp_path, words, said):
+    said = f"^{''.join(said)}; go on with: .*--workdir={tmp_path}"
     with pytest.raises(Interrupted, match=said), recipe.claim(run_in(tmp_path), "x"):
-        raise KeyboardInterrupt("terminated")
+        raise KeyboardInterrupt(*words)
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):

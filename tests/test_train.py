@@ -224,6 +224,31 @@ def test_history_is_written_again_from_the_checkpoint(finished, tmp_path):
     assert_same_run(finished[0], tmp_path / "run")
 
 
+def test_moved_data_go_on(tmp_path, tiny_npz):
+    """The checkpoint knows what it was trained on; where that lies is no matter."""
+    settings = dict(dataset=str(tiny_npz), model="linear", epochs=1, schedule="constant")
+    settings |= dict(batch_size=8, warmup_epochs=0.0, dropout=0.0, augment=())
+    train.main(config(tmp_path / "run", **settings))
+    (tmp_path / "run" / "metrics.json").unlink()  # killed in its last moment
+    moved = tiny_npz.rename(tmp_path / "elsewhere.npz")
+    metrics = train.main(config(tmp_path / "run", **{**settings, "dataset": str(moved)}))
+    assert metrics["epochs"] == 1
+
+
+def test_a_line_an_epoch_with_the_losses_of_history_csv(tmp_path, capsys):
+    """150 and not a whole number of batches of validation images: none may count that is none."""
+    workdir = tmp_path / "run"
+    train.main(config(workdir, epochs=2, batch_size=64, limit=150, patience=None))
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("epoch ")]
+    with open(workdir / "history.csv") as file:
+        rows = list(csv.DictReader(file))
+    for number, (line, row) in enumerate(zip(lines, rows, strict=True), start=1):
+        assert line.startswith(f"epoch {number}/2  ")
+        shown = dict(pair.split() for pair in line.split("  ")[1:])
+        for name in ("loss", "accuracy", "val_loss", "val_accuracy"):
+            assert float(shown[name]) == pytest.approx(float(row[name]), rel=1e-3)
+
+
 def test_data_that_changed_meanwhile_are_refused(tmp_path, tiny_npz, arrays):
     """And the finished run that was to be extended is still finished."""
     settings = dict(

@@ -1,6 +1,36 @@
 """What Keras lacks, or runs slowly; importing this package lets `load_model` find its layers."""
 
-from cvcourse.layers.batch_normalization import BatchNormalization
-from cvcourse.layers.grouped_conv import GroupedConv2D
+import sys
 
-__all__ = ["BatchNormalization", "GroupedConv2D"]
+from cvcourse.layers.adaptive_average_pooling import AdaptiveAveragePooling2D
+from cvcourse.layers.batch_normalization import BatchNormalization
+from cvcourse.layers.channel_shuffle import ChannelShuffle
+from cvcourse.layers.drop_path import ScheduledDropPath
+from cvcourse.layers.fractal_join import ColumnDraw, FractalJoin
+from cvcourse.layers.grouped_conv import GroupedConv2D
+from cvcourse.layers.layer_scale import LayerScale
+from cvcourse.layers.local_response_norm import LocalResponseNorm
+from cvcourse.layers.radial_basis import RadialBasis
+from cvcourse.layers.scaled_tanh import scaled_tanh
+from cvcourse.layers.sparse_conv import SparseConv2D
+from cvcourse.layers.transformer import ClassToken, PositionEmbedding
+
+__all__ = [
+    "AdaptiveAveragePooling2D",
+    "BatchNormalization",
+    "ChannelShuffle",
+    "ClassToken",
+    "ColumnDraw",
+    "FractalJoin",
+    "GroupedConv2D",
+    "LayerScale",
+    "LocalResponseNorm",
+    "PositionEmbedding",
+    "RadialBasis",
+    "ScheduledDropPath",
+    "SparseConv2D",
+    "scaled_tanh",
+]
+
+# Keras walks a graph by recursion, about a call a layer: resnet1202 has 4,300 of them.
+sys.setrecursionlimit(max(sys.getrecursionlimit(), 10_000))

@@ -10,6 +10,7 @@ import keras
 from keras import layers, ops
 
 from cvcourse.models import convolution
+from cvcourse.models.stochastic_depth import drop_path, drop_rate
 
 MINIMUM_SIZE = 4  # two stages halve the map
 
@@ -25,13 +26,13 @@ def subsample_and_pad(x, filters, stride, *, name):
     return ops.pad(x, [[0, 0], [0, 0], [0, 0], [new // 2, new - new // 2]])
 
 
-def basic_block(x, filters, stride, *, shortcut, name):
+def basic_block(x, filters, stride, *, shortcut, drop, name):
     """Two 3x3 convolutions and the way around them: (h, w, c) -> (h/stride, w/stride, filters)."""
-    y = conv_bn(x, filters, stride=stride, name=f"{name}_1")
-    y = layers.ReLU(name=f"{name}_1_relu")(y)
-    y = conv_bn(y, filters, name=f"{name}_2")
+    y = conv_bn(x, filters, 3, stride, activation="relu", name=f"{name}_1")
+    y = conv_bn(y, filters, 3, name=f"{name}_2")
+    y = drop_path(y, drop, name=f"{name}_drop_path")
     if x.shape[-1] != filters:
-        around = {"A": subsample_and_pad, "B": partial(conv_bn, kernel_size=1)}[shortcut]
+        around = {"A": subsample_and_pad, "B": conv_bn}[shortcut]
         x = around(x, filters, stride=stride, name=f"{name}_shortcut")
     x = layers.Add(name=f"{name}_add")([x, y])
     return layers.ReLU(name=name)(x)
@@ -41,6 +42,7 @@ def cifar_resnet(
     *,
     depth,
     shortcut="A",
+    survival=1.0,
     dropout=0.0,
     input_shape=(32, 32, 3),
     num_classes=10,
@@ -50,7 +52,9 @@ def cifar_resnet(
 
     Shapes: (batch, h, w, c) -> (batch, num_classes); `features` is (h/4, w/4, 64). `shortcut` is
     "A" (no parameters, the paper's choice on CIFAR) or "B" (1x1 projection) where a stage widens;
-    `dropout` the rate before the logits. Raises ValueError where depth is not 6n + 2.
+    `survival` the probability that the last block's own path is kept in training, to which it
+    falls linearly from 1 (stochastic depth); `dropout` the rate before the logits. Raises
+    ValueError where depth is not 6n + 2.
     """
     blocks, rest = divmod(depth - 2, 6)
     if rest or blocks < 1:
@@ -58,8 +62,7 @@ def cifar_resnet(
     if shortcut not in ("A", "B"):
         raise ValueError(f'shortcut is "A" or "B"; received {shortcut!r}')
     inputs = keras.Input(input_shape, name="image")
-    x = conv_bn(inputs, 16, name="stem")
-    x = layers.ReLU(name="stem")(x)
+    x = conv_bn(inputs, 16, 3, activation="relu", name="stem")
     for stage, filters in enumerate((16, 32, 64), start=1):
         for block in range(1, blocks + 1):
             x = basic_block(
@@ -67,8 +70,10 @@ def cifar_resnet(
                 filters,
                 stride=2 if stage > 1 and block == 1 else 1,
                 shortcut=shortcut,
-                name=f"stage{stage}" if block == blocks else f"stage{stage}_block{block}",
+                drop=drop_rate((stage - 1) * blocks + block, 3 * blocks, survival),
+                name=f"stage{stage}_block{block}",
             )
+        x = layers.Identity(name=f"stage{stage}")(x)
     x = layers.Identity(name="features")(x)
     x = layers.GlobalAveragePooling2D(name="pool")(x)
     if dropout:
@@ -77,6 +82,10 @@ def cifar_resnet(
     return keras.Model(inputs, logits, name=name)
 
 
-VARIANTS = {  # table 6
-    f"resnet{depth}": partial(cifar_resnet, depth=depth) for depth in (20, 32, 44, 56, 110)
+VARIANTS = {
+    **{  # table 6
+        f"resnet{depth}": partial(cifar_resnet, depth=depth)
+        for depth in (20, 32, 44, 56, 110, 1202)
+    },
+    "resnet110_stochastic_depth": partial(cifar_resnet, depth=110, survival=0.5),
 }

@@ -4,11 +4,19 @@ torch pads both sides alike; "same" puts the odd pixel at the far side. Where th
 stride 1, "same" is taken: it copies nothing.
 """
 
+from functools import partial
+
 from keras import layers, ops
 
 from cvcourse.layers import BatchNormalization, GroupedConv2D
 
 LOWEST = -6e4  # what a max pool never picks; float16 holds it
+
+# torchvision's and EfficientNet's; as a config, since layers that share an initializer start alike.
+HE_FAN_OUT = {
+    "class_name": "VarianceScaling",
+    "config": {"scale": 2.0, "mode": "fan_out", "distribution": "untruncated_normal"},
+}
 
 # name: pixels (before, after) a side, for a window of k pixels and stride s
 PADDINGS = {
@@ -21,13 +29,17 @@ PADDINGS = {
 def padded(x, size, stride, padding, *, value=0.0, name):
     """`x` and the padding mode that a Keras layer then needs to have `padding` in effect.
 
-    `padding` is "same", "valid" or one of PADDINGS; only where neither of the first two does the
-    same is the map copied, with `value` around it. Shapes: (batch, h, w, c) -> (batch, h', w', c).
+    `padding` is "same", "valid", one of PADDINGS or a number of pixels; only where neither of the
+    first two does the same is the map copied, with `value` around it. Shapes: (batch, h, w, c) ->
+    (batch, h', w', c).
     """
     if padding in ("same", "valid"):
         return x, padding
     sides = list(zip(x.shape[1:3], _pair(size), _pair(stride), strict=True))
-    widths = [PADDINGS[padding](k, s) for _, k, s in sides]
+    if isinstance(padding, int):
+        widths = [(padding, padding)] * 2
+    else:
+        widths = [PADDINGS[padding](k, s) for _, k, s in sides]
     wanted = [_windows(n, k, s, *width) for (n, k, s), width in zip(sides, widths, strict=True)]
     for mode in ("valid", "same"):
         if wanted == [_keras_windows(n, k, s, mode) for n, k, s in sides]:
@@ -42,11 +54,22 @@ def conv(x, filters, kernel_size, stride=1, *, groups=1, padding="symmetric", na
     x, padding = padded(x, kernel_size, stride, padding, name=name)
     settings |= dict(strides=stride, padding=padding, name=name)
     if groups == filters == x.shape[-1]:
-        initializer = settings.pop("kernel_initializer", "glorot_uniform")
-        return layers.DepthwiseConv2D(kernel_size, depthwise_initializer=initializer, **settings)(x)
+        # Keras takes all channels for what one depthwise filter sees; its fan-out is that count.
+        settings |= dict(depthwise_initializer=HE_FAN_OUT)
+        settings.pop("kernel_initializer", None)
+        return layers.DepthwiseConv2D(kernel_size, **settings)(x)
     if groups > 1:
         return GroupedConv2D(filters, kernel_size, groups=groups, **settings)(x)
     return layers.Conv2D(filters, kernel_size, **settings)(x)
+
+
+def round_channels(channels, divisor=8):
+    """The multiple of `divisor` nearest to `channels`, never less than nine tenths of it.
+
+    What slim's MobileNets make of a width that was multiplied.
+    """
+    rounded = max(divisor, int(channels + divisor / 2) // divisor * divisor)
+    return rounded + divisor if rounded < 0.9 * channels else rounded
 
 
 def batch_norm(x, *, momentum=0.9, epsilon=1e-5, name, **settings):
@@ -74,10 +97,26 @@ def conv_bn(
     name,
     **settings,
 ):
-    """Convolution `NAME_conv`, batch norm `NAME_bn` and, if there is one, activation `NAME`."""
+    """Convolution `NAME_conv`, batch norm `NAME_bn` and activation `NAME`, each if there is one.
+
+    `norm=None` is none.
+    """
     settings |= dict(use_bias=use_bias, kernel_initializer=kernel_initializer)
     x = conv(x, filters, kernel_size, stride, name=f"{name}_conv", **settings)
-    return activate(batch_norm(x, name=f"{name}_bn", **norm), activation, name=name)
+    if norm is not None:
+        x = batch_norm(x, name=f"{name}_bn", **norm)
+    return activate(x, activation, name=name)
+
+
+# What nets before batch norm are made of. A normal draw takes four times as long as a uniform one.
+conv_relu = partial(
+    conv_bn, activation="relu", norm=None, use_bias=True, kernel_initializer="he_uniform"
+)
+
+
+def bn_relu(x, *, name, **norm):
+    """Batch norm `NAME_bn` and ReLU `NAME`: what stands before a convolution in pre-activation."""
+    return activate(batch_norm(x, name=f"{name}_bn", **norm), "relu", name=name)
 
 
 def max_pool(x, size, stride=None, *, padding="valid", name):
@@ -85,6 +124,14 @@ def max_pool(x, size, stride=None, *, padding="valid", name):
     stride = stride or size
     x, padding = padded(x, size, stride, padding, value=LOWEST, name=name)
     return layers.MaxPooling2D(size, stride, padding=padding, name=name)(x)
+
+
+def at_least(x, size, *, name):
+    """`x` with zeros around it up to `size` pixels a side; a side of unknown length stays."""
+    lacks = [max(size - (n or size), 0) for n in x.shape[1:3]]
+    if not any(lacks):
+        return x
+    return layers.ZeroPadding2D([(n // 2, n - n // 2) for n in lacks], name=f"{name}_pad")(x)
 
 
 def _pair(value):

@@ -10,7 +10,7 @@ from keras import layers
 from cvcourse.models.graph import operations
 from cvcourse.models.registry import build
 
-WEIGHTED = (layers.Conv2D, layers.DepthwiseConv2D, layers.Dense)
+WEIGHTED = (layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D, layers.Dense)
 GLOBAL_POOLS = (
     layers.GlobalAveragePooling2D,
     layers.GlobalMaxPooling2D,
@@ -100,8 +100,9 @@ def _macs(operation, inputs, outputs):
     """Multiply-accumulates of one operation for one image."""
     if isinstance(operation, keras.Model):
         return summary(operation).macs
-    if isinstance(operation, WEIGHTED):  # its kernel, once for each place of the output
-        return math.prod(operation.kernel.shape) * math.prod(outputs[0].shape[1:-1])
+    if isinstance(operation, WEIGHTED):  # its kernels, once for each place of the output
+        kernels = [v for v in operation.weights if v.name.endswith("kernel")]
+        return sum(math.prod(k.shape) for k in kernels) * math.prod(outputs[0].shape[1:-1])
     if type(operation).__name__ == "Matmul":
         return math.prod(outputs[0].shape[1:]) * inputs[0].shape[-1]
     return 0

@@ -5,9 +5,34 @@ Proceedings of the IEEE 1998, http://yann.lecun.com/exdb/publis/pdf/lecun-98.pdf
 """
 
 import keras
+import numpy as np
 from keras import layers
 
+from cvcourse.errors import pick
+from cvcourse.layers import RadialBasis, SparseConv2D, scaled_tanh
+
 MINIMUM_SIZE = 32  # C5 is a 5x5 kernel on a 5x5 map: figure 2
+
+TABLE_1 = (  # S2's maps that each of C3's sees
+    *((0, 1, 2), (1, 2, 3), (2, 3, 4), (3, 4, 5), (4, 5, 0), (5, 0, 1)),
+    *((0, 1, 2, 3), (1, 2, 3, 4), (2, 3, 4, 5), (3, 4, 5, 0), (4, 5, 0, 1), (5, 0, 1, 2)),
+    *((0, 1, 3, 4), (1, 2, 4, 5), (0, 2, 3, 5)),
+    (0, 1, 2, 3, 4, 5),
+)
+DIGITS = """
+..###.. ...#... ..###.. ..###.. .....#. ####### ..###.. ####### ..###.. ..###..
+.#...#. ..##... .#...#. .#...#. ....##. #...... .#...#. ......# .#...#. .#...#.
+#.....# .#.#... #.....# #.....# ...#.#. #...... #.....# ......# #.....# #.....#
+#.....# ...#... ......# ......# ..#..#. #...... #...... .....#. #.....# #.....#
+#.....# ...#... ......# .....#. ..#..#. #.###.. #...... .....#. .#...#. #.....#
+#.....# ...#... .....#. ..###.. .#...#. ##...#. #.###.. ....#.. ..###.. .#...##
+#.....# ...#... ....#.. .....#. #....#. ......# ##...#. ....#.. .#...#. ..###.#
+#.....# ...#... ...#... ......# ####### ......# #.....# ...#... #.....# ......#
+#.....# ...#... ..#.... ......# .....#. ......# #.....# ...#... #.....# ......#
+#.....# ...#... .#..... #.....# .....#. #.....# #.....# ..#.... #.....# #.....#
+.#...#. ...#... #...... .#...#. .....#. .#...#. .#...#. ..#.... .#...#. .#...#.
+..###.. .#####. ####### ..###.. .....#. ..###.. ..###.. ..#.... ..###.. ..###..
+"""  # 7x12 pixels each, in the manner of figure 3
 
 
 def lenet5(
@@ -37,6 +62,60 @@ def lenet5(
     return keras.Model(inputs, logits, name=name)
 
 
+def lenet5_1998(
+    *,
+    output="rbf",
+    dropout=0.0,
+    input_shape=(32, 32, 1),
+    num_classes=10,
+    name="lenet5_1998",
+):
+    """Figure 2 of the paper as it was built in 1998, 60,000 parameters.
+
+    C3 sees the maps of table I, subsampling learns a coefficient and a bias a map. `output` is
+    "rbf", whose codes do not train, or "dense". Shapes: (batch, 32, 32, 1) -> (batch, num_classes).
+    `dropout` is the rate before the logits.
+    """
+    outputs = {
+        "rbf": lambda: RadialBasis(codes(num_classes), dtype="float32", name="logits"),
+        "dense": lambda: layers.Dense(num_classes, dtype="float32", name="logits"),
+    }
+    output = pick("output", output, outputs)
+    inputs = keras.Input(input_shape, name="image")
+    x = layers.Conv2D(6, 5, **squashing(25 * inputs.shape[-1]), name="c1")(inputs)
+    x = subsample(x, name="s2")
+    x = SparseConv2D(TABLE_1, 5, name="c3_sum")(x)
+    x = layers.Activation(scaled_tanh, name="c3")(x)
+    x = subsample(x, name="features")  # S4
+    x = layers.Flatten(name="flatten")(x)
+    x = layers.Dense(120, **squashing(x.shape[-1]), name="c5")(x)
+    x = layers.Dense(84, **squashing(120), name="f6")(x)
+    if dropout:
+        x = layers.Dropout(dropout, name="dropout")(x)
+    return keras.Model(inputs, output()(x), name=name)
+
+
+def squashing(fan_in, weights="kernel"):
+    """Settings of a layer whose units see `fan_in` values each: appendix A."""
+    uniform = keras.initializers.RandomUniform(-2.4 / fan_in, 2.4 / fan_in)
+    return {"activation": scaled_tanh, f"{weights}_initializer": uniform}
+
+
+def subsample(x, *, name):
+    """2x2 means, times a coefficient, plus a bias, squashed: (h, w, c) -> (h/2, w/2, c)."""
+    x = layers.AveragePooling2D(2, name=f"{name}_mean")(x)
+    return layers.DepthwiseConv2D(1, **squashing(1, "depthwise"), name=name)(x)
+
+
+def codes(classes):
+    """What F6 shows for each class: ten digits, then random bits, section II.B's other choice."""
+    digits = ["".join(DIGITS.split()[digit::10]) for digit in range(10)]
+    drawn = [[1 if pixel == "#" else -1 for pixel in digit] for digit in digits[:classes]]
+    bits = np.random.default_rng(0).choice((-1, 1), (max(classes - 10, 0), 84))
+    return drawn + bits.tolist()
+
+
 VARIANTS = {
     "lenet5": lenet5,
+    "lenet5_1998": lenet5_1998,
 }

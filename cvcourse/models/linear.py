@@ -18,6 +18,8 @@ def mlp(*, hidden=(512, 256), dropout=0.0, input_shape=(32, 32, 3), num_classes=
     Shapes: (batch, h, w, c) -> (batch, num_classes). `dropout` is the rate after each hidden layer.
     He initialization, as the ReLUs want it (He et al. 2015, eq. 10).
     """
+    if not all(isinstance(units, int) and units > 0 for units in hidden):
+        raise ValueError(f"hidden layers have 1 unit or more each; received hidden={hidden}")
     inputs = keras.Input(input_shape, name="image")
     x = layers.Flatten(name="flatten" if hidden else "features")(inputs)
     for i, units in enumerate(hidden, start=1):

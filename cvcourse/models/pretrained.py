@@ -15,6 +15,7 @@ import numpy as np
 from keras import layers
 
 from cvcourse.errors import unknown
+from cvcourse.layers import ScheduledDropPath
 from cvcourse.models.graph import operations
 from cvcourse.models.registry import FAMILIES, build
 
@@ -31,7 +32,8 @@ LEAVES = {  # our variable: torch's
     "moving_mean": "running_mean",
     "moving_variance": "running_var",
 }
-PREPROCESSING = (layers.Rescaling, layers.Normalization, layers.Resizing)
+# Layers whose weights are no part of what is published
+APART = (layers.Rescaling, layers.Normalization, layers.Resizing, ScheduledDropPath)
 
 
 def load_state_dict(model, tensors):
@@ -159,7 +161,7 @@ def _weighted_layers(model):
     for layer, *_ in operations(model):
         if isinstance(layer, keras.Model):
             found += _weighted_layers(layer)
-        elif getattr(layer, "weights", ()) and not isinstance(layer, PREPROCESSING):
+        elif getattr(layer, "weights", ()) and not isinstance(layer, APART):
             found.append(layer)
     return found
 
@@ -167,11 +169,12 @@ def _weighted_layers(model):
 def _to_keras(layer, variable, tensor):
     """A tensor in the layout of `variable`; as it is where it cannot have that."""
     value = tensor
-    if isinstance(layer, layers.DepthwiseConv2D) and tensor.ndim == 4 and tensor.shape[1] == 1:
+    depthwise = isinstance(layer, layers.DepthwiseConv2D) or variable.name == "depthwise_kernel"
+    if depthwise and tensor.ndim == 4 and tensor.shape[1] == 1:
         value = np.moveaxis(tensor[:, 0], 0, -1)  # channels * multiplier, which reshape parts
         if value.size == math.prod(variable.shape):
             value = value.reshape(*value.shape[:2], *variable.shape[2:])
-    elif variable.name == "kernel" and tensor.ndim == 4:
+    elif variable.name in ("kernel", "pointwise_kernel") and tensor.ndim == 4:
         value = np.transpose(tensor, (2, 3, 1, 0))
     elif variable.name == "kernel" and tensor.ndim == 2:
         value = tensor.T

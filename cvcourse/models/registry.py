@@ -1,16 +1,64 @@
 """The architectures, in the order the course meets them: `build("resnet20", num_classes=10)`."""
 
 import inspect
-import sys
 
 from cvcourse.errors import pick, unknown
-from cvcourse.models import cifar_resnet, lenet, linear, resnet
+from cvcourse.models import (
+    alexnet,
+    cifar_resnet,
+    convnext,
+    densenet,
+    efficientnet,
+    fractalnet,
+    googlenet,
+    inception,
+    lenet,
+    linear,
+    mobilenet,
+    mobilenet_v2,
+    mobilenet_v3,
+    nasnet,
+    nin,
+    preact_resnet,
+    resnet,
+    resnext,
+    senet,
+    shufflenet,
+    shufflenet_v2,
+    squeezenet,
+    vgg,
+    vit,
+    wide_resnet,
+    zfnet,
+)
 
 FAMILIES = (  # a file each
     linear,
     lenet,
+    alexnet,
+    zfnet,
+    vgg,
+    nin,
+    googlenet,
+    inception,
     resnet,
     cifar_resnet,
+    preact_resnet,
+    wide_resnet,
+    resnext,
+    fractalnet,
+    densenet,
+    senet,
+    squeezenet,
+    mobilenet,
+    mobilenet_v2,
+    mobilenet_v3,
+    shufflenet,
+    shufflenet_v2,
+    nasnet,
+    efficientnet,
+    convnext,
+    vit,
 )
 REGISTRY = {name: builder for family in FAMILIES for name, builder in family.VARIANTS.items()}
 
@@ -67,6 +115,16 @@ def input_shape_for(architecture, image_shape):
     return (*(usual if too_small else image_shape)[:2], image_shape[-1])
 
 
+def family(architecture):
+    """The name of the file that a net is built in: its family.
+
+    >>> family("resnet50")
+    'resnet'
+    """
+    return next(f.__name__.split(".")[-1] for f in FAMILIES if architecture in f.VARIANTS)
+
+
 def _minimum_size(architecture):
-    builder = REGISTRY[architecture]
-    return sys.modules[getattr(builder, "func", builder).__module__].MINIMUM_SIZE
+    home = next(family for family in FAMILIES if architecture in family.VARIANTS)
+    size = home.MINIMUM_SIZE
+    return size[architecture] if isinstance(size, dict) else size

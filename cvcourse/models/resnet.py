@@ -50,6 +50,7 @@ def resnet(
     *,
     depths,
     block="bottleneck",
+    stem="7x7",
     stride_in="3x3",
     groups=1,
     width_per_group=64,
@@ -62,15 +63,18 @@ def resnet(
     num_classes=1000,
     name="resnet",
 ):
-    """A 7x7 stem and four stages of `depths` blocks; each stage halves the map, doubles the width.
+    """A stem and four stages of `depths` blocks; each stage halves the map and doubles the width.
 
     Shapes: (batch, h, w, c) -> (batch, num_classes); `features` is (h/32, w/32, 512), four times
-    as wide for bottlenecks. `block` is "basic" or "bottleneck"; of the latter, `stride_in` names
+    as wide for bottlenecks. `stem` is "7x7" and strides, with a max pool behind it, or the "3x3" of
+    CIFAR nets, which does not. `block` is "basic" or "bottleneck"; of the latter, `stride_in` names
     the convolution that strides, "3x3" or "1x1", and the 3x3 has `groups`, `width_per_group` wide
     at stage 1. `attend`, a function (y, name) -> y, works on a block's own path before the sum;
     `shortcut=False` is the paper's plain control; `use_bias` gives convolutions biases. `dropout`
     is the rate before the logits.
     """
+    if stem not in ("7x7", "3x3"):
+        raise ValueError(f'stem is "7x7" or "3x3"; received {stem!r}')
     if stride_in not in ("1x1", "3x3"):
         raise ValueError(f'stride_in is "1x1" or "3x3"; received {stride_in!r}')
     inner = dict(stride_in=stride_in, groups=groups, width_per_group=width_per_group)
@@ -78,8 +82,11 @@ def resnet(
     block = pick("block", block, blocks)
     unit = partial(conv_bn, use_bias=use_bias, norm={"epsilon": epsilon})
     inputs = keras.Input(input_shape, name="image")
-    x = unit(inputs, 64, 7, 2, activation="relu", name="stem_unit")
-    x = max_pool(x, 3, 2, padding="symmetric", name="stem")
+    if stem == "3x3":
+        x = unit(inputs, 64, 3, activation="relu", name="stem")
+    else:
+        x = unit(inputs, 64, 7, 2, activation="relu", name="stem_unit")
+        x = max_pool(x, 3, 2, padding="symmetric", name="stem")
     for stage, depth in enumerate(depths, start=1):
         for i in range(1, depth + 1):
             x = block(

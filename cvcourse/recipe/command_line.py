@@ -12,7 +12,7 @@ import sys
 import traceback
 
 from cvcourse.errors import Interrupted, RunError, UsageError, unknown
-from cvcourse.interrupt import handling
+from cvcourse.interrupt import handling, terminate
 from cvcourse.recipe.fields import check, fields
 
 
@@ -64,6 +64,8 @@ def parse(config_class, argv=None, *, prog=None, description=None):
 
 def _from_file(specs, file):
     """The fields in a JSON file: any run's config.json, or the best.json of a sweep."""
+    if not file:
+        raise UsageError("--config names a file; received ''")
     try:
         values = json.loads(pathlib.Path(os.path.expanduser(file)).read_text())
     except (OSError, ValueError, RecursionError) as error:
@@ -122,7 +124,7 @@ def run(main, config_class, argv=None, *, name, description=None):
     argv = sys.argv[1:] if argv is None else list(argv)
     try:
         config = parse(config_class, argv, prog=prog, description=description)
-        with handling(_terminate, signal.SIGTERM):
+        with handling(terminate, signal.SIGTERM):
             main(config)
         return 0
     except BaseException as error:
@@ -143,8 +145,6 @@ def _verdict(error):
         return 130, str(error) or "interrupted"
     if isinstance(error, RunError):
         return 1, str(error)
+    if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
+        return 1, "out of memory: smaller images, a smaller net or a smaller batch need less"
     return 1, f"{type(error).__name__}: {error} (--debug shows where)"  # not foreseen
-
-
-def _terminate(number, frame):
-    raise KeyboardInterrupt("terminated")

@@ -10,6 +10,7 @@ import typing
 from cvcourse.errors import UsageError, unknown
 
 NOUNS = {int: "a whole number", float: "a number", str: "a name", bool: "true or false"}
+LARGEST_INT = 2**32  # products of two fit into what TensorFlow counts with
 RANGES = {"least": "of at least", "above": "above", "below": "below"}
 
 
@@ -50,6 +51,8 @@ class Field:
         items = value if self.several else (value,)
         if not isinstance(items, tuple) or not all(map(self._accepts, items)):
             raise UsageError(f"--{self.name} takes {self.wants()}; received {value!r}")
+        if self.kind is int and any(abs(item) > LARGEST_INT for item in items):
+            raise UsageError(f"--{self.name} stays within {LARGEST_INT}; received {value!r}")
         choices = self.rules.get("choices")
         for item in items:
             if choices and item not in choices:

@@ -14,11 +14,13 @@ from cvcourse.recipe.command_line import command, program
 LOCK = ".lock"
 
 
-def recognize(config, *, free=(), extendable=None):
+def recognize(config, *, free=(), vouched=(), fixed_epochs=None):
     """The metrics of a finished run in `config.workdir`, else None: a new or an unfinished one.
 
     The directory's config must be this one, but for the `free` fields, which cannot change the
-    result, and, under `config.extend`, for more epochs; `extendable` says why that cannot be.
+    result; for the place of the files that `vouched` fields name, while the run is unfinished and
+    its checkpoint tells whether they are the same; and, under `config.extend`, for more epochs,
+    unless `fixed_epochs` says why that cannot be.
     Raises UsageError naming the fields that differ, RunError where it cannot be read.
     """
     if config.workdir is None:
@@ -37,14 +39,16 @@ def recognize(config, *, free=(), extendable=None):
         raise RunError(f"cannot read the run in {path}: {error}") from error
     new = _as_json(config)
     differ = {key for key in {*old, *new} - {*free} if old.get(key) != new.get(key)}
+    if not metrics:
+        differ -= {key for key in vouched if _is_place(old.get(key)) and _is_place(new[key])}
     if not differ:
         return metrics
     if differ == {"epochs"} and new["epochs"] > old["epochs"]:
-        if config.extend and extendable:
-            raise UsageError(f"--extend: {extendable}")
+        if config.extend and fixed_epochs:
+            raise UsageError(f"--extend: {fixed_epochs}")
         if config.extend:
             return None
-        hint = "; --extend allows more epochs"
+        hint = f"; {fixed_epochs or '--extend allows more epochs'}"
     else:
         hint = "; choose another directory, or leave --workdir out for a fresh one"
     said = [f"{key} (there {old.get(key)!r}, here {new.get(key)!r})" for key in sorted(differ)]
@@ -69,12 +73,13 @@ class Run:
 
 
 @contextlib.contextmanager
-def claim(config, recipe, *words, free=(), extendable=None):
+def claim(config, recipe, *words, **rules):
     """Make the run's directory, keep other processes out, print the command that goes on: a Run.
 
     Without `config.workdir` it is a fresh one under runs/, named by `recipe`, `words` and the time.
-    Nothing in it is touched before `begin()`. Raises what `recognize` does, RunError where it
-    cannot be written or another process is in it, and Interrupted for a KeyboardInterrupt inside.
+    Nothing in it is touched before `begin()`; `rules` are those of `recognize`. Raises what that
+    does, RunError where the directory cannot be written or another process is in it, and
+    Interrupted for a KeyboardInterrupt inside.
     """
     if config.workdir is None:
         with _writing_to("runs/"):
@@ -85,13 +90,13 @@ def claim(config, recipe, *words, free=(), extendable=None):
     again = command(config, program(recipe))
     with _locked(path):
         # Once more: another process may have been here since the caller looked.
-        if recognize(config, free=free, extendable=extendable):
+        if recognize(config, **rules):
             raise RunError(f"another process has just finished the run in {path}")
         print(f"run directory: {path}\nto go on after an interruption: {again}", flush=True)
         try:
             yield Run(config, path, again)
         except KeyboardInterrupt as error:
-            raise Interrupted(f"{error or 'interrupted'}; go on with: {again}") from error
+            raise Interrupted(f"{str(error) or 'interrupted'}; go on with: {again}") from error
 
 
 @contextlib.contextmanager
@@ -125,6 +130,11 @@ def _read(path):
     if not isinstance(values, dict) or not values:
         raise ValueError(f"{path.name} holds no fields")
     return values
+
+
+def _is_place(name):
+    """Whether a name is a path, and no data set's own name."""
+    return os.sep in name or pathlib.Path(name).suffix != "" or os.path.exists(name)
 
 
 def _as_json(config):

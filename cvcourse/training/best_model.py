@@ -41,7 +41,9 @@ def save_model(model, path, class_names):
             with zipfile.ZipFile(partial, "a") as archive:
                 archive.writestr(CLASS_NAMES, json.dumps(list(class_names)))
     except OSError as error:
-        raise RunError(f"cannot write {path}: {error.strerror or error}") from error
+        raise RunError(
+            f"cannot write {path}: {error.strerror or error}; make room and go on with this run"
+        ) from error
 
 
 def class_names(path):

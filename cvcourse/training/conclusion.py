@@ -35,7 +35,8 @@ def conclude(workdir, *, title, config, dataset, resume, batch_size, batches):
         "best_epoch": resume.best_epoch,
         "epochs": len(resume.history),
         "seconds": round(resume.total_seconds(), 1),
-        "images_per_second": round(resume.step * batch_size / resume.step_seconds, 1),
+        "images_per_second": resume.timed_steps
+        and round(resume.timed_steps * batch_size / resume.step_seconds, 1),
         "parameters": sum(math.prod(v.shape) for v in model.trainable_variables),
         "seed": config.seed,
         "machine": machine(),

@@ -24,13 +24,13 @@ EARLY_STOPPING = ("wait", "best", "best_epoch", "stopped_epoch")
 class ExactResume(keras.callbacks.Callback):
     """Checkpoints a compiled model in `workdir`, and puts the last checkpoint back when made.
 
-    Put it behind `early_stopping` among the callbacks, and fit once for each of `spans()`. It
-    saves at the end of each epoch and every `minutes`, and before it stops for a signal; writes
-    history.csv; and stops where the loss is no longer a number.
+    Put it behind CrossEntropyIsLoss and `early_stopping` among the callbacks, and fit once for each
+    of `spans()`. It saves at the end of each epoch and every `minutes`, and before it stops for a
+    signal; writes history.csv; and stops where the loss is no longer a number.
 
     Attributes: `step` is the number of training steps done, `history` a list of rows with the keys
     HISTORY (loss is the cross-entropy, without penalties), `best_epoch` counts from 1 like they do,
-    `step_seconds` is the time inside training steps.
+    `step_seconds` is the time inside `timed_steps`: all but each process' first, which traces.
 
     Raises RunError for a checkpoint of another model, backend or `data` (a fingerprint), where the
     disk does not take a new one, and where training or validation loss is no longer a number.
@@ -43,7 +43,8 @@ class ExactResume(keras.callbacks.Callback):
         self.early_stopping = early_stopping
         self.minutes, self.command, self.data = minutes, command, data
         self.step, self.history, self.step_seconds, self._seconds = 0, [], 0.0, 0.0
-        self._stopped = self._signaled = False
+        self.timed_steps = 0
+        self._traced = self._stopped = self._signaled = False
         self._early_stopping_state = None
         self._metrics = None  # of the epoch that was interrupted
         self._clock = self._saved = time.monotonic()
@@ -107,7 +108,10 @@ class ExactResume(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         now = time.monotonic()
-        self.step_seconds += now - self._began
+        if self._traced:
+            self.step_seconds += now - self._began
+            self.timed_steps += 1
+        self._traced = True
         self.step += 1
         if not math.isfinite(logs["loss"]):
             self._diverged(f"the loss became {logs['loss']}")
@@ -124,9 +128,9 @@ class ExactResume(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         row = {
             "epoch": epoch + 1,
-            "loss": logs["cross_entropy"],
+            "loss": logs["loss"],
             "accuracy": logs["accuracy"],
-            "val_loss": logs["val_cross_entropy"],
+            "val_loss": logs["val_loss"],
             "val_accuracy": logs["val_accuracy"],
             "learning_rate": float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)),
         }
@@ -152,6 +156,7 @@ class ExactResume(keras.callbacks.Callback):
             "history": self.history,
             "seconds": self._seconds,
             "step_seconds": self.step_seconds,
+            "timed_steps": self.timed_steps,
             "stopped": self._stopped,
             "early_stopping": self._early_stopping_state,
             "forms": _forms(_state(self.model)),
@@ -190,7 +195,8 @@ class ExactResume(keras.callbacks.Callback):
             raise RunError(f"the checkpoint in {self.folder} is of another model than this one")
         _assign(state, [arrays[f"variable{i}"] for i in range(len(state))])
         self.step, self.history = values["step"], values["history"]
-        self.step_seconds, self._seconds = values["step_seconds"], values["seconds"]
+        self.step_seconds, self.timed_steps = values["step_seconds"], values["timed_steps"]
+        self._seconds = values["seconds"]
         self._stopped = values["stopped"]
         self._early_stopping_state = values["early_stopping"]
         vars(self.early_stopping).update(self._early_stopping_state)

@@ -26,9 +26,9 @@ def versions():
     return {"python": platform.python_version(), **found}
 
 
-def verbosity():
-    """Keras' `verbose`: a progress bar where someone watches, else one line an epoch."""
-    return 1 if sys.stdout.isatty() or "ipykernel" in sys.modules else 2
+def someone_watches():
+    """Whether a progress bar is seen: in a terminal or a notebook."""
+    return sys.stdout.isatty() or "ipykernel" in sys.modules
 
 
 @contextlib.contextmanager

@@ -57,10 +57,13 @@ def _curves(history, best_epoch):
         ax.legend(frameon=False)
     if min(min(row["loss"], row["val_loss"]) for row in history) > 0:
         axes[0].set_yscale("log")
+        for formatter in (axes[0].yaxis.set_major_formatter, axes[0].yaxis.set_minor_formatter):
+            formatter("{x:.3g}")
     axes[2].plot(epochs, [row["learning_rate"] for row in history], color=GRAY, marker=marker)
     axes[2].set_title("learning rate, at the epoch's end", loc="left")
     for ax in axes:
         ax.set_xlabel("epoch")
+        ax.set_xlim(min(epochs) - 0.5, max(epochs) + 0.5)
         ax.xaxis.get_major_locator().set_params(integer=True)
     return _svg(figure)
 
@@ -153,7 +156,7 @@ def _svg(figure, *, outlines=True):
         warnings.catch_warnings(),
     ):
         warnings.filterwarnings("ignore", "Glyph .* missing")  # matplotlib measures all the same
-        figure.savefig(buffer, format="svg")
+        figure.savefig(buffer, format="svg", bbox_inches="tight")
     return _data_url("image/svg+xml", buffer.getvalue())
 
 

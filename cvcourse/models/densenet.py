@@ -1,0 +1,128 @@
+"""DenseNet: every layer sees the outputs of all layers before it, and adds a few channels to them.
+
+Huang, Liu, van der Maaten & Weinberger, "Densely Connected Convolutional Networks", CVPR 2017,
+https://arxiv.org/abs/1608.06993.
+"""
+
+from functools import partial
+
+import keras
+from keras import layers
+
+from cvcourse.errors import unknown
+from cvcourse.models import convolution
+from cvcourse.models.convolution import bn_relu, conv_bn, max_pool
+
+# He et al. 2015 ask for a variance; a uniform draw takes a quarter of the time of a normal one.
+conv = partial(convolution.conv, use_bias=False, kernel_initializer="he_uniform")
+
+
+def dense_layer(x, growth, *, bottleneck, dropout, bn_relu, name):
+    """`growth` new channels behind those of `x`: (h, w, c) -> (h, w, c + growth)."""
+    y = x
+    for i, (size, filters) in enumerate([(1, 4 * growth)] * bottleneck + [(3, growth)], start=1):
+        y = bn_relu(y, name=f"{name}_{i}")
+        y = conv(y, filters, size, name=f"{name}_{i}_conv")
+        if dropout:
+            y = layers.Dropout(dropout, name=f"{name}_{i}_dropout")(y)
+    return layers.Concatenate(name=name)([x, y])
+
+
+def transition(x, compression, *, dropout, bn_relu, name):
+    """Fewer channels and pixels: (h, w, c) -> (h/2, w/2, compression * c)."""
+    x = bn_relu(x, name=f"{name}_1")
+    x = conv(x, int(compression * x.shape[-1]), 1, name=f"{name}_1_conv")
+    if dropout:
+        x = layers.Dropout(dropout, name=f"{name}_1_dropout")(x)
+    return layers.AveragePooling2D(2, name=name)(x)
+
+
+def densenet(
+    *,
+    depths,
+    growth=32,
+    bottleneck=True,
+    compression=0.5,
+    stem="7x7",
+    stem_width=None,
+    epsilon=1e-5,
+    dropout=0.0,
+    input_shape=(224, 224, 3),
+    num_classes=1000,
+    name="densenet",
+):
+    """A stem and dense blocks ("stages") of `depths` layers, a transition between two of them.
+
+    Shapes: (batch, h, w, c) -> (batch, num_classes); `features` is (h/32, w/32, 1024) in
+    DenseNet-121. Each layer adds `growth` channels, the paper's k, and has a 1x1 convolution down
+    to 4k channels with `bottleneck`; transitions keep the share `compression`. `stem` is "7x7" with
+    a max pool or the "3x3" of CIFAR nets, `stem_width` wide, 2k if None. `dropout` is the rate
+    behind each convolution but the stem's: 0.2 in the paper where images are not augmented.
+    """
+    if stem not in ("7x7", "3x3"):
+        raise ValueError(unknown("stem", stem, ("7x7", "3x3")))
+    norm_relu = partial(bn_relu, epsilon=epsilon)
+    inner = dict(dropout=dropout, bn_relu=norm_relu)
+    width = stem_width or 2 * growth
+    inputs = keras.Input(input_shape, name="image")
+    if stem == "3x3":
+        x = conv(inputs, width, 3, name="stem")
+    else:
+        norm = {"epsilon": epsilon}
+        x = conv_bn(inputs, width, 7, 2, activation="relu", norm=norm, name="stem_unit")
+        x = max_pool(x, 3, 2, padding="symmetric", name="stem")
+    for stage, depth in enumerate(depths, start=1):
+        if stage > 1:
+            x = transition(x, compression, name=f"transition{stage - 1}", **inner)
+        for i in range(1, depth + 1):
+            block = f"stage{stage}_block{i}"
+            x = dense_layer(x, growth, bottleneck=bottleneck, name=block, **inner)
+        x = layers.Identity(name=f"stage{stage}")(x)
+    x = norm_relu(x, name="features")
+    x = layers.GlobalAveragePooling2D(name="pool")(x)
+    logits = layers.Dense(num_classes, dtype="float32", name="logits")(x)
+    return keras.Model(inputs, logits, name=name)
+
+
+IMAGENET = {  # table 1
+    "densenet121": partial(densenet, depths=(6, 12, 24, 16)),
+    "densenet161": partial(densenet, depths=(6, 12, 36, 24), growth=48),
+    "densenet169": partial(densenet, depths=(6, 12, 32, 32)),
+    "densenet201": partial(densenet, depths=(6, 12, 48, 32)),
+}
+CIFAR = dict(stem="3x3", input_shape=(32, 32, 3), num_classes=10)
+VARIANTS = {
+    **IMAGENET,
+    "densenet40_12": partial(  # table 2, as its first version was: 16 channels from the stem
+        densenet,
+        depths=(12,) * 3,
+        growth=12,
+        bottleneck=False,
+        compression=1.0,
+        stem_width=16,
+        **CIFAR,
+    ),
+    "densenet_bc100_12": partial(densenet, depths=(16,) * 3, growth=12, **CIFAR),
+    "densenet_bc190_40": partial(densenet, depths=(31,) * 3, growth=40, **CIFAR),
+}
+# The stem and three transitions halve the map, and the transitions round down; CIFAR nets have two.
+MINIMUM_SIZE = {name: 29 if name in IMAGENET else 4 for name in VARIANTS}
+PUBLISHED_NAMES = [  # torchvision's and timm's, and those of torchvision's first files
+    {
+        "stem_unit_conv": "features.conv0",
+        "stem_unit_bn": "features.norm0",
+        r"stage(\d)_block(\d+)_(\d)_conv": rf"features.denseblock\1.denselayer\2.conv{dot}\3",
+        r"stage(\d)_block(\d+)_(\d)_bn": rf"features.denseblock\1.denselayer\2.norm{dot}\3",
+        r"transition(\d)_1_conv": r"features.transition\1.conv",
+        r"transition(\d)_1_bn": r"features.transition\1.norm",
+        "features_bn": "features.norm5",
+        "logits": "classifier",
+    }
+    for dot in ("", ".")
+]
+SOURCES = {
+    f"{source}.{name}": (name, {}) for source in ("torchvision", "timm") for name in IMAGENET
+} | {
+    f"keras.densenet{depth}": (f"densenet{depth}", {"epsilon": 1.001e-5})
+    for depth in (121, 169, 201)
+}

@@ -1,0 +1,296 @@
+"""NASNet: let a search find the cell on small images, then stack it for large ones.
+
+Zoph, Vasudevan, Shlens & Le, "Learning Transferable Architectures for Scalable Image Recognition",
+CVPR 2018, https://arxiv.org/abs/1707.07012. What the paper leaves open is as in its release:
+https://github.com/tensorflow/models/tree/master/research/slim/nets/nasnet.
+"""
+
+from functools import cache, partial
+
+import keras
+from keras import layers
+
+from cvcourse.errors import pick
+from cvcourse.layers import ScheduledDropPath
+from cvcourse.models.convolution import activate, batch_norm, conv, conv_bn
+
+MINIMUM_SIZE = {"nasnet_mobile": 32, "nasnet_large": 32, "nasnet_cifar": 4}  # halved 5 or 2 times
+
+# A cell is five sums of two operations. An operand is "h", what the cell before gave, "p", what
+# the one before that gave, or the number of an earlier sum. NASNet-A, figure 4.
+NORMAL = (
+    (("h", "sep5"), ("p", "sep3")),
+    (("p", "sep5"), ("p", "sep3")),
+    (("h", "avg3"), ("p", "skip")),
+    (("p", "avg3"), ("p", "avg3")),
+    (("h", "sep3"), ("h", "skip")),
+)
+REDUCTION = (
+    (("h", "sep5"), ("p", "sep7")),
+    (("h", "max3"), ("p", "sep7")),
+    (("h", "avg3"), ("p", "sep5")),
+    ((1, "skip"), (0, "avg3")),
+    ((0, "sep3"), ("h", "max3")),
+)
+CELLS = {  # kind: sums, the stride of what works on h and p, and what the output concatenates
+    "stem": (REDUCTION, 2, (1, 2, 3, 4)),
+    "normal": (NORMAL, 1, ("p", 0, 1, 2, 3, 4)),
+    "reduction": (REDUCTION, 2, (1, 2, 3, 4)),
+}
+# The release's variance, of a uniform distribution: numbers four times as fast as a truncated
+# normal's. As a dict, for every layer to make one of its own: an initializer repeats its numbers.
+FAN_OUT = {
+    "class_name": "VarianceScaling",
+    "config": {"scale": 2.0, "mode": "fan_out", "distribution": "uniform"},
+}
+
+
+def layout(repeats, filters, stem):
+    """The cells in order: (kind, filters, name, the tap that its output is)."""
+    if stem == "imagenet":
+        yield "stem", filters // 4, "stem_cell1", None
+        yield "stem", filters // 2, "stem_cell2", "stem"
+    for stage in (1, 2, 3):
+        width = filters * 2 ** (stage - 1)
+        if stage > 1:
+            yield "reduction", width, f"stage{stage}_reduction", None
+        for i in range(1, repeats + 1):
+            tap = f"stage{stage}" if i == repeats else None
+            yield "normal", width, f"stage{stage}_cell{i}", tap
+
+
+def cell(x, before, filters, kind, *, halve, norm, operate, name):
+    """One cell of CELLS: (h, w, c) -> (h/stride, w/stride, filters times the concatenated).
+
+    `before` is what the cell before `x` took, None where there was none; `halve` that it is twice
+    as large. `operate` is the function below with the rest of its settings.
+    """
+
+    @cache
+    def relu(operand):
+        return activate(operands[operand], "relu", name=f"{name}_relu_{operand}")
+
+    sums, stride, outputs = CELLS[kind]
+    operands = {"p": x}
+    if before is not None:
+        resize = halved if halve else relu_conv_bn
+        operands["p"] = resize(before, filters, norm=norm, name=f"{name}_p")
+    operands["h"] = relu_conv_bn(x, filters, norm=norm, name=f"{name}_h")
+    for i, pair in enumerate(sums):
+        paths = [
+            operate(
+                relu(operand) if operation.startswith("sep") else operands[operand],
+                operation,
+                filters,
+                stride if operand in ("h", "p") else 1,
+                norm=norm,
+                name=f"{name}_sum{i}_{side}",
+            )
+            for side, (operand, operation) in zip(("left", "right"), pair, strict=True)
+        ]
+        operands[i] = layers.Add(name=f"{name}_sum{i}")(paths)
+    if "p" in outputs:
+        operands["p"] = fit(operands["p"], filters, norm=norm, name=f"{name}_p_fit")
+    return layers.Concatenate(name=name)([operands[output] for output in outputs])
+
+
+def operate(x, operation, filters, stride, *, norm, zero_padded_pools, drop_path, steps, name):
+    """One operation of a cell, "sep5", "avg3", …: (h, w, c) -> (h/stride, w/stride, filters).
+
+    Separable convolutions want `x` behind a relu.
+    """
+    if operation == "skip":
+        return x if x.shape[-1] == filters else relu_conv_bn(x, filters, norm=norm, name=name)
+    kind, size = operation[:-1], int(operation[-1])
+    if kind == "sep":
+        x = separable(x, filters, size, stride, norm=norm, name=name)
+    else:
+        zero_padded = stride > 1 and kind in zero_padded_pools
+        x = pool(x, kind, size, stride, zero_padded=zero_padded, name=name)
+        x = fit(x, filters, norm=norm, name=f"{name}_fit")
+    return ScheduledDropPath(drop_path, steps, name=f"{name}_drop_path")(x) if drop_path else x
+
+
+def separable(x, filters, size, stride, *, norm, name):
+    """Depthwise and 1x1 convolution and batch norm, twice, with a relu between; appendix A.4."""
+    for i, step in enumerate((stride, 1), start=1):
+        x = activate(x, "relu" if i > 1 else None, name=f"{name}_relu")
+        x = layers.SeparableConv2D(
+            filters,
+            size,
+            step,
+            padding="same",
+            use_bias=False,
+            depthwise_initializer=FAN_OUT,
+            pointwise_initializer=FAN_OUT,
+            name=f"{name}_sep{i}",
+        )(x)
+        x = batch_norm(x, name=f"{name}_bn{i}", **norm)
+    return x
+
+
+def pool(x, kind, size, stride, *, zero_padded, name):
+    """An "avg" or "max" pool; "same" never sees what is around the map, zero padding it does."""
+    padding = "same"
+    if zero_padded:
+        if None in x.shape[1:3]:
+            raise ValueError("pools that see zeros need to know the size of the images")
+        widths = [(size // 2 - 1 + side % 2, size // 2) for side in x.shape[1:3]]
+        x, padding = layers.ZeroPadding2D(widths, name=f"{name}_pad")(x), "valid"
+    kinds = {"avg": layers.AveragePooling2D, "max": layers.MaxPooling2D}
+    return kinds[kind](size, stride, padding=padding, name=f"{name}_pool")(x)
+
+
+def fit(x, filters, *, norm, name):
+    """`x` as it is where it has the filters, else through a 1x1 convolution."""
+    if x.shape[-1] == filters:
+        return x
+    return conv_bn(x, filters, kernel_initializer=FAN_OUT, norm=norm, name=name)
+
+
+def relu_conv_bn(x, filters, *, norm, name):
+    """relu, 1x1 convolution, batch norm: (h, w, c) -> (h, w, filters)."""
+    x = activate(x, "relu", name=f"{name}_relu")
+    return conv_bn(x, filters, kernel_initializer=FAN_OUT, norm=norm, name=name)
+
+
+def halved(x, filters, *, norm, name):
+    """Half the filters see every other pixel, half those between: -> (h/2, w/2, filters)."""
+    x = activate(x, "relu", name=f"{name}_relu")
+    shifted = layers.ZeroPadding2D(((0, 1), (0, 1)), name=f"{name}_pad")(x)
+    shifted = layers.Cropping2D(((1, 0), (1, 0)), name=f"{name}_shifted")(shifted)
+    paths = [
+        conv(
+            path,
+            filters // 2,
+            1,
+            2,
+            use_bias=False,
+            kernel_initializer=FAN_OUT,
+            name=f"{name}_path{i}",
+        )
+        for i, path in enumerate((x, shifted), start=1)
+    ]
+    x = layers.Concatenate(name=f"{name}_paths")(paths)
+    return batch_norm(x, name=f"{name}_paths_bn", **norm)
+
+
+def nasnet(
+    *,
+    repeats,
+    penultimate_filters,
+    stem="imagenet",
+    stem_filters=32,
+    skip_reduction_input=False,
+    zero_padded_pools=(),
+    drop_path=0.0,
+    drop_path_steps=250_000,
+    momentum=0.9997,
+    epsilon=1e-3,
+    dropout=0.5,
+    input_shape=(224, 224, 3),
+    num_classes=1000,
+    name="nasnet",
+):
+    """NASNet-A (`repeats` @ `penultimate_filters`), the paper's N @ P: three stages of N cells.
+
+    Shapes: (batch, h, w, c) -> (batch, num_classes); `features` has P channels at h/32, or h/4
+    with the "cifar" `stem`. The cell behind a reduction takes as the map before the reduction's
+    input or, with `skip_reduction_input`, what came before that. `zero_padded_pools`, of "avg" and
+    "max", names the strided pools that see zeros around the map, as Keras' and timm's do and the
+    release's do not. `drop_path` is the rate at which the last cell's operations are dropped in
+    training (the release: 0.4 on CIFAR, 0.3 in Large); it grows linearly with the cell's depth,
+    and over `drop_path_steps` steps from 0. `momentum` and `epsilon` are batch norm's, `dropout`
+    the rate before the logits. Raises ValueError where P is no multiple of 24.
+    """
+    pick("stem", stem, dict.fromkeys(("imagenet", "cifar")))
+    if penultimate_filters % 24:
+        raise ValueError(
+            f"the last cell concatenates six maps of four times the filters of the first: "
+            f"penultimate_filters is a multiple of 24; received {penultimate_filters}"
+        )
+    norm = dict(momentum=momentum, epsilon=epsilon)
+    steps = dict(zero_padded_pools=zero_padded_pools, steps=drop_path_steps)
+    inputs = keras.Input(input_shape, name="image")
+    form = {"imagenet": dict(stride=2, padding="valid"), "cifar": {}}[stem]
+    form |= dict(kernel_initializer=FAN_OUT, norm=norm)
+    x = conv_bn(inputs, stem_filters, 3, name="stem", **form)
+    if stem == "cifar":
+        x = layers.Identity(name="stem")(x)
+    before, halve = None, False
+    cells = list(layout(repeats, penultimate_filters // 24, stem))
+    for i, (kind, filters, cell_name, tap) in enumerate(cells, start=1):
+        y = cell(
+            x,
+            before,
+            filters,
+            kind,
+            halve=halve,
+            norm=norm,
+            operate=partial(operate, drop_path=drop_path * i / len(cells), **steps),
+            name=cell_name,
+        )
+        if not (kind == "reduction" and skip_reduction_input):
+            before = x
+        x = layers.Identity(name=tap)(y) if tap else y
+        halve = kind != "normal"
+    x = activate(x, "relu", name="features")
+    x = layers.GlobalAveragePooling2D(name="pool")(x)
+    if dropout:
+        x = layers.Dropout(dropout, name="dropout")(x)
+    logits = layers.Dense(num_classes, dtype="float32", name="logits")(x)
+    return keras.Model(inputs, logits, name=name)
+
+
+VARIANTS = {  # table 2 and section 4.1; what the table does not say is the release's
+    "nasnet_mobile": partial(nasnet, repeats=4, penultimate_filters=1056),
+    "nasnet_large": partial(
+        nasnet,
+        repeats=6,
+        penultimate_filters=4032,
+        stem_filters=96,
+        skip_reduction_input=True,
+        input_shape=(331, 331, 3),
+    ),
+    "nasnet_cifar": partial(
+        nasnet,
+        repeats=6,
+        penultimate_filters=768,
+        stem="cifar",
+        stem_filters=96,
+        drop_path_steps=937_500,
+        momentum=0.9,
+        epsilon=1e-5,
+        dropout=0.0,
+        input_shape=(32, 32, 3),
+        num_classes=10,
+    ),
+}
+TIMM_CELLS = {
+    r"stem_(cell\d)": r"cell_stem_#\1",
+    r"stage(\d)_reduction": r"reduction_cell_#\1",
+    r"stage(\d_cell\d+)": r"cell_#\1",
+}
+TIMM_PARTS = {
+    r"h_(conv|bn)": r"conv_1x1.\2",
+    r"p_(conv|bn)": r"conv_prev_1x1.\2",
+    r"p_path(\d)": r"path_\2.conv",
+    r"p_paths_bn": r"final_path_bn",
+    r"sum(\d)_(\w+)_sep(\d)\.(depth|point)wise_kernel": (
+        r"comb_iter_\2_\3.separable_\4.\5wise_conv2d.weight"
+    ),
+    r"sum(\d)_(\w+)_bn(\d)": r"comb_iter_\2_\3.bn_sep_\4",
+}
+PUBLISHED_NAMES = [
+    {r"stem_(conv|bn)": r"conv0.\1", "logits": "last_linear"}
+    | {
+        f"{cell}_{part}": f"{TIMM_CELLS[cell]}.{TIMM_PARTS[part]}"
+        for cell in TIMM_CELLS
+        for part in TIMM_PARTS
+    }
+]
+SOURCES = {
+    "timm.nasnetalarge": ("nasnet_large", dict(zero_padded_pools=("avg",))),
+    "keras.nasnet_mobile": ("nasnet_mobile", dict(zero_padded_pools=("avg", "max"))),
+    "keras.nasnet_large": ("nasnet_large", dict(zero_padded_pools=("avg", "max"))),
+}

@@ -1,0 +1,82 @@
+"""Network in Network: 1x1 convolutions reason about each pixel, and the last maps are the classes.
+
+Lin, Chen & Yan, "Network In Network", ICLR 2014, https://arxiv.org/abs/1312.4400. The paper gives
+no widths; these are of the authors' nets in Caffe's model zoo.
+"""
+
+from functools import partial
+
+import keras
+from keras import layers
+
+from cvcourse.errors import pick
+from cvcourse.models.convolution import conv_relu, max_pool
+
+# The least that leaves the last max pool two pixels a side of a window's three.
+MINIMUM_SIZE = {"nin": 39, "nin_cifar": 2}
+
+STAGES = {  # kernel, stride, padding, filters of it and of the 1x1 convolutions, what follows
+    "imagenet": (
+        (11, 4, 0, (96, 96, 96), ("max",)),
+        (5, 1, 2, (256, 256, 256), ("max",)),
+        (3, 1, 1, (384, 384, 384), ("max", "dropout")),
+        (3, 1, 1, (1024, 1024), ()),
+    ),
+    "cifar": (
+        (5, 1, 2, (192, 160, 96), ("max", "dropout")),
+        (5, 1, 2, (192, 192, 192), ("mean", "dropout")),
+        (3, 1, 1, (192, 192), ()),
+    ),
+}
+
+
+def mlpconv(x, filters, size, stride, *, padding, name):
+    """A convolution and 1x1s behind it: (h, w, c) -> (h/stride, w/stride, filters[-1])."""
+    x = conv_relu(x, filters[0], size, stride, padding=padding, name=f"{name}_1")
+    for i, units in enumerate(filters[1:], start=2):
+        x = conv_relu(x, units, name=f"{name}_{i}")
+    return layers.Identity(name=name)(x)
+
+
+def nin(
+    *,
+    stages="imagenet",
+    width=1.0,
+    dropout=0.5,
+    input_shape=(224, 224, 3),
+    num_classes=1000,
+    name="nin",
+):
+    """The `stages` for "imagenet" or "cifar", `width` times as wide, and a convolution to classes.
+
+    Shapes: (batch, h, w, c) -> (batch, num_classes), its maps' means; `features` is what that
+    convolution sees. `dropout` is the rate behind pools.
+    """
+    followers = {
+        "max": partial(max_pool, size=3, stride=2, padding="ceil"),  # Caffe rounds up
+        "mean": lambda x, name: layers.AveragePooling2D(3, 2, padding="same", name=name)(x),
+        "dropout": lambda x, name: layers.Dropout(dropout, name=name)(x) if dropout else x,
+    }
+    inputs = x = keras.Input(input_shape, name="image")
+    rows = pick("stages", stages, STAGES)
+    for stage, (size, stride, padding, filters, follow) in enumerate(rows, start=1):
+        x = mlpconv(
+            x,
+            [int(units * width) for units in filters],
+            size,
+            stride,
+            padding=padding,
+            name=f"stage{stage}",
+        )
+        for follower in follow:
+            x = followers[follower](x, name=f"{follower}{stage}")
+    x = layers.Identity(name="features")(x)
+    x = conv_relu(x, num_classes, name="classes")
+    logits = layers.GlobalAveragePooling2D(dtype="float32", name="logits")(x)
+    return keras.Model(inputs, logits, name=name)
+
+
+VARIANTS = {
+    "nin": nin,
+    "nin_cifar": partial(nin, stages="cifar", input_shape=(32, 32, 3), num_classes=10),
+}

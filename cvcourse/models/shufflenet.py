@@ -1,0 +1,90 @@
+"""ShuffleNet: 1x1 convolutions in groups, and a shuffle that lets the groups talk.
+
+Zhang et al., "ShuffleNet: An Extremely Efficient Convolutional Neural Network for Mobile Devices",
+CVPR 2018, https://arxiv.org/abs/1707.01083.
+"""
+
+from functools import partial
+
+import keras
+from keras import layers
+
+from cvcourse.errors import pick
+from cvcourse.layers import ChannelShuffle
+from cvcourse.models import convolution
+from cvcourse.models.convolution import activate, max_pool
+
+MINIMUM_SIZE = 32  # halved five times
+DEPTHS = (4, 8, 4)  # table 1, as all below
+STAGE2_FILTERS = {1: 144, 2: 200, 3: 240, 4: 272, 8: 384}  # by groups
+
+# No published weights need torch's padding: "same" copies nothing.
+conv_bn = partial(convolution.conv_bn, padding="same")
+
+
+def shuffle_unit(x, filters, stride, *, groups, first_groups, name):
+    """Figure 2 (b), and (c) where it strides: (h, w, c) -> (h/stride, w/stride, filters).
+
+    1x1 convolution in groups, shuffle, a 3x3 filter a channel, 1x1 in groups; the input is added,
+    or where the unit strides its average is put beside.
+    """
+    width = filters // 4  # section 3.2
+    if stride > 1:
+        filters -= x.shape[-1]
+    y = conv_bn(x, width, groups=first_groups, activation="relu", name=f"{name}_1")
+    if first_groups > 1:
+        y = ChannelShuffle(groups, name=f"{name}_shuffle")(y)
+    y = conv_bn(y, width, 3, stride, groups=width, name=f"{name}_2")
+    y = conv_bn(y, filters, groups=groups, name=f"{name}_3")
+    if stride > 1:
+        x = layers.AveragePooling2D(3, stride, padding="same", name=f"{name}_shortcut")(x)
+        y = layers.Concatenate(name=f"{name}_concat")([x, y])
+    else:
+        y = layers.Add(name=f"{name}_add")([x, y])
+    return activate(y, "relu", name=name)
+
+
+def shufflenet_v1(
+    *,
+    groups=3,
+    width=1.0,
+    stem=24,
+    depths=DEPTHS,
+    dropout=0.0,
+    input_shape=(224, 224, 3),
+    num_classes=1000,
+    name="shufflenet_v1",
+):
+    """A stem and stages 2 to 4 of `depths` units; each stage halves the map, doubles the width.
+
+    Shapes: (batch, h, w, c) -> (batch, num_classes); `features` is (h/32, w/32, 960) with three
+    groups. `groups` is 1, 2, 3, 4 or 8, and the more, the wider at the same cost; `width`
+    multiplies the stages' filters; the authors' code then has a `stem` of 12 filters at 0.5 and of
+    48 at 2; `dropout` is the rate before the logits.
+    """
+    filters = int(pick("number of groups", groups, STAGE2_FILTERS) * width)
+    inputs = keras.Input(input_shape, name="image")
+    x = conv_bn(inputs, stem, 3, 2, activation="relu", name="stem_unit")
+    x = max_pool(x, 3, 2, padding="same", name="stem")
+    for stage, depth in enumerate(depths, start=2):
+        for i in range(1, depth + 1):
+            x = shuffle_unit(
+                x,
+                filters * 2 ** (stage - 2),
+                2 if i == 1 else 1,
+                groups=groups,
+                first_groups=1 if stage == 2 and i == 1 else groups,  # few channels to part
+                name=f"stage{stage}_block{i}",
+            )
+        x = layers.Identity(name=f"stage{stage}")(x)
+    x = layers.Identity(name="features")(x)
+    x = layers.GlobalAveragePooling2D(name="pool")(x)
+    if dropout:
+        x = layers.Dropout(dropout, name="dropout")(x)
+    logits = layers.Dense(num_classes, dtype="float32", name="logits")(x)
+    return keras.Model(inputs, logits, name=name)
+
+
+VARIANTS = {
+    "shufflenet_v1": shufflenet_v1,
+}

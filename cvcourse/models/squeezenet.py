@@ -1,0 +1,74 @@
+"""SqueezeNet: squeeze the channels before each 3x3, and AlexNet needs a fiftieth of its weights.
+
+Iandola et al., "SqueezeNet: AlexNet-level accuracy with 50x fewer parameters and <0.5MB model
+size", 2016, https://arxiv.org/abs/1602.07360; 1.1 is the authors' https://github.com/forresti/SqueezeNet.
+"""
+
+from functools import partial
+
+import keras
+from keras import layers
+
+from cvcourse.models.convolution import conv_relu, max_pool
+
+# The least that leaves the last pool two pixels a side of a window's three.
+MINIMUM_SIZE = {"squeezenet1_0": 21, "squeezenet1_1": 17}
+
+SQUEEZE = (16, 16, 32, 32, 48, 48, 64, 64)  # table 1: s1x1 of fire2 … fire9
+
+
+def fire(x, squeeze, *, name):
+    """1x1 down, then 1x1 and 3x3 up, side by side: (h, w, c) -> (h, w, 8 * squeeze)."""
+    x = conv_relu(x, squeeze, name=f"{name}_squeeze")
+    expanded = [
+        conv_relu(x, 4 * squeeze, size, name=f"{name}_expand{size}x{size}") for size in (1, 3)
+    ]
+    return layers.Concatenate(name=name)(expanded)
+
+
+def squeezenet(
+    *,
+    filters,
+    kernel_size,
+    pools,
+    squeeze=SQUEEZE,
+    dropout=0.5,
+    input_shape=(224, 224, 3),
+    num_classes=1000,
+    name="squeezenet",
+):
+    """A convolution, a fire module for each of `squeeze`, and a last convolution, a map a class.
+
+    Shapes: (batch, h, w, c) -> (batch, num_classes), the maps' means, none below 0; `features` is
+    what the last convolution sees. Max pools stand before the fires that `pools` numbers, the
+    first of them being 2. `dropout` is the rate behind the fires.
+    """
+    inputs = keras.Input(input_shape, name="image")
+    pool = partial(max_pool, size=3, stride=2, padding="ceil")
+    x = conv_relu(inputs, filters, kernel_size, 2, padding="valid", name="conv1")
+    x = pool(x, name="stem")
+    for i, width in enumerate(squeeze, start=2):
+        if i in pools:
+            x = pool(x, name=f"pool{i - 1}")
+        x = fire(x, width, name=f"fire{i}")
+    x = layers.Identity(name="features")(x)
+    if dropout:
+        x = layers.Dropout(dropout, name="dropout")(x)
+    normal = keras.initializers.RandomNormal(stddev=0.01)  # torchvision
+    x = conv_relu(x, num_classes, kernel_initializer=normal, name="conv10")
+    logits = layers.GlobalAveragePooling2D(dtype="float32", name="logits")(x)
+    return keras.Model(inputs, logits, name=name)
+
+
+VARIANTS = {
+    "squeezenet1_0": partial(squeezenet, filters=96, kernel_size=7, pools=(5, 9)),  # table 1
+    "squeezenet1_1": partial(squeezenet, filters=64, kernel_size=3, pools=(4, 6)),
+}
+PUBLISHED_NAMES = [  # torchvision's
+    {
+        r"(conv1|conv1_conv|stem|pool\d)": r"features.#\1",
+        r"(fire\d)_(squeeze|expand\dx\d)_conv": r"features.#\1.\2",
+        "conv10_conv": "classifier.1",
+    }
+]
+SOURCES = {f"torchvision.{name}": (name, {}) for name in VARIANTS}

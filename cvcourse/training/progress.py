@@ -1,0 +1,27 @@
+"""What a run shows of its epochs: the losses under their right names, and a line for each."""
+
+import keras
+
+
+class CrossEntropyIsLoss(keras.callbacks.Callback):
+    """Puts the mean cross-entropy in the loss' place in an epoch's logs; the first of callbacks.
+
+    Keras' own loss has weight decay's penalty in it, and its validation mean takes the examples
+    that fill up a batch for real ones.
+    """
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs["loss"] = logs.pop("cross_entropy")
+        logs["val_loss"] = logs.pop("val_cross_entropy")
+
+
+class EpochLine(keras.callbacks.Callback):
+    """Prints a line an epoch, for where no terminal shows a progress bar."""
+
+    def __init__(self, epochs):
+        super().__init__()
+        self.epochs = epochs
+
+    def on_epoch_end(self, epoch, logs=None):
+        shown = "  ".join(f"{name} {value:.4g}" for name, value in logs.items())
+        print(f"epoch {epoch + 1}/{self.epochs}  {shown}", flush=True)
