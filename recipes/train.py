@@ -65,7 +65,9 @@ class Config:
     weight_decay: float = recipe.field(
         5e-4, "on kernels: coupled L2, as in the papers; decoupled for adamw", least=0
     )
-    dropout: float = recipe.field(0.0, "rate of the network's dropout layers", least=0, below=1)
+    dropout: float | None = recipe.field(
+        None, "rate of the network's dropout layers; none: as its paper has it", least=0, below=1
+    )
     monitor: str = recipe.field(
         "val_loss", "what makes an epoch the best", choices=("val_loss", "val_accuracy")
     )
@@ -172,9 +174,9 @@ def build(config, dataset):
 
     settings = dict(config.model_args)
     for knob, place in SET_ELSEWHERE.items():
-        if knob in settings and (knob != "dropout" or config.dropout):
+        if knob in settings and (knob != "dropout" or config.dropout is not None):
             raise ValueError(f"--model_args: {knob} is set by {place}")
-    if config.dropout:
+    if config.dropout is not None:
         settings["dropout"] = config.dropout
     settings["input_shape"] = config.input_shape or models.input_shape_for(
         config.model, dataset.input_shape
@@ -182,6 +184,8 @@ def build(config, dataset):
     mean, variance = data.channel_statistics(dataset.train)
     with training.precision(config.precision):
         net = models.build(config.model, num_classes=dataset.num_classes, **settings)
+        if len(net.outputs) > 1:
+            raise ValueError(f"train fits one output; {config.model} has {', '.join(net.output)}")
         return models.from_raw_images(net, dataset.input_shape, mean=mean, variance=variance)
 
 

@@ -101,3 +101,58 @@ PARAMETERS = {
     "vit_l_32": (306_535_400, "torchvision's num_params"),
     "vit_h_14": (632_045_800, "torchvision's num_params"),
 }
+
+# A small form of each family, for what needs training, copying or another backend.
+GRAY, TINY, SMALL_RGB = (32, 32, 1), (16, 16, 3), (32, 32, 3)
+SMALL = {
+    "linear": {"input_shape": (8, 8, 1)},
+    "mlp": {"input_shape": (8, 8, 1), "hidden": (16, 8)},
+    "lenet5": {"input_shape": GRAY},
+    "lenet5_1998": {"input_shape": GRAY},
+    "alexnet": {"input_shape": (63, 63, 3), "width": 0.25, "hidden": (64, 64)},
+    "alexnet_2012": {"input_shape": (67, 67, 3), "width": 0.25, "hidden": (64, 64)},
+    "zfnet": {"input_shape": (47, 47, 3), "width": 0.25, "hidden": (64, 64)},
+    "vgg11": {"input_shape": SMALL_RGB, "width": 0.25, "hidden": (64, 64)},
+    "vgg16_cifar": {"input_shape": SMALL_RGB, "width": 0.25},
+    "nin_cifar": {"input_shape": SMALL_RGB, "width": 0.25},
+    "googlenet": {"input_shape": SMALL_RGB, "width": 0.25},
+    "googlenet_2014": {"input_shape": SMALL_RGB, "width": 0.25},
+    "inception_v3": {"input_shape": (75, 75, 3), "width": 0.125},
+    "resnet18": {"input_shape": SMALL_RGB, "depths": (1, 1)},
+    "resnet50": {"input_shape": SMALL_RGB, "depths": (1, 1)},
+    "plain18": {"input_shape": SMALL_RGB, "depths": (1, 1)},
+    "resnet20": {"input_shape": TINY, "depth": 8},
+    "resnet50_v2": {"input_shape": SMALL_RGB, "depths": (1, 1)},
+    "preact_resnet164": {"input_shape": TINY, "depths": (1, 1, 1)},
+    "wrn_16_8": {"input_shape": TINY, "depth": 10, "width": 1},
+    "resnext50_32x4d": {"input_shape": SMALL_RGB, "depths": (1, 1)},
+    "fractalnet20": {"input_shape": SMALL_RGB, "filters": (8, 16), "columns": 2},
+    "densenet121": {"input_shape": SMALL_RGB, "depths": (2, 2), "growth": 8},
+    "densenet40_12": {"input_shape": TINY, "depths": (2, 2)},
+    "se_resnet50": {"input_shape": SMALL_RGB, "depths": (1, 1)},
+    "squeezenet1_1": {"input_shape": SMALL_RGB},
+    "mobilenet": {"input_shape": SMALL_RGB, "width": 0.25, "stages": ((64,), (128, 128))},
+    "mobilenet_v2": {
+        "input_shape": SMALL_RGB,
+        "stages": ((1, 3, 16, 1, 1), (6, 3, 24, 2, 2)),
+        "width": 0.5,
+    },
+    "mobilenet_v3_small": {
+        "input_shape": SMALL_RGB,
+        "stages": (
+            ((3, 16, 16, True, "relu", 2),),
+            ((5, 96, 24, True, "hard_swish", 2), (5, 96, 24, True, "hard_swish", 1)),
+        ),
+    },
+    "shufflenet_v1": {"input_shape": SMALL_RGB, "width": 0.25, "depths": (2, 2)},
+    "shufflenet_v2_x0_5": {"input_shape": SMALL_RGB, "filters": (24, 48, 64), "depths": (2, 2)},
+    "nasnet_mobile": {"input_shape": SMALL_RGB, "repeats": 1, "penultimate_filters": 96},
+    "nasnet_cifar": {"input_shape": TINY, "repeats": 1, "penultimate_filters": 96},
+    "efficientnet_b0": {
+        "input_shape": SMALL_RGB,
+        "stages": ((1, 3, 16, 1, 1), (6, 5, 24, 2, 2)),
+        "width": 0.5,
+    },
+    "convnext_tiny": {"input_shape": SMALL_RGB, "depths": (1, 1), "widths": (16, 32)},
+    "vit_b_16": {"input_shape": SMALL_RGB, "dim": 32, "depth": 2, "heads": 2, "mlp": 64},
+}

@@ -4,7 +4,17 @@ import keras
 import numpy as np
 import pytest
 
-from cvcourse.layers import BatchNormalization, ColumnDraw, FractalJoin
+from cvcourse.layers import (
+    BatchNormalization,
+    ChannelShuffle,
+    ClassToken,
+    ColumnDraw,
+    FractalJoin,
+    LayerScale,
+    PositionEmbedding,
+    ScheduledDropPath,
+)
+from cvcourse.layers.transformer import self_attention
 
 
 def maps(*shape, seed=0):
@@ -149,3 +159,78 @@ def test_column_draw_is_one_column_or_none():
     np.testing.assert_allclose(draws.mean(0), [0.15] * 4, atol=0.08)
     assert set(draws.sum(1)) == {0, 1}
     np.testing.assert_array_equal(layer(x), [0, 0, 0, 0])
+
+
+@pytest.mark.parametrize("groups", [1, 2, 3])
+def test_channel_shuffle_deals_each_group_s_channels_out(groups):
+    x = maps(2, 3, 4, 6)
+    expected, size = np.empty_like(x), 6 // groups
+    for group in range(groups):
+        for i in range(size):
+            expected[..., i * groups + group] = x[..., group * size + i]
+    np.testing.assert_array_equal(ChannelShuffle(groups)(x), expected)
+
+
+def test_scheduled_drop_path_drops_whole_images_and_more_of_them_with_each_step():
+    """Inputs times 0 or 1 / keep, where 1 - keep = rate * step / steps, and at most rate."""
+    x, layer = np.ones((4000, 2, 3), "float32"), ScheduledDropPath(0.5, steps=4, seed=0)
+    for step, dropped in enumerate([0, 0.125, 0.25, 0.375, 0.5, 0.5]):
+        assert int(layer.step if layer.built else 0) == step
+        y = keras.ops.convert_to_numpy(layer(x, training=True))
+        factors = y[:, 0, 0]
+        np.testing.assert_array_equal(y, np.broadcast_to(factors[:, None, None], x.shape))
+        np.testing.assert_allclose(np.unique(factors)[-1], 1 / (1 - dropped), rtol=1e-6)
+        assert abs(np.mean(factors == 0) - dropped) < 0.03
+    assert_close([layer(x)], [x], 0)
+    assert int(layer.step) == 6  # inference does not count
+
+
+def test_scheduled_drop_path_goes_on_where_it_was_saved(tmp_path):
+    image = keras.Input((4,))
+    model = keras.Model(image, ScheduledDropPath(0.5, steps=3, name="drop")(image))
+    model.compile("sgd", "mse")
+    model.fit(np.ones((6, 4)), np.ones((6, 4)), batch_size=2, verbose=0)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras").get_layer("drop")
+    assert (int(loaded.step), loaded.rate, loaded.steps) == (3, 0.5, 3)
+
+
+@pytest.mark.parametrize("settings", [{"rate": 1.0, "steps": 9}, {"rate": 0.5, "steps": 0}])
+def test_scheduled_drop_path_refuses_what_it_cannot_do(settings):
+    with pytest.raises(ValueError, match="received rate="):
+        ScheduledDropPath(**settings)
+
+
+def test_layer_scale_is_a_factor_a_channel():
+    x, layer = maps(2, 3, 4, 5), LayerScale(1e-6)
+    assert_close([layer(x)], [x * np.float32(1e-6)], 0)
+    layer.set_weights([np.arange(5)])
+    assert_close([layer(x)], [x * np.arange(5)], 0)
+
+
+def test_class_token_comes_first_and_positions_are_added():
+    x = maps(2, 3, 4)
+    token, positions = ClassToken(), PositionEmbedding()
+    token.build(x.shape)
+    token.set_weights([maps(1, 1, 4, seed=1)])
+    y = np.concatenate([np.repeat(maps(1, 1, 4, seed=1), 2, 0), x], 1)
+    assert_close([token(x)], [y], 0)
+    positions.build(y.shape)
+    positions.set_weights([maps(1, 4, 4, seed=2)])
+    assert_close([positions(y)], [y + maps(1, 4, 4, seed=2)], 0)
+
+
+def test_self_attention_is_its_formula():
+    """softmax(q k' / sqrt(d)) v for each head, in loops."""
+    tokens = keras.Input((5, 6))
+    model = keras.Model(tokens, self_attention(tokens, 2, name="block"))
+    x, weights = maps(2, 5, 6) - 3, [(maps(*w.shape, seed=9) - 3) / 3 for w in model.weights]
+    model.set_weights(weights)
+    kernel, bias, out_kernel, out_bias = weights
+    y = np.zeros_like(x)
+    for image in range(2):
+        q, k, v = np.split(x[image] @ kernel + bias, 3, axis=1)
+        for head in (slice(0, 3), slice(3, 6)):
+            scores = np.exp(q[:, head] @ k[:, head].T / np.sqrt(3))
+            y[image, :, head] = scores / scores.sum(1, keepdims=True) @ v[:, head]
+    assert_close([model(x)], [y @ out_kernel + out_bias], 1e-4)

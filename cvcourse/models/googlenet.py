@@ -10,7 +10,7 @@ from keras import layers
 
 from cvcourse.errors import pick
 from cvcourse.layers import AdaptiveAveragePooling2D, LocalResponseNorm
-from cvcourse.models.convolution import at_least, conv_bn, conv_relu, max_pool
+from cvcourse.models.convolution import at_least, conv_bn, conv_relu, max_pool, pooled_logits
 
 # The least that leaves the fourth pool one pixel a side of a window's two, or two of three.
 MINIMUM_SIZE = {"googlenet": 15, "googlenet_2014": 31}
@@ -75,6 +75,7 @@ def auxiliary_head(x, filters, hidden, num_classes, *, unit, pool, dropout, numb
 def googlenet(
     *,
     form="slim",
+    modules=tuple(MODULES),
     aux=False,
     width=1.0,
     dropout=0.2,
@@ -83,7 +84,7 @@ def googlenet(
     num_classes=1000,
     name="googlenet",
 ):
-    """A stem and the nine modules of table 1, `width` times as wide, in one of FORMS.
+    """A stem and the `modules` of table 1, `width` times as wide, in one of FORMS.
 
     "slim" has batch norm, and 3x3 kernels in the 5x5's place; "paper" has neither, but local
     response norm. Shapes: (batch, h, w, c) -> (batch, num_classes), or with `aux` a dict of that
@@ -101,7 +102,8 @@ def googlenet(
     x = normalize(name="norm2")(unit(x, wide(192), 3, name="conv2"))
     x = pool(x, name="stem")
     outputs = {}
-    for name_, filters in MODULES.items():
+    for name_ in modules:
+        filters = pick("module", name_, MODULES)
         if not filters:
             x = pool(x, size=form["pool4"] if name_ == "pool4" else 3, name=name_)
             continue
@@ -118,10 +120,7 @@ def googlenet(
                 number=AUXILIARY[name_],
             )
     x = layers.Identity(name="features")(x)
-    x = layers.GlobalAveragePooling2D(name="pool")(x)
-    if dropout:
-        x = layers.Dropout(dropout, name="dropout")(x)
-    logits = layers.Dense(num_classes, dtype="float32", name="logits")(x)
+    logits = pooled_logits(x, num_classes, dropout=dropout)
     return keras.Model(inputs, {"logits": logits, **outputs} if aux else logits, name=name)
 
 

@@ -8,7 +8,8 @@ from the paper's table 1.
 import keras
 from keras import layers
 
-from cvcourse.models.convolution import at_least, bn_relu, conv, conv_relu, max_pool
+from cvcourse.errors import pick
+from cvcourse.models.convolution import at_least, bn_relu, conv, conv_relu, max_pool, pooled_logits
 
 MINIMUM_SIZE = 75  # the least that leaves mixed_7a the 3x3 pixels of a strided kernel
 
@@ -133,6 +134,7 @@ def auxiliary_head(x, num_classes, *, unit):
 
 def inception_v3(
     *,
+    modules=tuple(MODULES),
     aux=False,
     width=1.0,
     scale=True,
@@ -142,7 +144,7 @@ def inception_v3(
     num_classes=1000,
     name="inception_v3",
 ):
-    """A stem and eleven modules, `width` times as wide.
+    """A stem and the `modules`, `width` times as wide.
 
     Shapes: (batch, h, w, c) -> (batch, num_classes), or with `aux` a dict of that as logits, and
     aux_logits; `features` is (8, 8, 2048) at the usual size. Sources differ in whether batch norm
@@ -165,17 +167,14 @@ def inception_v3(
             x = unit(x, *step[:3], padding=step[3], name=name_)
         else:
             x = max_pool(x, 3, 2, name=name_)
-    for name_, branches in MODULES.items():
-        x = module(x, branches, unit=unit, mean=mean, name=name_)
+    outputs = {}
+    for name_ in modules:
+        x = module(x, pick("module", name_, MODULES), unit=unit, mean=mean, name=name_)
         if aux and name_ == "mixed_6e":
-            aux_logits = auxiliary_head(x, num_classes, unit=unit)
+            outputs["aux_logits"] = auxiliary_head(x, num_classes, unit=unit)
     x = layers.Identity(name="features")(x)
-    x = layers.GlobalAveragePooling2D(name="pool")(x)
-    if dropout:
-        x = layers.Dropout(dropout, name="dropout")(x)
-    logits = layers.Dense(num_classes, dtype="float32", name="logits")(x)
-    outputs = {"logits": logits, "aux_logits": aux_logits} if aux else logits
-    return keras.Model(inputs, outputs, name=name)
+    logits = pooled_logits(x, num_classes, dropout=dropout)
+    return keras.Model(inputs, {"logits": logits, **outputs} if aux else logits, name=name)
 
 
 VARIANTS = {"inception_v3": inception_v3}

@@ -9,7 +9,7 @@ from functools import partial
 import keras
 from keras import layers
 
-from cvcourse.models.convolution import HE_FAN_OUT, conv_bn
+from cvcourse.models.convolution import HE_FAN_OUT, conv_bn, pooled_logits
 
 MINIMUM_SIZE = 32  # halved five times
 STAGES = (  # table 1: filters of the blocks that work at one size of map
@@ -64,10 +64,7 @@ def mobilenet(
             )
         x = layers.Identity(name=f"stage{stage}")(x)
     x = layers.Identity(name="features")(x)
-    x = layers.GlobalAveragePooling2D(name="pool")(x)
-    if dropout:
-        x = layers.Dropout(dropout, name="dropout")(x)
-    logits = layers.Dense(num_classes, dtype="float32", name="logits")(x)
+    logits = pooled_logits(x, num_classes, dropout=dropout)
     return keras.Model(inputs, logits, name=name)
 
 

@@ -10,7 +10,7 @@ from functools import partial
 import keras
 from keras import layers
 
-from cvcourse.models.convolution import HE_FAN_OUT, conv_bn, round_channels
+from cvcourse.models.convolution import HE_FAN_OUT, conv_bn, pooled_logits, round_channels
 from cvcourse.models.stochastic_depth import drop_path, drop_rate
 
 MINIMUM_SIZE = 32  # halved five times
@@ -108,10 +108,7 @@ def mobilenet_v2(
         x, stages, width=width, depth=depth, fixed_ends=fixed_ends, block=block
     )
     x = unit(x, round_channels(1280 * max(1.0, ends)), activation="relu6", name="features")
-    x = layers.GlobalAveragePooling2D(name="pool")(x)
-    if dropout:
-        x = layers.Dropout(dropout, name="dropout")(x)
-    logits = layers.Dense(num_classes, dtype="float32", name="logits")(x)
+    logits = pooled_logits(x, num_classes, dropout=dropout)
     return keras.Model(inputs, logits, name=name)
 
 

@@ -12,7 +12,7 @@ from keras import layers
 
 from cvcourse.errors import pick
 from cvcourse.layers import ScheduledDropPath
-from cvcourse.models.convolution import activate, batch_norm, conv, conv_bn
+from cvcourse.models.convolution import activate, batch_norm, conv, conv_bn, pooled_logits
 
 MINIMUM_SIZE = {"nasnet_mobile": 32, "nasnet_large": 32, "nasnet_cifar": 4}  # halved 5 or 2 times
 
@@ -37,6 +37,7 @@ CELLS = {  # kind: sums, the stride of what works on h and p, and what the outpu
     "normal": (NORMAL, 1, ("p", 0, 1, 2, 3, 4)),
     "reduction": (REDUCTION, 2, (1, 2, 3, 4)),
 }
+STEMS = {"imagenet": dict(stride=2, padding="valid"), "cifar": {}}  # its first convolution
 # The release's variance, of a uniform distribution: numbers four times as fast as a truncated
 # normal's. As a dict, for every layer to make one of its own: an initializer repeats its numbers.
 FAN_OUT = {
@@ -203,18 +204,17 @@ def nasnet(
     and over `drop_path_steps` steps from 0. `momentum` and `epsilon` are batch norm's, `dropout`
     the rate before the logits. Raises ValueError where P is no multiple of 24.
     """
-    pick("stem", stem, dict.fromkeys(("imagenet", "cifar")))
+    stem_form = pick("stem", stem, STEMS)
     if penultimate_filters % 24:
         raise ValueError(
             f"the last cell concatenates six maps of four times the filters of the first: "
             f"penultimate_filters is a multiple of 24; received {penultimate_filters}"
         )
     norm = dict(momentum=momentum, epsilon=epsilon)
-    steps = dict(zero_padded_pools=zero_padded_pools, steps=drop_path_steps)
+    settings = dict(zero_padded_pools=zero_padded_pools, steps=drop_path_steps)
     inputs = keras.Input(input_shape, name="image")
-    form = {"imagenet": dict(stride=2, padding="valid"), "cifar": {}}[stem]
-    form |= dict(kernel_initializer=FAN_OUT, norm=norm)
-    x = conv_bn(inputs, stem_filters, 3, name="stem", **form)
+    stem_form = dict(kernel_initializer=FAN_OUT, norm=norm, **stem_form)
+    x = conv_bn(inputs, stem_filters, 3, name="stem", **stem_form)
     if stem == "cifar":
         x = layers.Identity(name="stem")(x)
     before, halve = None, False
@@ -227,7 +227,7 @@ def nasnet(
             kind,
             halve=halve,
             norm=norm,
-            operate=partial(operate, drop_path=drop_path * i / len(cells), **steps),
+            operate=partial(operate, drop_path=drop_path * i / len(cells), **settings),
             name=cell_name,
         )
         if not (kind == "reduction" and skip_reduction_input):
@@ -235,10 +235,7 @@ def nasnet(
         x = layers.Identity(name=tap)(y) if tap else y
         halve = kind != "normal"
     x = activate(x, "relu", name="features")
-    x = layers.GlobalAveragePooling2D(name="pool")(x)
-    if dropout:
-        x = layers.Dropout(dropout, name="dropout")(x)
-    logits = layers.Dense(num_classes, dtype="float32", name="logits")(x)
+    logits = pooled_logits(x, num_classes, dropout=dropout)
     return keras.Model(inputs, logits, name=name)
 
 

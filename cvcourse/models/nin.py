@@ -38,6 +38,16 @@ def mlpconv(x, filters, size, stride, *, padding, name):
     return layers.Identity(name=name)(x)
 
 
+def class_maps(x, classes, *, name):
+    """A map a class, none below 0, and their means: (h, w, c) -> `logits`.
+
+    The maps start near 1, where all learn; of those that start at 0 by chance none would.
+    """
+    normal = keras.initializers.RandomNormal(stddev=0.01)  # torchvision's SqueezeNet
+    x = conv_relu(x, classes, kernel_initializer=normal, bias_initializer="ones", name=name)
+    return layers.GlobalAveragePooling2D(dtype="float32", name="logits")(x)
+
+
 def nin(
     *,
     stages="imagenet",
@@ -71,8 +81,7 @@ def nin(
         for follower in follow:
             x = followers[follower](x, name=f"{follower}{stage}")
     x = layers.Identity(name="features")(x)
-    x = conv_relu(x, num_classes, name="classes")
-    logits = layers.GlobalAveragePooling2D(dtype="float32", name="logits")(x)
+    logits = class_maps(x, num_classes, name="classes")
     return keras.Model(inputs, logits, name=name)
 
 

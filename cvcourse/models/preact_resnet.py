@@ -12,7 +12,7 @@ from keras import layers
 from cvcourse.errors import unknown
 from cvcourse.models import convolution
 from cvcourse.models.cifar_resnet import subsample_and_pad
-from cvcourse.models.convolution import bn_relu, max_pool
+from cvcourse.models.convolution import bn_relu, max_pool, pooled_logits
 
 # He et al. 2015 ask for a variance; a uniform draw takes a quarter of the time of a normal one.
 conv = partial(convolution.conv, use_bias=False, kernel_initializer="he_uniform")
@@ -119,10 +119,7 @@ def preact_resnet(
             )
         x = layers.Identity(name=f"stage{stage}")(x)
     x = norm_relu(x, name="features")
-    x = layers.GlobalAveragePooling2D(name="pool")(x)
-    if dropout:
-        x = layers.Dropout(dropout, name="dropout")(x)
-    logits = layers.Dense(num_classes, dtype="float32", name="logits")(x)
+    logits = pooled_logits(x, num_classes, dropout=dropout)
     return keras.Model(inputs, logits, name=name)
 
 

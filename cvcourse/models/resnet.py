@@ -11,7 +11,7 @@ import keras
 from keras import layers
 
 from cvcourse.errors import pick
-from cvcourse.models.convolution import activate, conv_bn, max_pool
+from cvcourse.models.convolution import activate, conv_bn, max_pool, pooled_logits
 
 MINIMUM_SIZE = 32  # halved five times
 
@@ -100,10 +100,7 @@ def resnet(
             )
         x = layers.Identity(name=f"stage{stage}")(x)
     x = layers.Identity(name="features")(x)
-    x = layers.GlobalAveragePooling2D(name="pool")(x)
-    if dropout:
-        x = layers.Dropout(dropout, name="dropout")(x)
-    logits = layers.Dense(num_classes, dtype="float32", name="logits")(x)
+    logits = pooled_logits(x, num_classes, dropout=dropout)
     return keras.Model(inputs, logits, name=name)
 
 

@@ -12,7 +12,7 @@ from keras import layers
 from cvcourse.errors import pick
 from cvcourse.layers import ChannelShuffle
 from cvcourse.models import convolution
-from cvcourse.models.convolution import activate, max_pool
+from cvcourse.models.convolution import activate, max_pool, pooled_logits
 
 MINIMUM_SIZE = 32  # halved five times
 DEPTHS = (4, 8, 4)  # table 1, as all below
@@ -78,10 +78,7 @@ def shufflenet_v1(
             )
         x = layers.Identity(name=f"stage{stage}")(x)
     x = layers.Identity(name="features")(x)
-    x = layers.GlobalAveragePooling2D(name="pool")(x)
-    if dropout:
-        x = layers.Dropout(dropout, name="dropout")(x)
-    logits = layers.Dense(num_classes, dtype="float32", name="logits")(x)
+    logits = pooled_logits(x, num_classes, dropout=dropout)
     return keras.Model(inputs, logits, name=name)
 
 

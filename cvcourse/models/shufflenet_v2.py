@@ -10,7 +10,7 @@ import keras
 from keras import layers, ops
 
 from cvcourse.layers import ChannelShuffle
-from cvcourse.models.convolution import conv_bn, max_pool
+from cvcourse.models.convolution import conv_bn, max_pool, pooled_logits
 
 MINIMUM_SIZE = 32  # halved five times
 DEPTHS = (4, 8, 4)  # table 5
@@ -55,10 +55,7 @@ def shufflenet_v2(
             x = shuffle_unit(x, width, 2 if i == 1 else 1, name=f"stage{stage}_block{i}")
         x = layers.Identity(name=f"stage{stage}")(x)
     x = conv_bn(x, filters[-1], activation="relu", name="features")
-    x = layers.GlobalAveragePooling2D(name="pool")(x)
-    if dropout:
-        x = layers.Dropout(dropout, name="dropout")(x)
-    logits = layers.Dense(num_classes, dtype="float32", name="logits")(x)
+    logits = pooled_logits(x, num_classes, dropout=dropout)
     return keras.Model(inputs, logits, name=name)
 
 

@@ -10,6 +10,7 @@ import keras
 from keras import layers
 
 from cvcourse.models.convolution import conv_relu, max_pool
+from cvcourse.models.nin import class_maps
 
 # The least that leaves the last pool two pixels a side of a window's three.
 MINIMUM_SIZE = {"squeezenet1_0": 21, "squeezenet1_1": 17}
@@ -54,9 +55,7 @@ def squeezenet(
     x = layers.Identity(name="features")(x)
     if dropout:
         x = layers.Dropout(dropout, name="dropout")(x)
-    normal = keras.initializers.RandomNormal(stddev=0.01)  # torchvision
-    x = conv_relu(x, num_classes, kernel_initializer=normal, name="conv10")
-    logits = layers.GlobalAveragePooling2D(dtype="float32", name="logits")(x)
+    logits = class_maps(x, num_classes, name="conv10")
     return keras.Model(inputs, logits, name=name)
 
 
