@@ -1,5 +1,7 @@
 """The networks' facts that several tests share: a row each."""
 
+from cvcourse import models
+
 # name: (trainable parameters of its usual form, source)
 PARAMETERS = {
     "linear": (30_730, "3072 * 10 + 10"),
@@ -126,11 +128,11 @@ SMALL = {
     "preact_resnet164": {"input_shape": TINY, "depths": (1, 1, 1)},
     "wrn_16_8": {"input_shape": TINY, "depth": 10, "width": 1},
     "resnext50_32x4d": {"input_shape": SMALL_RGB, "depths": (1, 1)},
-    "fractalnet20": {"input_shape": SMALL_RGB, "filters": (8, 16), "columns": 2},
+    "fractalnet20": {"input_shape": SMALL_RGB, "filters": (16, 16), "columns": 2},
     "densenet121": {"input_shape": SMALL_RGB, "depths": (2, 2), "growth": 8},
     "densenet40_12": {"input_shape": TINY, "depths": (2, 2)},
     "se_resnet50": {"input_shape": SMALL_RGB, "depths": (1, 1)},
-    "squeezenet1_1": {"input_shape": SMALL_RGB},
+    "squeezenet1_1": {"input_shape": SMALL_RGB, "squeeze": (16, 16), "pools": ()},
     "mobilenet": {"input_shape": SMALL_RGB, "width": 0.25, "stages": ((64,), (128, 128))},
     "mobilenet_v2": {
         "input_shape": SMALL_RGB,
@@ -156,3 +158,20 @@ SMALL = {
     "convnext_tiny": {"input_shape": SMALL_RGB, "depths": (1, 1), "widths": (16, 32)},
     "vit_b_16": {"input_shape": SMALL_RGB, "dim": 32, "depth": 2, "heads": 2, "mlp": 64},
 }
+
+# Without batch norm, or with a layer scale of 1e-6, plain gradient descent takes too many steps.
+ADAM = (
+    *("lenet5_1998", "alexnet", "alexnet_2012", "zfnet", "vgg11", "nin_cifar", "googlenet_2014"),
+    *("squeezenet1_1", "fractalnet20", "convnext_tiny"),
+)
+# Minutes on two cores; a sibling of theirs stays in the fast suite.
+LONG = ("inception_v3", "nasnet_mobile", "googlenet_2014", "alexnet_2012", "zfnet", "plain18")
+
+# What a test of the mathematics does without.
+NO_NOISE = {"dropout": 0.0, "aux_dropout": 0.0, "drop_path": 0.0, "survival": 1.0}
+
+
+def small(name, **settings):
+    """The small form of a network, without dropout and the like."""
+    quiet = {knob: value for knob, value in NO_NOISE.items() if knob in models.knobs(name)}
+    return models.build(name, **{"num_classes": 10, **quiet, **SMALL[name], **settings})

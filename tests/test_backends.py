@@ -8,14 +8,12 @@ import sys
 import keras
 import numpy as np
 import pytest
-from networks import SMALL
-
-from cvcourse import models
+from networks import SMALL, small
 
 
 def logits(name):
     """What a small form of a network says to a fixed image with fixed weights."""
-    model, rng = models.build(name, **SMALL[name]), np.random.default_rng(0)
+    model, rng = small(name), np.random.default_rng(0)
     for variable in model.variables:
         if "seed" in variable.name or "int" in variable.dtype:
             continue

@@ -64,7 +64,7 @@ def test_a_name_costs_no_memory_and_leaves_nothing_behind():
 
 
 def test_refusals():
-    with pytest.raises(ValueError, match="did you mean 'vgg16'"):
+    with pytest.raises(ValueError, match="did you mean 'vgg1"):
         models.summary("vgg61")
     with pytest.raises(ValueError, match="images of any size"):
         models.summary(models.build("resnet20", input_shape=(None, None, 3)))

@@ -5,14 +5,21 @@ import numpy as np
 import pytest
 
 from cvcourse.layers import (
+    AdaptiveAveragePooling2D,
+    AveragePooling2D,
     BatchNormalization,
     ChannelShuffle,
     ClassToken,
     ColumnDraw,
     FractalJoin,
     LayerScale,
+    LocalResponseNorm,
+    PadTo,
     PositionEmbedding,
+    RadialBasis,
     ScheduledDropPath,
+    SparseConv2D,
+    scaled_tanh,
 )
 from cvcourse.layers.transformer import self_attention
 
@@ -205,7 +212,7 @@ def test_layer_scale_is_a_factor_a_channel():
     x, layer = maps(2, 3, 4, 5), LayerScale(1e-6)
     assert_close([layer(x)], [x * np.float32(1e-6)], 0)
     layer.set_weights([np.arange(5)])
-    assert_close([layer(x)], [x * np.arange(5)], 0)
+    assert_close([layer(x)], [x * np.arange(5, dtype="float32")], 0)
 
 
 def test_class_token_comes_first_and_positions_are_added():
@@ -234,3 +241,83 @@ def test_self_attention_is_its_formula():
             scores = np.exp(q[:, head] @ k[:, head].T / np.sqrt(3))
             y[image, :, head] = scores / scores.sum(1, keepdims=True) @ v[:, head]
     assert_close([model(x)], [y @ out_kernel + out_bias], 1e-4)
+
+
+@pytest.mark.parametrize("shape", [(2, 6, 7, 3), (1, 5, 4, 2)])
+def test_average_pooling_leaves_out_what_is_around_the_map(shape):
+    """At stride 2 an even side lacks a pixel at the far end, an odd one a pixel at both."""
+    x = maps(*shape)
+    y = keras.ops.convert_to_numpy(AveragePooling2D(3, 2, padding="same")(x))
+    first = [-(side % 2) for side in shape[1:3]]
+    for i, j in np.ndindex(y.shape[1:3]):
+        top, left = first[0] + 2 * i, first[1] + 2 * j
+        window = x[:, max(top, 0) : top + 3, max(left, 0) : left + 3]
+        np.testing.assert_allclose(y[:, i, j], window.mean((1, 2)), rtol=1e-5)
+
+
+@pytest.mark.parametrize(("size", "channels"), [(5, 7), (3, 2), (4, 6)])
+def test_local_response_norm_is_its_formula(size, channels):
+    """x / (k + alpha * sum of squares) ** beta over the channels that there are around each."""
+    x = maps(2, 3, 4, channels)
+    y = np.zeros_like(x)
+    for c in range(channels):
+        around = x[..., max(c - size // 2, 0) : c + (size - 1) // 2 + 1]
+        y[..., c] = x[..., c] / (2 + 0.1 * (around**2).sum(-1)) ** 0.75
+    assert_close([LocalResponseNorm(size, alpha=0.1)(x)], [y])
+    assert_close([LocalResponseNorm(size, alpha=0.1)(x.astype("float16"))], [y], 2e-3)
+
+
+@pytest.mark.parametrize("sides", [(9, 7), (6, 6), (4, 13), (12, 1)])
+def test_adaptive_average_pooling_is_the_mean_of_torch_s_bins(sides):
+    x, n = maps(2, *sides, 3), 6
+    y = np.zeros((2, n, n, 3), "float32")
+    for i, j in np.ndindex(n, n):
+        (top, bottom), (left, right) = [
+            (b * s // n, -(-(b + 1) * s // n)) for b, s in zip((i, j), sides, strict=True)
+        ]
+        y[:, i, j] = x[:, top:bottom, left:right].mean((1, 2))
+    assert_close([AdaptiveAveragePooling2D(n)(x)], [y])
+    assert_close([keras.layers.AdaptiveAveragePooling2D(n)(x)], [y])
+
+
+def test_adaptive_average_pooling_takes_one_size_after_another():
+    image = keras.Input((None, None, 3))
+    model = keras.Model(image, AdaptiveAveragePooling2D((2, 3))(image))
+    for sides in [(9, 7), (2, 3), (5, 8)]:
+        assert model.predict(maps(1, *sides, 3), verbose=0).shape == (1, 2, 3, 3)
+
+
+def test_sparse_convolution_is_a_dense_one_with_zeros():
+    x, connections = maps(2, 6, 7, 4), ((0, 1), (3,), (2, 0, 1))
+    layer = SparseConv2D(connections, 3)
+    layer.build(x.shape)
+    kernel, bias = maps(3, 3, 6), maps(3, seed=1)
+    layer.set_weights([kernel, bias])
+    dense = np.zeros((3, 3, 4, 3), "float32")
+    links = [(c, j) for j, seen in enumerate(connections) for c in seen]
+    for link, (c, j) in enumerate(links):
+        dense[..., c, j] = kernel[..., link]
+    assert_close([layer(x)], [keras.ops.conv(x, dense) + bias], 1e-5)
+    assert layer.compute_output_shape(x.shape) == (2, 4, 5, 3)
+
+
+def test_radial_basis_is_minus_the_squared_distance():
+    x, codes = maps(4, 3), [[1, -1, 1], [-1, -1, 1]]
+    y = [
+        [-sum((a - b) ** 2 for a, b in zip(row, code, strict=True)) for code in codes] for row in x
+    ]
+    assert_close([RadialBasis(codes)(x)], [np.array(y)])
+
+
+def test_scaled_tanh_leaves_one_where_it_is():
+    x = np.array([-1, 0, 1, 100], "float32")
+    np.testing.assert_allclose(scaled_tanh(x), [-1, 0, 1, 1.7159], atol=2e-5)
+
+
+@pytest.mark.parametrize("open_size", [False, True])
+def test_small_maps_are_padded_on_both_sides(open_size):
+    for sides, widths in [((2, 7), [(1, 2), (0, 0)]), ((5, 6), [(0, 0)] * 2)]:
+        x = maps(2, *sides, 3)
+        image = keras.Input((None, None, 3) if open_size else x.shape[1:])
+        model = keras.Model(image, PadTo(5)(image))
+        assert_close([model.predict(x, verbose=0)], [np.pad(x, [(0, 0), *widths, (0, 0)])], 0)

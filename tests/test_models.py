@@ -7,28 +7,11 @@ import sys
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
+from networks import ADAM, LONG, PARAMETERS, SMALL, small
 
-from cvcourse import models
-
-# name: (trainable parameters of its usual form, source)
-PARAMETERS = {
-    "linear": (30_730, "3072 * 10 + 10"),
-    "mlp": (1_707_274, "3072 * 512 + 512 + 512 * 256 + 256 + 256 * 10 + 10"),
-    "lenet5": (61_706, "156 + 2,416 + 48,120 + 10,164 + 850: figure 2 with a dense C3"),
-    "resnet20": (269_722, "He et al. 2016, table 6: 0.27M"),
-    "resnet32": (464_154, "0.46M"),
-    "resnet44": (658_586, "0.66M"),
-    "resnet56": (853_018, "0.85M"),
-    "resnet110": (1_727_962, "1.7M"),
-}
-
-# A small form of each family, for what needs training or copying.
-SMALL = {
-    "linear": {"input_shape": (8, 8, 1)},
-    "mlp": {"input_shape": (8, 8, 1), "hidden": (16, 8)},
-    "lenet5": {"input_shape": (32, 32, 1)},
-    "resnet20": {"input_shape": (16, 16, 3), "depth": 8},
-}
+from cvcourse import models, training
+from cvcourse.models import registry
 
 
 def trainable(model):
@@ -41,17 +24,37 @@ def images(*shape, seed=0):
 
 def test_the_table_is_the_registry():
     assert list(PARAMETERS) == list(models.REGISTRY)
+    assert len(PARAMETERS) == sum(len(family.VARIANTS) for family in registry.FAMILIES)
+    assert {models.family(name) for name in SMALL} == {models.family(name) for name in PARAMETERS}
 
 
-@pytest.mark.parametrize("name", PARAMETERS)
-def test_parameters_logits_and_names(name):
-    model = models.build(name)
-    assert trainable(model) == PARAMETERS[name][0]
+@pytest.mark.parametrize("name", [n for n in PARAMETERS if n not in ("resnet1202",)])
+def test_parameters(name):
+    assert models.summary(name).trainable == PARAMETERS[name][0]
+
+
+@pytest.mark.slow
+def test_a_net_of_more_than_a_thousand_layers(tmp_path):
+    model = models.build("resnet1202")
+    assert trainable(model) == PARAMETERS["resnet1202"][0]
+    model.save(tmp_path / "model.keras")
+    assert trainable(keras.models.load_model(tmp_path / "model.keras")) == trainable(model)
+
+
+def the_output(model):
+    return model.output["logits"] if isinstance(model.output, dict) else model.output
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_taps_and_logits(name):
+    model = small(name)
     assert model.name == name
-    assert model.layers[-1].name == "logits"
-    assert model.layers[-1].compute_dtype == "float32"
-    assert model.output_shape == (None, 10)
-    assert "features" in [layer.name for layer in model.layers]
+    logits = the_output(model)._keras_history.operation
+    assert (logits.name, logits.compute_dtype) == ("logits", "float32")
+    names = [layer.name for layer in model.layers]
+    assert "features" in names
+    if name not in ("linear", "mlp", "lenet5", "lenet5_1998"):
+        assert {"stem", "conv1", "stage1"} & {*names}, names
 
 
 @pytest.mark.parametrize(
@@ -143,31 +146,84 @@ def test_lenet_is_its_figure_in_numpy():
     np.testing.assert_allclose(np.array(model(x))[0], y @ dense[4] + dense[5], atol=1e-5)
 
 
-@pytest.mark.parametrize("name", SMALL)
+def long_ones_slow(names):
+    return [pytest.param(n, marks=pytest.mark.slow if n in LONG else ()) for n in names]
+
+
+@pytest.mark.parametrize("name", long_ones_slow(SMALL))
 def test_memorizes_a_batch_with_no_idle_weight(name):
     keras.utils.set_random_seed(0)
-    model = models.build(name, **SMALL[name])
+    model = small(name)
     x, y = images(16, *SMALL[name]["input_shape"]), np.arange(16) % 10
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(keras.optimizers.SGD(0.05, momentum=0.9), loss)
+    sgd = keras.optimizers.SGD(0.05, momentum=0.9)
+    model.compile(keras.optimizers.Adam(0.003) if name in ADAM else sgd, loss)
     before = [keras.ops.convert_to_numpy(w) for w in model.trainable_weights]
-    losses = model.fit(x, y, batch_size=16, epochs=40, verbose=0).history["loss"]
-    assert losses[-1] < losses[0] / 4
+    data = tf.data.Dataset.from_tensors((x, y)).repeat()
+    fitted = model.fit(data, steps_per_epoch=1, epochs=60, shuffle=False, verbose=0)
+    losses = fitted.history["loss"]
+    assert min(losses[-3:]) < losses[0] / 4
     after = model.trainable_weights
     assert [w.path for w, b in zip(after, before, strict=True) if np.array_equal(w, b)] == []
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_saves_and_loads_to_the_bit(name, tmp_path):
-    model = models.build(name, **SMALL[name])
+def test_saves_loads_and_takes_raw_images(name, tmp_path):
+    model = small(name)
     model.save(tmp_path / "model.keras")
     x = images(2, *SMALL[name]["input_shape"])
-    np.testing.assert_array_equal(keras.models.load_model(tmp_path / "model.keras")(x), model(x))
+    logits = np.array(model(x))
+    np.testing.assert_array_equal(keras.models.load_model(tmp_path / "model.keras")(x), logits)
+    shape = x.shape[1:]
+    raw = models.from_raw_images(model, shape, mean=[0.0] * shape[-1], variance=[1.0] * shape[-1])
+    np.testing.assert_allclose(raw(x), logits, rtol=1e-4, atol=1e-4 * np.abs(logits).max())
 
 
-def test_fully_convolutional_nets_take_any_size():
-    model = models.build("resnet20", depth=8, input_shape=(None, None, 3))
-    assert model(images(1, 20, 24, 3)).shape == (1, 10)
+@pytest.mark.parametrize(
+    "precision", ["mixed_bfloat16", pytest.param("mixed_float16", marks=pytest.mark.slow)]
+)
+@pytest.mark.parametrize("name", long_ones_slow(SMALL))
+def test_trains_under_mixed_precision(name, precision):
+    with training.precision(precision):
+        model = small(name)
+    x, y = images(4, *SMALL[name]["input_shape"]), np.arange(4)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.SGD(0.01), loss, run_eagerly=True)
+    first = model.trainable_variables[0]
+    before, steps = np.array(first), 0
+    while np.array_equal(before, np.array(first)):
+        assert np.isfinite(model.train_on_batch(x, y))
+        steps += 1
+        assert steps < 10  # in float16 some, until the loss' scale has come down
+    assert model(x).dtype == "float32"
+
+
+# Dense layers behind a flattening, or positions, fix the size of these.
+FIXED_SIZE = ("linear", "mlp", "lenet5", "lenet5_1998", "vit_b_16")
+
+
+@pytest.mark.parametrize("name", [name for name in SMALL if name not in FIXED_SIZE])
+def test_takes_images_of_any_size(name):
+    fixed = small(name)
+    height, width, channels = SMALL[name]["input_shape"]
+    free = small(name, input_shape=(None, None, channels))
+    free.set_weights(fixed.get_weights())
+    x = images(2, height, width, channels)
+    logits = np.array(fixed(x))
+    np.testing.assert_allclose(free(x), logits, atol=1e-4 * np.abs(logits).max())
+    assert free(images(1, height + 5, width + 16, channels)).shape == (1, logits.shape[1])
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_builds_at_its_minimum_and_says_it(name):
+    minimum = registry.minimum_size(name)
+    settings = {key: value for key, value in SMALL[name].items() if key != "input_shape"}
+    channels = SMALL[name]["input_shape"][-1]
+    if name != "vit_b_16":  # below
+        assert models.build(name, input_shape=(minimum, minimum, channels), **settings)
+    if minimum > 1:
+        with pytest.raises(ValueError, match=f"{minimum}x{minimum} pixels or more"):
+            models.build(name, input_shape=(minimum - 1, minimum, channels), **settings)
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,7 @@ def test_equal_to_the_published_implementation(name):
 @pytest.mark.parametrize("name", ["googlenet", "inception_v3"])
 def test_equal_in_training_mode_with_auxiliary_heads(name):
     spec, golden = SPEC[name], rule.load(name)
-    model = pretrained.build_source(source(name), dropout=0.0, aux_dropout=0.0)
+    model = pretrained.build_source(source(name), dropout=0.0)
     pretrained.load_state_dict(model, published_weights(name))
     found = outputs(model, rule.inputs(*spec["input"][:2], spec["input_seed"]), training=True)
     assert len(found) == {"googlenet": 3, "inception_v3": 2}[name]
@@ -115,11 +115,11 @@ def test_equal_to_keras_applications_both_ways(name):
         weights=None, classifier_activation=None, input_shape=shape
     )
     ours = pretrained.build_source(f"keras.{name}", input_shape=shape)
-    assert pretrained.SOURCES[f"keras.{architecture}"][0] == architecture
+    assert ours.name == architecture
     x = rule.inputs(side, side)
     prepared = x
     for layer in theirs.layers:
-        if isinstance(layer, pretrained.PREPROCESSING):
+        if isinstance(layer, pretrained.APART):
             prepared = layer(prepared)
     for seed, (giver, taker) in enumerate([(theirs, ours), (ours, theirs)]):
         randomize_norms(giver, seed)

@@ -3,6 +3,7 @@
 import sys
 
 from cvcourse.layers.adaptive_average_pooling import AdaptiveAveragePooling2D
+from cvcourse.layers.average_pooling import AveragePooling2D
 from cvcourse.layers.batch_normalization import BatchNormalization
 from cvcourse.layers.channel_shuffle import ChannelShuffle
 from cvcourse.layers.drop_path import ScheduledDropPath
@@ -10,6 +11,7 @@ from cvcourse.layers.fractal_join import ColumnDraw, FractalJoin
 from cvcourse.layers.grouped_conv import GroupedConv2D
 from cvcourse.layers.layer_scale import LayerScale
 from cvcourse.layers.local_response_norm import LocalResponseNorm
+from cvcourse.layers.pad_to import PadTo
 from cvcourse.layers.radial_basis import RadialBasis
 from cvcourse.layers.scaled_tanh import scaled_tanh
 from cvcourse.layers.sparse_conv import SparseConv2D
@@ -17,6 +19,7 @@ from cvcourse.layers.transformer import ClassToken, PositionEmbedding
 
 __all__ = [
     "AdaptiveAveragePooling2D",
+    "AveragePooling2D",
     "BatchNormalization",
     "ChannelShuffle",
     "ClassToken",
@@ -25,6 +28,7 @@ __all__ = [
     "GroupedConv2D",
     "LayerScale",
     "LocalResponseNorm",
+    "PadTo",
     "PositionEmbedding",
     "RadialBasis",
     "ScheduledDropPath",

@@ -133,14 +133,6 @@ def pooled_logits(x, num_classes, *, dropout=0.0):
     return layers.Dense(num_classes, dtype="float32", name="logits")(x)
 
 
-def at_least(x, size, *, name):
-    """`x` with zeros around it up to `size` pixels a side; a side of unknown length stays."""
-    lacks = [max(size - (n or size), 0) for n in x.shape[1:3]]
-    if not any(lacks):
-        return x
-    return layers.ZeroPadding2D([(n // 2, n - n // 2) for n in lacks], name=f"{name}_pad")(x)
-
-
 def _pair(value):
     return value if isinstance(value, tuple) else (value, value)
 

@@ -7,10 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 import keras
 from keras import layers
 
+from cvcourse.layers import SparseConv2D
 from cvcourse.models.graph import operations
 from cvcourse.models.registry import build
 
-WEIGHTED = (layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D, layers.Dense)
+WEIGHTED = (
+    *(layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D, SparseConv2D),
+    layers.Dense,
+)
 GLOBAL_POOLS = (
     layers.GlobalAveragePooling2D,
     layers.GlobalMaxPooling2D,

@@ -9,8 +9,8 @@ import keras
 from keras import layers
 
 from cvcourse.errors import pick
-from cvcourse.layers import AdaptiveAveragePooling2D, LocalResponseNorm
-from cvcourse.models.convolution import at_least, conv_bn, conv_relu, max_pool, pooled_logits
+from cvcourse.layers import AdaptiveAveragePooling2D, LocalResponseNorm, PadTo
+from cvcourse.models.convolution import conv_bn, conv_relu, max_pool, pooled_logits
 
 # The least that leaves the fourth pool one pixel a side of a window's two, or two of three.
 MINIMUM_SIZE = {"googlenet": 15, "googlenet_2014": 31}
@@ -61,7 +61,8 @@ def auxiliary_head(x, filters, hidden, num_classes, *, unit, pool, dropout, numb
     """A classifier of its own, for the gradient's sake: (h, w, c) -> `aux_logits{number}`."""
     name = f"aux{number}"
     if pool:
-        x = layers.AveragePooling2D(pool, 3, name=f"{name}_pool")(at_least(x, pool, name=name))
+        x = PadTo(pool, name=f"{name}_pad")(x)
+        x = layers.AveragePooling2D(pool, 3, name=f"{name}_pool")(x)
     if x.shape[1:3] != (4, 4):
         x = AdaptiveAveragePooling2D(4, name=f"{name}_to_4x4")(x)
     x = unit(x, filters, name=name)

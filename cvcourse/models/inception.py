@@ -9,7 +9,8 @@ import keras
 from keras import layers
 
 from cvcourse.errors import pick
-from cvcourse.models.convolution import at_least, bn_relu, conv, conv_relu, max_pool, pooled_logits
+from cvcourse.layers import PadTo
+from cvcourse.models.convolution import bn_relu, conv, conv_relu, max_pool, pooled_logits
 
 MINIMUM_SIZE = 75  # the least that leaves mixed_7a the 3x3 pixels of a strided kernel
 
@@ -125,8 +126,10 @@ def auxiliary_head(x, num_classes, *, unit):
 
     On small images the maps are smaller than its kernels; zeros are put around those.
     """
-    x = layers.AveragePooling2D(5, 3, name="aux_mean")(at_least(x, 5, name="aux_mean"))
-    x = at_least(unit(x, 128, name="aux_conv0"), 5, name="aux_conv1")
+    x = PadTo(5, name="aux_mean_pad")(x)
+    x = layers.AveragePooling2D(5, 3, name="aux_mean")(x)
+    x = unit(x, 128, name="aux_conv0")
+    x = PadTo(5, name="aux_conv1_pad")(x)
     x = unit(x, 768, 5, padding="valid", name="aux_conv1")
     x = layers.GlobalAveragePooling2D(name="aux_pool")(x)
     return layers.Dense(num_classes, dtype="float32", name="aux_logits")(x)

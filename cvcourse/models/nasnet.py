@@ -11,7 +11,7 @@ import keras
 from keras import layers
 
 from cvcourse.errors import pick
-from cvcourse.layers import ScheduledDropPath
+from cvcourse.layers import AveragePooling2D, ScheduledDropPath
 from cvcourse.models.convolution import activate, batch_norm, conv, conv_bn, pooled_logits
 
 MINIMUM_SIZE = {"nasnet_mobile": 32, "nasnet_large": 32, "nasnet_cifar": 4}  # halved 5 or 2 times
@@ -138,7 +138,7 @@ def pool(x, kind, size, stride, *, zero_padded, name):
             raise ValueError("pools that see zeros need to know the size of the images")
         widths = [(size // 2 - 1 + side % 2, size // 2) for side in x.shape[1:3]]
         x, padding = layers.ZeroPadding2D(widths, name=f"{name}_pad")(x), "valid"
-    kinds = {"avg": layers.AveragePooling2D, "max": layers.MaxPooling2D}
+    kinds = {"avg": AveragePooling2D, "max": layers.MaxPooling2D}
     return kinds[kind](size, stride, padding=padding, name=f"{name}_pool")(x)
 
 

@@ -10,6 +10,7 @@ import keras
 from keras import layers
 
 from cvcourse.errors import pick
+from cvcourse.layers import AveragePooling2D
 from cvcourse.models.convolution import conv_relu, max_pool
 
 # The least that leaves the last max pool two pixels a side of a window's three.
@@ -64,7 +65,7 @@ def nin(
     """
     followers = {
         "max": partial(max_pool, size=3, stride=2, padding="ceil"),  # Caffe rounds up
-        "mean": lambda x, name: layers.AveragePooling2D(3, 2, padding="same", name=name)(x),
+        "mean": lambda x, name: AveragePooling2D(3, 2, padding="same", name=name)(x),
         "dropout": lambda x, name: layers.Dropout(dropout, name=name)(x) if dropout else x,
     }
     inputs = x = keras.Input(input_shape, name="image")

@@ -85,7 +85,7 @@ def build(architecture, /, *, name=None, **settings):
     input_shape = tuple(settings.get("input_shape", defaults["input_shape"]))
     if len(input_shape) != 3:
         raise ValueError(f"input_shape is (height, width, channels); received {input_shape}")
-    minimum = _minimum_size(architecture)
+    minimum = minimum_size(architecture)
     if any(side is not None and side < minimum for side in input_shape[:2]):
         raise ValueError(
             f"{architecture} takes images of {minimum}x{minimum} pixels or more; received "
@@ -111,7 +111,7 @@ def input_shape_for(architecture, image_shape):
     ((28, 28, 1), (32, 32, 1))
     """
     usual = knobs(architecture)["input_shape"]
-    too_small = min(image_shape[:2]) < _minimum_size(architecture)
+    too_small = min(image_shape[:2]) < minimum_size(architecture)
     return (*(usual if too_small else image_shape)[:2], image_shape[-1])
 
 
@@ -124,7 +124,8 @@ def family(architecture):
     return next(f.__name__.split(".")[-1] for f in FAMILIES if architecture in f.VARIANTS)
 
 
-def _minimum_size(architecture):
+def minimum_size(architecture):
+    """The smallest side, in pixels, of the images that a net takes."""
     home = next(family for family in FAMILIES if architecture in family.VARIANTS)
     size = home.MINIMUM_SIZE
     return size[architecture] if isinstance(size, dict) else size

@@ -4,22 +4,16 @@ Zhang et al., "ShuffleNet: An Extremely Efficient Convolutional Neural Network f
 CVPR 2018, https://arxiv.org/abs/1707.01083.
 """
 
-from functools import partial
-
 import keras
 from keras import layers
 
 from cvcourse.errors import pick
 from cvcourse.layers import ChannelShuffle
-from cvcourse.models import convolution
-from cvcourse.models.convolution import activate, max_pool, pooled_logits
+from cvcourse.models.convolution import activate, conv_bn, max_pool, pooled_logits
 
 MINIMUM_SIZE = 32  # halved five times
 DEPTHS = (4, 8, 4)  # table 1, as all below
 STAGE2_FILTERS = {1: 144, 2: 200, 3: 240, 4: 272, 8: 384}  # by groups
-
-# No published weights need torch's padding: "same" copies nothing.
-conv_bn = partial(convolution.conv_bn, padding="same")
 
 
 def shuffle_unit(x, filters, stride, *, groups, first_groups, name):
@@ -37,7 +31,8 @@ def shuffle_unit(x, filters, stride, *, groups, first_groups, name):
     y = conv_bn(y, width, 3, stride, groups=width, name=f"{name}_2")
     y = conv_bn(y, filters, groups=groups, name=f"{name}_3")
     if stride > 1:
-        x = layers.AveragePooling2D(3, stride, padding="same", name=f"{name}_shortcut")(x)
+        x = layers.ZeroPadding2D(1, name=f"{name}_shortcut_pad")(x)  # the authors count these zeros
+        x = layers.AveragePooling2D(3, stride, name=f"{name}_shortcut")(x)
         y = layers.Concatenate(name=f"{name}_concat")([x, y])
     else:
         y = layers.Add(name=f"{name}_add")([x, y])
@@ -65,7 +60,7 @@ def shufflenet_v1(
     filters = int(pick("number of groups", groups, STAGE2_FILTERS) * width)
     inputs = keras.Input(input_shape, name="image")
     x = conv_bn(inputs, stem, 3, 2, activation="relu", name="stem_unit")
-    x = max_pool(x, 3, 2, padding="same", name="stem")
+    x = max_pool(x, 3, 2, padding="symmetric", name="stem")
     for stage, depth in enumerate(depths, start=2):
         for i in range(1, depth + 1):
             x = shuffle_unit(
