@@ -24,9 +24,10 @@ test-colab:
 	$(MAKE) VENV=.venv-colab CONSTRAINED="$(COLAB)" .venv-colab/.installed-test
 	.venv-colab/bin/python -m pytest
 
-# Torch is compared with where `.venv/bin/pip install torch` was run before.
+# Torch is compared with where `.venv/bin/pip install torch torchvision` was run before.
 bench: $(VENV)/.installed
 	$(BIN)/cvcourse bench
+	$(BIN)/cvcourse bench_networks
 
 format: $(VENV)/.installed-test
 	$(BIN)/ruff check --fix .

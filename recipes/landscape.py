@@ -73,7 +73,6 @@ def draw(points, families):
             linewidth=0.5,
             edgecolor="black",
         )
-        ax.annotate(name, (macs / 1e9, top1), fontsize=7, ha="center", va="center")
     for millions in (1, 10, 100):
         ax.scatter([], [], s=AREA * millions, color="lightgray", label=f"{millions} M parameters")
     ax.legend(frameon=False, loc="lower right", labelspacing=1.6, borderpad=1.5)
@@ -82,7 +81,24 @@ def draw(points, families):
     ax.set_ylabel("top-1 accuracy on ImageNet (%)")
     ax.grid(alpha=0.25)
     ax.spines[["top", "right"]].set_visible(False)
+    label(ax, {name: (macs / 1e9, top1) for name, (macs, _, top1) in points.items()})
     return figure
+
+
+def label(ax, points):
+    """Write each name at its point, or as little above or below it as keeps it off the others."""
+    ax.figure.draw_without_rendering()  # so that places on the page are known
+    taken = []
+    for name, point in points.items():
+        text = ax.annotate(
+            name, point, (0, 0), textcoords="offset points", fontsize=7, ha="center", va="center"
+        )
+        for offset in (0, 8, -8, 16, -16, 24, -24, 32, -32):
+            text.set_position((0, offset))
+            box = text.get_window_extent()
+            if not any(box.overlaps(other) for other in taken):
+                break
+        taken.append(box)
 
 
 def cli(argv=None):

@@ -7,7 +7,7 @@ import re
 import pytest
 from cvcourse.recipes import train
 
-from cvcourse import recipe
+from cvcourse import models, recipe
 
 ROOT = pathlib.Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -39,6 +39,30 @@ def test_no_result_is_without_its_metrics_file():
     linked = re.findall(r"^\| \[\w+\]\((.+?)\)", README, re.MULTILINE)
     assert sorted(linked) == [str(path.relative_to(ROOT)) for path in RESULTS]
     assert len(linked) >= 4
+
+
+MAP = re.findall(r"^\|.*\| `(\w+)` \| ([\d,]+) \| ([\d.]+ \w) \| (.*?) ?\|$", README, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        pytest.param(row, id=row[0], marks=pytest.mark.slow if row[0] == "resnet1202" else ())
+        for row in MAP
+    ],
+)
+def test_the_course_map_is_what_models_cost(row):
+    name, parameters, macs, published = row
+    cost = models.summary(name)
+    assert f"{cost.trainable:,}" == parameters
+    size = {"k": 1e3, "M": 1e6, "G": 1e9}[macs[-1]]
+    assert f"{cost.macs / size:.3g} {macs[-1]}" == macs
+    known = models.PUBLISHED_ACCURACY.get(name)
+    assert published == (f"{known[1]} % {known[0]}, {known[2]}" if known else "")
+
+
+def test_the_course_map_has_every_family():
+    assert {models.family(row[0]) for row in MAP} == {models.family(n) for n in models.REGISTRY}
 
 
 @pytest.mark.parametrize("flags", COMMANDS)
