@@ -6,6 +6,9 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 COLAB = tensorflow==2.20.0 keras==3.13.2 numpy==2.1.3 protobuf==5.29.6 'tensorflow-metadata<1.18'
 
+# Building and tracing nets keeps one core busy; a file's tests share what it has made.
+TWO_AT_A_TIME = -n 2 --dist loadfile
+
 .PHONY: demo test test-all test-colab bench format clean
 
 demo: $(VENV)/.installed
@@ -14,15 +17,15 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(TWO_AT_A_TIME)
 
 test-all: $(VENV)/.installed-test
-	$(BIN)/python -m pytest -m ""
+	$(BIN)/python -m pytest -m "" $(TWO_AT_A_TIME)
 
 # The fast suite under the versions that Colab ships (August 2026).
 test-colab:
 	$(MAKE) VENV=.venv-colab CONSTRAINED="$(COLAB)" .venv-colab/.installed-test
-	.venv-colab/bin/python -m pytest
+	.venv-colab/bin/python -m pytest $(TWO_AT_A_TIME)
 
 # Torch is compared with where `.venv/bin/pip install torch torchvision` was run before.
 bench: $(VENV)/.installed

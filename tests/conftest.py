@@ -1,10 +1,20 @@
 """Tiny data sets, and a machine without network or caches."""
 
+import gc
 import socket
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
+
+
+@pytest.fixture
+def forgotten():
+    """What a test has built is dropped after it: hundreds of nets slow down all that follows."""
+    yield
+    keras.utils.clear_session(free_memory=False)
+    gc.collect()
 
 
 @pytest.fixture

@@ -106,6 +106,7 @@ PARAMETERS = {
 
 # A small form of each family, for what needs training, copying or another backend.
 GRAY, TINY, SMALL_RGB = (32, 32, 1), (16, 16, 3), (32, 32, 3)
+FEW_MODULES = ("inception3a", "pool3", "inception4a", "inception4d")
 SMALL = {
     "linear": {"input_shape": (8, 8, 1)},
     "mlp": {"input_shape": (8, 8, 1), "hidden": (16, 8)},
@@ -117,9 +118,13 @@ SMALL = {
     "vgg11": {"input_shape": SMALL_RGB, "width": 0.25, "hidden": (64, 64)},
     "vgg16_cifar": {"input_shape": SMALL_RGB, "width": 0.25},
     "nin_cifar": {"input_shape": SMALL_RGB, "width": 0.25},
-    "googlenet": {"input_shape": SMALL_RGB, "width": 0.25},
-    "googlenet_2014": {"input_shape": SMALL_RGB, "width": 0.25},
-    "inception_v3": {"input_shape": (75, 75, 3), "width": 0.125},
+    "googlenet": {"input_shape": SMALL_RGB, "width": 0.125, "modules": FEW_MODULES},
+    "googlenet_2014": {"input_shape": SMALL_RGB, "width": 0.25, "modules": FEW_MODULES},
+    "inception_v3": {
+        "input_shape": (75, 75, 3),
+        "width": 0.125,
+        "modules": ("mixed_5b", "mixed_6a", "mixed_6e", "mixed_7a", "mixed_7b"),
+    },
     "resnet18": {"input_shape": SMALL_RGB, "depths": (1, 1)},
     "resnet50": {"input_shape": SMALL_RGB, "depths": (1, 1)},
     "plain18": {"input_shape": SMALL_RGB, "depths": (1, 1)},
@@ -164,8 +169,11 @@ ADAM = (
     *("lenet5_1998", "alexnet", "alexnet_2012", "zfnet", "vgg11", "nin_cifar", "googlenet_2014"),
     *("squeezenet1_1", "fractalnet20", "convnext_tiny"),
 )
-# Minutes on two cores; a sibling of theirs stays in the fast suite.
-LONG = ("inception_v3", "nasnet_mobile", "googlenet_2014", "alexnet_2012", "zfnet", "plain18")
+# Of families that have a sibling in the fast suite.
+LONG = (
+    *("alexnet_2012", "vgg16_cifar", "googlenet_2014", "plain18", "resnet50", "preact_resnet164"),
+    *("densenet40_12", "nasnet_mobile"),
+)
 
 # What a test of the mathematics does without.
 NO_NOISE = {"dropout": 0.0, "aux_dropout": 0.0, "drop_path": 0.0, "survival": 1.0}

@@ -50,7 +50,7 @@ def test_arrows(package):
             assert name.split(".")[0] not in HEAVY - heavy, f"{path} imports {name} at its top"
 
 
-@pytest.mark.parametrize("leaf", LEAVES)
+@pytest.mark.parametrize("leaf", sorted(LEAVES))
 def test_leaves_and_command_line_start_at_once(leaf):
     for path in (ROOT / "cvcourse" / f"{leaf}.py", *(ROOT / "cvcourse" / "recipe").glob("*.py")):
         for name in imports(path, top_level_only=True):

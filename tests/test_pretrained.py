@@ -11,6 +11,8 @@ from golden import golden_rule as rule
 from cvcourse import models
 from cvcourse.models import pretrained
 
+pytestmark = pytest.mark.usefixtures("forgotten")
+
 SPEC = rule.load_spec()["models"]
 SLOW = ("vgg", "nasnet", "vit", "NASNetLarge", "VGG", "wide", "101", "152", "Large", "201")
 

@@ -53,7 +53,7 @@ def conv(x, filters, kernel_size, stride=1, *, groups=1, padding="symmetric", na
     """A convolution, depthwise where there is a group a channel: -> (batch, h', w', filters)."""
     x, padding = padded(x, kernel_size, stride, padding, name=name)
     settings |= dict(strides=stride, padding=padding, name=name)
-    if groups == filters == x.shape[-1]:
+    if 1 < groups == filters == x.shape[-1]:
         # Keras takes all channels for what one depthwise filter sees; its fan-out is that count.
         settings |= dict(depthwise_initializer=HE_FAN_OUT)
         settings.pop("kernel_initializer", None)

@@ -127,13 +127,15 @@ PUBLISHED_NAMES = [  # torchvision's, and timm's
     }
 ]
 SOURCES = {
-    f"{source}.resnet{depth}": (f"resnet{depth}", {})
-    for source in ("torchvision", "timm")
-    for depth in DEPTHS
-} | {
-    f"keras.resnet{depth}": (
-        f"resnet{depth}",
-        dict(stride_in="1x1", use_bias=True, epsilon=1.001e-5),
-    )
-    for depth in (50, 101, 152)
+    **{f"torchvision.resnet{depth}": (f"resnet{depth}", {}) for depth in DEPTHS},
+    **{f"timm.resnet{depth}": (f"resnet{depth}", {}) for depth in DEPTHS},
+    "timm.resnet26": ("resnet50", {"depths": (2, 2, 2, 2)}),
+    "timm.resnet200": ("resnet50", {"depths": (3, 24, 36, 3)}),
+    **{
+        f"keras.resnet{depth}": (
+            f"resnet{depth}",
+            dict(stride_in="1x1", use_bias=True, epsilon=1.001e-5),
+        )
+        for depth in (50, 101, 152)
+    },
 }

@@ -30,4 +30,10 @@ VARIANTS = {
 }
 SOURCES = {  # with resnet's names
     f"timm.seresnet{depth}": ("se_resnet50", settings) for depth, settings in DEPTHS.items()
+} | {
+    f"timm.seresnext{depth}_{groups}x{width}d": (
+        "se_resnet50",
+        dict(**DEPTHS[depth], groups=groups, width_per_group=width),
+    )
+    for depth, groups, width in (("50", 32, 4), ("101", 32, 4), ("101", 32, 8), ("101", 64, 4))
 }
