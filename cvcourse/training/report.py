@@ -43,6 +43,8 @@ def write_report(path, *, title, metrics, config, history, model, dataset, evalu
 
 def _curves(history, best_epoch):
     """Loss, accuracy and learning rate by epoch, as one SVG."""
+    from matplotlib.ticker import LogLocator, NullLocator
+
     figure, axes = _figure(width=11, height=3.2, columns=3)
     epochs = [row["epoch"] for row in history]
     marker = "o" if len(history) == 1 else None
@@ -55,10 +57,12 @@ def _curves(history, best_epoch):
         ax.axvline(best_epoch, color=GRAY, linewidth=0.8, linestyle=":", label="best epoch")
         ax.set_title(label, loc="left")
         ax.legend(frameon=False)
-    if min(min(row["loss"], row["val_loss"]) for row in history) > 0:
+    losses = [row[key] for row in history for key in ("loss", "val_loss")]
+    if 0 < 3 * min(losses) < max(losses):
         axes[0].set_yscale("log")
-        for formatter in (axes[0].yaxis.set_major_formatter, axes[0].yaxis.set_minor_formatter):
-            formatter("{x:.3g}")
+        axes[0].yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes[0].yaxis.set_major_formatter("{x:g}")
+        axes[0].yaxis.set_minor_locator(NullLocator())
     axes[2].plot(epochs, [row["learning_rate"] for row in history], color=GRAY, marker=marker)
     axes[2].set_title("learning rate, at the epoch's end", loc="left")
     for ax in axes:
