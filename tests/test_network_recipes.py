@@ -1,0 +1,58 @@
+"""The recipes about networks: their tables and the picture."""
+
+import json
+
+import pytest
+from cvcourse.recipes import bench_networks, landscape
+from cvcourse.recipes import models as models_recipe
+
+from cvcourse import models
+from cvcourse.errors import UsageError
+
+
+def test_one_network_layer_by_layer(capsys):
+    counts = models_recipe.main(models_recipe.Config(model="lenet5"))
+    assert counts["in all"] == dict(parameters=61_706, macs=416_520, activations=9_118)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len(models.summary("lenet5")) + 2
+    assert lines[2].split() == ["c1", "Conv2D", "28x28x6", "156", "117,600", "4,704", "5x5"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (dict(model="vgg61"), "did you mean 'vgg1"),
+        (dict(model="vgg16", input_shape=(8, 8, 3)), "32x32 pixels or more"),
+        (dict(input_shape=(8, 8, 3)), "--input_shape is for one --model"),
+    ],
+)
+def test_wrong_networks(settings, message):
+    with pytest.raises(UsageError) as error:
+        models_recipe.main(models_recipe.Config(**settings))
+    assert message in str(error.value)
+
+
+def test_the_landscape_has_a_disc_and_a_name_for_each_point():
+    points = {"a": (1e9, 5e6, 70.0), "b": (4e9, 25e6, 76.0)}
+    (ax,) = landscape.draw(points, {"a": "x", "b": "y"}).axes
+    discs = [c.get_offsets()[0].tolist() for c in ax.collections if len(c.get_offsets())]
+    assert discs == [[1.0, 70.0], [4.0, 76.0]]
+    assert [text.get_text() for text in ax.texts] == ["a", "b"]
+
+
+def test_a_picture_needs_a_known_form():
+    with pytest.raises(UsageError, match=r"\.svg, \.png or \.pdf"):
+        landscape.main(landscape.Config(output="landscape.txt"))
+
+
+@pytest.mark.slow
+def test_the_race_of_networks(tmp_path):
+    tiny = dict(networks=("mobilenet_v2",), size=32, batch_size=2, steps=2, rounds=1, build=False)
+    output = tmp_path / "bench.json"
+    report = bench_networks.main(bench_networks.Config(**tiny, output=str(output)))
+    assert json.loads(output.read_text()) == json.loads(json.dumps(report))
+    steps = report["step_seconds"]["training mobilenet_v2"]
+    ratio = steps["keras"]["median"] / steps["ours as keras"]["median"]
+    check = report["checks"]["training mobilenet_v2 / keras"]
+    assert check["median"] == pytest.approx(ratio)
+    assert check["met"] == (ratio >= 1.15)
