@@ -90,3 +90,30 @@ def test_a_group_a_channel_is_a_depthwise_convolution():
         (3, 3, 3, 6),
         (3, 3, 6, 1),
     ]
+
+
+@pytest.mark.parametrize("shape", [(9, 8), (None, None)])
+@pytest.mark.parametrize("padding", ["symmetric", "far", 2])
+@pytest.mark.parametrize("use_bias", [False, True])
+def test_a_depthwise_convolution_that_pads_is_pad_and_convolution(shape, padding, use_bias):
+    x = keras.Input((*shape, 6))
+    settings = dict(groups=6, padding=padding, use_bias=use_bias, name="c")
+    net = keras.Model(x, convolution.conv(x, 6, 3, 2, **settings))
+    assert [layer.name for layer in net.layers[1:]] == ["c"]  # nothing copies the map
+    net.set_weights(
+        [np.random.default_rng(i).normal(size=w.shape) for i, w in enumerate(net.weights)]
+    )
+    apart = keras.Sequential(
+        [
+            keras.layers.ZeroPadding2D({"symmetric": 1, "far": ((0, 1), (0, 1)), 2: 2}[padding]),
+            keras.layers.DepthwiseConv2D(3, 2, use_bias=use_bias),
+        ]
+    )
+    images = np.random.default_rng(9).normal(size=(2, 9, 8, 6)).astype("float32")
+    apart.build(images.shape)
+    apart.set_weights(net.get_weights())
+    np.testing.assert_allclose(net(images), apart(images), atol=1e-6)
+    assert net.compute_output_shape(images.shape) == tuple(apart(images).shape)
+    again = keras.Model.from_config(net.get_config())
+    again.set_weights(net.get_weights())
+    np.testing.assert_array_equal(again(images), net(images))

@@ -6,6 +6,7 @@ from cvcourse.layers.adaptive_average_pooling import AdaptiveAveragePooling2D
 from cvcourse.layers.average_pooling import AveragePooling2D
 from cvcourse.layers.batch_normalization import BatchNormalization
 from cvcourse.layers.channel_shuffle import ChannelShuffle
+from cvcourse.layers.depthwise_conv import DepthwiseConv2D
 from cvcourse.layers.drop_path import ScheduledDropPath
 from cvcourse.layers.fractal_join import ColumnDraw, FractalJoin
 from cvcourse.layers.grouped_conv import GroupedConv2D
@@ -24,6 +25,7 @@ __all__ = [
     "ChannelShuffle",
     "ClassToken",
     "ColumnDraw",
+    "DepthwiseConv2D",
     "FractalJoin",
     "GroupedConv2D",
     "LayerScale",

@@ -8,7 +8,7 @@ from functools import partial
 
 from keras import layers, ops
 
-from cvcourse.layers import BatchNormalization, GroupedConv2D
+from cvcourse.layers import BatchNormalization, DepthwiseConv2D, GroupedConv2D
 
 LOWEST = -6e4  # what a max pool never picks; float16 holds it
 
@@ -33,17 +33,9 @@ def padded(x, size, stride, padding, *, value=0.0, name):
     first two does the same is the map copied, with `value` around it. Shapes: (batch, h, w, c) ->
     (batch, h', w', c).
     """
-    if padding in ("same", "valid"):
-        return x, padding
-    sides = list(zip(x.shape[1:3], _pair(size), _pair(stride), strict=True))
-    if isinstance(padding, int):
-        widths = [(padding, padding)] * 2
-    else:
-        widths = [PADDINGS[padding](k, s) for _, k, s in sides]
-    wanted = [_windows(n, k, s, *width) for (n, k, s), width in zip(sides, widths, strict=True)]
-    for mode in ("valid", "same"):
-        if wanted == [_keras_windows(n, k, s, mode) for n, k, s in sides]:
-            return x, mode
+    mode, widths = _mode_or_widths(x, size, stride, padding)
+    if mode:
+        return x, mode
     if value:
         return ops.pad(x, [(0, 0), *widths, (0, 0)], constant_values=value), "valid"
     return layers.ZeroPadding2D(widths, name=f"{name}_pad")(x), "valid"
@@ -51,13 +43,18 @@ def padded(x, size, stride, padding, *, value=0.0, name):
 
 def conv(x, filters, kernel_size, stride=1, *, groups=1, padding="symmetric", name, **settings):
     """A convolution, depthwise where there is a group a channel: -> (batch, h', w', filters)."""
-    x, padding = padded(x, kernel_size, stride, padding, name=name)
-    settings |= dict(strides=stride, padding=padding, name=name)
+    settings |= dict(strides=stride, name=name)
     if 1 < groups == filters == x.shape[-1]:
+        mode, widths = _mode_or_widths(x, kernel_size, stride, padding)
+        layer = partial(layers.DepthwiseConv2D, padding=mode)
+        if not mode:
+            layer = partial(DepthwiseConv2D, pad=widths)
         # Keras takes all channels for what one depthwise filter sees; its fan-out is that count.
         settings |= dict(depthwise_initializer=HE_FAN_OUT)
         settings.pop("kernel_initializer", None)
-        return layers.DepthwiseConv2D(kernel_size, **settings)(x)
+        return layer(kernel_size, **settings)(x)
+    x, padding = padded(x, kernel_size, stride, padding, name=name)
+    settings |= dict(padding=padding)
     if groups > 1:
         return GroupedConv2D(filters, kernel_size, groups=groups, **settings)(x)
     return layers.Conv2D(filters, kernel_size, **settings)(x)
@@ -131,6 +128,22 @@ def pooled_logits(x, num_classes, *, dropout=0.0):
     if dropout:
         x = layers.Dropout(dropout, name="dropout")(x)
     return layers.Dense(num_classes, dtype="float32", name="logits")(x)
+
+
+def _mode_or_widths(x, size, stride, padding):
+    """The Keras mode that has `padding` in effect on `x`; where none has, None and the pixels."""
+    if padding in ("same", "valid"):
+        return padding, None
+    sides = list(zip(x.shape[1:3], _pair(size), _pair(stride), strict=True))
+    if isinstance(padding, int):
+        widths = [(padding, padding)] * 2
+    else:
+        widths = [PADDINGS[padding](k, s) for _, k, s in sides]
+    wanted = [_windows(n, k, s, *width) for (n, k, s), width in zip(sides, widths, strict=True)]
+    for mode in ("valid", "same"):
+        if wanted == [_keras_windows(n, k, s, mode) for n, k, s in sides]:
+            return mode, None
+    return None, widths
 
 
 def _pair(value):
