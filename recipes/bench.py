@@ -25,7 +25,6 @@ import importlib.metadata
 import importlib.util
 import itertools
 import os
-import pathlib
 import subprocess
 import sys
 import tempfile
@@ -36,8 +35,6 @@ from unittest import mock
 from cvcourse.recipes import train
 
 from cvcourse import recipe
-from cvcourse.errors import RunError
-from cvcourse.files import write_json
 from cvcourse.startup import import_tensorflow_quietly
 
 SHAPES = {"28x28x1": (28, 28, 1), "32x32x3": (32, 32, 3)}
@@ -65,16 +62,11 @@ class Config:
 def main(config):
     """Measure, write `config.output`, print a table; returns what the file holds."""
     config = recipe.check(config)
-    output = pathlib.Path(os.path.expanduser(config.output))
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunError(f"cannot write {output}: {error.strerror}") from error
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+    output = recipe.output_file(config.output)
     import_tensorflow_quietly()
-    from cvcourse import training
     from cvcourse.training import timing
 
+    load = timing.load_average()
     races, checks, outside = {}, {}, None
     for name in config.shapes:
         seconds = race(config, SHAPES[name])
@@ -92,21 +84,16 @@ def main(config):
         run = functools.partial(subprocess.run, process, check=True, capture_output=True)
         seconds = timeit.repeat(run, number=1)
         checks[f"help_seconds {command}"] = timing.judged(seconds, at_most=TARGETS["help_seconds"])
-    report = {
-        "checks": checks,
-        "targets": TARGETS,
-        "step_seconds": races,
-        "outside": outside,
-        "config": dataclasses.asdict(config),
-        "machine": training.machine(),
-        "load_average": load,  # of others' work, before the start
-        "versions": {**training.versions(), "torch": TORCH},
-    }
-    write_json(output, report)
-    for name, row in checks.items():
-        print(f"{name:34} {timing.said(row)}")
-    print(f"on {report['machine']}, load average {load} at the start; all of it: {output}")
-    return report
+    return timing.conclude(
+        output,
+        config,
+        checks=checks,
+        load=load,
+        versions={"torch": TORCH},
+        targets=TARGETS,
+        step_seconds=races,
+        outside=outside,
+    )
 
 
 def race(config, shape):

@@ -15,13 +15,10 @@ import functools
 import importlib.metadata
 import importlib.util
 import os
-import pathlib
 import sys
 import time
 
 from cvcourse import recipe
-from cvcourse.errors import RunError
-from cvcourse.files import write_json
 from cvcourse.startup import import_tensorflow_quietly
 
 # network: (in keras.applications, in torchvision, images per second at least this many times
@@ -62,16 +59,11 @@ class Config:
 def main(config):
     """Measure, write `config.output`, print a table; returns what the file holds."""
     config = recipe.check(config)
-    output = pathlib.Path(os.path.expanduser(config.output))
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunError(f"cannot write {output}: {error.strerror}") from error
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+    output = recipe.output_file(config.output)
     import_tensorflow_quietly()
-    from cvcourse import training
     from cvcourse.training import timing
 
+    load = timing.load_average()
     steps, checks = {}, {}
     with timing.torch_process() as there:
         for name in config.networks:
@@ -88,19 +80,14 @@ def main(config):
     if config.build:
         for name, values in building(config.rounds):
             checks[f"building {name}"] = timing.judged(values, at_most=BUILD_TARGET)
-    report = {
-        "checks": checks,
-        "step_seconds": steps,
-        "config": dataclasses.asdict(config),
-        "machine": training.machine(),
-        "load_average": load,  # of others' work, before the start
-        "versions": {**training.versions(), "torchvision": TORCHVISION},
-    }
-    write_json(output, report)
-    for name, row in checks.items():
-        print(f"{name:38} {timing.said(row)}")
-    print(f"on {report['machine']}, load average {load} at the start; all of it: {output}")
-    return report
+    return timing.conclude(
+        output,
+        config,
+        checks=checks,
+        load=load,
+        versions={"torchvision": TORCHVISION},
+        step_seconds=steps,
+    )
 
 
 def race(config, name, mode, there):

@@ -9,8 +9,6 @@ After Canziani et al. 2016, https://arxiv.org/abs/1605.07678, figure 2.
 """
 
 import dataclasses
-import os
-import pathlib
 import sys
 
 from cvcourse import recipe
@@ -30,10 +28,10 @@ class Config:
 def main(config):
     """Draw the picture; returns {network: [MACs, parameters, top-1]} of the points in it."""
     config = recipe.check(config)
-    output = pathlib.Path(os.path.expanduser(config.output))
     with recipe.usage():
-        if output.suffix not in (".svg", ".png", ".pdf"):
+        if not config.output.endswith((".svg", ".png", ".pdf")):
             raise ValueError(f"--output is an .svg, .png or .pdf file; received {config.output!r}")
+    output = recipe.output_file(config.output)
     import_tensorflow_quietly()
     from cvcourse import models
 
@@ -45,7 +43,6 @@ def main(config):
             points[name] = [cost.macs, cost.trainable, top1]
     figure = draw(points, {name: models.family(name) for name in points})
     try:
-        output.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(output)
     except OSError as error:
         raise RunError(f"cannot write {output}: {error.strerror}") from error

@@ -179,7 +179,11 @@ LONG = (
 NO_NOISE = {"dropout": 0.0, "aux_dropout": 0.0, "drop_path": 0.0, "survival": 1.0}
 
 
+def quiet(name):
+    """The knobs of a network that switch dropout and the like off."""
+    return {knob: value for knob, value in NO_NOISE.items() if knob in models.knobs(name)}
+
+
 def small(name, **settings):
     """The small form of a network, without dropout and the like."""
-    quiet = {knob: value for knob, value in NO_NOISE.items() if knob in models.knobs(name)}
-    return models.build(name, **{"num_classes": 10, **quiet, **SMALL[name], **settings})
+    return models.build(name, **{"num_classes": 10, **quiet(name), **SMALL[name], **settings})

@@ -60,6 +60,11 @@ def conv(x, filters, kernel_size, stride=1, *, groups=1, padding="symmetric", na
     return layers.Conv2D(filters, kernel_size, **settings)(x)
 
 
+# Beside a batch norm, which would subtract a bias again. He et al. 2015 ask for a variance; a
+# uniform draw takes a quarter of the time of a normal one.
+he_conv = partial(conv, use_bias=False, kernel_initializer="he_uniform")
+
+
 def round_channels(channels, divisor=8):
     """The multiple of `divisor` nearest to `channels`, never less than nine tenths of it.
 
@@ -89,9 +94,6 @@ def conv_bn(
     *,
     activation=None,
     norm={},  # noqa: B006  settings of batch_norm
-    use_bias=False,  # batch norm would subtract it again
-    # He et al. 2015 ask for a variance; a uniform draw takes a quarter of the time of a normal one.
-    kernel_initializer="he_uniform",
     name,
     **settings,
 ):
@@ -99,8 +101,7 @@ def conv_bn(
 
     `norm=None` is none.
     """
-    settings |= dict(use_bias=use_bias, kernel_initializer=kernel_initializer)
-    x = conv(x, filters, kernel_size, stride, name=f"{name}_conv", **settings)
+    x = he_conv(x, filters, kernel_size, stride, name=f"{name}_conv", **settings)
     if norm is not None:
         x = batch_norm(x, name=f"{name}_bn", **norm)
     return activate(x, activation, name=name)

@@ -10,11 +10,7 @@ import keras
 from keras import layers
 
 from cvcourse.errors import unknown
-from cvcourse.models import convolution
-from cvcourse.models.convolution import bn_relu, conv_bn, max_pool, pooled_logits
-
-# He et al. 2015 ask for a variance; a uniform draw takes a quarter of the time of a normal one.
-conv = partial(convolution.conv, use_bias=False, kernel_initializer="he_uniform")
+from cvcourse.models.convolution import bn_relu, conv_bn, he_conv, max_pool, pooled_logits
 
 
 def dense_layer(x, growth, *, bottleneck, dropout, bn_relu, name):
@@ -26,7 +22,7 @@ def dense_layer(x, growth, *, bottleneck, dropout, bn_relu, name):
     y = x
     for i, (size, filters) in enumerate([(1, 4 * growth)] * bottleneck + [(3, growth)], start=1):
         y = bn_relu(y, name=f"{name}_{i}")
-        y = conv(y, filters, size, name=f"{name}_{i}_conv")
+        y = he_conv(y, filters, size, name=f"{name}_{i}_conv")
         if dropout:
             y = layers.Dropout(dropout, name=f"{name}_{i}_dropout")(y)
     return layers.Concatenate(name=name)([x, y])
@@ -35,7 +31,7 @@ def dense_layer(x, growth, *, bottleneck, dropout, bn_relu, name):
 def transition(x, compression, *, dropout, bn_relu, name):
     """Fewer channels and pixels: (h, w, c) -> (h/2, w/2, compression * c)."""
     x = bn_relu(x, name=f"{name}_1")
-    x = conv(x, int(compression * x.shape[-1]), 1, name=f"{name}_1_conv")
+    x = he_conv(x, int(compression * x.shape[-1]), 1, name=f"{name}_1_conv")
     if dropout:
         x = layers.Dropout(dropout, name=f"{name}_1_dropout")(x)
     return layers.AveragePooling2D(2, name=name)(x)
@@ -70,7 +66,7 @@ def densenet(
     width = stem_width or 2 * growth
     inputs = keras.Input(input_shape, name="image")
     if stem == "3x3":
-        x = conv(inputs, width, 3, name="stem")
+        x = he_conv(inputs, width, 3, name="stem")
     else:
         norm = {"epsilon": epsilon}
         x = conv_bn(inputs, width, 7, 2, activation="relu", norm=norm, name="stem_unit")

@@ -5,6 +5,7 @@ Standard library only: `--help` must not wait for TensorFlow.
 
 from cvcourse.recipe.command_line import command, parse, program, run, usage
 from cvcourse.recipe.fields import check, field
+from cvcourse.recipe.output import output_file
 from cvcourse.recipe.workdir import claim, recognize
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "claim",
     "command",
     "field",
+    "output_file",
     "parse",
     "program",
     "recognize",

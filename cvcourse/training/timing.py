@@ -4,10 +4,17 @@ A machine's speed drifts, so contestants take turns within one run, and only rat
 """
 
 import contextlib
+import dataclasses
+import os
 import time
 
 import keras
 import numpy as np
+
+from cvcourse.errors import RunError
+from cvcourse.files import write_json
+from cvcourse.training.machine import machine
+from cvcourse.training.machine import versions as our_versions
 
 SPANS = ("train", "train_batch", "test", "predict_batch")  # that callbacks see begin and end
 
@@ -81,6 +88,35 @@ def said(row):
     low, high = row["quartiles"]
     verdict = "met" if row["met"] else "missed"
     return f"{row['median']:6.3f} ({low:.3f} to {high:.3f}); target {row['target']}: {verdict}"
+
+
+def load_average():
+    """Of the last minute; before a benchmark it is others' work. None where there is none."""
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+
+
+def conclude(output, config, *, checks, load, versions, **measured):
+    """Write a benchmark's file and print its checks, a line each; returns what the file holds.
+
+    `checks` are rows of `judged`, `load` the load average before the start, `versions` those of the
+    opponents. Raises RunError where the file cannot be written.
+    """
+    report = {
+        "checks": checks,
+        **measured,
+        "config": dataclasses.asdict(config),
+        "machine": machine(),
+        "load_average": load,
+        "versions": {**our_versions(), **versions},
+    }
+    try:
+        write_json(output, report)
+    except OSError as error:
+        raise RunError(f"cannot write {output}: {error.strerror}") from error
+    for name, row in checks.items():
+        print(f"{name:{max(map(len, checks))}}  {said(row)}")
+    print(f"on {report['machine']}, load average {load} at the start; all of it: {output}")
+    return report
 
 
 @contextlib.contextmanager
