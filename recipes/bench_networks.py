@@ -175,7 +175,7 @@ def building(rounds):
         builder(*args, **kwargs)
         return time.perf_counter() - begin
 
-    theirs = {name.lower(): getattr(keras.applications, name) for name in dir(keras.applications)}
+    theirs = {name.lower(): f for name, f in vars(keras.applications).items() if callable(f)}
     for source in [name for name in pretrained.SOURCES if name.startswith("keras.")]:
         build_theirs = theirs[source.removeprefix("keras.").replace("_", "").lower()]
         found = []
