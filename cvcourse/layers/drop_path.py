@@ -1,7 +1,9 @@
-"""Scheduled drop-path: drop whole paths of a net, the more of them the longer it has trained.
+"""Drop-path: leave a path of a net out for some images of a training batch.
 
-Zoph et al., "Learning Transferable Architectures for Scalable Image Recognition", CVPR 2018,
-https://arxiv.org/abs/1707.07012, section 3, after Larsson et al.'s FractalNet.
+Larsson, Maire & Shakhnarovich, "FractalNet", ICLR 2017, https://arxiv.org/abs/1605.07648, section
+3; the form that scales in training is timm's (Wightman, https://github.com/huggingface/
+pytorch-image-models). Scheduled: Zoph et al., "Learning Transferable Architectures for Scalable
+Image Recognition", CVPR 2018, https://arxiv.org/abs/1707.07012, section 3.
 """
 
 import keras
@@ -9,8 +11,32 @@ from keras import ops
 
 
 @keras.saving.register_keras_serializable("cvcourse")
+class DropPath(keras.layers.Layer):
+    """Zeroes the inputs of a share `rate` of a training batch's images, scales the others: x -> x.
+
+    Those are divided by 1 - rate, so that the mean is that of inference, which changes nothing.
+    Shapes: (batch, …) -> the same. Raises ValueError for a rate that is not in [0, 1).
+    """
+
+    def __init__(self, rate, seed=None, **kwargs):
+        super().__init__(**kwargs)
+        if not 0 <= rate < 1:
+            raise ValueError(
+                f"drop-path takes a rate of at least 0 and below 1; received rate={rate}"
+            )
+        self.rate, self.seed = rate, seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+
+    def call(self, inputs, training=False):
+        return _dropped(inputs, 1 - self.rate, self.seed_generator) if training else inputs
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+
+@keras.saving.register_keras_serializable("cvcourse")
 class ScheduledDropPath(keras.layers.Layer):
-    """Zeroes the inputs of some images of a training batch and scales the others up: x -> x.
+    """Drop-path that drops more paths the longer the net has trained: x -> x.
 
     The share of zeroed images grows from 0 to `rate` over the first `steps` training steps, which
     the layer counts. Shapes: (batch, …) -> the same.
@@ -42,9 +68,14 @@ class ScheduledDropPath(keras.layers.Layer):
         done = ops.cast(self.step, "float32") / self.steps
         keep = 1 - self.rate * ops.minimum(done, 1.0)
         self.step.assign(self.step + 1)
-        shape = (ops.shape(inputs)[0], *[1] * (len(inputs.shape) - 1))
-        kept = keras.random.uniform(shape, dtype="float32", seed=self.seed_generator) < keep
-        return inputs * ops.cast(ops.cast(kept, "float32") / keep, inputs.dtype)
+        return _dropped(inputs, keep, self.seed_generator)
 
     def compute_output_shape(self, input_shape):
         return input_shape
+
+
+def _dropped(inputs, keep, seed):
+    """Each image with probability `keep`, divided by it, or else zeros."""
+    shape = (ops.shape(inputs)[0], *[1] * (len(inputs.shape) - 1))
+    kept = keras.random.uniform(shape, dtype="float32", seed=seed) < keep
+    return inputs * ops.cast(ops.cast(kept, "float32") / keep, inputs.dtype)

@@ -1,0 +1,68 @@
+"""PCA color noise: shift each training image along the principal components of the set's colors.
+
+Krizhevsky, Sutskever & Hinton, "ImageNet Classification with Deep Convolutional Neural Networks",
+NIPS 2012, https://papers.nips.cc/paper/4824, section 4.1.
+"""
+
+import keras
+import numpy as np
+from keras import ops, random
+
+from cvcourse.layers.moments import covariance, mean
+
+
+@keras.saving.register_keras_serializable("cvcourse")
+class PCAColor(keras.layers.Layer):
+    """Adds [p1 p2 p3] [a1 l1, a2 l2, a3 l3]' to all pixels of an image, a_i ~ N(0, `std`).
+
+    p_i and l_i are the eigenvectors and eigenvalues of the covariance of the pixels' colors, which
+    `adapt` finds; before it, nothing is added. An eigenvalue has the unit of a squared pixel, and
+    the paper leaves the scale open: here as in fb.resnet.torch, whose eigenvalues for ImageNet are
+    0.2175, 0.0188 and 0.0045, it is that of pixels in 0..1. The shift is scaled back to the
+    `value_range` of the images: with 0..255, ImageNet's first component has a standard deviation
+    of 0.1 * 0.2175 * 255 = 5.5 gray levels. Nothing is clipped.
+
+    As in Keras' own augmentations a call augments unless it is told `training=False`, and
+    `transform_images` takes draws from elsewhere (in a tf.data stream: on TensorFlow's backend).
+    Shapes: (batch, h, w, c) -> the same, float32.
+    """
+
+    def __init__(self, std=0.1, value_range=(0, 255), seed=None, **kwargs):
+        super().__init__(**{"dtype": "float32", **kwargs})  # half precision would round pixels
+        self.std, self.value_range, self.seed = std, value_range, seed
+        self.seed_generator = random.SeedGenerator(seed)
+
+    def build(self, input_shape):
+        channels = input_shape[-1]
+        self.shifts = self.add_weight(
+            name="shifts", shape=(channels, channels), initializer="zeros", trainable=False
+        )
+
+    def adapt(self, images):
+        """Take the components of the training split's images, (n, h, w, c), in their range."""
+        if not self.built:
+            self.build(images.shape)
+        low, high = self.value_range
+        colors = covariance(images, mean(images, images.shape[-1]))
+        vectors, values, _ = np.linalg.svd(colors, hermitian=True)
+        self.shifts.assign((vectors * values / (high - low)).T)
+
+    def get_random_transformation(self, images, training=True):
+        """A draw for each component: (batch, c) in [0, 1)."""
+        if not training:
+            return None
+        shape = (ops.shape(images)[0], images.shape[-1])
+        return random.uniform(shape, seed=self.seed_generator)
+
+    def transform_images(self, images, transformation, training=True):
+        """The images shifted as draws (batch, c) in [0, 1) say: the quantiles of the a_i."""
+        images = ops.cast(images, self.compute_dtype)
+        if not training:
+            return images
+        draws = ops.clip(transformation, 1e-6, 1 - 1e-6)  # at 0 the quantile is infinite
+        normal = 2**0.5 * ops.erfinv(2 * draws - 1)
+        return images + ops.matmul(self.std * normal, self.shifts)[:, None, None]
+
+    def call(self, images, training=True):
+        transformation = self.get_random_transformation(images, training)
+        return self.transform_images(images, transformation, training)

@@ -1,0 +1,23 @@
+"""Techniques that make a net generalize, each on any keras.Model: averages, ensembles, honesty."""
+
+from cvcourse.regularization import calibration
+from cvcourse.regularization.ensemble import average_weights, ensemble
+from cvcourse.regularization.test_time_augmentation import (
+    averaged_passes,
+    flip_averaged,
+    ten_crop,
+)
+from cvcourse.regularization.weight_averaging import EMA, SWA, SWA_FROM, estimate_batch_norm
+
+__all__ = [
+    "EMA",
+    "SWA",
+    "SWA_FROM",
+    "average_weights",
+    "averaged_passes",
+    "calibration",
+    "ensemble",
+    "estimate_batch_norm",
+    "flip_averaged",
+    "ten_crop",
+]
