@@ -11,14 +11,19 @@ HEAVY = {"tensorflow", "keras_tuner", "tensorflow_datasets"}
 
 # package: (packages of ours it may import, heavy ones it may import)
 ARROWS = {
+    "classic": (set(), set()),
     "layers": (set(), set()),
     "models": ({"layers"}, set()),
     "optimization": (set(), set()),
+    "regularization": (set(), set()),
     "recipe": (set(), set()),
-    "data": (set(), {"tensorflow", "tensorflow_datasets"}),
-    "training": (set(), {"tensorflow"}),
+    "data": ({"layers"}, {"tensorflow", "tensorflow_datasets"}),
+    "training": ({"classic", "optimization"}, {"tensorflow"}),
 }
-INSIDE_FUNCTIONS = {"layers": {"tensorflow"}}  # the fused batch norm
+INSIDE_FUNCTIONS = {
+    "layers": {"tensorflow"},  # its kernels that Keras does not call
+    "optimization": {"tensorflow"},  # gradients, for which Keras has no neutral function
+}
 
 
 def imports(path, *, top_level_only=False):

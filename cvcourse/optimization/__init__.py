@@ -1,7 +1,41 @@
-"""Optimizers, schedules and weight decay by the names the course gives them."""
+"""Losses, optimizers, schedules and weight decay by the names the course gives them."""
 
+from cvcourse.optimization.course_optimizers import Adagrad, Adam, AlmostAdam, RMSprop
+from cvcourse.optimization.flat_weights import Objective, flat_weights, set_flat_weights
+from cvcourse.optimization.lbfgs import lbfgs
+from cvcourse.optimization.learning_rate_range import LearningRateRange, learning_rate_range
+from cvcourse.optimization.losses import LOSSES, MulticlassSVM
+from cvcourse.optimization.newton import newton
 from cvcourse.optimization.optimizers import OPTIMIZERS, optimizer
-from cvcourse.optimization.schedules import EXTENDABLE, SCHEDULES, schedule
+from cvcourse.optimization.schedules import (
+    CYCLIC,
+    EXTENDABLE,
+    SCHEDULES,
+    linear_scaling,
+    schedule,
+)
 from cvcourse.optimization.weight_decay import l2_on_kernels
 
-__all__ = ["EXTENDABLE", "OPTIMIZERS", "SCHEDULES", "l2_on_kernels", "optimizer", "schedule"]
+__all__ = [
+    "CYCLIC",
+    "EXTENDABLE",
+    "LOSSES",
+    "OPTIMIZERS",
+    "SCHEDULES",
+    "Adagrad",
+    "Adam",
+    "AlmostAdam",
+    "LearningRateRange",
+    "MulticlassSVM",
+    "Objective",
+    "RMSprop",
+    "flat_weights",
+    "l2_on_kernels",
+    "lbfgs",
+    "learning_rate_range",
+    "linear_scaling",
+    "newton",
+    "optimizer",
+    "schedule",
+    "set_flat_weights",
+]
