@@ -15,16 +15,26 @@ import pathlib
 import sys
 
 from cvcourse import recipe
+from cvcourse.errors import Interrupted, UsageError
 from cvcourse.startup import import_tensorflow_quietly
 
 FREE = ("workdir", "data_dir", "checkpoint_minutes", "extend")  # cannot change the result
-SET_ELSEWHERE = {  # what is no knob of --model_args
+SET_BY = {  # what is no knob of --model_args where a flag sets it
     "input_shape": "--input_shape",
-    "dropout": "--dropout",
     "num_classes": "the data set",
     "name": "--model",
+    "dropout": "--dropout",
+    "survival": "--stochastic_depth",
+    "drop_path": "--stochastic_depth",
 }
-NOT_EXTENDABLE = "only --schedule=constant goes on as if it had been longer from the start"
+MIXING = ("mixup", "cutmix")  # augmentations that change labels too
+CYCLIC = ("cosine_restarts", "shifted_cosine")
+IMAGES_FOR_BATCH_NORM = 10_000  # at most: more of them would hardly move its statistics
+EXTENDABLE = ("constant", "inverse_sqrt")
+NOT_EXTENDABLE = (
+    f"only --schedule={' or '.join(EXTENDABLE)}, without --average=swa and --snapshots, goes on as "
+    "if it had been longer from the start"
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,30 +58,73 @@ class Config:
     augment: tuple[str, ...] | None = recipe.field(
         None,
         "none, or any of them; auto: what is usual for the data set",
-        choices=("crop", "shift", "flip", "color"),
+        choices=("crop", "shift", "flip", "color", "pca_color", "cutout", *MIXING),
+    )
+    loss: str = recipe.field(
+        "softmax",
+        "cross-entropy, or the course's multiclass SVM loss",
+        choices=("softmax", "hinge"),
+    )
+    label_smoothing: float = recipe.field(
+        0.0, "share of a label that all classes get alike; in training alone", least=0, below=1
     )
     epochs: int = recipe.field(30, "passes over the training split", least=1)
     batch_size: int = recipe.field(32, "examples a step", least=1)
     optimizer: str = recipe.field(
         "nesterov",
         "update rule",
-        choices=("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "adamw"),
+        choices=(
+            *("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "almost_adam", "adamw"),
+            "lbfgs",
+        ),
     )
     learning_rate: float = recipe.field(0.05, "the highest of the run", above=0)
+    scale_learning_rate: int | None = recipe.field(
+        None,
+        "the batch size that --learning_rate is meant for: scaled to --batch_size (linear rule)",
+        least=1,
+    )
     schedule: str = recipe.field(
-        "cosine", "the learning rate's course", choices=("constant", "step", "linear", "cosine")
+        "cosine",
+        "the learning rate's course",
+        choices=(
+            *("constant", "step", "exponential", "inverse_time", "linear", "cosine"),
+            *("inverse_sqrt", "one_cycle", *CYCLIC),
+        ),
+    )
+    cycles: int | None = recipe.field(
+        None, f"how often {' and '.join(CYCLIC)} begin anew; divides --epochs", least=1
     )
     warmup_epochs: float = recipe.field(0.0, "epochs of rising learning rate before it", least=0)
     weight_decay: float = recipe.field(
         5e-4, "on kernels: coupled L2, as in the papers; decoupled for adamw", least=0
     )
+    clip_norm: float | None = recipe.field(
+        None, "the largest norm of a step's whole gradient", above=0
+    )
     dropout: float | None = recipe.field(
         None, "rate of the network's dropout layers; none: as its paper has it", least=0, below=1
+    )
+    stochastic_depth: float | None = recipe.field(
+        None, "rate at which the last block drops out; none: as its paper has it", least=0, below=1
+    )
+    average: str = recipe.field(
+        "none",
+        "of the weights, to validate and keep: exponential, or the last quarter's epochs alike",
+        choices=("none", "ema", "swa"),
     )
     monitor: str = recipe.field(
         "val_loss", "what makes an epoch the best", choices=("val_loss", "val_accuracy")
     )
     patience: int | None = recipe.field(None, "epochs without a better one, then stop", least=1)
+    min_delta: float = recipe.field(0.0, "how much better an epoch must be to count", least=0)
+    start_from_epoch: int = recipe.field(
+        0, "epochs that cannot be the best and use up no patience", least=0
+    )
+    snapshots: int = recipe.field(
+        0, "how many epochs' models to keep in snapshots/; divides --epochs", least=0
+    )
+    test: bool = recipe.field(True, "evaluate the best epoch on the test split")
     precision: str = recipe.field(
         "float32", "of the layers", choices=("float32", "mixed_bfloat16", "mixed_float16")
     )
@@ -81,6 +134,32 @@ class Config:
     extend: bool = recipe.field(False, "let the run in workdir have more epochs than it had")
 
 
+MISFITS = (  # what no field says alone: the sentence, and whether it holds of a config
+    (
+        "--optimizer=lbfgs sees the whole data set at each step, and train sees batches: "
+        "`cvcourse optimizers` runs it",
+        lambda c: c.optimizer == "lbfgs",
+    ),
+    (
+        "--loss=hinge takes whole labels, so neither --label_smoothing nor --augment=mixup,cutmix: "
+        "leave them out, or take --loss=softmax",
+        lambda c: c.loss == "hinge" and soft_labels(c),
+    ),
+    (
+        "--cycles={c.cycles} does not divide --epochs={c.epochs}",
+        lambda c: c.cycles and c.epochs % c.cycles,
+    ),
+    (
+        "--snapshots={c.snapshots} does not divide --epochs={c.epochs}",
+        lambda c: c.snapshots and c.epochs % c.snapshots,
+    ),
+    (
+        "--start_from_epoch={c.start_from_epoch} leaves none of --epochs={c.epochs} to be the best",
+        lambda c: c.start_from_epoch >= c.epochs,
+    ),
+)
+
+
 def main(config):
     """Train, evaluate on the test split once, report; returns what metrics.json holds.
 
@@ -88,24 +167,27 @@ def main(config):
     data, files or training, Interrupted after Ctrl-C or SIGTERM.
     """
     config = recipe.check(config)
+    require_fit(config)
     rules = {"free": FREE, "vouched": ("dataset",)}
-    if config.schedule != "constant":
+    if config.schedule not in EXTENDABLE or config.average == "swa" or config.snapshots:
         rules["fixed_epochs"] = NOT_EXTENDABLE
     if metrics := recipe.recognize(config, **rules):
         print(f"{config.workdir} is finished: {json.dumps(metrics)}")
-        if config.schedule == "constant":
+        if "fixed_epochs" not in rules:
             print("--extend --epochs=N goes on with it")
         return metrics
 
     import_tensorflow_quietly()
     import keras
 
-    from cvcourse import data, models, training
+    from cvcourse import data, models, regularization, training
 
     keras.utils.set_random_seed(config.seed)
     with recipe.usage():
         models.knobs(config.model)  # before data are read: is there such a network?
         dataset = data.load(config.dataset, data_dir=config.data_dir, limit=config.limit)
+        if not config.test:
+            dataset = dataclasses.replace(dataset, test=None)
         model = build(config, dataset)
 
     augment = config.augment
@@ -113,17 +195,36 @@ def main(config):
         augment = data.usual_augmentation(config.dataset)
     batch_size = min(config.batch_size, len(dataset.train))
     steps = data.steps_per_epoch(dataset.train, batch_size)
-    options = dict(batch_size=batch_size, seed=config.seed)
-    in_order = functools.partial(data.stream, **options, shuffle=False)
+    one_hot = dataset.num_classes if soft_labels(config) else None
+    stream = functools.partial(
+        data.stream, batch_size=batch_size, seed=config.seed, one_hot=one_hot
+    )
+    in_order = functools.partial(stream, shuffle=False)
+    shuffled = functools.partial(stream, dataset.train, augment=augment)
     with recipe.usage():
-        compiled(config, model, steps)
+        compiled(dataclasses.replace(config, batch_size=batch_size), model, steps)
 
     with recipe.claim(config, "train", config.model, config.dataset, **rules) as run:
         early_stopping = keras.callbacks.EarlyStopping(
             config.monitor,
             mode="max" if config.monitor == "val_accuracy" else "min",
             patience=config.patience or sys.maxsize,
+            min_delta=config.min_delta,
+            start_from_epoch=config.start_from_epoch,
         )
+        snapshots, averages = [], []
+        if config.snapshots:
+            every = config.epochs // config.snapshots
+            folder = run.path / "snapshots"
+            snapshots = [training.Snapshots(folder, every, dataset.class_names)]
+        if config.average != "none":
+            images = shuffled().take(min(steps, -(-IMAGES_FOR_BATCH_NORM // batch_size)))
+            first = int(regularization.SWA_FROM * config.epochs)
+            averages = [
+                regularization.EMA(images)
+                if config.average == "ema"
+                else regularization.SWA(model, images, first_epoch=first)
+            ]
         resume = training.ExactResume(
             model,
             run.path,
@@ -132,12 +233,16 @@ def main(config):
             minutes=config.checkpoint_minutes,
             command=run.command,
             data=dataset.fingerprint(),
+            one_hot=bool(one_hot),
+            others=[variable for average in averages for variable in average.variables],
         )
         callbacks = [
-            training.CrossEntropyIsLoss(),
+            training.DataLossIsLoss(),
             early_stopping,
             training.BestModel(run.path / "model.keras", early_stopping, dataset.class_names),
+            *snapshots,
             keras.callbacks.TensorBoard(run.path / "tensorboard", write_graph=False),
+            *averages,  # behind what saves the model as it was validated, before what trains on
             resume,
         ]
         if not training.someone_watches():
@@ -148,9 +253,7 @@ def main(config):
             with resume.stopping_on_signals():
                 for span in resume.spans(config.epochs):
                     model.fit(
-                        data.stream(
-                            dataset.train, **options, start_step=resume.step, augment=augment
-                        ),
+                        shuffled(start_step=resume.step),
                         validation_data=in_order(dataset.validation),
                         callbacks=callbacks,
                         shuffle=False,  # the stream's affair
@@ -165,25 +268,50 @@ def main(config):
                 resume=resume,
                 batch_size=batch_size,
                 batches=in_order,
+                loss_name=config.loss,
             )
+
+
+def require_fit(config):
+    """Raise UsageError for fields that do not go together."""
+    for message, is_wrong in MISFITS:
+        if is_wrong(config):
+            raise UsageError(message.format(c=config))
+
+
+def soft_labels(config):
+    """Whether labels are shares of classes: one-hot rows, smoothed or mixed."""
+    return bool(config.label_smoothing or {*MIXING} & {*(config.augment or ())})
 
 
 def build(config, dataset):
     """The model for a data set's raw images. Raises ValueError for what the net will not take."""
     from cvcourse import data, models, training
 
-    settings = dict(config.model_args)
-    for knob, place in SET_ELSEWHERE.items():
-        if knob in settings and (knob != "dropout" or config.dropout is not None):
-            raise ValueError(f"--model_args: {knob} is set by {place}")
-    if config.dropout is not None:
-        settings["dropout"] = config.dropout
-    settings["input_shape"] = config.input_shape or models.input_shape_for(
-        config.model, dataset.input_shape
-    )
+    usual_shape = models.input_shape_for(config.model, dataset.input_shape)
+    flags = {
+        "input_shape": config.input_shape or usual_shape,
+        "num_classes": dataset.num_classes,
+        "name": config.model,
+        "dropout": config.dropout,
+    }
+    if config.stochastic_depth is not None:
+        knobs = models.knobs(config.model)
+        rates = {"survival": 1 - config.stochastic_depth, "drop_path": config.stochastic_depth}
+        knob = next((name for name in rates if name in knobs), None)
+        if knob is None:
+            raise ValueError(
+                f"--stochastic_depth: {config.model} has no blocks to drop; networks with a knob "
+                f"{' or '.join(rates)} do, such as resnet20"
+            )
+        flags[knob] = rates[knob]
+    flags = {knob: value for knob, value in flags.items() if value is not None}
+    for knob in flags:
+        if knob in config.model_args:
+            raise ValueError(f"--model_args: {knob} is set by {SET_BY[knob]}")
     mean, variance = data.channel_statistics(dataset.train)
     with training.precision(config.precision):
-        net = models.build(config.model, num_classes=dataset.num_classes, **settings)
+        net = models.build(config.model, **config.model_args, **flags)
         if len(net.outputs) > 1:
             raise ValueError(f"train fits one output; {config.model} has {', '.join(net.output)}")
         return models.from_raw_images(net, dataset.input_shape, mean=mean, variance=variance)
@@ -195,23 +323,73 @@ def compiled(config, model, steps_per_epoch):
 
     from cvcourse import optimization
 
+    peak, base = config.learning_rate, config.scale_learning_rate
+    if base:
+        peak = optimization.linear_scaling(peak, config.batch_size, base)
     rate = optimization.schedule(
         config.schedule,
-        config.learning_rate,
+        peak,
         steps=config.epochs * steps_per_epoch,
         warmup_steps=round(config.warmup_epochs * steps_per_epoch),
+        cycles=config.cycles,
     )
+    optimizer = optimization.optimizer(
+        config.optimizer,
+        model,
+        rate,
+        weight_decay=config.weight_decay,
+        clip_norm=config.clip_norm,
+        use_ema=config.average == "ema",
+    )
+    loss, smoothing = optimization.LOSSES[config.loss], {}
+    if soft_labels(config):
+        loss = functools.partial(keras.losses.CategoricalCrossentropy, from_logits=True)
+        smoothing = {"label_smoothing": config.label_smoothing}
     model.compile(
-        optimization.optimizer(config.optimizer, model, rate, weight_decay=config.weight_decay),
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        optimizer,
+        loss(**smoothing),
         # Weighted, since the last batch of an evaluation is filled up with examples of weight 0;
-        # and the cross-entropy once more, without the weight decay's penalty.
+        # and the loss once more, without the weight decay's penalty and smoothing.
         weighted_metrics=[
             "accuracy",
-            keras.metrics.SparseCategoricalCrossentropy(from_logits=True, name="cross_entropy"),
+            keras.metrics.MeanMetricWrapper(loss(reduction=None), name="data_loss"),
         ],
     )
     return model
+
+
+def rehearse(configs):
+    """Raise UsageError for what `main` would refuse of any of these runs; returns their data set.
+
+    For a recipe of many runs on one data set, before it writes anything.
+    """
+    from cvcourse import data, models
+
+    with recipe.usage():
+        models.knobs(configs[0].model)
+        source = configs[0]
+        dataset = data.load(source.dataset, data_dir=source.data_dir, limit=source.limit)
+        for config in map(recipe.check, configs):
+            require_fit(config)
+            batch_size = min(config.batch_size, len(dataset.train))
+            steps = data.steps_per_epoch(dataset.train, batch_size)
+            compiled(config, build(config, dataset), steps)
+    return dataset
+
+
+def main_each(configs, command):
+    """`main` of each of {name: config}: {name: metrics}. What is finished is not repeated.
+
+    Raises what `main` does; Interrupted with the `command` that goes on with all of them.
+    """
+    metrics = {}
+    for number, (name, config) in enumerate(configs.items(), start=1):
+        print(f"\nrun {number} of {len(configs)}: {name}", flush=True)
+        try:
+            metrics[name] = main(config)
+        except Interrupted as error:
+            raise Interrupted(f"stopped in {name}; go on with: {command}") from error
+    return metrics
 
 
 def cli(argv=None):

@@ -7,9 +7,25 @@ import pytest
 import tensorflow as tf
 
 from cvcourse import data
-from cvcourse.data.augmentation import augmented, color, crop, flip, keys, permuted, shift, uniform
+from cvcourse.data.augmentation import (
+    DRAWS,
+    augmented,
+    color,
+    crop,
+    cutmix,
+    cutout,
+    fitted,
+    flip,
+    keys,
+    mixup,
+    pca_color,
+    permuted,
+    shift,
+    uniform,
+)
 
 ALL = tuple(data.AUGMENTATIONS)
+MIXED = tuple(data.MIXTURES)
 
 
 def numbered(images):
@@ -42,13 +58,13 @@ def order(split, count, **options):
 # Where a stream may start
 
 
-@pytest.mark.parametrize("augment", [(), ALL])
-def test_any_start_step_gives_the_same_batches(split, augment):
+@pytest.mark.parametrize(("augment", "one_hot"), [((), None), (ALL, None), (ALL + MIXED, 24)])
+def test_any_start_step_gives_the_same_batches(split, augment, one_hot):
     """5 steps an epoch, with 2 of 22 examples left out; 12 steps reach the third epoch."""
-    split = split.take(slice(22))
-    whole = batches(split, 12, augment=augment)
+    split, options = split.take(slice(22)), dict(augment=augment, one_hot=one_hot)
+    whole = batches(split, 12, **options)
     for start in (1, 5, 9):
-        part = batches(split, 12 - start, start_step=start, augment=augment)
+        part = batches(split, 12 - start, start_step=start, **options)
         for (images, labels), (again, same) in zip(whole[start:], part, strict=True):
             np.testing.assert_array_equal(labels, same)
             np.testing.assert_array_equal(images, again)
@@ -110,8 +126,8 @@ def test_augmentation_does_not_depend_on_the_batch(seed):
         images, labels = map(np.concatenate, zip(*stream, strict=True))
         return images[np.argsort(labels)]
 
-    for epoch in (0, 3):
-        np.testing.assert_array_equal(looks(4, epoch), looks(8, epoch))
+    for epoch in (0, 3):  # but for the rounding of PCA's matrix product
+        np.testing.assert_allclose(looks(4, epoch), looks(8, epoch), atol=1e-5)
     assert (looks(4, 0) != looks(4, 1)).any((1, 2, 3)).all()
 
 
@@ -143,9 +159,9 @@ def test_evaluation_may_start_at_any_step(split):
 # Form
 
 
-@pytest.mark.parametrize("augment", [(), ALL])
+@pytest.mark.parametrize(("augment", "one_hot"), [((), None), (ALL, None), (ALL + MIXED, 9)])
 @pytest.mark.parametrize("kind", ["uint8", "float32", "gray", "folder"])
-def test_shapes_are_static(kind, augment, image_folder):
+def test_shapes_are_static(kind, augment, one_hot, image_folder):
     if kind == "folder":
         split = data.load(image_folder(train=3, val=1)).train
     else:
@@ -154,10 +170,10 @@ def test_shapes_are_static(kind, augment, image_folder):
     channels = 1 if kind == "gray" else 3
     expected = (
         tf.TensorSpec((4, 12, 10, channels), tf.float32),
-        tf.TensorSpec((4,), tf.int32),
+        tf.TensorSpec((4, 9), tf.float32) if one_hot else tf.TensorSpec((4,), tf.int32),
         tf.TensorSpec((4,), tf.float32),
     )
-    options = dict(batch_size=4, seed=0, augment=augment)
+    options = dict(batch_size=4, seed=0, augment=augment, one_hot=one_hot)
     assert data.stream(split, **options).element_spec == expected[:2]
     assert data.stream(split, **options, shuffle=False).element_spec == expected
 
@@ -174,7 +190,8 @@ def test_no_python_runs_inside(split):
 
     with_python = tf.data.Dataset.range(3).map(lambda i: tf.py_function(lambda j: j, [i], tf.int64))
     assert b"PyFunc" in graph(with_python)
-    assert b"PyFunc" not in graph(data.stream(split, batch_size=4, seed=0, augment=ALL))
+    options = dict(batch_size=4, seed=0, augment=ALL + MIXED, one_hot=24)
+    assert b"PyFunc" not in graph(data.stream(split, **options))
 
 
 @pytest.mark.parametrize(
@@ -182,7 +199,8 @@ def test_no_python_runs_inside(split):
     [
         ({"batch_size": 25}, "batch_size=25 exceeds the 24 training images: lower it"),
         ({"augment": ("crop", "flop")}, "unknown augmentation 'flop': did you mean 'flip'?"),
-        ({"augment": ("mixup",)}, "choose from crop, shift, flip, color"),
+        ({"augment": ("blur",)}, "choose from crop, shift, flip, color, pca_color, cutout, mixup"),
+        ({"augment": ("crop", "mixup")}, "mixup mixes labels: one_hot takes the number of classes"),
     ],
 )
 def test_refused(options, sentence):
@@ -320,8 +338,89 @@ def test_augmented_applies_what_is_named(names, steps):
     for function, draws in steps:
         expected = function(expected, drawn(9, *draws))
     examples = tf.range(9, dtype=tf.int64)
-    ours = augmented(images, names, seed=SEED, epoch=EPOCH, examples=examples)
+    functions = fitted(names, numbered(images.numpy()))
+    ours = augmented(images, functions, seed=SEED, epoch=EPOCH, examples=examples)
     np.testing.assert_array_equal(ours, expected)
+
+
+def test_cutout_covers_half_the_side_with_the_split_s_mean_color():
+    images = pixels(3, 32, 24)
+    covered = cutout(numbered(images))(images, tf.constant([[0.5, 0.5], [0, 0], [0.99, 0.5]]))
+    expected = images.astype("float32")
+    mean = images.mean((0, 1, 2))
+    expected[0, 10:22, 6:18] = mean
+    expected[1, :6, :6] = mean
+    expected[2, 25:, 6:18] = mean
+    np.testing.assert_allclose(covered, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pca_color_shifts_along_the_split_s_components(channels):
+    """By 0.1 times a normal quantile times the eigenvalue, which is that of pixels in 0..1."""
+    images = pixels(40, channels=channels)
+    rows = images.reshape(-1, channels) / 255
+    values, vectors = np.linalg.eigh(np.cov(rows.T, bias=True).reshape(channels, channels))
+    one_sigma = tf.fill([40, 3], 0.8413447)
+    shifted = pca_color(numbered(images))(images, one_sigma).numpy() - images
+    signs = np.sign(shifted[0, 0, 0] @ vectors)  # a component's direction is free
+    expected = 255 * 0.1 * vectors @ (signs * values)
+    np.testing.assert_allclose(shifted, np.broadcast_to(expected, images.shape), atol=1e-2)
+
+
+# Mixing
+
+
+def test_mixup_is_the_weighted_mean_with_the_next_one():
+    images, labels, draws = pixels(6).astype("float32"), np.eye(6, dtype="float32"), drawn(6, 14)
+    mixed, shares = mixup(images, labels, draws)
+    weight = draws[..., None, None]
+    expected = weight * images + (1 - weight) * np.roll(images, -1, 0)
+    np.testing.assert_allclose(mixed, expected, rtol=1e-5)
+    np.testing.assert_allclose(shares, draws * labels + (1 - draws) * np.roll(labels, -1, 0))
+
+
+@pytest.mark.parametrize(
+    ("draws", "rows", "columns"),  # at 32x16
+    [
+        ((0.75, 0.5, 0.5), slice(8, 24), slice(4, 12)),
+        ((0.75, 0.0, 0.5), slice(0, 8), slice(4, 12)),
+        ((0.75, 0.9, 0.9), slice(21, 32), slice(10, 16)),
+        ((0.0, 0.5, 0.5), slice(0, 32), slice(0, 16)),
+        ((1.0, 0.3, 0.3), slice(0, 0), slice(0, 0)),
+    ],
+)
+def test_cutmix_pastes_a_rectangle_of_the_next_one(draws, rows, columns):
+    images, labels = pixels(2, 32, 16).astype("float32"), np.eye(2, dtype="float32")
+    expected = images.copy()
+    expected[0, rows, columns] = images[1, rows, columns]
+    expected[1, rows, columns] = images[0, rows, columns]
+    mixed, shares = cutmix(images, labels, tf.constant([draws] * 2))
+    np.testing.assert_array_equal(mixed, expected)
+    pasted = np.ones((32, 16))[rows, columns].sum() / 512
+    np.testing.assert_allclose(shares[0], [1 - pasted, pasted], atol=1e-6)
+
+
+@pytest.mark.parametrize("names", [("mixup",), ("cutmix",), MIXED])
+def test_labels_are_mixed_like_the_pixels(names):
+    """Of images that are their labels: mixup leaves them flat, cutmix has pixels of two."""
+    values = np.arange(24, dtype="float32")
+    split = numbered(np.tile(values[:, None, None, None], (1, 12, 10, 1)))
+    seen = set()
+    for images, labels in batches(split, 30, augment=names, one_hot=24):
+        np.testing.assert_allclose(labels.sum(1), 1, atol=1e-6)
+        assert (labels > 0).sum(1).max() <= 2
+        np.testing.assert_allclose(images.mean((1, 2, 3)), labels @ values, atol=1e-4)
+        flat = np.ptp(images, axis=(1, 2, 3)) < 1e-4
+        whole = np.isin(images, values).all((1, 2, 3))
+        seen.add("mixup" if flat.all() else "cutmix" if whole.all() else "both at once")
+    assert seen == set(names)
+
+
+def test_one_hot_labels_without_mixing(split):
+    plain, rows = batches(split, 3), batches(split, 3, one_hot=30)
+    for (images, labels), (same, shares) in zip(plain, rows, strict=True):
+        np.testing.assert_array_equal(images, same)
+        np.testing.assert_array_equal(shares, np.eye(30)[labels])
 
 
 # The draws
@@ -329,7 +428,7 @@ def test_augmented_applies_what_is_named(names, steps):
 N = 20_000
 
 
-@pytest.mark.parametrize("draw", range(1, 9))
+@pytest.mark.parametrize("draw", range(1, 1 + DRAWS))
 def test_draws_are_uniform(draw):
     numbers = drawn(N, draw)
     assert numbers.min() >= 0

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from cvcourse.recipes import train
 
-from cvcourse import data, training
+from cvcourse import data, optimization, training
 from cvcourse.errors import Interrupted, RunError, UsageError
 
 # Everything whose state must survive: dropout, augmentation, momentum, schedule, early stopping.
@@ -44,15 +44,27 @@ def state(workdir):
         return {name: arrays[name] for name in arrays if name != "values.json"}
 
 
+def weights(path):
+    return keras.models.load_model(path).get_weights()
+
+
+def rows(workdir):
+    """history.csv, as numbers."""
+    with open(workdir / "history.csv") as file:
+        return [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
+
+
 def assert_same_run(one, other):
-    """Weights, seeds, optimizer, history and the saved best model are equal to the bit."""
+    """Weights, seeds, optimizer, history and the saved models are equal to the bit."""
     a, b = state(one), state(other)
     assert a.keys() == b.keys()
     assert [name for name in a if not np.array_equal(a[name], b[name])] == []
     assert (one / "history.csv").read_text() == (other / "history.csv").read_text()
-    best = [keras.models.load_model(path / "model.keras").get_weights() for path in (one, other)]
-    for x, y in zip(*best, strict=True):
-        np.testing.assert_array_equal(x, y)
+    names = [sorted(path.glob("**/[!.]*.keras")) for path in (one, other)]
+    for file, same in zip(*names, strict=True):
+        assert file.relative_to(one) == same.relative_to(other)
+        for x, y in zip(*map(weights, (file, same)), strict=True):
+            np.testing.assert_array_equal(x, y, err_msg=file)
     kept = [json.loads((path / "metrics.json").read_text()) for path in (one, other)]
     for metrics in kept:
         del metrics["seconds"], metrics["images_per_second"]
@@ -102,22 +114,15 @@ def test_what_a_run_leaves(finished):
 
 def test_history_and_best_epoch(finished):
     workdir, metrics = finished
-    with open(workdir / "history.csv") as file:
-        rows = list(csv.DictReader(file))
-    assert list(rows[0]) == [
-        "epoch",
-        "loss",
-        "accuracy",
-        "val_loss",
-        "val_accuracy",
-        "learning_rate",
-    ]
-    assert [int(row["epoch"]) for row in rows] == list(range(1, metrics["epochs"] + 1))
-    best = min(rows, key=lambda row: float(row["val_loss"]))
-    assert int(best["epoch"]) == metrics["best_epoch"]
-    assert float(best["val_loss"]) == pytest.approx(metrics["val_loss"], abs=1e-5)
-    assert float(best["val_accuracy"]) == pytest.approx(metrics["val_accuracy"], abs=1e-6)
-    assert float(rows[0]["learning_rate"]) == pytest.approx(0.05)
+    history = rows(workdir)
+    columns = "epoch loss accuracy val_loss val_accuracy learning_rate"
+    assert list(history[0]) == columns.split()
+    assert [row["epoch"] for row in history] == list(range(1, metrics["epochs"] + 1))
+    best = min(history, key=lambda row: row["val_loss"])
+    assert best["epoch"] == metrics["best_epoch"]
+    assert best["val_loss"] == pytest.approx(metrics["val_loss"], abs=1e-5)
+    assert best["val_accuracy"] == pytest.approx(metrics["val_accuracy"], abs=1e-6)
+    assert history[0]["learning_rate"] == pytest.approx(0.05)
 
 
 def test_the_saved_model_takes_raw_images(finished):
@@ -240,9 +245,7 @@ def test_a_line_an_epoch_with_the_losses_of_history_csv(tmp_path, capsys):
     workdir = tmp_path / "run"
     train.main(config(workdir, epochs=2, batch_size=64, limit=150, patience=None))
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("epoch ")]
-    with open(workdir / "history.csv") as file:
-        rows = list(csv.DictReader(file))
-    for number, (line, row) in enumerate(zip(lines, rows, strict=True), start=1):
+    for number, (line, row) in enumerate(zip(lines, rows(workdir), strict=True), start=1):
         assert line.startswith(f"epoch {number}/2  ")
         shown = dict(pair.split() for pair in line.split("  ")[1:])
         for name in ("loss", "accuracy", "val_loss", "val_accuracy"):
@@ -295,19 +298,11 @@ def test_extension_equals_the_longer_run(tmp_path):
     assert_same_run(tmp_path / "long", tmp_path / "short")
 
 
-def test_early_stopping_stops_where_a_hand_simulation_does(tmp_path):
-    settings = dict(patience=2, epochs=30, learning_rate=0.3, schedule="constant")
-    metrics = train.main(config(tmp_path, **settings))
-    with open(tmp_path / "history.csv") as file:
-        losses = [float(row["val_loss"]) for row in csv.DictReader(file)]
-    best, wait = 0, 0
-    for epoch, loss in enumerate(losses):
-        wait = 0 if loss < losses[best] or epoch == 0 else wait + 1
-        best = epoch if wait == 0 else best
-        if wait == 2:
-            break
-    assert metrics["epochs"] == epoch + 1 == len(losses)
-    assert metrics["best_epoch"] == best + 1
+def test_early_stopping_waits_and_weighs(tmp_path):
+    """The rest of what its arguments do is in test_training.py."""
+    settings = dict(limit=64, patience=1, schedule="constant", epochs=30)
+    metrics = train.main(config(tmp_path, **settings, start_from_epoch=3, min_delta=9.0))
+    assert (metrics["epochs"], metrics["best_epoch"]) == (5, 4)
 
 
 def cvcourse(*flags, **options):
@@ -325,7 +320,7 @@ def flags(**settings):
 
 def test_kill_9_at_random_moments(tmp_path):
     """Killed twice, anywhere between the first checkpoint and the end, then left in peace."""
-    settings = {**SETTINGS, "epochs": 40, "patience": 30}
+    settings = {**SETTINGS, "epochs": 40, "patience": 30, "average": "swa", "snapshots": 4}
     train.main(config(tmp_path / "peace", **settings))
     argv = flags(**settings, workdir=tmp_path / "war")
     seen = set()
@@ -376,6 +371,22 @@ def bad_npz(path, **arrays):
         (dict(input_shape=(32,)), UsageError, "input_shape is (height, width, channels)"),
         (dict(warmup_epochs=6.0), UsageError, "leaves nothing"),
         (dict(optimizer="adm"), UsageError, "did you mean 'adam'"),
+        (dict(optimizer="lbfgs"), UsageError, "`cvcourse optimizers` runs it"),
+        (dict(schedule="shifted_cosine", cycles=4), UsageError, "--cycles=4 does not divide --ep"),
+        (dict(schedule="shifted_cosine"), UsageError, "needs cycles"),
+        (dict(schedule="cosine", cycles=2), UsageError, "has no cycles"),
+        (dict(snapshots=12), UsageError, "--snapshots=12 does not divide --epochs=6"),
+        (dict(start_from_epoch=6), UsageError, "leaves none of --epochs=6"),
+        (dict(loss="hinge", label_smoothing=0.1), UsageError, "--loss=hinge takes whole labels"),
+        (dict(loss="hinge", augment=("crop", "mixup")), UsageError, "takes whole labels"),
+        (dict(label_smoothing=1.0), UsageError, "--label_smoothing takes a number of at least 0"),
+        (dict(clip_norm=0.0), UsageError, "--clip_norm takes a number above 0"),
+        (dict(stochastic_depth=0.5), UsageError, "lenet5 has no blocks to drop"),
+        (
+            dict(model="resnet20", model_args={"survival": 0.5}, stochastic_depth=0.5),
+            UsageError,
+            "survival is set by --stochastic_depth",
+        ),
         (dict(learning_rate=1e9, optimizer="sgd", warmup_epochs=0.0), RunError, "at step"),
     ],
     ids=str,
@@ -452,21 +463,116 @@ def test_folders_without_test_split_are_judged_on_validation(tmp_path, image_fol
     assert "no test split" in (run / "report.html").read_text()
 
 
-@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
-def test_mixed_precision_resumes_exactly(precision, tmp_path, monkeypatch):
-    settings = dict(
-        model="resnet20",
-        model_args={"depth": 8},
-        precision=precision,
-        limit=48,
-        epochs=2,
-        patience=None,
-    )
+RESNET = dict(model="resnet20", model_args={"depth": 8})
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        dict(RESNET, precision="mixed_bfloat16", average="swa", snapshots=4, stochastic_depth=0.5),
+        dict(RESNET, precision="mixed_float16", average="ema", clip_norm=1.0),
+        dict(average="ema", augment=("pca_color", "cutout", "mixup", "cutmix"), snapshots=4),
+        *(
+            pytest.param(settings, marks=pytest.mark.slow)
+            for settings in (
+                dict(loss="hinge", average="swa", optimizer="almost_adam", learning_rate=1e-3),
+                dict(label_smoothing=0.1, schedule="shifted_cosine", cycles=4, average="ema"),
+                dict(RESNET, average="swa", augment=("mixup",), scale_learning_rate=64),
+            )
+        ),
+    ],
+    ids=str,
+)
+def test_whatever_is_switched_on_resumes_exactly(settings, tmp_path, monkeypatch):
+    """Stopped inside the last of 8 epochs of 2 steps: SWA averages the last two."""
+    settings = dict(limit=32, epochs=8, patience=None) | settings
     train.main(config(tmp_path / "peace", **settings))
     with pytest.raises(Stop):
-        interrupted(tmp_path / "war", 4, stop, monkeypatch, **settings)
+        interrupted(tmp_path / "war", 15, stop, monkeypatch, **settings)
     train.main(config(tmp_path / "war", **settings))
     assert_same_run(tmp_path / "peace", tmp_path / "war")
+    kept = {path.name for path in tmp_path.glob("peace/snapshots/*")}
+    assert kept == ({f"{i}.keras" for i in (2, 4, 6, 8)} if "snapshots" in settings else set())
+
+
+def judged(loss, logits, labels):
+    """The mean data loss in NumPy."""
+    rows = np.arange(len(labels))
+    own = logits[rows, labels][:, None]
+    if loss == "softmax":
+        return np.log(np.exp(logits - own).sum(1)).mean()
+    return np.maximum(0, logits - own + 1).sum(1).mean() - 1
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        dict(loss="softmax", average="ema", label_smoothing=0.3, augment=("cutmix",)),
+        dict(loss="hinge", average="swa"),
+    ],
+    ids=str,
+)
+def test_losses_are_of_the_data_alone(settings, tmp_path):
+    """Of whole labels, without penalty and smoothing, of the model that is kept."""
+    settings = dict(settings, epochs=3, limit=150, batch_size=64, weight_decay=0.1, snapshots=3)
+    metrics = train.main(config(tmp_path, **settings, patience=None))
+    digits = data.load("digits", limit=150)
+    for row in rows(tmp_path):
+        model = keras.models.load_model(tmp_path / "snapshots" / f"{row['epoch']:.0f}.keras")
+        logits = model.predict(digits.validation.images, verbose=0)
+        expected = judged(settings["loss"], logits, digits.validation.labels)
+        assert row["val_loss"] == pytest.approx(expected, rel=1e-4)
+    model = keras.models.load_model(tmp_path / "model.keras")
+    logits = model.predict(digits.test.images, verbose=0)
+    expected = judged(settings["loss"], logits, digits.test.labels)
+    assert metrics["test_loss"] == pytest.approx(expected, rel=1e-4)
+    assert metrics["val_loss"] == pytest.approx(min(row["val_loss"] for row in rows(tmp_path)))
+
+
+def test_the_test_split_stays_unread(tmp_path, image_folder):
+    folder = image_folder(train=10, val=4, test=2)
+    victim = folder / "test" / "bee" / "1.png"
+    victim.write_bytes(victim.read_bytes()[:-40])
+    settings = dict(dataset=str(folder), model="linear", dropout=None, epochs=2, patience=None)
+    metrics = train.main(config(tmp_path / "run", **settings, test=False))  # nothing is raised
+    assert (metrics["test_accuracy"], metrics["test_loss"]) == (None, None)
+
+
+def drop_rates(model):
+    return [layer.rate for layer in model.layers if layer.name.endswith("drop_path")]
+
+
+def learning_rate(model):
+    return float(model.optimizer.learning_rate)
+
+
+def loss_of_2_and_0(model):
+    """The compiled loss of these scores where the first class is the right one."""
+    label = [[1.0, 0.0]] if isinstance(model.loss, keras.losses.CategoricalCrossentropy) else [0]
+    return float(model.loss(np.array(label), np.array([[2.0, 0.0]])))
+
+
+CONVNEXT = dict(model="convnext_tiny", model_args={"depths": (1, 1), "widths": (8, 16)})
+
+
+@pytest.mark.parametrize(
+    ("settings", "seen", "expected"),
+    [
+        (dict(batch_size=8), learning_rate, pytest.approx(0.05)),
+        (dict(batch_size=8, scale_learning_rate=32), learning_rate, pytest.approx(0.0125)),
+        (dict(clip_norm=0.5), lambda m: m.optimizer.global_clipnorm, 0.5),
+        (dict(RESNET), drop_rates, []),
+        (dict(RESNET, stochastic_depth=0.6), drop_rates, pytest.approx([0.2, 0.4, 0.6])),
+        (dict(CONVNEXT, stochastic_depth=0.4), drop_rates, pytest.approx([0.4])),
+        # -(0.9 log p1 + 0.1 log p2)
+        (dict(label_smoothing=0.2), loss_of_2_and_0, pytest.approx(np.log(1 + np.exp(-2)) + 0.2)),
+        (dict(loss="hinge"), loss_of_2_and_0, pytest.approx(0)),
+    ],
+)
+def test_switches_reach_the_model(settings, seen, expected):
+    settings = train.Config(**{"schedule": "constant", **settings})
+    model = train.build(settings, data.load("digits", limit=32))
+    assert seen(train.compiled(settings, model, 4)) == expected
 
 
 def test_gray_images_into_an_rgb_net(tmp_path):
@@ -474,9 +580,15 @@ def test_gray_images_into_an_rgb_net(tmp_path):
     assert metrics["parameters"] == 61_706 + 2 * 150 + 120 * 16 * 5  # RGB in C1; a row more into C5
 
 
-def test_augment_choices_are_the_stream_s():
-    field = train.Config.__dataclass_fields__["augment"]
-    assert set(field.metadata["choices"]) == set(data.AUGMENTATIONS)
+def test_choices_are_what_there_is():
+    def choices(name):
+        return set(train.Config.__dataclass_fields__[name].metadata["choices"])
+
+    assert choices("augment") == {*data.AUGMENTATIONS, *data.MIXTURES}
+    assert set(train.MIXING) == set(data.MIXTURES)
+    assert choices("optimizer") == {*optimization.OPTIMIZERS, "lbfgs"}
+    assert choices("schedule") == set(optimization.SCHEDULES)
+    assert (train.CYCLIC, train.EXTENDABLE) == (optimization.CYCLIC, optimization.EXTENDABLE)
 
 
 def test_digits_reach_what_the_readme_says(tmp_path, capsys):

@@ -7,6 +7,7 @@ import re
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from cvcourse import training
 from cvcourse.data import Dataset, Split
@@ -81,6 +82,92 @@ def test_disk_full_leaves_the_old_checkpoint(tmp_path, monkeypatch):
     assert checkpoint.load(tmp_path)[1] == {"step": 1}
 
 
+class Stop(BaseException):
+    """A crash of the test's making."""
+
+
+def fit(folder, values, *, crash=None, monitor="val_loss", **rules):
+    """What is left of 8 epochs of 2 steps, validated as `values`: the epochs run and the best."""
+    model = model_of((2, 2, 1), 3)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    metrics = ["accuracy", keras.metrics.MeanMetricWrapper(loss, name="data_loss")]
+    model.compile("sgd", loss, metrics=metrics, run_eagerly=True)
+
+    def step():
+        return int(model.optimizer.iterations)
+
+    def crashing(*_, **__):
+        if step() == crash:
+            raise Stop
+
+    def validated(*_, **__):
+        return dict.fromkeys(("loss", "data_loss", "accuracy"), values[step() // 2 - 1])
+
+    model.evaluate = validated
+    mode = "max" if monitor == "val_accuracy" else "min"
+    early_stopping = keras.callbacks.EarlyStopping(monitor, mode=mode, **rules)
+    options = dict(steps_per_epoch=2, minutes=1e-9, command="", data="")
+    resume = training.ExactResume(model, folder, early_stopping=early_stopping, **options)
+    callbacks = [
+        training.DataLossIsLoss(),
+        early_stopping,
+        training.BestModel(folder / "model.keras", early_stopping, "abc"),
+        training.Snapshots(folder / "snapshots", 1, "abc"),
+        resume,
+        keras.callbacks.LambdaCallback(on_train_batch_end=crashing),
+    ]
+    x, y = np.random.default_rng(0).normal(size=(4, 2, 2, 1)), np.arange(4) % 3
+    for span in resume.spans(8):
+        data = tf.data.Dataset.from_tensors((x, y)).repeat()
+        options = dict(validation_data=(x, y), callbacks=callbacks, shuffle=False, verbose=0)
+        model.fit(data, **options, **span)
+    return len(resume.history), resume.best_epoch
+
+
+def simulated(values, *, patience, min_delta=0.0, start_from_epoch=0, monitor="val_loss"):
+    """Early stopping by hand: how many epochs are run, and which is the best, from 1."""
+    sign = -1 if monitor == "val_accuracy" else 1
+    best, best_epoch, wait = None, 1, 0
+    for epoch, value in enumerate(values, start=1):
+        if epoch <= start_from_epoch:
+            continue
+        if best is None or sign * value < sign * best - min_delta:
+            best, best_epoch, wait = value, epoch, 0
+        else:
+            wait += 1
+        if wait == patience:
+            break
+    return epoch, best_epoch
+
+
+@pytest.mark.parametrize("crash", [5, 6])  # inside the third epoch, and at its end
+@pytest.mark.parametrize(
+    ("values", "rules"),
+    [
+        ([9, 8, 7, 7.5, 7.6, 6, 5, 4], dict(patience=2)),
+        ([9, 8, 7, 7.5, 6, 6.5, 5, 4], dict(patience=2)),
+        ([9, 8.9, 8.8, 8.7, 8.2, 8.19, 8.18, 8.17], dict(patience=3, min_delta=0.5)),
+        ([5, 1, 9, 8, 8, 8, 7, 6], dict(patience=2, start_from_epoch=2)),
+        ([1, 9, 9, 9, 9, 9, 9, 9], dict(patience=1, start_from_epoch=4)),
+        ([0.5, 0.6, 0.6, 0.55, 0.7, 0.7, 0.7, 0.7], dict(patience=2, monitor="val_accuracy")),
+        ([9, 8, 7, 6, 5, 4, 3, 2], dict(patience=1)),
+    ],
+)
+def test_early_stopping_is_a_hand_simulation(values, rules, crash, tmp_path):
+    """Across a resume too; model.keras is that of the best epoch."""
+    with pytest.raises(Stop):
+        fit(tmp_path, values, crash=crash, **rules)
+    epochs, best = fit(tmp_path, values, **rules)
+    assert (epochs, best) == simulated(values, **rules)
+    assert len(list((tmp_path / "snapshots").iterdir())) == epochs
+    kept, same = (
+        keras.models.load_model(tmp_path / name).get_weights()
+        for name in ("model.keras", f"snapshots/{best}.keras")
+    )
+    for array, expected in zip(kept, same, strict=True):
+        np.testing.assert_array_equal(array, expected)
+
+
 LOGITS = np.array([[2, 0, 1], [0, 3, 0], [1, 0, 5], [0, 0.5, 0]], "float32")
 EVALUATION = training.Evaluation(LOGITS, np.array([0, 1, 0, 2]))
 
@@ -93,6 +180,13 @@ def test_evaluation_against_numpy():
     examples, probabilities = EVALUATION.confident_mistakes(5)
     np.testing.assert_array_equal(examples, [2, 3])
     np.testing.assert_allclose(probabilities, [p[2, 2], p[3, 1]])
+
+
+def test_hinge_loss_by_hand():
+    """The first two are ahead by more than 1, the third behind one, the fourth behind both."""
+    assert training.Evaluation(LOGITS, EVALUATION.labels, "hinge").loss == pytest.approx(
+        np.mean([0, 0, (0 - 1 + 1) + (5 - 1 + 1), 1 + 1.5])
+    )
 
 
 def test_losses_of_huge_logits_are_finite():
@@ -120,7 +214,7 @@ def test_saved_models_know_their_classes_and_evaluate(tmp_path):
 HOSTILE = "<script>alert('x')</script>"
 
 
-def report(tmp_path, *, classes=3, images=None, test_accuracy=0.5):
+def report(tmp_path, *, classes=3, images=None, test_accuracy=0.5, loss="softmax"):
     images = (
         np.random.default_rng(0).integers(0, 256, (4, 5, 5, 3)).astype("uint8")
         if images is None
@@ -152,7 +246,7 @@ def report(tmp_path, *, classes=3, images=None, test_accuracy=0.5):
         ],
         model=model_of(images.shape[1:], classes),
         dataset=Dataset(split, split, split, names),
-        evaluation=training.Evaluation(logits, EVALUATION.labels),
+        evaluation=training.Evaluation(logits, EVALUATION.labels, loss),
         split="test",
     )
     return (tmp_path / "report.html").read_text()
@@ -190,6 +284,18 @@ def test_report_of_many_classes_and_no_test_split(tmp_path):
     page = report(tmp_path, classes=100, test_accuracy=None)
     assert "class 99" in page
     assert "no test split" in page
+
+
+@pytest.mark.parametrize(
+    ("loss", "words"),
+    [
+        ("softmax", ["test loss (nats)", "the mean cross-entropy"]),
+        ("hinge", ["test loss<", "the mean multiclass SVM loss", "not trained to be probab"]),
+    ],
+)
+def test_report_says_which_loss_it_is(tmp_path, loss, words):
+    page = report(tmp_path, loss=loss)
+    assert [text for text in words if text not in page] == []
 
 
 def test_versions_and_machine():

@@ -4,7 +4,7 @@ import os
 import pathlib
 
 from cvcourse.data import digits, folder, npz, published, tfds
-from cvcourse.data.augmentation import AUGMENTATIONS
+from cvcourse.data.augmentation import AUGMENTATIONS, MIXTURES
 from cvcourse.data.dataset import DataError, Dataset, Split, channel_statistics
 from cvcourse.data.encoded import naming_broken_images
 from cvcourse.data.stream import steps_per_epoch, stream
@@ -12,6 +12,7 @@ from cvcourse.errors import unknown
 
 __all__ = [
     "AUGMENTATIONS",
+    "MIXTURES",
     "DataError",
     "Dataset",
     "Split",

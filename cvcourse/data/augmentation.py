@@ -1,25 +1,39 @@
-"""Label-preserving changes to a batch of images, each drawn from a counter and not from a state.
+"""Changes to a batch of images, each drawn from a counter and not from a state.
 
 Every draw is a number in [0, 1) that depends on (seed, epoch, example, which draw) alone, so an
-epoch can be entered anywhere and an example is augmented alike in a batch of any size. Whole
-batches at a time, in TensorFlow.
+epoch can be entered anywhere and an example is augmented alike in a batch of any size. Mixing takes
+labels along, and a partner from the batch. Whole batches at a time, in TensorFlow.
 
-Crop and flip as in He et al. 2016, section 4.2; color as in torchvision's ColorJitter.
+Crop and flip as in He et al. 2016, section 4.2; color as in torchvision's ColorJitter. Mixup: Zhang
+et al. 2018, https://arxiv.org/abs/1710.09412. CutMix: Yun et al. 2019,
+https://arxiv.org/abs/1905.04899.
 """
 
+import functools
+
+import keras
+import numpy as np
 import tensorflow as tf
 
+from cvcourse.data.dataset import channel_statistics
+from cvcourse.errors import RunError
+from cvcourse.layers import Cutout, PCAColor
+
+DRAWS = 18
+SAMPLE = 2_000  # images: enough for the colors of a split
 CIPHER_ROUNDS = 16  # at RandomIndexShuffle's default of 4 neighbors correlate by 0.3
 COUNTERS = 2**31
 
 
 def keys(seed, epoch):
-    """Keys of permutations for (seed, epoch): the shuffle's, then one for each draw -> (9, 3).
+    """Keys of permutations for (seed, epoch): the shuffle's, then one for each draw -> (n, 3).
 
     Mixed, since the cipher heeds the lowest bits of a key only: 8 for a set of up to 65,536 images,
     where the epochs 0 and 256, or the seeds, would otherwise be alike.
     """
-    return tf.random.stateless_uniform([9, 3], [seed, epoch], None, None, tf.int64, alg="philox")
+    # More of them leave the first ones as they are.
+    shape = [1 + DRAWS, 3]
+    return tf.random.stateless_uniform(shape, [seed, epoch], None, None, tf.int64, alg="philox")
 
 
 def permuted(index, key, size):
@@ -94,21 +108,120 @@ def color(images, draws):
     return tf.clip_by_value(gray + (images - gray) * saturation, 0, 255)
 
 
+def pca_color(split):
+    """AlexNet's noise along the principal components of the split's colors."""
+    layer = PCAColor()
+    layer.adapt(split.images[:])
+    return lambda images, draws: layer.transform_images(images, draws[:, : images.shape[-1]])
+
+
+def cutout(split):
+    """A square of the split's mean color, half as wide as the image: 16 pixels at 32."""
+    mean, _ = channel_statistics(split)
+    layer = Cutout(max(1, min(split.images.shape[1:3]) // 2), fill=mean)
+    return layer.transform_images
+
+
 # name: (function, the numbers of its draws; 0 is the shuffle's). Applied in this order.
 AUGMENTATIONS = {
     "crop": (crop, (1, 2)),
     "shift": (shift, (3, 4)),
     "flip": (flip, (5,)),
     "color": (color, (6, 7, 8)),
+    "pca_color": (pca_color, (9, 10, 11)),
+    "cutout": (cutout, (12, 13)),
 }
+FITTED = ("pca_color", "cutout")  # to a split, which gives the function
 
 
-def augmented(images, names, *, seed, epoch, examples):
-    """The batch after the named augmentations: (n, h, w, c) -> the same, uint8 or float32."""
+def fitted(names, split):
+    """What `augmented` takes: the named augmentations for a split, in the table's order.
+
+    Raises RunError for those that are layers of ours where Keras does not run on TensorFlow.
+    """
+    few = split.take(np.unique(np.linspace(0, len(split) - 1, SAMPLE).astype(int)))
+    functions = []
     for name, (function, draws) in AUGMENTATIONS.items():
+        if name in names and name in FITTED:
+            if keras.backend.backend() != "tensorflow":
+                raise RunError(f"--augment={name} needs KERAS_BACKEND=tensorflow")
+            function = function(few)
         if name in names:
-            images = function(images, uniform(seed, epoch, examples, draws))
+            functions.append((function, draws))
+    return functions
+
+
+def augmented(images, augmentations, *, seed, epoch, examples):
+    """The batch after the augmentations: (n, h, w, c) -> the same, uint8 or float32."""
+    for function, draws in augmentations:
+        images = function(images, uniform(seed, epoch, examples, draws))
     return images
+
+
+def mixup(images, labels, draws):
+    """The weighted mean of two examples and of their labels; alpha = 1, as for CIFAR."""
+    how = {"mix_weight": draws[:, 0], "permutation_order": _partners(images)}
+    return _by_keras(keras.layers.MixUp, images, labels, how)
+
+
+def cutmix(images, labels, draws):
+    """A rectangle from another example, labels by area: equations 1 and 2, alpha = 1.
+
+    Each example draws its own rectangle, centered anywhere and cut off at the border.
+    """
+    sides = [float(side) for side in images.shape[1:3]]
+    half = tf.sqrt(1 - draws[:, :1]) / 2
+    edges = (draws[:, 1:] - half, draws[:, 1:] + half)
+    begin, end = (tf.round(tf.clip_by_value(edge, 0, 1) * sides) for edge in edges)
+    rows, columns = (
+        (begin[:, i, None] <= tf.range(side)) & (tf.range(side) < end[:, i, None])
+        for i, side in enumerate(sides)
+    )
+    how = {
+        "batch_masks": rows[:, :, None, None] & columns[:, None, :, None],
+        "mix_weight": 1 - tf.reduce_prod((end - begin) / sides, axis=1),
+        "permutation_order": _partners(images),
+    }
+    return _by_keras(keras.layers.CutMix, images, labels, how)
+
+
+MIXTURES = {"mixup": (mixup, (14,)), "cutmix": (cutmix, (15, 16, 17))}
+COIN = (18,)
+
+
+def mixed(images, labels, names, *, seed, epoch, examples):
+    """The batch after mixing, one way a batch where several are named.
+
+    Shapes: (n, h, w, c) and one-hot labels (n, classes), both float32 -> the same.
+    """
+
+    def mix(function, draws):
+        return function(images, labels, uniform(seed, epoch, examples, draws))
+
+    ways = [functools.partial(mix, *MIXTURES[name]) for name in MIXTURES if name in names]
+    if not ways:
+        return images, labels
+    coin = uniform(seed, epoch, examples[:1], COIN)[0, 0]
+    return tf.switch_case(tf.cast(coin * len(ways), tf.int32), ways)
+
+
+def _partners(images):
+    """Each example's partner in mixing: the next one of a batch, whose order is random."""
+    return tf.roll(tf.range(tf.shape(images)[0]), -1, axis=0)
+
+
+def _by_keras(kind, images, labels, how):
+    """What Keras' layer makes of images and labels, by draws that are ours."""
+    layer = _layer(kind)
+    return layer.transform_images(images, how), layer.transform_labels(labels, how)
+
+
+@functools.cache
+def _layer(kind):
+    with tf.init_scope():  # its seed, which nothing uses, is a variable
+        layer = kind(dtype="float32")
+    layer.backend.set_backend("tensorflow")  # tf.data's, whatever backend trains
+    return layer
 
 
 def _gray(images):

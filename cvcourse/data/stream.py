@@ -6,7 +6,15 @@ A run that stopped anywhere goes on by asking for the stream from its step; noth
 import numpy as np
 import tensorflow as tf
 
-from cvcourse.data.augmentation import AUGMENTATIONS, augmented, keys, permuted
+from cvcourse.data.augmentation import (
+    AUGMENTATIONS,
+    MIXTURES,
+    augmented,
+    fitted,
+    keys,
+    mixed,
+    permuted,
+)
 from cvcourse.data.encoded import EncodedImages
 from cvcourse.errors import unknown
 
@@ -16,20 +24,23 @@ def steps_per_epoch(split, batch_size):
     return len(split) // batch_size
 
 
-def stream(split, *, batch_size, seed, start_step=0, shuffle=True, augment=()):
+def stream(split, *, batch_size, seed, start_step=0, shuffle=True, augment=(), one_hot=None):
     """Batches of a `Split` from batch `start_step` on, as a tf.data.Dataset.
 
     With `shuffle` (training) it never ends: epoch after epoch, each a new permutation whose last
     incomplete batch is dropped, as (images, labels). Without (evaluation) it is one pass in order,
     as (images, labels, weights); the last batch is filled up with examples of weight 0.
 
-    Shapes: images (batch_size, h, w, c) float32 in 0..255, labels (batch_size,) int32, weights
-    (batch_size,) float32. `augment` names augmentations of `AUGMENTATIONS`. Raises ValueError for
-    an unknown one, and for a training split smaller than a batch.
+    Shapes: images (batch_size, h, w, c) float32 in 0..255, labels (batch_size,) int32 or, with
+    `one_hot` classes, (batch_size, one_hot) float32, weights (batch_size,) float32. `augment` names
+    augmentations of `AUGMENTATIONS` and, for one-hot labels, `MIXTURES`. Raises ValueError for an
+    unknown one, for labels that cannot be mixed, and for a training split smaller than a batch.
     """
     for name in augment:
-        if name not in AUGMENTATIONS:
-            raise ValueError(unknown("augmentation", name, AUGMENTATIONS))
+        if name not in AUGMENTATIONS | MIXTURES:
+            raise ValueError(unknown("augmentation", name, AUGMENTATIONS | MIXTURES))
+        if name in MIXTURES and not one_hot:
+            raise ValueError(f"{name} mixes labels: one_hot takes the number of classes")
     n = len(split)
     if shuffle and n < batch_size:
         raise ValueError(f"batch_size={batch_size} exceeds the {n} training images: lower it")
@@ -38,6 +49,7 @@ def stream(split, *, batch_size, seed, start_step=0, shuffle=True, augment=()):
     with tf.device("CPU:0"):
         labels = tf.constant(split.labels)
         images = tf.constant(split.images.files if _encoded(split) else split.images)
+        augmentations = fitted(augment, split)
 
     def examples_of(step):
         """Step () -> its epoch, the examples' numbers and their weights (batch_size,)."""
@@ -51,9 +63,13 @@ def stream(split, *, batch_size, seed, start_step=0, shuffle=True, augment=()):
         return epoch, shuffled, tf.ones([batch_size])
 
     def finish(epoch, examples, weights, images):
-        """Augment and cast: everything that works on the whole batch."""
-        images = augmented(images, augment, seed=seed, epoch=epoch, examples=examples)
-        batch = tf.cast(images, tf.float32), tf.gather(labels, examples)
+        """Augment, cast and mix: everything that works on the whole batch."""
+        drawn = dict(seed=seed, epoch=epoch, examples=examples)
+        images = tf.cast(augmented(images, augmentations, **drawn), tf.float32)
+        answers = tf.gather(labels, examples)
+        if one_hot:
+            answers = tf.one_hot(answers, one_hot)
+        batch = mixed(images, answers, augment, **drawn)
         return batch if shuffle else (*batch, weights)
 
     def from_memory(step):

@@ -23,19 +23,21 @@ class BestModel(keras.callbacks.Callback):
             save_model(self.model, self.path, self.class_names)
 
 
-def save_model(model, path, class_names):
+def save_model(model, path, class_names, *, from_logits=True):
     """Save `model` with the names of its classes, ready for `evaluate`, atomically.
 
-    The optimizer stays behind: `keras.models.load_model(path)` needs `import cvcourse.layers` at
-    most. Raises RunError where the file cannot be written.
+    Without `from_logits` it gives probabilities. The optimizer stays behind:
+    `keras.models.load_model(path)` needs `import cvcourse.layers` at most. Raises RunError where
+    the file cannot be written.
     """
     alone = keras.Model(model.input, model.output, name=model.name)
     alone.compile(
         "sgd",  # any without variables of its own
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=from_logits),
         metrics=["accuracy"],
     )
     try:
+        path.parent.mkdir(exist_ok=True)
         with replacing(path) as partial:
             alone.save(partial)
             with zipfile.ZipFile(partial, "a") as archive:

@@ -12,12 +12,12 @@ from cvcourse.training.machine import machine, versions
 from cvcourse.training.report import write_report
 
 
-def conclude(workdir, *, title, config, dataset, resume, batch_size, batches):
+def conclude(workdir, *, title, config, dataset, resume, batch_size, batches, loss_name):
     """Judge model.keras, write report.html and last metrics.json, print where they lie.
 
     The test split is evaluated here and nowhere else. `batches(split)` is the evaluation stream of
-    a split, `resume` the run's ExactResume. Returns the metrics; test_* are None where there is no
-    test split. Raises RunError where a file cannot be written.
+    a split, `resume` the run's ExactResume, `loss_name` softmax or hinge. Returns the metrics;
+    test_* are None where there is no test split. Raises RunError where a file cannot be written.
     """
     try:
         model = keras.models.load_model(workdir / "model.keras")
@@ -25,8 +25,10 @@ def conclude(workdir, *, title, config, dataset, resume, batch_size, batches):
         raise RunError(
             f"cannot read {workdir / 'model.keras'}, which holds the best epoch: train anew"
         ) from error
-    validation = evaluate(model, dataset.validation, batches(dataset.validation))
-    test = dataset.test and evaluate(model, dataset.test, batches(dataset.test))
+    validation, test = (
+        split and evaluate(model, split, batches(split), loss_name)
+        for split in (dataset.validation, dataset.test)
+    )
     metrics = {
         "test_accuracy": test and test.accuracy,
         "test_loss": test and test.loss,

@@ -7,10 +7,14 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """Logits (n, classes) float32 and labels (n,) int32 of a split, in its order."""
+    """Logits (n, classes) float32 and labels (n,) int32 of a split, in its order.
+
+    `loss_name` is the loss they were trained for: softmax or hinge.
+    """
 
     logits: np.ndarray
     labels: np.ndarray
+    loss_name: str = "softmax"
 
     @property
     def log_probabilities(self):
@@ -31,8 +35,12 @@ class Evaluation:
 
     @property
     def loss(self):
-        """Mean cross-entropy in nats."""
-        return float(-self.log_probabilities[np.arange(len(self.labels)), self.labels].mean())
+        """Mean cross-entropy in nats, or for hinge the mean multiclass SVM loss."""
+        if self.loss_name == "softmax":
+            return float(-self._of_labels(self.log_probabilities).mean())
+        logits = self.logits.astype("float64")
+        margins = np.maximum(logits - self._of_labels(logits)[:, None] + 1, 0)
+        return float(margins.sum(axis=1).mean()) - 1  # the right class' own margin
 
     @property
     def confusion(self):
@@ -48,8 +56,11 @@ class Evaluation:
         worst = wrong[np.argsort(-probability[wrong], kind="stable")][:count]
         return worst, probability[worst]
 
+    def _of_labels(self, values):
+        return values[np.arange(len(self.labels)), self.labels]
 
-def evaluate(model, split, batches):
+
+def evaluate(model, split, batches, loss_name="softmax"):
     """`model` on every example of `split`, whose evaluation stream is `batches`."""
     logits = model.predict(batches, verbose=0)[: len(split)]
-    return Evaluation(np.asarray(logits, "float32"), split.labels)
+    return Evaluation(np.asarray(logits, "float32"), split.labels, loss_name)

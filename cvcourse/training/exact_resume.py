@@ -24,20 +24,34 @@ EARLY_STOPPING = ("wait", "best", "best_epoch", "stopped_epoch")
 class ExactResume(keras.callbacks.Callback):
     """Checkpoints a compiled model in `workdir`, and puts the last checkpoint back when made.
 
-    Put it behind CrossEntropyIsLoss and `early_stopping` among the callbacks, and fit once for each
-    of `spans()`. It saves at the end of each epoch and every `minutes`, and before it stops for a
-    signal; writes history.csv; and stops where the loss is no longer a number.
+    Put it last among the callbacks, DataLossIsLoss and `early_stopping` before it, and fit once for
+    each of `spans()`. It saves at the end of each epoch and every `minutes`, and before it stops
+    for a signal; writes history.csv; and stops where the loss is no longer a number. `one_hot` says
+    that labels are rows, `others` are variables beside the model's and its optimizer's.
 
     Attributes: `step` is the number of training steps done, `history` a list of rows with the keys
-    HISTORY (loss is the cross-entropy, without penalties), `best_epoch` counts from 1 like they do,
+    HISTORY (loss is without penalties), `best_epoch` counts from 1 like they do,
     `step_seconds` is the time inside `timed_steps`: all but each process' first, which traces.
 
     Raises RunError for a checkpoint of another model, backend or `data` (a fingerprint), where the
     disk does not take a new one, and where training or validation loss is no longer a number.
     """
 
-    def __init__(self, model, workdir, *, steps_per_epoch, early_stopping, minutes, command, data):
+    def __init__(
+        self,
+        model,
+        workdir,
+        *,
+        steps_per_epoch,
+        early_stopping,
+        minutes,
+        command,
+        data,
+        one_hot=False,
+        others=(),
+    ):
         super().__init__()
+        self.one_hot, self.others = one_hot, others
         self.folder, self.csv = workdir / "checkpoints", workdir / "history.csv"
         self.steps_per_epoch = steps_per_epoch
         self.early_stopping = early_stopping
@@ -95,11 +109,9 @@ class ExactResume(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch, logs=None):
         if self._metrics is not None:
             # Keras makes the metrics' variables when it first sees labels and logits.
-            label, logits = (
-                np.zeros(1, "int32"),
-                np.zeros((1, self.model.output_shape[-1]), "float32"),
-            )
-            self.model.compute_metrics(None, label, logits)
+            logits = np.zeros((1, self.model.output_shape[-1]), "float32")
+            labels = logits if self.one_hot else np.zeros(1, "int32")
+            self.model.compute_metrics(None, labels, logits)
             _assign(self.model.metrics_variables, self._metrics)
             self._metrics = None
 
@@ -122,8 +134,8 @@ class ExactResume(keras.callbacks.Callback):
 
     def on_test_end(self, logs=None):
         # Before on_epoch_end, where early stopping would take it for the best one.
-        if not math.isfinite(logs["cross_entropy"]):
-            self._diverged(f"the validation loss became {logs['cross_entropy']}")
+        if not math.isfinite(logs["data_loss"]):
+            self._diverged(f"the validation loss became {logs['data_loss']}")
 
     def on_epoch_end(self, epoch, logs=None):
         row = {
@@ -148,7 +160,8 @@ class ExactResume(keras.callbacks.Callback):
         self._early_stopping_state = {
             key: getattr(self.early_stopping, key) for key in EARLY_STOPPING
         }
-        arrays = _arrays("variable", _state(self.model)) | _arrays("metric", metrics)
+        state = self._state(self.model)
+        arrays = _arrays("variable", state) | _arrays("metric", metrics)
         if not all(np.isfinite(a).all() for a in arrays.values() if a.dtype.kind == "f"):
             self._diverged("a weight is no longer a number")
         values = {
@@ -159,7 +172,7 @@ class ExactResume(keras.callbacks.Callback):
             "timed_steps": self.timed_steps,
             "stopped": self._stopped,
             "early_stopping": self._early_stopping_state,
-            "forms": _forms(_state(self.model)),
+            "forms": _forms(state),
             "backend": keras.backend.backend(),
             "data": self.data,
         }
@@ -180,7 +193,7 @@ class ExactResume(keras.callbacks.Callback):
         if saved is None:
             return
         arrays, values = saved
-        state = _state(model)
+        state = self._state(model)
         if values["backend"] != keras.backend.backend():
             raise RunError(
                 f"the run in {self.folder.parent} was begun on another backend; go on with "
@@ -204,6 +217,13 @@ class ExactResume(keras.callbacks.Callback):
             self._metrics = [a for name, a in arrays.items() if name.startswith("metric")]
         write_text(self.csv, _csv(self.history))  # a kill may have come between the two files
 
+    def _state(self, model):
+        """Every variable that decides how training goes on, each once."""
+        metrics = {id(variable) for variable in model.metrics_variables}
+        all_of_them = [*model.variables, *model.optimizer.variables, *self.others]
+        found = {id(variable): variable for variable in all_of_them}
+        return [variable for key, variable in found.items() if key not in metrics]
+
     def _kept(self):
         there = any(self.folder.glob("step-*.npz"))
         return f"the last good checkpoint is kept in {self.folder}; " if there else ""
@@ -214,13 +234,6 @@ class ExactResume(keras.callbacks.Callback):
             f"{what} at step {self.step} (epoch {epoch + 1}, batch {step + 1}): training stopped; "
             f"{self._kept()}lower --learning_rate, or look at the data"
         )
-
-
-def _state(model):
-    """Every variable that decides how training goes on, each once: weights, seeds, optimizer."""
-    metrics = {id(variable) for variable in model.metrics_variables}
-    found = {id(v): v for v in [*model.variables, *model.optimizer.variables]}
-    return [variable for key, variable in found.items() if key not in metrics]
 
 
 def _forms(variables):

@@ -3,16 +3,16 @@
 import keras
 
 
-class CrossEntropyIsLoss(keras.callbacks.Callback):
-    """Puts the mean cross-entropy in the loss' place in an epoch's logs; the first of callbacks.
+class DataLossIsLoss(keras.callbacks.Callback):
+    """Puts the metric `data_loss` in the loss' place in an epoch's logs; the first of callbacks.
 
-    Keras' own loss has weight decay's penalty in it, and its validation mean takes the examples
-    that fill up a batch for real ones.
+    Keras' own loss has weight decay's penalty and label smoothing in it, and its validation mean
+    takes the examples that fill up a batch for real ones.
     """
 
     def on_epoch_end(self, epoch, logs=None):
-        logs["loss"] = logs.pop("cross_entropy")
-        logs["val_loss"] = logs.pop("val_cross_entropy")
+        logs["loss"] = logs.pop("data_loss")
+        logs["val_loss"] = logs.pop("val_data_loss")
 
 
 class EpochLine(keras.callbacks.Callback):

@@ -12,6 +12,10 @@ from cvcourse.files import write_text
 BLUE, ORANGE, GRAY = "#1f6feb", "#e8710a", "#57606a"  # training, validation, the rest
 MISTAKES = 24  # pictures
 ANNOTATED = 20  # classes up to which the confusion matrix shows its counts
+LOSSES = {  # name: what its values are, and their unit
+    "softmax": ("cross-entropy", " (nats)"),
+    "hinge": ("multiclass SVM loss", ""),
+}
 
 
 def write_report(path, *, title, metrics, config, history, model, dataset, evaluation, split):
@@ -25,14 +29,17 @@ def write_report(path, *, title, metrics, config, history, model, dataset, evalu
     source = importlib.resources.files("cvcourse.training").joinpath("report.html.j2").read_text()
     # Class names and paths are the user's: autoescape keeps them text.
     template = jinja2.Environment(autoescape=True).from_string(source)
+    loss, unit = LOSSES[evaluation.loss_name]
     page = template.render(
         title=title,
         metrics=metrics,
         config=config,
         split=split,
+        loss=loss,
+        unit=unit,
         examples=len(evaluation.labels),
         best=history[metrics["best_epoch"] - 1],
-        curves=_curves(history, metrics["best_epoch"]),
+        curves=_curves(history, metrics["best_epoch"], f"loss{unit}"),
         confusion=_confusion(evaluation.confusion, dataset.class_names),
         classes=_classes(evaluation.confusion, dataset.class_names),
         mistakes=_mistakes(evaluation, getattr(dataset, split), dataset.class_names),
@@ -41,16 +48,14 @@ def write_report(path, *, title, metrics, config, history, model, dataset, evalu
     write_text(path, page)
 
 
-def _curves(history, best_epoch):
-    """Loss, accuracy and learning rate by epoch, as one SVG."""
+def _curves(history, best_epoch, loss):
+    """The loss, accuracy and learning rate by epoch, as one SVG."""
     from matplotlib.ticker import LogLocator, NullLocator
 
-    figure, axes = _figure(width=11, height=3.2, columns=3)
+    figure, axes = new_figure(width=11, height=3.2, columns=3)
     epochs = [row["epoch"] for row in history]
     marker = "o" if len(history) == 1 else None
-    for ax, key, label in zip(
-        axes, ("loss", "accuracy"), ("loss (nats)", "accuracy"), strict=False
-    ):
+    for ax, key, label in zip(axes, ("loss", "accuracy"), (loss, "accuracy"), strict=False):
         for prefix, color, name in (("", BLUE, "training"), ("val_", ORANGE, "validation")):
             values = [row[prefix + key] for row in history]
             ax.plot(epochs, values, color=color, label=name, marker=marker)
@@ -69,7 +74,7 @@ def _curves(history, best_epoch):
         ax.set_xlabel("epoch")
         ax.set_xlim(min(epochs) - 0.5, max(epochs) + 0.5)
         ax.xaxis.get_major_locator().set_params(integer=True)
-    return _svg(figure)
+    return svg(figure)
 
 
 def _confusion(counts, names):
@@ -77,7 +82,7 @@ def _confusion(counts, names):
     from matplotlib.colors import PowerNorm
 
     side = min(11, 3 + 0.5 * len(names)) if len(names) <= ANNOTATED else 11
-    figure, (ax,) = _figure(width=side, height=side * 0.9)
+    figure, (ax,) = new_figure(width=side, height=side * 0.9)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     # The root lets a share of one in a hundred be seen beside the diagonal.
     image = ax.imshow(shares, cmap="Blues", norm=PowerNorm(0.5, 0, 1))
@@ -94,7 +99,7 @@ def _confusion(counts, names):
                 color = "white" if shares[row, column] > 0.4 else "black"
                 ax.text(column, row, count, ha="center", va="center", color=color, fontsize=8)
     figure.colorbar(image, ax=ax, fraction=0.046, label="share of the true class")
-    return _svg(figure, outlines=all(map(str.isascii, names)))
+    return svg(figure, outlines=all(map(str.isascii, names)))
 
 
 def _classes(counts, names):
@@ -138,7 +143,7 @@ def _layers(model):
     ]
 
 
-def _figure(*, width, height, columns=1):
+def new_figure(*, width, height, columns=1):
     """A matplotlib figure of `columns` axes, made without pyplot's global state."""
     from matplotlib.figure import Figure
 
@@ -150,7 +155,7 @@ def _figure(*, width, height, columns=1):
     return figure, axes
 
 
-def _svg(figure, *, outlines=True):
+def svg(figure, *, outlines=True):
     """With `outlines` letters are drawn; without, the browser sets them, in any script it knows."""
     import matplotlib
 

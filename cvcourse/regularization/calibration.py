@@ -1,0 +1,69 @@
+"""Whether probabilities are honest: of the answers given at 80 %, four in five should be right.
+
+Guo et al., "On Calibration of Modern Neural Networks", ICML 2017,
+https://arxiv.org/abs/1706.04599. Every function takes probabilities (n, classes) and labels (n,).
+"""
+
+import itertools
+
+import numpy as np
+
+BINS = 15  # section 5: M = 15
+
+
+def accuracy(probabilities, labels):
+    """The share of examples whose likeliest class is the true one."""
+    return float((np.argmax(probabilities, axis=1) == labels).mean())
+
+
+def negative_log_likelihood(probabilities, labels):
+    """Mean of -log p(true class) in nats; infinite where a true class was given probability 0."""
+    with np.errstate(divide="ignore"):
+        return float(-np.log(probabilities[np.arange(len(labels)), labels]).mean())
+
+
+def reliability(probabilities, labels, *, bins=BINS):
+    """Counts, mean confidences and accuracies by confidence, in `bins` equal parts of (0, 1].
+
+    Three arrays (bins,); an empty bin has confidence and accuracy 0. Guo et al., eqs. 1 and 2.
+    """
+    confidence = np.max(probabilities, axis=1)
+    right = np.argmax(probabilities, axis=1) == labels
+    # A bin has its upper edge, not its lower one: ((m - 1)/M, m/M].
+    place = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    counts, confidences, rights = (
+        np.bincount(place, weights, minlength=bins) for weights in (None, confidence, right)
+    )
+    total = np.maximum(counts, 1)
+    return counts, confidences / total, rights / total
+
+
+def expected_calibration_error(probabilities, labels, *, bins=BINS):
+    """Mean distance of confidence and accuracy over the examples' bins: Guo et al., eq. 3."""
+    counts, confidences, accuracies = reliability(probabilities, labels, bins=bins)
+    return float(counts @ np.abs(accuracies - confidences) / counts.sum())
+
+
+def disagreement(members):
+    """The share of examples on which two members differ, averaged over their pairs.
+
+    `members` holds probabilities (members, n, classes). None for fewer than two. Fort et al. 2019,
+    https://arxiv.org/abs/1912.02757, section 4.
+    """
+    answers = np.argmax(members, axis=2)
+    shares = [(one != other).mean() for one, other in itertools.combinations(answers, 2)]
+    return float(np.mean(shares)) if shares else None
+
+
+def measures(members, labels):
+    """All of these, of the mean of members' probabilities (members, n, classes): a dict.
+
+    The keys are accuracy, nll (nats), ece and disagreement.
+    """
+    probabilities = np.mean(members, axis=0)
+    return {
+        "accuracy": accuracy(probabilities, labels),
+        "nll": negative_log_likelihood(probabilities, labels),
+        "ece": expected_calibration_error(probabilities, labels),
+        "disagreement": disagreement(members),
+    }

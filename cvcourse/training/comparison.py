@@ -1,0 +1,142 @@
+"""Many runs side by side: judge saved models, spread over seeds, show tables and curves."""
+
+import importlib.resources
+import json
+import statistics
+import zipfile
+
+import keras
+import numpy as np
+
+from cvcourse.errors import RunError
+from cvcourse.files import write_json, write_text
+from cvcourse.training.evaluation import evaluate
+from cvcourse.training.machine import machine, versions
+from cvcourse.training.report import svg
+
+COLUMNS = {  # measure: its column's title, scale and digits
+    "accuracy": ("accuracy, %", 100, 2),
+    "gain": ("gain, points", 100, 2),
+    "nll": ("NLL, nats", 1, 4),
+    "ece": ("ECE, %", 100, 2),
+    "disagreement": ("disagreement, %", 100, 2),
+    "learning_rate": ("learning rate", 1, 3),
+    "passes": ("passes", 1, 0),
+    "loss": ("training loss, nats", 1, 4),
+    "val_loss": ("validation loss, nats", 1, 4),
+    "val_accuracy": ("validation accuracy, %", 100, 2),
+}
+
+
+def probabilities(files, split, batches):
+    """Those that saved models give a split, in float64: {file: (n, classes)}.
+
+    `batches(split)` is the split's evaluation stream.
+    """
+    found, model, known = {}, None, None
+    for file in files:
+        with zipfile.ZipFile(file) as archive:
+            architecture = json.loads(archive.read("config.json"))["config"]
+        if architecture == known:
+            model.load_weights(file)  # without tracing the model anew
+        else:
+            model, known = keras.models.load_model(file), architecture
+        found[file] = np.exp(evaluate(model, split, batches(split)).log_probabilities)
+    return found
+
+
+def judge(rows, folders, split, *, batches, measures, baseline):
+    """Ensembles of saved models on a split: (answers, {row: {measure: its spread over seeds}}).
+
+    `rows` are {row: files in each of a seed's `folders`}; the answers {file: probabilities} by
+    folder; `measures(members' probabilities, labels)` gives a dict. A measure more, `gain`, is the
+    accuracy over that of the row `baseline` of the same seed.
+    """
+    files = dict.fromkeys(file for several in rows.values() for file in several)
+    answers, judged = [], []
+    for folder in folders:
+        given = probabilities([folder / file for file in files], split, batches)
+        answers.append(dict(zip(files, given.values(), strict=True)))
+        judged.append(
+            {
+                row: measures([answers[-1][file] for file in several], split.labels)
+                for row, several in rows.items()
+            }
+        )
+    for values in judged:
+        for row in values.values():
+            row["gain"] = row["accuracy"] - values[baseline]["accuracy"]
+    return answers, {
+        row: {key: spread(values[row][key] for values in judged) for key in judged[0][row]}
+        for row in rows
+    }
+
+
+def spread(values):
+    """{mean, std, seeds} of the values by seed; std is the sample's, None for one seed.
+
+    None where values are None.
+    """
+    values = list(values)
+    if None in values:
+        return None
+    std = statistics.stdev(values) if len(values) > 1 else None
+    return {"mean": statistics.fmean(values), "std": std, "seeds": values}
+
+
+def table(rows):
+    """{row: {measure: spread}} as lists of texts, such as 91.20 ± 0.13; the first has the titles.
+
+    A measure that no row has gets no column.
+    """
+    columns = {
+        measure: column
+        for measure, column in COLUMNS.items()
+        if any(row.get(measure) for row in rows.values())
+    }
+    yield ["", *(title for title, _, _ in columns.values())]
+    for name, row in rows.items():
+        yield [name, *(_said(row[key], *form) for key, (_, *form) in columns.items())]
+
+
+def _said(row, scale, digits):
+    if row is None:
+        return "–"
+    std = "" if row["std"] is None else f" ± {scale * row['std']:.{digits}f}"
+    return f"{scale * row['mean']:.{digits}f}{std}"
+
+
+def conclude(workdir, *, metrics, title, lead, tables, figures, config):
+    """Write report.html and last metrics.json, print the tables; returns the metrics.
+
+    `lead` are paragraphs, `tables` {caption: {row: {measure: spread}}}, `figures` {caption:
+    matplotlib figure}; machine and versions join the metrics. Raises RunError where a file cannot
+    be written.
+    """
+    import jinja2
+
+    metrics = {**metrics, "machine": machine(), "versions": versions()}
+    tables = {caption: list(table(rows)) for caption, rows in tables.items()}
+    source = importlib.resources.files("cvcourse.training").joinpath("comparison.html.j2")
+    template = jinja2.Environment(autoescape=True).from_string(source.read_text())
+    page = template.render(
+        title=title,
+        metrics=metrics,
+        lead=lead,
+        tables=tables,
+        figures={caption: svg(figure) for caption, figure in figures.items()},
+        config=config,
+    )
+    report = workdir / "report.html"
+    try:
+        write_text(report, page)
+        write_json(workdir / "metrics.json", metrics)
+    except OSError as error:
+        raise RunError(f"cannot write to {workdir}: {error.strerror}") from error
+    for caption, rows in tables.items():
+        print(f"\n{caption}")
+        width, *widths = (max(map(len, column)) for column in zip(*rows, strict=True))
+        for name, *cells in rows:
+            print(f"{name:{width}}", *map(str.rjust, cells, widths), sep="  ")
+    print(f"\nreport: {report}")
+    return metrics

@@ -1,0 +1,433 @@
+"""Snapshot ensembles: one training run comes by several minima, whose answers are averaged.
+
+    cvcourse snapshot_ensemble
+    cvcourse snapshot_ensemble --dataset=fashion_mnist --model=resnet20 --batch_size=128
+
+Huang et al., "Snapshot Ensembles: Train 1, Get M for Free", ICLR 2017,
+https://arxiv.org/abs/1704.00109, against what else the same number of epochs can buy. Each row of
+the table costs one run of --epochs:
+
+single            the last epoch of one net under --schedule; single_best: its best on validation
+snapshot_mM       the ends of M cycles of the shifted cosine (eq. 2), probabilities averaged
+checkpoint_mM     M evenly spaced epochs of the single run (the paper's NoCycle)
+independent_mM    M nets of one M-th of the epochs each (the paper's SingleCycle)
+snapshot_weights_mM, checkpoint_weights_mM    one net with the mean of the same nets' weights
+
+Training and choosing see training and validation data alone. The test split is evaluated at the
+very end, once a seed and for all rows as they stand. The best ensemble on validation, of the first
+seed, is ensemble.keras: raw images in, probabilities out.
+"""
+
+import dataclasses
+import functools
+import json
+import math
+import pathlib
+import sys
+
+from cvcourse.recipes import train
+
+from cvcourse import recipe
+from cvcourse.startup import import_tensorflow_quietly
+
+RULES = {"free": ("workdir", "data_dir", "checkpoint_minutes"), "vouched": ("dataset",)}
+AS_IN_TRAIN = (
+    *("model", "model_args", "dataset", "data_dir", "limit", "augment", "batch_size"),
+    *("optimizer", "weight_decay", "checkpoint_minutes"),
+)
+USUAL_CYCLES = range(2, 7)
+IMAGES_FOR_BATCH_NORM = 10_000  # at most, to estimate its statistics after weights were averaged
+KINDS = {  # of the ensembles: their colors
+    "snapshot": "#1f6feb",
+    "checkpoint": "#e8710a",
+    "independent": "#2da44e",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """What is compared, and on what; the fields of `train` have its meaning."""
+
+    model: str = recipe.field("lenet5", "a network of cvcourse.models.REGISTRY")
+    model_args: dict = recipe.field({}, "its builder's knobs, such as width=0.25,depths=1/1")
+    dataset: str = recipe.field("digits", "as in train")
+    data_dir: str | None = recipe.field(None, "where published data sets are looked for first")
+    limit: int | None = recipe.field(None, "the first N examples of each split", least=1)
+    augment: tuple[str, ...] | None = recipe.field(
+        None, "none, or as in train; auto: what is usual for the data set"
+    )
+    epochs: int = recipe.field(60, "the budget of each row", least=1)
+    cycles: tuple[int, ...] | None = recipe.field(
+        None, "M, each of them divides --epochs; auto: those of 2 to 6 that do", least=2
+    )
+    last_m: int | None = recipe.field(
+        None, "average the last m of M snapshots and checkpoints; none: all", least=1
+    )
+    batch_size: int = recipe.field(32, "examples a step", least=1)
+    optimizer: str = recipe.field("nesterov", "update rule, as in train")
+    learning_rate: float = recipe.field(0.05, "alpha_0 of eq. 2: at the start of a cycle", above=0)
+    schedule: str = recipe.field(
+        "cosine", "of the single run and the independent nets", choices=("step", "cosine")
+    )
+    single_learning_rate: float | None = recipe.field(
+        None, "the highest of theirs; none: that of --learning_rate", above=0
+    )
+    weight_decay: float = recipe.field(5e-4, "on kernels, as in train", least=0)
+    seeds: tuple[int, ...] = recipe.field((0, 1, 2), "of the repetitions", least=0, below=2**28)
+    test: bool = recipe.field(True, "evaluate the test split at the end; not while choosing")
+    workdir: str | None = recipe.field(None, "the directory of it all; none: a fresh one in runs/")
+    checkpoint_minutes: float = recipe.field(5.0, "between checkpoints inside an epoch", above=0)
+
+
+def main(config):
+    """Train what is missing, compare, report; returns what metrics.json holds.
+
+    Raises UsageError for wrong values, before anything is written, and what `train.main` does.
+    """
+    config = recipe.check(config)
+    with recipe.usage():
+        require_fit(config)
+    if metrics := recipe.recognize(config, **RULES):
+        print(f"{config.workdir} is finished: {json.dumps(metrics)}")
+        return metrics
+
+    import_tensorflow_quietly()
+    import keras
+
+    from cvcourse import data, regularization, training
+    from cvcourse.training import comparison
+
+    first = config.seeds[0]
+    plain, cyclic, *_ = runs(config, pathlib.Path(), first).values()
+    dataset = train.rehearse([plain, cyclic])
+    with recipe.claim(config, "snapshot_ensemble", config.model, config.dataset, **RULES) as run:
+        run.begin()
+        folders = {seed: run.path / f"seed{seed}" for seed in config.seeds}
+        trained = train.main_each(
+            {
+                f"seed {seed}, {name}": settings
+                for seed, folder in folders.items()
+                for name, settings in runs(config, folder, seed).items()
+            },
+            run.command,
+        )
+        for seed, folder in folders.items():
+            write_averages(config, folder, seed, dataset)
+
+        rows = members(config)
+        judge = functools.partial(
+            comparison.judge,
+            rows,
+            [*folders.values()],
+            batches=functools.partial(
+                data.stream, batch_size=config.batch_size, seed=0, shuffle=False
+            ),
+            measures=regularization.calibration.measures,
+            baseline="single",
+        )
+        answers, validation = judge(dataset.validation)
+        chosen = {
+            "ensemble": best(validation, [row for row, files in rows.items() if len(files) > 1]),
+            "snapshot": best(validation, [f"snapshot_m{m}" for m in cycles_of(config)]),
+        }
+        splits = {"validation": validation}
+        if config.test and dataset.test:
+            _, splits["test"] = judge(dataset.test)
+
+        nets = [keras.models.load_model(folders[first] / f) for f in rows[chosen["ensemble"]]]
+        training.save_model(
+            regularization.ensemble(nets),
+            run.path / "ensemble.keras",
+            dataset.class_names,
+            from_logits=False,
+        )
+        labels = dataset.validation.labels
+        first_k = errors_of_first_k(config, answers, labels)
+        return comparison.conclude(
+            run.path,
+            metrics={
+                "rows": {
+                    row: {"members": len(files), **{split: splits[split][row] for split in splits}}
+                    for row, files in rows.items()
+                },
+                "chosen": chosen,
+                "validation_error_of_first_k": first_k,
+                "epochs": config.epochs,
+                "seeds": [*config.seeds],
+                "parameters": next(iter(trained.values()))["parameters"],
+                "seconds": round(sum(metrics["seconds"] for metrics in trained.values()), 1),
+            },
+            title=f"Snapshot ensembles: {config.model} on {pathlib.Path(config.dataset).stem}",
+            lead=lead(config, chosen, splits),
+            tables={f"On {split} data": splits[split] for split in splits},
+            figures={
+                "Error by M": draw_errors(cycles_of(config), splits),
+                "Validation error of the first k snapshots": draw_first_k(first_k),
+                f"Learning rate and loss of seed {first}": draw_runs(config, folders[first]),
+                f"Reliability on validation data, seed {first}": draw_reliability(
+                    {
+                        row: [answers[0][file] for file in rows[row]]
+                        for row in ("single", *chosen.values())
+                    },
+                    labels,
+                ),
+            },
+            config=dataclasses.asdict(run.config),
+        )
+
+
+def require_fit(config):
+    """Raise ValueError for fields that do not go together."""
+    cycles = cycles_of(config)
+    if not cycles and config.cycles is None:
+        raise ValueError(f"no number of cycles from 2 to 6 divides --epochs={config.epochs}")
+    for name, values in (("cycles", cycles), ("seeds", config.seeds)):
+        if not values:
+            raise ValueError(f"--{name} names one or more; received none")
+        if len({*values}) < len(values):
+            raise ValueError(f"--{name} names each number once; received {values}")
+    for m in cycles:
+        if config.epochs % m:
+            raise ValueError(f"--cycles={m} does not divide --epochs={config.epochs}")
+        if config.last_m and config.last_m > m:
+            raise ValueError(f"--last_m={config.last_m} exceeds the M={m} snapshots of a run")
+
+
+def cycles_of(config):
+    """The numbers of cycles M that are compared."""
+    if config.cycles is None:
+        return tuple(m for m in USUAL_CYCLES if config.epochs % m == 0)
+    return config.cycles
+
+
+def runs(config, folder, seed):
+    """The training runs of a seed in its folder: {name: train.Config}."""
+    shared = {name: getattr(config, name) for name in AS_IN_TRAIN}
+    plain = {
+        "schedule": config.schedule,
+        "learning_rate": config.single_learning_rate or config.learning_rate,
+    }
+    cyclic = {"schedule": "shifted_cosine", "learning_rate": config.learning_rate}
+    own = {"single": {**plain, "snapshots": math.lcm(*cycles_of(config))}}
+    for m in cycles_of(config):
+        own[f"snapshot_m{m}"] = {**cyclic, "cycles": m, "snapshots": m}
+        for i in range(m):
+            own[f"independent_m{m}_{i + 1}"] = {
+                **plain,
+                "epochs": config.epochs // m,
+                "snapshots": 1,
+                "seed": seed * m + i,  # no two of an M are alike
+            }
+    return {
+        name: train.Config(
+            **{"epochs": config.epochs, "seed": seed, **shared, **settings},
+            workdir=str(folder / name),
+            test=False,
+        )
+        for name, settings in own.items()
+    }
+
+
+def members(config):
+    """The saved models that each row averages, in a seed's folder: {row: files}."""
+    found = {
+        "single": [f"single/snapshots/{config.epochs}.keras"],
+        "single_best": ["single/model.keras"],
+    }
+    for m in cycles_of(config):
+        found[f"snapshot_m{m}"] = evenly_spaced(config, f"snapshot_m{m}", m)
+        found[f"checkpoint_m{m}"] = evenly_spaced(config, "single", m)
+        found[f"independent_m{m}"] = [
+            f"independent_m{m}_{i + 1}/snapshots/{config.epochs // m}.keras" for i in range(m)
+        ]
+        for kind in ("snapshot", "checkpoint"):
+            found[f"{kind}_weights_m{m}"] = [f"averages/{kind}_m{m}.keras"]
+    return found
+
+
+def evenly_spaced(config, run, m):
+    """The last --last_m of m snapshots at equal distances."""
+    epochs = [config.epochs * (i + 1) // m for i in range(m)]
+    return [f"{run}/snapshots/{epoch}.keras" for epoch in epochs[-(config.last_m or m) :]]
+
+
+def write_averages(config, folder, seed, dataset):
+    """Save the means of snapshots' and checkpoints' weights, where they are not yet there."""
+    import keras
+
+    from cvcourse import data, regularization, training
+
+    augment = config.augment
+    if augment is None:
+        augment = data.usual_augmentation(config.dataset)
+    batch_size = min(config.batch_size, len(dataset.train))
+    images = data.stream(dataset.train, batch_size=batch_size, seed=seed, augment=augment)
+    count = min(len(dataset.train), IMAGES_FOR_BATCH_NORM) // batch_size
+    rows = members(config)
+    for row, (file, *_) in rows.items():
+        path = folder / file
+        if not file.startswith("averages/") or path.exists():
+            continue
+        nets = [keras.models.load_model(folder / f) for f in rows[row.replace("_weights", "")]]
+        net = regularization.estimate_batch_norm(
+            regularization.average_weights(nets), images.take(max(1, count))
+        )
+        training.save_model(net, path, dataset.class_names)
+
+
+def best(rows, names):
+    """The name of the row with the highest mean accuracy; of equals, the lowest NLL."""
+    return max(names, key=lambda row: (rows[row]["accuracy"]["mean"], -rows[row]["nll"]["mean"]))
+
+
+def errors_of_first_k(config, answers, labels):
+    """Mean errors over seeds of the first 1, 2, … of the snapshots averaged: {M: errors}."""
+    import numpy as np
+
+    from cvcourse.regularization import calibration
+
+    def error(given, files):
+        return 1 - calibration.accuracy(np.mean([given[file] for file in files], axis=0), labels)
+
+    found = {}
+    for m in cycles_of(config):
+        files = members(config)[f"snapshot_m{m}"]
+        found[str(m)] = [  # a key of JSON
+            float(np.mean([error(given, files[: k + 1]) for given in answers]))
+            for k in range(len(files))
+        ]
+    return found
+
+
+def lead(config, chosen, splits):
+    """What the report says before its tables."""
+    gains = [
+        f"{100 * splits[split][chosen['snapshot']]['gain']['mean']:+.2f} points on {split} data"
+        for split in splits
+    ]
+    yield (
+        f"Every row costs {config.epochs} epochs of training; mean ± standard deviation over "
+        f"{len(config.seeds)} seeds. snapshot: the ends of M cycles of the shifted cosine; "
+        "checkpoint: M evenly spaced epochs of the single run; independent: M nets of one M-th of "
+        "the epochs each; weights: one net with the mean of the weights of the same nets. gain: "
+        "accuracy over that of the single net of the same seed, at its last epoch."
+    )
+    yield (
+        f"Best snapshot ensemble on validation data: {chosen['snapshot']}, gain "
+        f"{' and '.join(gains)}. Best ensemble of all there: {chosen['ensemble']}, in "
+        "ensemble.keras. Nothing was chosen by test data."
+    )
+
+
+def draw_errors(cycles, splits):
+    """Errors over M, a panel a split: ensembles with their spread, the single net as a band."""
+    from cvcourse.training import report
+
+    figure, axes = report.new_figure(width=11, height=3.8, columns=len(splits))
+    for ax, (split, rows) in zip(axes, splits.items(), strict=True):
+        for offset, (kind, color) in zip((-0.06, 0, 0.06), KINDS.items(), strict=True):
+            found = [rows[f"{kind}_m{m}"]["accuracy"] for m in cycles]
+            ax.errorbar(
+                [m + offset for m in cycles],
+                [100 - 100 * row["mean"] for row in found],
+                [100 * (row["std"] or 0) for row in found],
+                color=color,
+                label=kind,
+                marker="o",
+                capsize=3,
+            )
+        single = rows["single"]["accuracy"]
+        error, std = 100 - 100 * single["mean"], 100 * (single["std"] or 0)
+        ax.axhline(error, color=report.GRAY, linestyle="--", label="single")
+        ax.axhspan(error - std, error + std, color=report.GRAY, alpha=0.12, linewidth=0)
+        ax.set_title(f"{split} error (%)", loc="left")
+        ax.set_xlabel("M")
+        ax.set_xticks(cycles)
+    axes[0].legend(frameon=False)
+    return figure
+
+
+def draw_first_k(errors):
+    """The error of the first k snapshots, a line for each M of {M: errors}."""
+    from matplotlib import colormaps
+
+    from cvcourse.training import report
+
+    figure, (ax,) = report.new_figure(width=6, height=3.8)
+    for place, (m, values) in enumerate(errors.items(), start=1):
+        ax.plot(
+            range(1, len(values) + 1),
+            [100 * value for value in values],
+            color=colormaps["Blues"](0.3 + 0.7 * place / len(errors)),
+            label=f"M = {m}",
+            marker="o",
+        )
+    ax.set_title("validation error (%)", loc="left")
+    ax.set_xlabel("k, snapshots averaged from the first on")
+    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.legend(frameon=False)
+    return figure
+
+
+def draw_runs(config, folder):
+    """Learning rate and loss of the run with the most cycles, beside the single run."""
+    import csv
+
+    import numpy as np
+
+    from cvcourse import optimization
+    from cvcourse.training import report
+
+    figure, axes = report.new_figure(width=11, height=3.8, columns=2)
+    m = max(cycles_of(config))
+    steps = np.arange(50 * config.epochs)  # enough of them for a smooth curve
+    for run, color in ((f"snapshot_m{m}", KINDS["snapshot"]), ("single", KINDS["checkpoint"])):
+        settings = runs(config, folder, 0)[run]
+        rate = optimization.schedule(
+            settings.schedule, settings.learning_rate, steps=len(steps), cycles=settings.cycles
+        )
+        axes[0].plot(steps / 50, np.asarray(rate(steps)), color=color)
+        with open(folder / run / "history.csv") as file:
+            rows = list(csv.DictReader(file))
+        epochs = [int(row["epoch"]) for row in rows]
+        for key, style, label in (("loss", ":", None), ("val_loss", "-", run)):
+            axes[1].plot(epochs, [float(row[key]) for row in rows], style, color=color, label=label)
+    for end in range(config.epochs // m, config.epochs + 1, config.epochs // m):
+        axes[1].axvline(end, color=report.GRAY, linewidth=0.6, alpha=0.5)
+    axes[0].set_title("learning rate", loc="left")
+    axes[1].legend(frameon=False)
+    axes[1].set_title("loss (nats): training dotted, validation solid", loc="left")
+    axes[1].set_yscale("log")
+    for ax in axes:
+        ax.set_xlabel("epoch")
+    return figure
+
+
+def draw_reliability(answers, labels):
+    """Accuracy over confidence of {row: its members' probabilities}, a panel a row."""
+    import numpy as np
+
+    from cvcourse.regularization import calibration
+    from cvcourse.training import report
+
+    figure, axes = report.new_figure(width=11, height=3.8, columns=len(answers))
+    for ax, (row, given) in zip(axes, answers.items(), strict=True):
+        counts, confidences, accuracies = calibration.reliability(np.mean(given, axis=0), labels)
+        edges = np.linspace(0, 1, len(counts) + 1)
+        ax.bar(edges[:-1], accuracies, 1 / len(counts), align="edge", color=report.BLUE, alpha=0.6)
+        there = counts > 0
+        ax.plot(confidences[there], accuracies[there], "o", color=report.ORANGE, markersize=4)
+        ax.plot([0, 1], [0, 1], color=report.GRAY, linestyle="--", linewidth=0.8)
+        ax.set_title(row, loc="left")
+        ax.set_xlabel("confidence")
+    axes[0].set_ylabel("accuracy")
+    return figure
+
+
+def cli(argv=None):
+    """Run from a command line; returns the exit code."""
+    return recipe.run(main, Config, argv, name="snapshot_ensemble", description=__doc__)
+
+
+if __name__ == "__main__":
+    sys.exit(cli())
