@@ -151,6 +151,11 @@ def small_model():
     return keras.Model(image, keras.layers.Dense(2, name="logits")(keras.layers.Flatten()(x)))
 
 
+def dense():
+    keras.utils.set_random_seed(0)
+    return keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+
+
 def stepped(name, decay, rate=0.1):
     """Weights before and after a step on a batch whose loss has no gradient: only decay moves."""
     model = small_model()
@@ -308,10 +313,9 @@ def test_it_goes_on_to_the_bit_where_it_was_saved(name, tmp_path):
             model.train_on_batch(np.eye(4), np.ones((4, 2)))
         return model.get_weights()
 
-    keras.utils.set_random_seed(0)
-    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+    model = dense()
     rate = optimization.schedule("cosine", 0.01, steps=6, warmup_steps=1)
-    model.compile(optimization.optimizer(name, model, rate, epsilon=1e-7), "mse")
+    model.compile(optimization.optimizer(name, model, rate, epsilon=1e-7), "mse", run_eagerly=True)
     fit(model)
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
@@ -329,7 +333,7 @@ def test_an_embedding_is_a_dense_layer_of_one_hot_rows(name):
     dense = keras.Model(hot, keras.layers.Dense(3, use_bias=False)(hot))
     dense.set_weights(sparse.get_weights())
     for model in (sparse, dense):
-        model.compile(optimization.optimizer(name, model, 0.1), "mse")
+        model.compile(optimization.optimizer(name, model, 0.1), "mse", run_eagerly=True)
     for batch in batches:
         sparse.train_on_batch(np.array(batch), np.ones((4, 3)))
         dense.train_on_batch(np.eye(rows)[batch], np.ones((4, 3)))
@@ -342,9 +346,8 @@ def test_half_precision_takes_the_same_steps(name):
 
     def trained(policy):
         keras.config.set_dtype_policy(policy)
-        keras.utils.set_random_seed(0)
-        model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
-        model.compile(optimization.optimizer(name, model, 0.01), "mse")
+        model = dense()
+        model.compile(optimization.optimizer(name, model, 0.01), "mse", run_eagerly=True)
         for _ in range(3):
             model.train_on_batch(np.eye(4), np.full((4, 2), 0.5))
         return model.get_weights()
@@ -360,10 +363,10 @@ def test_half_precision_takes_the_same_steps(name):
 
 @pytest.mark.parametrize("name", optimization.OPTIMIZERS)
 def test_every_optimizer_trains(name):
-    model = small_model()
+    model = dense()
     rate = {"sgd": 0.1, "momentum": 0.02, "nesterov": 0.02, "adagrad": 0.1}.get(name, 0.01)
     model.compile(optimization.optimizer(name, model, rate, weight_decay=1e-4), "mse")
     rng = np.random.default_rng(0)
-    x, y = rng.normal(size=(16, 4, 4, 2)), rng.normal(size=(16, 2))
+    x, y = rng.normal(size=(16, 4)), rng.normal(size=(16, 2))
     losses = model.fit(x, y, batch_size=16, epochs=30, verbose=0).history["loss"]
     assert losses[-1] < losses[0] * 0.7
