@@ -1,5 +1,6 @@
 """Schedules and optimizers against their formulas, weight decay against its gradient."""
 
+import functools
 import json
 
 import keras
@@ -368,5 +369,7 @@ def test_every_optimizer_trains(name):
     model.compile(optimization.optimizer(name, model, rate, weight_decay=1e-4), "mse")
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(16, 4)), rng.normal(size=(16, 2))
-    losses = model.fit(x, y, batch_size=16, epochs=30, verbose=0).history["loss"]
-    assert losses[-1] < losses[0] * 0.7
+    thirty_times = np.tile(x, (30, 1)), np.tile(y, (30, 1))
+    fit = functools.partial(model.fit, *thirty_times, batch_size=16, shuffle=False, verbose=0)
+    first, second = (fit().history["loss"][0] for _ in range(2))  # means over thirty steps
+    assert second < first * 0.9

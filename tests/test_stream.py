@@ -58,7 +58,7 @@ def order(split, count, **options):
 # Where a stream may start
 
 
-@pytest.mark.parametrize(("augment", "one_hot"), [((), None), (ALL, None), (ALL + MIXED, 24)])
+@pytest.mark.parametrize(("augment", "one_hot"), [((), None), (ALL + MIXED, 24)])
 def test_any_start_step_gives_the_same_batches(split, augment, one_hot):
     """5 steps an epoch, with 2 of 22 examples left out; 12 steps reach the third epoch."""
     split, options = split.take(slice(22)), dict(augment=augment, one_hot=one_hot)
@@ -159,7 +159,7 @@ def test_evaluation_may_start_at_any_step(split):
 # Form
 
 
-@pytest.mark.parametrize(("augment", "one_hot"), [((), None), (ALL, None), (ALL + MIXED, 9)])
+@pytest.mark.parametrize(("augment", "one_hot"), [((), None), (ALL + MIXED, 9)])
 @pytest.mark.parametrize("kind", ["uint8", "float32", "gray", "folder"])
 def test_shapes_are_static(kind, augment, one_hot, image_folder):
     if kind == "folder":

@@ -139,15 +139,16 @@ def fitted(names, split):
 
     Raises RunError for those that are layers of ours where Keras does not run on TensorFlow.
     """
-    few = split.take(np.unique(np.linspace(0, len(split) - 1, SAMPLE).astype(int)))
     functions = []
     for name, (function, draws) in AUGMENTATIONS.items():
-        if name in names and name in FITTED:
+        if name not in names:
+            continue
+        if name in FITTED:
             if keras.backend.backend() != "tensorflow":
                 raise RunError(f"--augment={name} needs KERAS_BACKEND=tensorflow")
-            function = function(few)
-        if name in names:
-            functions.append((function, draws))
+            few = np.unique(np.linspace(0, len(split) - 1, SAMPLE).astype(int))
+            function = function(split.take(few))
+        functions.append((function, draws))
     return functions
 
 

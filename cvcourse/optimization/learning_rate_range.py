@@ -44,12 +44,12 @@ class LearningRateRange:
         From where the smoothed loss begins to fall to where it is smallest; this end is taken back
         by what a running mean comes late, and the other is at least as far below.
         """
-        smoothed = self.smoothed
-        lowest = int(np.argmin(smoothed))
-        fall = self.level - smoothed[lowest]
-        if fall < NO_FALL * self.level:
+        smoothed, level = self.smoothed, self.level
+        fall = level - min(smoothed, default=level)
+        if not fall >= NO_FALL * level:
             return None
-        begin = np.flatnonzero(smoothed[: lowest + 1] >= self.level - FALLEN * fall)[-1]
+        lowest = int(np.argmin(smoothed))
+        begin = max(np.flatnonzero(smoothed[:lowest] >= level - FALLEN * fall), default=0)
         late = round(1 / (1 - MEMORY))
         end = max(lowest - late, 0)
         return float(self.rates[max(min(begin, end - late), 0)]), float(self.rates[end])

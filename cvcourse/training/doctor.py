@@ -129,7 +129,12 @@ def _are_probabilities(scores):
 MEMORIZED = 0.02  # of the loss of a guess, with every example right
 ADAM_RATES = (3e-3, 3e-2, 3e-4)  # until one does it
 PATIENCE = 200  # steps
-NOISE = ("rate", "share", "stddev")  # attributes of random layers: how much of it, 0 for none
+NOISE = (
+    "rate",
+    "share",
+    "std",
+    "stddev",
+)  # attributes of random layers: how much of it, 0 for none
 
 
 def memorize(model, images, labels, *, loss, chance):
@@ -397,8 +402,8 @@ def updates(model, batches, images, labels, *, loss):
 
 def _beyond(bound, share, rows):
     """The names of layers of FEW_UNITS or more whose `share` is above `bound`."""
-    large = [row for row in rows if row.shape[-1] >= FEW_UNITS]
-    return [row.name for row in large if (getattr(row, share) or 0) > bound]
+    beyond = [row for row in rows if (getattr(row, share) or 0) > bound]
+    return [row.name for row in beyond if row.shape[-1] >= FEW_UNITS]
 
 
 def _moved(variable, before):

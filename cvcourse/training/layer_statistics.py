@@ -79,7 +79,7 @@ def calls_noted(model):
     def noting(name, layer, call):
         def noted(*args, **kwargs):
             output = call(*args, **kwargs)
-            first = keras.tree.flatten(args)[0]
+            first = keras.tree.flatten((args, kwargs))[0]
             calls.append(Call(name, layer, first, keras.tree.flatten(output)[0]))
             return output
 
