@@ -8,16 +8,19 @@ import pytest
 from cvcourse.recipes import train
 
 from cvcourse import models, recipe
+from cvcourse.training import comparison
 
 ROOT = pathlib.Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
-RESULTS = sorted((ROOT / "recipes" / "results").glob("*.json"))
+RESULTS = {path: json.loads(path.read_text()) for path in ROOT.glob("recipes/results/*.json")}
+COMPARISONS = [path for path, metrics in RESULTS.items() if "rows" in metrics]
+RUNS = [path for path in RESULTS if path not in COMPARISONS]
 COMMANDS = re.findall(r"^cvcourse train (?!--help)(--.*?) *(?:#.*)?$", README, re.MULTILINE)
 
 
 def result_row(path):
     """The README's row of a run's metrics.json."""
-    metrics = json.loads(path.read_text())
+    metrics = RESULTS[path]
     cells = (
         f"[{path.stem}]({path.relative_to(ROOT)})",
         f"{100 * metrics['test_accuracy']:.2f} %",
@@ -30,15 +33,27 @@ def result_row(path):
     return f"| {' | '.join(cells)} |"
 
 
-@pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", RUNS, ids=lambda path: path.stem)
 def test_results_are_the_metrics_files(path):
     assert result_row(path) in README.splitlines()
 
 
+@pytest.mark.parametrize("path", COMPARISONS, ids=lambda path: path.stem)
+def test_comparisons_are_the_metrics_files(path):
+    """The rows on test data, below the file's link, as the run printed them."""
+    name = path.relative_to(ROOT)
+    lines = README[README.index(f"]({name})") :].splitlines()
+    shown = lines[lines.index("") + 1 :][: 2 + len(RESULTS[path]["rows"])]
+    rows = {row: values["test"] for row, values in RESULTS[path]["rows"].items()}
+    title, *table = (f"| {' | '.join(cells)} |" for cells in comparison.table(rows))
+    assert shown[0] == title.replace("|  |", "| |")
+    assert shown[2:] == table
+
+
 def test_no_result_is_without_its_metrics_file():
-    linked = re.findall(r"^\| \[\w+\]\((.+?)\)", README, re.MULTILINE)
-    assert sorted(linked) == [str(path.relative_to(ROOT)) for path in RESULTS]
-    assert len(linked) >= 4
+    linked = re.findall(r"\]\((recipes/results/\w+\.json)\)", README)
+    assert sorted(linked) == sorted(str(path.relative_to(ROOT)) for path in RESULTS)
+    assert len(RUNS) >= 4
 
 
 MAP = re.findall(r"^\|.*\| `(\w+)` \| ([\d,]+) \| ([\d.]+ \w) \| (.*?) ?\|$", README, re.MULTILINE)

@@ -129,12 +129,7 @@ def _are_probabilities(scores):
 MEMORIZED = 0.02  # of the loss of a guess, with every example right
 ADAM_RATES = (3e-3, 3e-2, 3e-4)  # until one does it
 PATIENCE = 200  # steps
-NOISE = (
-    "rate",
-    "share",
-    "std",
-    "stddev",
-)  # attributes of random layers: how much of it, 0 for none
+NOISE = ("rate", "share", "std", "stddev")  # of random layers: how much of it, 0 for none
 
 
 def memorize(model, images, labels, *, loss, chance):
