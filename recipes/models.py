@@ -3,16 +3,21 @@
     cvcourse models
     cvcourse models --model=vgg16
     cvcourse models --model=resnet50 --input_shape=96,96,3
+    cvcourse models --pretrained --model=resnet50
 
 Without `--model` a line for each network at its usual input size, with its published accuracy;
-with it, a line for each layer, and what one of its values sees of the image.
+with it, a line for each layer, and what one of its values sees of the image. With `--pretrained`
+a line for each set of published weights that fits a network of ours, its source's default first.
 """
 
 import dataclasses
+import re
 import sys
 
 from cvcourse import recipe
 from cvcourse.startup import import_tensorflow_quietly
+
+NUMBER = re.compile(r"[\d,.]+")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,6 +28,7 @@ class Config:
     input_shape: tuple[int, ...] | None = recipe.field(
         None, "height,width,channels of --model's images; auto: its usual size", least=1
     )
+    pretrained: bool = recipe.field(False, "the published weights there are, and where they lie")
 
 
 def main(config):
@@ -31,6 +37,8 @@ def main(config):
     import_tensorflow_quietly()
     from cvcourse import models
 
+    if config.pretrained:
+        return _pretrained(config.model)
     if config.model is None:
         with recipe.usage():
             if config.input_shape:
@@ -46,6 +54,32 @@ def main(config):
     total = ("in all", "", "", *_numbers(cost), "")
     _print([header, *map(_layer, cost), total])
     return {"in all": _counts(cost), **{row.name: _counts(row) for row in cost}}
+
+
+def _pretrained(name):
+    """Print the sets of published weights of one network, or of all; returns {set: its fields}."""
+    from cvcourse.models import pretrained
+
+    rows = [row for row in pretrained.published() if name in (None, row.architecture)]
+    if not rows:
+        with recipe.usage():
+            rows = pretrained.candidates(name)  # "timm.seresnet50", or none at all
+    header = ("weights", "network", "built with", "photo", "scaling", "top-1", "top-5", "licence")
+    _print([(*header, "hash", "address"), *map(_weights, rows)])
+    return {str(row): dataclasses.asdict(row) for row in rows}
+
+
+def _weights(row):
+    form = ", ".join(
+        f"{key}={value}"
+        for key, value in row.form.items()
+        if key != "input_shape" and (key, value) != ("num_classes", 1000)
+    )
+    resized = f"{row.resize} to {row.size}" if row.resize else f"squashed to {row.size}"
+    accuracy = ["" if value is None else f"{value:.3f}" for value in (row.top1, row.top5)]
+    photo = f"{resized}, {row.interpolation}"
+    rest = (row.licence, row.hash, row.address)
+    return (str(row), row.architecture, form, photo, row.scaling, *accuracy, *rest)
 
 
 def _network(name, cost):
@@ -77,7 +111,7 @@ def _print(rows):
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         cells = [
-            text.rjust(width) if text[:1].isdigit() and "x" not in text else text.ljust(width)
+            text.rjust(width) if NUMBER.fullmatch(text) else text.ljust(width)
             for text, width in zip(row, widths, strict=True)
         ]
         print("  ".join(cells).rstrip())

@@ -7,6 +7,7 @@ from cvcourse.data import digits, folder, npz, published, tfds
 from cvcourse.data.augmentation import AUGMENTATIONS, MIXTURES
 from cvcourse.data.dataset import DataError, Dataset, Split, channel_statistics
 from cvcourse.data.encoded import naming_broken_images
+from cvcourse.data.photo import read_photo
 from cvcourse.data.stream import steps_per_epoch, stream
 from cvcourse.errors import unknown
 
@@ -19,6 +20,7 @@ __all__ = [
     "channel_statistics",
     "load",
     "naming_broken_images",
+    "read_photo",
     "steps_per_epoch",
     "stream",
     "usual_augmentation",

@@ -1,6 +1,7 @@
 """Images that stay JPEG or PNG until they are needed: folders and sets larger than memory."""
 
 import contextlib
+import copy
 import os
 
 import numpy as np
@@ -17,28 +18,42 @@ class EncodedImages:
     and transparency are not applied.
     """
 
-    def __init__(self, files, size, channels, *, in_memory=False):
+    def __init__(
+        self, files, size, channels, *, in_memory=False, interpolation="bilinear", rounded=True
+    ):
         self.files = np.array(files, object)
         self.shape = (len(files), *size, channels)
         self.in_memory = in_memory
+        self.interpolation, self.rounded = interpolation, rounded
 
     def __len__(self):
         return self.shape[0]
 
     def __getitem__(self, index):
-        """Decoded images (h, w, c) or (n, h, w, c) uint8. Raises DataError naming a broken file."""
+        """Decoded images (h, w, c) or (n, h, w, c). Raises DataError naming a broken file."""
         if np.ndim(index) == 0 and not isinstance(index, slice):
             return self._decoded(int(index))
         return np.stack([self._decoded(i) for i in np.arange(len(self))[index]])
 
     def take(self, index):
         """The sequence of these images alone, still encoded."""
-        return EncodedImages(
-            self.files[index], self.shape[1:3], self.shape[3], in_memory=self.in_memory
-        )
+        chosen = copy.copy(self)
+        chosen.files = self.files[index]
+        chosen.shape = (len(chosen.files), *self.shape[1:])
+        return chosen
+
+    def resized(self, side, interpolation):
+        """The sequence with images of side x side pixels, float32 as the scaling leaves them."""
+        other = copy.copy(self)
+        other.shape = (len(self), side, side, self.shape[3])
+        other.interpolation, other.rounded = interpolation, False
+        return other
 
     def decode(self, file):
-        """A file's path or contents () -> image (h, w, c) uint8; a TensorFlow graph may call it."""
+        """A file's path or contents () -> image (h, w, c); a TensorFlow graph may call it.
+
+        uint8, or float32 after `resized`.
+        """
         contents = file if self.in_memory else tf.io.read_file(file)
         _, height, width, channels = self.shape
         image = tf.cond(
@@ -47,7 +62,8 @@ class EncodedImages:
             lambda: tf.io.decode_jpeg(contents, channels, dct_method="INTEGER_ACCURATE"),
             lambda: tf.io.decode_image(contents, channels, expand_animations=False),
         )
-        image = _cover(image, height, width)
+        image = _cover(image, height, width, self.interpolation)
+        image = _to_bytes(image) if self.rounded else tf.cast(image, tf.float32)
         return tf.ensure_shape(image, (height, width, channels))
 
     def _decoded(self, i):
@@ -78,8 +94,12 @@ def naming_broken_images(dataset):
         raise
 
 
-def _cover(image, height, width):
-    """The largest centered part of height x width's proportions, scaled: uint8 -> uint8.
+def _to_bytes(image):
+    return tf.cast(tf.clip_by_value(tf.round(image), 0, 255), tf.uint8)
+
+
+def _cover(image, height, width, interpolation):
+    """The largest centered part of height x width's proportions, scaled: uint8 -> float32.
 
     Cropped before it is scaled: a strip of 1x9999 pixels must not become one of 256x2559744.
     """
@@ -91,8 +111,8 @@ def _cover(image, height, width):
     top, left = tf.unstack((given - part) // 2)
     image = image[top : top + part[0], left : left + part[1]]
 
-    def resized():
-        scaled = tf.image.resize(image, (height, width), antialias=True)
-        return tf.cast(tf.clip_by_value(tf.round(scaled), 0, 255), tf.uint8)
-
-    return tf.cond(tf.reduce_all(part == (height, width)), lambda: image, resized)
+    return tf.cond(
+        tf.reduce_all(part == (height, width)),
+        lambda: tf.cast(image, tf.float32),
+        lambda: tf.image.resize(image, (height, width), interpolation, antialias=True),
+    )

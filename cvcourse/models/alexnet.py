@@ -92,12 +92,12 @@ VARIANTS = {
     # figure 2 says 224, of which its 55x55 maps do not follow
     "alexnet_2012": partial(alexnet, towers=2, input_shape=(227, 227, 3)),
 }
-PUBLISHED_NAMES = [  # torchvision's
-    {
+PUBLISHED_NAMES = {
+    "torchvision": {
         r"((conv|pool)\d(_conv)?)": r"features.#\1",
         "fc6": "classifier.1",
         "fc7": "classifier.4",
         "logits": "classifier.6",
     }
-]
+}
 SOURCES = {"torchvision.alexnet": ("alexnet", {})}

@@ -97,8 +97,8 @@ OTHER_SIZES = {
     "xlarge": dict(depths=(3, 3, 27, 3), widths=(256, 512, 1024, 2048)),  # the paper's
     "xxlarge": dict(depths=(3, 4, 30, 3), widths=(384, 768, 1536, 3072), epsilon=1e-5),
 }
-PUBLISHED_NAMES = [
-    {  # torchvision's
+PUBLISHED_NAMES = {
+    "torchvision": {
         "stem_conv": "features.#stem.0",
         "stem": "features.#stem.1",
         r"stage(\d)_norm": r"features.#downsampling\1.0",
@@ -111,7 +111,7 @@ PUBLISHED_NAMES = [
         "norm": "classifier.0",
         "logits": "classifier.2",
     },
-    {  # timm's
+    "timm": {
         "stem_conv": "stem.0",
         "stem": "stem.1",
         r"stage(\d)_norm": r"stages.#\1.downsample.0",
@@ -124,7 +124,7 @@ PUBLISHED_NAMES = [
         "norm": "head.norm",
         "logits": "head.fc",
     },
-]
+}
 SOURCES = (
     {
         f"{source}.{name}": (name, {})

@@ -106,8 +106,8 @@ VARIANTS = {
 }
 # The stem and three transitions halve the map, and the transitions round down; CIFAR nets have two.
 MINIMUM_SIZE = {name: 29 if name in IMAGENET else 4 for name in VARIANTS}
-PUBLISHED_NAMES = [  # torchvision's and timm's, and those of torchvision's first files
-    {
+PUBLISHED_NAMES = {
+    sources: {
         "stem_unit_conv": "features.conv0",
         "stem_unit_bn": "features.norm0",
         r"stage(\d)_block(\d+)_(\d)_conv": rf"features.denseblock\1.denselayer\2.conv{dot}\3",
@@ -117,8 +117,8 @@ PUBLISHED_NAMES = [  # torchvision's and timm's, and those of torchvision's firs
         "features_bn": "features.norm5",
         "logits": "classifier",
     }
-    for dot in ("", ".")
-]
+    for sources, dot in {"torchvision timm": "", "torchvision, first files": "."}.items()
+}
 SOURCES = {
     f"{source}.{name}": (name, {}) for source in ("torchvision", "timm") for name in IMAGENET
 } | {

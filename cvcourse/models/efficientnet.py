@@ -106,8 +106,8 @@ VARIANTS = {
     "efficientnet_lite3": compound(1.2, 1.4, 280, 0.3, **LITE),
     "efficientnet_lite4": compound(1.4, 1.8, 300, 0.3, **LITE),
 }
-PUBLISHED_NAMES = [
-    {  # torchvision's
+PUBLISHED_NAMES = {
+    "torchvision": {
         r"(stem|features)_conv": r"features.#\1.0",
         r"(stem|features)_bn": r"features.#\1.1",
         r"(stage\d)_block(\d+)_(expand|depthwise|project)_conv": r"features.#\1.#\2.block.#\3.0",
@@ -116,8 +116,8 @@ PUBLISHED_NAMES = [
         r"(stage\d)_block(\d+)_se_excite": r"features.#\1.#\2.block.#se.fc2",
         "logits": "classifier.1",
     },
-    TIMM_BLOCK_NAMES | {"features_conv": "conv_head", "features_bn": "bn2"},
-    {  # those of the first conversion to torch, Melas-Kyriazi's efficientnet_pytorch
+    "timm": TIMM_BLOCK_NAMES | {"features_conv": "conv_head", "features_bn": "bn2"},
+    "efficientnet_pytorch": {  # Melas-Kyriazi's, the first conversion to torch
         "stem_conv": "_conv_stem",
         "stem_bn": "_bn0",
         r"(\w+)_(expand|depthwise|project)_conv": r"_blocks.#\1._\2_conv",
@@ -130,7 +130,7 @@ PUBLISHED_NAMES = [
         "features_bn": "_bn1",
         "logits": "_fc",
     },
-]
+}
 SAME = dict(padding="same", epsilon=1e-3)  # of TensorFlow's own weights
 TIMM = {
     **{name: (name, {}) for name in VARIANTS},
@@ -140,6 +140,7 @@ TIMM = {
 SOURCES = {
     **{f"torchvision.{name}": (name, {}) for name in VARIANTS if "lite" not in name},
     **{f"keras.EfficientNetB{i}": (f"efficientnet_b{i}", SAME) for i in range(8)},
+    "efficientnet_pytorch.efficientnet_lite0": ("efficientnet_lite0", SAME),
 }
 for timm, (ours, form) in TIMM.items():
     SOURCES[f"timm.{timm}"] = (ours, form | dict(epsilon=1e-5))

@@ -129,8 +129,8 @@ VARIANTS = {
     "googlenet": googlenet,
     "googlenet_2014": partial(googlenet, form="paper", dropout=0.4),  # section 5
 }
-PUBLISHED_NAMES = [  # torchvision's
-    {
+PUBLISHED_NAMES = {
+    "torchvision": {
         r"conv1_(conv|bn)": r"conv1.\1",
         r"conv2_reduce_(conv|bn)": r"conv2.\1",
         r"conv2_(conv|bn)": r"conv3.\1",
@@ -145,7 +145,7 @@ PUBLISHED_NAMES = [  # torchvision's
         r"aux_logits(\d)": r"aux\1.fc2",
         "logits": "fc",
     }
-]
+}
 SOURCES = {
     "torchvision.googlenet": ("googlenet", {"aux": True}),
     "torchvision.googlenet_noaux": ("googlenet", {}),

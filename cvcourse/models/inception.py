@@ -181,8 +181,8 @@ def inception_v3(
 
 
 VARIANTS = {"inception_v3": inception_v3}
-PUBLISHED_NAMES = [  # torchvision's and timm's
-    {
+PUBLISHED_NAMES = {
+    "torchvision timm": {
         r"conv2d_(\w+)_(conv|bn)": r"Conv2d_\1.\2",
         r"mixed_(\d\w)_pool_(conv|bn)": r"Mixed_\1.branch_pool.\2",
         r"mixed_(\d\w)_(\w+)_(conv|bn)": r"Mixed_\1.branch\2.\3",
@@ -190,7 +190,7 @@ PUBLISHED_NAMES = [  # torchvision's and timm's
         "aux_logits": "AuxLogits.fc",
         "logits": "fc",
     }
-]
+}
 SOURCES = {
     "torchvision.inception_v3": ("inception_v3", {"aux": True}),
     "torchvision.inception_v3_noaux": ("inception_v3", {}),

@@ -71,8 +71,8 @@ def mobilenet(
 VARIANTS = {
     "mobilenet": mobilenet,
 }
-PUBLISHED_NAMES = [  # timm's
-    {
+PUBLISHED_NAMES = {
+    "timm": {
         "stem_conv": "conv_stem",
         "stem_bn": "bn1",
         r"(stage\d)_block(\d+)_depthwise_conv": r"blocks.#\1.#\2.conv_dw",
@@ -81,7 +81,7 @@ PUBLISHED_NAMES = [  # timm's
         r"(stage\d)_block(\d+)_pointwise_bn": r"blocks.#\1.#\2.bn2",
         "logits": "classifier",
     }
-]
+}
 SOURCES = {
     "timm.mobilenetv1_100": ("mobilenet", {}),
     "timm.mobilenetv1_125": ("mobilenet", dict(width=1.25)),

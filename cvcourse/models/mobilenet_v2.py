@@ -131,8 +131,8 @@ TIMM_BLOCK_NAMES = {  # those of all nets of such blocks; the first stage does n
     "stem_bn": "bn1",
     "logits": "classifier",
 }
-PUBLISHED_NAMES = [
-    {  # torchvision's
+PUBLISHED_NAMES = {
+    "torchvision": {
         r"(stem|features)_conv": r"features.#\1.0",
         r"(stem|features)_bn": r"features.#\1.1",
         r"(\w+)_(expand|depthwise)_conv": r"features.#\1.conv.#\2.0",
@@ -140,8 +140,8 @@ PUBLISHED_NAMES = [
         r"(\w+)_(project_conv|project_bn)": r"features.#\1.conv.#\2",
         "logits": "classifier.1",
     },
-    TIMM_BLOCK_NAMES | {"features_conv": "conv_head", "features_bn": "bn2"},
-]
+    "timm": TIMM_BLOCK_NAMES | {"features_conv": "conv_head", "features_bn": "bn2"},
+}
 SOURCES = {
     "torchvision.mobilenet_v2": ("mobilenet_v2", {}),
     **{

@@ -103,8 +103,8 @@ VARIANTS = {
     "mobilenet_v3_large": partial(mobilenet_v3, stages=LARGE, hidden=1280),
     "mobilenet_v3_small": partial(mobilenet_v3, stages=SMALL, hidden=1024),
 }
-PUBLISHED_NAMES = [
-    {  # torchvision's
+PUBLISHED_NAMES = {
+    "torchvision": {
         r"(stem|features)_conv": r"features.#\1.0",
         r"(stem|features)_bn": r"features.#\1.1",
         r"(\w+)_(expand|depthwise|project)_conv": r"features.#\1.block.#\2.0",
@@ -114,13 +114,13 @@ PUBLISHED_NAMES = [
         "hidden": "classifier.0",
         "logits": "classifier.3",
     },
-    TIMM_BLOCK_NAMES
+    "timm": TIMM_BLOCK_NAMES
     | {
         "(features)_conv": r"blocks.#\1.0.conv",
         "(features)_bn": r"blocks.#\1.0.bn1",
         "hidden": "conv_head",
     },
-]
+}
 SAME = dict(padding="same", epsilon=1e-3)
 SOURCES = {}
 for size, widths in (("large", (0.75, 1.0)), ("small", (0.5, 0.75, 1.0))):

@@ -278,14 +278,14 @@ TIMM_PARTS = {
     ),
     r"sum(\d)_(\w+)_bn(\d)": r"comb_iter_\2_\3.bn_sep_\4",
 }
-PUBLISHED_NAMES = [
-    {r"stem_(conv|bn)": r"conv0.\1", "logits": "last_linear"}
+PUBLISHED_NAMES = {
+    "timm": {r"stem_(conv|bn)": r"conv0.\1", "logits": "last_linear"}
     | {
         f"{cell}_{part}": f"{TIMM_CELLS[cell]}.{TIMM_PARTS[part]}"
         for cell in TIMM_CELLS
         for part in TIMM_PARTS
     }
-]
+}
 SOURCES = {
     "timm.nasnetalarge": ("nasnet_large", dict(zero_padded_pools=("avg",))),
     "keras.nasnet_mobile": ("nasnet_mobile", dict(zero_padded_pools=("avg", "max"))),

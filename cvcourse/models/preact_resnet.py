@@ -137,8 +137,8 @@ VARIANTS = {
 }
 # Stages and the 7x7 stem halve the map: five times, twice on CIFAR.
 MINIMUM_SIZE = {name: 4 if name.startswith("preact") else 32 for name in VARIANTS}
-PUBLISHED_NAMES = [  # timm's
-    {
+PUBLISHED_NAMES = {
+    "timm": {
         "stem_conv": "stem.conv",
         r"stage(\d)_block(\d+)_(\d)_conv": r"stages.#\1.blocks.#\2.conv\3",
         r"stage(\d)_block(\d+)_(\d)_bn": r"stages.#\1.blocks.#\2.norm\3",
@@ -146,7 +146,7 @@ PUBLISHED_NAMES = [  # timm's
         "features_bn": "norm",
         "logits": "head.fc",
     }
-]
+}
 SOURCES = {f"timm.resnetv2_{depth}": (f"resnet{depth}_v2", {}) for depth in DEPTHS} | {
     f"keras.resnet{depth}v2": (
         f"resnet{depth}_v2",

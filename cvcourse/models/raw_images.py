@@ -25,7 +25,7 @@ def from_raw_images(net, image_shape, *, mean, variance):
         x = layers.Resizing(*size, name="resizing", **exact)(x)
     if channels != image_shape[-1]:
         x = _convert_channels(x, image_shape[-1], channels)
-    model = keras.Model(image, _call_copies(net, x), name=net.name)
+    model = keras.Model(image, call_copies(net, x), name=net.name)
     model.set_weights(net.get_weights())
     return model
 
@@ -41,7 +41,7 @@ def _convert_channels(x, given, wanted):
     )
 
 
-def _call_copies(net, x):
+def call_copies(net, x):
     """The output of copies of net's layers, called one by one on `x`."""
     outputs = []
 

@@ -116,8 +116,8 @@ VARIANTS = {
     "plain18": partial(resnet, **DEPTHS["18"], shortcut=False),
     "plain34": partial(resnet, **DEPTHS["34"], shortcut=False),
 }
-PUBLISHED_NAMES = [  # torchvision's, and timm's
-    {
+PUBLISHED_NAMES = {
+    "torchvision timm": {
         r"stem_unit_(conv|bn)": r"\g<1>1",
         r"stage(\d)_block(\d+)_(\d)_(conv|bn)": r"layer\1.#\2.\4\3",
         r"stage(\d)_block(\d+)_shortcut_(conv|bn)": r"layer\1.#\2.downsample.#\3",
@@ -125,7 +125,7 @@ PUBLISHED_NAMES = [  # torchvision's, and timm's
         r"stage(\d)_block(\d+)_se_excite": r"layer\1.#\2.se.fc2",
         "logits": "fc",
     }
-]
+}
 SOURCES = {
     **{f"torchvision.resnet{depth}": (f"resnet{depth}", {}) for depth in DEPTHS},
     **{f"timm.resnet{depth}": (f"resnet{depth}", {}) for depth in DEPTHS},

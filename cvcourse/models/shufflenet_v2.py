@@ -65,13 +65,13 @@ VARIANTS = {  # table 5; at 2.0 the paper has 244, 488 and 976 filters
     "shufflenet_v2_x1_5": partial(shufflenet_v2, filters=(176, 352, 704, 1024)),
     "shufflenet_v2_x2_0": partial(shufflenet_v2, filters=(244, 488, 976, 2048)),
 }
-PUBLISHED_NAMES = [  # torchvision's
-    {
+PUBLISHED_NAMES = {
+    "torchvision": {
         r"stem_unit_(conv|bn)": r"conv1.#\1",
         r"features_(conv|bn)": r"conv5.#\1",
         r"(stage\d)_block(\d+)_shortcut_(\d(?:_conv|_bn)?)": r"\1.#\2.branch1.#\3",
         r"(stage\d)_block(\d+)_(\d(?:_conv|_bn)?)": r"\1.#\2.branch2.#\3",
         "logits": "fc",
     }
-]
+}
 SOURCES = {f"torchvision.{name}": (name, {}) for name in VARIANTS}

@@ -63,11 +63,11 @@ VARIANTS = {
     "squeezenet1_0": partial(squeezenet, filters=96, kernel_size=7, pools=(5, 9)),  # table 1
     "squeezenet1_1": partial(squeezenet, filters=64, kernel_size=3, pools=(4, 6)),
 }
-PUBLISHED_NAMES = [  # torchvision's
-    {
+PUBLISHED_NAMES = {
+    "torchvision": {
         r"(conv1|conv1_conv|stem|pool\d)": r"features.#\1",
         r"(fire\d)_(squeeze|expand\dx\d)_conv": r"features.#\1.\2",
         "conv10_conv": "classifier.1",
     }
-]
+}
 SOURCES = {f"torchvision.{name}": (name, {}) for name in VARIANTS}

@@ -74,19 +74,19 @@ VARIANTS = (
         )
     }
 )
-PUBLISHED_NAMES = [
-    {  # torchvision's
+PUBLISHED_NAMES = {
+    "torchvision": {
         r"(stage\d(_\d(_conv|_bn)?)?)": r"features.#\1",
         "fc1": "classifier.0",
         "fc2": "classifier.3",
         "logits": "classifier.6",
     },
-    {  # timm's
+    "timm": {
         r"(stage\d(_\d(_conv|_bn)?)?)": r"features.#\1",
         r"(fc\d)": r"pre_logits.\1",
         "logits": "head.fc",
     },
-]
+}
 SOURCES = {
     f"{source}.vgg{depth}{norm}": (f"vgg{depth}{norm}", {})
     for source in ("torchvision", "timm")

@@ -77,8 +77,8 @@ VARIANTS = {
     "vit_h_14": partial(vit, patch=14, **SIZES["huge"]),
 }
 MINIMUM_SIZE = {name: builder.keywords["patch"] for name, builder in VARIANTS.items()}  # a patch
-PUBLISHED_NAMES = [
-    {  # torchvision's
+PUBLISHED_NAMES = {
+    "torchvision": {
         "stem": "conv_proj",
         r"class_token\.token": "class_token",
         r"positions\.embedding": "encoder.pos_embedding",
@@ -90,7 +90,7 @@ PUBLISHED_NAMES = [
         "features": "encoder.ln",
         "logits": "heads.head",
     },
-    {  # timm's
+    "timm": {
         "stem": "patch_embed.proj",
         r"class_token\.token": "cls_token",
         r"positions\.embedding": "pos_embed",
@@ -102,7 +102,7 @@ PUBLISHED_NAMES = [
         "features": "norm",
         "logits": "head",
     },
-]
+}
 TIMM = {  # name: size, patch, image
     f"{net}_{size}_patch{patch}_{side}": (size, patch, side)
     for net, size, patch, sides in (

@@ -26,9 +26,11 @@ def parse(config_class, argv=None, *, prog=None, description=None):
 
     `--batch_size` and `--batch-size` are one flag. Raises UsageError for a wrong flag or value.
     """
+    specs = fields(config_class)
+    rest = [name for name, spec in specs.items() if spec.rules["positional"]]
     parser = _Parser(
         prog=prog,
-        usage="%(prog)s [--flags]",
+        usage=" ".join(["%(prog)s", *(f"{name.upper()} ..." for name in rest), "[--flags]"]),
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -36,29 +38,35 @@ def parse(config_class, argv=None, *, prog=None, description=None):
     )
     parser.add_argument("--config", metavar="FILE", help="a run's config.json; flags override it")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    specs = fields(config_class)
     for name, spec in specs.items():
         choices = f": {', '.join(spec.rules['choices'])}" if spec.rules["choices"] else ""
         text = f"{spec.rules['help']}{choices} (default: {spec.to_text(spec.default) or 'none'})"
+        if name in rest:
+            help = spec.rules["help"].replace("%", "%%")
+            parser.add_argument(name, nargs="*", metavar=name.upper(), help=help)
+            continue
         options = dict(help=text.replace("%", "%%"), dest=name)
         if spec.kind is bool:
             options["action"] = argparse.BooleanOptionalAction
         else:
             options["metavar"] = spec.kind.__name__.upper() + (",..." if spec.several else "")
         parser.add_argument(*dict.fromkeys([f"--{name}", f"--{name.replace('_', '-')}"]), **options)
-    given, strangers = parser.parse_known_args(argv)
+    given, strangers = parser.parse_known_intermixed_args(argv)
     if strangers:
         flags = [f"--{name}" for name in ("help", "config", "debug", *specs)]
         raise UsageError(unknown("flag", strangers[0].split("=")[0], flags))
     given = vars(given)
     for name, text in given.items():
-        if isinstance(text, list):  # argparse makes [] of `--flag=--`
+        if isinstance(text, list) and name not in rest:  # argparse makes [] of `--flag=--`
             raise UsageError(f"--{name} expects one argument; received '--'")
     values = _from_file(specs, given["config"]) if "config" in given else {}
     for name, spec in specs.items():
         if name in given:
             text = given[name]
-            values[name] = spec.from_text(text) if isinstance(text, str) else text
+            if name in rest:
+                values[name] = tuple(map(spec.kind, text)) or values.get(name, spec.default)
+            else:
+                values[name] = spec.from_text(text) if isinstance(text, str) else text
     return check(config_class(**values))
 
 
@@ -86,7 +94,9 @@ def command(config, prog):
         value = getattr(config, name)
         if value == spec.default:
             continue
-        if spec.kind is bool:
+        if spec.rules["positional"]:
+            words += value
+        elif spec.kind is bool:
             words.append(f"--{'' if value else 'no-'}{name}")
         else:
             words.append(f"--{name}={spec.to_text(value)}")

@@ -14,9 +14,13 @@ LARGEST_INT = 2**32  # products of two fit into what TensorFlow counts with
 RANGES = {"least": "of at least", "above": "above", "below": "below"}
 
 
-def field(default, help, *, choices=None, least=None, above=None, below=None):
-    """A dataclass field with its help text and the values it takes."""
+def field(default, help, *, choices=None, least=None, above=None, below=None, positional=False):
+    """A dataclass field with its help text and the values it takes.
+
+    A `positional` one, a tuple, is what stands on the command line without a flag.
+    """
     metadata = dict(help=help, choices=choices, least=least, above=above, below=below)
+    metadata["positional"] = positional
     if isinstance(default, dict):
         return dataclasses.field(default_factory=default.copy, metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)

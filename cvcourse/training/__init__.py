@@ -1,6 +1,6 @@
 """What surrounds `fit()`: exact resume, the best model, evaluation and the report."""
 
-from cvcourse.training.best_model import BestModel, class_names, save_model
+from cvcourse.training.best_model import BestModel, class_names, load_model, save_model
 from cvcourse.training.conclusion import conclude
 from cvcourse.training.doctor_report import write_examination
 from cvcourse.training.evaluation import Evaluation, evaluate
@@ -23,6 +23,7 @@ __all__ = [
     "conclude",
     "evaluate",
     "layer_statistics",
+    "load_model",
     "machine",
     "precision",
     "save_model",

@@ -48,6 +48,18 @@ def save_model(model, path, class_names, *, from_logits=True):
         ) from error
 
 
+def load_model(path):
+    """A saved model and the names of its classes. Raises RunError for a file that is none."""
+    import cvcourse.layers  # noqa: F401  registers what the file may hold
+
+    try:
+        model, names = keras.saving.load_model(path, compile=False), class_names(path)
+    except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise RunError(f"{path} is not the model.keras of a run: {reason}") from error
+    return model, names
+
+
 def class_names(path):
     """The names of the classes of a saved model, in the order of its logits."""
     with zipfile.ZipFile(path) as archive:

@@ -1,9 +1,10 @@
 """Published weights into our networks: what a source calls a layer, and how it lays out a tensor.
 
-A family's file says in PUBLISHED_NAMES what its layers are called elsewhere: tables of a pattern
-for our layer's name and a template for the published module. `#token` in a template stands for the
-rank of `token` among those after the same text, as torch numbers the modules of a Sequential. A
-pattern may match LAYER.VARIABLE as well, and its template is the tensor's whole name then.
+A family's file says in PUBLISHED_NAMES what its layers are called elsewhere: under the sources it
+holds for, a table of a pattern for our layer's name and a template for the published module.
+`#token` in a template stands for the rank of `token` among those after the same text, as torch
+numbers the modules of a Sequential. A pattern may match LAYER.VARIABLE as well, and its template is
+the tensor's whole name then.
 """
 
 import difflib
@@ -19,7 +20,11 @@ from cvcourse.layers import ScheduledDropPath
 from cvcourse.models.graph import operations
 from cvcourse.models.registry import FAMILIES, build
 
-TABLES = [table for family in FAMILIES for table in getattr(family, "PUBLISHED_NAMES", ())]
+TABLES = [
+    (re.findall(r"\w+", sources), table)
+    for family in FAMILIES
+    for sources, table in getattr(family, "PUBLISHED_NAMES", {}).items()
+]
 # "SOURCE.NAME": (our architecture, its settings there)
 SOURCES = {
     name: form for family in FAMILIES for name, form in getattr(family, "SOURCES", {}).items()
@@ -48,8 +53,7 @@ def load_state_dict(model, tensors):
         if not name.endswith("num_batches_tracked")
     }
     variables = _variables(model)
-    readings = [_read(model, table) for table in TABLES]
-    names = max(readings, key=lambda names: len(tensors.keys() & {*names.values()}))
+    _, names = naming(model, tensors)
     wanted = {names.get(key, f"{key} (ours)"): variable for key, variable in variables.items()}
     values, misshaped = [], []
     for name in wanted.keys() & tensors.keys():
@@ -77,7 +81,7 @@ def load_keras(target, source):
     dense layer are the same thing. Returns the target. Raises ValueError naming the layers that
     do not pair, and changes nothing then.
     """
-    theirs, ours = _weighted_layers(source), _weighted_layers(target)
+    theirs, ours = weighted_layers(source), weighted_layers(target)
     forms = [[_forms(layer) for layer in side] for side in (theirs, ours)]
     problems = {"missing": [], "extra": [], "misshaped": []}
     for tag, i, i_end, j, j_end in difflib.SequenceMatcher(None, *forms, False).get_opcodes():
@@ -102,14 +106,21 @@ def build_source(source, /, **settings):
 
     Raises ValueError for a source or a name that is not known; underscores are not heeded.
     """
-    forms = {_plain(name): form for name, form in SOURCES.items()}
-    if _plain(source) not in forms:
+    forms = {plain(name): form for name, form in SOURCES.items()}
+    if plain(source) not in forms:
         raise ValueError(unknown("published network", source, SOURCES))
-    architecture, form = forms[_plain(source)]
+    architecture, form = forms[plain(source)]
     return build(architecture, **{**form, **settings})
 
 
-def _plain(name):
+def naming(model, tensors):
+    """Whose names `tensors` bear: the sources, and {our LAYER.LEAF: their name}."""
+    readings = [(sources, _read(model, table)) for sources, table in TABLES]
+    return max(readings, key=lambda reading: len(tensors.keys() & {*reading[1].values()}))
+
+
+def plain(name):
+    """A network's name as it is compared: underscores and capitals are not heeded."""
     return name.replace("_", "").lower()
 
 
@@ -150,17 +161,17 @@ def _variables(model):
     """{LAYER.LEAF: (layer, variable)} of the model's weights, preprocessing apart."""
     return {
         f"{layer.name}.{LEAVES.get(variable.name, variable.name)}": (layer, variable)
-        for layer in _weighted_layers(model)
+        for layer in weighted_layers(model)
         for variable in layer.weights
     }
 
 
-def _weighted_layers(model):
+def weighted_layers(model):
     """The layers with weights, in the order of the mathematics; nested models opened."""
     found = []
     for layer, *_ in operations(model):
         if isinstance(layer, keras.Model):
-            found += _weighted_layers(layer)
+            found += weighted_layers(layer)
         elif getattr(layer, "weights", ()) and not isinstance(layer, APART):
             found.append(layer)
     return found

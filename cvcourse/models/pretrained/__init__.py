@@ -1,0 +1,32 @@
+"""Published weights: where they come from, how they fit our networks, how their pixels come."""
+
+from cvcourse.models.pretrained.catalog import Published, candidates, find, published
+from cvcourse.models.pretrained.fitting import (
+    APART,
+    SOURCES,
+    build_source,
+    load_keras,
+    load_state_dict,
+)
+from cvcourse.models.pretrained.imagenet import imagenet_classes
+from cvcourse.models.pretrained.loading import is_file, load, load_published
+from cvcourse.models.pretrained.preprocessing import SCALINGS, from_photos, preprocess
+
+__all__ = [
+    "APART",
+    "SCALINGS",
+    "SOURCES",
+    "Published",
+    "build_source",
+    "candidates",
+    "find",
+    "from_photos",
+    "imagenet_classes",
+    "is_file",
+    "load",
+    "load_keras",
+    "load_published",
+    "load_state_dict",
+    "preprocess",
+    "published",
+]

@@ -1,0 +1,69 @@
+"""What a photo goes through before a network with published weights: resize, crop, scale."""
+
+import keras
+from keras import layers, ops
+
+from cvcourse.models.raw_images import call_copies
+
+# (mean, standard deviation) of the red, green and blue of 0..255 that the weights were trained on
+IMAGENET = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))  # of ImageNet, as torch has it
+SCALINGS = {
+    "torch": IMAGENET,
+    "tf": ((127.5,) * 3, (127.5,) * 3),  # -1..1
+    "unit": ((0.0,) * 3, (255.0,) * 3),  # 0..1
+    "lite": ((127.0,) * 3, (128.0,) * 3),  # EfficientNet-Lite's
+    "clip": (  # OpenAI's CLIP, github.com/openai/CLIP
+        (122.7709383, 116.7460125, 104.09373615),
+        (68.5005327, 66.6321579, 70.32316305),
+    ),
+    "caffe": ((123.68, 116.779, 103.939), (1.0,) * 3),  # and blue first
+}
+
+
+def preprocess(photos, published, size=None):
+    """Raw RGB photos, 0..255, as the network takes them: layers called on a Keras tensor.
+
+    The largest centered square is resized and its middle kept, which to within a pixel is what
+    resizing the short side and cropping gives. Shapes: (batch, any, any, 3) -> (batch, size, size,
+    3). `size` is the published one; for another the photo is resized in proportion.
+    """
+    size = size or published.size
+    resize = resize_of(published, size)
+    exact = {"dtype": "float32"}  # bfloat16 would round the pixels before the mean is taken off
+    x = layers.Resizing(
+        resize,
+        resize,
+        interpolation=published.interpolation,
+        crop_to_aspect_ratio=published.resize > 0,
+        antialias=True,
+        name="resizing",
+        **exact,
+    )(photos)
+    if resize > size:
+        x = layers.CenterCrop(size, size, name="center_crop", **exact)(x)
+    mean, deviation = SCALINGS[published.scaling]
+    variance = [d**2 for d in deviation]
+    x = layers.Normalization(mean=mean, variance=variance, name="normalization", **exact)(x)
+    return ops.flip(x, axis=-1) if published.scaling == "caffe" else x
+
+
+def from_photos(net, published, shape=(None, None, 3)):
+    """`net` behind the preprocessing of its weights: photos of 0..255 -> net's output.
+
+    The returned keras.Model takes raw photos of `shape`: of any size, one size a batch, or of a
+    fixed one, which is then resized without cost where it has the published size; gray ones (1
+    channel) are repeated into three. It is one flat graph of copies of net's layers, so each tap
+    of net is one of it too.
+    """
+    photo = keras.Input(shape, name="photo")
+    x = layers.Concatenate(name="gray_to_rgb")([photo] * 3) if shape[-1] == 1 else photo
+    x = preprocess(x, published, net.input_shape[1])
+    model = keras.Model(photo, call_copies(net, x), name=net.name)
+    model.set_weights(net.get_weights())
+    return model
+
+
+def resize_of(published, size=None):
+    """The side to which the square photo is resized before the crop: `preprocess` keeps such."""
+    size = size or published.size
+    return round(published.resize * size / published.size) or size

@@ -1,0 +1,176 @@
+"""Files of published weights: found where they already lie, or downloaded; never used unchecked.
+
+A download goes on where it was broken off, and takes its place only once its length and hash are
+right.
+"""
+
+import contextlib
+import hashlib
+import http.client
+import os
+import pathlib
+import sys
+import time
+import urllib.error
+import urllib.request
+
+from cvcourse.errors import RunError
+from cvcourse.files import PARTIAL
+
+CHUNK = 1 << 20  # bytes
+TIMEOUT = 20  # seconds without a byte
+HASHES = {32: "md5"}  # by length in hex digits; any other is the beginning of a SHA-256
+HUB = "//huggingface.co/"
+SHA256_OF_HUB = "X-Linked-ETag"  # stated on the way to a file
+
+
+def fetch(address, expected="", weights_dir=None):
+    """The path of the file that lies at `address`, downloaded if it is nowhere on this machine yet.
+
+    Sought in `weights_dir`, $CVCOURSE_WEIGHTS, our own cache and those of Keras, torch and the
+    Hugging Face hub. `expected` is its hash in hex, or how that begins. Raises RunError for a file
+    with another, and where nothing is found and nothing can be downloaded.
+    """
+    path = cached(address, weights_dir)
+    if path is None:
+        path = _folders(weights_dir)[0] / file_name(address)
+        _download(address, expected, path)
+    else:
+        _check(path, expected)
+    return path
+
+
+def cached(address, weights_dir=None):
+    """The path of a file that lies on this machine already, unchecked; None for nowhere."""
+    name = file_name(address)
+    places = [folder / name for folder in _folders(weights_dir)]
+    places += [_home("KERAS_HOME", "~/.keras") / "models" / name]
+    places += [_home("TORCH_HOME", "~/.cache/torch") / "hub" / "checkpoints" / name]
+    if HUB in address:
+        owner, model = _repository(address)
+        hub = _home("HF_HOME", "~/.cache/huggingface") / "hub"
+        snapshots = hub / f"models--{owner}--{model}" / "snapshots"
+        places += sorted(snapshots.glob(f"*/{address.rpartition('/')[2]}"))
+    return next((path for path in places if path.is_file()), None)
+
+
+def file_name(address):
+    """What a file is called here: as where it came from, and on the hub by its repository."""
+    name = address.rpartition("/")[2]
+    return _repository(address)[1] + pathlib.Path(name).suffix if HUB in address else name
+
+
+def _repository(address):
+    owner, model = address.split("/")[3:5]
+    return owner, model
+
+
+def _folders(weights_dir):
+    """Where our own files may lie; the first takes downloads."""
+    named = [folder for folder in (weights_dir, os.environ.get("CVCOURSE_WEIGHTS")) if folder]
+    cache = _home("XDG_CACHE_HOME", "~/.cache") / "cvcourse" / "weights"
+    return [*(pathlib.Path(folder).expanduser() for folder in named), cache]
+
+
+def _home(variable, default):
+    return pathlib.Path(os.environ.get(variable) or default).expanduser()
+
+
+def _download(address, expected, path):
+    """The file at `address` to `path`. Raises RunError, and keeps what came so far."""
+    if "://" not in address:
+        raise RunError(
+            f"no server has {address} by itself: give its path, or put it in {path.parent}"
+        )
+    partial = path.with_name(PARTIAL + path.name)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        stated = _receive(address, partial)
+    except (OSError, http.client.HTTPException) as error:  # urllib's and ours are OSErrors
+        with contextlib.suppress(OSError):
+            if partial.stat().st_size == 0:
+                partial.unlink()
+        raise RunError(
+            f"cannot download {address}: {error}; put the file in {path.parent} or give its path, "
+            "or try again: it goes on where it stopped"
+        ) from error
+    try:
+        _check(partial, expected or stated)
+    except RunError:
+        partial.unlink()  # going on from it would never end well
+        raise
+    os.replace(partial, path)
+
+
+def _receive(address, partial):
+    """Append to `partial` what it lacks of the file at `address`; the SHA-256 it states, or ""."""
+    stated = _Stated()
+    have = partial.stat().st_size if partial.exists() else 0
+    headers = {"User-Agent": "cvcourse"} | ({"Range": f"bytes={have}-"} if have else {})
+    request = urllib.request.Request(address, headers=headers)
+    try:
+        response = urllib.request.build_opener(stated).open(request, timeout=TIMEOUT)
+    except urllib.error.HTTPError as error:
+        if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and have:
+            return stated.hash  # it is all there: the hash decides
+        raise
+    with response, open(partial, "ab") as file:
+        if response.status != http.HTTPStatus.PARTIAL_CONTENT:
+            have = 0
+            file.truncate(0)
+        length = response.headers.get("Content-Length")
+        total = have + int(length) if length else None
+        with _progress(partial.name.removeprefix(PARTIAL), total) as shown:
+            while chunk := response.read(CHUNK):
+                file.write(chunk)
+                have += len(chunk)
+                shown(have)
+    if total is not None and have != total:
+        raise OSError(f"the connection broke after {have:,} of {total:,} bytes")
+    return stated.hash
+
+
+class _Stated(urllib.request.HTTPRedirectHandler):
+    """Notes the hash that a redirection states of the file it leads to."""
+
+    hash = ""
+
+    def redirect_request(self, request, file, code, message, headers, address):
+        self.hash = (headers.get(SHA256_OF_HUB) or self.hash).strip('"')
+        return super().redirect_request(request, file, code, message, headers, address)
+
+
+@contextlib.contextmanager
+def _progress(name, total):
+    """A function that shows how many bytes are there: a line that is written over in a terminal."""
+    terminal, begun = sys.stderr.isatty(), time.monotonic()
+    of = f" of {total / 1e6:.1f}" if total else ""
+    print(f"downloading {name}{f' ({total / 1e6:.1f} MB)' if total else ''}", file=sys.stderr)
+
+    def show(have):
+        if terminal:
+            rate = have / 1e6 / max(time.monotonic() - begun, 1e-3)
+            line = f"\r{have / 1e6:.1f}{of} MB, {rate:.1f} MB/s "
+            print(line, end="", file=sys.stderr, flush=True)
+
+    yield show
+    if terminal:
+        print(file=sys.stderr)
+
+
+def _check(path, expected):
+    """Raise RunError unless the file's hash begins as `expected`; "" for none published."""
+    if not expected:
+        return
+    found = file_hash(path, HASHES.get(len(expected), "sha256"))
+    if not found.startswith(expected.lower()):
+        raise RunError(
+            f"{path} is not the published file: its hash is {found}, not {expected}; it is "
+            "truncated or changed: remove it, and it is downloaded again"
+        )
+
+
+def file_hash(path, kind="sha256"):
+    """A file's hash in hex."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, kind).hexdigest()

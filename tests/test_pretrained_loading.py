@@ -1,0 +1,246 @@
+"""Networks from files of weights: published names, Keras' files, other heads, wrong files."""
+
+import csv
+import os
+import pathlib
+
+import keras
+import numpy as np
+import pytest
+import safetensors.numpy
+from golden import golden_rule as rule
+from PIL import Image
+
+from cvcourse import models
+from cvcourse.errors import RunError, UsageError
+from cvcourse.models import pretrained
+
+pytestmark = pytest.mark.usefixtures("forgotten")
+SPEC = rule.load_spec()["models"]
+
+
+def state_dict(name):
+    gain = SPEC[name]["gain"]
+    entries = {entry: rule.tensor(entry, shape, gain) for entry, shape in SPEC[name]["state_dict"]}
+    return {entry: value for entry, value in entries.items() if value is not None}
+
+
+@pytest.fixture(scope="module")
+def squeezenet_files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("weights")
+    tensors = state_dict("squeezenet1_1")
+    np.savez(folder / "squeezenet.npz", **tensors)
+    safetensors.numpy.save_file(tensors, folder / "squeezenet.safetensors")
+    return folder
+
+
+def logits(model, side, seed):
+    return np.array(model(rule.inputs(side, side, seed), training=False))
+
+
+@pytest.mark.parametrize("suffix", ["npz", "safetensors"])
+def test_a_file_in_place_of_a_name_gives_the_published_outputs(squeezenet_files, suffix):
+    spec, golden = SPEC["squeezenet1_1"], rule.load("squeezenet1_1")
+    path = squeezenet_files / f"squeezenet.{suffix}"
+    net, published = pretrained.load_published("squeezenet1_1", str(path))
+    got = logits(net, spec["input"][0], spec["input_seed"])
+    assert rule.error(got, golden["logits"]) < spec["tolerance"]
+    assert (published.source, published.resize, published.scaling) == ("torchvision", 256, "torch")
+
+
+def test_with_other_classes_the_logits_alone_start_afresh(squeezenet_files):
+    path = squeezenet_files / "squeezenet.npz"
+    whole = pretrained.load("squeezenet1_1", path)
+    net = pretrained.load("squeezenet1_1", path, num_classes=7, input_shape=(64, 48, 3))
+    assert net.output_shape == (None, 7)
+    for layer in net.layers:
+        theirs, ours = whole.get_layer(layer.name).get_weights(), layer.get_weights()
+        if layer.name == "conv10_conv":
+            assert ours[0].shape[-1] == 7
+        else:
+            for a, b in zip(theirs, ours, strict=True):
+                np.testing.assert_array_equal(a, b)
+
+
+def test_auxiliary_heads_are_left_out_unless_asked_for(tmp_path):
+    tensors = state_dict("googlenet")
+    np.savez(tmp_path / "g.npz", **tensors)
+    net = pretrained.load("googlenet", tmp_path / "g.npz", num_classes=5)
+    assert net.output_shape == (None, 5)
+    kernel = tensors["conv1.conv.weight"].transpose(2, 3, 1, 0)
+    np.testing.assert_array_equal(net.get_layer("conv1_conv").get_weights()[0], kernel)
+    heads = pretrained.load("googlenet", tmp_path / "g.npz", aux=True)
+    assert set(heads.output) == {"logits", "aux_logits1", "aux_logits2"}
+
+
+def test_a_file_of_few_classes_keeps_them(squeezenet_files, tmp_path):
+    tensors = dict(np.load(squeezenet_files / "squeezenet.npz"))
+    for name in ("classifier.1.weight", "classifier.1.bias"):
+        tensors[name] = tensors[name][:37]
+    np.savez(tmp_path / "mine.npz", **tensors)
+    assert pretrained.load("squeezenet1_1", tmp_path / "mine.npz").output_shape == (None, 37)
+
+
+@pytest.fixture(scope="module")
+def keras_mobilenet(tmp_path_factory):
+    """keras.applications' MobileNet of a quarter's width as the files there are of it."""
+    folder = tmp_path_factory.mktemp("keras")
+    keras.utils.set_random_seed(1)
+    whole = keras.applications.MobileNet(alpha=0.25, weights=None, classifier_activation=None)
+    for layer in whole.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.moving_mean.assign(np.linspace(-0.1, 0.1, layer.moving_mean.shape[0]))
+    whole.save_weights(folder / "a.weights.h5")
+    whole.save(folder / "b.keras")
+    body = keras.Model(whole.input, whole.get_layer("conv_pw_13_relu").output)
+    theirs = keras.applications.MobileNet(alpha=0.25, weights=None, include_top=False)
+    theirs.set_weights(body.get_weights())
+    theirs.save_weights(folder / "mobilenet_2_5_224_tf_no_top.weights.h5")
+    tensors = {
+        f"{layer.name}/{weight.name}": np.array(weight)
+        for layer in whole.layers
+        for weight in layer.weights
+    }
+    np.savez(folder / "c.npz", **tensors)
+    return folder, whole
+
+
+@pytest.mark.parametrize("file", ["a.weights.h5", "b.keras", "c.npz"])
+def test_files_of_keras_give_its_outputs(keras_mobilenet, file):
+    folder, whole = keras_mobilenet
+    net, published = pretrained.load_published("mobilenet", folder / file, width=0.25)
+    x = rule.inputs(224, 224)
+    assert rule.error(net(x, training=False), whole(x, training=False)) < 1e-5
+    assert (published.source, published.scaling) == ("keras", "tf")
+
+
+def test_a_file_without_classifier_needs_the_number_of_classes(keras_mobilenet):
+    folder, whole = keras_mobilenet
+    path = folder / "mobilenet_2_5_224_tf_no_top.weights.h5"
+    with pytest.raises(UsageError, match="holds no classifier: say how many classes"):
+        pretrained.load("mobilenet", path, width=0.25)
+    net = pretrained.load("mobilenet", path, width=0.25, num_classes=3)
+    assert net.output_shape == (None, 3)
+    x = rule.inputs(224, 224)
+    ours = keras.Model(net.input, net.get_layer("features").output)
+    theirs = keras.Model(whole.input, whole.get_layer("conv_pw_13_relu").output)
+    assert rule.error(ours(x, training=False), theirs(x, training=False)) < 1e-5
+
+
+def test_wrong_files_are_named(squeezenet_files, keras_mobilenet, tmp_path):
+    path = squeezenet_files / "squeezenet.npz"
+    with pytest.raises(RunError, match=r"squeezenet.npz: .*these weights are not those of|names"):
+        pretrained.load("resnet18", path)
+    cut = tmp_path / "cut.npz"
+    cut.write_bytes(path.read_bytes()[:50_000])
+    with pytest.raises(RunError, match=r"cut.npz: no .npz file of weights"):
+        pretrained.load("squeezenet1_1", cut)
+    cut = tmp_path / "cut.safetensors"
+    cut.write_bytes((squeezenet_files / "squeezenet.safetensors").read_bytes()[:-4])
+    with pytest.raises(RunError, match=r"cut.safetensors: no .safetensors file of weights"):
+        pretrained.load("squeezenet1_1", cut)
+    with pytest.raises(RunError, match=r"a.weights.h5: "):
+        pretrained.load("mobilenet", keras_mobilenet[0] / "a.weights.h5", width=0.5)
+    for name in ("noise.h5", "noise.weights.h5", "noise.keras"):
+        (tmp_path / name).write_bytes(b"weights" * 100)
+        with pytest.raises(RunError, match=name):
+            pretrained.load("mobilenet", tmp_path / name)
+    with pytest.raises(RunError, match=r"there is no file .*nothing.npz"):
+        pretrained.load("mobilenet", tmp_path / "nothing.npz")
+
+
+def test_names_and_tags_that_are_not_known():
+    with pytest.raises(ValueError, match="unknown model 'resnet51': did you mean"):
+        pretrained.find("resnet51")
+    with pytest.raises(ValueError, match=r"unknown weights 'V3': .*IMAGENET1K_V1"):
+        pretrained.find("resnet18", "V3")
+    with pytest.raises(ValueError, match="no weights of resnet20 are published that we know"):
+        pretrained.find("resnet20")
+    with pytest.raises(ValueError, match=r"no weights of mobilenet with width=0.3 are published"):
+        pretrained.find("mobilenet", width=0.3)
+    with pytest.raises(ValueError, match="unknown source of weights 'caffe'"):
+        pretrained.find("resnet18", source="caffe")
+
+
+def test_the_table_names_what_there_is_of_each_network():
+    assert pretrained.find("resnet18").address.endswith("resnet18-f37072fd.pth")
+    assert pretrained.find("resnet50", source="keras").scaling == "caffe"
+    assert pretrained.find("mobilenet", width=0.25, dropout=0.5).settings == "width=0.25"
+    assert pretrained.find("timm.seresnet50").source == "timm"
+    assert pretrained.find("vgg16").network == "torchvision.vgg16"
+    swag = [row for row in pretrained.published() if "SWAG" in row.tag]
+    assert swag
+    assert all(row.noncommercial for row in swag)
+    with pytest.raises(UsageError, match="non-commercial use alone"):
+        pretrained.load("vit_b_16", swag[0].tag)
+
+
+def test_every_row_of_the_table_is_sound():
+    rows = pretrained.published()
+    assert len({(row.network, row.settings, row.tag) for row in rows}) == len(rows) > 300
+    for row in rows:
+        knobs = models.knobs(row.architecture)
+        assert row.form.keys() <= knobs.keys(), row
+        assert row.scaling in pretrained.SCALINGS, row
+        assert row.interpolation in ("bilinear", "bicubic"), row
+        assert row.resize == 0 or row.resize >= row.size, row
+        assert row.address.startswith("https://") or row.source == "efficientnet_pytorch", row
+        assert row.licence, row
+        assert row.top1 is None or 40 < row.top1 < row.top5 < 100, row
+        assert pretrained.find(row.network, row.tag, **row.variant) == row
+    ends = ("alexnet", "googlenet", "squeezenet1_1", "shufflenet_v2_x1_0", "resnet18", "resnet34")
+    for name in (*ends, "resnext50_32x4d", "wide_resnet50_2", "vgg16_bn", "densenet161"):
+        assert pretrained.find(name).source == "torchvision"
+
+
+@pytest.mark.parametrize("side", [(300, 400), (257, 256), (100, 90)])
+def test_preprocessing_is_pillows(side):
+    published = pretrained.find("resnet18")
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(0, 256, (12, 16, 3), "uint8")
+    photo = Image.fromarray(coarse).resize(side, Image.BICUBIC)
+    image = keras.Input((None, None, 3))
+    prepare = keras.Model(image, pretrained.preprocess(image, published))
+    got = np.array(prepare(np.asarray(photo, "float32")[None]))[0]
+    short, (width, height) = min(side), photo.size
+    left, top = (width - short) // 2, (height - short) // 2
+    square = photo.crop((left, top, left + short, top + short)).resize((256, 256), Image.BILINEAR)
+    expected = np.asarray(square.crop((16, 16, 240, 240)), "float64")
+    expected = (expected / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
+    assert np.abs(got - expected).mean() < 0.02  # half a step of 0..255 is 0.009
+
+
+def test_caffes_scaling_takes_blue_first():
+    published = pretrained.find("vgg16", source="keras")
+    image = keras.Input((None, None, 3))
+    prepare = keras.Model(image, pretrained.preprocess(image, published))
+    pixels = np.broadcast_to(np.float32([200, 100, 50]), (1, 224, 224, 3))
+    expected = keras.applications.vgg16.preprocess_input(pixels.copy())
+    np.testing.assert_allclose(np.array(prepare(pixels)), expected, atol=1e-3)
+
+
+REAL = pathlib.Path(os.environ.get("CVCOURSE_WEIGHTS") or "nowhere")
+SAMPLES = pathlib.Path(os.environ.get("CVCOURSE_DATA") or "nowhere") / "imagenet_samples"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not SAMPLES.exists(), reason="$CVCOURSE_DATA has no imagenet_samples")
+@pytest.mark.parametrize(
+    ("name", "file", "settings", "accuracy"),
+    [
+        ("mobilenet", "mobilenet_2_5_224_tf.h5", {"width": 0.25}, 0.580),
+        ("efficientnet_lite0", "efficientnet_lite0_imagenet.npz", {}, 0.874),
+    ],
+)
+def test_real_weights_on_real_photos(name, file, settings, accuracy):
+    if not (REAL / file).exists():
+        pytest.skip(f"$CVCOURSE_WEIGHTS has no {file}")
+    model = pretrained.from_photos(*pretrained.load_published(name, REAL / file, **settings))
+    with open(SAMPLES / "labels.csv") as table:
+        rows = list(csv.DictReader(table))
+    hits = 0
+    for row in rows:
+        with Image.open(SAMPLES / "images" / row["file"]) as image:
+            pixels = np.asarray(image.convert("RGB"), "float32")[None]
+        hits += int(np.argmax(model(pixels, training=False)) == int(row["index"]))
+    assert abs(hits / len(rows) - accuracy) <= 0.003
