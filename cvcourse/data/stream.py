@@ -84,6 +84,8 @@ def stream(split, *, batch_size, seed, start_step=0, shuffle=True, augment=(), o
 
     options = tf.data.Options()
     options.deterministic = True
+    # Its thread sleeps for 2.56 s and more at a time, and an iterator that ends waits for it.
+    options.autotune.enabled = False
     steps = tf.data.Dataset.counter(start_step) if shuffle else _range(start_step, n, batch_size)
     steps = steps.with_options(options)
     parallel = tf.data.AUTOTUNE
