@@ -67,6 +67,20 @@ class Dataset:
             digest.update(split.images[few].tobytes())
         return digest.hexdigest()
 
+    def resized(self, side, interpolation, *, crop=True):
+        """The set with its files' images decoded to side x side; arrays stay as they are.
+
+        Of other proportions, images are cropped, or else squashed.
+        """
+        splits = {
+            name: dataclasses.replace(
+                split, images=split.images.resized(side, interpolation, crop=crop)
+            )
+            for name in ("train", "validation", "test")
+            if (split := getattr(self, name)) and not isinstance(split.images, np.ndarray)
+        }
+        return dataclasses.replace(self, **splits)
+
     def limit(self, n):
         """The first `n` examples of each split: a smoke run."""
         first = slice(n)

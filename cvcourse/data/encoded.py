@@ -18,13 +18,11 @@ class EncodedImages:
     and transparency are not applied.
     """
 
-    def __init__(
-        self, files, size, channels, *, in_memory=False, interpolation="bilinear", rounded=True
-    ):
+    def __init__(self, files, size, channels, *, in_memory=False):
         self.files = np.array(files, object)
         self.shape = (len(files), *size, channels)
         self.in_memory = in_memory
-        self.interpolation, self.rounded = interpolation, rounded
+        self.interpolation, self.crop, self.rounded = "bilinear", True, True
 
     def __len__(self):
         return self.shape[0]
@@ -42,11 +40,14 @@ class EncodedImages:
         chosen.shape = (len(chosen.files), *self.shape[1:])
         return chosen
 
-    def resized(self, side, interpolation):
-        """The sequence with images of side x side pixels, float32 as the scaling leaves them."""
+    def resized(self, side, interpolation, *, crop=True):
+        """The sequence with images of side x side pixels, float32 as the scaling leaves them.
+
+        Without `crop`, an image of other proportions is squashed.
+        """
         other = copy.copy(self)
         other.shape = (len(self), side, side, self.shape[3])
-        other.interpolation, other.rounded = interpolation, False
+        other.interpolation, other.crop, other.rounded = interpolation, crop, False
         return other
 
     def decode(self, file):
@@ -62,7 +63,9 @@ class EncodedImages:
             lambda: tf.io.decode_jpeg(contents, channels, dct_method="INTEGER_ACCURATE"),
             lambda: tf.io.decode_image(contents, channels, expand_animations=False),
         )
-        image = _cover(image, height, width, self.interpolation)
+        if self.crop:
+            image = _covering_part(image, height, width)
+        image = _scaled(image, height, width, self.interpolation)
         image = _to_bytes(image) if self.rounded else tf.cast(image, tf.float32)
         return tf.ensure_shape(image, (height, width, channels))
 
@@ -98,8 +101,8 @@ def _to_bytes(image):
     return tf.cast(tf.clip_by_value(tf.round(image), 0, 255), tf.uint8)
 
 
-def _cover(image, height, width, interpolation):
-    """The largest centered part of height x width's proportions, scaled: uint8 -> float32.
+def _covering_part(image, height, width):
+    """The largest centered part of height x width's proportions.
 
     Cropped before it is scaled: a strip of 1x9999 pixels must not become one of 256x2559744.
     """
@@ -109,10 +112,12 @@ def _cover(image, height, width, interpolation):
     part = tf.cast(tf.round([height / scale, width / scale]), tf.int32)
     part = tf.clip_by_value(part, 1, given)
     top, left = tf.unstack((given - part) // 2)
-    image = image[top : top + part[0], left : left + part[1]]
+    return image[top : top + part[0], left : left + part[1]]
 
+
+def _scaled(image, height, width, interpolation):
     return tf.cond(
-        tf.reduce_all(part == (height, width)),
+        tf.reduce_all(tf.shape(image)[:2] == (height, width)),
         lambda: tf.cast(image, tf.float32),
         lambda: tf.image.resize(image, (height, width), interpolation, antialias=True),
     )

@@ -17,6 +17,7 @@ from cvcourse.layers.layer_scale import LayerScale
 from cvcourse.layers.local_response_norm import LocalResponseNorm
 from cvcourse.layers.maxout import Maxout
 from cvcourse.layers.mean_image import MeanImage
+from cvcourse.layers.nearest_neighbors import NearestNeighbors
 from cvcourse.layers.pad_to import PadTo
 from cvcourse.layers.pca_color import PCAColor
 from cvcourse.layers.radial_basis import RadialBasis
@@ -44,6 +45,7 @@ __all__ = [
     "LocalResponseNorm",
     "Maxout",
     "MeanImage",
+    "NearestNeighbors",
     "PCAColor",
     "PadTo",
     "PositionEmbedding",

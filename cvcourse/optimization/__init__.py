@@ -1,6 +1,7 @@
 """Losses, optimizers, schedules and weight decay by the names the course gives them."""
 
 from cvcourse.optimization.course_optimizers import Adagrad, Adam, AlmostAdam, RMSprop
+from cvcourse.optimization.discriminative_rates import discriminative_rates
 from cvcourse.optimization.flat_weights import Objective, flat_weights, set_flat_weights
 from cvcourse.optimization.lbfgs import lbfgs
 from cvcourse.optimization.learning_rate_range import LearningRateRange, learning_rate_range
@@ -29,6 +30,7 @@ __all__ = [
     "MulticlassSVM",
     "Objective",
     "RMSprop",
+    "discriminative_rates",
     "flat_weights",
     "l2_on_kernels",
     "lbfgs",

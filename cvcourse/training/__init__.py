@@ -1,34 +1,62 @@
 """What surrounds `fit()`: exact resume, the best model, evaluation and the report."""
 
 from cvcourse.training.best_model import BestModel, class_names, load_model, save_model
-from cvcourse.training.conclusion import conclude
+from cvcourse.training.conclusion import conclude, write_results
 from cvcourse.training.doctor_report import write_examination
 from cvcourse.training.evaluation import Evaluation, evaluate
 from cvcourse.training.exact_resume import ExactResume
+from cvcourse.training.feature_space import MAPPED, feature_map, in_the_plane, nearest
+from cvcourse.training.features import (
+    LAST,
+    depths,
+    features,
+    features_folder,
+    for_any_size,
+    stages,
+    vector,
+    with_classifier,
+)
 from cvcourse.training.layer_statistics import LayerStatistics, layer_statistics
 from cvcourse.training.machine import machine, precision, someone_watches, versions
+from cvcourse.training.probe import Probe, fit_probe, held_out
 from cvcourse.training.progress import DataLossIsLoss, EpochLine
 from cvcourse.training.report import write_report
 from cvcourse.training.snapshots import Snapshots
 
 __all__ = [
+    "LAST",
+    "MAPPED",
     "BestModel",
     "DataLossIsLoss",
     "EpochLine",
     "Evaluation",
     "ExactResume",
     "LayerStatistics",
+    "Probe",
     "Snapshots",
     "class_names",
     "conclude",
+    "depths",
     "evaluate",
+    "feature_map",
+    "features",
+    "features_folder",
+    "fit_probe",
+    "for_any_size",
+    "held_out",
+    "in_the_plane",
     "layer_statistics",
     "load_model",
     "machine",
+    "nearest",
     "precision",
     "save_model",
     "someone_watches",
+    "stages",
+    "vector",
     "versions",
+    "with_classifier",
     "write_examination",
     "write_report",
+    "write_results",
 ]

@@ -12,15 +12,19 @@ CLASS_NAMES = "class_names.json"  # inside the .keras archive
 
 
 class BestModel(keras.callbacks.Callback):
-    """Writes the model to `path` after each epoch that `early_stopping`, before it, finds best."""
+    """Writes the model to `path` after each epoch that `early_stopping`, before it, finds best.
 
-    def __init__(self, path, early_stopping, class_names):
+    `other` is written in its place: a model with the same layers, for other inputs.
+    """
+
+    def __init__(self, path, early_stopping, class_names, other=None):
         super().__init__()
         self.path, self.early_stopping, self.class_names = path, early_stopping, class_names
+        self.other = other
 
     def on_epoch_end(self, epoch, logs=None):
         if self.early_stopping.best_epoch == epoch:
-            save_model(self.model, self.path, self.class_names)
+            save_model(self.other or self.model, self.path, self.class_names)
 
 
 def save_model(model, path, class_names, *, from_logits=True):

@@ -29,17 +29,53 @@ def conclude(workdir, *, title, config, dataset, resume, batch_size, batches, lo
         split and evaluate(model, split, batches(split), loss_name)
         for split in (dataset.validation, dataset.test)
     )
+    per_second = resume.timed_steps and resume.timed_steps * batch_size / resume.step_seconds
+    return write_results(
+        workdir,
+        title=title,
+        config=config,
+        dataset=dataset,
+        model=model,
+        validation=validation,
+        test=test,
+        history=resume.history,
+        best_epoch=resume.best_epoch,
+        seconds=resume.total_seconds(),
+        images_per_second=per_second,
+    )
+
+
+def write_results(
+    workdir,
+    *,
+    title,
+    config,
+    dataset,
+    model,
+    validation,
+    test,
+    history,
+    best_epoch,
+    seconds,
+    images_per_second,
+    more=None,
+    **sections,
+):
+    """Write report.html and last metrics.json from the Evaluations of a model; see `conclude`.
+
+    `more` are further metrics, `sections` further parts of the report (`write_report` names them).
+    """
     metrics = {
         "test_accuracy": test and test.accuracy,
         "test_loss": test and test.loss,
         "val_accuracy": validation.accuracy,
         "val_loss": validation.loss,
-        "best_epoch": resume.best_epoch,
-        "epochs": len(resume.history),
-        "seconds": round(resume.total_seconds(), 1),
-        "images_per_second": resume.timed_steps
-        and round(resume.timed_steps * batch_size / resume.step_seconds, 1),
+        "best_epoch": best_epoch,
+        "epochs": len(history),
+        "seconds": round(seconds, 1),
+        "images_per_second": images_per_second and round(images_per_second, 1),
         "parameters": sum(math.prod(v.shape) for v in model.trainable_variables),
+        **(more or {}),
         "seed": config.seed,
         "machine": machine(),
         "versions": versions(),
@@ -52,11 +88,12 @@ def conclude(workdir, *, title, config, dataset, resume, batch_size, batches, lo
             title=title,
             metrics=metrics,
             config=dataclasses.asdict(config),
-            history=resume.history,
+            history=history,
             model=model,
             dataset=dataset,
             evaluation=judged,
             split=split,
+            **sections,
         )
         write_json(finished, metrics)
     except OSError as error:

@@ -18,11 +18,28 @@ LOSSES = {  # name: what its values are, and their unit
 }
 
 
-def write_report(path, *, title, metrics, config, history, model, dataset, evaluation, split):
+def write_report(
+    path,
+    *,
+    title,
+    metrics,
+    config,
+    history,
+    model,
+    dataset,
+    evaluation,
+    split,
+    lead=(),
+    tables=None,
+    figures=None,
+    galleries=None,
+):
     """Write report.html: no file beside it and no network are needed to look at it.
 
-    `evaluation` is of the split of `dataset` named `split`; `history` as ExactResume keeps it.
-    Raises OSError where it cannot be written.
+    `evaluation` is of the split of `dataset` named `split`; `history` as ExactResume keeps it,
+    empty where nothing was trained by steps. More for the reader: `lead` are paragraphs, `tables`
+    {caption: rows of texts, the titles first}, `figures` {caption: matplotlib figure}, `galleries`
+    {caption: rows of (image, text)}. Raises OSError where it cannot be written.
     """
     import jinja2
 
@@ -38,8 +55,15 @@ def write_report(path, *, title, metrics, config, history, model, dataset, evalu
         loss=loss,
         unit=unit,
         examples=len(evaluation.labels),
-        best=history[metrics["best_epoch"] - 1],
-        curves=_curves(history, metrics["best_epoch"], f"loss{unit}"),
+        best=history and history[metrics["best_epoch"] - 1],
+        curves=history and _curves(history, metrics["best_epoch"], f"loss{unit}"),
+        lead=lead,
+        tables=tables or {},
+        figures={caption: svg(figure) for caption, figure in (figures or {}).items()},
+        galleries={
+            caption: [[(_png(image), text) for image, text in row] for row in rows]
+            for caption, rows in (galleries or {}).items()
+        },
         confusion=_confusion(evaluation.confusion, dataset.class_names),
         classes=_classes(evaluation.confusion, dataset.class_names),
         mistakes=_mistakes(evaluation, getattr(dataset, split), dataset.class_names),

@@ -10,7 +10,7 @@ from cvcourse.models.pretrained.fitting import (
 )
 from cvcourse.models.pretrained.imagenet import imagenet_classes
 from cvcourse.models.pretrained.loading import is_file, load, load_published
-from cvcourse.models.pretrained.preprocessing import SCALINGS, from_photos, preprocess
+from cvcourse.models.pretrained.preprocessing import SCALINGS, from_photos, preprocess, resize_of
 
 __all__ = [
     "APART",
@@ -29,4 +29,5 @@ __all__ = [
     "load_state_dict",
     "preprocess",
     "published",
+    "resize_of",
 ]

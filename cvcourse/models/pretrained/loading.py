@@ -115,6 +115,8 @@ def _from_file(path, rows):
         if row.architecture in networks and store.file_name(row.address) == path.name
     ]
     for row in called_so or rows:
+        if path.name != store.file_name(row.address):
+            row = dataclasses.replace(row, tag=path.name, address=str(path), hash="")
         try:
             return _fill(row, path, content)
         except ValueError as error:

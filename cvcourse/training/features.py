@@ -1,0 +1,144 @@
+"""What a network makes of images on its way to the classes: vectors, computed once and kept.
+
+How features grow from general to special with depth: Yosinski et al., "How transferable are
+features in deep neural networks?", NIPS 2014, https://arxiv.org/abs/1411.1792.
+"""
+
+import hashlib
+import json
+import os
+import pathlib
+import re
+
+import keras
+import numpy as np
+from keras import layers
+
+from cvcourse.errors import RunError
+from cvcourse.files import replacing
+from cvcourse.layers import NearestNeighbors
+
+LAST = "last"  # the name of what the network's own classifier sees
+JOINTS = (layers.Add, layers.Concatenate, layers.MaxPooling2D)
+AT_MOST = 4  # depths beside the last one
+
+
+def depths(net):
+    """{name: tensor} of a network's outputs at growing depth; `LAST` is what its classifier sees.
+
+    The stages, where a network has such, or else as many joints, evenly spaced.
+    """
+    names = [layer.name for layer in net.layers]
+    found = [name for name in names if re.fullmatch(r"stage\d+", name)]
+    if not found:
+        joints = [layer.name for layer in net.layers if isinstance(layer, JOINTS)]
+        places = np.linspace(0, len(joints), AT_MOST + 2)[1:-1].astype(int)
+        found = [joints[i] for i in dict.fromkeys(places) if i < len(joints)]
+    classifier = [layer for layer in net.layers if layer.weights][-1]
+    return {name: net.get_layer(name).output for name in found} | {LAST: classifier.input}
+
+
+def vector(tensor):
+    """The mean over places of a map, or over tokens, scaled to length 1: (batch, ..., c) -> same c.
+
+    At length 1 a linear classifier goes by what an image shows, not by how strongly.
+    """
+    exact = {"dtype": "float32"}
+    if len(tensor.shape) == 4:
+        tensor = layers.GlobalAveragePooling2D(**exact)(tensor)
+    elif len(tensor.shape) == 3:
+        tensor = layers.GlobalAveragePooling1D(**exact)(tensor)
+    return layers.UnitNormalization(**exact)(tensor)
+
+
+def with_classifier(net, tensor, num_classes, probe=None):
+    """`net` up to one of its tensors, and a classifier `logits` of its `vector`.
+
+    A linear one, untrained or with a fitted Probe's weights; or the nearest neighbors of a Probe.
+    """
+    if probe is None or probe.kernel is not None:
+        logits = layers.Dense(num_classes, dtype="float32", name="logits")
+    else:
+        logits = NearestNeighbors(probe.neighbors, len(probe.labels), num_classes, name="logits")
+    model = keras.Model(net.input, logits(vector(tensor)), name=net.name)
+    if probe is not None:
+        logits.set_weights(probe.weights)
+    return model
+
+
+def stages(model):
+    """The layers with weights of a model `with_classifier`, by depth: a list of lists.
+
+    Each holds what lies between two of `depths`; the last one the classifier alone.
+    """
+    names = [layer.name for layer in model.layers]
+    ends = [names.index(name) for name in depths(model) if name != LAST]
+    *body, classifier = [layer for layer in model.layers if layer.weights]
+    parts = [[] for _ in range(len(ends) + 1)]
+    for layer in body:
+        parts[sum(end < names.index(layer.name) for end in ends)].append(layer)
+    return [*(part for part in parts if part), [classifier]]
+
+
+def for_any_size(model):
+    """The same model, with the same layers, for raw images of any size: (batch, any, any, c)."""
+    photo = keras.Input((None, None, model.input_shape[-1]), name="photo")
+    return keras.models.clone_model(model, input_tensors=photo, clone_function=lambda layer: layer)
+
+
+def features_folder():
+    """Where features are kept unless another folder is named."""
+    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return pathlib.Path(cache).expanduser() / "cvcourse" / "features"
+
+
+def features(model, split, batches, *, cache_dir):
+    """`model`'s outputs for every image of `split`: {output's name: (n, c) float32}.
+
+    `batches` is the split's evaluation stream and `model` has a dict of outputs. They are kept in
+    `cache_dir` under a hash of the weights, the architecture with its preprocessing, and the data;
+    what is there already is read. Raises RunError where the folder cannot be written.
+    """
+    path = pathlib.Path(cache_dir).expanduser() / f"{_key(model, split)}.npz"
+    try:
+        with np.load(path, allow_pickle=False) as kept:
+            return {name: kept[name] for name in kept.files}
+    except FileNotFoundError:
+        pass
+    except Exception:  # damaged in whatever way: computed anew
+        path.unlink(missing_ok=True)
+    found = _computed(model, len(split), batches)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as partial, open(partial, "wb") as file:
+            np.savez(file, **found)
+    except OSError as error:
+        raise RunError(f"cannot keep the features in {path.parent}: {error.strerror}") from error
+    return found
+
+
+def _computed(model, count, batches):
+    import tensorflow as tf
+
+    run = tf.function(lambda images: model(images, training=False), reduce_retracing=True)
+    several = [run(images) for images, *_ in batches]
+    return {
+        name: np.concatenate([np.asarray(one[name], "float32") for one in several])[:count]
+        for name in several[0]
+    }
+
+
+def _key(model, split):
+    """A text that differs where weights, architecture or images differ."""
+    digest = hashlib.sha256(json.dumps(model.get_config(), sort_keys=True, default=str).encode())
+    for weight in model.weights:
+        digest.update(np.ascontiguousarray(weight))
+    images = split.images
+    digest.update(repr(images.shape).encode())
+    if isinstance(images, np.ndarray):
+        digest.update(np.ascontiguousarray(images))
+    else:
+        for file in images.files:
+            contents = file if images.in_memory else pathlib.Path(os.fsdecode(file)).read_bytes()
+            digest.update(hashlib.sha256(contents).digest())
+    return digest.hexdigest()[:32]

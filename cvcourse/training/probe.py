@@ -1,0 +1,173 @@
+"""A linear probe: how well a simple classifier does on a frozen network's features.
+
+Alain & Bengio, "Understanding intermediate layers using linear classifier probes", 2016,
+https://arxiv.org/abs/1610.01644. Its own settings are chosen by cross-validation within the
+training split, so the validation split stays unseen.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from cvcourse.errors import RunError
+
+FOLDS = 5
+GRIDS = {  # classifier: its setting, and the values tried
+    "svm": ("C", (0.1, 0.3, 1.0, 3.0, 10.0)),
+    "softmax": ("C", (1.0, 3.0, 10.0, 30.0, 100.0)),
+    "knn": ("k", (1, 3, 5, 9, 15)),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Probe:
+    """A fitted classifier of feature vectors.
+
+    `kernel` (c, classes) and `bias` (classes,) give its logits; None for nearest neighbors, which
+    are `vectors` (n, c) of length 1 and their `labels` (n,) instead.
+    """
+
+    classifier: str  # svm, softmax or knn
+    setting: str  # such as C=0.1
+    accuracy: float  # by cross-validation
+    kernel: np.ndarray | None = None
+    bias: np.ndarray | None = None
+    vectors: np.ndarray | None = None
+    labels: np.ndarray | None = None
+    neighbors: int = 0
+    classes: int = 0
+
+    @property
+    def summary(self):
+        """What a metrics file says of it."""
+        return {
+            "classifier": self.classifier,
+            "setting": self.setting,
+            "cross_validation_accuracy": self.accuracy,
+        }
+
+    @property
+    def weights(self):
+        """Those of the layer that does the same: Dense, or NearestNeighbors."""
+        if self.kernel is not None:
+            return [self.kernel, self.bias]
+        return [self.vectors, np.eye(self.classes)[self.labels]]
+
+    def logits(self, features):
+        """(n, c) -> (n, classes): of nearest neighbors the log of their shares, smoothed."""
+        if self.kernel is not None:
+            return features @ self.kernel + self.bias
+        nearest = np.argsort(-(unit(features) @ self.vectors.T), axis=1, kind="stable")
+        votes = np.eye(self.classes)[self.labels[nearest[:, : self.neighbors]]].sum(axis=1)
+        return np.log((votes + 0.5) / (self.neighbors + 0.5 * self.classes))
+
+
+def fit_probe(classifier, features, labels, *, seed=0):
+    """The classifier's best setting by cross-validation, fitted to all of the features.
+
+    `classifier` is svm (linear, one against the rest), softmax, knn (by the cosine), or auto: the
+    best of the three. Raises RunError for a class with fewer than two images.
+    """
+    if classifier == "auto":
+        tried = [fit_probe(name, features, labels, seed=seed) for name in GRIDS]
+        return max(tried, key=lambda probe: probe.accuracy)
+    import threadpoolctl
+
+    folds = _folds(labels, seed)
+    values = GRIDS[classifier][1]
+    # One thread: the matrices are small, and threads that wait for each other take many times as
+    # long beside another process.
+    with threadpoolctl.threadpool_limits(1):
+        scores = [
+            np.mean([_score(classifier, value, features, labels, *fold) for fold in folds])
+            for value in values
+        ]
+        best = values[int(np.argmax(scores))]  # of equals the most regular one
+        return _fitted(classifier, best, features, labels, float(max(scores)), folds)
+
+
+def held_out(labels, share):
+    """Indices (kept, held out) of a stratified `share` of the examples."""
+    from sklearn.model_selection import StratifiedShuffleSplit
+
+    classes = len(np.unique(labels))
+    count = max(classes, round(share * len(labels)))
+    if np.bincount(labels).min() < 2 or len(labels) - count < classes:
+        raise RunError("too few training images of a class to hold some out: choose a --method")
+    split = StratifiedShuffleSplit(1, test_size=count, random_state=0)
+    return next(split.split(labels, labels))
+
+
+def unit(features):
+    """Vectors scaled to length 1."""
+    return features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
+
+
+def _folds(labels, seed):
+    from sklearn.model_selection import StratifiedKFold
+
+    fewest = np.bincount(labels).min()
+    if fewest < 2:
+        raise RunError(
+            f"class {np.bincount(labels).argmin()} has one training image: two or more are needed "
+            "to choose a probe's settings"
+        )
+    several = StratifiedKFold(min(FOLDS, fewest), shuffle=True, random_state=seed)
+    return list(several.split(labels, labels))
+
+
+def _score(classifier, value, features, labels, train, held):
+    probe = _fitted(classifier, value, features[train], labels[train])
+    return (probe.logits(features[held]).argmax(axis=1) == labels[held]).mean()
+
+
+def _fitted(classifier, value, features, labels, accuracy=0.0, folds=()):
+    setting = f"{GRIDS[classifier][0]}={value:g}"
+    if classifier == "knn":
+        return Probe(
+            classifier,
+            setting,
+            accuracy,
+            vectors=unit(features),
+            labels=labels,
+            neighbors=min(value, len(labels)),
+            classes=int(labels.max()) + 1,
+        )
+    kernel, bias = _linear(classifier, value, features, labels)
+    if classifier == "svm" and folds:  # margins become logits whose softmax is honest
+        held_out = np.empty((len(labels), len(bias)))
+        for train, held in folds:
+            w, b = _linear(classifier, value, features[train], labels[train])
+            held_out[held] = features[held] @ w + b
+        scale = _temperature(held_out, labels)
+        kernel, bias = kernel * scale, bias * scale
+    return Probe(classifier, setting, accuracy, kernel=kernel, bias=bias)
+
+
+def _linear(classifier, value, features, labels):
+    """The kernel and bias of a linear classifier, fitted to centered features."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.svm import LinearSVC
+
+    model = {
+        "svm": lambda: LinearSVC(C=value, max_iter=5000, random_state=0),
+        "softmax": lambda: LogisticRegression(C=value, max_iter=1000),
+    }[classifier]()
+    mean = features.mean(axis=0)
+    model.fit(features - mean, labels)
+    kernel, bias = model.coef_.T, model.intercept_
+    if kernel.shape[1] == 1:  # two classes, and one number that tells them apart
+        kernel, bias = kernel * [-0.5, 0.5], bias * [-0.5, 0.5]
+    return kernel, bias - mean @ kernel
+
+
+def _temperature(logits, labels):
+    """The factor of the logits that makes the labels likeliest (Guo et al. 2017, section 4.2)."""
+    from scipy.optimize import minimize_scalar
+    from scipy.special import log_softmax
+
+    def surprise(log_scale):
+        scaled = log_softmax(np.exp(log_scale) * logits, axis=1)
+        return -scaled[np.arange(len(labels)), labels].mean()
+
+    return float(np.exp(minimize_scalar(surprise, bounds=(-3, 5), method="bounded").x))

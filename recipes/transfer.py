@@ -1,0 +1,499 @@
+"""Transfer learning: a network that knows ImageNet learns your classes from few images.
+
+    cvcourse transfer --model=mobilenet_v2 --dataset=PATH
+    cvcourse transfer --model=efficientnet_b0 --dataset=PATH --method=full --epochs=20
+
+PATH/train/CLASS/*.jpg and PATH/val/CLASS/*.jpg, or any data set that `train` takes. The features of
+the frozen network are computed once and kept, and a linear classifier on them is a matter of
+seconds: the probe. From there on the network itself may be fine-tuned: its top stage, all of it
+with a smaller rate for the body, or stage by stage from the top. `--method=auto` measures how much
+data there are and how similar they are, and decides as the course's table does. The saved
+model.keras takes raw RGB photos of any size.
+
+Sharif Razavian et al., "CNN Features off-the-shelf", 2014, https://arxiv.org/abs/1403.6382; the
+probe's solution as the head to start fine-tuning from: Kumar et al., "Fine-Tuning can Distort
+Pretrained Features and Underperform Out-of-Distribution", ICLR 2022,
+https://arxiv.org/abs/2202.10054.
+"""
+
+import dataclasses
+import functools
+import json
+import pathlib
+import sys
+import time
+
+from cvcourse import recipe
+from cvcourse.startup import import_tensorflow_quietly
+
+FREE = ("workdir", "data_dir", "weights_dir", "cache_dir", "checkpoint_minutes")
+METHODS = ("probe", "top", "full", "gradual")
+LARGE = 2_000  # training images from which on fine-tuning is worth its risk; --method=auto
+SIMILAR = 0.01  # accuracy that an earlier layer must be better by for the data to be different
+UNFREEZE_BY = 0.5  # share of the epochs after which gradual unfreezing has reached the bottom
+HELD_OUT = 0.2  # of the training split, to decide on
+ASKED, NEIGHBORS = 8, 6  # images whose nearest neighbors the report shows, and how many
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """The settings of a run; measured on ten classes of flowers, 60 photos each."""
+
+    model: str = recipe.field("mobilenet_v2", "a network with published weights")
+    model_args: dict = recipe.field({}, "its builder's knobs, such as width=0.25")
+    weights: str = recipe.field("default", "a tag of `cvcourse models --pretrained`, or a file")
+    weights_dir: str | None = recipe.field(None, "where files of weights are looked for first")
+    allow_noncommercial: bool = recipe.field(False, "take weights that are not for commerce, too")
+    dataset: str = recipe.field("tfds:tf_flowers", "an image folder, or what train takes")
+    data_dir: str | None = recipe.field(None, "where published data sets are looked for first")
+    limit: int | None = recipe.field(
+        None, "the first N examples of each split: a smoke run", least=1
+    )
+    size: int | None = recipe.field(
+        None, "side of the images the network sees, in pixels; none: its weights' own", least=16
+    )
+    method: str = recipe.field(
+        "auto", "linear probe, fine-tuning, or what data suggest", choices=("auto", *METHODS)
+    )
+    classifier: str = recipe.field(
+        "auto",
+        "the probe: linear SVM, softmax, nearest neighbors, or the best by cross-validation",
+        choices=("auto", "svm", "softmax", "knn"),
+    )
+    control: bool = recipe.field(True, "do the same from random weights, to compare with")
+    augment: tuple[str, ...] = recipe.field(
+        ("crop", "flip"),
+        "none, or any of them, in fine-tuning",
+        choices=("crop", "shift", "flip", "color", "pca_color", "cutout"),
+    )
+    epochs: int = recipe.field(15, "passes over the training split in fine-tuning", least=1)
+    batch_size: int = recipe.field(32, "examples a step", least=1)
+    optimizer: str = recipe.field(
+        "adam", "update rule", choices=("sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw")
+    )
+    learning_rate: float = recipe.field(1e-3, "the classifier's, at its highest", above=0)
+    body_rate: float = recipe.field(
+        0.1, "the body's learning rate as a share of the classifier's", above=0
+    )
+    schedule: str = recipe.field(
+        "cosine",
+        "the learning rate's course",
+        choices=("constant", "step", "exponential", "linear", "cosine", "one_cycle"),
+    )
+    warmup_epochs: float = recipe.field(1.0, "epochs of rising learning rate before it", least=0)
+    weight_decay: float = recipe.field(1e-4, "on kernels: coupled L2; decoupled for adamw", least=0)
+    patience: int | None = recipe.field(None, "epochs without a better one, then stop", least=1)
+    monitor: str = recipe.field(
+        "val_loss", "what makes an epoch the best", choices=("val_loss", "val_accuracy")
+    )
+    seed: int = recipe.field(0, "of folds, order and augmentation", least=0, below=2**32)
+    cache_dir: str | None = recipe.field(
+        None, "where features are kept; none: cvcourse/features in the user's cache"
+    )
+    workdir: str | None = recipe.field(None, "the run's directory; none: a fresh one under runs/")
+    checkpoint_minutes: float = recipe.field(5.0, "between checkpoints inside an epoch", above=0)
+
+
+def main(config):
+    """Probe, decide, fine-tune, report; returns what metrics.json holds.
+
+    Raises UsageError for a wrong value or another run's workdir, RunError for what goes wrong in
+    data, files or training, Interrupted after Ctrl-C or SIGTERM.
+    """
+    config = recipe.check(config)
+    rules = {"free": FREE, "vouched": ("dataset",)}
+    if metrics := recipe.recognize(config, **rules):
+        print(f"{config.workdir} is finished: {json.dumps(metrics)}")
+        return metrics
+    begun = time.monotonic()
+    import_tensorflow_quietly()
+    import keras
+
+    from cvcourse import data, training
+
+    keras.utils.set_random_seed(config.seed)
+    with recipe.usage():
+        dataset = data.load(config.dataset, data_dir=config.data_dir, limit=config.limit)
+        if dataset.num_classes < 2:
+            raise ValueError(f"{config.dataset} has one class: two or more are needed")
+        backbone, stranger = backbones(config, dataset)
+    dataset = backbone.dataset
+    with recipe.claim(config, "transfer", config.model, config.dataset, **rules) as run:
+        run.begin()
+        with data.naming_broken_images(dataset):
+            method, depth, reasons, by_depth = decide(config, backbone)
+            print(*reasons, sep="\n", flush=True)
+            probe, table = backbone.probe(depth), {}
+            if method != "probe" and probe.kernel is None:  # nearest neighbors cannot be tuned
+                probe = backbone.probe(depth, "softmax")
+            model = backbone.with_classifier(depth, probe)
+            found = backbone.evaluations(depth, probe)
+            table[f"probe: {probe.classifier}, {probe.setting}"] = found["validation"].accuracy
+            resume = None
+            if method == "probe":
+                training.save_model(
+                    training.for_any_size(model), run.path / "model.keras", dataset.class_names
+                )
+            else:
+                resume = fine_tune(config, dataset, model, method, run.path, run.command)
+                model, _ = training.load_model(run.path / "model.keras")
+                found = {
+                    name: split and training.evaluate(model, split, backbone.batches(split))
+                    for name, split in (("validation", dataset.validation), ("test", dataset.test))
+                }
+                table[f"fine-tuned: {method}"] = found["validation"].accuracy
+                reasons += verdict(table, resume, len(dataset.validation))
+            if config.control:
+                table["the same from random weights"] = control(
+                    config, stranger, method, depth, run
+                )
+            return training.write_results(
+                run.path,
+                title=f"{config.model} to {pathlib.Path(config.dataset).stem}",
+                config=run.config,
+                dataset=dataset,
+                model=model,
+                validation=found["validation"],
+                test=found.get("test"),
+                history=resume.history if resume else [],
+                best_epoch=resume and resume.best_epoch,
+                seconds=time.monotonic() - begun,
+                images_per_second=resume
+                and resume.timed_steps
+                and resume.timed_steps * config.batch_size / resume.step_seconds,
+                more={
+                    "method": method,
+                    "weights": str(backbone.published),
+                    "probe": probe.summary,
+                    "val_accuracies": table,
+                    "held_out_accuracy_by_depth": by_depth,
+                },
+                lead=reasons,
+                tables=tables(table, by_depth, len(dataset.validation)),
+                **pictures(backbone, depth, config.seed),
+            )
+
+
+def backbones(config, dataset):
+    """The network with its weights, and the same one with random weights, as `Backbone`s.
+
+    Raises ValueError and RunError for weights, sizes and channels that do not go together.
+    """
+    from cvcourse.models import pretrained
+
+    settings = dict(config.model_args)
+    for knob, flag in (("input_shape", "--size"), ("num_classes", "the data set")):
+        if knob in settings:
+            raise ValueError(f"--model_args: {knob} is set by {flag}")
+    if config.size:
+        settings["input_shape"] = (config.size, config.size, 3)
+    net, published = pretrained.load_published(
+        config.model,
+        config.weights,
+        num_classes=dataset.num_classes,
+        weights_dir=config.weights_dir,
+        allow_noncommercial=config.allow_noncommercial,
+        **settings,
+    )
+    form = published.form | settings | {"num_classes": dataset.num_classes}
+    stranger = pretrained.build_source(published.network, **form)
+    return [Backbone.of(each, published, dataset, config) for each in (net, stranger)]
+
+
+@dataclasses.dataclass(frozen=True)
+class Backbone:
+    """A network behind the preprocessing of its weights, and what it makes of a data set."""
+
+    model: object  # keras.Model from raw images of the data set's size
+    published: object
+    dataset: object
+    config: Config
+
+    @classmethod
+    def of(cls, net, published, dataset, config):
+        """`net` for images of `dataset`, which are read at the size that it resizes to."""
+        from cvcourse.models import pretrained
+
+        resize = pretrained.resize_of(published, net.input_shape[1])
+        dataset = dataset.resized(resize, published.interpolation, crop=published.resize > 0)
+        model = pretrained.from_photos(net, published, dataset.input_shape)
+        return cls(model, published, dataset, config)
+
+    @functools.cached_property
+    def depths(self):
+        """{name: tensor}: where a classifier may stand."""
+        from cvcourse import training
+
+        return training.depths(self.model)
+
+    def batches(self, split):
+        """The evaluation stream of a split."""
+        from cvcourse import data
+
+        size = self.config.batch_size
+        return data.stream(split, batch_size=size, seed=self.config.seed, shuffle=False)
+
+    @functools.cached_property
+    def _kept(self):
+        return {}
+
+    def features(self, name):
+        """{depth: (n, c)} of the split called `name`: computed once, and kept on disk."""
+        import keras
+
+        from cvcourse import training
+
+        if name not in self._kept:
+            split = getattr(self.dataset, name)
+            outputs = {depth: training.vector(x) for depth, x in self.depths.items()}
+            extractor = keras.Model(self.model.input, outputs)
+            folder = self.config.cache_dir or training.features_folder()
+            self._kept[name] = training.features(
+                extractor, split, self.batches(split), cache_dir=folder
+            )
+        return self._kept[name]
+
+    def probe(self, depth, classifier=None):
+        """The best probe of the features at a depth, by cross-validation within train."""
+        from cvcourse import training
+
+        features, labels = self.features("train")[depth], self.dataset.train.labels
+        classifier = classifier or self.config.classifier
+        return training.fit_probe(classifier, features, labels, seed=self.config.seed)
+
+    def with_classifier(self, depth, probe=None):
+        """A model from raw images to logits: a probe's, or a new classifier's."""
+        from cvcourse import training
+
+        classes = self.dataset.num_classes
+        return training.with_classifier(self.model, self.depths[depth], classes, probe)
+
+    def evaluations(self, depth, probe):
+        """A probe on the validation and the test split, if there is one: {name: Evaluation}."""
+        from cvcourse import training
+
+        return {
+            name: training.Evaluation(
+                probe.logits(self.features(name)[depth]).astype("float32"), split.labels
+            )
+            for name in ("validation", "test")
+            if (split := getattr(self.dataset, name)) is not None
+        }
+
+
+def decide(config, backbone):
+    """(method, depth, reasons, {depth: accuracy}): the course's table of data size and similarity.
+
+    The accuracies are probes' on a part held out of train; only --method=auto measures them.
+    """
+    from cvcourse import training
+
+    if config.method != "auto":
+        return config.method, training.LAST, [], {}
+    features, labels = backbone.features("train"), backbone.dataset.train.labels
+    rest, held = training.held_out(labels, HELD_OUT)
+    by_depth = {}
+    for depth, vectors in features.items():
+        probe = training.fit_probe("svm", vectors[rest], labels[rest], seed=config.seed)
+        right = probe.logits(vectors[held]).argmax(axis=1) == labels[held]
+        by_depth[depth] = float(right.mean())
+    earlier = {depth: value for depth, value in by_depth.items() if depth != training.LAST}
+    best = max(earlier, key=earlier.get, default=training.LAST)
+    similar = by_depth[best] <= by_depth[training.LAST] + SIMILAR
+    large = len(labels) >= LARGE
+    reasons = [
+        f"Data: {len(labels):,} training images, which is {'much' if large else 'little'} "
+        f"({LARGE:,} and more count as much).",
+        f"Similarity: on {len(held):,} of them, held out, a probe is right in "
+        f"{by_depth[training.LAST]:.1%} on the network's last features and in {by_depth[best]:.1%} "
+        f"on {best}, the best earlier ones: the data are "
+        f"{'similar to' if similar else 'different from'} what the network has learned on.",
+    ]
+    method, depth, why = {
+        (False, True): ("probe", training.LAST, "a linear classifier on the last features"),
+        (False, False): ("probe", best, f"a linear classifier on earlier features, {best}"),
+        (True, True): ("top", training.LAST, "fine-tune the top stage"),
+        (True, False): ("full", training.LAST, "fine-tune the whole network"),
+    }[large, similar]
+    return method, depth, [*reasons, f"So: {why}."], by_depth
+
+
+def fine_tune(config, dataset, model, method, path, command, *, from_scratch=False):
+    """Fit `model`, whose best epoch goes to model.keras in `path`; returns its ExactResume.
+
+    Batch norm of the body stays as it was trained: its weights and its statistics. `from_scratch`
+    trains all of it at one rate instead.
+    """
+    import keras
+
+    from cvcourse import data, optimization, training
+
+    batch_size = min(config.batch_size, len(dataset.train))
+    steps = data.steps_per_epoch(dataset.train, batch_size)
+    *body, _ = training.stages(model)
+    if from_scratch:
+        groups = []
+    else:
+        for layer in (layer for stage in body for layer in stage):
+            layer.trainable = not isinstance(layer, keras.layers.BatchNormalization)
+        for layer in (layer for stage in body[:-1] for layer in stage if method == "top"):
+            layer.trainable = False
+        pace = config.epochs * steps * UNFREEZE_BY / max(1, len(body) - 1)
+        begins = [round(pace * i) if method == "gradual" else 0 for i in range(len(body))][::-1]
+        groups = [
+            ([v for layer in stage for v in layer.trainable_variables], config.body_rate, begin)
+            for stage, begin in zip(body, begins, strict=True)
+        ]
+    with recipe.usage():
+        rate = optimization.schedule(
+            config.schedule,
+            config.learning_rate,
+            steps=config.epochs * steps,
+            warmup_steps=round(config.warmup_epochs * steps),
+        )
+    optimizer = optimization.optimizer(
+        config.optimizer, model, rate, weight_decay=config.weight_decay
+    )
+    optimization.discriminative_rates(optimizer, groups)
+    loss = functools.partial(keras.losses.SparseCategoricalCrossentropy, from_logits=True)
+    model.compile(
+        optimizer,
+        loss(),
+        weighted_metrics=[
+            "accuracy",
+            keras.metrics.MeanMetricWrapper(loss(reduction=None), name="data_loss"),
+        ],
+    )
+    early_stopping = keras.callbacks.EarlyStopping(
+        config.monitor,
+        mode="max" if config.monitor == "val_accuracy" else "min",
+        patience=config.patience or sys.maxsize,
+    )
+    resume = training.ExactResume(
+        model,
+        path,
+        steps_per_epoch=steps,
+        early_stopping=early_stopping,
+        minutes=config.checkpoint_minutes,
+        command=command,
+        data=dataset.fingerprint(),
+    )
+    stream = functools.partial(data.stream, batch_size=batch_size, seed=config.seed)
+    served = training.for_any_size(model)
+    callbacks = [
+        training.DataLossIsLoss(),
+        early_stopping,
+        training.BestModel(path / "model.keras", early_stopping, dataset.class_names, served),
+        resume,
+    ]
+    if not training.someone_watches():
+        callbacks.append(training.EpochLine(config.epochs))
+    print(f"fine-tuning: {'all from scratch' if from_scratch else method}", flush=True)
+    with resume.stopping_on_signals():
+        for span in resume.spans(config.epochs):
+            model.fit(
+                stream(dataset.train, augment=config.augment, start_step=resume.step),
+                validation_data=stream(dataset.validation, shuffle=False),
+                callbacks=callbacks,
+                shuffle=False,  # the stream's affair
+                verbose=int(training.someone_watches()),
+                **span,
+            )
+    return resume
+
+
+def control(config, stranger, method, depth, run):
+    """The validation accuracy of the same from random weights: a probe, or training all of it."""
+
+    if method == "probe":
+        return stranger.evaluations(depth, stranger.probe(depth))["validation"].accuracy
+    path = run.path / "control"
+    path.mkdir(exist_ok=True)
+    model = stranger.with_classifier(depth)
+    resume = fine_tune(
+        config, stranger.dataset, model, method, path, run.command, from_scratch=True
+    )
+    return resume.history[resume.best_epoch - 1]["val_accuracy"]
+
+
+def verdict(table, resume, images):
+    """Sentences that say whether fine-tuning was worth it, and if not, what can be seen of why."""
+    probed, tuned = list(table.values())[:2]
+    chance = (tuned * (1 - tuned) / images) ** 0.5
+    said = [
+        f"Fine-tuning changes validation accuracy from {probed:.2%} to {tuned:.2%}; the standard "
+        f"error of one such figure on {images:,} images is {chance:.2%}."
+    ]
+    if tuned <= probed:
+        best, last = resume.history[resume.best_epoch - 1], resume.history[-1]
+        said.append(
+            f"It does not beat the probe: at its best epoch, {resume.best_epoch}, training "
+            f"accuracy is {best['accuracy']:.2%}, validation loss {best['val_loss']:.4f}, at the "
+            f"last one {last['accuracy']:.2%} and {last['val_loss']:.4f}. Where training accuracy "
+            "is near 100 % the few images are learned by heart, and more of them or more "
+            "augmentation are needed; where it is not, a higher --learning_rate or more --epochs."
+        )
+    return said
+
+
+def tables(table, by_depth, images):
+    """The report's tables of accuracies."""
+    found = {
+        "Validation accuracy": [
+            ["", "accuracy, %", f"wrong of {images:,}"],
+            *(
+                [name, f"{100 * value:.2f}", f"{round((1 - value) * images):,}"]
+                for name, value in table.items()
+            ),
+        ]
+    }
+    if by_depth:
+        found["A probe at several depths, on a part held out of train"] = [
+            ["features", "accuracy, %"],
+            *([depth, f"{100 * value:.2f}"] for depth, value in by_depth.items()),
+        ]
+    return found
+
+
+def pictures(backbone, depth, seed):
+    """The report's map of the validation images and some of their nearest neighbors in train."""
+    import numpy as np
+
+    from cvcourse import training
+
+    known, asked = (backbone.features(name)[depth] for name in ("train", "validation"))
+    train, validation = backbone.dataset.train, backbone.dataset.validation
+    names = backbone.dataset.class_names
+    shown = np.linspace(0, len(asked) - 1, min(training.MAPPED, len(asked))).astype(int)
+    points = training.in_the_plane(asked[shown], seed)
+    few = np.linspace(0, len(asked) - 1, min(ASKED, len(asked))).astype(int)
+    order, similarity = training.nearest(known, asked[few], NEIGHBORS)
+    rows = [
+        [
+            (validation.images[int(i)], f"{names[validation.labels[i]]}: whose neighbors?"),
+            *(
+                (train.images[int(j)], f"{names[train.labels[j]]}, {cosine:.2f}")
+                for j, cosine in zip(neighbors, cosines, strict=True)
+            ),
+        ]
+        for i, neighbors, cosines in zip(few, order, similarity, strict=True)
+    ]
+    return {
+        "figures": {
+            "The validation images in the network's eyes (t-SNE of its features)": (
+                training.feature_map(
+                    points, validation.labels[shown], validation.take(shown).images, names
+                )
+            )
+        },
+        "galleries": {"Nearest neighbors in the training split, by the cosine": rows},
+    }
+
+
+def cli(argv=None):
+    """Run from a command line; returns the exit code."""
+    return recipe.run(main, Config, argv, name="transfer", description=__doc__)
+
+
+if __name__ == "__main__":
+    sys.exit(cli())

@@ -1,0 +1,84 @@
+"""Photos in every form a file may have, and the recipe that says what is in them."""
+
+import numpy as np
+import pytest
+from cvcourse.recipes import classify
+from PIL import Image
+
+from cvcourse import data
+from cvcourse.data import DataError, photo
+from cvcourse.errors import UsageError
+
+GRADIENT = np.arange(0, 240, 5, dtype="uint8").reshape(6, 8)
+COLOR = np.stack([GRADIENT, GRADIENT[::-1], GRADIENT[:, ::-1]], axis=-1)
+
+
+def read(tmp_path, image, name="a.png", channels=3, **settings):
+    image.save(tmp_path / name, **settings)
+    return data.read_photo(tmp_path / name, channels)
+
+
+def test_rgb_and_gray_as_they_are(tmp_path):
+    np.testing.assert_array_equal(read(tmp_path, Image.fromarray(COLOR)), COLOR)
+    gray = read(tmp_path, Image.fromarray(GRADIENT))
+    np.testing.assert_array_equal(gray, np.repeat(GRADIENT[..., None], 3, axis=-1))
+    assert read(tmp_path, Image.fromarray(GRADIENT), channels=1).shape == (6, 8, 1)
+
+
+def test_sixteen_bits_are_scaled(tmp_path):
+    deep = Image.fromarray(GRADIENT.astype("uint16") * 257)
+    assert deep.mode == "I;16"
+    np.testing.assert_array_equal(read(tmp_path, deep, channels=1)[..., 0], GRADIENT)
+
+
+def test_what_is_transparent_shows_white(tmp_path):
+    alpha = np.full((6, 8, 1), 255, "uint8")
+    alpha[0] = 0
+    found = read(tmp_path, Image.fromarray(np.concatenate([COLOR, alpha], axis=-1)))
+    assert (found[0] == 255).all()
+    np.testing.assert_array_equal(found[1:], COLOR[1:])
+    palette = Image.fromarray(GRADIENT).convert("P")
+    palette.info["transparency"] = 0
+    assert read(tmp_path, palette).shape == (6, 8, 3)
+
+
+def test_cmyk_and_orientation(tmp_path):
+    found = read(tmp_path, Image.new("CMYK", (8, 6), (0, 255, 255, 0)), "a.jpg")
+    assert np.abs(found.mean(axis=(0, 1)) - [255, 0, 0]).max() < 3
+    exif = Image.Exif()
+    exif[274] = 6  # turn right
+    turned = read(tmp_path, Image.fromarray(COLOR), "turned.png", exif=exif)
+    np.testing.assert_array_equal(turned, np.rot90(COLOR, -1))
+
+
+def test_what_is_no_photo_is_named(tmp_path, monkeypatch):
+    (tmp_path / "text.jpg").write_text("no photo")
+    with pytest.raises(DataError, match=r"text\.jpg"):
+        data.read_photo(tmp_path / "text.jpg")
+    with pytest.raises(DataError, match=r"none\.jpg is no image that can be read: No such file"):
+        data.read_photo(tmp_path / "none.jpg")
+    Image.effect_noise((64, 64), 90).save(tmp_path / "cut.jpg")
+    (tmp_path / "cut.jpg").write_bytes((tmp_path / "cut.jpg").read_bytes()[:900])
+    with pytest.raises(DataError, match=r"cut\.jpg"):
+        data.read_photo(tmp_path / "cut.jpg")
+    monkeypatch.setattr(photo, "LARGEST", 47)
+    with pytest.raises(DataError, match="has 8x6 pixels; scale it down"):
+        read(tmp_path, Image.fromarray(COLOR))
+
+
+def test_photos_stand_without_a_flag_anywhere(monkeypatch):
+    found = []
+    monkeypatch.setattr(classify, "main", found.append)
+    assert classify.cli(["a.jpg", "--model=vgg16", "b.jpg", "--top=3"]) == 0
+    assert (found[0].photos, found[0].model, found[0].top) == (("a.jpg", "b.jpg"), "vgg16", 3)
+    assert classify.cli(["--model=vgg16", "a.jpg"]) == 0
+    assert found[1].photos == ("a.jpg",)
+
+
+def test_usage_errors_are_one_line(capsys):
+    assert classify.cli([]) == 2
+    assert "no photo to look at" in capsys.readouterr().err
+    assert classify.cli(["a.jpg", "--modle=vgg16"]) == 2
+    assert "did you mean '--model'" in capsys.readouterr().err
+    with pytest.raises(UsageError, match="--photos takes a name, several by comma"):
+        classify.main(classify.Config(photos="a.jpg"))

@@ -1,0 +1,347 @@
+"""Transfer: features, probes, rates by layer, and the recipe on small folders of pictures."""
+
+import json
+import pathlib
+import warnings
+
+import keras
+import numpy as np
+import pytest
+from cvcourse.recipes import classify, transfer
+from PIL import Image
+
+from cvcourse import data, models, optimization, training
+from cvcourse.errors import RunError, UsageError
+from cvcourse.layers import NearestNeighbors
+from cvcourse.models import pretrained
+
+pytestmark = pytest.mark.usefixtures("forgotten")
+
+
+# --- probes ---
+
+
+def clusters(classes, per_class=12, width=6, seed=0, spread=0.3):
+    rng = np.random.default_rng(seed)
+    centers = rng.normal(size=(classes, width))
+    labels = np.repeat(np.arange(classes), per_class)
+    vectors = centers[labels] + spread * rng.normal(size=(len(labels), width))
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype("float32"), labels
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+@pytest.mark.parametrize("classifier", ["svm", "softmax", "knn", "auto"])
+def test_a_probe_separates_clusters_and_its_layer_agrees(classifier, classes):
+    features, labels = clusters(classes)
+    unseen, answers = clusters(classes, seed=0, per_class=5)
+    probe = training.fit_probe(classifier, features, labels)
+    logits = probe.logits(unseen)
+    assert probe.accuracy > 0.9
+    assert (logits.argmax(axis=1) == answers).mean() > 0.9
+    net = keras.Sequential([keras.Input((6,)), keras.layers.Identity(name="stage1")])
+    inputs = keras.Input((6,))
+    net = keras.Model(inputs, keras.layers.Identity()(inputs))
+    model = training.with_classifier(net, net.output, classes, probe)
+    got = np.array(model(unseen))
+    if probe.kernel is None:  # of equally near vectors either may count
+        assert (got.argmax(axis=1) == logits.argmax(axis=1)).all()
+    np.testing.assert_allclose(got, logits, atol=1e-3)
+
+
+def test_an_svms_margins_become_honest_probabilities():
+    features, labels = clusters(3, per_class=80, spread=1.2)
+    probe = training.fit_probe("svm", features, labels)
+    unseen, answers = clusters(3, per_class=80, spread=1.2)
+    evaluation = training.Evaluation(probe.logits(unseen).astype("float32"), answers)
+    sure = np.exp(evaluation.log_probabilities.max(axis=1)).mean()
+    assert abs(sure - evaluation.accuracy) < 0.1
+
+
+def test_a_probe_needs_two_images_a_class():
+    features, labels = clusters(3)
+    keep = np.r_[:13, 24:36]  # one of class 1
+    with pytest.raises(RunError, match="class 1 has one training image"):
+        training.fit_probe("svm", features[keep], labels[keep])
+
+
+def test_nearest_neighbors_vote():
+    layer = NearestNeighbors(3, 4, 2)
+    layer.build((None, 2))
+    layer.set_weights([[[1, 0], [0.8, 0.6], [0, 1], [-1, 0]], [[1, 0], [1, 0], [0, 1], [0, 1]]])
+    shares = np.exp(np.array(layer(np.float32([[2, 0.1], [-0.1, 3]]))))
+    np.testing.assert_allclose(shares, [[2.5 / 4, 1.5 / 4], [1.5 / 4, 2.5 / 4]], rtol=1e-5)
+
+
+def test_held_out_examples_are_of_all_classes():
+    labels = np.repeat(np.arange(5), 10)
+    kept, held = training.held_out(labels, 0.2)
+    assert sorted([*kept, *held]) == list(range(50))
+    assert np.bincount(labels[held]).tolist() == [2] * 5
+    with pytest.raises(RunError, match="too few training images"):
+        training.held_out(np.repeat(np.arange(5), 2)[:-1], 0.2)
+
+
+# --- features ---
+
+
+def tiny(**settings):
+    return models.build("mobilenet", width=0.25, input_shape=(32, 32, 3), num_classes=3, **settings)
+
+
+def test_depths_are_the_stages_and_what_the_classifier_sees():
+    assert list(training.depths(tiny())) == [*(f"stage{i}" for i in range(1, 6)), "last"]
+    assert training.depths(tiny())["last"].shape == (None, 256)
+    vit = models.build("vit_b_16", input_shape=(32, 32, 3), dim=16, depth=4, heads=2, mlp=16)
+    assert len(training.depths(vit)) == 5
+    assert training.depths(vit)["last"].shape == (None, 16)
+    squeezenet = models.build("squeezenet1_1", input_shape=(64, 64, 3), num_classes=3)
+    assert training.depths(squeezenet)["last"].shape[-1] == 512
+
+
+def test_stages_hold_every_layer_with_weights_once():
+    net = tiny()
+    model = training.with_classifier(net, training.depths(net)["last"], 3)
+    *body, head = training.stages(model)
+    assert [layer.name for layer in head] == ["logits"]
+    assert len(body) == 5
+    assert all(layer.name.startswith("stage5") for layer in body[4])
+    assert sum(map(len, body)) == len([layer for layer in net.layers if layer.weights]) - 1
+
+
+def split_of(n, side=32, seed=0):
+    pixels = np.random.default_rng(seed).integers(0, 256, (n, side, side, 3), "uint8")
+    return data.Split(pixels, (np.arange(n) % 3).astype("int32"))
+
+
+def test_features_are_computed_once_and_keyed_by_weights_and_data(tmp_path):
+    def counted(split):
+        calls.append(len(split))
+        return data.stream(split, batch_size=4, seed=0, shuffle=False)
+
+    calls, net, split = [], tiny(), split_of(10)
+    model = keras.Model(net.input, {"last": training.vector(training.depths(net)["last"])})
+
+    def found(split=split):
+        return training.features(model, split, _Lazy(lambda: counted(split)), cache_dir=tmp_path)
+
+    first = found()["last"]
+    assert first.shape == (10, 256)
+    expected = np.array(model(split.images.astype("float32"), training=False)["last"])
+    np.testing.assert_allclose(first, expected, atol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(first, axis=1), 1, atol=1e-5)
+    np.testing.assert_array_equal(found()["last"], first)
+    assert calls == [10]
+    (kept,) = tmp_path.iterdir()
+    kept.write_bytes(kept.read_bytes()[:500])  # damaged: computed anew
+    np.testing.assert_array_equal(found()["last"], first)
+    assert calls == [10, 10]
+    found(split_of(10, seed=1))
+    net.get_layer("stem_conv").kernel.assign_add(0.1 * np.ones((3, 3, 3, 8)))
+    assert np.abs(found()["last"] - first).max() > 1e-3
+    assert calls == [10, 10, 10, 10]
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+class _Lazy:
+    """Batches that are made when they are asked for."""
+
+    def __init__(self, make):
+        self.make = make
+
+    def __iter__(self):
+        return iter(self.make())
+
+
+def test_nearest_is_by_the_cosine():
+    known = np.float32([[1, 0], [0, 5], [1, 1]])
+    order, cosine = training.nearest(known, np.float32([[3, 0.1]]), 2)
+    assert order.tolist() == [[0, 2]]
+    np.testing.assert_allclose(cosine, [[0.99944, 0.72977]], atol=1e-4)
+
+
+def test_the_map_keeps_clusters_together():
+    features, labels = clusters(3, per_class=20, spread=0.1)
+    points = training.in_the_plane(features)
+    np.testing.assert_allclose(points, training.in_the_plane(features), atol=1e-4)
+    centers = np.stack([points[labels == k].mean(axis=0) for k in range(3)])
+    nearest = np.linalg.norm(points[:, None] - centers, axis=2).argmin(axis=1)
+    assert (nearest == labels).all()
+    assert training.in_the_plane(features[:4]).shape == (4, 2)
+
+
+# --- rates ---
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "nesterov", "adam"])
+def test_a_factor_scales_the_steps_of_its_variables_alone(optimizer):
+    def fitted(groups=lambda model: []):
+        keras.utils.set_random_seed(0)
+        layer = keras.layers.Dense
+        model = keras.Sequential([keras.Input((4,)), layer(3, name="body"), layer(2, name="head")])
+        before = model.get_weights()
+        made = optimization.optimizer(optimizer, model, 0.01)
+        model.compile(optimization.discriminative_rates(made, groups(model)), "mse")
+        model.train_on_batch(np.ones((2, 4), "float32"), np.ones((2, 2), "float32"))
+        return [after - b for after, b in zip(model.get_weights(), before, strict=True)], model
+
+    plain, _ = fitted()
+    scaled, _ = fitted(lambda model: [(model.get_layer("body").weights, 0.1, 0)])
+    for i, (a, b) in enumerate(zip(plain, scaled, strict=True)):
+        np.testing.assert_allclose(b, (0.1 if i < 2 else 1) * a, rtol=2e-3, atol=1e-8)
+    waiting, model = fitted(lambda model: [(model.get_layer("body").weights, 0.5, 1)])
+    assert all(np.all(step == 0) for step in waiting[:2])
+    np.testing.assert_allclose(waiting[2], plain[2], rtol=1e-5)
+    before = model.get_weights()
+    model.train_on_batch(np.ones((2, 4), "float32"), np.ones((2, 2), "float32"))
+    assert np.abs(model.get_weights()[0] - before[0]).max() > 1e-5
+
+
+# --- the recipe ---
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """A file of random weights for MobileNet of a quarter's width."""
+    keras.utils.set_random_seed(3)
+    net = keras.applications.MobileNet(alpha=0.25, weights=None, classifier_activation=None)
+    tensors = {
+        f"{layer.name}/{weight.name}": np.array(weight)
+        for layer in net.layers
+        for weight in layer.weights
+    }
+    path = tmp_path_factory.mktemp("weights") / "mobilenet.npz"
+    np.savez(path, **tensors)
+    return path
+
+
+COLORS = {"blue": (30, 60, 200), "green": (40, 180, 60), "red": (200, 50, 40)}
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """A folder of photos of many sizes: three classes, told apart by their color."""
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 8), ("val", 3)):
+        for name, color in COLORS.items():
+            folder = tmp_path / "photos" / split / name
+            folder.mkdir(parents=True)
+            for i in range(count):
+                height, width = rng.integers(40, 90, 2)
+                noise = rng.integers(-30, 30, (height, width, 3))
+                pixels = np.uint8(np.clip(np.array(color) + noise, 0, 255))
+                Image.fromarray(pixels).save(folder / f"{i}.png")
+    return tmp_path / "photos"
+
+
+@pytest.fixture
+def config(weights, photos, tmp_path):
+    return transfer.Config(
+        model="mobilenet",
+        model_args={"width": 0.25},
+        weights=str(weights),
+        dataset=str(photos),
+        size=32,
+        epochs=2,
+        batch_size=8,
+        method="probe",
+        cache_dir=str(tmp_path / "features"),
+        workdir=str(tmp_path / "run"),
+    )
+
+
+def raw_accuracy(path, folder):
+    """A model.keras on the raw photos of a folder, one by one."""
+    model, names = training.load_model(path)
+    hits = [
+        names[np.array(model(data.read_photo(file)[None].astype("float32"))).argmax()] == name
+        for name in names
+        for file in sorted((folder / name).iterdir())
+    ]
+    return np.mean(hits)
+
+
+def test_a_probe_saves_a_model_for_raw_photos(config, photos, capsys):
+    metrics = transfer.main(config)
+    run = pathlib.Path(config.workdir)
+    assert metrics["method"] == "probe"
+    assert metrics["val_accuracy"] == raw_accuracy(run / "model.keras", photos / "val")
+    assert metrics["val_accuracies"].keys() >= {"the same from random weights"}
+    assert json.loads((run / "metrics.json").read_text()) == metrics
+    assert "Nearest neighbors" in (run / "report.html").read_text()
+    capsys.readouterr()
+    shown = classify.main(
+        classify.Config(photos=(str(photos / "val/red/0.png"),), model=str(run / "model.keras"))
+    )
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("\t")[1] for line in lines] == [n for _, n in next(iter(shown.values()))]
+    assert sorted(line.split("\t")[1] for line in lines) == sorted(COLORS)
+    assert abs(sum(float(line.split("\t")[0]) for line in lines) - 1) < 1e-3
+    assert transfer.main(config) == metrics  # finished: nothing is done again
+
+
+@pytest.mark.parametrize("method", ["top", "full", "gradual"])
+def test_batch_norm_of_the_body_stays_as_it_was(config, photos, method, monkeypatch):
+    kept = {}
+    fine_tune = transfer.fine_tune
+
+    def watched(config, dataset, model, *args, **kwargs):
+        before = {layer.name: layer.get_weights() for layer in model.layers if layer.weights}
+        resume = fine_tune(config, dataset, model, *args, **kwargs)
+        if not kwargs.get("from_scratch"):
+            kept["before"], kept["after"] = before, model
+        return resume
+
+    monkeypatch.setattr(transfer, "fine_tune", watched)
+    overrides = {"method": method, "control": method == "full", "learning_rate": 0.01}
+    metrics = transfer.main(transfer.dataclasses.replace(config, **overrides))
+    moved = set()
+    for layer in kept["after"].layers:
+        for a, b in zip(kept["before"].get(layer.name, ()), layer.get_weights(), strict=False):
+            if not np.array_equal(a, b):
+                moved.add(layer.name)
+    assert not [name for name in moved if name.endswith("_bn")]
+    assert "logits" in moved
+    assert any(name.startswith("stage5") for name in moved)
+    assert ("stem_conv" in moved) == (method != "top")
+    assert metrics["epochs"] == 2
+    path = pathlib.Path(config.workdir) / "model.keras"
+    assert metrics["val_accuracy"] == raw_accuracy(path, photos / "val")
+
+
+def test_auto_measures_and_gives_its_reasons(config):
+    metrics = transfer.main(transfer.dataclasses.replace(config, method="auto", control=False))
+    assert list(metrics["held_out_accuracy_by_depth"]) == [
+        *(f"stage{i}" for i in range(1, 6)),
+        "last",
+    ]
+    assert metrics["method"] == "probe"
+    report = (pathlib.Path(config.workdir) / "report.html").read_text()
+    assert "Data: 24 training images, which is little" in report
+    assert "So: a linear classifier on" in report
+
+
+def test_wrong_values_are_refused_before_anything_is_written(config, photos, tmp_path):
+    def refused(error, match, **overrides):
+        with warnings.catch_warnings(), pytest.raises(error, match=match):
+            warnings.simplefilter("ignore")
+            transfer.main(transfer.dataclasses.replace(config, **overrides))
+        assert not pathlib.Path(config.workdir).exists()
+
+    refused(UsageError, "takes images of 32x32 pixels or more", size=16)
+    refused(UsageError, "unknown model 'mobilnet': did you mean", model="mobilnet")
+    refused(RunError, "mobilenet.npz: ", model="resnet18", model_args={})
+    refused(RunError, "there is no file .*nothing.npz", weights=str(tmp_path / "nothing.npz"))
+    refused(UsageError, "--model_args: input_shape is set by --size", model_args={"input_shape": 3})
+    one = tmp_path / "one" / "train" / "only"
+    one.mkdir(parents=True)
+    for i in range(3):
+        Image.new("RGB", (40, 40), (i, 0, 0)).save(one / f"{i}.png")
+    refused(UsageError, "has one class: two or more are needed", dataset=str(tmp_path / "one"))
+    (photos / "val" / "violet").mkdir()
+    refused(RunError, "has the class 'violet', which train/ does not have")
+
+
+def test_a_source_of_weights_is_named(config):
+    metrics = transfer.main(config)
+    assert metrics["weights"] == "keras.mobilenet:mobilenet.npz"
+    assert pretrained.is_file(config.weights)
