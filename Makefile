@@ -31,6 +31,7 @@ test-colab:
 bench: $(VENV)/.installed
 	$(BIN)/cvcourse bench
 	$(BIN)/cvcourse bench_networks
+	$(BIN)/cvcourse bench_features
 
 format: $(VENV)/.installed-test
 	$(BIN)/ruff check --fix .

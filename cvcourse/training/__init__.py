@@ -8,6 +8,7 @@ from cvcourse.training.exact_resume import ExactResume
 from cvcourse.training.feature_space import MAPPED, feature_map, in_the_plane, nearest
 from cvcourse.training.features import (
     LAST,
+    computed_features,
     depths,
     features,
     features_folder,
@@ -35,6 +36,7 @@ __all__ = [
     "Probe",
     "Snapshots",
     "class_names",
+    "computed_features",
     "conclude",
     "depths",
     "evaluate",

@@ -107,7 +107,7 @@ def features(model, split, batches, *, cache_dir):
         pass
     except Exception:  # damaged in whatever way: computed anew
         path.unlink(missing_ok=True)
-    found = _computed(model, len(split), batches)
+    found = computed_features(model, len(split), batches)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as partial, open(partial, "wb") as file:
@@ -117,13 +117,11 @@ def features(model, split, batches, *, cache_dir):
     return found
 
 
-def _computed(model, count, batches):
-    import tensorflow as tf
-
-    run = tf.function(lambda images: model(images, training=False), reduce_retracing=True)
-    several = [run(images) for images, *_ in batches]
+def computed_features(model, count, batches):
+    """The first `count` of a model's outputs for a stream, and nothing kept; see `features`."""
+    several = [model.predict_on_batch(images) for images, *_ in batches]
     return {
-        name: np.concatenate([np.asarray(one[name], "float32") for one in several])[:count]
+        name: np.concatenate([one[name] for one in several])[:count].astype("float32")
         for name in several[0]
     }
 
