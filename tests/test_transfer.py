@@ -67,7 +67,8 @@ def test_a_probe_needs_two_images_a_class():
 def test_nearest_neighbors_vote():
     layer = NearestNeighbors(3, 4, 2)
     layer.build((None, 2))
-    layer.set_weights([[[1, 0], [0.8, 0.6], [0, 1], [-1, 0]], [[1, 0], [1, 0], [0, 1], [0, 1]]])
+    vectors = np.float32([[1, 0], [0.8, 0.6], [0, 1], [-1, 0]])
+    layer.set_weights([vectors, np.eye(2)[[0, 0, 1, 1]]])
     shares = np.exp(np.array(layer(np.float32([[2, 0.1], [-0.1, 3]]))))
     np.testing.assert_allclose(shares, [[2.5 / 4, 1.5 / 4], [1.5 / 4, 2.5 / 4]], rtol=1e-5)
 
@@ -156,7 +157,7 @@ def test_nearest_is_by_the_cosine():
     known = np.float32([[1, 0], [0, 5], [1, 1]])
     order, cosine = training.nearest(known, np.float32([[3, 0.1]]), 2)
     assert order.tolist() == [[0, 2]]
-    np.testing.assert_allclose(cosine, [[0.99944, 0.72977]], atol=1e-4)
+    np.testing.assert_allclose(cosine, [[0.99945, 0.73027]], atol=1e-4)
 
 
 def test_the_map_keeps_clusters_together():
@@ -201,9 +202,15 @@ def test_a_factor_scales_the_steps_of_its_variables_alone(optimizer):
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
-    """A file of random weights for MobileNet of a quarter's width."""
+    """A file of random weights for MobileNet of a quarter's width, in Keras' names."""
     keras.utils.set_random_seed(3)
+    ours = pretrained.build_source("keras.mobilenet", width=0.25)
+    for layer in ours.layers:  # or the maps fade to nothing
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = 0.0
+    ours(np.random.default_rng(0).normal(size=(4, 224, 224, 3)).astype("float32"), training=True)
     net = keras.applications.MobileNet(alpha=0.25, weights=None, classifier_activation=None)
+    pretrained.load_keras(net, ours)
     tensors = {
         f"{layer.name}/{weight.name}": np.array(weight)
         for layer in net.layers
@@ -279,7 +286,7 @@ def test_a_probe_saves_a_model_for_raw_photos(config, photos, capsys):
     assert transfer.main(config) == metrics  # finished: nothing is done again
 
 
-@pytest.mark.parametrize("method", ["top", "full", "gradual"])
+@pytest.mark.parametrize("method", ["top", "full", pytest.param("gradual", marks=pytest.mark.slow)])
 def test_batch_norm_of_the_body_stays_as_it_was(config, photos, method, monkeypatch):
     kept = {}
     fine_tune = transfer.fine_tune
@@ -292,7 +299,7 @@ def test_batch_norm_of_the_body_stays_as_it_was(config, photos, method, monkeypa
         return resume
 
     monkeypatch.setattr(transfer, "fine_tune", watched)
-    overrides = {"method": method, "control": method == "full", "learning_rate": 0.01}
+    overrides = {"method": method, "control": False, "learning_rate": 0.01}
     metrics = transfer.main(transfer.dataclasses.replace(config, **overrides))
     moved = set()
     for layer in kept["after"].layers:

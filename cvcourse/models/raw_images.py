@@ -22,7 +22,8 @@ def from_raw_images(net, image_shape, *, mean, variance):
     exact = {"dtype": "float32"}  # bfloat16 would round the pixels before the mean is taken off
     x = layers.Normalization(mean=mean, variance=variance, name="normalization", **exact)(image)
     if tuple(size) != tuple(image_shape[:2]):
-        x = layers.Resizing(*size, name="resizing", **exact)(x)
+        # Keras' layer has call(training=True), which then holds for all layers behind it.
+        x = ops.image.resize(x, tuple(size))
     if channels != image_shape[-1]:
         x = _convert_channels(x, image_shape[-1], channels)
     model = keras.Model(image, call_copies(net, x), name=net.name)

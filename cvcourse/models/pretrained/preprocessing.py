@@ -30,17 +30,19 @@ def preprocess(photos, published, size=None):
     size = size or published.size
     resize = resize_of(published, size)
     exact = {"dtype": "float32"}  # bfloat16 would round the pixels before the mean is taken off
-    x = layers.Resizing(
-        resize,
-        resize,
+    # Not Keras' layers for it: their call(training=True) puts all that follows in training mode
+    # where a model is called without saying.
+    x = ops.image.resize(
+        photos,
+        (resize, resize),
         interpolation=published.interpolation,
-        crop_to_aspect_ratio=published.resize > 0,
         antialias=True,
-        name="resizing",
-        **exact,
-    )(photos)
+        crop_to_aspect_ratio=published.resize > 0,
+    )
     if resize > size:
-        x = layers.CenterCrop(size, size, name="center_crop", **exact)(x)
+        before = (resize - size) // 2
+        margin = (before, resize - size - before)
+        x = layers.Cropping2D((margin, margin), name="center_crop", **exact)(x)
     mean, deviation = SCALINGS[published.scaling]
     variance = [d**2 for d in deviation]
     x = layers.Normalization(mean=mean, variance=variance, name="normalization", **exact)(x)
