@@ -117,6 +117,7 @@ def main(config):
         if dataset.num_classes < 2:
             raise ValueError(f"{config.dataset} has one class: two or more are needed")
         backbone, stranger = backbones(config, dataset)
+        learning_rate(config, dataset)
     dataset = backbone.dataset
     with recipe.claim(config, "transfer", config.model, config.dataset, **rules) as run:
         run.begin()
@@ -328,8 +329,7 @@ def fine_tune(config, dataset, model, method, path, command, *, from_scratch=Fal
 
     from cvcourse import data, optimization, training
 
-    batch_size = min(config.batch_size, len(dataset.train))
-    steps = data.steps_per_epoch(dataset.train, batch_size)
+    batch_size, steps, rate = learning_rate(config, dataset)
     *body, _ = training.stages(model)
     if from_scratch:
         groups = []
@@ -344,13 +344,6 @@ def fine_tune(config, dataset, model, method, path, command, *, from_scratch=Fal
             ([v for layer in stage for v in layer.trainable_variables], config.body_rate, begin)
             for stage, begin in zip(body, begins, strict=True)
         ]
-    with recipe.usage():
-        rate = optimization.schedule(
-            config.schedule,
-            config.learning_rate,
-            steps=config.epochs * steps,
-            warmup_steps=round(config.warmup_epochs * steps),
-        )
     optimizer = optimization.optimizer(
         config.optimizer, model, rate, weight_decay=config.weight_decay
     )
@@ -400,6 +393,21 @@ def fine_tune(config, dataset, model, method, path, command, *, from_scratch=Fal
                 **span,
             )
     return resume
+
+
+def learning_rate(config, dataset):
+    """(batch size, steps an epoch, learning rate's schedule). Raises ValueError for a misfit."""
+    from cvcourse import data, optimization
+
+    batch_size = min(config.batch_size, len(dataset.train))
+    steps = data.steps_per_epoch(dataset.train, batch_size)
+    rate = optimization.schedule(
+        config.schedule,
+        config.learning_rate,
+        steps=config.epochs * steps,
+        warmup_steps=round(config.warmup_epochs * steps),
+    )
+    return batch_size, steps, rate
 
 
 def control(config, stranger, method, depth, run):

@@ -3,6 +3,8 @@
 tests/golden holds outputs of torchvision and timm for weights and images that a rule makes.
 """
 
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -54,6 +56,38 @@ def test_equal_to_the_published_implementation(name):
         other.set_weights(model.get_weights())
         logits = outputs(other, rule.inputs(202, 175, spec["input_seed"]))["logits"]
         assert rule.error(logits, golden["logits_202x175"]) < spec["tolerance"]
+
+
+def test_torchvisions_files_of_vision_transformers_have_its_first_names():
+    form = dict(dim=8, depth=2, heads=2, mlp=16, input_shape=(32, 32, 3), num_classes=3)
+    net = pretrained.build_source("torchvision.vit_b_16", **form)
+    names = {
+        name: name.replace("mlp.0.", "mlp.linear_1.").replace("mlp.3.", "mlp.linear_2.")
+        for name, _ in SPEC["vit_b_16"]["state_dict"]
+        if not re.search(r"encoder_layer_([2-9]|1[01])\.", name)
+    }
+    shapes = {
+        "conv_proj.weight": (8, 3, 16, 16),
+        "class_token": (1, 1, 8),
+        "encoder.pos_embedding": (1, 5, 8),
+        "heads.head.weight": (3, 8),
+        "heads.head.bias": (3,),
+        "in_proj_weight": (24, 8),
+        "in_proj_bias": (24,),
+        "out_proj.weight": (8, 8),
+        "mlp.0.weight": (16, 8),
+        "mlp.0.bias": (16,),
+        "mlp.3.weight": (8, 16),
+    }
+    tensors = {
+        name: rule.tensor(name, next((s for end, s in shapes.items() if name.endswith(end)), (8,)))
+        for name in names
+    }
+    now = pretrained.load_state_dict(net, tensors).get_weights()
+    first = pretrained.build_source("torchvision.vit_b_16", **form)
+    pretrained.load_state_dict(first, {names[name]: value for name, value in tensors.items()})
+    for a, b in zip(now, first.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 @pytest.mark.parametrize("name", ["googlenet", "inception_v3"])

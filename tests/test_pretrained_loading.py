@@ -3,6 +3,7 @@
 import csv
 import os
 import pathlib
+import re
 
 import keras
 import numpy as np
@@ -244,3 +245,49 @@ def test_real_weights_on_real_photos(name, file, settings, accuracy):
             pixels = np.asarray(image.convert("RGB"), "float32")[None]
         hits += int(np.argmax(model(pixels, training=False)) == int(row["index"]))
     assert abs(hits / len(rows) - accuracy) <= 0.003
+
+
+def test_models_for_raw_images_infer_where_they_are_called_without_saying():
+    """Keras' Resizing has call(training=True), and batch norm behind it would follow."""
+    net = models.build("mobilenet", width=0.25, input_shape=(32, 32, 3), num_classes=3)
+    pixels = np.random.default_rng(0).uniform(0, 255, (2, 50, 60, 3)).astype("float32")
+    statistics = {"mean": [128] * 3, "variance": [4000] * 3}
+    for model in (
+        pretrained.from_photos(net, pretrained.find("mobilenet", width=0.25)),
+        models.from_raw_images(net, (50, 60, 3), **statistics),
+    ):
+        plain, inferred = (np.array(model(pixels, **how)) for how in ({}, {"training": False}))
+        np.testing.assert_array_equal(plain, inferred)
+        assert model(pixels, training=True).shape == (2, 3)
+
+
+def test_gray_photos_and_other_sizes():
+    net = models.build("mobilenet", width=0.25, input_shape=(48, 48, 3), num_classes=3)
+    published = pretrained.find("mobilenet", width=0.25)
+    assert pretrained.resize_of(published, 48) == 55  # 256 to 224, in proportion
+    gray = np.random.default_rng(0).uniform(0, 255, (1, 70, 60, 1)).astype("float32")
+    model = pretrained.from_photos(net, published, (None, None, 1))
+    color = pretrained.from_photos(net, published)
+    np.testing.assert_allclose(model(gray), color(np.repeat(gray, 3, axis=-1)), atol=1e-6)
+
+
+def test_the_readmes_lines_about_pretrained(monkeypatch, keras_mobilenet, tmp_path):
+    """As they stand there, with files in place of downloads."""
+    tensors = state_dict("resnet18")
+    np.savez(tmp_path / "resnet18.npz", **tensors)
+
+    def fetch(address, expected, weights_dir):
+        return tmp_path / "resnet18.npz" if "resnet18" in address else keras_mobilenet[0] / "c.npz"
+
+    monkeypatch.setattr(pretrained.loading.store, "fetch", fetch)
+    readme = (pathlib.Path(__file__).parent.parent / "README.md").read_text()
+    (code,) = [
+        c for c in re.findall(r"```python\n(.*?)```", readme, re.DOTALL) if "pretrained" in c
+    ]
+    names = {}
+    first, *rest = code.split("\nnet, ")
+    exec(first, names)
+    assert names["net"].output_shape == (None, 37)
+    exec("\nnet, ".join(["", *rest]), names)
+    assert names["model"].input_shape == (None, None, None, 3)
+    assert names["model"].output_shape == (None, 1000)

@@ -339,6 +339,7 @@ def test_wrong_values_are_refused_before_anything_is_written(config, photos, tmp
     refused(RunError, "mobilenet.npz: ", model="resnet18", model_args={})
     refused(RunError, "there is no file .*nothing.npz", weights=str(tmp_path / "nothing.npz"))
     refused(UsageError, "--model_args: input_shape is set by --size", model_args={"input_shape": 3})
+    refused(UsageError, "warm", warmup_epochs=5.0)
     one = tmp_path / "one" / "train" / "only"
     one.mkdir(parents=True)
     for i in range(3):

@@ -78,18 +78,21 @@ VARIANTS = {
 }
 MINIMUM_SIZE = {name: builder.keywords["patch"] for name, builder in VARIANTS.items()}  # a patch
 PUBLISHED_NAMES = {
-    "torchvision": {
+    f"torchvision{which}": {
         "stem": "conv_proj",
         r"class_token\.token": "class_token",
         r"positions\.embedding": "encoder.pos_embedding",
         r"block(\d+)_([12])_norm": r"encoder.layers.encoder_layer_#\1.ln_\2",
         r"block(\d+)_qkv\.(\w+)": r"encoder.layers.encoder_layer_#\1.self_attention.in_proj_\2",
         r"block(\d+)_out": r"encoder.layers.encoder_layer_#\1.self_attention.out_proj",
-        r"block(\d+)_hidden": r"encoder.layers.encoder_layer_#\1.mlp.0",
-        r"block(\d+)_mlp": r"encoder.layers.encoder_layer_#\1.mlp.3",
+        r"block(\d+)_hidden": rf"encoder.layers.encoder_layer_#\1.mlp.{hidden}",
+        r"block(\d+)_mlp": rf"encoder.layers.encoder_layer_#\1.mlp.{mlp}",
         "features": "encoder.ln",
         "logits": "heads.head",
-    },
+    }
+    # The published files still have the names that torchvision had first.
+    for which, hidden, mlp in (("", "0", "3"), (", first files", "linear_1", "linear_2"))
+} | {
     "timm": {
         "stem": "patch_embed.proj",
         r"class_token\.token": "cls_token",

@@ -177,8 +177,10 @@ def _of_keras(row, path, tensors):
         raise ValueError(f"it holds Keras' weights, and {row} are not")
     function = functions[plain(row.network.split(".")[1])]
     settings = {"input_shape": (row.size, row.size, 3), "classes": row.classes}
-    if "alpha" in inspect.signature(function).parameters:
-        settings["alpha"] = row.form.get("width", 1.0)
+    parameters = inspect.signature(function).parameters
+    for theirs, ours, usual in (("alpha", "width", 1.0), ("minimalistic", "minimal", False)):
+        if theirs in parameters:
+            settings[theirs] = row.form.get(ours, usual)
     top = not any(mark in path.name for mark in NO_TOP)
     model = function(weights=None, include_top=top, **settings)
     if tensors is None:
