@@ -80,7 +80,7 @@ class Config:
         "the learning rate's course",
         choices=("constant", "step", "exponential", "linear", "cosine", "one_cycle"),
     )
-    warmup_epochs: float = recipe.field(1.0, "epochs of rising learning rate before it", least=0)
+    warmup_epochs: float = recipe.field(0.5, "epochs of rising learning rate before it", least=0)
     weight_decay: float = recipe.field(1e-4, "on kernels: coupled L2; decoupled for adamw", least=0)
     patience: int | None = recipe.field(None, "epochs without a better one, then stop", least=1)
     monitor: str = recipe.field(
