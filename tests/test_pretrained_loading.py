@@ -281,9 +281,8 @@ def test_the_readmes_lines_about_pretrained(monkeypatch, keras_mobilenet, tmp_pa
 
     monkeypatch.setattr(pretrained.loading.store, "fetch", fetch)
     readme = (pathlib.Path(__file__).parent.parent / "README.md").read_text()
-    (code,) = [
-        c for c in re.findall(r"```python\n(.*?)```", readme, re.DOTALL) if "pretrained" in c
-    ]
+    blocks = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    code = next(block for block in blocks if "import pretrained" in block)
     names = {}
     first, *rest = code.split("\nnet, ")
     exec(first, names)
