@@ -37,7 +37,7 @@ ASKED, NEIGHBORS = 8, 6  # images whose nearest neighbors the report shows, and 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """The settings of a run; measured on ten classes of flowers, 60 photos each."""
+    """The settings of a run; the probe was measured on ten classes of flowers, 60 photos each."""
 
     model: str = recipe.field("mobilenet_v2", "a network with published weights")
     model_args: dict = recipe.field({}, "its builder's knobs, such as width=0.25")
