@@ -128,21 +128,22 @@ def main(config):
             if method != "probe" and probe.kernel is None:  # nearest neighbors cannot be tuned
                 probe = backbone.probe(depth, "softmax")
             model = backbone.with_classifier(depth, probe)
-            found = backbone.evaluations(depth, probe)
-            table[f"probe: {probe.classifier}, {probe.setting}"] = found["validation"].accuracy
+            validation = backbone.evaluation("validation", depth, probe)
+            table[f"probe: {probe.classifier}, {probe.setting}"] = validation.accuracy
             resume = None
             if method == "probe":
+                test = backbone.evaluation("test", depth, probe)
                 training.save_model(
                     training.for_any_size(model), run.path / "model.keras", dataset.class_names
                 )
             else:
                 resume = fine_tune(config, dataset, model, method, run.path, run.command)
                 model, _ = training.load_model(run.path / "model.keras")
-                found = {
-                    name: split and training.evaluate(model, split, backbone.batches(split))
-                    for name, split in (("validation", dataset.validation), ("test", dataset.test))
-                }
-                table[f"fine-tuned: {method}"] = found["validation"].accuracy
+                validation, test = (
+                    split and training.evaluate(model, split, backbone.batches(split))
+                    for split in (dataset.validation, dataset.test)
+                )
+                table[f"fine-tuned: {method}"] = validation.accuracy
                 reasons += verdict(table, resume, len(dataset.validation))
             if config.control:
                 table["the same from random weights"] = control(
@@ -154,8 +155,8 @@ def main(config):
                 config=run.config,
                 dataset=dataset,
                 model=model,
-                validation=found["validation"],
-                test=found.get("test"),
+                validation=validation,
+                test=test,
                 history=resume.history if resume else [],
                 best_epoch=resume and resume.best_epoch,
                 seconds=time.monotonic() - begun,
@@ -269,17 +270,15 @@ class Backbone:
         classes = self.dataset.num_classes
         return training.with_classifier(self.model, self.depths[depth], classes, probe)
 
-    def evaluations(self, depth, probe):
-        """A probe on the validation and the test split, if there is one: {name: Evaluation}."""
+    def evaluation(self, name, depth, probe):
+        """A probe on the split called `name`: an Evaluation, or None for a split that is not."""
         from cvcourse import training
 
-        return {
-            name: training.Evaluation(
-                probe.logits(self.features(name)[depth]).astype("float32"), split.labels
-            )
-            for name in ("validation", "test")
-            if (split := getattr(self.dataset, name)) is not None
-        }
+        split = getattr(self.dataset, name)
+        if split is None:
+            return None
+        logits = probe.logits(self.features(name)[depth]).astype("float32")
+        return training.Evaluation(logits, split.labels)
 
 
 def decide(config, backbone):
@@ -414,7 +413,7 @@ def control(config, stranger, method, depth, run):
     """The validation accuracy of the same from random weights: a probe, or training all of it."""
 
     if method == "probe":
-        return stranger.evaluations(depth, stranger.probe(depth))["validation"].accuracy
+        return stranger.evaluation("validation", depth, stranger.probe(depth)).accuracy
     path = run.path / "control"
     path.mkdir(exist_ok=True)
     model = stranger.with_classifier(depth)

@@ -25,13 +25,19 @@ def from_raw_images(net, image_shape, *, mean, variance):
         # Keras' layer has call(training=True), which then holds for all layers behind it.
         x = ops.image.resize(x, tuple(size))
     if channels != image_shape[-1]:
-        x = _convert_channels(x, image_shape[-1], channels)
-    model = keras.Model(image, call_copies(net, x), name=net.name)
+        x = convert_channels(x, image_shape[-1], channels)
+    return behind(image, x, net)
+
+
+def behind(image, x, net):
+    """The model from the input `image` to the output of copies of net's layers, called on `x`."""
+    model = keras.Model(image, _call_copies(net, x), name=net.name)
     model.set_weights(net.get_weights())
     return model
 
 
-def _convert_channels(x, given, wanted):
+def convert_channels(x, given, wanted):
+    """Gray repeated into three channels, or three weighed into gray. Raises ValueError."""
     if (given, wanted) == (1, 3):
         return layers.Concatenate(name="gray_to_rgb")([x, x, x])
     if (given, wanted) == (3, 1):
@@ -42,7 +48,7 @@ def _convert_channels(x, given, wanted):
     )
 
 
-def call_copies(net, x):
+def _call_copies(net, x):
     """The output of copies of net's layers, called one by one on `x`."""
     outputs = []
 

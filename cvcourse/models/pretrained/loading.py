@@ -23,37 +23,21 @@ KERAS_FILES = (".h5", ".keras")
 NO_TOP = ("no_top", "notop")  # in the names of Keras' files without a classifier
 
 
-def load(
-    name,
-    weights="default",
-    *,
-    source=None,
-    num_classes=None,
-    weights_dir=None,
-    allow_noncommercial=False,
-    **settings,
-):
+def load(name, weights="default", **options):
     """Our network `name` with published weights in it: an uncompiled keras.Model.
 
     `name` is an architecture of ours or a source's ("timm.seresnet50"). `weights` is "default", a
     tag of the table (`cvcourse models --pretrained`), or the path of a .h5, .keras, .npz,
     .safetensors or .pth file. The net is in the form that its weights' source gives it; `settings`
     of its builder choose a variant (width=0.25) or override that form. With `num_classes` other
-    than the published ones the logits start afresh, and all else is kept.
+    than the published ones the logits start afresh, and all else is kept. `options` are those of
+    `load_published`.
 
     Raises ValueError for a name, tag or setting that is not known, UsageError for weights whose
     licence forbids commercial use unless `allow_noncommercial`, and RunError for a file that
     cannot be had, is damaged, or holds the weights of another net.
     """
-    net, _ = load_published(
-        name,
-        weights,
-        source=source,
-        num_classes=num_classes,
-        weights_dir=weights_dir,
-        allow_noncommercial=allow_noncommercial,
-        **settings,
-    )
+    net, _ = load_published(name, weights, **options)
     return net
 
 

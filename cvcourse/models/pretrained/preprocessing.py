@@ -3,7 +3,7 @@
 import keras
 from keras import layers, ops
 
-from cvcourse.models.raw_images import call_copies
+from cvcourse.models.raw_images import behind, convert_channels
 
 # (mean, standard deviation) of the red, green and blue of 0..255 that the weights were trained on
 IMAGENET = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))  # of ImageNet, as torch has it
@@ -58,11 +58,8 @@ def from_photos(net, published, shape=(None, None, 3)):
     of net is one of it too.
     """
     photo = keras.Input(shape, name="photo")
-    x = layers.Concatenate(name="gray_to_rgb")([photo] * 3) if shape[-1] == 1 else photo
-    x = preprocess(x, published, net.input_shape[1])
-    model = keras.Model(photo, call_copies(net, x), name=net.name)
-    model.set_weights(net.get_weights())
-    return model
+    x = convert_channels(photo, 1, 3) if shape[-1] == 1 else photo
+    return behind(photo, preprocess(x, published, net.input_shape[1]), net)
 
 
 def resize_of(published, size=None):
