@@ -1,10 +1,24 @@
-"""Files that appear whole or not at all: written beside their place, synced to disk, renamed."""
+"""Files that appear whole or not at all: written beside their place, synced to disk, renamed.
+
+And where the user's home keeps what can be had again.
+"""
 
 import contextlib
 import json
 import os
+import pathlib
 
 PARTIAL = ".part-"
+
+
+def home(variable, default):
+    """The folder that an environment variable names, or else a usual one."""
+    return pathlib.Path(os.environ.get(variable) or default).expanduser()
+
+
+def cache_folder():
+    """Where our own downloads and features are kept."""
+    return home("XDG_CACHE_HOME", "~/.cache") / "cvcourse"
 
 
 @contextlib.contextmanager

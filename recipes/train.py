@@ -321,7 +321,7 @@ def compiled(config, model, steps_per_epoch):
     """The model with its optimizer, loss and metrics. Raises ValueError for what does not fit."""
     import keras
 
-    from cvcourse import optimization
+    from cvcourse import optimization, training
 
     peak, base = config.learning_rate, config.scale_learning_rate
     if base:
@@ -345,16 +345,7 @@ def compiled(config, model, steps_per_epoch):
     if soft_labels(config):
         loss = functools.partial(keras.losses.CategoricalCrossentropy, from_logits=True)
         smoothing = {"label_smoothing": config.label_smoothing}
-    model.compile(
-        optimizer,
-        loss(**smoothing),
-        # Weighted, since the last batch of an evaluation is filled up with examples of weight 0;
-        # and the loss once more, without the weight decay's penalty and smoothing.
-        weighted_metrics=[
-            "accuracy",
-            keras.metrics.MeanMetricWrapper(loss(reduction=None), name="data_loss"),
-        ],
-    )
+    model.compile(optimizer, loss(**smoothing), weighted_metrics=training.weighted_metrics(loss))
     return model
 
 

@@ -24,6 +24,7 @@ import sys
 import time
 
 from cvcourse import recipe
+from cvcourse.errors import RunError
 from cvcourse.startup import import_tensorflow_quietly
 
 FREE = ("workdir", "data_dir", "weights_dir", "cache_dir", "checkpoint_minutes")
@@ -116,7 +117,7 @@ def main(config):
         dataset = data.load(config.dataset, data_dir=config.data_dir, limit=config.limit)
         if dataset.num_classes < 2:
             raise ValueError(f"{config.dataset} has one class: two or more are needed")
-        backbone, stranger = backbones(config, dataset)
+        backbone = load_backbone(config, dataset)
         learning_rate(config, dataset)
     dataset = backbone.dataset
     with recipe.claim(config, "transfer", config.model, config.dataset, **rules) as run:
@@ -147,7 +148,7 @@ def main(config):
                 reasons += verdict(table, resume, len(dataset.validation))
             if config.control:
                 table["the same from random weights"] = control(
-                    config, stranger, method, depth, run
+                    config, backbone.with_random_weights(), method, depth, probe.classifier, run
                 )
             return training.write_results(
                 run.path,
@@ -176,8 +177,8 @@ def main(config):
             )
 
 
-def backbones(config, dataset):
-    """The network with its weights, and the same one with random weights, as `Backbone`s.
+def load_backbone(config, dataset):
+    """The network with its weights behind their preprocessing, as a `Backbone`.
 
     Raises ValueError and RunError for weights, sizes and channels that do not go together.
     """
@@ -189,17 +190,18 @@ def backbones(config, dataset):
             raise ValueError(f"--model_args: {knob} is set by {flag}")
     if config.size:
         settings["input_shape"] = (config.size, config.size, 3)
+    settings["num_classes"] = dataset.num_classes
     net, published = pretrained.load_published(
         config.model,
         config.weights,
-        num_classes=dataset.num_classes,
         weights_dir=config.weights_dir,
         allow_noncommercial=config.allow_noncommercial,
         **settings,
     )
-    form = published.form | settings | {"num_classes": dataset.num_classes}
-    stranger = pretrained.build_source(published.network, **form)
-    return [Backbone.of(each, published, dataset, config) for each in (net, stranger)]
+    resize = pretrained.resize_of(published, net.input_shape[1])
+    dataset = dataset.resized(resize, published.interpolation, crop=published.resize > 0)
+    model = pretrained.from_photos(net, published, dataset.input_shape)
+    return Backbone(model, published, published.form | settings, dataset, config)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -208,18 +210,20 @@ class Backbone:
 
     model: object  # keras.Model from raw images of the data set's size
     published: object
-    dataset: object
+    settings: dict  # the builder's
+    dataset: object  # of images at the size that the preprocessing resizes to
     config: Config
 
-    @classmethod
-    def of(cls, net, published, dataset, config):
-        """`net` for images of `dataset`, which are read at the size that it resizes to."""
+    def with_random_weights(self):
+        """The same network that knows nothing, the same one for a seed."""
+        import keras
+
         from cvcourse.models import pretrained
 
-        resize = pretrained.resize_of(published, net.input_shape[1])
-        dataset = dataset.resized(resize, published.interpolation, crop=published.resize > 0)
-        model = pretrained.from_photos(net, published, dataset.input_shape)
-        return cls(model, published, dataset, config)
+        keras.utils.set_random_seed(self.config.seed)
+        net = pretrained.build_source(self.published.network, **self.settings)
+        model = pretrained.from_photos(net, self.published, self.dataset.input_shape)
+        return dataclasses.replace(self, model=model)
 
     @functools.cached_property
     def depths(self):
@@ -249,9 +253,8 @@ class Backbone:
             split = getattr(self.dataset, name)
             outputs = {depth: training.vector(x) for depth, x in self.depths.items()}
             extractor = keras.Model(self.model.input, outputs)
-            folder = self.config.cache_dir or training.features_folder()
             self._kept[name] = training.features(
-                extractor, split, self.batches(split), cache_dir=folder
+                extractor, split, self.batches, cache_dir=self.config.cache_dir
             )
         return self._kept[name]
 
@@ -286,12 +289,17 @@ def decide(config, backbone):
 
     The accuracies are probes' on a part held out of train; only --method=auto measures them.
     """
-    from cvcourse import training
+    import numpy as np
+
+    from cvcourse import data, training
 
     if config.method != "auto":
         return config.method, training.LAST, [], {}
     features, labels = backbone.features("train"), backbone.dataset.train.labels
-    rest, held = training.held_out(labels, HELD_OUT)
+    indices = data.Split(np.arange(len(labels)), labels)
+    rest, held = (part.images for part in data.hold_out(indices, round(HELD_OUT * len(labels))))
+    if not len(held) or np.bincount(labels[rest], minlength=backbone.dataset.num_classes).min() < 2:
+        raise RunError("too few training images of a class to hold some out: choose a --method")
     by_depth = {}
     for depth, vectors in features.items():
         probe = training.fit_probe("svm", vectors[rest], labels[rest], seed=config.seed)
@@ -348,14 +356,7 @@ def fine_tune(config, dataset, model, method, path, command, *, from_scratch=Fal
     )
     optimization.discriminative_rates(optimizer, groups)
     loss = functools.partial(keras.losses.SparseCategoricalCrossentropy, from_logits=True)
-    model.compile(
-        optimizer,
-        loss(),
-        weighted_metrics=[
-            "accuracy",
-            keras.metrics.MeanMetricWrapper(loss(reduction=None), name="data_loss"),
-        ],
-    )
+    model.compile(optimizer, loss(), weighted_metrics=training.weighted_metrics(loss))
     early_stopping = keras.callbacks.EarlyStopping(
         config.monitor,
         mode="max" if config.monitor == "val_accuracy" else "min",
@@ -409,11 +410,11 @@ def learning_rate(config, dataset):
     return batch_size, steps, rate
 
 
-def control(config, stranger, method, depth, run):
+def control(config, stranger, method, depth, classifier, run):
     """The validation accuracy of the same from random weights: a probe, or training all of it."""
-
     if method == "probe":
-        return stranger.evaluation("validation", depth, stranger.probe(depth)).accuracy
+        probe = stranger.probe(depth, classifier)
+        return stranger.evaluation("validation", depth, probe).accuracy
     path = run.path / "control"
     path.mkdir(exist_ok=True)
     model = stranger.with_classifier(depth)

@@ -1,5 +1,8 @@
 """The networks' facts that several tests share: a row each."""
 
+import keras
+import numpy as np
+
 from cvcourse import models
 
 # name: (trainable parameters of its usual form, source)
@@ -187,3 +190,13 @@ def quiet(name):
 def small(name, **settings):
     """The small form of a network, without dropout and the like."""
     return models.build(name, **{"num_classes": 10, **quiet(name), **SMALL[name], **settings})
+
+
+def lively(net):
+    """`net` with batch norm that knows its statistics, or the maps of random weights fade to 0."""
+    for layer in net.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = 0.0
+    noise = np.random.default_rng(0).normal(size=(4, *net.input_shape[1:]))
+    net(noise.astype("float32"), training=True)
+    return net

@@ -15,7 +15,6 @@ from PIL import Image
 from cvcourse import data
 from cvcourse.data import dataset as dataset_module
 from cvcourse.data import published
-from cvcourse.data.dataset import hold_out
 from cvcourse.data.network import SECONDS
 
 FASHION_MNIST = pathlib.Path("/usr/share/datasets/fashion-mnist")
@@ -89,7 +88,7 @@ def test_digits_are_split_by_a_fixed_rule():
 @pytest.mark.parametrize("count", [1, 7, 50, 99])
 def test_hold_out_is_exact_and_stratified(count):
     labels = np.random.default_rng(0).permutation(np.repeat([0, 1, 2, 3], [60, 30, 9, 1]))
-    kept, held = hold_out(data.Split(np.arange(100), labels), count)
+    kept, held = data.hold_out(data.Split(np.arange(100), labels), count)
     assert (len(kept), len(held)) == (100 - count, count)
     np.testing.assert_array_equal(np.sort(np.append(kept.images, held.images)), np.arange(100))
     for split in (kept, held):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 from golden import golden_rule as rule
+from networks import lively
 from PIL import Image
 
 from cvcourse import models
@@ -126,6 +127,34 @@ def test_a_file_without_classifier_needs_the_number_of_classes(keras_mobilenet):
     ours = keras.Model(net.input, net.get_layer("features").output)
     theirs = keras.Model(whole.input, whole.get_layer("conv_pw_13_relu").output)
     assert rule.error(ours(x, training=False), theirs(x, training=False)) < 1e-5
+
+
+def test_a_saved_model_of_another_form_is_refused(tmp_path):
+    """Shapes alone do not tell: epsilon, padding and preprocessing must be those of the source."""
+    form = {"width": 0.25, "input_shape": (32, 32, 3), "num_classes": 3}
+    net = lively(pretrained.build_source("keras.mobilenet", **form))
+    net.save(tmp_path / "same.keras")
+    loaded = pretrained.load("mobilenet", tmp_path / "same.keras", width=0.25)
+    assert rule.error(logits(loaded, 224, 1), logits(_at_224(net), 224, 1)) < 1e-5
+    raw = models.from_raw_images(net, (32, 32, 3), mean=[120.0] * 3, variance=[3600.0] * 3)
+    raw.save(tmp_path / "raw.keras")
+    other = pretrained.build_source("keras.mobilenet", epsilon=0.5, **form)
+    pretrained.load_keras(other, net).save(tmp_path / "other.keras")
+    for name in ("raw", "other"):
+        with pytest.raises(RunError, match="gives other outputs than keras"):
+            pretrained.load("mobilenet", tmp_path / f"{name}.keras", width=0.25)
+
+
+def _at_224(net):
+    whole = pretrained.build_source("keras.mobilenet", width=0.25, num_classes=3)
+    return pretrained.load_keras(whole, net)
+
+
+def test_a_file_has_the_licence_of_the_set_whose_name_it_bears(monkeypatch):
+    row = next(row for row in pretrained.published() if row.noncommercial)
+    monkeypatch.setattr(pretrained.loading, "_from_file", lambda *_: (None, row, set()))
+    with pytest.raises(UsageError, match="non-commercial use alone"):
+        pretrained.load(row.architecture, "somewhere.pth")
 
 
 def test_wrong_files_are_named(squeezenet_files, keras_mobilenet, tmp_path):

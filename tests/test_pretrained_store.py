@@ -134,6 +134,10 @@ TORCH = "https://download.pytorch.org/models/resnet18-f37072fd.pth"
         ("given/resnet18-f37072fd.pth", TORCH),
         ("XDG_CACHE_HOME/cvcourse/weights/resnet50.a1_in1k.safetensors", HUB),
         ("KERAS_HOME/models/a.h5", "https://storage.googleapis.com/tensorflow/a.h5"),
+        (
+            "KERAS_HOME/models/nasnet_large.h5",
+            "https://storage.googleapis.com/tensorflow/keras-applications/nasnet/NASNet-large.h5",
+        ),
         ("TORCH_HOME/hub/checkpoints/resnet18-f37072fd.pth", TORCH),
         (
             "HF_HOME/hub/models--timm--resnet50.a1_in1k/snapshots/0f1e/model.safetensors",

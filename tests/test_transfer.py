@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 from cvcourse.recipes import classify, transfer
+from networks import lively
 from PIL import Image
 
 from cvcourse import data, models, optimization, training
@@ -73,15 +74,6 @@ def test_nearest_neighbors_vote():
     np.testing.assert_allclose(shares, [[2.5 / 4, 1.5 / 4], [1.5 / 4, 2.5 / 4]], rtol=1e-5)
 
 
-def test_held_out_examples_are_of_all_classes():
-    labels = np.repeat(np.arange(5), 10)
-    kept, held = training.held_out(labels, 0.2)
-    assert sorted([*kept, *held]) == list(range(50))
-    assert np.bincount(labels[held]).tolist() == [2] * 5
-    with pytest.raises(RunError, match="too few training images"):
-        training.held_out(np.repeat(np.arange(5), 2)[:-1], 0.2)
-
-
 # --- features ---
 
 
@@ -123,7 +115,7 @@ def test_features_are_computed_once_and_keyed_by_weights_and_data(tmp_path):
     model = keras.Model(net.input, {"last": training.vector(training.depths(net)["last"])})
 
     def found(split=split):
-        return training.features(model, split, _Lazy(lambda: counted(split)), cache_dir=tmp_path)
+        return training.features(model, split, counted, cache_dir=tmp_path)
 
     first = found()["last"]
     assert first.shape == (10, 256)
@@ -141,16 +133,6 @@ def test_features_are_computed_once_and_keyed_by_weights_and_data(tmp_path):
     assert np.abs(found()["last"] - first).max() > 1e-3
     assert calls == [10, 10, 10, 10]
     assert len(list(tmp_path.iterdir())) == 3
-
-
-class _Lazy:
-    """Batches that are made when they are asked for."""
-
-    def __init__(self, make):
-        self.make = make
-
-    def __iter__(self):
-        return iter(self.make())
 
 
 def test_nearest_is_by_the_cosine():
@@ -204,11 +186,7 @@ def test_a_factor_scales_the_steps_of_its_variables_alone(optimizer):
 def weights(tmp_path_factory):
     """A file of random weights for MobileNet of a quarter's width, in Keras' names."""
     keras.utils.set_random_seed(3)
-    ours = pretrained.build_source("keras.mobilenet", width=0.25)
-    for layer in ours.layers:  # or the maps fade to nothing
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.momentum = 0.0
-    ours(np.random.default_rng(0).normal(size=(4, 224, 224, 3)).astype("float32"), training=True)
+    ours = lively(pretrained.build_source("keras.mobilenet", width=0.25))
     net = keras.applications.MobileNet(alpha=0.25, weights=None, classifier_activation=None)
     pretrained.load_keras(net, ours)
     tensors = {

@@ -5,7 +5,7 @@ import pathlib
 
 from cvcourse.data import digits, folder, npz, published, tfds
 from cvcourse.data.augmentation import AUGMENTATIONS, MIXTURES
-from cvcourse.data.dataset import DataError, Dataset, Split, channel_statistics
+from cvcourse.data.dataset import DataError, Dataset, Split, channel_statistics, hold_out
 from cvcourse.data.encoded import naming_broken_images
 from cvcourse.data.photo import read_photo
 from cvcourse.data.stream import steps_per_epoch, stream
@@ -18,6 +18,7 @@ __all__ = [
     "Dataset",
     "Split",
     "channel_statistics",
+    "hold_out",
     "load",
     "naming_broken_images",
     "read_photo",

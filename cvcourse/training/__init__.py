@@ -11,7 +11,6 @@ from cvcourse.training.features import (
     computed_features,
     depths,
     features,
-    features_folder,
     for_any_size,
     stages,
     vector,
@@ -19,8 +18,8 @@ from cvcourse.training.features import (
 )
 from cvcourse.training.layer_statistics import LayerStatistics, layer_statistics
 from cvcourse.training.machine import machine, precision, someone_watches, versions
-from cvcourse.training.probe import Probe, fit_probe, held_out
-from cvcourse.training.progress import DataLossIsLoss, EpochLine
+from cvcourse.training.probe import Probe, fit_probe
+from cvcourse.training.progress import DataLossIsLoss, EpochLine, weighted_metrics
 from cvcourse.training.report import write_report
 from cvcourse.training.snapshots import Snapshots
 
@@ -42,10 +41,8 @@ __all__ = [
     "evaluate",
     "feature_map",
     "features",
-    "features_folder",
     "fit_probe",
     "for_any_size",
-    "held_out",
     "in_the_plane",
     "layer_statistics",
     "load_model",
@@ -57,6 +54,7 @@ __all__ = [
     "stages",
     "vector",
     "versions",
+    "weighted_metrics",
     "with_classifier",
     "write_examination",
     "write_report",

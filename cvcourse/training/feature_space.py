@@ -30,6 +30,7 @@ def in_the_plane(features, seed=0):
     """
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
 
     whitened = unit(features) - unit(features).mean(axis=0)
     few = min(50, *whitened.shape)
@@ -37,7 +38,8 @@ def in_the_plane(features, seed=0):
     if len(features) < 10 or few < 2:
         return np.pad(reduced, ((0, 0), (0, 2)))[:, :2]
     perplexity = min(30.0, (len(features) - 1) / 3)
-    return TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(reduced)
+    with threadpool_limits(1):  # as in `fit_probe`
+        return TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(reduced)
 
 
 def feature_map(points, labels, images, class_names):

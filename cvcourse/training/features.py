@@ -15,7 +15,7 @@ import numpy as np
 from keras import layers
 
 from cvcourse.errors import RunError
-from cvcourse.files import replacing
+from cvcourse.files import cache_folder, replacing
 from cvcourse.layers import NearestNeighbors
 
 LAST = "last"  # the name of what the network's own classifier sees
@@ -86,20 +86,16 @@ def for_any_size(model):
     return keras.models.clone_model(model, input_tensors=photo, clone_function=lambda layer: layer)
 
 
-def features_folder():
-    """Where features are kept unless another folder is named."""
-    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return pathlib.Path(cache).expanduser() / "cvcourse" / "features"
-
-
-def features(model, split, batches, *, cache_dir):
+def features(model, split, stream, *, cache_dir=None):
     """`model`'s outputs for every image of `split`: {output's name: (n, c) float32}.
 
-    `batches` is the split's evaluation stream and `model` has a dict of outputs. They are kept in
-    `cache_dir` under a hash of the weights, the architecture with its preprocessing, and the data;
-    what is there already is read. Raises RunError where the folder cannot be written.
+    `stream` makes a split's evaluation stream and `model` has a dict of outputs. They are kept in
+    `cache_dir`, or in the user's cache, under a hash of the weights, the architecture with its
+    preprocessing, and the data; what is there already is read. Raises RunError where the folder
+    cannot be written.
     """
-    path = pathlib.Path(cache_dir).expanduser() / f"{_key(model, split)}.npz"
+    folder = pathlib.Path(cache_dir or cache_folder() / "features").expanduser()
+    path = folder / f"{_key(model, split)}.npz"
     try:
         with np.load(path, allow_pickle=False) as kept:
             return {name: kept[name] for name in kept.files}
@@ -107,13 +103,13 @@ def features(model, split, batches, *, cache_dir):
         pass
     except Exception:  # damaged in whatever way: computed anew
         path.unlink(missing_ok=True)
-    found = computed_features(model, len(split), batches)
+    found = computed_features(model, len(split), stream(split))
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         with replacing(path) as partial, open(partial, "wb") as file:
             np.savez(file, **found)
     except OSError as error:
-        raise RunError(f"cannot keep the features in {path.parent}: {error.strerror}") from error
+        raise RunError(f"cannot keep the features in {folder}: {error.strerror}") from error
     return found
 
 

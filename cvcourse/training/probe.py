@@ -29,7 +29,7 @@ class Probe:
 
     classifier: str  # svm, softmax or knn
     setting: str  # such as C=0.1
-    accuracy: float  # by cross-validation
+    accuracy: float = 0.0  # by cross-validation
     kernel: np.ndarray | None = None
     bias: np.ndarray | None = None
     vectors: np.ndarray | None = None
@@ -78,24 +78,14 @@ def fit_probe(classifier, features, labels, *, seed=0):
     # One thread: the matrices are small, and threads that wait for each other take many times as
     # long beside another process.
     with threadpoolctl.threadpool_limits(1):
-        scores = [
-            np.mean([_score(classifier, value, features, labels, *fold) for fold in folds])
-            for value in values
-        ]
-        best = values[int(np.argmax(scores))]  # of equals the most regular one
-        return _fitted(classifier, best, features, labels, float(max(scores)), folds)
-
-
-def held_out(labels, share):
-    """Indices (kept, held out) of a stratified `share` of the examples."""
-    from sklearn.model_selection import StratifiedShuffleSplit
-
-    classes = len(np.unique(labels))
-    count = max(classes, round(share * len(labels)))
-    if np.bincount(labels).min() < 2 or len(labels) - count < classes:
-        raise RunError("too few training images of a class to hold some out: choose a --method")
-    split = StratifiedShuffleSplit(1, test_size=count, random_state=0)
-    return next(split.split(labels, labels))
+        logits = [_on_folds(classifier, value, features, labels, folds) for value in values]
+        scores = [(one.argmax(axis=1) == labels).mean() for one in logits]
+        best = int(np.argmax(scores))  # of equals the most regular one
+        probe = _fitted(classifier, values[best], features, labels)
+    if classifier == "svm":  # margins become logits whose softmax is honest
+        scale = _temperature(logits[best], labels)
+        probe = dataclasses.replace(probe, kernel=probe.kernel * scale, bias=probe.bias * scale)
+    return dataclasses.replace(probe, accuracy=float(scores[best]))
 
 
 def unit(features):
@@ -116,32 +106,28 @@ def _folds(labels, seed):
     return list(several.split(labels, labels))
 
 
-def _score(classifier, value, features, labels, train, held):
-    probe = _fitted(classifier, value, features[train], labels[train])
-    return (probe.logits(features[held]).argmax(axis=1) == labels[held]).mean()
+def _on_folds(classifier, value, features, labels, folds):
+    """Every example's logits (n, classes) by the classifier that was fitted without its fold."""
+    logits = np.empty((len(labels), int(labels.max()) + 1))
+    for train, held in folds:
+        probe = _fitted(classifier, value, features[train], labels[train])
+        logits[held] = probe.logits(features[held])
+    return logits
 
 
-def _fitted(classifier, value, features, labels, accuracy=0.0, folds=()):
+def _fitted(classifier, value, features, labels):
     setting = f"{GRIDS[classifier][0]}={value:g}"
-    if classifier == "knn":
-        return Probe(
-            classifier,
-            setting,
-            accuracy,
-            vectors=unit(features),
-            labels=labels,
-            neighbors=min(value, len(labels)),
-            classes=int(labels.max()) + 1,
-        )
-    kernel, bias = _linear(classifier, value, features, labels)
-    if classifier == "svm" and folds:  # margins become logits whose softmax is honest
-        held_out = np.empty((len(labels), len(bias)))
-        for train, held in folds:
-            w, b = _linear(classifier, value, features[train], labels[train])
-            held_out[held] = features[held] @ w + b
-        scale = _temperature(held_out, labels)
-        kernel, bias = kernel * scale, bias * scale
-    return Probe(classifier, setting, accuracy, kernel=kernel, bias=bias)
+    if classifier != "knn":
+        kernel, bias = _linear(classifier, value, features, labels)
+        return Probe(classifier, setting, kernel=kernel, bias=bias)
+    return Probe(
+        classifier,
+        setting,
+        vectors=unit(features),
+        labels=labels,
+        neighbors=min(value, len(labels)),
+        classes=int(labels.max()) + 1,
+    )
 
 
 def _linear(classifier, value, features, labels):

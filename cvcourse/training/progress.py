@@ -3,6 +3,15 @@
 import keras
 
 
+def weighted_metrics(loss):
+    """For `compile()`: accuracy, and `loss`, a class of Keras' losses, once more as `data_loss`.
+
+    Weighted, since the last batch of an evaluation is filled up with examples of weight 0; and the
+    loss again, to have it without weight decay's penalty and label smoothing.
+    """
+    return ["accuracy", keras.metrics.MeanMetricWrapper(loss(reduction=None), name="data_loss")]
+
+
 class DataLossIsLoss(keras.callbacks.Callback):
     """Puts the metric `data_loss` in the loss' place in an epoch's logs; the first of callbacks.
 

@@ -6,10 +6,12 @@ import pathlib
 import warnings
 
 import keras
+import numpy as np
 
 from cvcourse.errors import RunError, UsageError
 from cvcourse.models.pretrained import catalog, store, tensor_files
 from cvcourse.models.pretrained.fitting import (
+    APART,
     build_source,
     load_keras,
     load_state_dict,
@@ -17,6 +19,7 @@ from cvcourse.models.pretrained.fitting import (
     plain,
     weighted_layers,
 )
+from cvcourse.models.pretrained.preprocessing import scale
 from cvcourse.models.registry import build
 
 KERAS_FILES = (".h5", ".keras")
@@ -59,13 +62,10 @@ def load_published(
         path = pathlib.Path(weights).expanduser()
         rows = catalog.candidates(name, source=source, **settings)
         theirs, published, fresh = _from_file(path, rows)
+        _require_licence(published, allow_noncommercial)
     else:
         published = catalog.find(name, weights, source=source, **settings)
-        if published.noncommercial and not allow_noncommercial:
-            raise UsageError(
-                f"the weights {published} are for non-commercial use alone (licence "
-                f"{published.licence}): choose others, or allow_noncommercial"
-            )
+        _require_licence(published, allow_noncommercial)
         path = store.fetch(published.address, published.hash, weights_dir)
         theirs, published, fresh = _from_file(path, [published])
     if fresh and num_classes is None:
@@ -86,6 +86,14 @@ def is_file(weights):
     return pathlib.Path(weights).suffix in {*KERAS_FILES, *tensor_files.READERS}
 
 
+def _require_licence(published, allow_noncommercial):
+    if published.noncommercial and not allow_noncommercial:
+        raise UsageError(
+            f"the weights {published} are for non-commercial use alone (licence "
+            f"{published.licence}): choose others, or allow_noncommercial"
+        )
+
+
 def _from_file(path, rows):
     """(net, published, names of the layers that the file lacks), for the first row that fits."""
     if not path.is_file():
@@ -100,7 +108,7 @@ def _from_file(path, rows):
     ]
     for row in called_so or rows:
         if path.name != store.file_name(row.address):
-            row = dataclasses.replace(row, tag=path.name, address=str(path), hash="")
+            row = dataclasses.replace(row, tag=path.name, address=str(path), hash="", licence="")
         try:
             return _fill(row, path, content)
         except ValueError as error:
@@ -133,11 +141,38 @@ def _fill(row, path, content):
     theirs = content if isinstance(content, keras.Model) else _of_keras(row, path, content)
     if len(theirs.output_shape) == 2:
         row, net = _with_classes(row, net, theirs.output_shape[-1])
+        if theirs is content:
+            _require_same(theirs, row)
         return load_keras(net, theirs), row, set()
     body = keras.Model(net.input, net.get_layer("features").output, name=net.name)
     load_keras(body, theirs)
     known = {layer.name for layer in weighted_layers(body)}
     return net, row, {layer.name for layer in weighted_layers(net)} - known
+
+
+def _require_same(theirs, row):
+    """Raise ValueError unless a saved model answers as our net of the row does with its weights.
+
+    Shapes alone do not tell padding, epsilon or preprocessing.
+    """
+    height, width = (side or row.size for side in theirs.input_shape[1:3])
+    shape = (height, width, theirs.input_shape[-1])
+    ours = load_keras(build_source(row.network, **row.form | {"input_shape": shape}), theirs)
+    image = keras.Input(shape)
+    if any(isinstance(layer, APART) for layer in theirs.layers):  # it takes raw pixels
+        ours = keras.Model(image, ours(scale(image, row)))
+    pixels = np.random.default_rng(0).uniform(0, 255, (1, *shape)).astype("float32")
+    answers = [np.array(keras.ops.log_softmax(ours(pixels, training=False)))]
+    answers.append(np.array(theirs(pixels, training=False)))
+    if abs(answers[1].sum() - 1) < 1e-3 and answers[1].min() >= 0:  # probabilities
+        answers[0] = np.exp(answers[0])
+    else:
+        answers[1] = np.array(keras.ops.log_softmax(answers[1]))
+    if not np.allclose(*answers, rtol=1e-3, atol=1e-3):
+        raise ValueError(
+            f"with the same weights it gives other outputs than {row.network}: its padding, "
+            "epsilon or preprocessing differ"
+        )
 
 
 def _classifiers(net):

@@ -29,7 +29,6 @@ def preprocess(photos, published, size=None):
     """
     size = size or published.size
     resize = resize_of(published, size)
-    exact = {"dtype": "float32"}  # bfloat16 would round the pixels before the mean is taken off
     # Not Keras' layers for it: their call(training=True) puts all that follows in training mode
     # where a model is called without saying.
     x = ops.image.resize(
@@ -42,10 +41,19 @@ def preprocess(photos, published, size=None):
     if resize > size:
         before = (resize - size) // 2
         margin = (before, resize - size - before)
-        x = layers.Cropping2D((margin, margin), name="center_crop", **exact)(x)
+        x = layers.Cropping2D((margin, margin), name="center_crop", dtype="float32")(x)
+    return scale(x, published)
+
+
+def scale(pixels, published):
+    """Raw RGB pixels, 0..255, in the range and the order of channels that the weights know."""
     mean, deviation = SCALINGS[published.scaling]
-    variance = [d**2 for d in deviation]
-    x = layers.Normalization(mean=mean, variance=variance, name="normalization", **exact)(x)
+    x = layers.Normalization(
+        mean=mean,
+        variance=[d**2 for d in deviation],
+        dtype="float32",  # bfloat16 would round the pixels before the mean is taken off
+        name="normalization",
+    )(pixels)
     return ops.flip(x, axis=-1) if published.scaling == "caffe" else x
 
 

@@ -15,13 +15,14 @@ import urllib.error
 import urllib.request
 
 from cvcourse.errors import RunError
-from cvcourse.files import PARTIAL
+from cvcourse.files import PARTIAL, cache_folder, home
 
 CHUNK = 1 << 20  # bytes
 TIMEOUT = 20  # seconds without a byte
 HASHES = {32: "md5"}  # by length in hex digits; any other is the beginning of a SHA-256
 HUB = "//huggingface.co/"
 SHA256_OF_HUB = "X-Linked-ETag"  # stated on the way to a file
+KERAS_CALLS_IT = {"NASNet-mobile.h5": "nasnet_mobile.h5", "NASNet-large.h5": "nasnet_large.h5"}
 
 
 def fetch(address, expected="", weights_dir=None):
@@ -44,11 +45,11 @@ def cached(address, weights_dir=None):
     """The path of a file that lies on this machine already, unchecked; None for nowhere."""
     name = file_name(address)
     places = [folder / name for folder in _folders(weights_dir)]
-    places += [_home("KERAS_HOME", "~/.keras") / "models" / name]
-    places += [_home("TORCH_HOME", "~/.cache/torch") / "hub" / "checkpoints" / name]
+    places += [home("KERAS_HOME", "~/.keras") / "models" / KERAS_CALLS_IT.get(name, name)]
+    places += [home("TORCH_HOME", "~/.cache/torch") / "hub" / "checkpoints" / name]
     if HUB in address:
         owner, model = _repository(address)
-        hub = _home("HF_HOME", "~/.cache/huggingface") / "hub"
+        hub = home("HF_HOME", "~/.cache/huggingface") / "hub"
         snapshots = hub / f"models--{owner}--{model}" / "snapshots"
         places += sorted(snapshots.glob(f"*/{address.rpartition('/')[2]}"))
     return next((path for path in places if path.is_file()), None)
@@ -68,12 +69,7 @@ def _repository(address):
 def _folders(weights_dir):
     """Where our own files may lie; the first takes downloads."""
     named = [folder for folder in (weights_dir, os.environ.get("CVCOURSE_WEIGHTS")) if folder]
-    cache = _home("XDG_CACHE_HOME", "~/.cache") / "cvcourse" / "weights"
-    return [*(pathlib.Path(folder).expanduser() for folder in named), cache]
-
-
-def _home(variable, default):
-    return pathlib.Path(os.environ.get(variable) or default).expanduser()
+    return [*(pathlib.Path(folder).expanduser() for folder in named), cache_folder() / "weights"]
 
 
 def _download(address, expected, path):
