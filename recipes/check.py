@@ -75,18 +75,14 @@ def main(config):
         if images < classes:
             raise ValueError(f"{images} training images for {classes} classes: raise --limit")
         model = load(config, dataset) if is_file(config.model) else train.build(config, dataset)
-        batch_size = min(config.batch_size, images)
+        settled = train.settled(config, dataset)
         compiled = functools.partial(
             train.compiled,
-            dataclasses.replace(config, batch_size=batch_size, **AT_ITS_HIGHEST),
+            dataclasses.replace(settled, **AT_ITS_HIGHEST),
             model,
-            data.steps_per_epoch(dataset.train, batch_size),
+            data.steps_per_epoch(dataset.train, settled.batch_size),
         )
         compiled()
-    augment = config.augment
-    if augment is None:
-        augment = data.usual_augmentation(config.dataset)
-    settled = dataclasses.replace(config, augment=tuple(augment))
     chance = math.log(classes) if config.loss == "softmax" else classes - 1.0
 
     words = pathlib.Path(config.model).stem, config.dataset
@@ -96,7 +92,7 @@ def main(config):
         findings = []
         with data.naming_broken_images(dataset), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a step says better what Keras warns of
-            for name, examine in examination(settled, dataset, model, batch_size, chance).items():
+            for name, examine in examination(settled, dataset, model, chance).items():
                 if name in config.steps:
                     findings.append(examine())
                     print(findings[-1], flush=True)
@@ -129,7 +125,7 @@ def main(config):
         return report
 
 
-def examination(config, dataset, model, batch_size, chance):
+def examination(config, dataset, model, chance):
     """The steps by name: functions () -> Finding."""
     import numpy as np
 
@@ -137,12 +133,7 @@ def examination(config, dataset, model, batch_size, chance):
     from cvcourse.training import doctor
 
     batches = functools.partial(
-        data.stream,
-        dataset.train,
-        batch_size=batch_size,
-        seed=config.seed,
-        augment=config.augment,
-        one_hot=dataset.num_classes if train.soft_labels(config) else None,
+        train.stream, config, dataset, dataset.train, augment=config.augment
     )
 
     def some(split, count):

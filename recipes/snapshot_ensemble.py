@@ -257,10 +257,8 @@ def write_averages(config, folder, seed, dataset):
 
     from cvcourse import data, regularization, training
 
-    augment = config.augment
-    if augment is None:
-        augment = data.usual_augmentation(config.dataset)
-    batch_size = min(config.batch_size, len(dataset.train))
+    setting = train.settled(config, dataset)
+    batch_size, augment = setting.batch_size, setting.augment
     images = data.stream(dataset.train, batch_size=batch_size, seed=seed, augment=augment)
     count = min(len(dataset.train), IMAGES_FOR_BATCH_NORM) // batch_size
     rows = members(config)

@@ -170,17 +170,17 @@ def main(config):
     require_fit(config)
     rules = {"free": FREE, "vouched": ("dataset",)}
     if config.schedule not in EXTENDABLE or config.average == "swa" or config.snapshots:
-        rules["fixed_epochs"] = NOT_EXTENDABLE
+        rules["fixed"] = NOT_EXTENDABLE
     if metrics := recipe.recognize(config, **rules):
         print(f"{config.workdir} is finished: {json.dumps(metrics)}")
-        if "fixed_epochs" not in rules:
+        if "fixed" not in rules:
             print("--extend --epochs=N goes on with it")
         return metrics
 
     import_tensorflow_quietly()
     import keras
 
-    from cvcourse import data, models, regularization, training
+    from cvcourse import data, models, training
 
     keras.utils.set_random_seed(config.seed)
     with recipe.usage():
@@ -190,86 +190,120 @@ def main(config):
             dataset = dataclasses.replace(dataset, test=None)
         model = build(config, dataset)
 
+    with recipe.usage():
+        setting = settled(config, dataset)
+        steps = data.steps_per_epoch(dataset.train, setting.batch_size)
+        model = compiled(setting, model, steps)
+    words = config.model, config.dataset
+    with recipe.claim(config, "train", *words, **rules) as run, data.naming_broken_images(dataset):
+        resume = fit(model, setting, dataset, run)
+        return training.conclude(
+            run.path,
+            title=f"{config.model} on {pathlib.Path(config.dataset).stem}",
+            config=dataclasses.replace(run.config, augment=setting.augment),
+            dataset=dataset,
+            resume=resume,
+            batch_size=setting.batch_size,
+            batches=functools.partial(stream, setting, dataset, shuffle=False),
+            loss_name=config.loss,
+        )
+
+
+def settled(config, dataset):
+    """The config with what the data set decides: a usual augmentation, no batch larger than it."""
+    from cvcourse import data
+
     augment = config.augment
     if augment is None:
         augment = data.usual_augmentation(config.dataset)
     batch_size = min(config.batch_size, len(dataset.train))
-    steps = data.steps_per_epoch(dataset.train, batch_size)
-    one_hot = dataset.num_classes if soft_labels(config) else None
-    stream = functools.partial(
-        data.stream, batch_size=batch_size, seed=config.seed, one_hot=one_hot
-    )
-    in_order = functools.partial(stream, shuffle=False)
-    shuffled = functools.partial(stream, dataset.train, augment=augment)
-    with recipe.usage():
-        compiled(dataclasses.replace(config, batch_size=batch_size), model, steps)
+    return dataclasses.replace(config, augment=tuple(augment), batch_size=batch_size)
 
-    with recipe.claim(config, "train", config.model, config.dataset, **rules) as run:
-        early_stopping = keras.callbacks.EarlyStopping(
-            config.monitor,
-            mode="max" if config.monitor == "val_accuracy" else "min",
-            patience=config.patience or sys.maxsize,
-            min_delta=config.min_delta,
-            start_from_epoch=config.start_from_epoch,
-        )
-        snapshots, averages = [], []
+
+def stream(config, dataset, split, **options):
+    """The batches of a split, as a settled config has them; `options` are those of data.stream."""
+    from cvcourse import data
+
+    return data.stream(
+        split,
+        batch_size=config.batch_size,
+        seed=config.seed,
+        one_hot=dataset.num_classes if soft_labels(config) else None,
+        **options,
+    )
+
+
+def fit(model, config, dataset, run, *, files=True, callbacks=()):
+    """Train a compiled model in a run's directory, or go on with it there: its ExactResume.
+
+    `config` is a settled one. Without `files` only what resuming needs is written: no model.keras,
+    no TensorBoard. `callbacks` see each epoch's logs before it is saved.
+    """
+    import keras
+
+    from cvcourse import data, regularization, training
+
+    steps = data.steps_per_epoch(dataset.train, config.batch_size)
+    shuffled = functools.partial(stream, config, dataset, dataset.train, augment=config.augment)
+    early_stopping = keras.callbacks.EarlyStopping(
+        config.monitor,
+        mode="max" if config.monitor == "val_accuracy" else "min",
+        patience=config.patience or sys.maxsize,
+        min_delta=config.min_delta,
+        start_from_epoch=config.start_from_epoch,
+    )
+    averages = []
+    if config.average != "none":
+        images = shuffled().take(min(steps, -(-IMAGES_FOR_BATCH_NORM // config.batch_size)))
+        first = int(regularization.SWA_FROM * config.epochs)
+        averages = [
+            regularization.EMA(images)
+            if config.average == "ema"
+            else regularization.SWA(model, images, first_epoch=first)
+        ]
+    resume = training.ExactResume(
+        model,
+        run.path,
+        steps_per_epoch=steps,
+        early_stopping=early_stopping,
+        minutes=config.checkpoint_minutes,
+        command=run.command,
+        data=dataset.fingerprint(),
+        one_hot=soft_labels(config),
+        others=[variable for average in averages for variable in average.variables],
+    )
+    run.begin()
+    keep = []
+    if files:
+        best, names = run.path / "model.keras", dataset.class_names
+        keep = [
+            training.BestModel(best, early_stopping, names),
+            training.EpochTensorBoard(run.path / "tensorboard", write_graph=False),
+        ]
         if config.snapshots:
             every = config.epochs // config.snapshots
-            folder = run.path / "snapshots"
-            snapshots = [training.Snapshots(folder, every, dataset.class_names)]
-        if config.average != "none":
-            images = shuffled().take(min(steps, -(-IMAGES_FOR_BATCH_NORM // batch_size)))
-            first = int(regularization.SWA_FROM * config.epochs)
-            averages = [
-                regularization.EMA(images)
-                if config.average == "ema"
-                else regularization.SWA(model, images, first_epoch=first)
-            ]
-        resume = training.ExactResume(
-            model,
-            run.path,
-            steps_per_epoch=steps,
-            early_stopping=early_stopping,
-            minutes=config.checkpoint_minutes,
-            command=run.command,
-            data=dataset.fingerprint(),
-            one_hot=bool(one_hot),
-            others=[variable for average in averages for variable in average.variables],
-        )
-        callbacks = [
-            training.DataLossIsLoss(),
-            early_stopping,
-            training.BestModel(run.path / "model.keras", early_stopping, dataset.class_names),
-            *snapshots,
-            keras.callbacks.TensorBoard(run.path / "tensorboard", write_graph=False),
-            *averages,  # behind what saves the model as it was validated, before what trains on
-            resume,
-        ]
-        if not training.someone_watches():
-            callbacks.append(training.EpochLine(config.epochs))
-        run.begin()
-        print(f"augmentation: {', '.join(augment) or 'none'}", flush=True)
-        with data.naming_broken_images(dataset):
-            with resume.stopping_on_signals():
-                for span in resume.spans(config.epochs):
-                    model.fit(
-                        shuffled(start_step=resume.step),
-                        validation_data=in_order(dataset.validation),
-                        callbacks=callbacks,
-                        shuffle=False,  # the stream's affair
-                        verbose=int(training.someone_watches()),
-                        **span,
-                    )
-            return training.conclude(
-                run.path,
-                title=f"{config.model} on {pathlib.Path(config.dataset).stem}",
-                config=dataclasses.replace(run.config, augment=tuple(augment)),
-                dataset=dataset,
-                resume=resume,
-                batch_size=batch_size,
-                batches=in_order,
-                loss_name=config.loss,
+            keep.append(training.Snapshots(run.path / "snapshots", every, names))
+    show = [] if training.someone_watches() else [training.EpochLine(config.epochs)]
+    print(f"augmentation: {', '.join(config.augment) or 'none'}", flush=True)
+    with resume.stopping_on_signals():
+        for span in resume.spans(config.epochs):
+            model.fit(
+                shuffled(start_step=resume.step),
+                validation_data=stream(config, dataset, dataset.validation, shuffle=False),
+                callbacks=[
+                    training.DataLossIsLoss(),
+                    early_stopping,
+                    *keep,
+                    *averages,  # behind what saves the model as it was validated
+                    *callbacks,
+                    resume,  # behind what trains on
+                    *show,
+                ],
+                shuffle=False,  # the stream's affair
+                verbose=int(training.someone_watches()),
+                **span,
             )
+    return resume
 
 
 def require_fit(config):

@@ -19,6 +19,7 @@ ARROWS = {
     "recipe": (set(), set()),
     "data": ({"layers"}, {"tensorflow", "tensorflow_datasets"}),
     "training": ({"classic", "layers", "optimization"}, {"tensorflow"}),
+    "tuning": ({"models", "training"}, {"keras_tuner"}),
 }
 INSIDE_FUNCTIONS = {
     "layers": {"tensorflow"},  # its kernels that Keras does not call

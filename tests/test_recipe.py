@@ -233,7 +233,7 @@ def test_another_config_is_refused(tmp_path, change, message):
     config = begin(run_in(tmp_path))
     other = dataclasses.replace(config, **change)
     with pytest.raises(UsageError) as error:
-        recipe.recognize(other, free=("extend", "workdir"), fixed_epochs="because")
+        recipe.recognize(other, free=("extend", "workdir"), fixed="because")
     assert message in str(error.value)
     assert json.loads((tmp_path / "config.json").read_text())["epochs"] == 2
 

@@ -3,7 +3,7 @@
 Standard library only: `--help` must not wait for TensorFlow.
 """
 
-from cvcourse.recipe.command_line import command, parse, program, run, usage
+from cvcourse.recipe.command_line import command, parse, program, run, usage, verdict
 from cvcourse.recipe.fields import check, field
 from cvcourse.recipe.output import output_file
 from cvcourse.recipe.workdir import claim, recognize
@@ -19,4 +19,5 @@ __all__ = [
     "recognize",
     "run",
     "usage",
+    "verdict",
 ]

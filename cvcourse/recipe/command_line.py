@@ -142,12 +142,12 @@ def run(main, config_class, argv=None, *, name, description=None):
             raise
         if "--debug" in argv:
             traceback.print_exc()
-        code, message = _verdict(error)
+        code, message = verdict(error)
         print(f"{prog}: {' '.join(message.split())}", file=sys.stderr)
         return code
 
 
-def _verdict(error):
+def verdict(error):
     """An error's exit code and the sentence that the user gets."""
     if isinstance(error, UsageError):
         return 2, str(error)

@@ -14,13 +14,13 @@ from cvcourse.recipe.command_line import command, program
 LOCK = ".lock"
 
 
-def recognize(config, *, free=(), vouched=(), fixed_epochs=None):
+def recognize(config, *, free=(), vouched=(), grows="epochs", fixed=None):
     """The metrics of a finished run in `config.workdir`, else None: a new or an unfinished one.
 
     The directory's config must be this one, but for the `free` fields, which cannot change the
     result; for the place of the files that `vouched` fields name, while the run is unfinished and
-    its checkpoint tells whether they are the same; and, under `config.extend`, for more epochs,
-    unless `fixed_epochs` says why that cannot be.
+    its checkpoint tells whether they are the same; and, under `config.extend`, for a larger value
+    of the field `grows`, unless `fixed` says why that cannot be.
     Raises UsageError naming the fields that differ, RunError where it cannot be read.
     """
     if config.workdir is None:
@@ -43,12 +43,12 @@ def recognize(config, *, free=(), vouched=(), fixed_epochs=None):
         differ -= {key for key in vouched if _is_place(old.get(key)) and _is_place(new[key])}
     if not differ:
         return metrics
-    if differ == {"epochs"} and new["epochs"] > old["epochs"]:
-        if config.extend and fixed_epochs:
-            raise UsageError(f"--extend: {fixed_epochs}")
+    if differ == {grows} and new[grows] > old[grows]:
+        if config.extend and fixed:
+            raise UsageError(f"--extend: {fixed}")
         if config.extend:
             return None
-        hint = f"; {fixed_epochs or '--extend allows more epochs'}"
+        hint = f"; {fixed or f'--extend allows more {grows}'}"
     else:
         hint = "; choose another directory, or leave --workdir out for a fresh one"
     said = [f"{key} (there {old.get(key)!r}, here {new.get(key)!r})" for key in sorted(differ)]

@@ -18,8 +18,9 @@ from cvcourse.training.features import (
 )
 from cvcourse.training.layer_statistics import LayerStatistics, layer_statistics
 from cvcourse.training.machine import machine, precision, someone_watches, versions
+from cvcourse.training.page import write_page
 from cvcourse.training.probe import Probe, fit_probe
-from cvcourse.training.progress import DataLossIsLoss, EpochLine, weighted_metrics
+from cvcourse.training.progress import DataLossIsLoss, EpochLine, EpochTensorBoard, weighted_metrics
 from cvcourse.training.report import write_report
 from cvcourse.training.snapshots import Snapshots
 
@@ -29,6 +30,7 @@ __all__ = [
     "BestModel",
     "DataLossIsLoss",
     "EpochLine",
+    "EpochTensorBoard",
     "Evaluation",
     "ExactResume",
     "LayerStatistics",
@@ -57,6 +59,7 @@ __all__ = [
     "weighted_metrics",
     "with_classifier",
     "write_examination",
+    "write_page",
     "write_report",
     "write_results",
 ]

@@ -1,6 +1,5 @@
 """Many runs side by side: judge saved models, spread over seeds, show tables and curves."""
 
-import importlib.resources
 import json
 import statistics
 import zipfile
@@ -8,11 +7,8 @@ import zipfile
 import keras
 import numpy as np
 
-from cvcourse.errors import RunError
-from cvcourse.files import write_json, write_text
 from cvcourse.training.evaluation import evaluate
-from cvcourse.training.machine import machine, versions
-from cvcourse.training.report import svg
+from cvcourse.training.page import write_page
 
 COLUMNS = {  # measure: its column's title, scale and digits
     "accuracy": ("accuracy, %", 100, 2),
@@ -109,34 +105,22 @@ def _said(row, scale, digits):
 def conclude(workdir, *, metrics, title, lead, tables, figures, config):
     """Write report.html and last metrics.json, print the tables; returns the metrics.
 
-    `lead` are paragraphs, `tables` {caption: {row: {measure: spread}}}, `figures` {caption:
-    matplotlib figure}; machine and versions join the metrics. Raises RunError where a file cannot
-    be written.
+    `tables` are {caption: {row: {measure: spread}}}; the rest is as in `write_page`.
     """
-    import jinja2
-
-    metrics = {**metrics, "machine": machine(), "versions": versions()}
     tables = {caption: list(table(rows)) for caption, rows in tables.items()}
-    source = importlib.resources.files("cvcourse.training").joinpath("comparison.html.j2")
-    template = jinja2.Environment(autoescape=True).from_string(source.read_text())
-    page = template.render(
-        title=title,
+    metrics = write_page(
+        workdir,
         metrics=metrics,
+        title=title,
         lead=lead,
         tables=tables,
-        figures={caption: svg(figure) for caption, figure in figures.items()},
+        figures=figures,
         config=config,
     )
-    report = workdir / "report.html"
-    try:
-        write_text(report, page)
-        write_json(workdir / "metrics.json", metrics)
-    except OSError as error:
-        raise RunError(f"cannot write to {workdir}: {error.strerror}") from error
     for caption, rows in tables.items():
         print(f"\n{caption}")
         width, *widths = (max(map(len, column)) for column in zip(*rows, strict=True))
         for name, *cells in rows:
             print(f"{name:{width}}", *map(str.rjust, cells, widths), sep="  ")
-    print(f"\nreport: {report}")
+    print(f"\nreport: {workdir / 'report.html'}")
     return metrics

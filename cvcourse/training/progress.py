@@ -24,6 +24,20 @@ class DataLossIsLoss(keras.callbacks.Callback):
         logs["val_loss"] = logs.pop("val_data_loss")
 
 
+class EpochTensorBoard(keras.callbacks.TensorBoard):
+    """TensorBoard's curves by epoch.
+
+    Keras' own prepares a summary of each batch, too, only to throw it away: a third of a small
+    net's time.
+    """
+
+    def on_train_batch_begin(self, batch, logs=None):
+        pass
+
+    def on_train_batch_end(self, batch, logs=None):
+        pass
+
+
 class EpochLine(keras.callbacks.Callback):
     """Prints a line an epoch, for where no terminal shows a progress bar."""
 

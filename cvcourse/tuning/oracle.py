@@ -1,0 +1,208 @@
+"""keras-tuner's oracles, made safe: what they know is on disk whole, and is never silently wrong.
+
+keras-tuner 1.4.8 writes its files in place, and takes up a directory whatever space it was of.
+Here `oracle.json` and each `trial.json` appear whole or not at all. A damaged one is set aside and
+said; of oracle.json there are two, of which the older counts then.
+"""
+
+import contextlib
+import dataclasses
+import json
+import os
+import sys
+
+import keras_tuner
+from keras_tuner import oracles
+from keras_tuner.engine.trial import Trial, TrialStatus
+
+from cvcourse.errors import RunError, UsageError
+from cvcourse.files import replacing, write_json
+
+
+class GridSearchOracle(oracles.GridSearchOracle):
+    """keras-tuner's, that keeps its place in the grid, too: its own forgets it."""
+
+    def get_state(self):
+        order, index = [], self._ordered_ids._next_index[None]
+        while index is not None:
+            order.append(self._ordered_ids._memory[index])
+            index = self._ordered_ids._next_index[index]
+        return super().get_state() | {"ordered": order, "populate_next": self._populate_next}
+
+    def set_state(self, state):
+        super().set_state(state)
+        for trial_id in state["ordered"]:
+            self._ordered_ids.insert(trial_id)
+        # A trial is added behind the saving of its end; one that was used already does no harm.
+        self._populate_next = list(dict.fromkeys([*state["populate_next"], *self.end_order]))
+
+
+ORACLES = {
+    "random": oracles.RandomSearchOracle,
+    "grid": GridSearchOracle,
+    "bayesian": oracles.BayesianOptimizationOracle,
+    "hyperband": oracles.HyperbandOracle,
+}
+STATE, OLDER = "oracle.json", "oracle.older.json"
+TRIAL = "trial.json"
+DAMAGED = ".damaged"  # appended to the names of such files
+NEVER = 10**9  # consecutive failures after which keras-tuner gives up: the table shows them
+
+
+class Kept:
+    """What a keras-tuner oracle becomes in `oracle()`: its files are in `folder`."""
+
+    folder = None
+
+    def trial_folder(self, trial_id):
+        """Where a trial's files are."""
+        return self.folder / "trials" / trial_id
+
+    def run_folder(self, trial):
+        """The directory of a trial's training run."""
+        return self.trial_folder(trial.trial_id) / "run"
+
+    def save(self):
+        """oracle.json; what it was before becomes the older one."""
+        state = self.get_state()
+        state["trials"] = {key: trial.hyperparameters.values for key, trial in self.trials.items()}
+        ended = {*self.end_order, *self._retry_queue}  # keras-tuner saves before it takes them off
+        ongoing = {tuner: key for tuner, key in state["ongoing_trials"].items() if key not in ended}
+        state["ongoing_trials"] = ongoing
+        path = self.folder / STATE
+        with contextlib.suppress(FileNotFoundError), replacing(self.folder / OLDER) as older:
+            os.link(path, older)
+        write_json(path, state)
+
+    def _save_trial(self, trial):
+        folder = self.trial_folder(trial.trial_id)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / TRIAL, trial.get_state())
+
+    def reload(self):
+        """Take up what is there; what was running is to be run again. Prints what is damaged."""
+        state = _read(self.folder / STATE) or _read(self.folder / OLDER)
+        if state is None:
+            return
+        lost = []
+        for key, values in state.pop("trials").items():
+            if kept := _read(self.trial_folder(key) / TRIAL):
+                self.trials[key] = Trial.from_state(kept)
+                continue
+            space = keras_tuner.HyperParameters.from_config(state["hyperparameters"])
+            space.values = values
+            self.trials[key] = Trial(space, key, TrialStatus.RUNNING)
+            lost.append(key)
+        again = [*lost, *state["ongoing_trials"].values(), *state["retry_queue"]]
+        state["ongoing_trials"] = {}
+        state["retry_queue"] = list(dict.fromkeys(again))
+        state["end_order"] = [key for key in state["end_order"] if key not in lost]
+        self.set_state(state)
+
+
+def oracle(kind, space, folder, *, objective, trials, epochs, seed, retries):
+    """An oracle of ORACLES that proposes values of `space` (HyperParameters), in `folder`.
+
+    It takes up what the folder holds. `objective` is a metric's name, larger is better but for
+    losses; Hyperband decides the number of trials by `epochs`. Raises RunError for files of
+    another oracle, UsageError for another space, naming the change.
+    """
+    direction = "min" if objective.endswith("loss") else "max"
+    options = {
+        "objective": keras_tuner.Objective(objective, direction),
+        "hyperparameters": space,
+        "allow_new_entries": False,
+        "seed": seed + 1,  # 0 would mean any
+        "max_retries_per_trial": retries,
+        "max_consecutive_failed_trials": NEVER,
+    }
+    if kind == "hyperband":
+        options["max_epochs"] = epochs
+    else:
+        options["max_trials"] = trials
+    made = type("Kept" + ORACLES[kind].__name__, (Kept, ORACLES[kind]), {})(**options)
+    made.folder, made.verbose = folder, 0
+    require_same_space(folder / "space.json", space)
+    try:
+        made.reload()
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise RunError(
+            f"{folder / STATE} is not of this kind of sweep or of another version of keras-tuner: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    return made
+
+
+def next_trial(oracle, tuner_id="tuner"):
+    """The Trial to run now, or None where the sweep is over."""
+    trial = oracle.create_trial(tuner_id)
+    return trial if trial.status == TrialStatus.RUNNING else None
+
+
+def end_trial(oracle, trial, outcome):
+    """Write down how a trial ended: an Outcome."""
+    if outcome.values:
+        oracle.update_trial(trial.trial_id, outcome.values, step=outcome.epoch)
+    trial.status = outcome.status
+    trial.message = outcome.reason
+    oracle.end_trial(trial)
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """How a trial ended: COMPLETED with the values of its best epoch, or why it did not."""
+
+    values: dict = dataclasses.field(default_factory=dict)  # the metrics of its best epoch
+    epoch: int = 0  # the best one
+    reason: str = ""
+
+    @property
+    def status(self):
+        """keras-tuner's word for it."""
+        return TrialStatus.COMPLETED if self.values else TrialStatus.FAILED
+
+
+def require_same_space(path, space):
+    """Keep the space at `path`, or raise UsageError naming what differs from the one there."""
+    here = json.loads(json.dumps({hp.name: hp.get_config() for hp in space.space}))
+    there = _read(path)
+    if there is None:
+        write_json(path, here)
+        return
+    changes = [
+        f"{name} (there {_range(there.get(name))}, here {_range(here.get(name))})"
+        for name in sorted({*there, *here})
+        if there.get(name) != here.get(name)
+    ]
+    if changes:
+        raise UsageError(
+            f"{path.parent} holds a sweep of another space, which differs in "
+            f"{', '.join(changes)}; choose another directory"
+        )
+
+
+def _range(config):
+    """A hyperparameter's values in words."""
+    if config is None:
+        return "nothing"
+    if "values" in config:
+        return " ".join(map(str, config["values"]))
+    step = f" by {config['step']}" if config.get("step") else ""
+    sampling = f", {config['sampling']}" if config.get("sampling") else ""
+    return f"{config.get('min_value')} to {config.get('max_value')}{step}{sampling}"
+
+
+def _read(path):
+    """The values in a JSON file; None for one that is not there, or that is set aside."""
+    try:
+        values = json.loads(path.read_text())
+        if not isinstance(values, dict) or not values:
+            raise ValueError("it holds no values")
+        return values
+    except FileNotFoundError:
+        return None
+    except (ValueError, RecursionError) as error:
+        aside = path.with_name(path.name + DAMAGED)
+        os.replace(path, aside)
+        print(f"{path} is damaged ({error}): set aside as {aside.name}", file=sys.stderr)
+        return None

@@ -1,0 +1,28 @@
+"""How often a trial was begun without getting on: what kills its process is not tried for ever.
+
+keras-tuner counts a try when it ends, so a trial that kills the process never counts.
+"""
+
+import json
+
+from cvcourse.files import write_json
+
+
+def starts(folder):
+    """Note one more start of the trial in a folder; returns how many there were in vain before.
+
+    A start is in vain where no epoch ended and no checkpoint was written since the one before it.
+    """
+    path, progress = folder / "starts.json", _progress(folder)
+    try:
+        before = json.loads(path.read_text())
+    except (OSError, ValueError):
+        before = {}
+    count = before.get("count", 0) if before.get("progress") == progress else 0
+    write_json(path, {"count": count + 1, "progress": progress})
+    return count
+
+
+def _progress(folder):
+    """What changes when the trial gets on: the names of its checkpoints."""
+    return sorted(path.name for path in (folder / "run" / "checkpoints").glob("step-*"))

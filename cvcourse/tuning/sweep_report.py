@@ -1,0 +1,182 @@
+"""A sweep's results: the table of its trials as rows and as CSV, and pictures of what mattered.
+
+Parallel coordinates: Inselberg, The Visual Computer 1985. Importance by permuting a random
+forest's inputs: Breiman, "Random Forests", Machine Learning 2001.
+"""
+
+import csv
+import io
+
+import numpy as np
+
+from cvcourse.training.report import BLUE, GRAY, ORANGE, new_figure
+from cvcourse.tuning.stopping import signed
+from cvcourse.tuning.trial_table import said
+
+ENOUGH = 8  # trials, to say what mattered
+
+
+def rows(trials, names, objective):
+    """[{trial, status, values, objective, epochs, seconds, reason}] in the order of the trials."""
+    found = []
+    for trial in trials:
+        metrics = {name: last(trial, name) for name in ("epochs", "best_epoch", "seconds")}
+        status = {"COMPLETED": "stopped early" if last(trial, "stopped") else "completed"}
+        found.append(
+            {"trial": trial.trial_id, "status": status.get(trial.status, trial.status.lower())}
+            | {name: trial.hyperparameters.values.get(name) for name in names}
+            | {objective: trial.score}
+            | metrics
+            | {"reason": trial.message or ""}
+        )
+    return found
+
+
+def last(trial, name):
+    """The value of one of a trial's metrics, or None."""
+    return trial.metrics.get_last_value(name) if trial.metrics.exists(name) else None
+
+
+def as_csv(table):
+    """Rows as the text of a CSV file."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(table[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(table)
+    return text.getvalue()
+
+
+def as_texts(table):
+    """Rows as a report's table: lists of texts, the titles first."""
+    return [list(table[0]), *([said(value) for value in row.values()] for row in table)]
+
+
+def figures(table, space, objective, curves):
+    """{caption: figure} of a sweep: `space` are its hyperparameters, `curves` {trial: values}."""
+    done = [row for row in table if row[objective] is not None]
+    names = [hp.name for hp in space]
+    logarithmic = {hp.name for hp in space if getattr(hp, "sampling", None) == "log"}
+    found = {}
+    if len(done) > 1:
+        found["Each trial as a line through its values"] = _parallel(
+            done, names, logarithmic, objective
+        )
+        found["The objective against each hyperparameter"] = _scatter(
+            done, names, logarithmic, objective
+        )
+    if any(curves.values()):
+        found["The curves of all trials"] = _curves(table, curves, objective)
+    if len(done) >= ENOUGH:
+        found["What mattered: the loss in fit where a hyperparameter is shuffled"] = _bars(
+            importance(done, names, logarithmic, objective)
+        )
+    return found
+
+
+def importance(done, names, logarithmic, objective):
+    """{name: share}: how much worse a random forest predicts with that hyperparameter shuffled.
+
+    An estimate from few trials, and it says nothing of a cause.
+    """
+    from sklearn.ensemble import RandomForestRegressor
+    from sklearn.inspection import permutation_importance
+
+    inputs = np.stack([_numbers(done, name, name in logarithmic)[0] for name in names], axis=1)
+    scores = np.array([row[objective] for row in done], "float64")
+    forest = RandomForestRegressor(200, random_state=0).fit(inputs, scores)
+    found = permutation_importance(forest, inputs, scores, n_repeats=20, random_state=0)
+    shares = np.maximum(found.importances_mean, 0)
+    return dict(zip(names, (shares / max(shares.sum(), 1e-12)).tolist(), strict=True))
+
+
+def _numbers(done, name, logarithmic):
+    """A column as numbers, and as texts where it has such: (n,), the texts in order or None."""
+    values = [row[name] for row in done]
+    if all(isinstance(value, (int, float)) for value in values):
+        numbers = np.array(values, "float64")
+        return (np.log10(numbers) if logarithmic else numbers), None
+    texts = sorted({str(value) for value in values})
+    return np.array([texts.index(str(value)) for value in values], "float64"), texts
+
+
+def _parallel(done, names, logarithmic, objective):
+    from matplotlib import colormaps
+    from matplotlib.collections import LineCollection
+
+    axes = [*names, objective]
+    figure, (ax,) = new_figure(width=1.5 + 1.6 * len(axes), height=4.5)
+    columns, ends = [], []
+    for name in axes:
+        numbers, texts = _numbers(done, name, name in logarithmic)
+        low, high = numbers.min(), numbers.max()
+        columns.append((numbers - low) / (high - low) if high > low else np.full(len(done), 0.5))
+        values = [row[name] for row in done]
+        ends.append([texts[0], texts[-1]] if texts else [said(min(values)), said(max(values))])
+    good = np.argsort(np.argsort([signed(objective, row[objective]) for row in done]))
+    lines = np.stack([np.stack([np.arange(len(axes)), y], axis=1) for y in np.stack(columns, 1)])
+    colors = colormaps["viridis"](good / max(1, len(done) - 1))
+    ax.add_collection(LineCollection(lines, colors=colors, linewidths=1.2, alpha=0.8))
+    for i, (low, high) in enumerate(ends):
+        ax.axvline(i, color=GRAY, linewidth=0.8)
+        ax.text(i, -0.03, low, ha="center", va="top", fontsize=8)
+        ax.text(i, 1.03, high, ha="center", va="bottom", fontsize=8)
+    ax.set_xticks(range(len(axes)), axes)
+    ax.tick_params(axis="x", pad=16, length=0)
+    ax.set_yticks([])
+    ax.set_xlim(-0.3, len(axes) - 0.7)
+    ax.set_ylim(-0.02, 1.02)
+    for spine in ax.spines.values():
+        spine.set_visible(False)
+    return figure
+
+
+def _scatter(done, names, logarithmic, objective):
+    figure, axes = new_figure(width=3.2 * len(names), height=3.2, columns=len(names))
+    scores = [row[objective] for row in done]
+    for ax, name in zip(axes, names, strict=True):
+        numbers, texts = _numbers(done, name, False)
+        ax.scatter(numbers, scores, s=22, color=BLUE, alpha=0.8, linewidths=0)
+        if texts:
+            ax.set_xticks(range(len(texts)), texts, rotation=20)
+        elif name in logarithmic:
+            ax.set_xscale("log")
+        ax.set_xlabel(name)
+    axes[0].set_ylabel(objective)
+    return figure
+
+
+def _curves(table, curves, objective):
+    figure, (ax,) = new_figure(width=9, height=4)
+    best = max(
+        (row for row in table if row[objective] is not None),
+        key=lambda row: signed(objective, row[objective]),
+        default=None,
+    )
+    for row in table:
+        values = [signed(objective, value) for value in curves[row["trial"]]]
+        won = row is best
+        ax.plot(
+            range(1, len(values) + 1),
+            values,
+            color=ORANGE if won else BLUE,
+            linewidth=2 if won else 1,
+            alpha=1 if won else 0.45,
+            marker="o" if len(values) == 1 else None,
+            markersize=3,
+            zorder=3 if won else 2,
+            label=f"trial {row['trial']}, the best" if won else None,
+        )
+    ax.set_xlabel("epoch")
+    ax.set_ylabel(objective)
+    ax.xaxis.get_major_locator().set_params(integer=True)
+    if best:
+        ax.legend(frameon=False)
+    return figure
+
+
+def _bars(shares):
+    figure, (ax,) = new_figure(width=7, height=0.6 + 0.4 * len(shares))
+    names = sorted(shares, key=shares.get)
+    ax.barh(names, [shares[name] for name in names], color=BLUE)
+    ax.set_xlabel("share")
+    return figure

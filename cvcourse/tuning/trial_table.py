@@ -1,0 +1,56 @@
+"""What a sweep shows while it runs: a line a trial, and in a terminal the running one's epochs."""
+
+import time
+
+import keras
+
+WIDTH = 8  # of a column, at least
+
+
+class TrialTable:
+    """Prints the trials as they end, under the `names` of the hyperparameters, to a `stream`."""
+
+    def __init__(self, names, objective, stream):
+        self.names, self.stream, self.begun, self.ended = names, stream, time.monotonic(), 0
+        self.heads = ["trial", *names, "epochs", objective, "best", "time left"]
+        self._print(self.heads)
+
+    def end(self, trial, epochs, best, remaining):
+        """`best` is the best score so far, `remaining` how many trials are left, or None."""
+        self.ended += 1
+        left = "?"
+        if remaining is not None:
+            seconds = round((time.monotonic() - self.begun) / self.ended * remaining)
+            left = f"{seconds // 3600}:{seconds % 3600 // 60:02}:{seconds % 60:02}"
+        values = [trial.hyperparameters.values.get(name) for name in self.names]
+        score = "failed" if trial.score is None else trial.score
+        self._print([trial.trial_id, *values, epochs, score, best, left, trial.message or ""])
+
+    def _print(self, cells):
+        widths = [*(max(WIDTH, len(head)) for head in self.heads), 0]
+        row = "  ".join(f"{said(cell):>{w}}" for cell, w in zip(cells, widths, strict=False))
+        erase = "\r\033[K" if self.stream.isatty() else ""
+        print(erase + row.rstrip(), file=self.stream, flush=True)
+
+    def epochs_of(self, trial, epochs, objective):
+        """A callback that writes a trial's epochs over one line; [] where nobody watches."""
+        return [_ShowEpochs(trial.trial_id, epochs, objective, self.stream)] * self.stream.isatty()
+
+
+class _ShowEpochs(keras.callbacks.Callback):
+    def __init__(self, trial_id, epochs, objective, stream):
+        super().__init__()
+        self.trial_id, self.epochs = trial_id, epochs
+        self.objective, self.stream = objective, stream
+
+    def on_epoch_end(self, epoch, logs=None):
+        said_of = f"{self.objective} {said(logs[self.objective])}"
+        line = f"trial {self.trial_id}, epoch {epoch + 1}/{self.epochs}: {said_of}"
+        print(f"\r\033[K{line}", end="", file=self.stream, flush=True)
+
+
+def said(value):
+    """A value in few letters."""
+    if value is None:
+        return "–"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,315 @@
+"""A hyperparameter sweep with keras-tuner that loses nothing: killed anywhere, it goes on.
+
+    cvcourse tune --model=resnet20 --dataset=fashion_mnist --limit=5000 --epochs=9 --trials=20
+    cvcourse train --config=DIR/best.json
+
+Every flag of `train` is one of the sweep, too, and holds for all trials but for what the search
+space varies. A trial is a training run with a directory of its own, without the test split. It is
+stopped early where its curve falls behind those of the others; a trial that diverges, breaks or
+kills its process is a line in the table, and the sweep goes on. The winner is best.json.
+
+O'Malley et al., KerasTuner, https://github.com/keras-team/keras-tuner. Hyperband: Li et al., JMLR
+2018, https://arxiv.org/abs/1603.06560.
+"""
+
+import contextlib
+import dataclasses
+import gc
+import json
+import pathlib
+import shutil
+import sys
+
+from cvcourse.recipes import train
+
+from cvcourse import recipe
+from cvcourse.errors import Interrupted, RunError
+from cvcourse.files import write_json, write_text
+from cvcourse.startup import import_tensorflow_quietly
+
+PARTS = (  # what a ready-made space can vary: those of cvcourse.tuning
+    *("optimizer", "learning_rate", "weight_decay", "batch_size", "schedule", "augment", "dropout"),
+    *("width", "depth"),
+)
+FREE = (*train.FREE, "retries")
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(train.Config):
+    """A sweep; the fields of `train` are what its trials have in common."""
+
+    vary: tuple[str, ...] = recipe.field(
+        ("learning_rate", "weight_decay", "batch_size", "augment", "dropout"),
+        "what the ready-made search space varies",
+        choices=PARTS,
+    )
+    oracle: str = recipe.field(
+        "random", "what proposes values", choices=("random", "grid", "bayesian", "hyperband")
+    )
+    trials: int = recipe.field(20, "at most; hyperband decides itself", least=1)
+    objective: str = recipe.field(
+        "val_accuracy", "of a trial's best epoch", choices=("val_accuracy", "val_loss")
+    )
+    stop: str = recipe.field(
+        "median", "which trials are stopped early", choices=("median", "halving", "none")
+    )
+    retries: int = recipe.field(
+        2, "of a trial that kills its process, or is killed before it gets on", least=0
+    )
+
+
+def main(config, space=None):
+    """Run the trials that are missing, report; returns what metrics.json holds.
+
+    `space(hp, config) -> config` takes the place of the ready-made search space. Raises UsageError
+    for wrong values, another space or another sweep's workdir, before any training; RunError for
+    data that cannot be read, or where every trial has failed.
+    """
+    config = recipe.check(config)
+    train.require_fit(config)
+    rules = {"free": FREE, "vouched": ("dataset",), "grows": "trials"}
+    if metrics := recipe.recognize(config, **rules):
+        print(f"{config.workdir} is finished: {json.dumps(metrics)}")
+        if config.oracle != "hyperband":
+            print(f"--extend --trials={2 * config.trials} goes on with it")
+        return metrics
+    import_tensorflow_quietly()
+
+    from cvcourse import data, tuning
+
+    common = trial_config(config)
+    dataset = train.rehearse([common])
+    with recipe.usage():
+        common = dataclasses.replace(common, augment=train.settled(common, dataset).augment)
+        space = space or tuning.ready_made(config.vary)
+        hyperparameters = tuning.register(space, common)
+    with recipe.claim(config, "tune", config.model, config.dataset, **rules) as run:
+        oracle = tuning.oracle(
+            config.oracle,
+            hyperparameters,
+            run.path,
+            objective=config.objective,
+            trials=config.trials,
+            epochs=config.epochs,
+            seed=config.seed,
+            retries=config.retries,
+        )
+        run.begin()
+        names = [hp.name for hp in hyperparameters.space]
+        table = tuning.TrialTable(names, config.objective, sys.stdout)
+        with data.naming_broken_images(dataset):
+            while trial := tuning.next_trial(oracle):
+                tuned = dataclasses.replace(common, workdir=str(oracle.run_folder(trial)))
+                try:
+                    outcome = attempt(trial, oracle, space, tuned, config, dataset, table)
+                except (Interrupted, KeyboardInterrupt) as error:
+                    said = f"stopped in trial {trial.trial_id}; go on with: {run.command}"
+                    raise Interrupted(said) from error
+                tuning.end_trial(oracle, trial, outcome)
+                best = oracle.get_best_trials()[0].score
+                epochs = tuning.last(oracle.get_trial(trial.trial_id), "epochs")
+                table.end(oracle.get_trial(trial.trial_id), epochs, best, oracle.remaining_trials())
+        return conclude(config, run, oracle, hyperparameters, space, common)
+
+
+def trial_config(config):
+    """The training run that the trials of a sweep have in common, before the space varies it."""
+    names = [field.name for field in dataclasses.fields(train.Config)]
+    own = {"workdir": None, "monitor": config.objective, "test": False, "extend": False}
+    return train.Config(**{name: getattr(config, name) for name in names} | own)
+
+
+def attempt(trial, oracle, space, common, config, dataset, table):
+    """Train as a trial's values say, or go on with it: an Outcome. What it prints is in log.txt."""
+    from cvcourse import tuning
+
+    folder = oracle.trial_folder(trial.trial_id)
+    in_vain = tuning.starts(folder)
+    if in_vain > config.retries:
+        return tuning.Outcome(reason=f"its process was killed {in_vain} times before it got on")
+    show = table.epochs_of(trial, common.epochs, config.objective)
+    with open(folder / "log.txt", "a") as log, contextlib.redirect_stdout(log):
+        try:
+            tuned = space(trial.hyperparameters, common)
+            tuned = dataclasses.replace(
+                tuned,
+                workdir=common.workdir,
+                epochs=trial.hyperparameters.values.get("tuner/epochs", tuned.epochs),
+            )
+            stop = tuning.StopWhereBehind(
+                config.stop,
+                config.objective,
+                folder / "run",
+                lambda: [
+                    oracle.run_folder(other)
+                    for other in oracle.trials.values()
+                    if other.trial_id != trial.trial_id
+                ],
+            )
+            metrics = train_trial(tuned, dataset, [stop, *show])
+        except (Interrupted, KeyboardInterrupt):
+            raise
+        except Exception as error:
+            _, reason = recipe.verdict(error)
+            return tuning.Outcome(reason=" ".join(reason.split()))
+    return tuning.Outcome(metrics, metrics["best_epoch"])
+
+
+def train_trial(config, dataset, callbacks):
+    """A training run that leaves its curve and metrics alone: those of its best epoch."""
+    import keras
+
+    from cvcourse import data
+
+    config = recipe.check(config)
+    train.require_fit(config)
+    rules = {"free": train.FREE, "vouched": ("dataset",)}
+    if metrics := recipe.recognize(config, **rules):
+        return metrics
+    keras.utils.set_random_seed(config.seed)
+    settled = train.settled(config, dataset)
+    steps = data.steps_per_epoch(dataset.train, settled.batch_size)
+    model = train.compiled(settled, train.build(config, dataset), steps)
+    with recipe.claim(config, "train", **rules) as run:
+        resume = train.fit(model, settled, dataset, run, files=False, callbacks=callbacks)
+        best = resume.history[resume.best_epoch - 1]
+        short = len(resume.history) < config.epochs
+        metrics = {
+            "val_accuracy": best["val_accuracy"],
+            "val_loss": best["val_loss"],
+            "best_epoch": resume.best_epoch,
+            "epochs": len(resume.history),
+            "stopped": int(short and not resume.early_stopping.stopped_epoch),
+            "seconds": round(resume.total_seconds(), 1),
+        }
+        write_json(run.path / "metrics.json", metrics)
+        shutil.rmtree(run.path / "checkpoints", ignore_errors=True)
+    del model, resume
+    keras.backend.clear_session()
+    gc.collect()
+    return metrics
+
+
+def winner(oracle, objective):
+    """The best of the completed trials; one that was stopped early only where there is no other."""
+    from cvcourse import tuning
+
+    completed = [trial for trial in oracle.trials.values() if trial.score is not None]
+    whole = [trial for trial in completed if not tuning.last(trial, "stopped")]
+    return max(
+        whole or completed,
+        key=lambda trial: tuning.signed(objective, trial.score),
+        default=None,
+    )
+
+
+def conclude(config, run, oracle, hyperparameters, space, common):
+    """Write trials.csv, best.json, report.html and last metrics.json; returns the metrics."""
+    from cvcourse import training, tuning
+
+    trials = list(oracle.trials.values())
+    best = winner(oracle, config.objective)
+    if best is None:
+        reasons = sorted({trial.message for trial in trials})
+        raise RunError(
+            f"all of {len(trials)} trials failed: {reasons[0]}; {run.path} holds what they said"
+        )
+    names = [hp.name for hp in hyperparameters.space]
+    table = tuning.rows(trials, names, config.objective)
+    curves = {
+        trial.trial_id: tuning.first_epochs(oracle.run_folder(trial), config.objective)
+        for trial in trials
+    }
+    chosen = space(best.hyperparameters, dataclasses.replace(common, workdir=None))
+    epochs = best.hyperparameters.values.get("tuner/epochs", chosen.epochs)
+    chosen = dataclasses.replace(chosen, test=True, epochs=epochs)
+    failed = sum(row[config.objective] is None for row in table)
+    stopped = sum(row["status"] == "stopped early" for row in table)
+    seconds = sum(row["seconds"] or 0 for row in table)
+    metrics = {
+        "trials": len(trials),
+        "failed": failed,
+        "stopped_early": stopped,
+        "best_trial": best.trial_id,
+        config.objective: best.score,
+        "best_epoch": tuning.last(best, "best_epoch"),
+        "values": best.hyperparameters.values,
+        "epochs": sum(row["epochs"] or 0 for row in table),
+        "seconds": round(seconds, 1),
+        "seed": config.seed,
+    }
+    again = recipe.command(
+        dataclasses.replace(train.Config(), data_dir=config.data_dir), recipe.program("train")
+    )
+    lead = [
+        f"{len(trials)} trials, of which {stopped} were stopped early and {failed} failed, and "
+        f"{metrics['epochs']} epochs in {seconds / 60:.1f} minutes. The best is trial "
+        f"{best.trial_id}: {config.objective} {best.score:.4f} at its best epoch. The test split "
+        "was not touched.",
+        f"{again} --config={run.path / 'best.json'} trains it again and evaluates the test split.",
+    ]
+    try:
+        write_text(run.path / "trials.csv", tuning.as_csv(table))
+        write_json(run.path / "best.json", dataclasses.asdict(chosen))
+    except OSError as error:
+        raise RunError(f"cannot write to {run.path}: {error.strerror}") from error
+    metrics = training.write_page(
+        run.path,
+        metrics=metrics,
+        title=f"A sweep of {config.model} on {pathlib.Path(config.dataset).stem}",
+        lead=lead,
+        tables={"Trials": tuning.as_texts(table)},
+        figures=tuning.figures(table, hyperparameters.space, config.objective, curves),
+        config=dataclasses.asdict(run.config),
+    )
+    print(f"\nbest: trial {best.trial_id}, {config.objective} {best.score:.4f}")
+    print(f"{again} --config={run.path / 'best.json'}")
+    return metrics
+
+
+def hypermodel(space, config):
+    """A keras_tuner.HyperModel of a search space, for a tuner of your own.
+
+    It builds, compiles and fits as `train` does, with `config`'s data set; batch size and epochs
+    can be tuned, too.
+    """
+    import keras_tuner
+
+    from cvcourse import data
+
+    dataset = data.load(config.dataset, data_dir=config.data_dir, limit=config.limit)
+
+    class Recipe(keras_tuner.HyperModel):
+        """`train` with the values of a tuner."""
+
+        def setting(self, hp):
+            """The config with values of `hp`."""
+            return train.settled(space(hp, train.settled(config, dataset)), dataset)
+
+        def build(self, hp):
+            """The compiled model."""
+            setting = self.setting(hp)
+            steps = data.steps_per_epoch(dataset.train, setting.batch_size)
+            return train.compiled(setting, train.build(setting, dataset), steps)
+
+        def fit(self, hp, model, **options):
+            """Train it; `options` are those of fit()."""
+            setting = self.setting(hp)
+            return model.fit(
+                train.stream(setting, dataset, dataset.train, augment=setting.augment),
+                validation_data=train.stream(setting, dataset, dataset.validation, shuffle=False),
+                steps_per_epoch=data.steps_per_epoch(dataset.train, setting.batch_size),
+                shuffle=False,
+                **{"epochs": setting.epochs, **options},
+            )
+
+    return Recipe()
+
+
+def cli(argv=None):
+    """Run from a command line; returns the exit code."""
+    return recipe.run(main, Config, argv, name="tune", description=__doc__)
+
+
+if __name__ == "__main__":
+    sys.exit(cli())

@@ -1,0 +1,378 @@
+"""Sweeps: spaces, stopping rules, oracles that lose nothing, and the recipe on a few digits."""
+
+import csv
+import dataclasses
+import json
+import pathlib
+import signal
+import subprocess
+import sys
+
+import keras_tuner
+import numpy as np
+import pytest
+from cvcourse.recipes import train, tune
+
+from cvcourse import models, recipe, tuning
+from cvcourse.errors import RunError, UsageError
+
+pytestmark = pytest.mark.usefixtures("forgotten")
+COMMON = train.Config(augment=("shift",))
+
+
+# --- spaces ---
+
+
+def test_every_part_of_the_ready_made_space_is_named_by_the_recipe():
+    assert tuple(tuning.PARTS) == tune.PARTS
+
+
+def test_values_lie_in_their_ranges_and_the_config_takes_them(tmp_path):
+    space = tuning.ready_made(tune.PARTS)
+    config = dataclasses.replace(COMMON, model="mobilenet_v2")
+    asked = tuning.register(space, config)
+    settings = {"objective": "val_loss", "trials": 40, "epochs": 1, "seed": 3, "retries": 0}
+    oracle = tuning.oracle("random", asked, tmp_path, **settings)
+    trials = [tuning.next_trial(oracle, f"tuner{i}") for i in range(40)]
+    found = [space(trial.hyperparameters, config) for trial in trials]
+    assert {one.optimizer for one in found} == {"nesterov", "adamw"}
+    for one in found:
+        recipe.check(one)
+        low, high = (1e-3, 1) if one.optimizer == "nesterov" else (1e-5, 1e-2)
+        assert low <= one.learning_rate <= high
+        assert 1e-5 <= one.weight_decay <= 1e-2
+        assert 0 <= one.dropout <= 0.6
+    rates = np.log10([one.learning_rate for one in found if one.optimizer == "nesterov"])
+    assert np.std(rates) > 0.6  # log-uniform over three powers of ten: 3 / sqrt(12) = 0.87
+    assert {one.model_args.get("width", 1.0) for one in found} == {1.0, 0.75, 0.5}
+    assert {one.augment for one in found} == {("shift",), (), ("shift", "cutout")}
+
+
+@pytest.mark.parametrize(
+    ("model", "width", "depth"),
+    [
+        ("resnet20", {}, {"depth": 14}),
+        ("resnet56", {}, {"depth": 26}),  # n of 6n + 2: 9 to 4
+        ("mlp", {"hidden": (256, 128)}, {}),
+        ("densenet_bc100_12", {"growth": 6}, {"depths": (8, 8, 8)}),
+        ("vgg16_cifar", {"width": 0.5}, {}),
+        ("shufflenet_v2_x1_0", {"filters": (58, 112, 232, 512)}, {"depths": (2, 4, 2)}),
+        ("convnext_tiny", {"widths": (48, 96, 192, 384)}, {"depths": (2, 2, 4, 2)}),
+        ("lenet5", {}, {}),
+    ],
+)
+def test_width_and_depth_are_halved(model, width, depth):
+    config = dataclasses.replace(COMMON, model=model)
+    for name, expected in (("width", width), ("depth", depth)):
+        space = tuning.ready_made([name])
+        hp = keras_tuner.HyperParameters()
+        space(hp, config)
+        hp.values[name] = 0.5
+        assert space(hp, config).model_args == expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", models.REGISTRY)
+def test_every_network_builds_at_the_narrowest_and_shallowest(name):
+    hp = keras_tuner.HyperParameters()
+    hp.values = {"width": 0.5, "depth": 0.5}
+    tuned = tuning.ready_made(["width", "depth"])(hp, dataclasses.replace(COMMON, model=name))
+    usual = models.build(name).count_params()
+    assert models.build(name, **tuned.model_args).count_params() <= usual
+
+
+def test_spaces_that_are_none():
+    with pytest.raises(ValueError, match="unknown part of a space 'rate'"):
+        tuning.ready_made(["rate"])
+    with pytest.raises(ValueError, match="the search space is empty"):
+        tuning.register(lambda hp, config: config, COMMON)
+    with pytest.raises(ValueError, match="returns a config"):
+        tuning.register(lambda hp, config: hp.Choice("a", [1, 2]), COMMON)
+
+
+# --- stopping ---
+
+
+def test_the_median_rule():
+    rule = tuning.RULES["median"]
+    others = [[0.1, 0.5], [0.2, 0.6], [0.3, 0.7]]
+    assert rule([0.1], others)
+    assert not rule([0.2], others)
+    assert not rule([0.1, 0.45], others)  # means .3 .4 .5: its best is above the median
+    assert rule([0.1, 0.39], others)
+    assert not rule([0.0], others[:2])  # too few to compare with
+    assert not rule([0.0, 0.0, 0.0], others)  # none of them is that long
+
+
+def test_halving():
+    rule = tuning.RULES["halving"]
+    others = [[0.1] * 9, [0.2] * 9, [0.3] * 9, [0.4] * 9, [0.5] * 9]
+    assert rule([0.39], others)  # two of six go on, and two are better
+    assert not rule([0.41], others)
+    assert not rule([0.39, 0.39], others)  # no rung at 2
+    assert rule([0.1, 0.1, 0.39], others)
+    assert not rule([0.0], others[:1])
+
+
+# --- the oracles' files ---
+
+
+def made(folder, kind="random", **options):
+    hp = keras_tuner.HyperParameters()
+    hp.Float("rate", 1e-3, 1.0, sampling="log")
+    hp.Choice("size", [8, 16, 32])
+    settings = {"objective": "val_loss", "trials": 6, "epochs": 9, "seed": 0, "retries": 0}
+    return tuning.oracle(kind, hp, folder, **settings | options)
+
+
+def run(oracle, count):
+    """Run up to `count` trials whose score is their rate; returns their ids."""
+    done = []
+    while len(done) < count and (trial := tuning.next_trial(oracle)):
+        rate = trial.hyperparameters.values["rate"]
+        tuning.end_trial(oracle, trial, tuning.Outcome({"val_loss": rate, "epochs": 1}, 1))
+        done.append(trial.trial_id)
+    return done
+
+
+def values(oracle):
+    trials = oracle.trials.values()
+    return {trial.trial_id: (trial.hyperparameters.values, trial.score) for trial in trials}
+
+
+@pytest.mark.parametrize("kind", ["random", "grid", "bayesian", "hyperband"])
+def test_an_oracle_goes_on_as_if_it_had_not_been_killed(tmp_path, kind):
+    for name in ("peace", "war"):
+        (tmp_path / name).mkdir()
+    whole = made(tmp_path / "peace", kind)
+    run(whole, 6)
+    first = made(tmp_path / "war", kind)
+    run(first, 2)
+    began = tuning.next_trial(first)  # and is killed here
+    second = made(tmp_path / "war", kind)
+    again = tuning.next_trial(second)
+    assert again.trial_id == began.trial_id
+    assert again.hyperparameters.values == began.hyperparameters.values
+    rate = again.hyperparameters.values["rate"]
+    tuning.end_trial(second, again, tuning.Outcome({"val_loss": rate, "epochs": 1}, 1))
+    run(second, 3)
+    if kind != "bayesian":  # whose proposals depend on random numbers it does not keep
+        assert values(second) == values(whole)
+    assert [trial.status for trial in second.trials.values()] == ["COMPLETED"] * 6
+    third = made(tmp_path / "war", kind)
+    assert values(third) == values(second)
+    if kind == "random":
+        assert tuning.next_trial(third) is None
+        assert run(made(tmp_path / "war", kind, trials=8), 9) == ["6", "7"]
+
+
+@pytest.mark.parametrize("size", [0, 20])
+def test_a_damaged_trial_is_set_aside_and_done_again(tmp_path, capsys, size):
+    run(made(tmp_path), 6)
+    before = values(made(tmp_path))
+    path = tmp_path / "trials" / "3" / "trial.json"
+    path.write_bytes(path.read_bytes()[:size])
+    again = made(tmp_path)
+    assert "trial.json is damaged" in capsys.readouterr().err
+    assert (path.parent / "trial.json.damaged").exists()
+    assert run(again, 9) == ["3"]
+    assert values(made(tmp_path)) == before
+
+
+def test_a_damaged_oracle_file_has_an_older_one_behind_it(tmp_path, capsys):
+    run(made(tmp_path), 3)
+    before = values(made(tmp_path))
+    (tmp_path / "oracle.json").write_text('{"ongoing_trials"')
+    again = made(tmp_path)
+    assert "oracle.json is damaged" in capsys.readouterr().err
+    run(again, 9)
+    assert len(again.trials) == 6
+    assert {key: values(again)[key] for key in before} == before
+
+
+def test_another_space_is_refused_and_the_change_is_named(tmp_path):
+    run(made(tmp_path), 1)
+    hp = keras_tuner.HyperParameters()
+    hp.Float("rate", 1e-2, 1.0, sampling="log")
+    hp.Choice("size", [8, 16, 32])
+    settings = {"objective": "val_loss", "trials": 6, "epochs": 9, "seed": 0, "retries": 0}
+    with pytest.raises(
+        UsageError, match=r"differs in rate \(there 0.001 to 1.0, log, here 0.01 to 1.0, log\)"
+    ):
+        tuning.oracle("random", hp, tmp_path, **settings)
+
+
+def test_failures_do_not_end_a_sweep(tmp_path):
+    oracle = made(tmp_path)
+    while trial := tuning.next_trial(oracle):
+        tuning.end_trial(oracle, trial, tuning.Outcome(reason="the loss became nan"))
+    assert [trial.status for trial in made(tmp_path).trials.values()] == ["FAILED"] * 6
+    assert oracle.trials["0"].message == "the loss became nan"
+
+
+def test_starts_in_vain_are_counted(tmp_path):
+    assert [tuning.starts(tmp_path) for _ in range(3)] == [0, 1, 2]
+    (tmp_path / "run" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "run" / "checkpoints" / "step-1.npz").touch()
+    assert [tuning.starts(tmp_path) for _ in range(2)] == [0, 1]
+
+
+# --- the recipe ---
+
+
+def space(hp, config):
+    """Rates of which the last lets the loss become infinite."""
+    rate = hp.Choice("learning_rate", [0.3, 0.1, 0.03, 1e9])
+    return dataclasses.replace(config, learning_rate=rate, batch_size=hp.Choice("batch_size", [32]))
+
+
+@pytest.fixture
+def config(tmp_path):
+    return tune.Config(
+        limit=150, epochs=2, trials=4, stop="none", oracle="grid", workdir=str(tmp_path / "sweep")
+    )
+
+
+def test_a_sweep_and_its_winner(config, tmp_path, capsys):
+    metrics = tune.main(config, space)
+    sweep = pathlib.Path(config.workdir)
+    assert json.loads((sweep / "metrics.json").read_text()) == metrics
+    with open(sweep / "trials.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["learning_rate"]) for row in rows] == [0.3, 0.1, 0.03, 1e9]
+    assert [row["status"] for row in rows] == ["completed"] * 3 + ["failed"]
+    assert "training stopped" in rows[3]["reason"]
+    assert (metrics["trials"], metrics["failed"], metrics["epochs"]) == (4, 1, 6)
+    scores = [float(row["val_accuracy"] or 0) for row in rows]
+    assert metrics["val_accuracy"] == max(scores)
+    assert "The test split was not touched" in (sweep / "report.html").read_text()
+    printed = capsys.readouterr().out
+    assert "augmentation" not in printed  # that is in the trials' logs
+
+    best = recipe.parse(train.Config, [f"--config={sweep / 'best.json'}"])
+    again = train.main(dataclasses.replace(best, workdir=str(tmp_path / "winner")))
+    assert again["val_accuracy"] == pytest.approx(metrics["val_accuracy"], abs=1e-6)
+    assert again["best_epoch"] == metrics["best_epoch"]
+    theirs = (sweep / "trials" / metrics["best_trial"] / "run" / "history.csv").read_text()
+    assert (tmp_path / "winner" / "history.csv").read_text() == theirs
+    assert again["test_accuracy"] is not None
+
+    assert tune.main(config, space) == metrics
+    assert "--extend --trials=8 goes on with it" in capsys.readouterr().out
+
+
+def test_a_killed_sweep_ends_as_one_in_peace(config, monkeypatch):
+    tune.main(config, space)
+    war = dataclasses.replace(config, workdir=config.workdir + "-war")
+    begun = []
+    fit = train.fit
+
+    def killed(model, setting, dataset, run, **options):
+        begun.append(run.path.parent.name)
+        if len(begun) in (2, 4):
+            raise KeyboardInterrupt("terminated")
+        return fit(model, setting, dataset, run, **options)
+
+    monkeypatch.setattr(train, "fit", killed)
+    for _ in range(2):
+        with pytest.raises(Exception, match=r"stopped in trial \d; go on with: .*tune"):
+            tune.main(war, space)
+    tune.main(war, space)
+    assert begun == ["0", "1", "1", "2", "2", "3"]
+    for trial in "012":
+        curves = [
+            pathlib.Path(one.workdir, "trials", trial, "run", "history.csv").read_text()
+            for one in (config, war)
+        ]
+        assert curves[0] == curves[1]
+
+
+def test_curves_that_fall_behind_are_cut(config):
+    many = dataclasses.replace(config, stop="median", oracle="random", trials=6, epochs=4, seed=1)
+
+    def rates(hp, config):
+        return dataclasses.replace(
+            config, learning_rate=hp.Float("rate", 1e-4, 0.3, sampling="log")
+        )
+
+    metrics = tune.main(many, rates)
+    assert metrics["stopped_early"] > 0
+    assert metrics["epochs"] < 24
+    whole = [row for row in _rows(many) if row["status"] == "completed"]
+    assert metrics["best_trial"] in [row["trial"] for row in whole]
+
+
+def _rows(config):
+    with open(pathlib.Path(config.workdir) / "trials.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_finished_sweep_is_extended(config):
+    tune.main(dataclasses.replace(config, trials=2), space)
+    with pytest.raises(UsageError, match="--extend allows more trials"):
+        tune.main(config, space)
+    metrics = tune.main(dataclasses.replace(config, extend=True), space)
+    assert metrics["trials"] == 4
+
+
+def test_bad_input_is_refused_before_any_training(config):
+    def refused(match, **overrides):
+        with pytest.raises(UsageError, match=match):
+            tune.main(dataclasses.replace(config, **overrides))
+        assert not pathlib.Path(config.workdir).exists()
+
+    refused("unknown --oracle 'anneal'", oracle="anneal")
+    refused("objective", objective="val_acc")
+    refused("--trials takes a whole number of at least 1", trials=0)
+    refused("empty", vary=())
+    refused("unknown model", model="resnet21")
+    with pytest.raises(UsageError, match="the search space is empty"):
+        tune.main(config, lambda hp, config: config)
+
+
+def test_where_every_trial_fails_the_sweep_says_why(config):
+    def hopeless(hp, config):
+        return dataclasses.replace(config, learning_rate=hp.Choice("rate", [1e9, 1e10]))
+
+    with pytest.raises(RunError, match=r"all of 2 trials failed: .*training stopped"):
+        tune.main(config, hopeless)
+
+
+DEADLY = """
+import dataclasses, os, signal, sys
+from cvcourse.recipes import train, tune
+
+def space(hp, config):
+    rate = hp.Choice("learning_rate", [0.3, 0.1, 0.03])
+    return dataclasses.replace(config, learning_rate=rate)
+
+def deadly(model, setting, *args, **options):
+    if setting.learning_rate == 0.1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return fit(model, setting, *args, **options)
+
+fit, train.fit = train.fit, deadly
+tune.main(tune.Config(limit=100, epochs=1, trials=3, oracle="grid", workdir=sys.argv[1]), space)
+"""
+
+
+@pytest.mark.slow
+def test_a_trial_that_kills_its_process_is_not_tried_for_ever(config):
+    words = [sys.executable, "-c", DEADLY, config.workdir]
+    codes = [subprocess.run(words, capture_output=True).returncode for _ in range(4)]
+    assert codes == [-signal.SIGKILL] * 3 + [0]
+    assert [row["status"] for row in _rows(config)] == ["completed", "failed", "completed"]
+    assert "killed 3 times before it got on" in _rows(config)[1]["reason"]
+
+
+def test_a_hypermodel_for_a_tuner_of_ones_own(tmp_path):
+    config = train.Config(limit=100, epochs=1)
+    tuner = keras_tuner.RandomSearch(
+        tune.hypermodel(space, config),
+        objective="val_accuracy",
+        max_trials=1,
+        directory=tmp_path,
+        project_name="mine",
+    )
+    tuner.search(verbose=0)
+    assert tuner.oracle.get_best_trials()[0].score > 0.05
