@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from cvcourse.recipes import bench_networks, landscape
+from cvcourse.recipes import bench_features, bench_networks, landscape
 from cvcourse.recipes import models as models_recipe
 
 from cvcourse import models
@@ -17,6 +17,32 @@ def test_one_network_layer_by_layer(capsys):
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == len(models.summary("lenet5")) + 2
     assert lines[2].split() == ["c1", "Conv2D", "28x28x6", "156", "117,600", "4,704", "5x5"]
+
+
+def test_the_weights_there_are_of_a_network(capsys):
+    found = models_recipe.main(models_recipe.Config(model="resnet18", pretrained=True))
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len(found) + 1 > 5
+    row = next(line for line in lines if line.startswith("torchvision.resnet18:IMAGENET1K_V1"))
+    assert "256 to 224, bilinear" in row
+    assert "69.758" in row
+    assert row.endswith("https://download.pytorch.org/models/resnet18-f37072fd.pth")
+    assert found["torchvision.resnet18:IMAGENET1K_V1"]["hash"] == "f37072fd"
+    of_all = models_recipe.main(models_recipe.Config(pretrained=True))
+    assert found.items() <= of_all.items()
+    with pytest.raises(UsageError, match="no weights of resnet20 are published that we know"):
+        models_recipe.main(models_recipe.Config(model="resnet20", pretrained=True))
+
+
+@pytest.mark.slow
+def test_the_race_of_features(tmp_path):
+    tiny = dict(networks=("squeezenet1_1",), photos=8, batch_size=4, rounds=2)
+    output = tmp_path / "bench.json"
+    report = bench_features.main(bench_features.Config(**tiny, output=str(output)))
+    assert json.loads(output.read_text()) == json.loads(json.dumps(report))
+    check = report["checks"]["squeezenet1_1: features / predict"]
+    assert check["met"] == (check["median"] >= 0.95)
+    assert report["images_per_second"]["squeezenet1_1"].keys() == {"predict", "features"}
 
 
 @pytest.mark.parametrize(

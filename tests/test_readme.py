@@ -14,7 +14,8 @@ ROOT = pathlib.Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 RESULTS = {path: json.loads(path.read_text()) for path in ROOT.glob("recipes/results/*.json")}
 COMPARISONS = [path for path, metrics in RESULTS.items() if "rows" in metrics]
-RUNS = [path for path in RESULTS if path not in COMPARISONS]
+TRANSFERS = [path for path, metrics in RESULTS.items() if "method" in metrics]
+RUNS = [path for path in RESULTS if path not in COMPARISONS + TRANSFERS]
 COMMANDS = re.findall(r"^cvcourse train (?!--help)(--.*?) *(?:#.*)?$", README, re.MULTILINE)
 
 
@@ -36,6 +37,16 @@ def result_row(path):
 @pytest.mark.parametrize("path", RUNS, ids=lambda path: path.stem)
 def test_results_are_the_metrics_files(path):
     assert result_row(path) in README.splitlines()
+
+
+@pytest.mark.parametrize("path", TRANSFERS, ids=lambda path: path.stem)
+def test_transfers_are_the_metrics_files(path):
+    metrics = RESULTS[path]
+    accuracies = {key.split(":")[0]: value for key, value in metrics["val_accuracies"].items()}
+    kinds = ("probe", "fine-tuned", "the same from random weights")
+    shown = [f"{100 * accuracies[kind]:.2f}" if kind in accuracies else "–" for kind in kinds]
+    link = f"[{path.stem}]({path.relative_to(ROOT)})"
+    assert f"| {' | '.join([link, metrics['method'], *shown])} |" in README.splitlines()
 
 
 @pytest.mark.parametrize("path", COMPARISONS, ids=lambda path: path.stem)
