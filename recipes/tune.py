@@ -16,9 +16,14 @@ import contextlib
 import dataclasses
 import gc
 import json
+import os
 import pathlib
 import shutil
+import signal
+import subprocess
 import sys
+import threading
+import time
 
 from cvcourse.recipes import train
 
@@ -31,7 +36,7 @@ PARTS = (  # what a ready-made space can vary: those of cvcourse.tuning
     *("optimizer", "learning_rate", "weight_decay", "batch_size", "schedule", "augment", "dropout"),
     *("width", "depth"),
 )
-FREE = (*train.FREE, "retries")
+FREE = (*train.FREE, "retries", "isolate")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +58,7 @@ class Config(train.Config):
     stop: str = recipe.field(
         "median", "which trials are stopped early", choices=("median", "halving", "none")
     )
+    isolate: bool = recipe.field(False, "each trial in a process of its own: memory stays flat")
     retries: int = recipe.field(
         2, "of a trial that kills its process, or is killed before it gets on", least=0
     )
@@ -99,9 +105,8 @@ def main(config, space=None):
         table = tuning.TrialTable(names, config.objective, sys.stdout)
         with data.naming_broken_images(dataset):
             while trial := tuning.next_trial(oracle):
-                tuned = dataclasses.replace(common, workdir=str(oracle.run_folder(trial)))
                 try:
-                    outcome = attempt(trial, oracle, space, tuned, config, dataset, table)
+                    outcome = attempt(trial, oracle, space, common, config, dataset, table)
                 except (Interrupted, KeyboardInterrupt) as error:
                     said = f"stopped in trial {trial.trial_id}; go on with: {run.command}"
                     raise Interrupted(said) from error
@@ -124,35 +129,91 @@ def attempt(trial, oracle, space, common, config, dataset, table):
     from cvcourse import tuning
 
     folder = oracle.trial_folder(trial.trial_id)
-    in_vain = tuning.starts(folder)
-    if in_vain > config.retries:
-        return tuning.Outcome(reason=f"its process was killed {in_vain} times before it got on")
-    show = table.epochs_of(trial, common.epochs, config.objective)
-    with open(folder / "log.txt", "a") as log, contextlib.redirect_stdout(log):
-        try:
-            tuned = space(trial.hyperparameters, common)
-            tuned = dataclasses.replace(
-                tuned,
-                workdir=common.workdir,
-                epochs=trial.hyperparameters.values.get("tuner/epochs", tuned.epochs),
-            )
-            stop = tuning.StopWhereBehind(
-                config.stop,
-                config.objective,
-                folder / "run",
-                lambda: [
-                    oracle.run_folder(other)
-                    for other in oracle.trials.values()
-                    if other.trial_id != trial.trial_id
-                ],
-            )
-            metrics = train_trial(tuned, dataset, [stop, *show])
-        except (Interrupted, KeyboardInterrupt):
-            raise
-        except Exception as error:
-            _, reason = recipe.verdict(error)
-            return tuning.Outcome(reason=" ".join(reason.split()))
+    try:
+        tuned = space(trial.hyperparameters, common)
+    except Exception as error:
+        return failed(error)
+    epochs = trial.hyperparameters.values.get("tuner/epochs", tuned.epochs)
+    tuned = dataclasses.replace(tuned, workdir=str(folder / "run"), epochs=epochs)
+    show = table.epochs_of(trial, epochs, config.objective)
+    killed = ""
+    while (in_vain := tuning.starts(folder)) <= config.retries:
+        if not config.isolate:
+            with open(folder / "log.txt", "a") as log, contextlib.redirect_stdout(log):
+                return outcome_of(tuned, dataset, config.stop, show)
+        outcome, killed = in_its_own_process(tuned, folder, config.stop)
+        if outcome:
+            return outcome
+    return tuning.Outcome(
+        reason=f"its process was killed {in_vain} times before it got on{killed and f', {killed}'}"
+    )
+
+
+def outcome_of(config, dataset, stop, callbacks=()):
+    """The Outcome of a trial's training run."""
+    from cvcourse import tuning
+
+    behind = tuning.StopWhereBehind(stop, config.monitor, pathlib.Path(config.workdir))
+    try:
+        metrics = train_trial(config, dataset, [behind, *callbacks])
+    except Interrupted:
+        raise
+    except Exception as error:
+        return failed(error)
     return tuning.Outcome(metrics, metrics["best_epoch"])
+
+
+def failed(error):
+    """The Outcome of a trial that ended in an error."""
+    from cvcourse import tuning
+
+    _, reason = recipe.verdict(error)
+    return tuning.Outcome(reason=" ".join(reason.split()))
+
+
+def in_its_own_process(config, folder, stop):
+    """(Outcome, ""), or (None, what killed the process): memory is given back with it."""
+    from cvcourse import tuning
+
+    write_json(folder / "config.json", dataclasses.asdict(config))
+    outcome = folder / "outcome.json"
+    outcome.unlink(missing_ok=True)
+    with open(folder / "log.txt", "ab") as log:
+        call = "import sys; from cvcourse.recipes import tune; tune.child(*sys.argv[1:])"
+        words = [sys.executable, "-c", call, str(folder), stop, str(os.getpid())]
+        child = subprocess.Popen(words, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        try:
+            code = child.wait()
+        except KeyboardInterrupt:
+            child.terminate()  # it writes its checkpoint
+            child.wait()
+            raise
+    if outcome.exists():
+        return tuning.Outcome(**json.loads(outcome.read_text())), ""
+    if code < 0:
+        return None, f"the last time by {signal.Signals(-code).name}"
+    return tuning.Outcome(reason=f"its process ended with code {code}: log.txt says more"), ""
+
+
+def child(folder, stop, parent):
+    """A trial in a process of its own, which ends where its parent has died."""
+    from cvcourse import data
+
+    folder = pathlib.Path(folder)
+    threading.Thread(target=die_with, args=[int(parent)], daemon=True).start()
+    import_tensorflow_quietly()
+    config = recipe.parse(train.Config, [f"--config={folder / 'config.json'}"])
+    config = dataclasses.replace(config, workdir=str(folder / "run"))
+    dataset = data.load(config.dataset, data_dir=config.data_dir, limit=config.limit)
+    outcome = outcome_of(config, dataset, stop)
+    write_json(folder / "outcome.json", dataclasses.asdict(outcome))
+
+
+def die_with(parent):
+    """End this process, as a power cut would, once `parent` is no longer its parent."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
 
 
 def train_trial(config, dataset, callbacks):

@@ -3,10 +3,12 @@
 import csv
 import dataclasses
 import json
+import os
 import pathlib
 import signal
 import subprocess
 import sys
+import time
 
 import keras_tuner
 import numpy as np
@@ -363,6 +365,33 @@ def test_a_trial_that_kills_its_process_is_not_tried_for_ever(config):
     assert codes == [-signal.SIGKILL] * 3 + [0]
     assert [row["status"] for row in _rows(config)] == ["completed", "failed", "completed"]
     assert "killed 3 times before it got on" in _rows(config)[1]["reason"]
+
+
+@pytest.mark.slow
+def test_a_trial_in_its_own_process_gives_the_same_and_is_tried_again_where_killed(config):
+    three = dataclasses.replace(
+        config, trials=3, vary=("learning_rate",), oracle="random", epochs=4
+    )
+    tune.main(three)
+    apart = dataclasses.replace(three, isolate=True, workdir=config.workdir + "-apart")
+    words = [sys.executable, "-m", *recipe.command(apart, "cvcourse tune").split()]
+    sweep = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+    first = pathlib.Path(apart.workdir, "trials", "0")
+    while not list(first.glob("run/checkpoints/step-*")):
+        assert sweep.poll() is None
+        time.sleep(0.1)
+    child = subprocess.run(["pgrep", "-P", str(sweep.pid)], capture_output=True, text=True).stdout
+    os.kill(int(child.split()[0]), signal.SIGKILL)
+    output, _ = sweep.communicate()
+    assert sweep.returncode == 0
+    assert "augmentation" not in output
+    assert [row["status"] for row in _rows(apart)] == ["completed"] * 3
+    for trial in "012":
+        curves = [
+            pathlib.Path(one.workdir, "trials", trial, "run", "history.csv").read_text()
+            for one in (three, apart)
+        ]
+        assert curves[0] == curves[1]
 
 
 def test_a_hypermodel_for_a_tuner_of_ones_own(tmp_path):

@@ -44,19 +44,19 @@ RULES = {"median": worse_than_median, "halving": falls_behind, "none": lambda cu
 class StopWhereBehind(keras.callbacks.Callback):
     """Stops training at the end of an epoch by a rule of RULES.
 
-    `folder` is the trial's run directory and `others` those of the other trials; what they hold is
-    read anew each time, so it is the same with several processes and after a restart.
+    `folder` is the trial's run directory, and those of the others lie beside its parent; what they
+    hold is read anew each time, so it is the same with several processes and after a restart.
     """
 
-    def __init__(self, rule, objective, folder, others):
+    def __init__(self, rule, objective, folder):
         super().__init__()
-        self.rule, self.objective = RULES[rule], objective
-        self.folder, self.others = folder, others
+        self.rule, self.objective, self.folder = RULES[rule], objective, folder
 
     def on_epoch_end(self, epoch, logs=None):
         so_far = first_epochs(self.folder, self.objective)[:epoch]
         curve = [*so_far, signed(self.objective, logs[self.objective])]
-        others = [first_epochs(folder, self.objective) for folder in self.others()]
+        runs = self.folder.parent.parent.glob(f"*/{self.folder.name}")
+        others = [first_epochs(run, self.objective) for run in runs if run != self.folder]
         if self.rule(curve, others):
             self.model.stop_training = True
 
