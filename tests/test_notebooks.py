@@ -80,3 +80,11 @@ def test_transfer(notebook, tmp_path, monkeypatch):
     assert "Nearest neighbors" in notebook[0]
     ((_, likeliest), _) = names["classes"]["photo.png"]
     assert likeliest in ("red", "blue")
+
+
+def test_tune(notebook):
+    names = run("tune", EPOCHS=1, LIMIT=64, TRIALS=2)
+    assert names["found"]["trials"] == 2
+    assert names["metrics"]["val_accuracy"] == pytest.approx(names["found"]["val_accuracy"])
+    assert "The curves of all trials" in notebook[0]
+    assert names["tuner"].oracle.get_best_trials()[0].score > 0

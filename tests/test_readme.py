@@ -118,3 +118,13 @@ def test_five_lines_of_python(tmp_path, monkeypatch, capsys):
     assert names["net"].output_shape == (None, 10)
     assert names["metrics"]["epochs"] == 2
     assert f"test accuracy: {names['metrics']['test_accuracy']:.4f}" in capsys.readouterr().out
+
+
+def test_a_search_space_of_ones_own(tmp_path, monkeypatch):
+    """As it stands there, on fewer epochs, trials and digits."""
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    code = next(block for block in blocks if "def space(hp, config)" in block)
+    exec(code.replace("epochs=9, trials=12", "epochs=1, trials=2, limit=64"), {})
+    (best,) = tmp_path.glob("runs/tune-*/best.json")
+    assert 1e-3 <= json.loads(best.read_text())["learning_rate"] <= 1.0
