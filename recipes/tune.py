@@ -28,7 +28,7 @@ import time
 from cvcourse.recipes import train
 
 from cvcourse import recipe
-from cvcourse.errors import Interrupted, RunError
+from cvcourse.errors import Interrupted, RunError, UsageError
 from cvcourse.files import write_json, write_text
 from cvcourse.startup import import_tensorflow_quietly
 
@@ -36,6 +36,8 @@ PARTS = (  # what a ready-made space can vary: those of cvcourse.tuning
     *("optimizer", "learning_rate", "weight_decay", "batch_size", "schedule", "augment", "dropout"),
     *("width", "depth"),
 )
+STAGES = ((1 / 2, 1 / 9), (1 / 3, 1 / 3), (None, 1))  # shares of the trials and of their epochs
+EXAMPLES = 32  # of the doctor
 FREE = (*train.FREE, "retries", "isolate")
 
 
@@ -58,6 +60,11 @@ class Config(train.Config):
     stop: str = recipe.field(
         "median", "which trials are stopped early", choices=("median", "halving", "none")
     )
+    protocol: str = recipe.field(
+        "plain",
+        "one sweep, or three: many short trials, then fewer and longer ones in narrower ranges",
+        choices=("plain", "coarse_to_fine"),
+    )
     isolate: bool = recipe.field(False, "each trial in a process of its own: memory stays flat")
     retries: int = recipe.field(
         2, "of a trial that kills its process, or is killed before it gets on", least=0
@@ -73,6 +80,11 @@ def main(config, space=None):
     """
     config = recipe.check(config)
     train.require_fit(config)
+    if config.protocol == "coarse_to_fine" and config.trials < len(STAGES):
+        raise UsageError(
+            f"--protocol=coarse_to_fine has {len(STAGES)} stages: --trials={config.trials} "
+            "are too few"
+        )
     rules = {"free": FREE, "vouched": ("dataset",), "grows": "trials"}
     if metrics := recipe.recognize(config, **rules):
         print(f"{config.workdir} is finished: {json.dumps(metrics)}")
@@ -90,6 +102,8 @@ def main(config, space=None):
         space = space or tuning.ready_made(config.vary)
         hyperparameters = tuning.register(space, common)
     with recipe.claim(config, "tune", config.model, config.dataset, **rules) as run:
+        if config.protocol == "coarse_to_fine":
+            return coarse_to_fine(config, run, dataset, space, common, hyperparameters)
         oracle = tuning.oracle(
             config.oracle,
             hyperparameters,
@@ -115,6 +129,79 @@ def main(config, space=None):
                 epochs = tuning.last(oracle.get_trial(trial.trial_id), "epochs")
                 table.end(oracle.get_trial(trial.trial_id), epochs, best, oracle.remaining_trials())
         return conclude(config, run, oracle, hyperparameters, space, common)
+
+
+def coarse_to_fine(config, run, dataset, space, common, hyperparameters):
+    """The course's protocol: the doctor, three sweeps from coarse to fine, one look at the test."""
+    from cvcourse import training, tuning
+
+    run.begin()
+    lead = first_checks(common, dataset)
+    print(*lead, sep="\n", flush=True)
+    ranges, rows = {}, [["stage", "trials", "epochs", "best", "ranges of the next"]]
+    left = config.trials
+    for number, (share, pace) in enumerate(STAGES, start=1):
+        last = number == len(STAGES)
+        stage = dataclasses.replace(
+            config,
+            protocol="plain",
+            workdir=str(run.path / f"stage{number}"),
+            trials=left if last else max(1, int(share * config.trials)),
+            epochs=max(1, round(pace * config.epochs)),
+            extend=False,
+        )
+        left -= stage.trials
+        found = main(stage, tuning.narrowed(space, ranges))
+        within = tuning.register(tuning.narrowed(space, ranges), common).space
+        good = tuning.good_ones(tuning.kept_trials(pathlib.Path(stage.workdir)), config.objective)
+        ranges = tuning.ranges_of(within, good)
+        said = "; ".join(f"{name} {' to '.join(map(tuning.said, r))}" for name, r in ranges.items())
+        best = f"{config.objective} {found[config.objective]:.4f}"
+        rows.append([str(number), str(stage.trials), str(stage.epochs), best, "" if last else said])
+    trials = {trial.trial_id: trial for trial in tuning.kept_trials(pathlib.Path(stage.workdir))}
+    lead += tuning.at_the_border(hyperparameters.space, trials[found["best_trial"]])
+    chosen = recipe.parse(train.Config, [f"--config={pathlib.Path(stage.workdir) / 'best.json'}"])
+    final = train.main(dataclasses.replace(chosen, workdir=str(run.path / "final")))
+    write_json(run.path / "best.json", dataclasses.asdict(chosen))
+    metrics = {
+        "trials": config.trials,
+        "stages": [row[1:4] for row in rows[1:]],
+        "values": found["values"],
+        config.objective: found[config.objective],
+        "test_accuracy": final["test_accuracy"],
+        "seed": config.seed,
+    }
+    return training.write_page(
+        run.path,
+        metrics=metrics,
+        title=f"From coarse to fine: {config.model} on {pathlib.Path(config.dataset).stem}",
+        lead=[*lead, "The test split was evaluated once, for the last stage's winner."],
+        tables={"Stages": rows},
+        figures={},
+        config=dataclasses.asdict(run.config),
+    )
+
+
+def first_checks(config, dataset):
+    """What the training doctor says of the first loss and of a few images learned by heart."""
+    import math
+
+    import numpy as np
+
+    from cvcourse import data, optimization
+    from cvcourse.training import doctor
+
+    count, classes = min(EXAMPLES, len(dataset.train)), dataset.num_classes
+    batches = data.stream(dataset.train, batch_size=count, seed=config.seed)
+    few = [np.array(part) for part in next(iter(batches))]
+    steps = data.steps_per_epoch(dataset.train, min(config.batch_size, len(dataset.train)))
+    chance = math.log(classes) if config.loss == "softmax" else classes - 1.0
+    options = {"loss": optimization.LOSSES[config.loss](), "chance": chance}
+    findings = []
+    for examine in (doctor.initial_loss, doctor.memorize):
+        model = train.compiled(config, train.build(config, dataset), steps)
+        findings.append(str(examine(model, *few, **options)))
+    return findings
 
 
 def trial_config(config):
@@ -309,6 +396,7 @@ def conclude(config, run, oracle, hyperparameters, space, common):
         "was not touched.",
         f"{again} --config={run.path / 'best.json'} trains it again and evaluates the test split.",
     ]
+    lead += tuning.at_the_border(hyperparameters.space, best)
     try:
         write_text(run.path / "trials.csv", tuning.as_csv(table))
         write_json(run.path / "best.json", dataclasses.asdict(chosen))
@@ -323,6 +411,7 @@ def conclude(config, run, oracle, hyperparameters, space, common):
         figures=tuning.figures(table, hyperparameters.space, config.objective, curves),
         config=dataclasses.asdict(run.config),
     )
+    print("", *lead[2:], sep="\n")
     print(f"\nbest: trial {best.trial_id}, {config.objective} {best.score:.4f}")
     print(f"{again} --config={run.path / 'best.json'}")
     return metrics

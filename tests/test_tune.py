@@ -116,6 +116,58 @@ def test_halving():
     assert not rule([0.0], others[:1])
 
 
+# --- from coarse to fine ---
+
+
+def asked():
+    hp = keras_tuner.HyperParameters()
+    hp.Float("rate", 1e-4, 1.0, sampling="log")
+    hp.Choice("size", [8, 16, 32])
+    hp.Int("depth", 1, 9)
+    hp.Float("dropout", 0.0, 0.6, step=0.1)
+    return hp
+
+
+def trial(score, **chosen):
+    hp = asked()
+    hp.values = chosen
+    made = keras_tuner.engine.trial.Trial(hp, f"{score}")
+    made.score = score
+    return made
+
+
+def test_ranges_close_in_on_the_best_quarter():
+    trials = [trial(0.1 * i, rate=10.0 ** (-i / 3), size=8, depth=i, dropout=0.1) for i in range(9)]
+    trials += [trial(0.95, rate=1e-2, size=32, depth=4, dropout=0.3), trial(None, rate=1.0)]
+    good = tuning.good_ones(trials, "val_accuracy")
+    assert [one.score for one in good] == pytest.approx([0.95, 0.8, 0.7])
+    worst = tuning.good_ones(trials, "val_loss")
+    assert [one.score for one in worst] == pytest.approx([0, 0.1, 0.2])
+    ranges = tuning.ranges_of(asked().space, good)
+    # rates 10**-2, -8/3 and -7/3: a quarter of their range more at each end
+    assert np.log10(ranges["rate"]) == pytest.approx([-8 / 3 - 1 / 6, -2 + 1 / 6])
+    assert ranges["size"] == [8, 32]
+    assert ranges["depth"] == (3, 9)
+    assert ranges["dropout"] == pytest.approx((0.0, 0.4))
+
+    def space(hp, config):
+        return hp.Float("rate", 1e-4, 1.0, sampling="log", default=1.0), hp.Choice("size", [8, 16])
+
+    hp = keras_tuner.HyperParameters()
+    tuning.narrowed(space, {"rate": (0.01, 0.1), "size": [16]})(hp, None)
+    rate, size = hp.space
+    assert (rate.min_value, rate.max_value, rate.default) == (0.01, 0.1, 0.01)
+    assert size.values == [16]
+
+
+def test_a_best_value_at_the_border_is_said_with_the_range_to_try():
+    best = trial(0.5, rate=0.9, size=8, depth=5, dropout=0.6)
+    (said,) = tuning.at_the_border(asked().space, best)
+    assert said.startswith("rate: the best value, 0.9, lies at the border of its range, 0.0001 to")
+    assert said.endswith("try 0.01 to 100.")
+    assert not tuning.at_the_border(asked().space, trial(0.5, rate=0.01, depth=5))
+
+
 # --- the oracles' files ---
 
 
@@ -309,6 +361,30 @@ def _rows(config):
         return list(csv.DictReader(file))
 
 
+def test_from_coarse_to_fine(config):
+    fine = dataclasses.replace(
+        config, protocol="coarse_to_fine", oracle="random", trials=6, epochs=3, limit=100
+    )
+
+    def rates(hp, config):
+        return dataclasses.replace(
+            config, learning_rate=hp.Float("rate", 1e-4, 0.3, sampling="log")
+        )
+
+    metrics = tune.main(fine, rates)
+    assert [stage[:2] for stage in metrics["stages"]] == [["3", "1"], ["2", "1"], ["1", "3"]]
+    assert metrics["test_accuracy"] is not None
+    folder = pathlib.Path(fine.workdir)
+    last = json.loads((folder / "stage3" / "space.json").read_text())["rate"]
+    assert 1e-4 <= last["min_value"] < last["max_value"] <= 0.3
+    assert last["min_value"] > 1e-4 or last["max_value"] < 0.3
+    runs = [json.loads(f.read_text()) for f in folder.glob("stage*/trials/*/run/metrics.json")]
+    assert len(runs) == 6
+    assert not any("test_accuracy" in one for one in runs)
+    assert "initial_loss" in (folder / "report.html").read_text()
+    assert tune.main(fine, rates) == metrics
+
+
 def test_a_finished_sweep_is_extended(config):
     tune.main(dataclasses.replace(config, trials=2), space)
     with pytest.raises(UsageError, match="--extend allows more trials"):
@@ -327,6 +403,7 @@ def test_bad_input_is_refused_before_any_training(config):
     refused("objective", objective="val_acc")
     refused("--trials takes a whole number of at least 1", trials=0)
     refused("empty", vary=())
+    refused("3 stages: --trials=2 are too few", protocol="coarse_to_fine", trials=2)
     refused("unknown model", model="resnet21")
     with pytest.raises(UsageError, match="the search space is empty"):
         tune.main(config, lambda hp, config: config)

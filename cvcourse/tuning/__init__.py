@@ -1,11 +1,12 @@
 """Hyperparameter sweeps: search spaces, and keras-tuner's oracles made safe."""
 
-from cvcourse.tuning.oracle import ORACLES, Outcome, end_trial, next_trial, oracle
+from cvcourse.tuning.narrowing import at_the_border, good_ones, narrowed, ranges_of
+from cvcourse.tuning.oracle import ORACLES, Outcome, end_trial, kept_trials, next_trial, oracle
 from cvcourse.tuning.spaces import PARTS, ready_made, register
 from cvcourse.tuning.starts import starts
 from cvcourse.tuning.stopping import RULES, StopWhereBehind, first_epochs, signed
 from cvcourse.tuning.sweep_report import as_csv, as_texts, figures, last, rows
-from cvcourse.tuning.trial_table import TrialTable
+from cvcourse.tuning.trial_table import TrialTable, said
 
 __all__ = [
     "ORACLES",
@@ -16,15 +17,21 @@ __all__ = [
     "TrialTable",
     "as_csv",
     "as_texts",
+    "at_the_border",
     "end_trial",
     "figures",
     "first_epochs",
+    "good_ones",
+    "kept_trials",
     "last",
+    "narrowed",
     "next_trial",
     "oracle",
+    "ranges_of",
     "ready_made",
     "register",
     "rows",
+    "said",
     "signed",
     "starts",
 ]

@@ -133,6 +133,12 @@ def oracle(kind, space, folder, *, objective, trials, epochs, seed, retries):
     return made
 
 
+def kept_trials(folder):
+    """The trials of the sweep in a folder, in their order."""
+    kept = [_read(path) for path in sorted((folder / "trials").glob(f"*/{TRIAL}"))]
+    return [Trial.from_state(state) for state in kept if state]
+
+
 def next_trial(oracle, tuner_id="tuner"):
     """The Trial to run now, or None where the sweep is over."""
     trial = oracle.create_trial(tuner_id)
