@@ -86,9 +86,11 @@ def main(config, space=None):
             "are too few"
         )
     rules = {"free": FREE, "vouched": ("dataset",), "grows": "trials"}
+    if config.protocol != "plain" or config.oracle == "hyperband":
+        rules["fixed"] = "a sweep in stages or of hyperband takes no more trials"
     if metrics := recipe.recognize(config, **rules):
         print(f"{config.workdir} is finished: {json.dumps(metrics)}")
-        if config.oracle != "hyperband":
+        if "fixed" not in rules:
             print(f"--extend --trials={2 * config.trials} goes on with it")
         return metrics
     import_tensorflow_quietly()

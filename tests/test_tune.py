@@ -383,6 +383,8 @@ def test_from_coarse_to_fine(config):
     assert not any("test_accuracy" in one for one in runs)
     assert "initial_loss" in (folder / "report.html").read_text()
     assert tune.main(fine, rates) == metrics
+    with pytest.raises(UsageError, match="--extend: a sweep in stages"):
+        tune.main(dataclasses.replace(fine, trials=9, extend=True), rates)
 
 
 def test_a_finished_sweep_is_extended(config):
