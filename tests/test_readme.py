@@ -16,7 +16,8 @@ RESULTS = {path: json.loads(path.read_text()) for path in ROOT.glob("recipes/res
 COMPARISONS = [path for path, metrics in RESULTS.items() if "rows" in metrics]
 TRANSFERS = [path for path, metrics in RESULTS.items() if "method" in metrics]
 RUNS = [path for path in RESULTS if path not in COMPARISONS + TRANSFERS]
-COMMANDS = re.findall(r"^cvcourse train (?!--help|--config)(--.*?) *(?:#.*)?$", README, re.MULTILINE)
+COMMAND = r"^cvcourse train (?!--help|--config)(--.*?) *(?:#.*)?$"
+COMMANDS = re.findall(COMMAND, README, re.MULTILINE)
 
 
 def result_row(path):
