@@ -188,12 +188,7 @@ def main(config):
         dataset = data.load(config.dataset, data_dir=config.data_dir, limit=config.limit)
         if not config.test:
             dataset = dataclasses.replace(dataset, test=None)
-        model = build(config, dataset)
-
-    with recipe.usage():
-        setting = settled(config, dataset)
-        steps = data.steps_per_epoch(dataset.train, setting.batch_size)
-        model = compiled(setting, model, steps)
+        setting, model = prepared(config, dataset)
     words = config.model, config.dataset
     with recipe.claim(config, "train", *words, **rules) as run, data.naming_broken_images(dataset):
         resume = fit(model, setting, dataset, run)
@@ -218,6 +213,15 @@ def settled(config, dataset):
         augment = data.usual_augmentation(config.dataset)
     batch_size = min(config.batch_size, len(dataset.train))
     return dataclasses.replace(config, augment=tuple(augment), batch_size=batch_size)
+
+
+def prepared(config, dataset):
+    """(settled config, its compiled model). Raises ValueError for what does not fit."""
+    from cvcourse import data
+
+    setting = settled(config, dataset)
+    steps = data.steps_per_epoch(dataset.train, setting.batch_size)
+    return setting, compiled(setting, build(setting, dataset), steps)
 
 
 def stream(config, dataset, split, **options):
@@ -396,9 +400,7 @@ def rehearse(configs):
         dataset = data.load(source.dataset, data_dir=source.data_dir, limit=source.limit)
         for config in map(recipe.check, configs):
             require_fit(config)
-            batch_size = min(config.batch_size, len(dataset.train))
-            steps = data.steps_per_epoch(dataset.train, batch_size)
-            compiled(config, build(config, dataset), steps)
+            prepared(config, dataset)
     return dataset
 
 

@@ -153,10 +153,10 @@ def coarse_to_fine(config, run, dataset, space, common, hyperparameters):
             extend=False,
         )
         left -= stage.trials
-        found = main(stage, tuning.narrowed(space, ranges))
-        within = tuning.register(tuning.narrowed(space, ranges), common).space
+        within = tuning.narrowed(space, ranges)
+        found = main(stage, within)
         good = tuning.good_ones(tuning.kept_trials(pathlib.Path(stage.workdir)), config.objective)
-        ranges = tuning.ranges_of(within, good)
+        ranges = tuning.ranges_of(tuning.register(within, common).space, good)
         said = "; ".join(f"{name} {' to '.join(map(tuning.said, r))}" for name, r in ranges.items())
         best = f"{config.objective} {found[config.objective]:.4f}"
         rows.append([str(number), str(stage.trials), str(stage.epochs), best, "" if last else said])
@@ -309,17 +309,13 @@ def train_trial(config, dataset, callbacks):
     """A training run that leaves its curve and metrics alone: those of its best epoch."""
     import keras
 
-    from cvcourse import data
-
     config = recipe.check(config)
     train.require_fit(config)
     rules = {"free": train.FREE, "vouched": ("dataset",)}
     if metrics := recipe.recognize(config, **rules):
         return metrics
     keras.utils.set_random_seed(config.seed)
-    settled = train.settled(config, dataset)
-    steps = data.steps_per_epoch(dataset.train, settled.batch_size)
-    model = train.compiled(settled, train.build(config, dataset), steps)
+    settled, model = train.prepared(config, dataset)
     with recipe.claim(config, "train", **rules) as run:
         resume = train.fit(model, settled, dataset, run, files=False, callbacks=callbacks)
         best = resume.history[resume.best_epoch - 1]
@@ -440,9 +436,8 @@ def hypermodel(space, config):
 
         def build(self, hp):
             """The compiled model."""
-            setting = self.setting(hp)
-            steps = data.steps_per_epoch(dataset.train, setting.batch_size)
-            return train.compiled(setting, train.build(setting, dataset), steps)
+            _, model = train.prepared(self.setting(hp), dataset)
+            return model
 
         def fit(self, hp, model, **options):
             """Train it; `options` are those of fit()."""

@@ -291,8 +291,7 @@ def test_a_sweep_and_its_winner(config, tmp_path, capsys):
     metrics = tune.main(config, space)
     sweep = pathlib.Path(config.workdir)
     assert json.loads((sweep / "metrics.json").read_text()) == metrics
-    with open(sweep / "trials.csv", newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = _rows(config)
     assert [float(row["learning_rate"]) for row in rows] == [0.3, 0.1, 0.03, 1e9]
     assert [row["status"] for row in rows] == ["completed"] * 3 + ["failed"]
     assert "training stopped" in rows[3]["reason"]
@@ -333,12 +332,7 @@ def test_a_killed_sweep_ends_as_one_in_peace(config, monkeypatch):
             tune.main(war, space)
     tune.main(war, space)
     assert begun == ["0", "1", "1", "2", "2", "3"]
-    for trial in "012":
-        curves = [
-            pathlib.Path(one.workdir, "trials", trial, "run", "history.csv").read_text()
-            for one in (config, war)
-        ]
-        assert curves[0] == curves[1]
+    assert _curves(config, "012") == _curves(war, "012")
 
 
 def test_curves_that_fall_behind_are_cut(config):
@@ -354,6 +348,12 @@ def test_curves_that_fall_behind_are_cut(config):
     assert metrics["epochs"] < 24
     whole = [row for row in _rows(many) if row["status"] == "completed"]
     assert metrics["best_trial"] in [row["trial"] for row in whole]
+
+
+def _curves(config, trials):
+    """What the history.csv of a sweep's trials hold."""
+    folder = pathlib.Path(config.workdir) / "trials"
+    return [(folder / trial / "run" / "history.csv").read_text() for trial in trials]
 
 
 def _rows(config):
@@ -465,12 +465,7 @@ def test_a_trial_in_its_own_process_gives_the_same_and_is_tried_again_where_kill
     assert sweep.returncode == 0
     assert "augmentation" not in output
     assert [row["status"] for row in _rows(apart)] == ["completed"] * 3
-    for trial in "012":
-        curves = [
-            pathlib.Path(one.workdir, "trials", trial, "run", "history.csv").read_text()
-            for one in (three, apart)
-        ]
-        assert curves[0] == curves[1]
+    assert _curves(three, "012") == _curves(apart, "012")
 
 
 def test_a_hypermodel_for_a_tuner_of_ones_own(tmp_path):

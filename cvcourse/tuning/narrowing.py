@@ -65,15 +65,8 @@ def at_the_border(space, best):
         place = (to(value) - low) / (high - low)
         if BORDER <= place <= 1 - BORDER:
             continue
-        width = high - low
-        tried = (
-            (low - width / 2, high - width / 2)
-            if place < BORDER
-            else (
-                low + width / 2,
-                high + width / 2,
-            )
-        )
+        shift = (high - low) / 2 if place > 1 - BORDER else (low - high) / 2
+        tried = (low + shift, high + shift)
         tried = [math.exp(end) if log else end for end in tried]
         said.append(
             f"{hp.name}: the best value, {value:.3g}, lies at the border of its range, "
