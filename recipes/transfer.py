@@ -201,7 +201,7 @@ def load_backbone(config, dataset):
     resize = pretrained.resize_of(published, net.input_shape[1])
     dataset = dataset.resized(resize, published.interpolation, crop=published.resize > 0)
     model = pretrained.from_photos(net, published, dataset.input_shape)
-    return Backbone(model, published, published.form | settings, dataset, config)
+    return Backbone(model, published, dataset, config)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -210,7 +210,6 @@ class Backbone:
 
     model: object  # keras.Model from raw images of the data set's size
     published: object
-    settings: dict  # the builder's
     dataset: object  # of images at the size that the preprocessing resizes to
     config: Config
 
@@ -218,11 +217,9 @@ class Backbone:
         """The same network that knows nothing, the same one for a seed."""
         import keras
 
-        from cvcourse.models import pretrained
-
         keras.utils.set_random_seed(self.config.seed)
-        net = pretrained.build_source(self.published.network, **self.settings)
-        model = pretrained.from_photos(net, self.published, self.dataset.input_shape)
+        model = keras.models.clone_model(self.model)
+        model.trainable = True  # whatever fine-tuning has frozen
         return dataclasses.replace(self, model=model)
 
     @functools.cached_property

@@ -5,6 +5,7 @@ import io
 import os
 import pathlib
 import re
+import struct
 import types
 import zipfile
 
@@ -723,6 +724,9 @@ def write(name, content):
     return lambda path: (path / name).write_bytes(content)
 
 
+# A header alone: file size, offset of the pixels; header size, width, height, planes, bits ...
+HUGE_BMP = b"BM" + struct.pack("<IIIIiiHH6I", 54, 0, 54, 40, 10001, 10000, 1, 24, *[0] * 6)
+
 # what is wrong: (what happens to the good folder, parts of the sentence)
 BAD_FOLDERS = {
     "no train folder": (lambda path: (path / "train").rename(path / "training"), ["train/CLASS/"]),
@@ -741,6 +745,8 @@ BAD_FOLDERS = {
     ),
     "TIFF inside": (write("train/ant/9.jpg", truncated("TIFF", 1)), ["ant/9.jpg", "TIFF"]),
     "BMP with palette": (lambda path: put(path, "9.bmp", NOISE, "P"), ["ant/9.bmp", "BMP P"]),
+    "WebP": (lambda path: put(path, "9.webp", NOISE), ["ant/9.webp", "WEBP RGB", "JPEG or PNG"]),
+    "too large": (write("train/ant/9.bmp", HUGE_BMP), ["ant/9.bmp has 10001x10000", "scale"]),
     "BMP of two colors": (lambda path: put(path, "9.bmp", NOISE, "1"), ["ant/9.bmp", "BMP 1"]),
     "dangling link": (
         lambda path: (path / "train/bee/9.png").symlink_to("gone.png"),

@@ -8,8 +8,10 @@ import numpy as np
 
 from cvcourse.data.dataset import DataError, Split, dataset, reason
 from cvcourse.data.encoded import EncodedImages
+from cvcourse.data.photo import opened
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif")  # what tf.io.decode_image reads
+OTHER_ENDINGS = (".webp", ".tif", ".tiff", ".avif", ".heic")  # named rather than passed over
 FORMATS = ("JPEG", "MPO", "PNG", "BMP", "GIF")  # the same, as Pillow names the contents
 GRAY = ("1", "L", "LA", "I", "I;16")  # Pillow's modes
 LARGEST = 256  # pixels: the side that images of differing sizes are brought to, at most
@@ -65,7 +67,7 @@ def _files_and_labels(path, classes):
 def _is_image(file, folder):
     """By its name, unless hidden (.ipynb_checkpoints). A dangling link is one, to be reported."""
     hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
-    if hidden or file.suffix.lower() not in ENDINGS:
+    if hidden or file.suffix.lower() not in ENDINGS + OTHER_ENDINGS:
         return False
     return file.is_file() or (file.is_symlink() and not file.exists())
 
@@ -77,7 +79,7 @@ def _measure(files):
     sizes, gray = collections.Counter(), True
     for file in files:
         try:
-            with Image.open(file) as image:
+            with opened(file) as image:
                 kind = image.format, image.mode
                 sizes[image.height, image.width] += 1
         except UnidentifiedImageError as error:

@@ -1,11 +1,32 @@
 """One photo from a file, upright and in plain RGB or gray, whatever form it was saved in."""
 
+import contextlib
+import warnings
+
 import numpy as np
 
 from cvcourse.data.dataset import DataError, reason
 
 SIXTEEN_BITS = ("I", "I;16", "I;16B", "I;16L", "F")  # Pillow's modes of more than 8 bits
 LARGEST = 100_000_000  # pixels; a file may claim any number
+
+
+@contextlib.contextmanager
+def opened(path):
+    """A file as a Pillow image, of which the header alone is read.
+
+    Raises DataError for more than LARGEST pixels, and what Pillow raises.
+    """
+    from PIL import Image
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # LARGEST is our limit
+        image = Image.open(path)
+    with image:
+        width, height = image.size
+        if width * height > LARGEST:
+            raise DataError(f"{path} has {width}x{height} pixels; scale it down first")
+        yield image
 
 
 def read_photo(path, channels=3):
@@ -18,10 +39,7 @@ def read_photo(path, channels=3):
     from PIL import Image, ImageOps
 
     try:
-        with Image.open(path) as image:
-            width, height = image.size
-            if width * height > LARGEST:
-                raise DataError(f"{path} has {width}x{height} pixels; scale it down first")
+        with opened(path) as image:
             image = ImageOps.exif_transpose(image)
             if image.mode in SIXTEEN_BITS:
                 values = np.asarray(image, "float64")

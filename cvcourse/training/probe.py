@@ -6,6 +6,9 @@ training split, so the validation split stays unseen.
 """
 
 import dataclasses
+import functools
+import os
+from concurrent import futures
 
 import numpy as np
 
@@ -75,10 +78,11 @@ def fit_probe(classifier, features, labels, *, seed=0):
 
     folds = _folds(labels, seed)
     values = GRIDS[classifier][1]
-    # One thread: the matrices are small, and threads that wait for each other take many times as
-    # long beside another process.
-    with threadpoolctl.threadpool_limits(1):
-        logits = [_on_folds(classifier, value, features, labels, folds) for value in values]
+    # A thread a value and one in each product: the matrices are small, and threads that wait for
+    # each other take many times as long beside another process.
+    with threadpoolctl.threadpool_limits(1), futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        on_folds = functools.partial(_on_folds, classifier, features, labels, folds)
+        logits = list(pool.map(on_folds, values))
         scores = [(one.argmax(axis=1) == labels).mean() for one in logits]
         best = int(np.argmax(scores))  # of equals the most regular one
         probe = _fitted(classifier, values[best], features, labels)
@@ -106,7 +110,7 @@ def _folds(labels, seed):
     return list(several.split(labels, labels))
 
 
-def _on_folds(classifier, value, features, labels, folds):
+def _on_folds(classifier, features, labels, folds, value):
     """Every example's logits (n, classes) by the classifier that was fitted without its fold."""
     logits = np.empty((len(labels), int(labels.max()) + 1))
     for train, held in folds:
@@ -136,7 +140,8 @@ def _linear(classifier, value, features, labels):
     from sklearn.svm import LinearSVC
 
     model = {
-        "svm": lambda: LinearSVC(C=value, max_iter=5000, random_state=0),
+        # Not the dual form: it draws from one generator for all threads.
+        "svm": lambda: LinearSVC(C=value, max_iter=5000, dual=False),
         "softmax": lambda: LogisticRegression(C=value, max_iter=1000),
     }[classifier]()
     mean = features.mean(axis=0)

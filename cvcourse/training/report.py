@@ -12,6 +12,7 @@ from cvcourse.files import write_text
 BLUE, ORANGE, GRAY = "#1f6feb", "#e8710a", "#57606a"  # training, validation, the rest
 MISTAKES = 24  # pictures
 ANNOTATED = 20  # classes up to which the confusion matrix shows its counts
+SHARP = 96  # side in pixels up to which a picture keeps each of them; JPEG is faster and smaller
 LOSSES = {  # name: what its values are, and their unit
     "softmax": ("cross-entropy", " (nats)"),
     "hinge": ("multiclass SVM loss", ""),
@@ -61,7 +62,7 @@ def write_report(
         tables=tables or {},
         figures={caption: svg(figure) for caption, figure in (figures or {}).items()},
         galleries={
-            caption: [[(_png(image), text) for image, text in row] for row in rows]
+            caption: [[(_picture(image), text) for image, text in row] for row in rows]
             for caption, rows in (galleries or {}).items()
         },
         confusion=_confusion(evaluation.confusion, dataset.class_names),
@@ -105,7 +106,7 @@ def _confusion(counts, names):
     """The confusion matrix as an SVG, each row colored by its shares."""
     from matplotlib.colors import PowerNorm
 
-    side = min(11, 3 + 0.5 * len(names)) if len(names) <= ANNOTATED else 11
+    side = min(11, 3.5 + 0.5 * len(names)) if len(names) <= ANNOTATED else 11
     figure, (ax,) = new_figure(width=side, height=side * 0.9)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     # The root lets a share of one in a hundred be seen beside the diagonal.
@@ -145,7 +146,7 @@ def _mistakes(evaluation, split, names):
     examples, probabilities = evaluation.confident_mistakes(MISTAKES)
     return [
         dict(
-            picture=_png(split.images[int(i)]),
+            picture=_picture(split.images[int(i)]),
             example=int(i),
             true=names[evaluation.labels[i]],
             predicted=names[evaluation.predictions[i]],
@@ -193,7 +194,7 @@ def svg(figure, *, outlines=True):
     return _data_url("image/svg+xml", buffer.getvalue())
 
 
-def _png(image):
+def _picture(image):
     """Raw pixels (h, w, c), of any range, as a data URL."""
     from PIL import Image
 
@@ -201,9 +202,10 @@ def _png(image):
     if image.dtype != np.uint8:
         low, high = image.min(), image.max()
         image = ((image - low) / max(high - low, 1e-12) * 255).astype("uint8")
+    kind = "png" if max(image.shape[:2]) <= SHARP else "jpeg"
     buffer = io.BytesIO()
-    Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(buffer, "png")
-    return _data_url("image/png", buffer.getvalue())
+    Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(buffer, kind)
+    return _data_url(f"image/{kind}", buffer.getvalue())
 
 
 def _data_url(kind, data):
