@@ -32,6 +32,7 @@ bench: $(VENV)/.installed
 	$(BIN)/cvcourse bench
 	$(BIN)/cvcourse bench_networks
 	$(BIN)/cvcourse bench_features
+	$(BIN)/cvcourse bench_tune
 
 format: $(VENV)/.installed-test
 	$(BIN)/ruff check --fix .

@@ -15,7 +15,7 @@ import pathlib
 import sys
 
 from cvcourse import recipe
-from cvcourse.errors import Interrupted, UsageError
+from cvcourse.errors import UsageError
 from cvcourse.startup import import_tensorflow_quietly
 
 FREE = ("workdir", "data_dir", "checkpoint_minutes", "extend")  # cannot change the result
@@ -412,10 +412,8 @@ def main_each(configs, command):
     metrics = {}
     for number, (name, config) in enumerate(configs.items(), start=1):
         print(f"\nrun {number} of {len(configs)}: {name}", flush=True)
-        try:
+        with recipe.part(name, command):
             metrics[name] = main(config)
-        except Interrupted as error:
-            raise Interrupted(f"stopped in {name}; go on with: {command}") from error
     return metrics
 
 

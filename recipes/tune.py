@@ -14,10 +14,13 @@ O'Malley et al., KerasTuner, https://github.com/keras-team/keras-tuner. Hyperban
 
 import contextlib
 import dataclasses
+import functools
 import gc
 import json
 import os
 import pathlib
+import pickle
+import shlex
 import shutil
 import signal
 import subprocess
@@ -38,7 +41,8 @@ PARTS = (  # what a ready-made space can vary: those of cvcourse.tuning
 )
 STAGES = ((1 / 2, 1 / 9), (1 / 3, 1 / 3), (None, 1))  # shares of the trials and of their epochs
 EXAMPLES = 32  # of the doctor
-FREE = (*train.FREE, "retries", "isolate")
+CHIEF = "chief.json"  # what a sweep's workers must have in common with its chief
+FREE = (*train.FREE, "retries", "isolate", "workers", "chief", "worker", "worker_timeout")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,14 +73,42 @@ class Config(train.Config):
     retries: int = recipe.field(
         2, "of a trial that kills its process, or is killed before it gets on", least=0
     )
+    workers: int = recipe.field(1, "processes on this machine that train at a time", least=1)
+    chief: str | None = recipe.field(
+        None, "HOST:PORT to serve workers at, or, with --worker, where the chief is"
+    )
+    worker: str | None = recipe.field(
+        None, "be the worker of this name; --workdir is the chief's, on a shared disk"
+    )
+    worker_timeout: float = recipe.field(
+        60.0, "seconds of silence after which a worker, or the chief, counts as dead", above=0
+    )
 
 
-def main(config, space=None):
+@dataclasses.dataclass(frozen=True)
+class Sweep:
+    """What trials are made of."""
+
+    config: Config
+    space: object  # (hp, config) -> config
+    callbacks: object  # folder -> Keras callbacks of a trial
+    common: train.Config  # what the space varies
+    dataset: object
+    hyperparameters: object  # those that the space asks for
+
+
+def none_more(folder):
+    """No further callbacks of the trial in a folder."""
+    return []
+
+
+def main(config, space=None, callbacks=none_more):
     """Run the trials that are missing, report; returns what metrics.json holds.
 
-    `space(hp, config) -> config` takes the place of the ready-made search space. Raises UsageError
-    for wrong values, another space or another sweep's workdir, before any training; RunError for
-    data that cannot be read, or where every trial has failed.
+    `space(hp, config) -> config` takes the place of the ready-made search space, and
+    `callbacks(folder)` gives further Keras callbacks of a trial, whose files belong into `folder`.
+    Raises UsageError for wrong values, another space or another sweep's workdir, before any
+    training; RunError for data that cannot be read, or where every trial has failed.
     """
     config = recipe.check(config)
     train.require_fit(config)
@@ -85,27 +117,32 @@ def main(config, space=None):
             f"--protocol=coarse_to_fine has {len(STAGES)} stages: --trials={config.trials} "
             "are too few"
         )
+    if config.isolate and callbacks is not none_more:
+        raise UsageError("--isolate takes no callbacks of your own")
     rules = {"free": FREE, "vouched": ("dataset",), "grows": "trials"}
     if config.protocol != "plain" or config.oracle == "hyperband":
         rules["fixed"] = "a sweep in stages or of hyperband takes no more trials"
-    if metrics := recipe.recognize(config, **rules):
-        print(f"{config.workdir} is finished: {json.dumps(metrics)}")
-        if "fixed" not in rules:
-            print(f"--extend --trials={2 * config.trials} goes on with it")
+    if metrics := finished(config, rules):
         return metrics
     import_tensorflow_quietly()
 
     from cvcourse import data, tuning
 
+    address, worker = parties(config, space, callbacks)
+    config = dataclasses.replace(config, worker=worker)
     common = trial_config(config)
     dataset = train.rehearse([common])
     with recipe.usage():
         common = dataclasses.replace(common, augment=train.settled(common, dataset).augment)
         space = space or tuning.ready_made(config.vary)
         hyperparameters = tuning.register(space, common)
+    sweep = Sweep(config, space, callbacks, common, dataset, hyperparameters)
+    if worker:
+        return work(sweep, address, rules)
     with recipe.claim(config, "tune", config.model, config.dataset, **rules) as run:
+        sweep = dataclasses.replace(sweep, config=run.config)
         if config.protocol == "coarse_to_fine":
-            return coarse_to_fine(config, run, dataset, space, common, hyperparameters)
+            return coarse_to_fine(sweep, run)
         oracle = tuning.oracle(
             config.oracle,
             hyperparameters,
@@ -120,25 +157,202 @@ def main(config, space=None):
         names = [hp.name for hp in hyperparameters.space]
         table = tuning.TrialTable(names, config.objective, sys.stdout)
         with data.naming_broken_images(dataset):
-            while trial := tuning.next_trial(oracle):
-                try:
-                    outcome = attempt(trial, oracle, space, common, config, dataset, table)
-                except (Interrupted, KeyboardInterrupt) as error:
-                    said = f"stopped in trial {trial.trial_id}; go on with: {run.command}"
-                    raise Interrupted(said) from error
-                tuning.end_trial(oracle, trial, outcome)
-                best = oracle.get_best_trials()[0].score
-                epochs = tuning.last(oracle.get_trial(trial.trial_id), "epochs")
-                table.end(oracle.get_trial(trial.trial_id), epochs, best, oracle.remaining_trials())
-        return conclude(config, run, oracle, hyperparameters, space, common)
+            if address or config.workers > 1:
+                lead(sweep, run, oracle, table, address)
+            else:
+                alone(sweep, run, oracle, table)
+        return conclude(sweep, run, oracle)
 
 
-def coarse_to_fine(config, run, dataset, space, common, hyperparameters):
+def alone(sweep, run, oracle, table):
+    """Run the trials that are missing in this process, one after the other."""
+    from cvcourse import tuning
+
+    while trial := tuning.next_trial(oracle):
+        with recipe.part(f"trial {trial.trial_id}", run.command):
+            outcome = attempt(sweep, trial, oracle.trial_folder(trial.trial_id), table.epochs_of)
+        tuning.end_trial(oracle, trial, outcome)
+        table.end(oracle.get_trial(trial.trial_id), oracle)
+
+
+def finished(config, rules):
+    """The metrics of a sweep that is over, after saying so; else None."""
+    if metrics := recipe.recognize(config, **rules):
+        print(f"{config.workdir} is finished: {json.dumps(metrics)}")
+        if "fixed" not in rules:
+            print(f"--extend --trials={2 * config.trials} goes on with it")
+    return metrics
+
+
+def parties(config, *functions):
+    """(the chief's address, this worker's name), None each where there is none: flags or
+    keras-tuner's environment variables. Raises UsageError for what does not go together, and for
+    `functions` that workers on this machine could not have.
+    """
+    from cvcourse import tuning
+
+    address, worker = tuning.from_environment()
+    address = tuning.address_of(config.chief) if config.chief else address
+    worker = config.worker or (worker if not config.chief else None)
+    if worker and not address:
+        raise UsageError(f"--worker={worker} needs the chief's address: --chief=HOST:PORT")
+    if worker and config.workdir is None:
+        raise UsageError(f"--worker={worker} needs the chief's directory: --workdir")
+    if address and config.protocol != "plain":
+        raise UsageError(f"--protocol={config.protocol} takes --workers, and no --chief")
+    if config.workers > 1 and not worker:
+        for function in functions:
+            require_importable(function)
+    return address, worker
+
+
+def require_importable(function):
+    """Raise UsageError for a function that another process cannot have by its name."""
+    try:
+        pickle.dumps(function)
+        in_main = getattr(function, "__module__", "") == "__main__"
+        if in_main and not hasattr(sys.modules["__main__"], "__file__"):
+            raise ValueError("it is defined in a notebook or a terminal")
+    except Exception as error:
+        raise UsageError(
+            "--workers: a function that other processes need stands at the top level of a module: "
+            f"{error}"
+        ) from error
+
+
+def lead(sweep, run, oracle, table, address):
+    """Serve the trials that are missing to workers: those started here, and others that ask."""
+    from cvcourse import tuning
+
+    config = sweep.config
+    write_json(run.path / CHIEF, fingerprint(sweep.dataset))
+    chief = tuning.Chief(oracle, config.worker_timeout)
+    with (
+        chief.serving(address or f"{tuning.LOOPBACK}:0") as served,
+        contextlib.ExitStack() as stack,
+    ):
+        print(f"serving workers at {served}", flush=True)
+        crew = None
+        if config.workers > 1:
+            # As bytes: to make functions of them, a worker imports TensorFlow, which greets.
+            functions = pickle.dumps((sweep.space, sweep.callbacks))
+            crew = tuning.Crew(
+                config.workers,
+                functools.partial(worker_process, config, functions, os.getpid()),
+                chief,
+                served,
+                log_of=functools.partial(worker_log, run.path),
+                deaths=(config.retries + 2) * config.workers,
+            )
+            stack.enter_context(crew.at_work())
+        over = False
+        while not over:
+            over = chief.over()
+            for worker, trial_id in chief.hand_over().items():
+                print(
+                    f"worker {worker} is silent for {config.worker_timeout:g} seconds: trial "
+                    f"{trial_id} goes to the next that asks",
+                    flush=True,
+                )
+            if crew and not over:
+                crew.look_after()
+            while chief.ended:
+                table.end(chief.ended.pop(0), oracle)
+            time.sleep(0.1)
+
+
+def work(sweep, address, rules):
+    """Run the trials that a chief gives, until there are no more."""
+    from cvcourse import tuning
+
+    config = sweep.config
+    path = pathlib.Path(os.path.expanduser(config.workdir))
+    client = tuning.Worker(address, config.worker, path, config.worker_timeout)
+    try:
+        client.wait_for_chief()
+    except RunError:
+        if metrics := finished(config, rules):  # it has ended meanwhile
+            return metrics
+        raise
+    if not (path / CHIEF).exists():
+        raise UsageError(f"--workdir={path} is not the chief's: it must lie on a disk they share")
+    if metrics := finished(config, rules):
+        return metrics
+    here, there = fingerprint(sweep.dataset), json.loads((path / CHIEF).read_text())
+    for name in here:
+        if here[name] != there.get(name):
+            raise UsageError(
+                f"the chief has {name} {there.get(name)}, and this worker {here[name]}: they "
+                "must have the same"
+            )
+    print(f"worker {config.worker} of the sweep in {path}", flush=True)
+    while trial := client.next_trial():
+        folder = path / "trials" / trial.trial_id
+        try:
+            with client.alive(trial):
+                if not wait_for(folder / "run", client, trial, config.worker_timeout):
+                    continue  # another worker has ended it
+                outcome = attempt(sweep, trial, folder)
+        except (Interrupted, KeyboardInterrupt) as error:
+            if client.deserted:
+                raise client.deserted from error
+            said = f"worker {config.worker} stopped in trial {trial.trial_id}, which the next takes"
+            raise Interrupted(said) from error
+        client.end_trial(trial, outcome)
+        print(f"trial {trial.trial_id}: {outcome.reason or outcome.values[config.objective]}")
+    print("the sweep is over", flush=True)
+    return {}
+
+
+def wait_for(run, client, trial, patience):
+    """Wait while another process is in a trial's run; returns whether there is still work in it."""
+    end = time.monotonic() + patience
+    while recipe.in_use(run):
+        if not client.runs(trial):
+            return False
+        if time.monotonic() > end:
+            raise RunError(f"another process is in {run}, and does not get on: end it")
+        time.sleep(0.5)
+    return client.runs(trial)
+
+
+def worker_process(config, functions, parent, name, address):
+    """A worker on this machine, in a process of its own, which ends where its parent has died."""
+    threading.Thread(target=die_with, args=[parent], daemon=True).start()
+    folder = pathlib.Path(os.path.expanduser(config.workdir))
+    with open(worker_log(folder, name), "ab") as log:
+        for stream in (1, 2):
+            os.dup2(log.fileno(), stream)
+    config = dataclasses.replace(config, workers=1, worker=name, chief=address)
+    flags = shlex.split(recipe.command(config, "tune"))[1:]
+    import_tensorflow_quietly()
+    space, callbacks = pickle.loads(functions)
+    call = functools.partial(main, space=space, callbacks=callbacks)
+    sys.exit(recipe.run(call, Config, flags, name="tune"))
+
+
+def worker_log(folder, name):
+    """Where a worker of this machine says what it does."""
+    return folder / f"worker-{name}.log"
+
+
+def fingerprint(dataset):
+    """What chief and workers must have in common, as {name: value}."""
+    import keras_tuner
+
+    from cvcourse import training
+
+    versions = training.versions() | {"keras-tuner": keras_tuner.__version__}
+    return versions | {"data": dataset.fingerprint()}
+
+
+def coarse_to_fine(sweep, run):
     """The course's protocol: the doctor, three sweeps from coarse to fine, one look at the test."""
     from cvcourse import training, tuning
 
+    config = sweep.config
     run.begin()
-    lead = first_checks(common, dataset)
+    lead = first_checks(sweep.common, sweep.dataset)
     print(*lead, sep="\n", flush=True)
     ranges, rows = {}, [["stage", "trials", "epochs", "best", "ranges of the next"]]
     left = config.trials
@@ -153,17 +367,19 @@ def coarse_to_fine(config, run, dataset, space, common, hyperparameters):
             extend=False,
         )
         left -= stage.trials
-        within = tuning.narrowed(space, ranges)
-        found = main(stage, within)
+        within = tuning.narrowed(sweep.space, ranges)
+        with recipe.part(f"stage {number}", run.command):
+            found = main(stage, within, sweep.callbacks)
         good = tuning.good_ones(tuning.kept_trials(pathlib.Path(stage.workdir)), config.objective)
-        ranges = tuning.ranges_of(tuning.register(within, common).space, good)
+        ranges = tuning.ranges_of(tuning.register(within, sweep.common).space, good)
         said = "; ".join(f"{name} {' to '.join(map(tuning.said, r))}" for name, r in ranges.items())
         best = f"{config.objective} {found[config.objective]:.4f}"
         rows.append([str(number), str(stage.trials), str(stage.epochs), best, "" if last else said])
     trials = {trial.trial_id: trial for trial in tuning.kept_trials(pathlib.Path(stage.workdir))}
-    lead += tuning.at_the_border(hyperparameters.space, trials[found["best_trial"]])
+    lead += tuning.at_the_border(sweep.hyperparameters.space, trials[found["best_trial"]])
     chosen = recipe.parse(train.Config, [f"--config={pathlib.Path(stage.workdir) / 'best.json'}"])
-    final = train.main(dataclasses.replace(chosen, workdir=str(run.path / "final")))
+    with recipe.part("the winner's training", run.command):
+        final = train.main(dataclasses.replace(chosen, workdir=str(run.path / "final")))
     write_json(run.path / "best.json", dataclasses.asdict(chosen))
     metrics = {
         "trials": config.trials,
@@ -213,23 +429,26 @@ def trial_config(config):
     return train.Config(**{name: getattr(config, name) for name in names} | own)
 
 
-def attempt(trial, oracle, space, common, config, dataset, table):
-    """Train as a trial's values say, or go on with it: an Outcome. What it prints is in log.txt."""
+def attempt(sweep, trial, folder, watch=lambda *words: []):
+    """Train as a trial's values say, or go on with it: an Outcome. What it prints is in log.txt.
+
+    `watch(trial, epochs, objective)` gives callbacks that show its epochs.
+    """
     from cvcourse import tuning
 
-    folder = oracle.trial_folder(trial.trial_id)
+    config = sweep.config
     try:
-        tuned = space(trial.hyperparameters, common)
+        tuned = sweep.space(trial.hyperparameters, sweep.common)
     except Exception as error:
         return failed(error)
     epochs = trial.hyperparameters.values.get("tuner/epochs", tuned.epochs)
     tuned = dataclasses.replace(tuned, workdir=str(folder / "run"), epochs=epochs)
-    show = table.epochs_of(trial, epochs, config.objective)
+    callbacks = [*watch(trial, epochs, config.objective), *sweep.callbacks(folder)]
     killed = ""
     while (in_vain := tuning.starts(folder)) <= config.retries:
         if not config.isolate:
             with open(folder / "log.txt", "a") as log, contextlib.redirect_stdout(log):
-                return outcome_of(tuned, dataset, config.stop, show)
+                return outcome_of(tuned, sweep.dataset, config.stop, callbacks)
         outcome, killed = in_its_own_process(tuned, folder, config.stop)
         if outcome:
             return outcome
@@ -349,24 +568,25 @@ def winner(oracle, objective):
     )
 
 
-def conclude(config, run, oracle, hyperparameters, space, common):
+def conclude(sweep, run, oracle):
     """Write trials.csv, best.json, report.html and last metrics.json; returns the metrics."""
     from cvcourse import training, tuning
 
-    trials = list(oracle.trials.values())
+    config, trials = sweep.config, list(oracle.trials.values())
     best = winner(oracle, config.objective)
     if best is None:
         reasons = sorted({trial.message for trial in trials})
         raise RunError(
             f"all of {len(trials)} trials failed: {reasons[0]}; {run.path} holds what they said"
         )
-    names = [hp.name for hp in hyperparameters.space]
+    space = sweep.hyperparameters.space
+    names = [hp.name for hp in space]
     table = tuning.rows(trials, names, config.objective)
     curves = {
         trial.trial_id: tuning.first_epochs(oracle.run_folder(trial), config.objective)
         for trial in trials
     }
-    chosen = space(best.hyperparameters, dataclasses.replace(common, workdir=None))
+    chosen = sweep.space(best.hyperparameters, dataclasses.replace(sweep.common, workdir=None))
     epochs = best.hyperparameters.values.get("tuner/epochs", chosen.epochs)
     chosen = dataclasses.replace(chosen, test=True, epochs=epochs)
     failed = sum(row[config.objective] is None for row in table)
@@ -378,7 +598,7 @@ def conclude(config, run, oracle, hyperparameters, space, common):
         "stopped_early": stopped,
         "best_trial": best.trial_id,
         config.objective: best.score,
-        "best_epoch": tuning.last(best, "best_epoch"),
+        "best_epoch": int(tuning.last(best, "best_epoch")),
         "values": best.hyperparameters.values,
         "epochs": sum(row["epochs"] or 0 for row in table),
         "seconds": round(seconds, 1),
@@ -394,10 +614,11 @@ def conclude(config, run, oracle, hyperparameters, space, common):
         "was not touched.",
         f"{again} --config={run.path / 'best.json'} trains it again and evaluates the test split.",
     ]
-    lead += tuning.at_the_border(hyperparameters.space, best)
+    lead += tuning.at_the_border(space, best)
     try:
         write_text(run.path / "trials.csv", tuning.as_csv(table))
         write_json(run.path / "best.json", dataclasses.asdict(chosen))
+        tuning.write_hparams(run.path / "tensorboard", table, names, config.objective, curves)
     except OSError as error:
         raise RunError(f"cannot write to {run.path}: {error.strerror}") from error
     metrics = training.write_page(
@@ -406,7 +627,7 @@ def conclude(config, run, oracle, hyperparameters, space, common):
         title=f"A sweep of {config.model} on {pathlib.Path(config.dataset).stem}",
         lead=lead,
         tables={"Trials": tuning.as_texts(table)},
-        figures=tuning.figures(table, hyperparameters.space, config.objective, curves),
+        figures=tuning.figures(table, space, config.objective, curves, best.trial_id),
         config=dataclasses.asdict(run.config),
     )
     print("", *lead[2:], sep="\n")

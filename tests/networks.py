@@ -175,7 +175,7 @@ ADAM = (
 # Of families that have a sibling in the fast suite.
 LONG = (
     *("alexnet_2012", "vgg16_cifar", "googlenet_2014", "plain18", "resnet50", "preact_resnet164"),
-    *("densenet40_12", "nasnet_mobile"),
+    *("densenet40_12", "nasnet_mobile", "nasnet_cifar", "inception_v3"),
 )
 
 # What a test of the mathematics does without.

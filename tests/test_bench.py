@@ -8,6 +8,7 @@ from cvcourse.recipes import bench
 
 from cvcourse import models
 
+pytestmark = pytest.mark.slow
 TINY = dict(shapes=("28x28x1",), batch_size=4, steps=2, rounds=1)
 HAS_TORCH = importlib.util.find_spec("torch") is not None
 

@@ -59,6 +59,7 @@ def test_the_page_stands_alone(examined):
         assert word in page or word.replace(" ", "_") in page
 
 
+@pytest.mark.slow
 def test_the_examination_is_the_same_each_time_and_can_be_repeated(tmp_path):
     settings = dict(steps=check.STEPS[:5], seed=3)
     first = check.main(config(tmp_path, **settings))
@@ -87,8 +88,11 @@ def test_a_failed_step_is_an_exit_code_and_an_advice(tmp_path, capsys):
     [
         dict(loss="hinge", augment=("flip",)),
         dict(label_smoothing=0.1, optimizer="adamw", augment=("mixup",), learning_rate=0.01),
-        dict(average="ema", clip_norm=1.0, warmup_epochs=1.0, schedule="step"),
-        dict(limit=10, batch_size=64),
+        pytest.param(
+            dict(average="ema", clip_norm=1.0, warmup_epochs=1.0, schedule="step"),
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(dict(limit=10, batch_size=64), marks=pytest.mark.slow),
     ],
     ids=str,
 )

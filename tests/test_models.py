@@ -183,7 +183,7 @@ def test_memorizes_a_batch_at_its_usual_size(name):
     memorizes(net, keras.optimizers.Adam(3e-4) if name in (*ADAM, "vit_b_16") else sgd, 6, 150)
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", long_ones_slow(SMALL))
 def test_saves_loads_and_takes_raw_images(name, tmp_path):
     model, rng = small(name), np.random.default_rng(0)
     model.set_weights([w + rng.normal(0, 0.02, w.shape) for w in model.get_weights()])
@@ -322,6 +322,7 @@ def test_channels_that_do_not_convert_are_refused():
         models.from_raw_images(net, (8, 8, 3), mean=[0.0] * 3, variance=[1.0] * 3)
 
 
+@pytest.mark.slow
 def test_importing_models_on_jax_leaves_tensorflow_alone():
     code = (
         "import sys; from cvcourse import models; "

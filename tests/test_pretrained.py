@@ -16,7 +16,10 @@ from cvcourse.models import pretrained
 pytestmark = pytest.mark.usefixtures("forgotten")
 
 SPEC = rule.load_spec()["models"]
-SLOW = ("vgg", "nasnet", "vit", "NASNetLarge", "VGG", "wide", "101", "152", "Large", "201")
+SLOW = (
+    *("vgg", "nasnet", "vit", "NASNet", "VGG", "wide", "101", "152", "169", "201", "Large"),
+    *("ConvNeXtTiny", "EfficientNetB0", "noaux"),
+)
 
 
 def marked(names):

@@ -129,6 +129,7 @@ def test_a_file_without_classifier_needs_the_number_of_classes(keras_mobilenet):
     assert rule.error(ours(x, training=False), theirs(x, training=False)) < 1e-5
 
 
+@pytest.mark.slow
 def test_a_saved_model_of_another_form_is_refused(tmp_path):
     """Shapes alone do not tell: epsilon, padding and preprocessing must be those of the source."""
     form = {"width": 0.25, "input_shape": (32, 32, 3), "num_classes": 3}

@@ -115,7 +115,7 @@ def test_every_index_is_permuted_to_another(size):
     np.testing.assert_array_equal(np.sort(shuffled), np.arange(size))
 
 
-@pytest.mark.parametrize("seed", [0, 2**32 - 1])
+@pytest.mark.parametrize("seed", [0, pytest.param(2**32 - 1, marks=pytest.mark.slow)])
 def test_augmentation_does_not_depend_on_the_batch(seed):
     """An example looks the same in a batch of 4 and of 8, and not the same in the next epoch."""
     split = numbered(pixels(16))

@@ -190,7 +190,15 @@ def stop():
 
 
 @pytest.mark.parametrize(
-    "at", [1, STEPS - 1, STEPS, STEPS + 5, 4 * STEPS + 9], ids=lambda step: f"step{step}"
+    "at",
+    [
+        1,
+        pytest.param(STEPS - 1, marks=pytest.mark.slow),
+        STEPS,
+        pytest.param(STEPS + 5, marks=pytest.mark.slow),
+        4 * STEPS + 9,
+    ],
+    ids=lambda step: f"step{step}",
 )
 def test_resume_from_any_step_is_exact(finished, at, tmp_path, monkeypatch):
     with pytest.raises(Stop):
@@ -209,7 +217,9 @@ def test_resume_after_a_damaged_checkpoint_is_exact(finished, tmp_path, monkeypa
     assert_same_run(finished[0], tmp_path)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM]
+)
 def test_signals_checkpoint_first(finished, number, tmp_path, monkeypatch):
     with pytest.raises(Interrupted, match=r"stopped at step 14; go on with: .*--workdir="):
         interrupted(
@@ -318,6 +328,7 @@ def flags(**settings):
     return [f"--{k}={','.join(v) if isinstance(v, tuple) else v}" for k, v in settings.items()]
 
 
+@pytest.mark.slow
 def test_kill_9_at_random_moments(tmp_path):
     """Killed twice, anywhere between the first checkpoint and the end, then left in peace."""
     settings = {**SETTINGS, "epochs": 40, "patience": 30, "average": "swa", "snapshots": 4}
@@ -469,11 +480,17 @@ RESNET = dict(model="resnet20", model_args={"depth": 8})
 @pytest.mark.parametrize(
     "settings",
     [
-        dict(RESNET, precision="mixed_bfloat16", average="swa", snapshots=4, stochastic_depth=0.5),
         dict(average="ema", augment=("pca_color", "cutout", "mixup", "cutmix"), snapshots=4),
         *(
             pytest.param(settings, marks=pytest.mark.slow)
             for settings in (
+                dict(
+                    RESNET,
+                    precision="mixed_bfloat16",
+                    average="swa",
+                    snapshots=4,
+                    stochastic_depth=0.5,
+                ),
                 dict(RESNET, precision="mixed_float16", average="ema", clip_norm=1.0),
                 dict(loss="hinge", average="swa", optimizer="almost_adam", learning_rate=1e-3),
                 dict(label_smoothing=0.1, schedule="shifted_cosine", cycles=4, average="ema"),
@@ -591,7 +608,8 @@ def test_choices_are_what_there_is():
     assert (train.CYCLIC, train.EXTENDABLE) == (optimization.CYCLIC, optimization.EXTENDABLE)
 
 
-@pytest.mark.parametrize("seeds", [1, pytest.param(5, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("seeds", [5])
 def test_digits_reach_what_the_readme_says(seeds, tmp_path, capsys):
     """The demo's setting: mean test accuracy over five seeds at least 98.5 %, none under 98 %."""
     accuracies = [
@@ -602,6 +620,7 @@ def test_digits_reach_what_the_readme_says(seeds, tmp_path, capsys):
     assert min(accuracies) >= 0.98, accuracies
 
 
+@pytest.mark.slow
 def test_the_wheel_runs_outside_the_clone(tmp_path):
     """Built and installed without network, then `python -m cvcourse` where no clone is in sight."""
     root = pathlib.Path(__file__).parent.parent

@@ -264,7 +264,9 @@ def test_a_probe_saves_a_model_for_raw_photos(config, photos, capsys):
     assert transfer.main(config) == metrics  # finished: nothing is done again
 
 
-@pytest.mark.parametrize("method", ["top", "full", pytest.param("gradual", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "method", ["top", *(pytest.param(one, marks=pytest.mark.slow) for one in ("full", "gradual"))]
+)
 def test_batch_norm_of_the_body_stays_as_it_was(config, photos, method, monkeypatch):
     kept = {}
     fine_tune = transfer.fine_tune

@@ -2,6 +2,8 @@
 
 import csv
 import dataclasses
+import functools
+import itertools
 import json
 import os
 import pathlib
@@ -13,7 +15,7 @@ import time
 import keras_tuner
 import numpy as np
 import pytest
-from cvcourse.recipes import train, tune
+from cvcourse.recipes import random_against_grid, train, tune
 
 from cvcourse import models, recipe, tuning
 from cvcourse.errors import RunError, UsageError
@@ -335,6 +337,7 @@ def test_a_killed_sweep_ends_as_one_in_peace(config, monkeypatch):
     assert _curves(config, "012") == _curves(war, "012")
 
 
+@pytest.mark.slow
 def test_curves_that_fall_behind_are_cut(config):
     many = dataclasses.replace(config, stop="median", oracle="random", trials=6, epochs=4, seed=1)
 
@@ -361,6 +364,7 @@ def _rows(config):
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 def test_from_coarse_to_fine(config):
     fine = dataclasses.replace(
         config, protocol="coarse_to_fine", oracle="random", trials=6, epochs=3, limit=100
@@ -479,3 +483,43 @@ def test_a_hypermodel_for_a_tuner_of_ones_own(tmp_path):
     )
     tuner.search(verbose=0)
     assert tuner.oracle.get_best_trials()[0].score > 0.05
+
+
+# --- random against grid search ---
+
+
+def test_a_grid_has_few_values_of_each_hyperparameter_and_random_search_many(tmp_path):
+    settings = {"objective": "val_accuracy", "trials": 9, "epochs": 1, "seed": 0, "retries": 0}
+    found = {}
+    for kind, points in (("grid", 3), ("random", None)):
+        asked = tuning.register(functools.partial(random_against_grid.space, points), COMMON)
+        (tmp_path / kind).mkdir()
+        oracle = tuning.oracle(kind, asked, tmp_path / kind, **settings)
+        trials = []
+        while trial := tuning.next_trial(oracle):
+            tuning.end_trial(oracle, trial, tuning.Outcome({"val_accuracy": 0.5}, 1))
+            trials.append(trial.hyperparameters.values)
+        found[kind] = trials
+    grid = {
+        (round(one["learning_rate"], 6), round(one["weight_decay"], 9)) for one in found["grid"]
+    }
+    assert grid == set(itertools.product((1e-3, 0.031623, 1.0), (1e-6, 3.1623e-5, 1e-3)))
+    assert len({one["learning_rate"] for one in found["random"]}) == 9
+    assert all(1e-3 <= one["learning_rate"] <= 1 for one in found["random"])
+
+
+@pytest.mark.slow
+def test_both_searches_are_run_drawn_and_not_run_again(tmp_path, capsys):
+    both = random_against_grid.Config(
+        workdir=str(tmp_path / "both"), limit=60, epochs=1, side=2, seed=3
+    )
+    metrics = random_against_grid.main(both)
+    for oracle in ("grid", "random"):
+        with open(tmp_path / "both" / oracle / "trials.csv", newline="") as file:
+            scores = [float(row["val_accuracy"]) for row in csv.DictReader(file)]
+        assert len(scores) == 4
+        assert metrics[oracle]["val_accuracy"] == max(scores)
+    page = (tmp_path / "both" / "report.html").read_text()
+    assert page.count("data:image/svg+xml") == 1
+    assert random_against_grid.main(both) == metrics
+    assert "is finished" in capsys.readouterr().out

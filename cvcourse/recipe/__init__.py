@@ -6,15 +6,17 @@ Standard library only: `--help` must not wait for TensorFlow.
 from cvcourse.recipe.command_line import command, parse, program, run, usage, verdict
 from cvcourse.recipe.fields import check, field
 from cvcourse.recipe.output import output_file
-from cvcourse.recipe.workdir import claim, recognize
+from cvcourse.recipe.workdir import claim, in_use, part, recognize
 
 __all__ = [
     "check",
     "claim",
     "command",
     "field",
+    "in_use",
     "output_file",
     "parse",
+    "part",
     "program",
     "recognize",
     "run",

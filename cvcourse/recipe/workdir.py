@@ -125,6 +125,26 @@ def _locked(path):
         yield
 
 
+@contextlib.contextmanager
+def part(name, command):
+    """Inside, a part of a run, an interruption names the `command` that goes on with the whole."""
+    try:
+        yield
+    except (Interrupted, KeyboardInterrupt) as error:
+        raise Interrupted(f"stopped in {name}; go on with: {command}") from error
+
+
+def in_use(path):
+    """Whether a process is running in a run's directory."""
+    if not (path / LOCK).exists():
+        return False
+    try:
+        with _locked(path):
+            return False
+    except RunError:
+        return True
+
+
 def _read(path):
     values = json.loads(path.read_text())
     if not isinstance(values, dict) or not values:

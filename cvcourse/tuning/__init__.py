@@ -1,26 +1,35 @@
 """Hyperparameter sweeps: search spaces, and keras-tuner's oracles made safe."""
 
+from cvcourse.tuning.crew import Crew
+from cvcourse.tuning.hparams import write_hparams
 from cvcourse.tuning.narrowing import at_the_border, good_ones, narrowed, ranges_of
 from cvcourse.tuning.oracle import ORACLES, Outcome, end_trial, kept_trials, next_trial, oracle
+from cvcourse.tuning.service import LOOPBACK, Chief, Worker, address_of, from_environment
 from cvcourse.tuning.spaces import PARTS, ready_made, register
 from cvcourse.tuning.starts import starts
 from cvcourse.tuning.stopping import RULES, StopWhereBehind, first_epochs, signed
-from cvcourse.tuning.sweep_report import as_csv, as_texts, figures, last, rows
-from cvcourse.tuning.trial_table import TrialTable, said
+from cvcourse.tuning.sweep_report import as_csv, as_texts, figures, rows
+from cvcourse.tuning.trial_table import TrialTable, last, said
 
 __all__ = [
+    "LOOPBACK",
     "ORACLES",
     "PARTS",
     "RULES",
+    "Chief",
+    "Crew",
     "Outcome",
     "StopWhereBehind",
     "TrialTable",
+    "Worker",
+    "address_of",
     "as_csv",
     "as_texts",
     "at_the_border",
     "end_trial",
     "figures",
     "first_epochs",
+    "from_environment",
     "good_ones",
     "kept_trials",
     "last",
@@ -34,4 +43,5 @@ __all__ = [
     "said",
     "signed",
     "starts",
+    "write_hparams",
 ]

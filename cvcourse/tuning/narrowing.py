@@ -4,6 +4,7 @@ CS231n's protocol for hyperparameters: a few short trials over wide ranges, then
 narrower ranges, and a look at whether the best value lies at a border.
 """
 
+import functools
 import math
 
 from cvcourse.tuning.stopping import signed
@@ -24,7 +25,11 @@ def good_ones(trials, objective):
 
 def narrowed(space, ranges):
     """The same search space, within ranges: {name: (low, high), or the values to choose from}."""
-    return lambda hp, config: space(_Within(hp, ranges), config)
+    return functools.partial(_narrowed, space, ranges)
+
+
+def _narrowed(space, ranges, hp, config):
+    return space(_Within(hp, ranges), config)
 
 
 def ranges_of(space, good):

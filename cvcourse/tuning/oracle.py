@@ -44,7 +44,7 @@ ORACLES = {
     "hyperband": oracles.HyperbandOracle,
 }
 STATE, OLDER = "oracle.json", "oracle.older.json"
-TRIAL = "trial.json"
+TRIAL, OUTCOME = "trial.json", "outcome.json"
 DAMAGED = ".damaged"  # appended to the names of such files
 NEVER = 10**9  # consecutive failures after which keras-tuner gives up: the table shows them
 
@@ -61,6 +61,15 @@ class Kept:
     def run_folder(self, trial):
         """The directory of a trial's training run."""
         return self.trial_folder(trial.trial_id) / "run"
+
+    def pending(self):
+        """Whether a trial runs or is to be run again."""
+        return bool(self.ongoing_trials or self._retry_queue)
+
+    def give_back(self, tuner_id):
+        """The trial that `tuner_id` has is to be run by the next that asks."""
+        self._retry_queue.append(self.ongoing_trials.pop(tuner_id).trial_id)
+        self.save()
 
     def save(self):
         """oracle.json; what it was before becomes the older one."""
@@ -147,6 +156,8 @@ def next_trial(oracle, tuner_id="tuner"):
 
 def end_trial(oracle, trial, outcome):
     """Write down how a trial ended: an Outcome."""
+    if trial.trial_id in oracle._retry_queue:  # it was taken for lost
+        oracle._retry_queue.remove(trial.trial_id)
     if outcome.values:
         oracle.update_trial(trial.trial_id, outcome.values, step=outcome.epoch)
     trial.status = outcome.status

@@ -7,6 +7,7 @@ Optimization", JMLR 2012.
 """
 
 import dataclasses
+import functools
 
 import keras_tuner
 
@@ -135,14 +136,13 @@ def ready_made(names):
     `config.augment` must be said, not None. Raises ValueError for a name that is not known.
     """
     chosen = [pick("part of a space", name, PARTS) for name in names]
+    return functools.partial(_all_of, [part for part in PARTS.values() if part in chosen])
 
-    def space(hp, config):
-        for part in PARTS.values():
-            if part in chosen:
-                config = part(hp, config)
-        return config
 
-    return space
+def _all_of(parts, hp, config):
+    for part in parts:
+        config = part(hp, config)
+    return config
 
 
 def register(space, config):

@@ -11,7 +11,7 @@ import numpy as np
 
 from cvcourse.training.report import BLUE, GRAY, ORANGE, new_figure
 from cvcourse.tuning.stopping import signed
-from cvcourse.tuning.trial_table import said
+from cvcourse.tuning.trial_table import last, said
 
 ENOUGH = 8  # trials, to say what mattered
 
@@ -20,7 +20,8 @@ def rows(trials, names, objective):
     """[{trial, status, values, objective, epochs, seconds, reason}] in the order of the trials."""
     found = []
     for trial in trials:
-        metrics = {name: last(trial, name) for name in ("epochs", "best_epoch", "seconds")}
+        epochs, best_epoch = (_whole(last(trial, name)) for name in ("epochs", "best_epoch"))
+        metrics = {"epochs": epochs, "best_epoch": best_epoch, "seconds": last(trial, "seconds")}
         status = {"COMPLETED": "stopped early" if last(trial, "stopped") else "completed"}
         found.append(
             {"trial": trial.trial_id, "status": status.get(trial.status, trial.status.lower())}
@@ -32,9 +33,9 @@ def rows(trials, names, objective):
     return found
 
 
-def last(trial, name):
-    """The value of one of a trial's metrics, or None."""
-    return trial.metrics.get_last_value(name) if trial.metrics.exists(name) else None
+def _whole(number):
+    """keras-tuner keeps counts as floats."""
+    return None if number is None else int(number)
 
 
 def as_csv(table):
@@ -51,8 +52,10 @@ def as_texts(table):
     return [list(table[0]), *([said(value) for value in row.values()] for row in table)]
 
 
-def figures(table, space, objective, curves):
-    """{caption: figure} of a sweep: `space` are its hyperparameters, `curves` {trial: values}."""
+def figures(table, space, objective, curves, best):
+    """{caption: figure} of a sweep: `space` are its hyperparameters, `curves` {trial: values},
+    `best` the trial that won.
+    """
     done = [row for row in table if row[objective] is not None]
     names = [hp.name for hp in space]
     logarithmic = {hp.name for hp in space if getattr(hp, "sampling", None) == "log"}
@@ -65,7 +68,7 @@ def figures(table, space, objective, curves):
             done, names, logarithmic, objective
         )
     if any(curves.values()):
-        found["The curves of all trials"] = _curves(table, curves, objective)
+        found["The curves of all trials"] = _curves(table, curves, objective, best)
     if len(done) >= ENOUGH:
         found["What mattered: the loss in fit where a hyperparameter is shuffled"] = _bars(
             importance(done, names, logarithmic, objective)
@@ -145,16 +148,11 @@ def _scatter(done, names, logarithmic, objective):
     return figure
 
 
-def _curves(table, curves, objective):
+def _curves(table, curves, objective, best):
     figure, (ax,) = new_figure(width=9, height=4)
-    best = max(
-        (row for row in table if row[objective] is not None),
-        key=lambda row: signed(objective, row[objective]),
-        default=None,
-    )
     for row in table:
         values = [signed(objective, value) for value in curves[row["trial"]]]
-        won = row is best
+        won = row["trial"] == best
         ax.plot(
             range(1, len(values) + 1),
             values,
@@ -169,8 +167,7 @@ def _curves(table, curves, objective):
     ax.set_xlabel("epoch")
     ax.set_ylabel(objective)
     ax.xaxis.get_major_locator().set_params(integer=True)
-    if best:
-        ax.legend(frameon=False)
+    ax.legend(frameon=False)
     return figure
 
 

@@ -13,17 +13,21 @@ class TrialTable:
     def __init__(self, names, objective, stream):
         self.names, self.stream, self.begun, self.ended = names, stream, time.monotonic(), 0
         self.heads = ["trial", *names, "epochs", objective, "best", "time left"]
-        self._print(self.heads)
 
-    def end(self, trial, epochs, best, remaining):
-        """`best` is the best score so far, `remaining` how many trials are left, or None."""
+    def end(self, trial, oracle):
+        """Print a trial of `oracle` that has ended."""
+        if not self.ended:
+            self._print(self.heads)
         self.ended += 1
+        best = oracle.get_best_trials()[0].score
+        remaining = oracle.max_trials and oracle.max_trials - len(oracle.end_order)
         left = "?"
         if remaining is not None:
             seconds = round((time.monotonic() - self.begun) / self.ended * remaining)
             left = f"{seconds // 3600}:{seconds % 3600 // 60:02}:{seconds % 60:02}"
         values = [trial.hyperparameters.values.get(name) for name in self.names]
         score = "failed" if trial.score is None else trial.score
+        epochs = last(trial, "epochs")
         self._print([trial.trial_id, *values, epochs, score, best, left, trial.message or ""])
 
     def _print(self, cells):
@@ -47,6 +51,11 @@ class _ShowEpochs(keras.callbacks.Callback):
         said_of = f"{self.objective} {said(logs[self.objective])}"
         line = f"trial {self.trial_id}, epoch {epoch + 1}/{self.epochs}: {said_of}"
         print(f"\r\033[K{line}", end="", file=self.stream, flush=True)
+
+
+def last(trial, name):
+    """The value of one of a trial's metrics, or None."""
+    return trial.metrics.get_last_value(name) if trial.metrics.exists(name) else None
 
 
 def said(value):

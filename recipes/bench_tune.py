@@ -1,0 +1,139 @@
+"""How soon a sweep finds what plain keras-tuner's random search finds: its best of all trials.
+
+    cvcourse bench_tune
+    cvcourse bench_tune --model=resnet20 --epochs=9 --seeds=1
+
+keras-tuner trains every trial to its end, by the same code and on the same stream. Both draw the
+same values in the same order, and a trial begins from the same weights. What counts is the time
+until a trial is over that is as good, in a sweep that stops trials early, as share of keras-tuner's
+time for all of them, and of its time until that trial was over.
+"""
+
+import dataclasses
+import pathlib
+import sys
+import tempfile
+import time
+
+from cvcourse.recipes import tune
+
+from cvcourse import recipe
+from cvcourse.startup import import_tensorflow_quietly
+
+TARGET = 1 / 3  # of keras-tuner's time for all trials
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """What is swept, and how often."""
+
+    model: str = recipe.field("lenet5", "the network")
+    dataset: str = recipe.field("fashion_mnist", "what train takes")
+    limit: int = recipe.field(5_000, "images of each split", least=1)
+    epochs: int = recipe.field(9, "of a whole trial", least=1)
+    trials: int = recipe.field(20, "of each sweep", least=1)
+    vary: tuple[str, ...] = recipe.field(
+        ("learning_rate", "weight_decay"), "what is varied", choices=tune.PARTS
+    )
+    stop: str = recipe.field("halving", "the rule of ours", choices=("median", "halving"))
+    seeds: int = recipe.field(3, "sweeps of each", least=1)
+    output: str = recipe.field("runs/bench_tune.json", "the file for the numbers")
+
+
+def main(config):
+    """Measure, write `config.output`, print a table; returns what the file holds."""
+    config = recipe.check(config)
+    output = recipe.output_file(config.output)
+    import_tensorflow_quietly()
+    from cvcourse.training import timing
+
+    load, sweeps = timing.load_average(), {}
+    for seed in range(config.seeds):
+        settings = {name: getattr(config, name) for name in ("model", "dataset", "limit", "epochs")}
+        settings |= {"trials": config.trials, "vary": config.vary, "stop": config.stop}
+        sweep = tune.Config(**settings, seed=seed)
+        with tempfile.TemporaryDirectory() as folder:
+            runs = {"keras-tuner": plain, "cvcourse": ours}
+            # In turns, so that neither has all the warm caches.
+            names = list(runs) if seed % 2 == 0 else list(runs)[::-1]
+            ended = {name: runs[name](sweep, pathlib.Path(folder) / name) for name in names}
+        sweeps[f"seed {seed}"] = found = compared(ended["keras-tuner"], ended["cvcourse"])
+        print(f"seed {seed}: {found}", flush=True)
+    shares = [one["share"] or float("inf") for one in sweeps.values()]
+    checks = {"time to keras-tuner's best / all its time": timing.judged(shares, at_most=TARGET)}
+    return timing.conclude(output, config, checks=checks, load=load, versions={}, sweeps=sweeps)
+
+
+def compared(theirs, ours):
+    """The figures of a seed, from [(seconds since the begin, value)] of each sweep's trials."""
+    best = max(value for _, value in theirs)
+    reached = next(seconds for seconds, value in theirs if value >= best)
+    soon = next((seconds for seconds, value in ours if value >= best), None)
+    return {
+        "best": best,
+        "their_seconds": theirs[-1][0],
+        "their_seconds_to_best": reached,
+        "our_seconds": ours[-1][0],
+        "our_seconds_to_best": soon,
+        "share": soon and soon / theirs[-1][0],
+        "share_of_time_to_best": soon and soon / reached,
+    }
+
+
+def plain(config, folder):
+    """keras-tuner's random search: [(seconds since its begin, best value)] as trials end."""
+    import keras
+    import keras_tuner
+
+    from cvcourse import tuning
+
+    space, common = tuning.ready_made(config.vary), tune.trial_config(config)
+    recipe_model = tune.hypermodel(space, common)
+
+    class Seeded(keras_tuner.HyperModel):
+        def build(self, hp):
+            keras.backend.clear_session()
+            keras.utils.set_random_seed(common.seed)
+            return recipe_model.build(hp)
+
+        def fit(self, *args, **options):
+            return recipe_model.fit(*args, **options)
+
+    tuner = keras_tuner.RandomSearch(
+        Seeded(),
+        objective="val_accuracy",
+        max_trials=config.trials,
+        seed=config.seed + 1,
+        hyperparameters=tuning.register(space, common),
+        allow_new_entries=False,
+        directory=folder,
+        project_name="plain",
+    )
+    begun = time.time()
+    tuner.search(verbose=0)
+    trials = tuner.oracle.trials
+    return [
+        ((folder / "plain" / f"trial_{key}" / "trial.json").stat().st_mtime - begun, trial.score)
+        for key, trial in ((key, trials[key]) for key in tuner.oracle.end_order)
+    ]
+
+
+def ours(config, folder):
+    """The same by `cvcourse tune`."""
+    from cvcourse import tuning
+
+    begun = time.time()
+    tune.main(dataclasses.replace(config, workdir=str(folder)))
+    return sorted(
+        ((folder / "trials" / trial.trial_id / "trial.json").stat().st_mtime - begun, trial.score)
+        for trial in tuning.kept_trials(folder)
+    )
+
+
+def cli(argv=None):
+    """Run from a command line; returns the exit code."""
+    return recipe.run(main, Config, argv, name="bench_tune", description=__doc__)
+
+
+if __name__ == "__main__":
+    sys.exit(cli())

@@ -1,0 +1,330 @@
+"""Several workers on one sweep: who does which trial, and what becomes of those that die."""
+
+import contextlib
+import csv
+import dataclasses
+import json
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import keras_tuner
+import numpy as np
+import pytest
+from cvcourse.recipes import tune
+
+from cvcourse import recipe, tuning
+from cvcourse.errors import RunError, UsageError
+from cvcourse.tuning import service
+
+LOOPBACK = f"{tuning.LOOPBACK}:0"
+DONE = tuning.Outcome({"val_accuracy": 0.5, "epochs": 2}, 2)
+
+
+@pytest.fixture(autouse=True)
+def _as_before(monkeypatch):
+    for name in service.ENVIRONMENT:
+        monkeypatch.setenv(name, "")  # to be restored
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(service, "BEAT", 0.05)
+
+
+@pytest.fixture
+def oracle(tmp_path):
+    space = keras_tuner.HyperParameters()
+    space.Float("rate", 1e-4, 1, sampling="log")
+    settings = {"objective": "val_accuracy", "trials": 3, "epochs": 1, "seed": 0, "retries": 0}
+    return tuning.oracle("random", space, tmp_path, **settings)
+
+
+@pytest.fixture
+def served(oracle):
+    """(chief, a function that makes a worker by its name)."""
+    chief = tuning.Chief(oracle, patience=0.4)
+    with chief.serving(LOOPBACK) as address:
+        yield chief, lambda name: tuning.Worker(address, name, oracle.folder, patience=3)
+
+
+# --- who does what ---
+
+
+def test_a_trial_s_values_are_the_chief_s_to_the_last_digit(served, oracle):
+    trial = served[1]("a").next_trial()
+    assert trial.hyperparameters.values == oracle.trials[trial.trial_id].hyperparameters.values
+    rate = trial.hyperparameters.values["rate"]
+    assert rate != float(np.float32(rate))  # which is what the service would give
+
+
+def test_how_a_trial_ended_arrives_at_the_chief(served, oracle):
+    chief, worker = served
+    a = worker("a")
+    first, second = a.next_trial(), None
+    a.end_trial(first, DONE)
+    second = a.next_trial()
+    a.end_trial(second, tuning.Outcome(reason="out of memory"))
+    assert [trial.trial_id for trial in chief.ended] == [first.trial_id, second.trial_id]
+    kept = oracle.trials
+    assert kept[first.trial_id].score == 0.5
+    assert kept[first.trial_id].best_step == 2
+    assert (kept[second.trial_id].status, kept[second.trial_id].message) == (
+        "FAILED",
+        "out of memory",
+    )
+
+
+def test_the_trial_of_a_silent_worker_is_another_s_and_ends_once(served, oracle):
+    chief, worker = served
+    a, b = worker("a"), worker("b")
+    trial = a.next_trial()
+    assert chief.hand_over() == {}
+    time.sleep(0.5)
+    assert chief.hand_over() == {"a": trial.trial_id}
+    assert b.next_trial().trial_id == trial.trial_id
+    assert b.runs(trial)
+    a.end_trial(trial, DONE)  # it was slow, and not dead
+    assert not b.runs(trial)
+    b.end_trial(trial, tuning.Outcome(reason="too late"))
+    assert oracle.trials[trial.trial_id].score == 0.5
+    assert not oracle.pending()
+
+
+def test_a_worker_at_work_is_heard_of(served):
+    chief, worker = served
+    a = worker("a")
+    trial = a.next_trial()
+    with a.alive(trial):
+        time.sleep(0.8)
+        assert chief.hand_over() == {}
+    time.sleep(0.5)
+    assert chief.hand_over() == {"a": trial.trial_id}
+
+
+def test_who_asks_while_the_last_trials_run_waits_and_may_get_one_of_them(served, oracle):
+    chief, worker = served
+    workers = [worker(name) for name in "abc"]
+    trials = [one.next_trial() for one in workers]
+    got = []
+    d, e = worker("d"), worker("e")
+    waiting = [
+        threading.Thread(target=lambda one=one: got.append(one.next_trial())) for one in (d, e)
+    ]
+    for thread in waiting:
+        thread.start()
+    time.sleep(0.2)
+    assert got == []
+    assert not chief.over()
+    chief.hand_over("b")  # whose process has died
+    while not got:
+        time.sleep(0.02)
+    assert got[0].trial_id == trials[1].trial_id
+    for one, trial in zip((workers[0], d, workers[2]), trials, strict=True):
+        assert not chief.over()
+        one.end_trial(trial, DONE)
+    for thread in waiting:
+        thread.join()
+    assert got[1] is None
+    assert workers[0].next_trial() is None
+    assert chief.over()
+    assert len(oracle.end_order) == 3
+
+
+def test_trials_that_ran_when_the_chief_died_are_ended_by_their_workers(served, oracle, tmp_path):
+    trial = served[1]("a").next_trial()
+    settings = {"objective": "val_accuracy", "trials": 3, "epochs": 1, "seed": 0, "retries": 0}
+    again = tuning.oracle("random", oracle.hyperparameters, tmp_path, **settings)
+    chief = tuning.Chief(again, patience=5)
+    with chief.serving(LOOPBACK) as address:
+        tuning.Worker(address, "a", tmp_path, 3).end_trial(trial, DONE)
+        assert tuning.Worker(address, "b", tmp_path, 3).next_trial().trial_id != trial.trial_id
+    assert again.end_order == [trial.trial_id]
+
+
+# --- what goes wrong ---
+
+
+def test_a_port_in_use_is_refused(served, oracle):
+    chief = tuning.Chief(oracle, 1)
+    with (
+        chief.serving(LOOPBACK) as address,
+        pytest.raises(UsageError, match=rf"cannot serve at {address}: the port is in use"),
+        tuning.Chief(oracle, 1).serving(address),
+    ):
+        pass
+
+
+def test_a_worker_without_a_chief_says_so(tmp_path):
+    worker = tuning.Worker(f"{tuning.LOOPBACK}:1", "a", tmp_path, 0.3)
+    with pytest.raises(RunError, match=r"no chief answers at 127\.0\.0\.1:1 for 0\.3 seconds"):
+        worker.wait_for_chief()
+
+
+def test_training_stops_where_the_chief_is_gone(oracle, tmp_path):
+    with tuning.Chief(oracle, 1).serving(LOOPBACK) as address:
+        worker = tuning.Worker(address, "a", tmp_path, 0.3)
+        trial = worker.next_trial()
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt), worker.alive(trial):
+        time.sleep(30)
+    assert time.monotonic() - began < 5
+    assert "no chief answers" in str(worker.deserted)
+
+
+def test_an_error_of_the_oracle_reaches_chief_and_worker(served, oracle, monkeypatch):
+    chief, worker = served
+    monkeypatch.setattr(oracle, "populate_space", lambda trial_id: 1 / 0)
+    with pytest.raises(RunError, match="has failed: ZeroDivisionError"):
+        worker("a").next_trial()
+    with pytest.raises(RunError, match="the sweep's oracle failed: division by zero"):
+        chief.over()
+
+
+@pytest.mark.parametrize(
+    ("variables", "flags", "expected"),
+    [
+        ({}, {}, (None, None)),
+        ({}, {"chief": ":5000"}, ("127.0.0.1:5000", None)),
+        ({}, {"chief": "0.0.0.0:5000"}, ("0.0.0.0:5000", None)),
+        ({}, {"chief": "host:5000", "worker": "w1", "workdir": "x"}, ("host:5000", "w1")),
+        (("10.0.0.1", "5000", "chief"), {}, ("10.0.0.1:5000", None)),
+        (("10.0.0.1", "5000", "tuner0"), {"workdir": "x"}, ("10.0.0.1:5000", "tuner0")),
+        (("10.0.0.1", "5000", ""), {}, "KERASTUNER_TUNER_ID is not"),
+        ({}, {"chief": "5000:"}, "--chief expects HOST:PORT"),
+        ({}, {"chief": ":70000"}, "--chief expects HOST:PORT"),
+        ({}, {"worker": "w1"}, "needs the chief's address"),
+        ({}, {"worker": "w1", "chief": ":5000"}, "needs the chief's directory"),
+        ({}, {"chief": ":5000", "protocol": "coarse_to_fine"}, "takes --workers, and no --chief"),
+    ],
+)
+def test_chief_and_worker_by_flags_or_environment(variables, flags, expected, monkeypatch):
+    for name, value in zip(service.ENVIRONMENT, variables, strict=False):
+        monkeypatch.setenv(name, value)
+    config = tune.Config(**flags)
+    if isinstance(expected, tuple):
+        assert tune.parties(config) == expected
+    else:
+        with pytest.raises(UsageError, match=expected):
+            tune.parties(config)
+
+
+def test_a_space_that_other_processes_cannot_have_is_refused():
+    with pytest.raises(UsageError, match="at the top level of a module"):
+        tune.parties(tune.Config(workers=2), lambda hp, config: config)
+
+
+# --- the recipe ---
+
+
+def config(tmp_path, **settings):
+    settings = {"limit": 300, "epochs": 3, "trials": 4, "vary": ("learning_rate",)} | settings
+    settings = {"batch_size": 20, "stop": "none", "worker_timeout": 20.0} | settings
+    return tune.Config(workdir=str(tmp_path / "sweep"), **settings)
+
+
+@contextlib.contextmanager
+def process(config):
+    """A process of `cvcourse tune`, without what jax may have set here for TensorFlow's logs."""
+    environment = {**os.environ}
+    environment.pop("TF_CPP_MIN_LOG_LEVEL", None)
+    words = [sys.executable, "-m", *recipe.command(config, "cvcourse tune").split()]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(words, env=environment, **pipes) as one:
+        try:
+            yield one
+        finally:
+            one.kill()
+
+
+def rows(config):
+    with open(pathlib.Path(config.workdir, "trials.csv"), newline="") as file:
+        return [{**row, "seconds": None} for row in csv.DictReader(file)]
+
+
+def until(condition, process, seconds=120):
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    return found
+
+
+def workers_of(chief):
+    found = subprocess.run(["pgrep", "-P", str(chief.pid), "-f", "spawn_main"], capture_output=True)
+    return list(map(int, found.stdout.split()))
+
+
+def checkpoints(config):
+    return list(pathlib.Path(config.workdir).glob("trials/*/run/checkpoints/step-*"))
+
+
+@pytest.mark.slow
+def test_two_workers_give_what_one_process_gives_though_all_are_killed(tmp_path):
+    alone = config(tmp_path / "alone")
+    tune.main(alone)
+    two = config(tmp_path, workers=2)
+    with process(two) as chief:
+        until(lambda: checkpoints(two), chief)
+        os.kill(workers_of(chief)[0], signal.SIGKILL)
+        until(lambda: len(workers_of(chief)) == 2, chief)
+        children = workers_of(chief)
+        chief.kill()
+        chief.wait()
+        end = time.monotonic() + 10
+        while any(os.path.exists(f"/proc/{child}") for child in children):
+            assert time.monotonic() < end
+            time.sleep(0.1)
+    with process(two) as chief:
+        _, errors = chief.communicate()
+        assert (chief.returncode, errors) == (0, "")
+    assert rows(two) == rows(alone)
+    best = [json.loads(pathlib.Path(one.workdir, "best.json").read_text()) for one in (alone, two)]
+    assert best[0] == best[1]
+
+
+@pytest.mark.slow
+def test_workers_elsewhere_late_ones_and_those_of_another_sweep(tmp_path):
+    served = config(tmp_path, chief=":47113", trials=2)
+    worker = dataclasses.replace(served, worker="far")
+    with process(served) as chief, process(worker) as far:
+        other = dataclasses.replace(worker, epochs=4)
+        until(pathlib.Path(served.workdir, "config.json").exists, chief)
+        with process(other) as stranger:
+            _, errors = stranger.communicate()
+            assert stranger.returncode == 2
+            assert "another run, which differs in epochs (there 3, here 4)" in errors
+        output, _ = chief.communicate()
+        assert chief.returncode == 0
+        assert "best: trial" in output
+        output, _ = far.communicate()
+        assert far.returncode == 0
+        assert "the sweep is over" in output
+    with process(worker) as late:
+        output, _ = late.communicate()
+        assert late.returncode == 0
+        assert "is finished" in output
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_hundred_trials_survive_a_kill_every_ten_to_thirty_seconds(tmp_path, workers):
+    sweep = config(tmp_path, trials=100, limit=60, epochs=1, workers=workers)
+    rng, ended = random.Random(workers), False
+    while not ended:
+        with process(sweep) as chief:
+            while chief.poll() is None and not ended:
+                try:
+                    _, errors = chief.communicate(timeout=rng.uniform(10, 30))
+                    assert (chief.returncode, errors) == (0, "")
+                    ended = True
+                except subprocess.TimeoutExpired:
+                    os.kill(rng.choice([chief.pid, *workers_of(chief)]), signal.SIGKILL)
+                    time.sleep(1)
+    found = rows(sweep)
+    assert [row["trial"] for row in found] == [f"{i:03}" for i in range(100)]
+    assert {row["status"] for row in found} == {"completed"}
+    assert len({row["learning_rate"] for row in found}) == 100
