@@ -11,6 +11,14 @@ class RunError(Exception):
     """Anything that goes wrong in data, files, disk, devices or training: exit code 1."""
 
 
+class Diverged(RunError):
+    """A loss or a weight is no number any more."""
+
+
+class InUse(RunError):
+    """Another process is in the run's directory."""
+
+
 class Interrupted(Exception):
     """Ctrl-C or SIGTERM, after the checkpoint was written: exit code 130."""
 

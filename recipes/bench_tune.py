@@ -115,6 +115,7 @@ def plain(config, folder):
     return [
         ((folder / "plain" / f"trial_{key}" / "trial.json").stat().st_mtime - begun, trial.score)
         for key, trial in ((key, trials[key]) for key in tuner.oracle.end_order)
+        if trial.score is not None
     ]
 
 
@@ -127,6 +128,7 @@ def ours(config, folder):
     return sorted(
         ((folder / "trials" / trial.trial_id / "trial.json").stat().st_mtime - begun, trial.score)
         for trial in tuning.kept_trials(folder)
+        if trial.score is not None
     )
 
 

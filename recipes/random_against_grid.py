@@ -94,8 +94,7 @@ def main(config):
 def sweep_of(config, oracle, path):
     """The sweep of one of the two searches."""
     own = {"workdir": str(path), "oracle": oracle, "trials": config.side**2, "stop": "none"}
-    names = [field.name for field in dataclasses.fields(train.Config)]
-    return tune.Config(**{name: getattr(config, name) for name in names} | own)
+    return recipe.as_config(tune.Config, config, **own)
 
 
 def space(points, hp, config):

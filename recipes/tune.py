@@ -17,6 +17,7 @@ import dataclasses
 import functools
 import gc
 import json
+import multiprocessing
 import os
 import pathlib
 import pickle
@@ -31,17 +32,19 @@ import time
 from cvcourse.recipes import train
 
 from cvcourse import recipe
-from cvcourse.errors import Interrupted, RunError, UsageError
+from cvcourse.errors import Diverged, Interrupted, InUse, RunError, UsageError
 from cvcourse.files import write_json, write_text
 from cvcourse.startup import import_tensorflow_quietly
 
 PARTS = (  # what a ready-made space can vary: those of cvcourse.tuning
     *("optimizer", "learning_rate", "weight_decay", "batch_size", "schedule", "augment", "dropout"),
-    *("width", "depth"),
+    *("width", "depth", "epochs"),
 )
 STAGES = ((1 / 2, 1 / 9), (1 / 3, 1 / 3), (None, 1))  # shares of the trials and of their epochs
 EXAMPLES = 32  # of the doctor
-CHIEF = "chief.json"  # what a sweep's workers must have in common with its chief
+COMMON = "common.json"  # what all trials of a sweep must have in common: data and versions
+ISOLATED = "isolated.json"  # how a trial in a process of its own ended
+IN_USE = 75  # the code of a process that finds another one in its trial: EX_TEMPFAIL
 FREE = (*train.FREE, "retries", "isolate", "workers", "chief", "worker", "worker_timeout")
 
 
@@ -81,7 +84,7 @@ class Config(train.Config):
         None, "be the worker of this name; --workdir is the chief's, on a shared disk"
     )
     worker_timeout: float = recipe.field(
-        60.0, "seconds of silence after which a worker, or the chief, counts as dead", above=0
+        60.0, "seconds of silence after which a worker, or the chief, counts as dead", least=10
     )
 
 
@@ -117,16 +120,17 @@ def main(config, space=None, callbacks=none_more):
             f"--protocol=coarse_to_fine has {len(STAGES)} stages: --trials={config.trials} "
             "are too few"
         )
+    if config.protocol == "coarse_to_fine" and config.oracle == "hyperband":
+        raise UsageError("--protocol=coarse_to_fine has stages of its own: choose another --oracle")
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        sys.exit('with --workers a script begins its sweep under: if __name__ == "__main__":')
     if config.isolate and callbacks is not none_more:
         raise UsageError("--isolate takes no callbacks of your own")
-    rules = {"free": FREE, "vouched": ("dataset",), "grows": "trials"}
-    if config.protocol != "plain" or config.oracle == "hyperband":
-        rules["fixed"] = "a sweep in stages or of hyperband takes no more trials"
-    if metrics := finished(config, rules):
+    if metrics := finished(config):
         return metrics
     import_tensorflow_quietly()
 
-    from cvcourse import data, tuning
+    from cvcourse import tuning
 
     address, worker = parties(config, space, callbacks)
     config = dataclasses.replace(config, worker=worker)
@@ -138,9 +142,11 @@ def main(config, space=None, callbacks=none_more):
         hyperparameters = tuning.register(space, common)
     sweep = Sweep(config, space, callbacks, common, dataset, hyperparameters)
     if worker:
-        return work(sweep, address, rules)
-    with recipe.claim(config, "tune", config.model, config.dataset, **rules) as run:
+        return work(sweep, address)
+    with recipe.claim(config, "tune", config.model, config.dataset, **rules(config)) as run:
         sweep = dataclasses.replace(sweep, config=run.config)
+        if (run.path / COMMON).exists():
+            require_common(run.path, dataset, "data")
         if config.protocol == "coarse_to_fine":
             return coarse_to_fine(sweep, run)
         oracle = tuning.oracle(
@@ -154,13 +160,13 @@ def main(config, space=None, callbacks=none_more):
             retries=config.retries,
         )
         run.begin()
-        names = [hp.name for hp in hyperparameters.space]
-        table = tuning.TrialTable(names, config.objective, sys.stdout)
-        with data.naming_broken_images(dataset):
-            if address or config.workers > 1:
-                lead(sweep, run, oracle, table, address)
-            else:
-                alone(sweep, run, oracle, table)
+        tuning.keep_space(run.path, hyperparameters)
+        write_json(run.path / COMMON, in_common(dataset))
+        table = tuning.TrialTable(tuning.names(hyperparameters), config.objective, sys.stdout)
+        if address or config.workers > 1:
+            lead(sweep, run, oracle, table, address)
+        else:
+            alone(sweep, run, oracle, table)
         return conclude(sweep, run, oracle)
 
 
@@ -175,11 +181,19 @@ def alone(sweep, run, oracle, table):
         table.end(oracle.get_trial(trial.trial_id), oracle)
 
 
-def finished(config, rules):
+def rules(config):
+    """Those of `recipe.recognize` for a sweep."""
+    found = {"free": FREE, "vouched": ("dataset",), "grows": "trials"}
+    if config.protocol != "plain" or config.oracle == "hyperband":
+        found["fixed"] = "a sweep in stages or of hyperband takes no more trials"
+    return found
+
+
+def finished(config):
     """The metrics of a sweep that is over, after saying so; else None."""
-    if metrics := recipe.recognize(config, **rules):
+    if metrics := recipe.recognize(config, **rules(config)):
         print(f"{config.workdir} is finished: {json.dumps(metrics)}")
-        if "fixed" not in rules:
+        if "fixed" not in rules(config):
             print(f"--extend --trials={2 * config.trials} goes on with it")
     return metrics
 
@@ -225,7 +239,8 @@ def lead(sweep, run, oracle, table, address):
     from cvcourse import tuning
 
     config = sweep.config
-    write_json(run.path / CHIEF, fingerprint(sweep.dataset))
+    if not tuning.any_left(oracle):
+        return
     chief = tuning.Chief(oracle, config.worker_timeout)
     with (
         chief.serving(address or f"{tuning.LOOPBACK}:0") as served,
@@ -256,68 +271,76 @@ def lead(sweep, run, oracle, table, address):
                 )
             if crew and not over:
                 crew.look_after()
-            while chief.ended:
-                table.end(chief.ended.pop(0), oracle)
+            with chief.lock:
+                while chief.ended:
+                    table.end(chief.ended.pop(0), oracle)
+                table.show(
+                    {t.trial_id: oracle.run_folder(t) for t in oracle.ongoing_trials.values()}
+                )
             time.sleep(0.1)
 
 
-def work(sweep, address, rules):
+def work(sweep, address):
     """Run the trials that a chief gives, until there are no more."""
+    try:
+        return take_trials(sweep, address)
+    except RunError:
+        if metrics := finished(sweep.config):  # the chief has gone since all is done
+            return metrics
+        raise
+
+
+def take_trials(sweep, address):
+    """The same; raises RunError also where the chief has ended the sweep meanwhile."""
     from cvcourse import tuning
 
     config = sweep.config
     path = pathlib.Path(os.path.expanduser(config.workdir))
     client = tuning.Worker(address, config.worker, path, config.worker_timeout)
-    try:
-        client.wait_for_chief()
-    except RunError:
-        if metrics := finished(config, rules):  # it has ended meanwhile
-            return metrics
-        raise
-    if not (path / CHIEF).exists():
+    client.wait_for_chief()
+    if not (path / COMMON).exists():
         raise UsageError(f"--workdir={path} is not the chief's: it must lie on a disk they share")
-    if metrics := finished(config, rules):
+    if metrics := finished(config):
         return metrics
-    here, there = fingerprint(sweep.dataset), json.loads((path / CHIEF).read_text())
-    for name in here:
-        if here[name] != there.get(name):
-            raise UsageError(
-                f"the chief has {name} {there.get(name)}, and this worker {here[name]}: they "
-                "must have the same"
-            )
+    tuning.require_same_space(path, sweep.hyperparameters)
+    require_common(path, sweep.dataset)
     print(f"worker {config.worker} of the sweep in {path}", flush=True)
     while trial := client.next_trial():
-        folder = path / "trials" / trial.trial_id
         try:
             with client.alive(trial):
-                if not wait_for(folder / "run", client, trial, config.worker_timeout):
-                    continue  # another worker has ended it
-                outcome = attempt(sweep, trial, folder)
+                outcome = unless_in_use(sweep, trial, client)
         except (Interrupted, KeyboardInterrupt) as error:
             if client.deserted:
                 raise client.deserted from error
             said = f"worker {config.worker} stopped in trial {trial.trial_id}, which the next takes"
             raise Interrupted(said) from error
-        client.end_trial(trial, outcome)
-        print(f"trial {trial.trial_id}: {outcome.reason or outcome.values[config.objective]}")
+        if outcome:
+            client.end_trial(trial, outcome)
+            said = outcome.reason or outcome.values[config.objective]
+            print(f"trial {trial.trial_id}: {said}", flush=True)
     print("the sweep is over", flush=True)
     return {}
 
 
-def wait_for(run, client, trial, patience):
-    """Wait while another process is in a trial's run; returns whether there is still work in it."""
-    end = time.monotonic() + patience
-    while recipe.in_use(run):
-        if not client.runs(trial):
-            return False
-        if time.monotonic() > end:
-            raise RunError(f"another process is in {run}, and does not get on: end it")
-        time.sleep(0.5)
-    return client.runs(trial)
+def unless_in_use(sweep, trial, client):
+    """The Outcome of an attempt; None where another worker, who has the trial too, has ended it."""
+    from cvcourse import tuning
+
+    end = time.monotonic() + client.patience
+    while True:
+        try:
+            return attempt(sweep, trial, tuning.trial_folder(client.folder, trial.trial_id))
+        except InUse as error:
+            if not client.runs(trial):
+                return None
+            if time.monotonic() > end:
+                return tuning.Outcome(reason=f"{error}, and does not get on")
+            time.sleep(1)
 
 
 def worker_process(config, functions, parent, name, address):
     """A worker on this machine, in a process of its own, which ends where its parent has died."""
+    os.setsid()  # Ctrl-C reaches it once: through its parent
     threading.Thread(target=die_with, args=[parent], daemon=True).start()
     folder = pathlib.Path(os.path.expanduser(config.workdir))
     with open(worker_log(folder, name), "ab") as log:
@@ -336,14 +359,28 @@ def worker_log(folder, name):
     return folder / f"worker-{name}.log"
 
 
-def fingerprint(dataset):
-    """What chief and workers must have in common, as {name: value}."""
+def in_common(dataset):
+    """What all trials of a sweep must have in common, as {name: value}."""
     import keras_tuner
 
     from cvcourse import training
 
     versions = training.versions() | {"keras-tuner": keras_tuner.__version__}
     return versions | {"data": dataset.fingerprint()}
+
+
+def require_common(path, dataset, *names):
+    """Raise UsageError unless this process has what COMMON in a sweep's directory says.
+
+    With `names`, in these alone.
+    """
+    here, there = in_common(dataset), json.loads((path / COMMON).read_text())
+    for name in names or here:
+        if here[name] != there.get(name):
+            raise UsageError(
+                f"the sweep in {path} was begun with {name} {there.get(name)}, and here is "
+                f"{here[name]}: all its trials must have the same"
+            )
 
 
 def coarse_to_fine(sweep, run):
@@ -369,7 +406,8 @@ def coarse_to_fine(sweep, run):
         left -= stage.trials
         within = tuning.narrowed(sweep.space, ranges)
         with recipe.part(f"stage {number}", run.command):
-            found = main(stage, within, sweep.callbacks)
+            done = recipe.recognize(stage, **rules(stage))
+            found = done or main(stage, within, sweep.callbacks)
         good = tuning.good_ones(tuning.kept_trials(pathlib.Path(stage.workdir)), config.objective)
         ranges = tuning.ranges_of(tuning.register(within, sweep.common).space, good)
         said = "; ".join(f"{name} {' to '.join(map(tuning.said, r))}" for name, r in ranges.items())
@@ -424,9 +462,8 @@ def first_checks(config, dataset):
 
 def trial_config(config):
     """The training run that the trials of a sweep have in common, before the space varies it."""
-    names = [field.name for field in dataclasses.fields(train.Config)]
     own = {"workdir": None, "monitor": config.objective, "test": False, "extend": False}
-    return train.Config(**{name: getattr(config, name) for name in names} | own)
+    return recipe.as_config(train.Config, config, **own)
 
 
 def attempt(sweep, trial, folder, watch=lambda *words: []):
@@ -436,11 +473,16 @@ def attempt(sweep, trial, folder, watch=lambda *words: []):
     """
     from cvcourse import tuning
 
-    config = sweep.config
+    config, hp = sweep.config, trial.hyperparameters
     try:
-        tuned = sweep.space(trial.hyperparameters, sweep.common)
+        tuned = sweep.space(hp, sweep.common)
     except Exception as error:
         return failed(error)
+    if new := {*tuning.names(hp)} - {*tuning.names(sweep.hyperparameters)}:
+        raise UsageError(
+            f"the search space asks for {min(new)!r} only where another hyperparameter has a value "
+            "of many: ask for it always"
+        )
     epochs = trial.hyperparameters.values.get("tuner/epochs", tuned.epochs)
     tuned = dataclasses.replace(tuned, workdir=str(folder / "run"), epochs=epochs)
     callbacks = [*watch(trial, epochs, config.objective), *sweep.callbacks(folder)]
@@ -458,14 +500,23 @@ def attempt(sweep, trial, folder, watch=lambda *words: []):
 
 
 def outcome_of(config, dataset, stop, callbacks=()):
-    """The Outcome of a trial's training run."""
-    from cvcourse import tuning
+    """The Outcome of a trial's training run.
+
+    Raises Interrupted, and RunError for what is not the trial's fault: the disk, the data, another
+    process in it.
+    """
+    from cvcourse import data, tuning
 
     behind = tuning.StopWhereBehind(stop, config.monitor, pathlib.Path(config.workdir))
     try:
-        metrics = train_trial(config, dataset, [behind, *callbacks])
-    except Interrupted:
+        with data.naming_broken_images(dataset):
+            metrics = train_trial(config, dataset, [behind, *callbacks])
+    except Diverged as error:
+        return failed(error)
+    except (Interrupted, RunError):
         raise
+    except OSError as error:
+        raise RunError(f"cannot write to {config.workdir}: {error.strerror}") from error
     except Exception as error:
         return failed(error)
     return tuning.Outcome(metrics, metrics["best_epoch"])
@@ -484,12 +535,14 @@ def in_its_own_process(config, folder, stop):
     from cvcourse import tuning
 
     write_json(folder / "config.json", dataclasses.asdict(config))
-    outcome = folder / "outcome.json"
+    outcome = folder / ISOLATED
     outcome.unlink(missing_ok=True)
     with open(folder / "log.txt", "ab") as log:
         call = "import sys; from cvcourse.recipes import tune; tune.child(*sys.argv[1:])"
         words = [sys.executable, "-c", call, str(folder), stop, str(os.getpid())]
-        child = subprocess.Popen(words, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        # In a session of its own, Ctrl-C reaches it once: through this process.
+        quiet = {"stdout": log, "stderr": log, "stdin": subprocess.DEVNULL}
+        child = subprocess.Popen(words, **quiet, start_new_session=True)
         try:
             code = child.wait()
         except KeyboardInterrupt:
@@ -498,6 +551,8 @@ def in_its_own_process(config, folder, stop):
             raise
     if outcome.exists():
         return tuning.Outcome(**json.loads(outcome.read_text())), ""
+    if code == IN_USE:
+        raise InUse(f"another process is in {folder}")
     if code < 0:
         return None, f"the last time by {signal.Signals(-code).name}"
     return tuning.Outcome(reason=f"its process ended with code {code}: log.txt says more"), ""
@@ -513,8 +568,11 @@ def child(folder, stop, parent):
     config = recipe.parse(train.Config, [f"--config={folder / 'config.json'}"])
     config = dataclasses.replace(config, workdir=str(folder / "run"))
     dataset = data.load(config.dataset, data_dir=config.data_dir, limit=config.limit)
-    outcome = outcome_of(config, dataset, stop)
-    write_json(folder / "outcome.json", dataclasses.asdict(outcome))
+    try:
+        outcome = outcome_of(config, dataset, stop)
+    except InUse:
+        sys.exit(IN_USE)
+    write_json(folder / ISOLATED, dataclasses.asdict(outcome))
 
 
 def die_with(parent):
@@ -580,7 +638,7 @@ def conclude(sweep, run, oracle):
             f"all of {len(trials)} trials failed: {reasons[0]}; {run.path} holds what they said"
         )
     space = sweep.hyperparameters.space
-    names = [hp.name for hp in space]
+    names = tuning.names(sweep.hyperparameters)
     table = tuning.rows(trials, names, config.objective)
     curves = {
         trial.trial_id: tuning.first_epochs(oracle.run_folder(trial), config.objective)
@@ -600,7 +658,7 @@ def conclude(sweep, run, oracle):
         config.objective: best.score,
         "best_epoch": int(tuning.last(best, "best_epoch")),
         "values": best.hyperparameters.values,
-        "epochs": sum(row["epochs"] or 0 for row in table),
+        "epochs": sum(row["epochs_run"] or 0 for row in table),
         "seconds": round(seconds, 1),
         "seed": config.seed,
     }

@@ -19,6 +19,7 @@ from cvcourse.recipes import random_against_grid, train, tune
 
 from cvcourse import models, recipe, tuning
 from cvcourse.errors import RunError, UsageError
+from cvcourse.tuning import sweep_report
 
 pytestmark = pytest.mark.usefixtures("forgotten")
 COMMON = train.Config(augment=("shift",))
@@ -247,7 +248,9 @@ def test_a_damaged_oracle_file_has_an_older_one_behind_it(tmp_path, capsys):
 
 
 def test_another_space_is_refused_and_the_change_is_named(tmp_path):
-    run(made(tmp_path), 1)
+    oracle = made(tmp_path)
+    run(oracle, 1)
+    tuning.keep_space(tmp_path, oracle.hyperparameters)
     hp = keras_tuner.HyperParameters()
     hp.Float("rate", 1e-2, 1.0, sampling="log")
     hp.Choice("size", [8, 16, 32])
@@ -411,6 +414,8 @@ def test_bad_input_is_refused_before_any_training(config):
     refused("empty", vary=())
     refused("3 stages: --trials=2 are too few", protocol="coarse_to_fine", trials=2)
     refused("unknown model", model="resnet21")
+    refused("stages of its own", protocol="coarse_to_fine", oracle="hyperband")
+    refused("--worker_timeout takes a number of at least 10", worker_timeout=1.0)
     with pytest.raises(UsageError, match="the search space is empty"):
         tune.main(config, lambda hp, config: config)
 
@@ -483,6 +488,74 @@ def test_a_hypermodel_for_a_tuner_of_ones_own(tmp_path):
     )
     tuner.search(verbose=0)
     assert tuner.oracle.get_best_trials()[0].score > 0.05
+
+
+def test_hyperparameters_that_some_values_alone_ask_for_are_found():
+    def by_choice(hp, config):
+        if hp.Choice("kind", ["a", "b"]) == "b":
+            with hp.conditional_scope("kind", ["b"]):
+                hp.Float("only_b", 0.0, 1.0)
+        return config
+
+    def by_number(hp, config):
+        for i in range(hp.Int("layers", 1, 3)):
+            hp.Int(f"units{i}", 8, 512)
+        return config
+
+    assert tuning.names(tuning.register(by_choice, COMMON)) == ["kind", "only_b"]
+    assert tuning.names(tuning.register(by_number, COMMON)) == [
+        *("layers", "units0", "units1", "units2")
+    ]
+
+
+def test_a_hyperparameter_that_was_not_foreseen_ends_the_sweep_with_its_name(config):
+    def late(hp, config):
+        if hp.Float("learning_rate", 0.1, 0.2) > 0.1:  # the default
+            hp.Float("surprise", 0.0, 1.0)
+        return config
+
+    with pytest.raises(UsageError, match="asks for 'surprise' only where another"):
+        tune.main(config, late)
+
+
+def test_the_report_s_numbers_of_what_a_trial_was_not_asked_for():
+    done = [{"rate": 0.1}, {"rate": None}, {"rate": 1e-5}]
+    numbers, texts = sweep_report._numbers(done, "rate", True)
+    np.testing.assert_allclose(numbers, [-1, np.nan, -5])
+    assert texts is None
+    numbers, texts = sweep_report._numbers([{"a": "y"}, {"a": None}, {"a": "x"}], "a", False)
+    np.testing.assert_allclose(numbers, [1, np.nan, 0])
+    assert texts == ["x", "y"]
+
+
+def test_a_range_of_one_value_has_no_border():
+    hp = keras_tuner.HyperParameters()
+    hp.Float("rate", 0.1, 0.1)
+    assert tuning.at_the_border(hp.space, keras_tuner.engine.trial.Trial(hp)) == []
+
+
+def test_a_narrowed_space_is_asked_as_any_other():
+    def space(hp, config):
+        hp.Boolean("flip")
+        rate = hp.Float("rate", 1e-3, 1.0, None, "log")
+        assert hp["rate"] == rate
+        return dataclasses.replace(config, learning_rate=rate)
+
+    ranges = {"flip": [True], "rate": (0.1, 0.2)}
+    asked = tuning.register(tuning.narrowed(space, ranges), COMMON)
+    assert asked.values == {"flip": True, "rate": 0.1}
+
+
+def test_other_data_under_the_same_name_are_refused(config, tmp_path, arrays):
+    file = tmp_path / "data.npz"
+    np.savez(file, **arrays)
+    ours = dataclasses.replace(config, dataset=str(file), trials=1, epochs=1, batch_size=8)
+    ours = dataclasses.replace(ours, model="linear")
+    tune.main(ours)
+    (pathlib.Path(ours.workdir) / "metrics.json").unlink()  # as if it were killed before its end
+    np.savez(file, **{**arrays, "x_train": arrays["x_train"] + 1})
+    with pytest.raises(UsageError, match="was begun with data"):
+        tune.main(ours)
 
 
 # --- random against grid search ---

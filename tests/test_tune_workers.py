@@ -12,17 +12,19 @@ import subprocess
 import sys
 import threading
 import time
+import types
 
 import keras_tuner
 import numpy as np
 import pytest
-from cvcourse.recipes import tune
+from cvcourse.recipes import train, tune
 
 from cvcourse import recipe, tuning
-from cvcourse.errors import RunError, UsageError
+from cvcourse.errors import Diverged, InUse, RunError, UsageError
 from cvcourse.tuning import service
 
 LOOPBACK = f"{tuning.LOOPBACK}:0"
+SETTINGS = {"objective": "val_accuracy", "trials": 3, "epochs": 1, "seed": 0, "retries": 0}
 DONE = tuning.Outcome({"val_accuracy": 0.5, "epochs": 2}, 2)
 
 
@@ -38,8 +40,7 @@ def _as_before(monkeypatch):
 def oracle(tmp_path):
     space = keras_tuner.HyperParameters()
     space.Float("rate", 1e-4, 1, sampling="log")
-    settings = {"objective": "val_accuracy", "trials": 3, "epochs": 1, "seed": 0, "retries": 0}
-    return tuning.oracle("random", space, tmp_path, **settings)
+    return tuning.oracle("random", space, tmp_path, **SETTINGS)
 
 
 @pytest.fixture
@@ -48,6 +49,15 @@ def served(oracle):
     chief = tuning.Chief(oracle, patience=0.4)
     with chief.serving(LOOPBACK) as address:
         yield chief, lambda name: tuning.Worker(address, name, oracle.folder, patience=3)
+
+
+def after(seconds, chief):
+    """What the chief, looking all the time, has handed over then."""
+    given, end = {}, time.monotonic() + seconds
+    while time.monotonic() < end:
+        given |= chief.hand_over()
+        time.sleep(0.02)
+    return given
 
 
 # --- who does what ---
@@ -81,9 +91,8 @@ def test_the_trial_of_a_silent_worker_is_another_s_and_ends_once(served, oracle)
     chief, worker = served
     a, b = worker("a"), worker("b")
     trial = a.next_trial()
-    assert chief.hand_over() == {}
-    time.sleep(0.5)
-    assert chief.hand_over() == {"a": trial.trial_id}
+    assert after(0.1, chief) == {}
+    assert after(0.5, chief) == {"a": trial.trial_id}
     assert b.next_trial().trial_id == trial.trial_id
     assert b.runs(trial)
     a.end_trial(trial, DONE)  # it was slow, and not dead
@@ -98,10 +107,18 @@ def test_a_worker_at_work_is_heard_of(served):
     a = worker("a")
     trial = a.next_trial()
     with a.alive(trial):
-        time.sleep(0.8)
-        assert chief.hand_over() == {}
-    time.sleep(0.5)
-    assert chief.hand_over() == {"a": trial.trial_id}
+        assert after(0.8, chief) == {}
+    assert after(0.5, chief) == {"a": trial.trial_id}
+
+
+def test_nobody_is_silent_while_the_chief_itself_stands_still(served):
+    chief, worker = served
+    a = worker("a")
+    trial = a.next_trial()
+    chief.hand_over()
+    time.sleep(0.8)
+    assert after(0.2, chief) == {}
+    assert after(0.4, chief) == {"a": trial.trial_id}
 
 
 def test_who_asks_while_the_last_trials_run_waits_and_may_get_one_of_them(served, oracle):
@@ -135,8 +152,7 @@ def test_who_asks_while_the_last_trials_run_waits_and_may_get_one_of_them(served
 
 def test_trials_that_ran_when_the_chief_died_are_ended_by_their_workers(served, oracle, tmp_path):
     trial = served[1]("a").next_trial()
-    settings = {"objective": "val_accuracy", "trials": 3, "epochs": 1, "seed": 0, "retries": 0}
-    again = tuning.oracle("random", oracle.hyperparameters, tmp_path, **settings)
+    again = tuning.oracle("random", oracle.hyperparameters, tmp_path, **SETTINGS)
     chief = tuning.Chief(again, patience=5)
     with chief.serving(LOOPBACK) as address:
         tuning.Worker(address, "a", tmp_path, 3).end_trial(trial, DONE)
@@ -144,7 +160,132 @@ def test_trials_that_ran_when_the_chief_died_are_ended_by_their_workers(served, 
     assert again.end_order == [trial.trial_id]
 
 
+def test_a_worker_keeps_its_trial_when_the_chief_is_started_again(served, oracle, tmp_path):
+    trial = served[1]("a").next_trial()
+    again = tuning.oracle("random", oracle.hyperparameters, tmp_path, **SETTINGS)
+    chief = tuning.Chief(again, patience=0.4)
+    with chief.serving(LOOPBACK) as address:
+        a, b = (tuning.Worker(address, name, tmp_path, 3) for name in "ab")
+        assert a.runs(trial)  # its sign of life
+        assert b.next_trial().trial_id != trial.trial_id
+        assert after(0.6, chief)[f"?{trial.trial_id}"] == trial.trial_id  # silent from then on
+        assert a.next_trial().trial_id in "01"
+
+
+def test_a_sweep_that_was_done_has_nothing_left_to_serve(oracle, tmp_path):
+    assert tuning.any_left(oracle)
+    for _ in range(3):
+        tuning.end_trial(oracle, tuning.next_trial(oracle), DONE)
+    assert not tuning.any_left(oracle)
+    assert not tuning.any_left(
+        tuning.oracle("random", oracle.hyperparameters, tmp_path, **SETTINGS)
+    )
+
+
+def test_a_grid_keeps_many_workers_busy(tmp_path):
+    space = keras_tuner.HyperParameters()
+    space.Choice("rate", [1.0, 2.0, 3.0, 4.0, 5.0])
+    oracle = tuning.oracle("grid", space, tmp_path, **SETTINGS | {"trials": 9})
+    trials = [tuning.next_trial(oracle, f"worker{i}") for i in range(5)]
+    assert sorted(trial.hyperparameters["rate"] for trial in trials) == [1, 2, 3, 4, 5]
+
+
+def test_a_slow_proposal_is_waited_for(served, oracle, monkeypatch):
+    """The call is given up, the chief is not; and those at work are heard of meanwhile."""
+    chief, worker = served
+    a = worker("a")
+    trial = a.next_trial()
+    propose = oracle.populate_space
+    monkeypatch.setattr(service, "DEADLINE", 0.3)
+    b = worker("b")
+    monkeypatch.setattr(
+        oracle, "populate_space", lambda trial_id: (time.sleep(1.5), propose(trial_id))[1]
+    )
+    with a.alive(trial):
+        assert b.next_trial().trial_id == "1"
+        assert chief.hand_over() == {}
+    assert a.deserted is None
+
+
+def test_a_damaged_trial_is_redone_by_a_worker(served, oracle, tmp_path, capsys):
+    trial = served[1]("a").next_trial()
+    (tmp_path / "trials" / "0" / "trial.json").write_text("{")
+    again = tuning.oracle("random", oracle.hyperparameters, tmp_path, **SETTINGS)
+    assert "is damaged" in capsys.readouterr().err
+    with tuning.Chief(again, 5).serving(LOOPBACK) as address:
+        redone = tuning.Worker(address, "a", tmp_path, 3).next_trial()
+    assert redone.trial_id == trial.trial_id
+    assert redone.hyperparameters.values == trial.hyperparameters.values
+
+
+def test_a_save_goes_through_what_a_killed_one_left(oracle, tmp_path):
+    oracle.save()
+    (tmp_path / ".part-oracle.older.json").write_text("{")
+    oracle.save()
+    assert json.loads((tmp_path / "oracle.older.json").read_text())
+
+
 # --- what goes wrong ---
+
+
+def test_a_worker_of_another_sweep_does_not_end_this_one(served, oracle):
+    chief, worker = served
+    a = worker("a")
+    stranger = a.next_trial()
+    stranger.trial_id = "77"
+    with pytest.raises(RunError, match="this sweep has no trial 77"):
+        a.runs(stranger)
+    assert not chief.over()
+    assert worker("b").next_trial().trial_id == "1"
+
+
+def test_the_environment_is_left_as_it_was(served):
+    served[1]("a")
+    assert service.from_environment() == (None, None)
+
+
+def test_a_run_that_another_process_is_in_is_no_failed_trial(tmp_path, monkeypatch):
+    """Of two workers that have the same trial, one waits until the other has ended it."""
+    begun = []
+
+    def in_use(*words):
+        begun.append(words)
+        raise InUse("another process is running in run")
+
+    class Client:
+        patience, folder = 30, tmp_path
+        runs = staticmethod(lambda trial: len(begun) < 2)
+
+    monkeypatch.setattr(tune, "attempt", in_use)
+    monkeypatch.setattr(tune.time, "sleep", lambda seconds: None)
+    trial = types.SimpleNamespace(trial_id="0")
+    assert tune.unless_in_use(None, trial, Client) is None
+    Client.patience, Client.runs = -1, staticmethod(lambda trial: True)
+    outcome = tune.unless_in_use(None, trial, Client)
+    assert (outcome.status, "does not get on" in outcome.reason) == ("FAILED", True)
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (Diverged("the loss is nan"), "the loss is nan"),
+        (MemoryError(), "out of memory"),
+        (OSError(28, "No space left on device"), RunError),
+        (RunError("cannot write the checkpoint"), RunError),
+        (InUse("another process"), InUse),
+    ],
+)
+def test_what_is_not_the_trial_s_fault_ends_no_trial(error, expected, tmp_path, monkeypatch):
+    def fail(*words):
+        raise error
+
+    monkeypatch.setattr(tune, "train_trial", fail)
+    setting = train.Config(workdir=str(tmp_path))
+    if isinstance(expected, str):
+        assert expected in tune.outcome_of(setting, None, "none").reason
+    else:
+        with pytest.raises(expected):
+            tune.outcome_of(setting, None, "none")
 
 
 def test_a_port_in_use_is_refused(served, oracle):

@@ -4,16 +4,16 @@ Standard library only: `--help` must not wait for TensorFlow.
 """
 
 from cvcourse.recipe.command_line import command, parse, program, run, usage, verdict
-from cvcourse.recipe.fields import check, field
+from cvcourse.recipe.fields import as_config, check, field
 from cvcourse.recipe.output import output_file
-from cvcourse.recipe.workdir import claim, in_use, part, recognize
+from cvcourse.recipe.workdir import claim, part, recognize
 
 __all__ = [
+    "as_config",
     "check",
     "claim",
     "command",
     "field",
-    "in_use",
     "output_file",
     "parse",
     "part",

@@ -118,6 +118,12 @@ def fields(config_class):
     return found
 
 
+def as_config(config_class, config, **changes):
+    """A config of `config_class` with the fields that `config`, of a class beneath it, has."""
+    names = [spec.name for spec in dataclasses.fields(config_class) if hasattr(config, spec.name)]
+    return config_class(**{name: getattr(config, name) for name in names} | changes)
+
+
 def check(config):
     """The config in plain values: a notebook's lists, paths and NumPy numbers are taken too.
 

@@ -7,7 +7,7 @@ import json
 import os
 import pathlib
 
-from cvcourse.errors import Interrupted, RunError, UsageError
+from cvcourse.errors import Interrupted, InUse, RunError, UsageError
 from cvcourse.files import PARTIAL, write_json
 from cvcourse.recipe.command_line import command, program
 
@@ -91,7 +91,7 @@ def claim(config, recipe, *words, **rules):
     with _locked(path):
         # Once more: another process may have been here since the caller looked.
         if recognize(config, **rules):
-            raise RunError(f"another process has just finished the run in {path}")
+            raise InUse(f"another process has just finished the run in {path}")
         print(f"run directory: {path}\nto go on after an interruption: {again}", flush=True)
         try:
             yield Run(config, path, again)
@@ -120,8 +120,10 @@ def _locked(path):
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise RunError(f"another process is running in {path}") from error
+        except BlockingIOError as error:
+            raise InUse(f"another process is running in {path}") from error
+        except OSError:  # a file system without locks
+            pass
         yield
 
 
@@ -132,17 +134,6 @@ def part(name, command):
         yield
     except (Interrupted, KeyboardInterrupt) as error:
         raise Interrupted(f"stopped in {name}; go on with: {command}") from error
-
-
-def in_use(path):
-    """Whether a process is running in a run's directory."""
-    if not (path / LOCK).exists():
-        return False
-    try:
-        with _locked(path):
-            return False
-    except RunError:
-        return True
 
 
 def _read(path):

@@ -12,7 +12,7 @@ import time
 import keras
 import numpy as np
 
-from cvcourse.errors import Interrupted, RunError
+from cvcourse.errors import Diverged, Interrupted, RunError
 from cvcourse.files import write_text
 from cvcourse.interrupt import handling
 from cvcourse.training import checkpoint
@@ -230,7 +230,7 @@ class ExactResume(keras.callbacks.Callback):
 
     def _diverged(self, what):
         epoch, step = divmod(self.step - 1, self.steps_per_epoch)
-        raise RunError(
+        raise Diverged(
             f"{what} at step {self.step} (epoch {epoch + 1}, batch {step + 1}): training stopped; "
             f"{self._kept()}lower --learning_rate, or look at the data"
         )

@@ -3,7 +3,19 @@
 from cvcourse.tuning.crew import Crew
 from cvcourse.tuning.hparams import write_hparams
 from cvcourse.tuning.narrowing import at_the_border, good_ones, narrowed, ranges_of
-from cvcourse.tuning.oracle import ORACLES, Outcome, end_trial, kept_trials, next_trial, oracle
+from cvcourse.tuning.oracle import (
+    ORACLES,
+    Outcome,
+    any_left,
+    end_trial,
+    keep_space,
+    kept_trials,
+    names,
+    next_trial,
+    oracle,
+    require_same_space,
+    trial_folder,
+)
 from cvcourse.tuning.service import LOOPBACK, Chief, Worker, address_of, from_environment
 from cvcourse.tuning.spaces import PARTS, ready_made, register
 from cvcourse.tuning.starts import starts
@@ -23,6 +35,7 @@ __all__ = [
     "TrialTable",
     "Worker",
     "address_of",
+    "any_left",
     "as_csv",
     "as_texts",
     "at_the_border",
@@ -31,17 +44,21 @@ __all__ = [
     "first_epochs",
     "from_environment",
     "good_ones",
+    "keep_space",
     "kept_trials",
     "last",
+    "names",
     "narrowed",
     "next_trial",
     "oracle",
     "ranges_of",
     "ready_made",
     "register",
+    "require_same_space",
     "rows",
     "said",
     "signed",
     "starts",
+    "trial_folder",
     "write_hparams",
 ]

@@ -67,6 +67,8 @@ def at_the_border(space, best):
         log = hp.sampling == "log"
         to = math.log if log else float
         low, high = to(hp.min_value), to(hp.max_value)
+        if low == high:
+            continue
         place = (to(value) - low) / (high - low)
         if BORDER <= place <= 1 - BORDER:
             continue
@@ -92,14 +94,25 @@ class _Within:
     def __contains__(self, name):
         return name in self._hp
 
-    def Float(self, name, min_value, max_value, **options):
-        return self._hp.Float(name, *self._within(name, (min_value, max_value), options), **options)
+    def __getitem__(self, name):
+        return self._hp[name]
 
-    def Int(self, name, min_value, max_value, **options):
-        return self._hp.Int(name, *self._within(name, (min_value, max_value), options), **options)
+    def Float(self, name, min_value, max_value, *more, **options):
+        ends = self._within(name, (min_value, max_value), options)
+        return self._hp.Float(name, *ends, *more, **options)
 
-    def Choice(self, name, values, **options):
-        return self._hp.Choice(name, self._within(name, values, options), **options)
+    def Int(self, name, min_value, max_value, *more, **options):
+        ends = self._within(name, (min_value, max_value), options)
+        return self._hp.Int(name, *ends, *more, **options)
+
+    def Choice(self, name, values, *more, **options):
+        return self._hp.Choice(name, self._within(name, values, options), *more, **options)
+
+    def Boolean(self, name, *more, **options):
+        values = self._within(name, (False, True), options)
+        if len(values) == 1:
+            return self._hp.Fixed(name, values[0])
+        return self._hp.Boolean(name, *more, **options)
 
     def _within(self, name, usual, options):
         if name not in self._ranges:

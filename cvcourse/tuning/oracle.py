@@ -16,11 +16,19 @@ from keras_tuner import oracles
 from keras_tuner.engine.trial import Trial, TrialStatus
 
 from cvcourse.errors import RunError, UsageError
-from cvcourse.files import replacing, write_json
+from cvcourse.files import write_bytes, write_json
+from cvcourse.tuning.stopping import signed
 
 
 class GridSearchOracle(oracles.GridSearchOracle):
     """keras-tuner's, that keeps its place in the grid, too: its own forgets it."""
+
+    def populate_space(self, trial_id):
+        response = super().populate_space(trial_id)
+        if response["status"] == TrialStatus.RUNNING:
+            # Its own takes the next point when a trial ends: other workers would wait for that.
+            self._populate_next.append(trial_id)
+        return response
 
     def get_state(self):
         order, index = [], self._ordered_ids._next_index[None]
@@ -43,10 +51,15 @@ ORACLES = {
     "bayesian": oracles.BayesianOptimizationOracle,
     "hyperband": oracles.HyperbandOracle,
 }
-STATE, OLDER = "oracle.json", "oracle.older.json"
+STATE, OLDER, SPACE = "oracle.json", "oracle.older.json", "space.json"
 TRIAL, OUTCOME = "trial.json", "outcome.json"
 DAMAGED = ".damaged"  # appended to the names of such files
 NEVER = 10**9  # consecutive failures after which keras-tuner gives up: the table shows them
+
+
+def trial_folder(folder, trial_id):
+    """Where the files of a trial are, of the sweep in a folder."""
+    return folder / "trials" / trial_id
 
 
 class Kept:
@@ -56,7 +69,7 @@ class Kept:
 
     def trial_folder(self, trial_id):
         """Where a trial's files are."""
-        return self.folder / "trials" / trial_id
+        return trial_folder(self.folder, trial_id)
 
     def run_folder(self, trial):
         """The directory of a trial's training run."""
@@ -65,6 +78,16 @@ class Kept:
     def pending(self):
         """Whether a trial runs or is to be run again."""
         return bool(self.ongoing_trials or self._retry_queue)
+
+    def is_lost(self, trial_id):
+        """Whether a trial waits for another worker."""
+        return trial_id in self._retry_queue
+
+    def is_found(self, trial_id):
+        """Its worker is alive: it waits no more."""
+        if self.is_lost(trial_id):
+            self._retry_queue.remove(trial_id)
+            self.ongoing_trials[f"?{trial_id}"] = self.trials[trial_id]
 
     def give_back(self, tuner_id):
         """The trial that `tuner_id` has is to be run by the next that asks."""
@@ -79,8 +102,8 @@ class Kept:
         ongoing = {tuner: key for tuner, key in state["ongoing_trials"].items() if key not in ended}
         state["ongoing_trials"] = ongoing
         path = self.folder / STATE
-        with contextlib.suppress(FileNotFoundError), replacing(self.folder / OLDER) as older:
-            os.link(path, older)
+        with contextlib.suppress(FileNotFoundError):
+            write_bytes(self.folder / OLDER, path.read_bytes())
         write_json(path, state)
 
     def _save_trial(self, trial):
@@ -107,6 +130,8 @@ class Kept:
         state["retry_queue"] = list(dict.fromkeys(again))
         state["end_order"] = [key for key in state["end_order"] if key not in lost]
         self.set_state(state)
+        for key in lost:  # a worker reads its values
+            self._save_trial(self.trials[key])
 
 
 def oracle(kind, space, folder, *, objective, trials, epochs, seed, retries):
@@ -116,7 +141,7 @@ def oracle(kind, space, folder, *, objective, trials, epochs, seed, retries):
     losses; Hyperband decides the number of trials by `epochs`. Raises RunError for files of
     another oracle, UsageError for another space, naming the change.
     """
-    direction = "min" if objective.endswith("loss") else "max"
+    direction = "min" if signed(objective, 1) < 0 else "max"
     options = {
         "objective": keras_tuner.Objective(objective, direction),
         "hyperparameters": space,
@@ -131,7 +156,7 @@ def oracle(kind, space, folder, *, objective, trials, epochs, seed, retries):
         options["max_trials"] = trials
     made = type("Kept" + ORACLES[kind].__name__, (Kept, ORACLES[kind]), {})(**options)
     made.folder, made.verbose = folder, 0
-    require_same_space(folder / "space.json", space)
+    require_same_space(folder, space)
     try:
         made.reload()
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -154,10 +179,17 @@ def next_trial(oracle, tuner_id="tuner"):
     return trial if trial.status == TrialStatus.RUNNING else None
 
 
+def any_left(oracle):
+    """Whether a trial is still to be run; one that was proposed for this waits for who asks."""
+    if next_trial(oracle, "nobody") is None:
+        return False
+    oracle.give_back("nobody")
+    return True
+
+
 def end_trial(oracle, trial, outcome):
     """Write down how a trial ended: an Outcome."""
-    if trial.trial_id in oracle._retry_queue:  # it was taken for lost
-        oracle._retry_queue.remove(trial.trial_id)
+    oracle.is_found(trial.trial_id)  # where it was taken for lost
     if outcome.values:
         oracle.update_trial(trial.trial_id, outcome.values, step=outcome.epoch)
     trial.status = outcome.status
@@ -179,12 +211,20 @@ class Outcome:
         return TrialStatus.COMPLETED if self.values else TrialStatus.FAILED
 
 
-def require_same_space(path, space):
-    """Keep the space at `path`, or raise UsageError naming what differs from the one there."""
-    here = json.loads(json.dumps({hp.name: hp.get_config() for hp in space.space}))
-    there = _read(path)
+def names(space):
+    """The names of a space's hyperparameters, each once."""
+    return list(dict.fromkeys(hp.name for hp in space.space))
+
+
+def keep_space(folder, space):
+    """Write down the space of the sweep in a folder."""
+    write_json(folder / SPACE, _as_json(space))
+
+
+def require_same_space(folder, space):
+    """Raise UsageError naming what differs from the space that was kept in a folder, if any."""
+    here, there = _as_json(space), _read(folder / SPACE)
     if there is None:
-        write_json(path, here)
         return
     changes = [
         f"{name} (there {_range(there.get(name))}, here {_range(here.get(name))})"
@@ -193,15 +233,25 @@ def require_same_space(path, space):
     ]
     if changes:
         raise UsageError(
-            f"{path.parent} holds a sweep of another space, which differs in "
+            f"{folder} holds a sweep of another space, which differs in "
             f"{', '.join(changes)}; choose another directory"
         )
 
 
-def _range(config):
+def _as_json(space):
+    """{name: config} of each hyperparameter; one that only some values ask for may be twice."""
+    found = {}
+    for hp in space.space:
+        found.setdefault(hp.name, []).append(hp.get_config())
+    return json.loads(json.dumps(found))
+
+
+def _range(configs):
     """A hyperparameter's values in words."""
-    if config is None:
-        return "nothing"
+    return " or ".join(map(_one_range, configs)) if configs else "nothing"
+
+
+def _one_range(config):
     if "values" in config:
         return " ".join(map(str, config["values"]))
     step = f" by {config['step']}" if config.get("step") else ""

@@ -17,15 +17,18 @@ import time
 from concurrent import futures
 
 import grpc
+import keras_tuner
 from keras_tuner.src import protos
 from keras_tuner.src.distribute import oracle_chief, oracle_client
 from keras_tuner.src.engine.trial import Trial, TrialStatus
 
 from cvcourse.errors import RunError, UsageError
 from cvcourse.files import write_json
-from cvcourse.tuning.oracle import OUTCOME, TRIAL, Outcome, end_trial
+from cvcourse.tuning.oracle import OUTCOME, TRIAL, Outcome, end_trial, trial_folder
 
 BEAT = 2.0  # seconds between a worker's signs of life
+DEADLINE = 15.0  # seconds for a call; a Bayesian proposal takes longer, and is asked for again
+CALLS = 64  # at a time; those that wait for a proposal must not keep the beats out
 LOOPBACK = "127.0.0.1"
 ENVIRONMENT = ("KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT", "KERASTUNER_TUNER_ID")
 
@@ -53,23 +56,31 @@ def address_of(text):
     return f"{host or LOOPBACK}:{port}"
 
 
-def _answering(method):
-    """A service's method, one call at a time, whose failure the chief's own loop gets to see."""
+def _alone(method):
+    """A service's method, one call at a time, whose failure the chief's own loop gets to see.
+
+    After it no call reaches the oracle, whose lock keras-tuner leaves held.
+    """
 
     @functools.wraps(method)
     def answer(self, request, context):
         with self.lock:
-            try:
-                return method(self, request, context)
-            except Exception as error:
-                self.failure = error
-                context.abort(grpc.StatusCode.INTERNAL, f"{type(error).__name__}: {error}")
+            if self.failure is None:
+                try:
+                    return method(self, request, context)
+                except Exception as error:
+                    self.failure = error
+            said = f"{type(self.failure).__name__}: {self.failure}"
+        context.abort(grpc.StatusCode.INTERNAL, said)
 
     return answer
 
 
 class Chief(oracle_chief.OracleServicer):
-    """Serves an oracle of ours to workers; what is `patience` seconds silent counts as dead."""
+    """Serves an oracle of ours to workers; what is `patience` seconds silent counts as dead.
+
+    Outside the service's own calls, the oracle is used under `lock`.
+    """
 
     def __init__(self, oracle, patience):
         super().__init__(oracle)
@@ -77,13 +88,14 @@ class Chief(oracle_chief.OracleServicer):
         self.ended = []  # trials, in the order in which they ended
         self._heard = {}  # {trial's id: when its worker was last heard of}
         self._idle = {}  # {worker: when it last asked in vain and was told to wait}
+        self._looked = time.monotonic()
 
     @contextlib.contextmanager
     def serving(self, address):
         """Serve at HOST:PORT, port 0 for any free one; yields the address. Raises UsageError."""
-        one_thread = futures.ThreadPoolExecutor(1)
-        # Without it two chiefs share a port, and each gets half of the calls.
-        server = grpc.server(one_thread, options=[("grpc.so_reuseport", 0)])
+        # Without the option two chiefs share a port, and each gets half of the calls.
+        options = [("grpc.so_reuseport", 0)]
+        server = grpc.server(futures.ThreadPoolExecutor(CALLS), options=options)
         protos.get_service_grpc().add_OracleServicer_to_server(self, server)
         try:
             port = server.add_insecure_port(address)
@@ -98,7 +110,11 @@ class Chief(oracle_chief.OracleServicer):
         finally:
             server.stop(grace=1).wait()
 
-    @_answering
+    def _require(self, trial_id, context):
+        if trial_id not in self.oracle.trials:
+            context.abort(grpc.StatusCode.NOT_FOUND, f"this sweep has no trial {trial_id}")
+
+    @_alone
     def CreateTrial(self, request, context):
         response = super().CreateTrial(request, context)
         if response.trial.status == protos.get_proto().TrialStatus.RUNNING:
@@ -110,13 +126,25 @@ class Chief(oracle_chief.OracleServicer):
         self._idle.pop(request.tuner_id, None)
         return response
 
-    @_answering
     def GetTrial(self, request, context):
+        """A sign of life: it waits for nothing, and only the status counts in the answer."""
+        self._require(request.trial_id, context)
         self._heard[request.trial_id] = time.monotonic()
-        return super().GetTrial(request, context)
+        trial = self.oracle.trials[request.trial_id]
+        if self.oracle.is_lost(trial.trial_id) and self.lock.acquire(blocking=False):
+            try:
+                self.oracle.is_found(trial.trial_id)  # it ran when the chief was started again
+            finally:
+                self.lock.release()
+        answer = Trial(keras_tuner.HyperParameters(), trial.trial_id, trial.status)
+        return protos.get_service().GetTrialResponse(trial=answer.to_proto())
 
-    @_answering
     def EndTrial(self, request, context):
+        self._require(request.trial.trial_id, context)
+        return self._end_trial(request, context)
+
+    @_alone
+    def _end_trial(self, request, context):
         trial = self.oracle.trials[request.trial.trial_id]
         if trial.status == TrialStatus.RUNNING:  # or else two workers had it
             kept = (self.oracle.trial_folder(trial.trial_id) / OUTCOME).read_text()
@@ -128,8 +156,12 @@ class Chief(oracle_chief.OracleServicer):
         """Give the trial of a worker that died to the next one that asks, or, without a name,
         those of all that are silent. Returns {worker: trial's id}.
         """
-        now = time.monotonic()
         with self.lock:
+            now = time.monotonic()
+            if now - self._looked > 2 * BEAT:  # this process stood still, and nobody was heard
+                late = now - self._looked
+                self._heard = {key: heard + late for key, heard in self._heard.items()}
+            self._looked = now
             ongoing = {key: trial.trial_id for key, trial in self.oracle.ongoing_trials.items()}
             given = {
                 key: trial_id
@@ -160,16 +192,25 @@ class Worker:
     """
 
     def __init__(self, address, name, folder, patience):
-        values = (*address.rpartition(":")[::2], name)
-        os.environ.update(zip(ENVIRONMENT, values, strict=True))
-        oracle_client.TIMEOUT = patience  # keras-tuner's is an hour
         self.address, self.name, self.folder, self.patience = address, name, folder, patience
+        oracle_client.TIMEOUT = min(DEADLINE, patience)  # keras-tuner's is an hour
+        before = {variable: os.environ.get(variable) for variable in ENVIRONMENT}
+        values = (*address.rpartition(":")[::2], name)
+        os.environ.update(zip(ENVIRONMENT, values, strict=True))  # which it reads once
         self._client = oracle_client.OracleClient(None)
-        self.deserted = False
+        for variable, value in before.items():
+            os.environ.pop(variable)
+            if value is not None:
+                os.environ[variable] = value
+        # Not through a proxy for the web, which would not find this machine's own address.
+        channel = grpc.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)])
+        self._client.stub = protos.get_service_grpc().OracleStub(channel)
+        self.deserted = None
 
     def wait_for_chief(self):
         """Return once it answers. Raises RunError where it does not."""
-        self._ask("get_space")
+        if not self._answers():
+            raise self._gone()
 
     def next_trial(self):
         """The Trial to run now, waiting for one if need be; None where the sweep is over."""
@@ -178,7 +219,7 @@ class Worker:
             if trial.status == TrialStatus.STOPPED:
                 return None
             if trial.status == TrialStatus.RUNNING:
-                path = self.folder / "trials" / trial.trial_id / TRIAL
+                path = trial_folder(self.folder, trial.trial_id) / TRIAL
                 return Trial.from_state(json.loads(path.read_text()))
             time.sleep(BEAT)
 
@@ -188,14 +229,14 @@ class Worker:
 
     def end_trial(self, trial, outcome):
         """Write down an Outcome, then say that there is one."""
-        folder = self.folder / "trials" / trial.trial_id
-        write_json(folder / OUTCOME, dataclasses.asdict(outcome))
+        path = trial_folder(self.folder, trial.trial_id) / OUTCOME
+        write_json(path, dataclasses.asdict(outcome))
         self._ask("end_trial", trial)
 
     @contextlib.contextmanager
     def alive(self, trial):
         """Inside, the chief hears of this worker. If it does not answer, training stops as by
-        Ctrl-C and RunError is raised.
+        Ctrl-C, and `deserted` is the reason.
         """
         done = threading.Event()
 
@@ -217,14 +258,30 @@ class Worker:
             done.set()
 
     def _ask(self, what, *values):
-        try:
-            return getattr(self._client, what)(*values)
-        except grpc.RpcError as error:
-            if error.code() == grpc.StatusCode.INTERNAL:
-                raise RunError(
-                    f"the chief at {self.address} has failed: {error.details()}"
-                ) from error
-            raise RunError(
-                f"no chief answers at {self.address} for {self.patience:g} seconds: start it again "
-                "with its command, then this worker"
-            ) from error
+        """Call the service, again and again while the chief is busy or being started again."""
+        while True:
+            try:
+                return getattr(self._client, what)(*values)
+            except grpc.RpcError as error:
+                if error.code() in (grpc.StatusCode.INTERNAL, grpc.StatusCode.NOT_FOUND):
+                    said = f"the chief at {self.address} has failed: {error.details()}"
+                    raise RunError(said) from error
+                if not self._answers():
+                    raise self._gone() from error
+
+    def _answers(self):
+        """Whether the chief answers within `patience` seconds, to a call that waits for nothing."""
+        end = time.monotonic() + self.patience
+        while time.monotonic() < end:
+            try:
+                self._client.get_space()
+                return True
+            except grpc.RpcError:
+                time.sleep(0.1)
+        return False
+
+    def _gone(self):
+        return RunError(
+            f"no chief answers at {self.address} for {self.patience:g} seconds: start it again "
+            "with its command, then this worker"
+        )

@@ -29,6 +29,7 @@ AUGMENTATIONS = {  # what is left of the augmentations that are usual, or added 
 WIDTHS = ("width", "growth", "widths", "dim", "penultimate_filters", "squeeze", "filters", "hidden")
 DEPTHS = ("depths", "depth", "repeats")
 WIDTH_FACTORS, DEPTH_FACTORS = (1.0, 0.75, 0.5), (1.0, 0.5)
+FEW = 32  # values, each of which is tried to see what a space asks for then
 MULTIPLE = 8  # of channels, as in the papers that scale them
 
 
@@ -73,6 +74,12 @@ def augment(hp, config):
     """What is usual for the data set, less, or more."""
     kind = hp.Choice("augment", list(AUGMENTATIONS))
     return dataclasses.replace(config, augment=AUGMENTATIONS[kind](config.augment))
+
+
+def epochs(hp, config):
+    """All, a half or a third of them: a short schedule may be as good."""
+    share = hp.Choice("epochs", [1.0, 0.5, 0.33])
+    return dataclasses.replace(config, epochs=max(1, round(share * config.epochs)))
 
 
 def dropout(hp, config):
@@ -125,7 +132,7 @@ PARTS = {
     part.__name__: part
     for part in (
         *(optimizer, learning_rate, weight_decay, batch_size, schedule, augment, dropout),
-        *(width, depth),
+        *(width, depth, epochs),
     )
 }
 
@@ -148,10 +155,22 @@ def _all_of(parts, hp, config):
 def register(space, config):
     """What a space asks for, as keras_tuner.HyperParameters at their defaults.
 
-    Raises ValueError for a space that asks for nothing, or that does not give a config back.
+    It is asked once with each value of what has few, since another hyperparameter may be asked for
+    with some of them alone. Raises ValueError for a space that asks for nothing, or that does not
+    give a config back.
     """
     hp = keras_tuner.HyperParameters()
-    tuned = space(hp, config)
+    tuned, asked = space(hp, config), set()
+    while left := [pair for pair in _few_values(hp) if pair not in asked]:
+        other = hp.copy()
+        name, value = left[0]
+        for condition in next(one for one in hp.space if one.name == name).conditions:
+            other.values[condition.name] = condition.values[0]
+        other.values[name] = value
+        other.ensure_active_values()
+        space(other, config)
+        hp.merge(other, overwrite=False)
+        asked.add((name, value))
     if not hp.space:
         raise ValueError("the search space is empty: it asks for no hyperparameter")
     if type(tuned) is not type(config):
@@ -159,3 +178,18 @@ def register(space, config):
             f"a search space returns a config, as space(hp, config) -> config; it gave {tuned!r}"
         )
     return hp
+
+
+def _few_values(hp):
+    """[(name, value)] of the hyperparameters that have at most FEW of them."""
+    pairs = []
+    for one in hp.space:
+        if not hasattr(one, "min_value"):
+            values = tuple(one.values)
+        elif isinstance(one.min_value, int):
+            values = range(one.min_value, one.max_value + 1, one.step or 1)
+        else:
+            continue
+        if len(values) <= FEW:
+            pairs += [(one.name, value) for value in values]
+    return pairs

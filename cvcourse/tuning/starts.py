@@ -24,5 +24,8 @@ def starts(folder):
 
 
 def _progress(folder):
-    """What changes when the trial gets on: the names of its checkpoints."""
-    return sorted(path.name for path in (folder / "run" / "checkpoints").glob("step-*"))
+    """What changes when the trial gets on: the names of its checkpoints, and its end."""
+    run = folder / "run"
+    return sorted(
+        path.name for path in (*run.glob("checkpoints/step-*"), *run.glob("metrics.json"))
+    )

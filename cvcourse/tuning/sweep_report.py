@@ -17,11 +17,15 @@ ENOUGH = 8  # trials, to say what mattered
 
 
 def rows(trials, names, objective):
-    """[{trial, status, values, objective, epochs, seconds, reason}] in the order of the trials."""
+    """A row a trial, in their order: trial, status, values, objective, epochs_run and so on."""
     found = []
     for trial in trials:
         epochs, best_epoch = (_whole(last(trial, name)) for name in ("epochs", "best_epoch"))
-        metrics = {"epochs": epochs, "best_epoch": best_epoch, "seconds": last(trial, "seconds")}
+        metrics = {
+            "epochs_run": epochs,
+            "best_epoch": best_epoch,
+            "seconds": last(trial, "seconds"),
+        }
         status = {"COMPLETED": "stopped early" if last(trial, "stopped") else "completed"}
         found.append(
             {"trial": trial.trial_id, "status": status.get(trial.status, trial.status.lower())}
@@ -85,6 +89,7 @@ def importance(done, names, logarithmic, objective):
     from sklearn.inspection import permutation_importance
 
     inputs = np.stack([_numbers(done, name, name in logarithmic)[0] for name in names], axis=1)
+    inputs = np.nan_to_num(inputs, nan=inputs[np.isfinite(inputs)].min(initial=0) - 1)
     scores = np.array([row[objective] for row in done], "float64")
     forest = RandomForestRegressor(200, random_state=0).fit(inputs, scores)
     found = permutation_importance(forest, inputs, scores, n_repeats=20, random_state=0)
@@ -93,13 +98,19 @@ def importance(done, names, logarithmic, objective):
 
 
 def _numbers(done, name, logarithmic):
-    """A column as numbers, and as texts where it has such: (n,), the texts in order or None."""
+    """A column as numbers, and as texts where it has such: (n,), the texts in order or None.
+
+    A value that a trial has not, since it was not asked for, is NaN.
+    """
     values = [row[name] for row in done]
-    if all(isinstance(value, (int, float)) for value in values):
-        numbers = np.array(values, "float64")
-        return (np.log10(numbers) if logarithmic else numbers), None
-    texts = sorted({str(value) for value in values})
-    return np.array([texts.index(str(value)) for value in values], "float64"), texts
+    given = [value for value in values if value is not None]
+    texts = None
+    if not all(isinstance(value, (int, float)) for value in given):
+        texts = sorted(map(str, given))
+        texts = list(dict.fromkeys(texts))
+        values = [None if value is None else texts.index(str(value)) for value in values]
+    numbers = np.array([np.nan if value is None else value for value in values], "float64")
+    return (np.log10(numbers) if logarithmic and not texts else numbers), texts
 
 
 def _parallel(done, names, logarithmic, objective):
@@ -111,9 +122,12 @@ def _parallel(done, names, logarithmic, objective):
     columns, ends = [], []
     for name in axes:
         numbers, texts = _numbers(done, name, name in logarithmic)
-        low, high = numbers.min(), numbers.max()
-        columns.append((numbers - low) / (high - low) if high > low else np.full(len(done), 0.5))
-        values = [row[name] for row in done]
+        if np.isnan(numbers).all():
+            numbers = np.zeros(len(done))
+        low, high = np.nanmin(numbers), np.nanmax(numbers)
+        place = (numbers - low) / (high - low) if high > low else 0.5 + 0 * numbers
+        columns.append(np.nan_to_num(place, nan=-0.1))  # beneath all that have a value
+        values = [row[name] for row in done if row[name] is not None] or [None]
         ends.append([texts[0], texts[-1]] if texts else [said(min(values)), said(max(values))])
     good = np.argsort(np.argsort([signed(objective, row[objective]) for row in done]))
     lines = np.stack([np.stack([np.arange(len(axes)), y], axis=1) for y in np.stack(columns, 1)])

@@ -4,6 +4,8 @@ import time
 
 import keras
 
+from cvcourse.tuning.stopping import first_epochs
+
 WIDTH = 8  # of a column, at least
 
 
@@ -11,8 +13,9 @@ class TrialTable:
     """Prints the trials as they end, under the `names` of the hyperparameters, to a `stream`."""
 
     def __init__(self, names, objective, stream):
-        self.names, self.stream, self.begun, self.ended = names, stream, time.monotonic(), 0
-        self.heads = ["trial", *names, "epochs", objective, "best", "time left"]
+        self.names, self.objective, self.stream = names, objective, stream
+        self.begun, self.ended = time.monotonic(), 0
+        self.heads = ["trial", *names, "epochs run", objective, "best", "time left"]
 
     def end(self, trial, oracle):
         """Print a trial of `oracle` that has ended."""
@@ -29,6 +32,15 @@ class TrialTable:
         score = "failed" if trial.score is None else trial.score
         epochs = last(trial, "epochs")
         self._print([trial.trial_id, *values, epochs, score, best, left, trial.message or ""])
+
+    def show(self, runs):
+        """In a terminal, write over one line how far the trials are: {id: run's folder}."""
+        if self.stream.isatty():
+            far = [
+                f"trial {key}: {len(first_epochs(folder, self.objective))} epochs"
+                for key, folder in runs.items()
+            ]
+            print(f"\r\033[K{'; '.join(far)}", end="", file=self.stream, flush=True)
 
     def _print(self, cells):
         widths = [*(max(WIDTH, len(head)) for head in self.heads), 0]
