@@ -382,7 +382,7 @@ def test_from_coarse_to_fine(config):
     assert [stage[:2] for stage in metrics["stages"]] == [["3", "1"], ["2", "1"], ["1", "3"]]
     assert metrics["test_accuracy"] is not None
     folder = pathlib.Path(fine.workdir)
-    last = json.loads((folder / "stage3" / "space.json").read_text())["rate"]
+    last = json.loads((folder / "stage3" / "space.json").read_text())["rate"][0]
     assert 1e-4 <= last["min_value"] < last["max_value"] <= 0.3
     assert last["min_value"] > 1e-4 or last["max_value"] < 0.3
     runs = [json.loads(f.read_text()) for f in folder.glob("stage*/trials/*/run/metrics.json")]

@@ -157,6 +157,7 @@ def _scatter(done, names, logarithmic, objective):
             ax.set_xticks(range(len(texts)), texts, rotation=20)
         elif name in logarithmic:
             ax.set_xscale("log")
+            ax.tick_params(axis="x", which="both", labelrotation=40, labelsize=7)
         ax.set_xlabel(name)
     axes[0].set_ylabel(objective)
     return figure
