@@ -20,11 +20,14 @@ import grpc
 import keras_tuner
 from keras_tuner.src import protos
 from keras_tuner.src.distribute import oracle_chief, oracle_client
+from keras_tuner.src.engine import conditions
 from keras_tuner.src.engine.trial import Trial, TrialStatus
 
 from cvcourse.errors import RunError, UsageError
 from cvcourse.files import write_json
 from cvcourse.tuning.oracle import OUTCOME, TRIAL, Outcome, end_trial, trial_folder
+
+conditions.print = lambda *words: None  # keras-tuner prints a value of each condition it sends
 
 BEAT = 2.0  # seconds between a worker's signs of life
 DEADLINE = 15.0  # seconds for a call; a Bayesian proposal takes longer, and is asked for again
