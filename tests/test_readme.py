@@ -3,6 +3,8 @@
 import json
 import pathlib
 import re
+import subprocess
+import sys
 
 import pytest
 from cvcourse.recipes import train
@@ -121,11 +123,18 @@ def test_five_lines_of_python(tmp_path, monkeypatch, capsys):
     assert f"test accuracy: {names['metrics']['test_accuracy']:.4f}" in capsys.readouterr().out
 
 
-def test_a_search_space_of_ones_own(tmp_path, monkeypatch):
+@pytest.mark.parametrize("workers", ["", pytest.param(", workers=2", marks=pytest.mark.slow)])
+def test_a_search_space_of_ones_own(workers, tmp_path, monkeypatch):
     """As it stands there, on fewer epochs, trials and digits."""
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     code = next(block for block in blocks if "def space(hp, config)" in block)
-    exec(code.replace("epochs=9, trials=12", "epochs=1, trials=2, limit=64"), {})
+    assert "epochs=9, trials=12, workers=2" in code
+    code = code.replace("epochs=9, trials=12, workers=2", f"epochs=1, trials=2, limit=64{workers}")
+    if workers:
+        pathlib.Path("mine.py").write_text(code)
+        subprocess.run([sys.executable, "mine.py"], check=True)
+    else:
+        exec(code, {"__name__": "__main__"})
     (best,) = tmp_path.glob("runs/tune-*/best.json")
     assert 1e-3 <= json.loads(best.read_text())["learning_rate"] <= 1.0
