@@ -21,6 +21,7 @@ from cvcourse import recipe
 from cvcourse.startup import import_tensorflow_quietly
 
 TARGET = 1 / 3  # of keras-tuner's time for all trials
+NEVER = 99.0  # a share where no trial was as good: the best one was stopped
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +60,7 @@ def main(config):
             ended = {name: runs[name](sweep, pathlib.Path(folder) / name) for name in names}
         sweeps[f"seed {seed}"] = found = compared(ended["keras-tuner"], ended["cvcourse"])
         print(f"seed {seed}: {found}", flush=True)
-    shares = [one["share"] or float("inf") for one in sweeps.values()]
+    shares = [one["share"] or NEVER for one in sweeps.values()]
     checks = {"time to keras-tuner's best / all its time": timing.judged(shares, at_most=TARGET)}
     return timing.conclude(output, config, checks=checks, load=load, versions={}, sweeps=sweeps)
 
@@ -113,7 +114,10 @@ def plain(config, folder):
     tuner.search(verbose=0)
     trials = tuner.oracle.trials
     return [
-        ((folder / "plain" / f"trial_{key}" / "trial.json").stat().st_mtime - begun, trial.score)
+        (
+            (folder / "plain" / f"trial_{key}" / "trial.json").stat().st_mtime - begun,
+            float(trial.score),
+        )
         for key, trial in ((key, trials[key]) for key in tuner.oracle.end_order)
         if trial.score is not None
     ]

@@ -15,7 +15,7 @@ import time
 import keras_tuner
 import numpy as np
 import pytest
-from cvcourse.recipes import random_against_grid, train, tune
+from cvcourse.recipes import bench_tune, random_against_grid, train, tune
 
 from cvcourse import models, recipe, tuning
 from cvcourse.errors import RunError, UsageError
@@ -596,3 +596,10 @@ def test_both_searches_are_run_drawn_and_not_run_again(tmp_path, capsys):
     assert page.count("data:image/svg+xml") == 1
     assert random_against_grid.main(both) == metrics
     assert "is finished" in capsys.readouterr().out
+
+
+def test_the_benchmark_s_shares_are_of_times():
+    theirs, ours = [(1.0, 0.5), (2.0, 0.7), (4.0, 0.6)], [(0.5, 0.4), (0.8, 0.7)]
+    found = bench_tune.compared(theirs, ours)
+    assert (found["best"], found["share"], found["share_of_time_to_best"]) == (0.7, 0.2, 0.4)
+    assert bench_tune.compared(theirs, ours[:1])["share"] is None
