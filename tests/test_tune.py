@@ -603,3 +603,22 @@ def test_the_benchmark_s_shares_are_of_times():
     found = bench_tune.compared(theirs, ours)
     assert (found["best"], found["share"], found["share_of_time_to_best"]) == (0.7, 0.2, 0.4)
     assert bench_tune.compared(theirs, ours[:1])["share"] is None
+
+
+def test_tensorboard_s_runs_hold_values_curve_and_score(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.util.tensor_util import make_ndarray
+
+    table = [
+        {"trial": "0", "rate": 0.1, "kind": None, "val_loss": 0.5, "best_epoch": 2},
+        {"trial": "1", "rate": 0.2, "kind": "x", "val_loss": None, "best_epoch": None},
+    ]
+    curves = {"0": [-0.7, -0.5], "1": []}
+    tuning.write_hparams(tmp_path / "tb", table, ["rate", "kind"], "val_loss", curves)
+    first, second = (EventAccumulator(str(tmp_path / "tb" / key)) for key in "01")
+    first.Reload(), second.Reload()
+    losses = [(one.step, make_ndarray(one.tensor_proto)) for one in first.Tensors("val_loss")]
+    np.testing.assert_allclose(losses, [(1, 0.7), (2, 0.5)], rtol=1e-6)
+    (best,) = first.Tensors("best val_loss")
+    assert (best.step, float(make_ndarray(best.tensor_proto))) == (2, 0.5)
+    assert second.Tags()["tensors"] == ["_hparams_/session_start_info"]
