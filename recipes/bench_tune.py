@@ -50,9 +50,7 @@ def main(config):
 
     load, sweeps = timing.load_average(), {}
     for seed in range(config.seeds):
-        settings = {name: getattr(config, name) for name in ("model", "dataset", "limit", "epochs")}
-        settings |= {"trials": config.trials, "vary": config.vary, "stop": config.stop}
-        sweep = tune.Config(**settings, seed=seed)
+        sweep = recipe.as_config(tune.Config, config, seed=seed)
         with tempfile.TemporaryDirectory() as folder:
             runs = {"keras-tuner": plain, "cvcourse": ours}
             # In turns, so that neither has all the warm caches.
@@ -130,7 +128,10 @@ def ours(config, folder):
     begun = time.time()
     tune.main(dataclasses.replace(config, workdir=str(folder)))
     return sorted(
-        ((folder / "trials" / trial.trial_id / "trial.json").stat().st_mtime - begun, trial.score)
+        (
+            (tuning.trial_folder(folder, trial.trial_id) / "trial.json").stat().st_mtime - begun,
+            trial.score,
+        )
         for trial in tuning.kept_trials(folder)
         if trial.score is not None
     )

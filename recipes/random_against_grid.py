@@ -20,7 +20,6 @@ from cvcourse import recipe
 from cvcourse.startup import import_tensorflow_quietly
 
 RANGES = {"learning_rate": (1e-3, 1.0), "weight_decay": (1e-6, 1e-3)}  # both logarithmic
-FREE = train.FREE
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +39,7 @@ def main(config):
     """
     config = recipe.check(config)
     train.require_fit(config)
-    rules = {"free": FREE, "vouched": ("dataset",), "fixed": "a grid takes no more trials"}
+    rules = {"free": train.FREE, "vouched": ("dataset",), "fixed": "a grid takes no more trials"}
     if metrics := recipe.recognize(config, **rules):
         print(f"{config.workdir} is finished: {json.dumps(metrics)}")
         return metrics

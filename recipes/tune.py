@@ -145,8 +145,9 @@ def main(config, space=None, callbacks=none_more):
         return work(sweep, address)
     with recipe.claim(config, "tune", config.model, config.dataset, **rules(config)) as run:
         sweep = dataclasses.replace(sweep, config=run.config)
+        common_to_all = in_common(dataset)
         if (run.path / COMMON).exists():
-            require_common(run.path, dataset, "data")
+            require_common(run.path, {"data": common_to_all["data"]})
         if config.protocol == "coarse_to_fine":
             return coarse_to_fine(sweep, run)
         oracle = tuning.oracle(
@@ -161,8 +162,8 @@ def main(config, space=None, callbacks=none_more):
         )
         run.begin()
         tuning.keep_space(run.path, hyperparameters)
-        write_json(run.path / COMMON, in_common(dataset))
-        table = tuning.TrialTable(tuning.names(hyperparameters), config.objective, sys.stdout)
+        write_json(run.path / COMMON, common_to_all)
+        table = tuning.TrialTable(tuning.names_of(hyperparameters), config.objective, sys.stdout)
         if address or config.workers > 1:
             lead(sweep, run, oracle, table, address)
         else:
@@ -274,10 +275,9 @@ def lead(sweep, run, oracle, table, address):
             with chief.lock:
                 while chief.ended:
                     table.end(chief.ended.pop(0), oracle)
-                table.show(
-                    {t.trial_id: oracle.run_folder(t) for t in oracle.ongoing_trials.values()}
-                )
-            time.sleep(0.1)
+                running = {t.trial_id: oracle.run_folder(t) for t in oracle.ongoing_trials.values()}
+            table.show(running)
+            time.sleep(0.5)
 
 
 def work(sweep, address):
@@ -303,7 +303,7 @@ def take_trials(sweep, address):
     if metrics := finished(config):
         return metrics
     tuning.require_same_space(path, sweep.hyperparameters)
-    require_common(path, sweep.dataset)
+    require_common(path, in_common(sweep.dataset))
     print(f"worker {config.worker} of the sweep in {path}", flush=True)
     while trial := client.next_trial():
         try:
@@ -369,17 +369,14 @@ def in_common(dataset):
     return versions | {"data": dataset.fingerprint()}
 
 
-def require_common(path, dataset, *names):
-    """Raise UsageError unless this process has what COMMON in a sweep's directory says.
-
-    With `names`, in these alone.
-    """
-    here, there = in_common(dataset), json.loads((path / COMMON).read_text())
-    for name in names or here:
-        if here[name] != there.get(name):
+def require_common(path, here):
+    """Raise UsageError where {name: value} differs from COMMON in a sweep's directory."""
+    there = json.loads((path / COMMON).read_text())
+    for name, value in here.items():
+        if value != there.get(name):
             raise UsageError(
                 f"the sweep in {path} was begun with {name} {there.get(name)}, and here is "
-                f"{here[name]}: all its trials must have the same"
+                f"{value}: all its trials must have the same"
             )
 
 
@@ -478,7 +475,7 @@ def attempt(sweep, trial, folder, watch=lambda *words: []):
         tuned = sweep.space(hp, sweep.common)
     except Exception as error:
         return failed(error)
-    if new := {*tuning.names(hp)} - {*tuning.names(sweep.hyperparameters)}:
+    if new := {*tuning.names_of(hp)} - {*tuning.names_of(sweep.hyperparameters)}:
         raise UsageError(
             f"the search space asks for {min(new)!r} only where another hyperparameter has a value "
             "of many: ask for it always"
@@ -637,8 +634,8 @@ def conclude(sweep, run, oracle):
         raise RunError(
             f"all of {len(trials)} trials failed: {reasons[0]}; {run.path} holds what they said"
         )
-    space = sweep.hyperparameters.space
-    names = tuning.names(sweep.hyperparameters)
+    space = sweep.hyperparameters
+    names = tuning.names_of(sweep.hyperparameters)
     table = tuning.rows(trials, names, config.objective)
     curves = {
         trial.trial_id: tuning.first_epochs(oracle.run_folder(trial), config.objective)
@@ -672,7 +669,7 @@ def conclude(sweep, run, oracle):
         "was not touched.",
         f"{again} --config={run.path / 'best.json'} trains it again and evaluates the test split.",
     ]
-    lead += tuning.at_the_border(space, best)
+    lead += tuning.at_the_border(space.space, best)
     try:
         write_text(run.path / "trials.csv", tuning.as_csv(table))
         write_json(run.path / "best.json", dataclasses.asdict(chosen))

@@ -83,8 +83,8 @@ class Kept:
         """Whether a trial waits for another worker."""
         return trial_id in self._retry_queue
 
-    def is_found(self, trial_id):
-        """Its worker is alive: it waits no more."""
+    def adopt(self, trial_id):
+        """A lost trial's worker is alive after all: it waits no more."""
         if self.is_lost(trial_id):
             self._retry_queue.remove(trial_id)
             self.ongoing_trials[f"?{trial_id}"] = self.trials[trial_id]
@@ -189,7 +189,7 @@ def any_left(oracle):
 
 def end_trial(oracle, trial, outcome):
     """Write down how a trial ended: an Outcome."""
-    oracle.is_found(trial.trial_id)  # where it was taken for lost
+    oracle.adopt(trial.trial_id)  # where it was taken for lost
     if outcome.values:
         oracle.update_trial(trial.trial_id, outcome.values, step=outcome.epoch)
     trial.status = outcome.status
@@ -211,7 +211,7 @@ class Outcome:
         return TrialStatus.COMPLETED if self.values else TrialStatus.FAILED
 
 
-def names(space):
+def names_of(space):
     """The names of a space's hyperparameters, each once."""
     return list(dict.fromkeys(hp.name for hp in space.space))
 

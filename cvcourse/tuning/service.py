@@ -136,7 +136,7 @@ class Chief(oracle_chief.OracleServicer):
         trial = self.oracle.trials[request.trial_id]
         if self.oracle.is_lost(trial.trial_id) and self.lock.acquire(blocking=False):
             try:
-                self.oracle.is_found(trial.trial_id)  # it ran when the chief was started again
+                self.oracle.adopt(trial.trial_id)  # it ran when the chief was started again
             finally:
                 self.lock.release()
         answer = Trial(keras_tuner.HyperParameters(), trial.trial_id, trial.status)

@@ -10,6 +10,7 @@ import io
 import numpy as np
 
 from cvcourse.training.report import BLUE, GRAY, ORANGE, new_figure
+from cvcourse.tuning.oracle import names_of
 from cvcourse.tuning.stopping import signed
 from cvcourse.tuning.trial_table import last, said
 
@@ -57,12 +58,12 @@ def as_texts(table):
 
 
 def figures(table, space, objective, curves, best):
-    """{caption: figure} of a sweep: `space` are its hyperparameters, `curves` {trial: values},
+    """{caption: figure} of a sweep: `space` is its HyperParameters, `curves` {trial: values},
     `best` the trial that won.
     """
     done = [row for row in table if row[objective] is not None]
-    names = [hp.name for hp in space]
-    logarithmic = {hp.name for hp in space if getattr(hp, "sampling", None) == "log"}
+    names = names_of(space)
+    logarithmic = {hp.name for hp in space.space if getattr(hp, "sampling", None) == "log"}
     found = {}
     if len(done) > 1:
         found["Each trial as a line through its values"] = _parallel(
@@ -106,8 +107,7 @@ def _numbers(done, name, logarithmic):
     given = [value for value in values if value is not None]
     texts = None
     if not all(isinstance(value, (int, float)) for value in given):
-        texts = sorted(map(str, given))
-        texts = list(dict.fromkeys(texts))
+        texts = sorted(set(map(str, given)))
         values = [None if value is None else texts.index(str(value)) for value in values]
     numbers = np.array([np.nan if value is None else value for value in values], "float64")
     return (np.log10(numbers) if logarithmic and not texts else numbers), texts
