@@ -14,7 +14,8 @@ import json
 import pathlib
 import sys
 
-from cvcourse import recipe
+from cvcourse import distribution, recipe
+from cvcourse.distribution import STRATEGIES
 from cvcourse.errors import UsageError
 from cvcourse.startup import import_tensorflow_quietly
 
@@ -125,6 +126,15 @@ class Config:
         0, "how many epochs' models to keep in snapshots/; divides --epochs", least=0
     )
     test: bool = recipe.field(True, "evaluate the best epoch on the test split")
+    accumulate: int = recipe.field(
+        1, "batches whose gradients are averaged before the weights move", least=1
+    )
+    strategy: str = recipe.field(
+        "auto", "where to train; auto: several devices or workers if there are", choices=STRATEGIES
+    )
+    cpu_devices: int | None = recipe.field(
+        None, "split the CPU into so many devices, to try a strategy", least=1
+    )
     precision: str = recipe.field(
         "float32", "of the layers", choices=("float32", "mixed_bfloat16", "mixed_float16")
     )
@@ -171,13 +181,18 @@ def main(config):
     rules = {"free": FREE, "vouched": ("dataset",)}
     if config.schedule not in EXTENDABLE or config.average == "swa" or config.snapshots:
         rules["fixed"] = NOT_EXTENDABLE
-    if metrics := recipe.recognize(config, **rules):
+    chief = distribution.is_chief(config.strategy)
+    metrics = recipe.recognize(config, **rules) if chief else None
+    alone = not distribution.cluster(config.strategy)
+    if not (metrics and alone):
+        import_tensorflow_quietly()
+        devices = distribution.start(config.strategy, config.cpu_devices)
+        metrics = devices.from_chief(metrics)
+    if metrics:
         print(f"{config.workdir} is finished: {json.dumps(metrics)}")
         if "fixed" not in rules:
             print("--extend --epochs=N goes on with it")
         return metrics
-
-    import_tensorflow_quietly()
     import keras
 
     from cvcourse import data, models, training
@@ -189,19 +204,37 @@ def main(config):
         if not config.test:
             dataset = dataclasses.replace(dataset, test=None)
         setting, model = prepared(config, dataset)
+    devices.require_alike(what_workers_share(config, dataset))
     words = config.model, config.dataset
-    with recipe.claim(config, "train", *words, **rules) as run, data.naming_broken_images(dataset):
+    with (
+        recipe.claim(config, "train", *words, chief=chief, **rules) as run,
+        devices.together(run.command),
+        data.naming_broken_images(dataset),
+    ):
+        print(devices.said(setting.batch_size), flush=True)
         resume = fit(model, setting, dataset, run)
-        return training.conclude(
-            run.path,
-            title=f"{config.model} on {pathlib.Path(config.dataset).stem}",
-            config=dataclasses.replace(run.config, augment=setting.augment),
-            dataset=dataset,
-            resume=resume,
-            batch_size=setting.batch_size,
-            batches=functools.partial(stream, setting, dataset, shuffle=False),
-            loss_name=config.loss,
-        )
+        if chief:
+            metrics = training.conclude(
+                run.path,
+                title=f"{config.model} on {pathlib.Path(config.dataset).stem}",
+                config=dataclasses.replace(run.config, augment=setting.augment),
+                dataset=dataset,
+                resume=resume,
+                batch_size=setting.batch_size,
+                batches=functools.partial(stream, setting, dataset, shuffle=False),
+                loss_name=config.loss,
+                more=devices.facts(setting.batch_size),
+            )
+        return devices.from_chief(metrics)
+
+
+def what_workers_share(config, dataset):
+    """{name: value} of what processes that train together must have in common."""
+    from cvcourse import training
+
+    fields = {key: value for key, value in vars(config).items() if key not in FREE}
+    fields = json.loads(json.dumps(fields))
+    return {**fields, "data": dataset.fingerprint(), "versions": training.versions()}
 
 
 def settled(config, dataset):
@@ -221,7 +254,12 @@ def prepared(config, dataset):
 
     setting = settled(config, dataset)
     steps = data.steps_per_epoch(dataset.train, setting.batch_size)
-    return setting, compiled(setting, build(setting, dataset), steps)
+    devices = distribution.start(config.strategy, config.cpu_devices)
+    devices.require_divisible(setting.batch_size)
+    with devices.scope():
+        model = compiled(setting, build(setting, dataset), steps)
+        model.optimizer.build(model.trainable_variables)
+    return setting, devices.repair(model)
 
 
 def stream(config, dataset, split, **options):
@@ -247,6 +285,7 @@ def fit(model, config, dataset, run, *, files=True, callbacks=()):
 
     from cvcourse import data, regularization, training
 
+    devices = distribution.start(config.strategy, config.cpu_devices)
     steps = data.steps_per_epoch(dataset.train, config.batch_size)
     shuffled = functools.partial(stream, config, dataset, dataset.train, augment=config.augment)
     early_stopping = keras.callbacks.EarlyStopping(
@@ -275,10 +314,11 @@ def fit(model, config, dataset, run, *, files=True, callbacks=()):
         data=dataset.fingerprint(),
         one_hot=soft_labels(config),
         others=[variable for average in averages for variable in average.variables],
+        devices=devices,
     )
     run.begin()
     keep = []
-    if files:
+    if files and devices.chief:
         best, names = run.path / "model.keras", dataset.class_names
         keep = [
             training.BestModel(best, early_stopping, names),
@@ -287,13 +327,15 @@ def fit(model, config, dataset, run, *, files=True, callbacks=()):
         if config.snapshots:
             every = config.epochs // config.snapshots
             keep.append(training.Snapshots(run.path / "snapshots", every, names))
-    show = [] if training.someone_watches() else [training.EpochLine(config.epochs)]
+    watched = training.someone_watches()
+    show = [training.EpochLine(config.epochs)] if devices.chief and not watched else []
     print(f"augmentation: {', '.join(config.augment) or 'none'}", flush=True)
-    with resume.stopping_on_signals():
+    validation = functools.partial(stream, config, dataset, dataset.validation, shuffle=False)
+    with resume.stopping_on_signals(), devices.fitting():
         for span in resume.spans(config.epochs):
             model.fit(
-                shuffled(start_step=resume.step),
-                validation_data=stream(config, dataset, dataset.validation, shuffle=False),
+                devices.feed(shuffled, start_step=resume.step),
+                validation_data=devices.feed(validation),
                 callbacks=[
                     training.DataLossIsLoss(),
                     early_stopping,
@@ -304,7 +346,7 @@ def fit(model, config, dataset, run, *, files=True, callbacks=()):
                     *show,
                 ],
                 shuffle=False,  # the stream's affair
-                verbose=int(training.someone_watches()),
+                verbose=int(devices.chief and watched),
                 **span,
             )
     return resume
@@ -363,12 +405,12 @@ def compiled(config, model, steps_per_epoch):
 
     peak, base = config.learning_rate, config.scale_learning_rate
     if base:
-        peak = optimization.linear_scaling(peak, config.batch_size, base)
+        peak = optimization.linear_scaling(peak, config.batch_size * config.accumulate, base)
     rate = optimization.schedule(
         config.schedule,
         peak,
-        steps=config.epochs * steps_per_epoch,
-        warmup_steps=round(config.warmup_epochs * steps_per_epoch),
+        steps=max(1, config.epochs * steps_per_epoch // config.accumulate),
+        warmup_steps=round(config.warmup_epochs * steps_per_epoch / config.accumulate),
         cycles=config.cycles,
     )
     optimizer = optimization.optimizer(
@@ -378,6 +420,7 @@ def compiled(config, model, steps_per_epoch):
         weight_decay=config.weight_decay,
         clip_norm=config.clip_norm,
         use_ema=config.average == "ema",
+        gradient_accumulation_steps=config.accumulate if config.accumulate > 1 else None,
     )
     loss, smoothing = optimization.LOSSES[config.loss], {}
     if soft_labels(config):

@@ -24,7 +24,17 @@ def steps_per_epoch(split, batch_size):
     return len(split) // batch_size
 
 
-def stream(split, *, batch_size, seed, start_step=0, shuffle=True, augment=(), one_hot=None):
+def stream(
+    split,
+    *,
+    batch_size,
+    seed,
+    start_step=0,
+    shuffle=True,
+    augment=(),
+    one_hot=None,
+    shard=(0, 1),
+):
     """Batches of a `Split` from batch `start_step` on, as a tf.data.Dataset.
 
     With `shuffle` (training) it never ends: epoch after epoch, each a new permutation whose last
@@ -33,9 +43,14 @@ def stream(split, *, batch_size, seed, start_step=0, shuffle=True, augment=(), o
 
     Shapes: images (batch_size, h, w, c) float32 in 0..255, labels (batch_size,) int32 or, with
     `one_hot` classes, (batch_size, one_hot) float32, weights (batch_size,) float32. `augment` names
-    augmentations of `AUGMENTATIONS` and, for one-hot labels, `MIXTURES`. Raises ValueError for an
-    unknown one, for labels that cannot be mixed, and for a training split smaller than a batch.
+    augmentations of `AUGMENTATIONS` and, for one-hot labels, `MIXTURES`. Of several workers, each
+    takes its `shard` (which, of how many): the which-th part of every batch, so that the parts in
+    order are the batch. Raises ValueError for an unknown augmentation, for labels that cannot be
+    mixed, for a training split smaller than a batch, and for a batch that shards do not divide.
     """
+    which, shards = shard
+    if not 0 <= which < shards or batch_size % shards:
+        raise ValueError(f"batch_size={batch_size} cannot be cut for shard={shard}")
     for name in augment:
         if name not in AUGMENTATIONS | MIXTURES:
             raise ValueError(unknown("augmentation", name, AUGMENTATIONS | MIXTURES))
@@ -44,6 +59,10 @@ def stream(split, *, batch_size, seed, start_step=0, shuffle=True, augment=(), o
     n = len(split)
     if shuffle and n < batch_size:
         raise ValueError(f"batch_size={batch_size} exceeds the {n} training images: lower it")
+    part = slice(which * batch_size // shards, (which + 1) * batch_size // shards)
+    # What is mixed comes from anywhere in the batch: then all of it is made, and cut at the end.
+    made, cut = (slice(0, batch_size), part) if {*augment} & {*MIXTURES} else (part, slice(None))
+    made_size = made.stop - made.start
     seed = tf.constant(seed, tf.int64)
     # On the host, whatever device trains: tf.data runs there.
     with tf.device("CPU:0"):
@@ -52,15 +71,15 @@ def stream(split, *, batch_size, seed, start_step=0, shuffle=True, augment=(), o
         augmentations = fitted(augment, split)
 
     def examples_of(step):
-        """Step () -> its epoch, the examples' numbers and their weights (batch_size,)."""
-        rows = tf.range(batch_size, dtype=tf.int64)
+        """Step () -> its epoch, the examples' numbers and their weights (made_size,)."""
+        rows = tf.range(made.start, made.stop, dtype=tf.int64)
         if not shuffle:
             position = step * batch_size + rows
             weights = tf.cast(position < n, tf.float32)
             return tf.constant(0, tf.int64), tf.minimum(position, n - 1), weights
         epoch, step = step // (n // batch_size), step % (n // batch_size)
         shuffled = permuted(step * batch_size + rows, keys(seed, epoch)[0], n)
-        return epoch, shuffled, tf.ones([batch_size])
+        return epoch, shuffled, tf.ones([made_size])
 
     def finish(epoch, examples, weights, images):
         """Augment, cast and mix: everything that works on the whole batch."""
@@ -70,7 +89,8 @@ def stream(split, *, batch_size, seed, start_step=0, shuffle=True, augment=(), o
         if one_hot:
             answers = tf.one_hot(answers, one_hot)
         batch = mixed(images, answers, augment, **drawn)
-        return batch if shuffle else (*batch, weights)
+        batch = batch if shuffle else (*batch, weights)
+        return tuple(values[cut] for values in batch) if cut.stop else batch
 
     def from_memory(step):
         epoch, examples, weights = examples_of(step)
@@ -92,9 +112,9 @@ def stream(split, *, batch_size, seed, start_step=0, shuffle=True, augment=(), o
     if not _encoded(split):
         return steps.map(from_memory, parallel).prefetch(parallel)
     one_by_one = steps.map(
-        lambda step: _repeat_epoch(*examples_of(step), batch_size), parallel
+        lambda step: _repeat_epoch(*examples_of(step), made_size), parallel
     ).unbatch()
-    decoded = one_by_one.map(decode, parallel).batch(batch_size, drop_remainder=True)
+    decoded = one_by_one.map(decode, parallel).batch(made_size, drop_remainder=True)
     return decoded.map(from_files, parallel).prefetch(parallel)
 
 

@@ -16,16 +16,18 @@ class BatchNormalization(keras.layers.BatchNormalization):
     Keras on TensorFlow takes moments and then does arithmetic, several passes over the map; the
     fused kernel takes one. It serves (batch, h, w, c) maps normalized over the last axis; anything
     else (masks, synchronization, float64, other ranks, axes and backends) takes Keras' own path.
+    Under a tf.distribute strategy of several replicas it is synchronized: the moments are those of
+    the whole batch, as on one device.
 
     Shapes: (batch, h, w, c) -> the same.
     """
 
     def call(self, inputs, training=None, mask=None):
-        if not self._can_fuse(inputs, mask):
+        training = bool(training) and self.trainable
+        if not self._can_fuse(inputs, mask) or (training and _is_one_of_several()):
             return super().call(inputs, training=training, mask=mask)
         import tensorflow as tf  # the one backend switch in layers
 
-        training = bool(training) and self.trainable
         channels = inputs.shape[-1]
         outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
             x=inputs,
@@ -43,6 +45,18 @@ class BatchNormalization(keras.layers.BatchNormalization):
             self._move(self.moving_variance, variance * ((n - 1) / n))
         return outputs
 
+    def _moments(self, inputs, mask):
+        if mask is not None or not _is_one_of_several():
+            return super()._moments(inputs, mask)
+        import tensorflow as tf
+
+        # Keras' own takes E[x^2] - E[x]^2 of all, which loses digits; Chan et al. 1979, eq. 2.1.
+        replica, mean_of_all = tf.distribute.get_replica_context(), tf.distribute.ReduceOp.MEAN
+        mean, variance = tf.nn.moments(ops.cast(inputs, "float32"), self._reduction_axes)
+        mean, own = replica.all_reduce(mean_of_all, mean), mean
+        variance = replica.all_reduce(mean_of_all, variance + tf.square(own - mean))
+        return ops.cast(mean, inputs.dtype), ops.cast(variance, inputs.dtype)
+
     def _move(self, average, value):
         average.assign(average * self.momentum + value * (1 - self.momentum))
 
@@ -57,3 +71,13 @@ class BatchNormalization(keras.layers.BatchNormalization):
             and 0 not in inputs.shape
             and keras.backend.standardize_dtype(inputs.dtype) in FUSED_DTYPES
         )
+
+
+def _is_one_of_several():
+    """Whether this is a replica's computation under a tf.distribute strategy with others."""
+    if keras.backend.backend() != "tensorflow":
+        return False
+    import tensorflow as tf
+
+    replica = tf.distribute.get_replica_context()
+    return replica is not None and replica.num_replicas_in_sync > 1

@@ -6,6 +6,7 @@ import datetime
 import json
 import os
 import pathlib
+import tempfile
 
 from cvcourse.errors import Interrupted, InUse, RunError, UsageError
 from cvcourse.files import PARTIAL, write_json
@@ -73,14 +74,20 @@ class Run:
 
 
 @contextlib.contextmanager
-def claim(config, recipe, *words, **rules):
+def claim(config, recipe, *words, chief=True, **rules):
     """Make the run's directory, keep other processes out, print the command that goes on: a Run.
 
     Without `config.workdir` it is a fresh one under runs/, named by `recipe`, `words` and the time.
-    Nothing in it is touched before `begin()`; `rules` are those of `recognize`. Raises what that
+    Nothing in it is touched before `begin()`; `rules` are those of `recognize`. A process that is
+    not the `chief` of those that train together gets a place that is thrown away. Raises what that
     does, RunError where the directory cannot be written or another process is in it, and
     Interrupted for a KeyboardInterrupt inside.
     """
+    again = command(config, program(recipe))
+    if not chief:
+        with tempfile.TemporaryDirectory() as place, part("training", again):
+            yield Run(config, pathlib.Path(place), again)
+        return
     if config.workdir is None:
         with _writing_to("runs/"):
             config = dataclasses.replace(config, workdir=str(_fresh([recipe, *words])))

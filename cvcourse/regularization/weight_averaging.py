@@ -129,7 +129,7 @@ def _batch_norms(model):
 
 def _values(variables):
     """Copies, which no later step writes into."""
-    return [np.array(ops.convert_to_numpy(variable)) for variable in variables]
+    return [np.array(variable.numpy()) for variable in variables]
 
 
 def _assign(variables, values):

@@ -5,6 +5,7 @@ import zipfile
 
 import keras
 
+from cvcourse import distribution
 from cvcourse.errors import RunError
 from cvcourse.files import replacing
 
@@ -34,15 +35,16 @@ def save_model(model, path, class_names, *, from_logits=True):
     `keras.models.load_model(path)` needs `import cvcourse.layers` at most. Raises RunError where
     the file cannot be written.
     """
-    alone = keras.Model(model.input, model.output, name=model.name)
-    alone.compile(
-        "sgd",  # any without variables of its own
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=from_logits),
-        metrics=["accuracy"],
-    )
     try:
         path.parent.mkdir(exist_ok=True)
-        with replacing(path) as partial:
+        # Of several workers, only one may be here: what is made to save is its own.
+        with distribution.alone(), replacing(path) as partial:
+            alone = keras.Model(model.input, model.output, name=model.name)
+            alone.compile(
+                "sgd",  # any without variables of its own
+                loss=keras.losses.SparseCategoricalCrossentropy(from_logits=from_logits),
+                metrics=["accuracy"],
+            )
             alone.save(partial)
             with zipfile.ZipFile(partial, "a") as archive:
                 archive.writestr(CLASS_NAMES, json.dumps(list(class_names)))

@@ -35,7 +35,20 @@ def save(folder, step, arrays, values):
 
 
 def load(folder):
-    """The newest undamaged checkpoint as (arrays, values), or None where there is none.
+    """The newest undamaged checkpoint as (arrays, values), or None where there is none."""
+    data = newest(folder)
+    return data and decoded(data)
+
+
+def decoded(data):
+    """(arrays, values) of a checkpoint's bytes."""
+    with np.load(io.BytesIO(data)) as arrays:
+        arrays = dict(arrays)
+    return arrays, json.loads(arrays.pop(VALUES).tobytes())
+
+
+def newest(folder):
+    """The bytes of the newest undamaged checkpoint, or None where there is none.
 
     A damaged one is reported on standard error and set aside as *.damaged.
     """
@@ -43,9 +56,7 @@ def load(folder):
     for path, rest in zip(found, reversed(range(len(found))), strict=True):
         data = path.read_bytes()
         if _digest(data) == path.stem.rsplit("-", 1)[-1]:
-            with np.load(io.BytesIO(data)) as arrays:
-                arrays = dict(arrays)
-            return arrays, json.loads(arrays.pop(VALUES).tobytes())
+            return data
         follows = "the one before it is used" if rest else "there is no other, so from the start"
         print(f"the checkpoint {path} is damaged: set aside, {follows}", file=sys.stderr)
         path.rename(path.with_suffix(".damaged"))

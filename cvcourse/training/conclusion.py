@@ -12,12 +12,13 @@ from cvcourse.training.machine import machine, versions
 from cvcourse.training.report import write_report
 
 
-def conclude(workdir, *, title, config, dataset, resume, batch_size, batches, loss_name):
+def conclude(workdir, *, title, config, dataset, resume, batch_size, batches, loss_name, more=None):
     """Judge model.keras, write report.html and last metrics.json, print where they lie.
 
     The test split is evaluated here and nowhere else. `batches(split)` is the evaluation stream of
-    a split, `resume` the run's ExactResume, `loss_name` softmax or hinge. Returns the metrics;
-    test_* are None where there is no test split. Raises RunError where a file cannot be written.
+    a split, `resume` the run's ExactResume, `loss_name` softmax or hinge, `more` are further
+    metrics. Returns the metrics; test_* are None where there is no test split. Raises RunError
+    where a file cannot be written.
     """
     try:
         model = keras.models.load_model(workdir / "model.keras")
@@ -42,6 +43,7 @@ def conclude(workdir, *, title, config, dataset, resume, batch_size, batches, lo
         best_epoch=resume.best_epoch,
         seconds=resume.total_seconds(),
         images_per_second=per_second,
+        more=more,
     )
 
 

@@ -12,12 +12,14 @@ import time
 import keras
 import numpy as np
 
+from cvcourse.distribution import OneDevice
 from cvcourse.errors import Diverged, Interrupted, RunError
 from cvcourse.files import write_text
 from cvcourse.interrupt import handling
 from cvcourse.training import checkpoint
 
 HISTORY = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate")
+STOP = 2  # a wish that goes beyond that for a checkpoint
 EARLY_STOPPING = ("wait", "best", "best_epoch", "stopped_epoch")
 
 
@@ -27,7 +29,9 @@ class ExactResume(keras.callbacks.Callback):
     Put it last among the callbacks, DataLossIsLoss and `early_stopping` before it, and fit once for
     each of `spans()`. It saves at the end of each epoch and every `minutes`, and before it stops
     for a signal; writes history.csv; and stops where the loss is no longer a number. `one_hot` says
-    that labels are rows, `others` are variables beside the model's and its optimizer's.
+    that labels are rows, `others` are variables beside the model's and its optimizer's. Of several
+    workers in `devices` (a strategy of cvcourse.distribution) the first writes, all save and stop
+    at the same step, and all begin with what the first has.
 
     Attributes: `step` is the number of training steps done, `history` a list of rows with the keys
     HISTORY (loss is without penalties), `best_epoch` counts from 1 like they do,
@@ -49,8 +53,10 @@ class ExactResume(keras.callbacks.Callback):
         data,
         one_hot=False,
         others=(),
+        devices=None,
     ):
         super().__init__()
+        self.devices = devices or OneDevice([])
         self.one_hot, self.others = one_hot, others
         self.folder, self.csv = workdir / "checkpoints", workdir / "history.csv"
         self.steps_per_epoch = steps_per_epoch
@@ -62,7 +68,8 @@ class ExactResume(keras.callbacks.Callback):
         self._early_stopping_state = None
         self._metrics = None  # of the epoch that was interrupted
         self._clock = self._saved = time.monotonic()
-        model.optimizer.build(model.trainable_variables)
+        if not model.optimizer.built:  # one of loss scaling would make its variables anew
+            model.optimizer.build(model.trainable_variables)
         self._put_back(model)
 
     @property
@@ -129,8 +136,9 @@ class ExactResume(keras.callbacks.Callback):
             self._diverged(f"the loss became {logs['loss']}")
         if self.step % self.steps_per_epoch == 0:
             return  # validation comes first; on_epoch_end saves
-        if self._signaled or now - self._saved > 60 * self.minutes:
-            self._save(self.model.metrics_variables)
+        wish = STOP if self._signaled else int(now - self._saved > 60 * self.minutes)
+        if wish := self.devices.highest(wish):
+            self._save(self.model.metrics_variables, stop=wish == STOP)
 
     def on_test_end(self, logs=None):
         # Before on_epoch_end, where early stopping would take it for the best one.
@@ -148,11 +156,11 @@ class ExactResume(keras.callbacks.Callback):
         }
         self.history.append(row)
         self._stopped = self.model.stop_training
-        self._save()
+        self._save(stop=bool(self.devices.highest(int(self._signaled))))
 
     # ---- files ----
 
-    def _save(self, metrics=()):
+    def _save(self, metrics=(), *, stop):
         self._seconds, self._clock = self.total_seconds(), time.monotonic()
         self._saved = self._clock
         if hasattr(self.model, "jax_state_sync"):  # on JAX variables lag behind inside an epoch
@@ -177,22 +185,23 @@ class ExactResume(keras.callbacks.Callback):
             "data": self.data,
         }
         try:
-            checkpoint.save(self.folder, self.step, arrays, values)
-            write_text(self.csv, _csv(self.history))
+            if self.devices.chief:
+                checkpoint.save(self.folder, self.step, arrays, values)
+                write_text(self.csv, _csv(self.history))
         except OSError as error:
             raise RunError(
                 f"cannot write the checkpoint of step {self.step}: {error.strerror}; "
                 f"{self._kept()}make room and go on with: {self.command}"
             ) from error
-        if self._signaled:
+        if stop:
             raise Interrupted(f"stopped at step {self.step}; go on with: {self.command}")
 
     def _put_back(self, model):
         """Load the last checkpoint, if there is one, into the model and this callback."""
-        saved = checkpoint.load(self.folder)
+        saved = self.devices.broadcast(checkpoint.newest(self.folder))
         if saved is None:
             return
-        arrays, values = saved
+        arrays, values = checkpoint.decoded(saved)
         state = self._state(model)
         if values["backend"] != keras.backend.backend():
             raise RunError(
@@ -215,7 +224,8 @@ class ExactResume(keras.callbacks.Callback):
         vars(self.early_stopping).update(self._early_stopping_state)
         if self.step % self.steps_per_epoch:
             self._metrics = [a for name, a in arrays.items() if name.startswith("metric")]
-        write_text(self.csv, _csv(self.history))  # a kill may have come between the two files
+        if self.devices.chief:
+            write_text(self.csv, _csv(self.history))  # a kill may have come between the two files
 
     def _state(self, model):
         """Every variable that decides how training goes on, each once."""
@@ -247,7 +257,7 @@ def _assign(variables, arrays):
 
 
 def _arrays(name, variables):
-    return {f"{name}{i}": keras.ops.convert_to_numpy(v.value) for i, v in enumerate(variables)}
+    return {f"{name}{i}": v.numpy() for i, v in enumerate(variables)}
 
 
 def _csv(rows):

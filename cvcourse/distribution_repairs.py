@@ -1,0 +1,117 @@
+"""What Keras does otherwise on several TensorFlow replicas than on one, set right.
+
+Tried with Keras 3.13 to 3.15. `tests/test_distribution.py` says when Keras no longer needs one.
+"""
+
+import functools
+
+import keras
+import tensorflow as tf
+
+
+def repair_optimizer(optimizer):
+    """Let a compiled model's optimizer act on the whole batch's gradients; returns it.
+
+    Keras sums the replicas' gradients last: behind clipping and behind the search for numbers that
+    have overflowed, which then see one replica's share. And its gradient accumulation asks for the
+    other replicas inside a branch, which TensorFlow refuses. Raises ValueError for what stays
+    broken.
+    """
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    if inner.ema_overwrite_frequency:
+        raise ValueError(
+            "ema_overwrite_frequency cannot be used on several replicas: TensorFlow refuses it"
+        )
+    apply = optimizer.apply
+
+    def apply_to_sums(grads, trainable_variables=None):
+        return apply(_sums(grads), trainable_variables)
+
+    optimizer.apply = apply_to_sums
+    inner._all_reduce_sum_gradients = lambda grads_and_vars: grads_and_vars  # they are sums
+    if inner.gradient_accumulation_steps:
+        inner._backend_apply_gradients = functools.partial(_accumulate, inner)
+    return optimizer
+
+
+def _sums(grads):
+    """The replicas' gradients added up; None stays where there is none."""
+    grads = list(grads)
+    there = [grad for grad in grads if grad is not None]
+    replica = tf.distribute.get_replica_context()
+    sums = iter(replica.all_reduce(tf.distribute.ReduceOp.SUM, there))
+    return [grad if grad is None else next(sums) for grad in grads]
+
+
+def _accumulate(optimizer, grads, variables):
+    """Keras' `_backend_apply_gradients` with accumulation; the branch is taken at each variable."""
+    every = optimizer.gradient_accumulation_steps
+    places = [optimizer._get_variable_index(variable) for variable in variables]
+    kept = [optimizer._accumulated_gradients[place].value for place in places]
+    sums = [grad + before for grad, before in zip(grads, kept, strict=True)]
+    means = optimizer._clip_gradients([total / every for total in sums])
+
+    def is_due():
+        return tf.equal((tf.convert_to_tensor(optimizer._iterations) + 1) % every, 0)
+
+    def move(variable, mean, rate):
+        def step():
+            if optimizer.weight_decay is not None and optimizer._use_weight_decay(variable):
+                decay = tf.cast(optimizer.weight_decay, variable.dtype)
+                variable.assign_sub(variable * decay * tf.cast(rate, variable.dtype))
+            optimizer.update_step(mean, variable, rate)
+
+        tf.cond(is_due(), step, lambda: None)
+
+    def keep(before, total):
+        before.assign(tf.where(is_due(), tf.zeros_like(total), total))
+
+    def on_all(strategy, sums, means, rate):
+        for variable, before, total, mean in zip(variables, kept, sums, means, strict=True):
+            update = functools.partial(strategy.extended.update, group=False)
+            update(variable.value, move, args=(mean, rate))
+            update(before, keep, args=(total,))
+
+    tf.__internal__.distribute.interim.maybe_merge_call(
+        on_all, optimizer._distribution_strategy, sums, means, optimizer.learning_rate
+    )
+    if optimizer.use_ema:
+        optimizer._update_model_variables_moving_average(optimizer._trainable_variables)
+
+
+def repair_multi_worker_fit():
+    """Let `fit` and `evaluate` run under MultiWorkerMirroredStrategy, in this process.
+
+    Keras builds a model from a PerReplica batch as if it were a tensor, and takes the mean of a
+    scalar over its axis 0.
+    """
+    from keras.src.backend.tensorflow import trainer
+
+    if getattr(trainer.reduce_per_replica, "repaired", False):
+        return
+    reduce_per_replica, build = (
+        trainer.reduce_per_replica,
+        trainer.TensorFlowTrainer._maybe_symbolic_build,
+    )
+
+    def reduce_scalars(values, strategy, reduction):
+        if reduction not in ("auto", "mean"):
+            return reduce_per_replica(values, strategy, reduction)
+        if not trainer._collective_all_reduce_multi_worker(strategy):
+            return reduce_per_replica(values, strategy, reduction)
+        return keras.tree.map_structure(lambda v: strategy.reduce("MEAN", v, axis=None), values)
+
+    def build_from_own_part(self, iterator=None, data_batch=None):
+        if self._distribute_strategy is None:
+            return
+        for _, _, it in iterator or ():
+            data_batch = tf.nest.map_structure(
+                lambda values: self.distribute_strategy.experimental_local_results(values)[0],
+                next(it),
+            )
+            break
+        build(self, data_batch=data_batch)
+
+    reduce_scalars.repaired = True
+    trainer.reduce_per_replica = reduce_scalars
+    trainer.TensorFlowTrainer._maybe_symbolic_build = build_from_own_part
