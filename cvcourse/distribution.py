@@ -73,6 +73,8 @@ def _tf_config():
         return None
     try:
         values = json.loads(text)
+        if not isinstance(values, dict):
+            raise ValueError("it is no object")
         jobs, task = values.get("cluster", {}), values.get("task", {})
         if not jobs:
             return None

@@ -7,6 +7,8 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parent.parent
 LEAVES = {"errors", "files", "interrupt", "startup"}  # the standard library alone
+# At their tops the standard library alone; who takes one of its strategies may import it.
+STRATEGIES = {"distribution", "distribution_repairs"}
 HEAVY = {"tensorflow", "keras_tuner", "tensorflow_datasets"}
 
 # package: (packages of ours it may import, heavy ones it may import)
@@ -18,7 +20,7 @@ ARROWS = {
     "regularization": (set(), set()),
     "recipe": (set(), set()),
     "data": ({"layers"}, {"tensorflow", "tensorflow_datasets"}),
-    "training": ({"classic", "layers", "optimization"}, {"tensorflow"}),
+    "training": ({"classic", "distribution", "layers", "optimization"}, {"tensorflow"}),
     "tuning": ({"models", "training"}, {"keras_tuner"}),
 }
 INSIDE_FUNCTIONS = {
@@ -71,7 +73,7 @@ def test_recipes_import_train_and_tune_at_most_and_nothing_heavy_at_the_top():
                 assert name.split(".")[-1] in ("train", "tune"), f"{path} imports {name}"
         for name in imports(path, top_level_only=True):
             top, *rest = name.split(".")
-            light = {"recipe", "recipes", *LEAVES}
+            light = {"recipe", "recipes", "distribution", *LEAVES}
             assert top not in {"keras", "numpy", *HEAVY}, f"{path} imports {name}"
             assert top != "cvcourse" or rest[0] in light, f"{path} imports {name}"
 
