@@ -33,6 +33,7 @@ bench: $(VENV)/.installed
 	$(BIN)/cvcourse bench_networks
 	$(BIN)/cvcourse bench_features
 	$(BIN)/cvcourse bench_tune
+	$(BIN)/cvcourse bench_distribution
 
 format: $(VENV)/.installed-test
 	$(BIN)/ruff check --fix .

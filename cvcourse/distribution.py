@@ -67,6 +67,17 @@ def is_chief(name="auto"):
     return found is None or found.index == 0
 
 
+def require_one_process(name):
+    """Raise UsageError where a strategy would train in several; for recipes of many runs."""
+    if found := cluster(name):
+        raise UsageError(
+            f"this recipe trains in one process, and the environment names "
+            f"{len(found.addresses)}: leave its variables out, or take --strategy=mirrored"
+        )
+    if name == "multi_worker":
+        raise UsageError("this recipe trains in one process: take --strategy=mirrored or none")
+
+
 def _tf_config():
     text = os.environ.get("TF_CONFIG")
     if not text:

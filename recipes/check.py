@@ -26,7 +26,7 @@ import warnings
 from cvcourse.recipes import train
 
 from cvcourse import recipe
-from cvcourse.errors import RunError
+from cvcourse.errors import RunError, UsageError
 from cvcourse.files import write_json
 from cvcourse.startup import import_tensorflow_quietly
 
@@ -58,6 +58,8 @@ def main(config):
     data or files.
     """
     config = recipe.check(config)
+    if config.strategy not in ("auto", "none"):
+        raise UsageError("check examines on one device: leave --strategy out")
     train.require_fit(config)
     recipe.recognize(config, free=train.FREE)
     import_tensorflow_quietly()

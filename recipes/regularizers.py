@@ -17,12 +17,13 @@ import sys
 from cvcourse.recipes import train
 
 from cvcourse import recipe
+from cvcourse.distribution import STRATEGIES
 from cvcourse.startup import import_tensorflow_quietly
 
 RULES = {"free": ("workdir", "data_dir", "checkpoint_minutes"), "vouched": ("dataset",)}
 AS_IN_TRAIN = (
     *("model", "model_args", "dataset", "data_dir", "limit", "epochs", "batch_size", "optimizer"),
-    *("learning_rate", "schedule", "checkpoint_minutes"),
+    *("learning_rate", "schedule", "checkpoint_minutes", "strategy", "cpu_devices"),
 )
 BARE = {"augment": (), "weight_decay": 0.0, "dropout": 0.0}
 REGULARIZERS = {  # row: the fields of `train` that are not those of BARE
@@ -61,6 +62,8 @@ class Config:
     schedule: str = recipe.field("cosine", "the learning rate's course, as in train")
     seeds: tuple[int, ...] = recipe.field((0, 1, 2), "of the repetitions", least=0, below=2**32)
     test: bool = recipe.field(True, "evaluate the test split at the end")
+    strategy: str = recipe.field("auto", "as in train, in one process", choices=STRATEGIES)
+    cpu_devices: int | None = recipe.field(None, "as in train", least=1)
     workdir: str | None = recipe.field(None, "the directory of it all; none: a fresh one in runs/")
     checkpoint_minutes: float = recipe.field(5.0, "between checkpoints inside an epoch", above=0)
 

@@ -28,12 +28,13 @@ import sys
 from cvcourse.recipes import train
 
 from cvcourse import recipe
+from cvcourse.distribution import STRATEGIES
 from cvcourse.startup import import_tensorflow_quietly
 
 RULES = {"free": ("workdir", "data_dir", "checkpoint_minutes"), "vouched": ("dataset",)}
 AS_IN_TRAIN = (
     *("model", "model_args", "dataset", "data_dir", "limit", "augment", "batch_size"),
-    *("optimizer", "weight_decay", "checkpoint_minutes"),
+    *("optimizer", "weight_decay", "checkpoint_minutes", "strategy", "cpu_devices"),
 )
 USUAL_CYCLES = range(2, 7)
 IMAGES_FOR_BATCH_NORM = 10_000  # at most, to estimate its statistics after weights were averaged
@@ -75,6 +76,8 @@ class Config:
     weight_decay: float = recipe.field(5e-4, "on kernels, as in train", least=0)
     seeds: tuple[int, ...] = recipe.field((0, 1, 2), "of the repetitions", least=0, below=2**28)
     test: bool = recipe.field(True, "evaluate the test split at the end; not while choosing")
+    strategy: str = recipe.field("auto", "as in train, in one process", choices=STRATEGIES)
+    cpu_devices: int | None = recipe.field(None, "as in train", least=1)
     workdir: str | None = recipe.field(None, "the directory of it all; none: a fresh one in runs/")
     checkpoint_minutes: float = recipe.field(5.0, "between checkpoints inside an epoch", above=0)
 

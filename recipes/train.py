@@ -437,9 +437,10 @@ def rehearse(configs):
     """
     from cvcourse import data, models
 
+    source = configs[0]
+    distribution.require_one_process(source.strategy)
     with recipe.usage():
-        models.knobs(configs[0].model)
-        source = configs[0]
+        models.knobs(source.model)
         dataset = data.load(source.dataset, data_dir=source.data_dir, limit=source.limit)
         for config in map(recipe.check, configs):
             require_fit(config)

@@ -23,7 +23,8 @@ import pathlib
 import sys
 import time
 
-from cvcourse import recipe
+from cvcourse import distribution, recipe
+from cvcourse.distribution import STRATEGIES
 from cvcourse.errors import RunError
 from cvcourse.startup import import_tensorflow_quietly
 
@@ -88,6 +89,12 @@ class Config:
         "val_loss", "what makes an epoch the best", choices=("val_loss", "val_accuracy")
     )
     seed: int = recipe.field(0, "of folds, order and augmentation", least=0, below=2**32)
+    strategy: str = recipe.field(
+        "auto", "where to fine-tune, as in train, in one process", choices=STRATEGIES
+    )
+    cpu_devices: int | None = recipe.field(
+        None, "split the CPU into so many devices, to try a strategy", least=1
+    )
     cache_dir: str | None = recipe.field(
         None, "where features are kept; none: cvcourse/features in the user's cache"
     )
@@ -102,6 +109,7 @@ def main(config):
     data, files or training, Interrupted after Ctrl-C or SIGTERM.
     """
     config = recipe.check(config)
+    distribution.require_one_process(config.strategy)
     rules = {"free": FREE, "vouched": ("dataset",)}
     if metrics := recipe.recognize(config, **rules):
         print(f"{config.workdir} is finished: {json.dumps(metrics)}")
@@ -112,13 +120,16 @@ def main(config):
 
     from cvcourse import data, training
 
+    devices = distribution.start(config.strategy, config.cpu_devices)
     keras.utils.set_random_seed(config.seed)
     with recipe.usage():
         dataset = data.load(config.dataset, data_dir=config.data_dir, limit=config.limit)
         if dataset.num_classes < 2:
             raise ValueError(f"{config.dataset} has one class: two or more are needed")
-        backbone = load_backbone(config, dataset)
-        learning_rate(config, dataset)
+        with devices.scope():
+            backbone = load_backbone(config, dataset)
+        batch_size, *_ = learning_rate(config, dataset)
+        devices.require_divisible(batch_size)
     dataset = backbone.dataset
     with recipe.claim(config, "transfer", config.model, config.dataset, **rules) as run:
         run.begin()
@@ -165,6 +176,7 @@ def main(config):
                 and resume.timed_steps
                 and resume.timed_steps * config.batch_size / resume.step_seconds,
                 more={
+                    **(devices.facts(batch_size) if resume else {}),
                     "method": method,
                     "weights": str(backbone.published),
                     "probe": probe.summary,
@@ -218,7 +230,8 @@ class Backbone:
         import keras
 
         keras.utils.set_random_seed(self.config.seed)
-        model = keras.models.clone_model(self.model)
+        with devices_of(self.config).scope():
+            model = keras.models.clone_model(self.model)
         model.trainable = True  # whatever fine-tuning has frozen
         return dataclasses.replace(self, model=model)
 
@@ -268,7 +281,8 @@ class Backbone:
         from cvcourse import training
 
         classes = self.dataset.num_classes
-        return training.with_classifier(self.model, self.depths[depth], classes, probe)
+        with devices_of(self.config).scope():
+            return training.with_classifier(self.model, self.depths[depth], classes, probe)
 
     def evaluation(self, name, depth, probe):
         """A probe on the split called `name`: an Evaluation, or None for a split that is not."""
@@ -279,6 +293,11 @@ class Backbone:
             return None
         logits = probe.logits(self.features(name)[depth]).astype("float32")
         return training.Evaluation(logits, split.labels)
+
+
+def devices_of(config):
+    """The strategy that a config asks for."""
+    return distribution.start(config.strategy, config.cpu_devices)
 
 
 def decide(config, backbone):
@@ -348,12 +367,17 @@ def fine_tune(config, dataset, model, method, path, command, *, from_scratch=Fal
             ([v for layer in stage for v in layer.trainable_variables], config.body_rate, begin)
             for stage, begin in zip(body, begins, strict=True)
         ]
-    optimizer = optimization.optimizer(
-        config.optimizer, model, rate, weight_decay=config.weight_decay
-    )
-    optimization.discriminative_rates(optimizer, groups)
+    devices = devices_of(config)
     loss = functools.partial(keras.losses.SparseCategoricalCrossentropy, from_logits=True)
-    model.compile(optimizer, loss(), weighted_metrics=training.weighted_metrics(loss))
+    with devices.scope():
+        optimizer = optimization.optimizer(
+            config.optimizer, model, rate, weight_decay=config.weight_decay
+        )
+        optimization.discriminative_rates(optimizer, groups)
+        model.compile(optimizer, loss(), weighted_metrics=training.weighted_metrics(loss))
+        model.optimizer.build(model.trainable_variables)
+    devices.repair(model)
+    print(devices.said(batch_size), flush=True)
     early_stopping = keras.callbacks.EarlyStopping(
         config.monitor,
         mode="max" if config.monitor == "val_accuracy" else "min",
@@ -367,6 +391,7 @@ def fine_tune(config, dataset, model, method, path, command, *, from_scratch=Fal
         minutes=config.checkpoint_minutes,
         command=command,
         data=dataset.fingerprint(),
+        devices=devices,
     )
     stream = functools.partial(data.stream, batch_size=batch_size, seed=config.seed)
     served = training.for_any_size(model)
@@ -379,11 +404,12 @@ def fine_tune(config, dataset, model, method, path, command, *, from_scratch=Fal
     if not training.someone_watches():
         callbacks.append(training.EpochLine(config.epochs))
     print(f"fine-tuning: {'all from scratch' if from_scratch else method}", flush=True)
-    with resume.stopping_on_signals():
+    shuffled = functools.partial(stream, dataset.train, augment=config.augment)
+    with resume.stopping_on_signals(), devices.fitting():
         for span in resume.spans(config.epochs):
             model.fit(
-                stream(dataset.train, augment=config.augment, start_step=resume.step),
-                validation_data=stream(dataset.validation, shuffle=False),
+                devices.feed(shuffled, start_step=resume.step),
+                validation_data=devices.feed(stream, split=dataset.validation, shuffle=False),
                 callbacks=callbacks,
                 shuffle=False,  # the stream's affair
                 verbose=int(training.someone_watches()),

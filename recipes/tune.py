@@ -31,7 +31,7 @@ import time
 
 from cvcourse.recipes import train
 
-from cvcourse import recipe
+from cvcourse import distribution, recipe
 from cvcourse.errors import Diverged, Interrupted, InUse, RunError, UsageError
 from cvcourse.files import write_json, write_text
 from cvcourse.startup import import_tensorflow_quietly
@@ -115,6 +115,7 @@ def main(config, space=None, callbacks=none_more):
     """
     config = recipe.check(config)
     train.require_fit(config)
+    distribution.require_one_process(config.strategy)
     if config.protocol == "coarse_to_fine" and config.trials < len(STAGES):
         raise UsageError(
             f"--protocol=coarse_to_fine has {len(STAGES)} stages: --trials={config.trials} "

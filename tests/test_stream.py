@@ -71,6 +71,20 @@ def test_any_start_step_gives_the_same_batches(split, augment, one_hot):
             np.testing.assert_array_equal(images, again)
 
 
+@pytest.mark.parametrize("names, shards", [(ALL, 2), (("flip", "mixup"), 4)])
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_shards_in_order_are_the_batch(split, names, shuffle, shards):
+    """Evaluation's last batch is filled up, so that its last shards may hold nothing but that."""
+    one_hot = 24 if "mixup" in names else None
+    options = dict(batch_size=4, seed=3, shuffle=shuffle, augment=names, one_hot=one_hot)
+    wholes = data.stream(split, **options).take(4)
+    parts = [data.stream(split, **options, shard=(i, shards)).take(4) for i in range(shards)]
+    for whole, *cut in zip(wholes, *parts, strict=True):
+        assert {len(values) for part in cut for values in part} == {4 // shards}
+        for values, *pieces in zip(whole, *cut, strict=True):
+            np.testing.assert_allclose(values, np.concatenate(pieces), atol=1e-4)
+
+
 def test_images_and_labels_belong_together(split):
     for images, labels in batches(split, 7):
         np.testing.assert_array_equal(images, split.images[labels])

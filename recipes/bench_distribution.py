@@ -1,0 +1,135 @@
+"""What a strategy costs: mirrored on one device against none, two workers against one process.
+
+    cvcourse bench_distribution
+
+Steps of `none` and `mirrored` take turns in one process, on the same device and stream. The workers
+are two processes on this machine that share a batch over the loopback address, and take turns with
+runs of one process; on few cores they can gain nothing, and show what talking costs.
+"""
+
+import dataclasses
+import functools
+import json
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+import tempfile
+
+from cvcourse.recipes import train
+
+from cvcourse import distribution, recipe
+from cvcourse.errors import RunError
+from cvcourse.startup import import_tensorflow_quietly
+
+TARGET = 1.05  # of the time of a step without a strategy
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """What trains, and how often."""
+
+    model: str = recipe.field("resnet20", "the network")
+    dataset: str = recipe.field("digits", "what train takes")
+    batch_size: int = recipe.field(128, "examples a step", least=2)
+    steps: int = recipe.field(12, "of a block", least=2)
+    rounds: int = recipe.field(7, "timed blocks of each", least=1)
+    runs: int = recipe.field(3, "of two workers and of one process; 0: none", least=0)
+    epochs: int = recipe.field(3, "of such a run", least=1)
+    output: str = recipe.field("runs/bench_distribution.json", "the file for the numbers")
+
+
+def main(config):
+    """Measure, write `config.output`, print a table; returns what the file holds."""
+    config = recipe.check(config)
+    output = recipe.output_file(config.output)
+    import_tensorflow_quietly()
+    from cvcourse.training import timing
+
+    load = timing.load_average()
+    seconds = timing.take_turns(contestants(config), config.rounds)
+    shares = timing.ratios(seconds, "mirrored", "none")
+    checks = {"mirrored on one device / none": timing.judged(shares, at_most=TARGET)}
+    rates = {
+        who: timing.spread(config.batch_size / times.ravel()) for who, times in seconds.items()
+    }
+    rates |= {who: timing.spread(values) for who, values in processes(config).items() if values}
+    for who, row in rates.items():
+        print(f"{who}: {row['median']:.0f} images per second")
+    return timing.conclude(
+        output, config, checks=checks, load=load, versions={}, images_per_second=rates
+    )
+
+
+def contestants(config):
+    """{strategy: function () -> seconds of a block's steps}."""
+    import keras
+
+    from cvcourse.training import timing
+
+    found = {}
+    for strategy in ("none", "mirrored"):
+        wanted = {"model": config.model, "dataset": config.dataset, "batch_size": config.batch_size}
+        setting = train.Config(**wanted, strategy=strategy)
+        dataset = train.rehearse([setting])
+        keras.utils.set_random_seed(0)
+        setting, model = train.prepared(setting, dataset)
+        batches = distribution.start(strategy).feed(
+            functools.partial(train.stream, setting, dataset, dataset.train)
+        )
+        options = {"steps_per_epoch": config.steps + 1, "shuffle": False}
+        found[strategy] = functools.partial(timing.fit_steps, model, batches, **options)
+    return found
+
+
+def processes(config):
+    """{"one process" and "two workers": images per second of each run}."""
+    rates = {"one process": [], "two workers": []}
+    with tempfile.TemporaryDirectory() as folder:
+        for i in range(config.runs):
+            for name, count in (("one process", 1), ("two workers", 2)):
+                rates[name].append(rate_of(config, pathlib.Path(folder) / f"{i}-{count}", count))
+    return rates
+
+
+def rate_of(config, folder, count):
+    """Images per second of a training run by so many processes."""
+    flags = [f"--{name}={getattr(config, name)}" for name in ("model", "dataset", "epochs")]
+    flags += [f"--batch_size={config.batch_size}", f"--workdir={folder}", "--no-test"]
+    addresses = [f"127.0.0.1:{port}" for port in free_ports(count)]
+    started = []
+    for index in range(count):
+        task = {"type": "worker", "index": index}
+        described = json.dumps({"cluster": {"worker": addresses}, "task": task})
+        started.append(
+            subprocess.Popen(
+                [sys.executable, "-m", "cvcourse", "train", *flags],
+                env={**os.environ, "TF_CONFIG": described, "KERAS_BACKEND": "tensorflow"},
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
+        )
+    if any([process.wait() for process in started]):
+        raise RunError(f"a run of {count} processes failed: cvcourse train {' '.join(flags)}")
+    return json.loads((folder / "metrics.json").read_text())["images_per_second"]
+
+
+def free_ports(count):
+    """Ports of the loopback address that nothing listens at."""
+    probes = [socket.socket() for _ in range(count)]
+    for probe in probes:
+        probe.bind(("127.0.0.1", 0))
+    ports = [probe.getsockname()[1] for probe in probes]
+    for probe in probes:
+        probe.close()
+    return ports
+
+
+def cli(argv=None):
+    """Run from a command line; returns the exit code."""
+    return recipe.run(main, Config, argv, name="bench_distribution", description=__doc__)
+
+
+if __name__ == "__main__":
+    sys.exit(cli())
