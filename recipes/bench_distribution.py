@@ -110,7 +110,8 @@ def rate_of(config, folder, count):
                 stderr=subprocess.DEVNULL,
             )
         )
-    if any([process.wait() for process in started]):
+    codes = [process.wait() for process in started]
+    if any(codes):
         raise RunError(f"a run of {count} processes failed: cvcourse train {' '.join(flags)}")
     return json.loads((folder / "metrics.json").read_text())["images_per_second"]
 
