@@ -187,7 +187,9 @@ def main(config):
     if not (metrics and alone):
         import_tensorflow_quietly()
         devices = distribution.start(config.strategy, config.cpu_devices)
-        metrics = devices.from_chief(metrics)
+        again = recipe.command(config, recipe.program("train"))
+        with devices.together(again):
+            metrics = devices.from_chief(metrics)
     if metrics:
         print(f"{config.workdir} is finished: {json.dumps(metrics)}")
         if "fixed" not in rules:
@@ -204,7 +206,8 @@ def main(config):
         if not config.test:
             dataset = dataclasses.replace(dataset, test=None)
         setting, model = prepared(config, dataset)
-    devices.require_alike(what_workers_share(config, dataset))
+    with devices.together(again):
+        devices.require_alike(what_workers_share(config, dataset))
     words = config.model, config.dataset
     with (
         recipe.claim(config, "train", *words, chief=chief, **rules) as run,
