@@ -192,8 +192,13 @@ class OneDevice:
         """A context in which models are fit. What callbacks make there is no replica's."""
         return contextlib.nullcontext()
 
-    def repair(self, model):
-        """Set right what Keras would get wrong with a compiled model; returns it."""
+    def ready(self, model):
+        """A compiled model with its optimizer's variables where they belong; returns it.
+
+        What Keras would get wrong with it is set right.
+        """
+        with self.scope():
+            model.optimizer.build(model.trainable_variables)
         return model
 
     def feed(self, stream, **options):
@@ -210,10 +215,9 @@ class OneDevice:
         lengths = np.zeros(self.workers, "int32")
         lengths[self.index] = len(data)
         lengths = self._sum(lengths)
-        # Bytes as whole numbers, of which others' are 0: so their sum is exact.
-        rows = np.zeros((self.workers, -(-lengths.max() // 4)), "int32")
-        rows[self.index].view("uint8")[: len(data)] = np.frombuffer(data, "uint8")
-        rows = self._sum(rows)
+        words = np.zeros((self.workers, -(-lengths.max() // 4)), "int32")
+        words[self.index] = _words(data, words.shape[1])
+        rows = self._sum(words)
         return [
             json.loads(row.tobytes()[:length]) for row, length in zip(rows, lengths, strict=True)
         ]
@@ -226,14 +230,10 @@ class OneDevice:
         """The chief's bytes, or None where it has none; the others' count for nothing."""
         if self.workers == 1:
             return data
-        import numpy as np
-
         length = self.from_chief(None if data is None else len(data))
         if length is None:
             return None
-        words = np.zeros(-(-length // 4), "int32")
-        if self.chief:
-            words.view("uint8")[:length] = np.frombuffer(data, "uint8")
+        words = _words(data if self.chief else b"", -(-length // 4))
         return self._sum(words).tobytes()[:length]
 
     def highest(self, number):
@@ -286,12 +286,20 @@ class OneDevice:
 
     def said(self, batch_size):
         """What is printed of it."""
+        noun = "replica" if self.replicas == 1 else "replicas"
         workers = f" of {self.workers} workers" if self.workers > 1 else ""
         return (
-            f"strategy: {self.name}, {self.replicas} replica{'s'[: self.replicas - 1]}{workers} "
+            f"strategy: {self.name}, {self.replicas} {noun}{workers} "
             f"({', '.join(self.devices)}), batch {batch_size} = {self.replicas} x "
             f"{batch_size // self.replicas}"
         )
+
+
+def _words(data, count):
+    """Bytes as `count` int32: where the other workers' are 0, their sum is exact."""
+    import numpy as np
+
+    return np.frombuffer(data.ljust(4 * count, bytes(1)), "int32")
 
 
 class TensorFlowStrategy(OneDevice):
@@ -304,9 +312,10 @@ class TensorFlowStrategy(OneDevice):
     def scope(self):
         return self.strategy.scope()
 
-    def repair(self, model):
+    def ready(self, model):
         from cvcourse.distribution_repairs import repair_optimizer
 
+        super().ready(model)
         if self.replicas > 1:
             repair_optimizer(model.optimizer)
         return model
@@ -325,7 +334,7 @@ class MultiWorker(TensorFlowStrategy):
         strategy = _meet(cluster, tf.distribute.MultiWorkerMirroredStrategy)
         local = len(strategy.extended.worker_devices)
         self.workers, self.index = len(cluster.addresses), cluster.index
-        devices = [f"{address}" for address in cluster.addresses for _ in range(local)]
+        devices = [address for address in cluster.addresses for _ in range(local)]
         super().__init__("multi_worker", strategy, devices)
         self._local = local
 
@@ -436,6 +445,11 @@ def alone():
         yield
     finally:
         keras.distribution.set_distribution(before)
+
+
+def of(config):
+    """The strategy that a recipe's config asks for by its fields strategy and cpu_devices."""
+    return start(config.strategy, config.cpu_devices)
 
 
 @functools.cache

@@ -79,6 +79,7 @@ def _accumulate(optimizer, grads, variables):
         optimizer._update_model_variables_moving_average(optimizer._trainable_variables)
 
 
+@functools.cache  # once is enough
 def repair_multi_worker_fit():
     """Let `fit` and `evaluate` run under MultiWorkerMirroredStrategy, in this process.
 
@@ -87,17 +88,12 @@ def repair_multi_worker_fit():
     """
     from keras.src.backend.tensorflow import trainer
 
-    if getattr(trainer.reduce_per_replica, "repaired", False):
-        return
-    reduce_per_replica, build = (
-        trainer.reduce_per_replica,
-        trainer.TensorFlowTrainer._maybe_symbolic_build,
-    )
+    reduce_per_replica = trainer.reduce_per_replica
+    build = trainer.TensorFlowTrainer._maybe_symbolic_build
 
     def reduce_scalars(values, strategy, reduction):
-        if reduction not in ("auto", "mean"):
-            return reduce_per_replica(values, strategy, reduction)
-        if not trainer._collective_all_reduce_multi_worker(strategy):
+        several = trainer._collective_all_reduce_multi_worker(strategy)
+        if not several or reduction not in ("auto", "mean"):
             return reduce_per_replica(values, strategy, reduction)
         return keras.tree.map_structure(lambda v: strategy.reduce("MEAN", v, axis=None), values)
 
@@ -112,6 +108,5 @@ def repair_multi_worker_fit():
             break
         build(self, data_batch=data_batch)
 
-    reduce_scalars.repaired = True
     trainer.reduce_per_replica = reduce_scalars
     trainer.TensorFlowTrainer._maybe_symbolic_build = build_from_own_part

@@ -75,7 +75,7 @@ def contestants(config):
         dataset = train.rehearse([setting])
         keras.utils.set_random_seed(0)
         setting, model = train.prepared(setting, dataset)
-        batches = distribution.start(strategy).feed(
+        batches = distribution.of(setting).feed(
             functools.partial(train.stream, setting, dataset, dataset.train)
         )
         options = {"steps_per_epoch": config.steps + 1, "shuffle": False}
@@ -97,34 +97,38 @@ def rate_of(config, folder, count):
     """Images per second of a training run by so many processes."""
     flags = [f"--{name}={getattr(config, name)}" for name in ("model", "dataset", "epochs")]
     flags += [f"--batch_size={config.batch_size}", f"--workdir={folder}", "--no-test"]
-    addresses = [f"127.0.0.1:{port}" for port in free_ports(count)]
-    started = []
-    for index in range(count):
-        task = {"type": "worker", "index": index}
-        described = json.dumps({"cluster": {"worker": addresses}, "task": task})
-        started.append(
-            subprocess.Popen(
-                [sys.executable, "-m", "cvcourse", "train", *flags],
-                env={**os.environ, "TF_CONFIG": described, "KERAS_BACKEND": "tensorflow"},
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-            )
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-m", "cvcourse", "train", *flags],
+            env={**os.environ, "TF_CONFIG": described, "KERAS_BACKEND": "tensorflow"},
+            **quiet,
         )
+        for described in tf_configs(loopback(count))
+    ]
     codes = [process.wait() for process in started]
     if any(codes):
         raise RunError(f"a run of {count} processes failed: cvcourse train {' '.join(flags)}")
     return json.loads((folder / "metrics.json").read_text())["images_per_second"]
 
 
-def free_ports(count):
-    """Ports of the loopback address that nothing listens at."""
+def loopback(count):
+    """HOST:PORT of so many ports of this machine that nothing listens at."""
     probes = [socket.socket() for _ in range(count)]
     for probe in probes:
         probe.bind(("127.0.0.1", 0))
     ports = [probe.getsockname()[1] for probe in probes]
     for probe in probes:
         probe.close()
-    return ports
+    return [f"127.0.0.1:{port}" for port in ports]
+
+
+def tf_configs(addresses):
+    """The TF_CONFIG of each of the workers at these addresses."""
+    return [
+        json.dumps({"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}})
+        for index in range(len(addresses))
+    ]
 
 
 def cli(argv=None):

@@ -183,10 +183,9 @@ def main(config):
         rules["fixed"] = NOT_EXTENDABLE
     chief = distribution.is_chief(config.strategy)
     metrics = recipe.recognize(config, **rules) if chief else None
-    alone = not distribution.cluster(config.strategy)
-    if not (metrics and alone):
+    if not metrics or distribution.cluster(config.strategy):  # whose others wait to hear of it
         import_tensorflow_quietly()
-        devices = distribution.start(config.strategy, config.cpu_devices)
+        devices = distribution.of(config)
         again = recipe.command(config, recipe.program("train"))
         with devices.together(again):
             metrics = devices.from_chief(metrics)
@@ -206,15 +205,15 @@ def main(config):
         if not config.test:
             dataset = dataclasses.replace(dataset, test=None)
         setting, model = prepared(config, dataset)
-    with devices.together(again):
-        devices.require_alike(what_workers_share(config, dataset))
+    if devices.workers > 1:
+        with devices.together(again):
+            devices.require_alike(what_workers_share(config, dataset))
     words = config.model, config.dataset
     with (
         recipe.claim(config, "train", *words, chief=chief, **rules) as run,
         devices.together(run.command),
         data.naming_broken_images(dataset),
     ):
-        print(devices.said(setting.batch_size), flush=True)
         resume = fit(model, setting, dataset, run)
         if chief:
             metrics = training.conclude(
@@ -257,12 +256,11 @@ def prepared(config, dataset):
 
     setting = settled(config, dataset)
     steps = data.steps_per_epoch(dataset.train, setting.batch_size)
-    devices = distribution.start(config.strategy, config.cpu_devices)
+    devices = distribution.of(config)
     devices.require_divisible(setting.batch_size)
     with devices.scope():
         model = compiled(setting, build(setting, dataset), steps)
-        model.optimizer.build(model.trainable_variables)
-    return setting, devices.repair(model)
+    return setting, devices.ready(model)
 
 
 def stream(config, dataset, split, **options):
@@ -288,7 +286,7 @@ def fit(model, config, dataset, run, *, files=True, callbacks=()):
 
     from cvcourse import data, regularization, training
 
-    devices = distribution.start(config.strategy, config.cpu_devices)
+    devices = distribution.of(config)
     steps = data.steps_per_epoch(dataset.train, config.batch_size)
     shuffled = functools.partial(stream, config, dataset, dataset.train, augment=config.augment)
     early_stopping = keras.callbacks.EarlyStopping(
@@ -332,6 +330,7 @@ def fit(model, config, dataset, run, *, files=True, callbacks=()):
             keep.append(training.Snapshots(run.path / "snapshots", every, names))
     watched = training.someone_watches()
     show = [training.EpochLine(config.epochs)] if devices.chief and not watched else []
+    print(devices.said(config.batch_size), flush=True)
     print(f"augmentation: {', '.join(config.augment) or 'none'}", flush=True)
     validation = functools.partial(stream, config, dataset, dataset.validation, shuffle=False)
     with resume.stopping_on_signals(), devices.fitting():

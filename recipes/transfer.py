@@ -120,7 +120,7 @@ def main(config):
 
     from cvcourse import data, training
 
-    devices = distribution.start(config.strategy, config.cpu_devices)
+    devices = distribution.of(config)
     keras.utils.set_random_seed(config.seed)
     with recipe.usage():
         dataset = data.load(config.dataset, data_dir=config.data_dir, limit=config.limit)
@@ -230,7 +230,7 @@ class Backbone:
         import keras
 
         keras.utils.set_random_seed(self.config.seed)
-        with devices_of(self.config).scope():
+        with distribution.of(self.config).scope():
             model = keras.models.clone_model(self.model)
         model.trainable = True  # whatever fine-tuning has frozen
         return dataclasses.replace(self, model=model)
@@ -281,7 +281,7 @@ class Backbone:
         from cvcourse import training
 
         classes = self.dataset.num_classes
-        with devices_of(self.config).scope():
+        with distribution.of(self.config).scope():
             return training.with_classifier(self.model, self.depths[depth], classes, probe)
 
     def evaluation(self, name, depth, probe):
@@ -293,11 +293,6 @@ class Backbone:
             return None
         logits = probe.logits(self.features(name)[depth]).astype("float32")
         return training.Evaluation(logits, split.labels)
-
-
-def devices_of(config):
-    """The strategy that a config asks for."""
-    return distribution.start(config.strategy, config.cpu_devices)
 
 
 def decide(config, backbone):
@@ -367,7 +362,7 @@ def fine_tune(config, dataset, model, method, path, command, *, from_scratch=Fal
             ([v for layer in stage for v in layer.trainable_variables], config.body_rate, begin)
             for stage, begin in zip(body, begins, strict=True)
         ]
-    devices = devices_of(config)
+    devices = distribution.of(config)
     loss = functools.partial(keras.losses.SparseCategoricalCrossentropy, from_logits=True)
     with devices.scope():
         optimizer = optimization.optimizer(
@@ -375,8 +370,7 @@ def fine_tune(config, dataset, model, method, path, command, *, from_scratch=Fal
         )
         optimization.discriminative_rates(optimizer, groups)
         model.compile(optimizer, loss(), weighted_metrics=training.weighted_metrics(loss))
-        model.optimizer.build(model.trainable_variables)
-    devices.repair(model)
+    devices.ready(model)
     print(devices.said(batch_size), flush=True)
     early_stopping = keras.callbacks.EarlyStopping(
         config.monitor,

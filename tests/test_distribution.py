@@ -10,6 +10,7 @@ import time
 
 import numpy as np
 import pytest
+from cvcourse.recipes.bench_distribution import loopback, tf_configs
 
 from cvcourse import distribution
 from cvcourse.errors import RunError, UsageError
@@ -104,27 +105,13 @@ def test_several_devices_make_the_weights_of_one(backend, devices, tmp_path):
 # ---- several processes ----
 
 
-def free_ports(count):
-    """Ports that nothing listens at."""
-    sockets = [socket.socket() for _ in range(count)]
-    for one in sockets:
-        one.bind(("127.0.0.1", 0))
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
-
-
 def begin(backend, folder, *flags, different=()):
     """Start two workers of `cvcourse train` in a run directory: the processes."""
-    addresses = [f"127.0.0.1:{port}" for port in free_ports(2)]
+    addresses = loopback(2)
     processes = []
-    for index in range(2):
-        task = {"type": "worker", "index": index}
+    for index, described in enumerate(tf_configs(addresses)):
         changes = {
-            "tensorflow": {
-                "TF_CONFIG": json.dumps({"cluster": {"worker": addresses}, "task": task})
-            },
+            "tensorflow": {"TF_CONFIG": described},
             "jax": {
                 "KERAS_BACKEND": "jax",
                 "KERAS_DISTRIBUTION_JOB_ADDRESSES": ",".join(addresses),
@@ -364,20 +351,13 @@ def test_keras_still_needs_the_repair_of_optimizers():
 @pytest.mark.slow
 def test_keras_still_needs_the_repair_of_fit():
     """When this fails, Keras has mended it: `repair_multi_worker_fit` can go."""
-    addresses = [f"127.0.0.1:{port}" for port in free_ports(2)]
-    processes = []
-    for index in range(2):
-        task = {"type": "worker", "index": index}
-        config = json.dumps({"cluster": {"worker": addresses}, "task": task})
-        processes.append(
-            subprocess.Popen(
-                [sys.executable, "-c", PLAIN_WORKER],
-                env=environment(TF_CONFIG=config),
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-            )
+    said = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", PLAIN_WORKER], env=environment(TF_CONFIG=described), **said
         )
+        for described in tf_configs(loopback(2))
+    ]
     for code, output in end(processes):
         assert code == 1
         assert "ValueError" in output and "PerReplica" in output

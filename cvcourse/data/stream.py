@@ -60,8 +60,10 @@ def stream(
     if shuffle and n < batch_size:
         raise ValueError(f"batch_size={batch_size} exceeds the {n} training images: lower it")
     part = slice(which * batch_size // shards, (which + 1) * batch_size // shards)
-    # What is mixed comes from anywhere in the batch: then all of it is made, and cut at the end.
-    made, cut = (slice(0, batch_size), part) if {*augment} & {*MIXTURES} else (part, slice(None))
+    made, cut = part, None
+    if shards > 1 and {*augment} & {*MIXTURES}:
+        # What is mixed comes from anywhere in the batch: all of it is made, and cut at the end.
+        made, cut = slice(0, batch_size), part
     made_size = made.stop - made.start
     seed = tf.constant(seed, tf.int64)
     # On the host, whatever device trains: tf.data runs there.
@@ -90,7 +92,7 @@ def stream(
             answers = tf.one_hot(answers, one_hot)
         batch = mixed(images, answers, augment, **drawn)
         batch = batch if shuffle else (*batch, weights)
-        return tuple(values[cut] for values in batch) if cut.stop else batch
+        return tuple(values[cut] for values in batch) if cut else batch
 
     def from_memory(step):
         epoch, examples, weights = examples_of(step)
