@@ -19,12 +19,14 @@ ARROWS = {
     "optimization": (set(), set()),
     "regularization": (set(), set()),
     "recipe": (set(), set()),
+    "sequence": ({"layers"}, set()),
     "data": ({"layers"}, {"tensorflow", "tensorflow_datasets"}),
     "training": ({"classic", "distribution", "layers", "optimization"}, {"tensorflow"}),
     "tuning": ({"models", "training"}, {"keras_tuner"}),
 }
 INSIDE_FUNCTIONS = {
     "layers": {"tensorflow"},  # its kernels that Keras does not call
+    "sequence": {"tensorflow"},  # gradients, too
     "tuning": {"tensorflow"},  # TensorBoard's files
     "optimization": {"tensorflow"},  # gradients, for which Keras has no neutral function
 }

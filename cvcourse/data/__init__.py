@@ -5,26 +5,50 @@ import pathlib
 
 from cvcourse.data import digits, folder, npz, published, tfds
 from cvcourse.data.augmentation import AUGMENTATIONS, MIXTURES
+from cvcourse.data.captions import CaptionedPhoto, Captions, load_captions
 from cvcourse.data.dataset import DataError, Dataset, Split, channel_statistics, hold_out
 from cvcourse.data.encoded import naming_broken_images
 from cvcourse.data.photo import read_photo
 from cvcourse.data.stream import steps_per_epoch, stream
+from cvcourse.data.token_stream import (
+    fingerprint,
+    stream_rows,
+    stream_windows,
+    windows_in_order,
+    windows_per_epoch,
+)
+from cvcourse.data.vocabulary import END, PAD, SPECIAL, START, UNK, Vocabulary, words
 from cvcourse.errors import unknown
 
 __all__ = [
     "AUGMENTATIONS",
+    "END",
     "MIXTURES",
+    "PAD",
+    "SPECIAL",
+    "START",
+    "UNK",
+    "CaptionedPhoto",
+    "Captions",
     "DataError",
     "Dataset",
     "Split",
+    "Vocabulary",
     "channel_statistics",
+    "fingerprint",
     "hold_out",
     "load",
+    "load_captions",
     "naming_broken_images",
     "read_photo",
     "steps_per_epoch",
     "stream",
+    "stream_rows",
+    "stream_windows",
     "usual_augmentation",
+    "windows_in_order",
+    "windows_per_epoch",
+    "words",
 ]
 
 # Digits and letters, which a mirror turns into others.

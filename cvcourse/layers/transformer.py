@@ -6,6 +6,9 @@ Vaswani et al., "Attention Is All You Need", NIPS 2017, https://arxiv.org/abs/17
 import keras
 from keras import layers, ops
 
+LOWEST = -1e9  # behind the softmax a 0, also where bfloat16 rounds it
+LOWEST_FLOAT16 = -6e4
+
 
 @keras.saving.register_keras_serializable("cvcourse")
 class ClassToken(layers.Layer):
@@ -36,45 +39,135 @@ class PositionEmbedding(layers.Layer):
         return inputs + self.embedding
 
 
-def self_attention(x, heads, *, name):
-    """Every token takes from all tokens what its query finds in their keys: (batch, n, c) -> same.
+@keras.saving.register_keras_serializable("cvcourse")
+class AttentionWeights(layers.Layer):
+    """Softmax of scores over the last axis, (batch, heads, n, m), where a mask lets them through.
 
-    `NAME_attention` is the matrix of who looks at whom, (batch, heads, n, n). As products and a
-    softmax a training step (6 heads, 197 tokens, 384 channels, 2 cores) took 384 ms, through
-    Keras' dot_product_attention 570.
+    `keep` broadcasts to the scores: bool, True keeps; or float, added to them. `causal` lets
+    position i look at 0..i. What is masked gets exactly 0, so that it can change nothing; a row
+    that is masked altogether gets equal weights.
     """
-    n, channels = x.shape[1:]
+
+    def __init__(self, *, causal=False, **kwargs):
+        super().__init__(**kwargs)
+        self.causal = causal
+
+    def call(self, scores, keep=None):
+        lowest = LOWEST_FLOAT16 if self.compute_dtype == "float16" else LOWEST
+        if keep is not None and keras.backend.standardize_dtype(keep.dtype) != "bool":
+            scores, keep = scores + ops.cast(keep, scores.dtype), None
+        if self.causal:
+            n, m = ops.shape(scores)[-2:]
+            seen = ops.expand_dims(ops.arange(n), 1) >= ops.arange(m)
+            keep = seen if keep is None else ops.logical_and(keep, seen)
+        if keep is not None:
+            scores = ops.where(keep, scores, ops.cast(lowest, scores.dtype))
+        return ops.softmax(scores, axis=-1)
+
+    def compute_output_spec(self, scores, keep=None):
+        return keras.KerasTensor(scores.shape, self.compute_dtype)
+
+
+def heads_of(x, heads, parts, *, use_bias=True, name):
+    """One dense layer's `parts` sets of heads: (batch, n, c) -> each (batch, heads, n, c/heads)."""
+    channels = x.shape[-1]
     if channels % heads:
         raise ValueError(f"{heads} heads must share the channels; received {channels} channels")
-    size = channels // heads
-    x = layers.Dense(3 * channels, name=f"{name}_qkv")(x)
-    q, k, v = ops.split(ops.reshape(x, (-1, n, 3 * heads, size)), 3, axis=2)
-    q, k, v = [
-        ops.transpose(q, (0, 2, 1, 3)),
-        ops.transpose(k, (0, 2, 3, 1)),
-        ops.transpose(v, (0, 2, 1, 3)),
-    ]
-    weights = layers.Softmax(name=f"{name}_attention")(ops.matmul(q * size**-0.5, k))
-    x = ops.reshape(ops.transpose(ops.matmul(weights, v), (0, 2, 1, 3)), (-1, n, channels))
-    return layers.Dense(channels, name=f"{name}_out")(x)
+    x = layers.Dense(parts * channels, use_bias=use_bias, name=name)(x)
+    x = layers.Reshape((-1, parts * heads, channels // heads))(x)
+    x = ops.split(x, parts, axis=2)
+    return [ops.transpose(part, (0, 2, 1, 3)) for part in x]
 
 
-def encoder_block(x, heads, mlp, *, dropout, epsilon, name):
+def attend(q, k, v, *, keep=None, causal=False, name):
+    """What queries find in keys: (batch, heads, n, size), twice (… m, size) -> (batch, n, c).
+
+    Scores are divided by the root of the head size (eq. 1). `NAME_attention` is the matrix of who
+    looks at whom, (batch, heads, n, m). As products and a softmax a training step (6 heads, 197
+    tokens, 384 channels, 2 cores) took 384 ms, through Keras' dot_product_attention 570.
+    """
+    heads, size = q.shape[1], q.shape[-1]
+    scores = ops.matmul(q * size**-0.5, ops.transpose(k, (0, 1, 3, 2)))
+    weigh = AttentionWeights(causal=causal, name=f"{name}_attention")
+    weights = weigh(scores) if keep is None else weigh(scores, keep=keep)
+    x = ops.transpose(ops.matmul(weights, v), (0, 2, 1, 3))
+    return layers.Reshape((-1, heads * size))(x)
+
+
+def self_attention(x, heads, *, keep=None, causal=False, cache=None, name):
+    """Every token takes from all tokens what its query finds in their keys: (batch, n, c) -> same.
+
+    `keep` (see AttentionWeights) and `causal` say who sees whom. With a `cache` of the keys and
+    values of earlier tokens (a function of this one's that gives all of them and their mask), x is
+    the token that comes next.
+    """
+    q, k, v = heads_of(x, heads, 3, name=f"{name}_qkv")
+    if cache:
+        k, v, keep = cache(k, v)
+    x_new = attend(q, k, v, keep=keep, causal=causal and not cache, name=name)
+    return layers.Dense(x.shape[-1], name=f"{name}_out")(x_new)
+
+
+def memory_heads(memory, heads, *, name):
+    """Keys and values of what a block's cross-attention looks at: (batch, m, c) -> a pair."""
+    return heads_of(memory, heads, 2, name=f"{name}_memory_kv")
+
+
+def cross_attention(x, memory, *, keep=None, name):
+    """Every token takes from the memory what its query finds there: (batch, n, c) -> the same.
+
+    `memory` are its keys and values (see `memory_heads`), `keep` is their mask.
+    """
+    heads = memory[0].shape[1]
+    (q,) = heads_of(x, heads, 1, name=f"{name}_memory_q")
+    x_new = attend(q, *memory, keep=keep, name=f"{name}_memory")
+    return layers.Dense(x.shape[-1], name=f"{name}_memory_out")(x_new)
+
+
+def transformer_block(
+    x,
+    heads,
+    mlp,
+    *,
+    dropout,
+    epsilon,
+    name,
+    norm_first=True,
+    activation="gelu",
+    keep=None,
+    causal=False,
+    cache=None,
+    memory=None,
+    memory_keep=None,
+):
     """Attention, then `mlp` hidden units for each token, both added to it: (batch, n, c) -> same.
 
-    Norms come first in each path. Dropout follows every dense layer but the one that makes
-    queries, keys and values.
+    With a `memory` (see `cross_attention`; `memory_keep` is its mask) attention to it stands
+    between the two: a decoder's block. `norm_first` puts each path's norm before it (Xiong et al.
+    2020, https://arxiv.org/abs/2002.04745) and not behind the sum (Vaswani et al.). `keep`,
+    `causal` and `cache` are the self-attention's. Dropout follows every dense layer but those that
+    make queries, keys and values.
     """
-    y = layers.LayerNormalization(epsilon=epsilon, name=f"{name}_1_norm")(x)
-    y = self_attention(y, heads, name=name)
-    y = drop(y, dropout, name=f"{name}_1_dropout")
-    x = layers.Add(name=f"{name}_1")([x, y])
-    y = layers.LayerNormalization(epsilon=epsilon, name=f"{name}_2_norm")(x)
-    y = layers.Dense(mlp, activation="gelu", name=f"{name}_hidden")(y)
-    y = drop(y, dropout, name=f"{name}_hidden_dropout")
-    y = layers.Dense(x.shape[-1], name=f"{name}_mlp")(y)
-    y = drop(y, dropout, name=f"{name}_2_dropout")
-    return layers.Add(name=name)([x, y])
+
+    def think(y):
+        y = layers.Dense(mlp, activation=activation, name=f"{name}_hidden")(y)
+        y = drop(y, dropout, name=f"{name}_hidden_dropout")
+        return layers.Dense(x.shape[-1], name=f"{name}_mlp")(y)
+
+    paths = {
+        "1": lambda y: self_attention(y, heads, keep=keep, causal=causal, cache=cache, name=name),
+        "memory": lambda y: cross_attention(y, memory, keep=memory_keep, name=name),
+        "2": think,
+    }
+    if memory is None:
+        del paths["memory"]
+    for path, function in paths.items():
+        norm = layers.LayerNormalization(epsilon=epsilon, name=f"{name}_{path}_norm")
+        last = path == "2"
+        y = drop(function(norm(x) if norm_first else x), dropout, name=f"{name}_{path}_dropout")
+        total = layers.Add(name=name if last and norm_first else f"{name}_{path}")([x, y])
+        x = total if norm_first else norm(total)
+    return x
 
 
 def drop(x, rate, *, name):

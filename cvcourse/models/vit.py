@@ -10,7 +10,7 @@ import keras
 from keras import layers
 
 from cvcourse.layers import ClassToken, PositionEmbedding
-from cvcourse.layers.transformer import drop, encoder_block
+from cvcourse.layers.transformer import drop, transformer_block
 from cvcourse.models.convolution import conv
 
 EPSILON = 1e-6  # as in the paper's release
@@ -49,7 +49,7 @@ def vit(
     x = PositionEmbedding(name="positions")(x)
     x = drop(x, dropout, name="dropout")
     for i in range(1, depth + 1):
-        x = encoder_block(x, heads, mlp, dropout=dropout, epsilon=EPSILON, name=f"block{i}")
+        x = transformer_block(x, heads, mlp, dropout=dropout, epsilon=EPSILON, name=f"block{i}")
     x = layers.LayerNormalization(epsilon=EPSILON, name="features")(x)
     logits = layers.Dense(
         num_classes,

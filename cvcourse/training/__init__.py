@@ -21,7 +21,8 @@ from cvcourse.training.machine import machine, precision, someone_watches, versi
 from cvcourse.training.page import write_page
 from cvcourse.training.probe import Probe, fit_probe
 from cvcourse.training.progress import DataLossIsLoss, EpochLine, EpochTensorBoard, weighted_metrics
-from cvcourse.training.report import write_report
+from cvcourse.training.report import curves, new_figure, write_report
+from cvcourse.training.resumable import resumable
 from cvcourse.training.snapshots import Snapshots
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "class_names",
     "computed_features",
     "conclude",
+    "curves",
     "depths",
     "evaluate",
     "feature_map",
@@ -50,7 +52,9 @@ __all__ = [
     "load_model",
     "machine",
     "nearest",
+    "new_figure",
     "precision",
+    "resumable",
     "save_model",
     "someone_watches",
     "stages",

@@ -1,18 +1,21 @@
-"""The report of many runs as one self-contained HTML page: sentences, tables, pictures."""
+"""A report as one self-contained HTML page: sentences, tables, texts, pictures."""
 
 import importlib.resources
 
 from cvcourse.errors import RunError
 from cvcourse.files import write_json, write_text
 from cvcourse.training.machine import machine, versions
-from cvcourse.training.report import svg
+from cvcourse.training.report import picture, svg
 
 
-def write_page(workdir, *, metrics, title, lead, tables, figures, config):
+def write_page(
+    workdir, *, metrics, title, lead, tables, figures, config, texts=None, galleries=None
+):
     """Write report.html and last metrics.json, with machine and versions; returns the metrics.
 
     `lead` are paragraphs, `tables` {caption: rows of texts, the titles first}, `figures` {caption:
-    matplotlib figure}. Raises RunError where a file cannot be written.
+    matplotlib figure}, `texts` {caption: text as it stands}, `galleries` {caption: rows of (image,
+    text)}. Raises RunError where a file cannot be written.
     """
     import jinja2
 
@@ -25,6 +28,11 @@ def write_page(workdir, *, metrics, title, lead, tables, figures, config):
         lead=lead,
         tables=tables,
         figures={caption: svg(figure) for caption, figure in figures.items()},
+        texts=texts or {},
+        galleries={
+            caption: [(picture(image), text) for image, text in row]
+            for caption, row in (galleries or {}).items()
+        },
         config=config,
     )
     try:

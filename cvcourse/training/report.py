@@ -57,12 +57,12 @@ def write_report(
         unit=unit,
         examples=len(evaluation.labels),
         best=history and history[metrics["best_epoch"] - 1],
-        curves=history and _curves(history, metrics["best_epoch"], f"loss{unit}"),
+        curves=history and svg(curves(history, metrics["best_epoch"], f"loss{unit}")),
         lead=lead,
         tables=tables or {},
         figures={caption: svg(figure) for caption, figure in (figures or {}).items()},
         galleries={
-            caption: [[(_picture(image), text) for image, text in row] for row in rows]
+            caption: [[(picture(image), text) for image, text in row] for row in rows]
             for caption, rows in (galleries or {}).items()
         },
         confusion=_confusion(evaluation.confusion, dataset.class_names),
@@ -73,8 +73,8 @@ def write_report(
     write_text(path, page)
 
 
-def _curves(history, best_epoch, loss):
-    """The loss, accuracy and learning rate by epoch, as one SVG."""
+def curves(history, best_epoch, loss):
+    """The loss, accuracy and learning rate by epoch, as a figure; `loss` is the first title."""
     from matplotlib.ticker import LogLocator, NullLocator
 
     figure, axes = new_figure(width=11, height=3.2, columns=3)
@@ -99,7 +99,7 @@ def _curves(history, best_epoch, loss):
         ax.set_xlabel("epoch")
         ax.set_xlim(min(epochs) - 0.5, max(epochs) + 0.5)
         ax.xaxis.get_major_locator().set_params(integer=True)
-    return svg(figure)
+    return figure
 
 
 def _confusion(counts, names):
@@ -146,7 +146,7 @@ def _mistakes(evaluation, split, names):
     examples, probabilities = evaluation.confident_mistakes(MISTAKES)
     return [
         dict(
-            picture=_picture(split.images[int(i)]),
+            picture=picture(split.images[int(i)]),
             example=int(i),
             true=names[evaluation.labels[i]],
             predicted=names[evaluation.predictions[i]],
@@ -194,7 +194,7 @@ def svg(figure, *, outlines=True):
     return _data_url("image/svg+xml", buffer.getvalue())
 
 
-def _picture(image):
+def picture(image):
     """Raw pixels (h, w, c), of any range, as a data URL."""
     from PIL import Image
 

@@ -1,0 +1,244 @@
+"""Photos and the sentences that describe them, from Flickr8k's files or a .csv of that kind.
+
+Hodosh, Young and Hockenmaier, "Framing Image Description as a Ranking Task", JAIR 47, 2013.
+"""
+
+import csv
+import dataclasses
+import io
+import os
+import pathlib
+import re
+import zlib
+
+from cvcourse.data.dataset import DataError, reason
+from cvcourse.errors import unknown
+
+FILES = ("captions.csv", "captions.txt", "Flickr8k.token.txt")
+FILE_FOLDERS = ("", "text")
+# "Images" is Kaggle's; "Flicker8k_Dataset" is what the official archive unpacks to.
+PHOTO_FOLDERS = ("images", "", "Images", "Flicker8k_Dataset")
+LISTS = {
+    "train": "Flickr_8k.trainImages.txt",
+    "validation": "Flickr_8k.devImages.txt",
+    "test": "Flickr_8k.testImages.txt",
+}
+SPLITS = {
+    "train": "train",
+    "val": "validation",
+    "dev": "validation",
+    "validation": "validation",
+    "test": "test",
+}
+LONGEST = 1000  # characters of a header
+
+
+@dataclasses.dataclass(frozen=True)
+class CaptionedPhoto:
+    """A photo's file, which is there but was not looked into, and its captions, one or more."""
+
+    path: pathlib.Path
+    captions: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Captions:
+    """Three splits, in the order of the captions file; validation and test may be empty."""
+
+    train: tuple[CaptionedPhoto, ...]
+    validation: tuple[CaptionedPhoto, ...]
+    test: tuple[CaptionedPhoto, ...]
+
+
+def load_captions(folder, captions_file=None, *, limit=None, missing="error"):
+    """The captioned photos in `folder`, as Captions.
+
+    `captions_file` is (a) lines `NAME.jpg#0<TAB>caption`, as Flickr8k.token.txt has them, the #0
+    optional; or (b) comma-separated with a header that has `image` and `caption`, as Kaggle's
+    Flickr8k has it, and may have `split` (train; val, dev or validation; test). Other columns and
+    the number after # are not looked at: captions stay in the file's order. Without it, the first
+    of FILES in `folder` or `folder/text` is taken. The photos are in `folder`, `folder/images` or
+    another of PHOTO_FOLDERS: where most of them are.
+
+    Splits are those of the column, else of Flickr8k's lists (LISTS) where these lie beside the
+    captions file; then photos in no list are left out. Without either, a fixed rule that knows no
+    seed: of the photos that are there, by the CRC-32 of their names, the first tenth is validation,
+    the next is test (one photo each of fewer than 20, none of fewer than 3).
+
+    A photo that is not there is an error, or left out with `missing="skip"`. `limit` keeps the
+    first n photos of each split. Raises DataError, one line, for anything amiss in the files.
+    """
+    if missing not in ("error", "skip"):
+        raise ValueError(unknown("value of missing", missing, ("error", "skip")))
+    folder = pathlib.Path(os.path.expanduser(folder))
+    if not folder.is_dir():
+        raise DataError(f"there is no folder {folder}; name the one with the photos")
+    file = pathlib.Path(os.path.expanduser(captions_file or _captions_file(folder)))
+    captions, splits = _read(file)
+    splits = splits or _listed(file.parent)
+    if splits:
+        captions = {name: texts for name, texts in captions.items() if name in splits}
+        if not captions:
+            raise DataError(f"{file} has no photo that the lists in {file.parent} name")
+    photos = _photos(folder, captions, file, missing)
+    splits = splits or _by_rule(photos)
+    parts = {split: [] for split in LISTS}
+    for name, path in photos.items():
+        parts[splits[name]].append(CaptionedPhoto(path, tuple(captions[name])))
+    if not parts["train"]:
+        raise DataError(f"{file}: none of the {len(photos)} photos is in the split train")
+    return Captions(**{split: tuple(part[: limit or None]) for split, part in parts.items()})
+
+
+def _captions_file(folder):
+    for place in FILE_FOLDERS:
+        for name in FILES:
+            if (folder / place / name).is_file():
+                return folder / place / name
+    raise DataError(
+        f"{folder} has no {', '.join(FILES[:-1])} or {FILES[-1]}, nor has {folder / 'text'}: "
+        "name the captions file"
+    )
+
+
+def _read(file):
+    """({photo: [caption, ...]}, {photo: split} or None), in the file's order."""
+    text = _text(file)
+    header = next((line for line in io.StringIO(text) if line.strip()), "")
+    columns = _columns(next(csv.reader([header[:LONGEST]], skipinitialspace=True), []))
+    if not header:
+        raise DataError(f"the captions file {file} is empty; captions are needed")
+    if {"image", "caption"} <= set(columns):
+        rows = _from_csv(text, file)
+    elif "\t" in header and file.suffix.lower() != ".csv":
+        rows = _from_tabs(text, file)
+    else:
+        raise DataError(
+            f"{file} is of no known format, it begins {header.strip()[:60]!r}: the header "
+            "image,caption or lines of a photo's name, a tab and a caption are needed"
+        )
+    captions, splits = {}, {}
+    for line, name, caption, split in rows:
+        if not name or not caption:
+            raise DataError(
+                f"{file}, line {line}: {'a caption' if name else 'a photo name'} without text; "
+                "write one or drop the line"
+            )
+        captions.setdefault(name, []).append(caption)
+        if "split" in columns:
+            if split.lower() not in SPLITS:
+                raise DataError(f"{file}, line {line}: {unknown('split', split, SPLITS)}")
+            split = SPLITS[split.lower()]
+            if splits.setdefault(name, split) != split:
+                raise DataError(
+                    f"{file}, line {line}: {name} is in {split} and in {splits[name]}; choose one"
+                )
+    if not captions:
+        raise DataError(f"the captions file {file} has a header only; captions are needed")
+    return captions, splits or None
+
+
+def _from_csv(text, file):
+    """(line, photo, caption, split or "") of each row."""
+    # strict: else an open quote makes all lines after it one caption
+    reader = csv.reader(io.StringIO(text, newline=""), skipinitialspace=True, strict=True)
+    columns = None
+    try:
+        for row in filter(None, reader):
+            if columns is None:
+                columns = _columns(row)
+            elif len(row) != len(columns):
+                raise DataError(
+                    f"{file}, line {reader.line_num}: {len(row)} fields under "
+                    f"{len(columns)} column names; a caption with commas needs double quotes"
+                )
+            else:
+                fields = dict(zip(columns, map(str.strip, row), strict=True))
+                yield (
+                    reader.line_num,
+                    fields["image"],
+                    fields["caption"],
+                    fields.get("split", ""),
+                )
+    except csv.Error as error:
+        raise DataError(
+            f"{file}, line {reader.line_num}: {reason(error)}; a field with commas or quotes "
+            "is in double quotes, those in it are doubled"
+        ) from error
+
+
+def _columns(row):
+    return [column.strip().lower() for column in row]
+
+
+def _from_tabs(text, file):
+    """(line, photo, caption, "") of each line that is not blank."""
+    for number, line in enumerate(io.StringIO(text), 1):
+        name, tab, caption = line.partition("\t")
+        if tab:
+            yield number, re.sub(r"#\d+$", "", name.strip()), caption.strip(), ""
+        elif line.strip():
+            raise DataError(
+                f"{file}, line {number}: no tab between a photo's name and its caption in "
+                f"{line.strip()[:60]!r}"
+            )
+
+
+def _text(file):
+    """A file's text, its lines ending in \\n."""
+    try:
+        return file.read_text("utf-8-sig")  # Excel writes the mark
+    except UnicodeDecodeError as error:
+        raise DataError(f"{file} is not in UTF-8 (byte {error.start}); save it so") from error
+    except OSError as error:
+        raise DataError(f"cannot read the captions file {file}: {reason(error)}") from error
+
+
+def _listed(folder):
+    """{photo: split} of Flickr8k's lists in a folder, or None without the training one."""
+    if not (folder / LISTS["train"]).is_file():
+        return None
+    splits = {}
+    for split, name in LISTS.items():
+        if (folder / name).is_file():
+            for photo in filter(None, map(str.strip, io.StringIO(_text(folder / name)))):
+                if splits.setdefault(photo, split) != split:
+                    raise DataError(
+                        f"{folder / name} has {photo}, which {LISTS[splits[photo]]} has too; "
+                        "a photo is in one split"
+                    )
+    return splits
+
+
+def _photos(folder, names, file, missing):
+    """{photo: its path} of those that are there, in the order of `names`."""
+    found = {}
+    for place in PHOTO_FOLDERS:
+        # os.path.isfile: to pathlib, a name that is too long is an error
+        paths = {name: folder / place / name for name in names}
+        there = {name: path for name, path in paths.items() if os.path.isfile(path)}
+        found = max(found, there, key=len)
+        if len(found) == len(names):
+            return found
+    absent = next(name for name in names if name not in found)
+    if not found:
+        raise DataError(
+            f"{folder} has no photo that {file} names (first {absent}), nor has "
+            f"{folder / PHOTO_FOLDERS[0]}; name the folder that has"
+        )
+    if missing == "error":
+        where = next(iter(found.values())).parent
+        raise DataError(
+            f"{file} names {absent}, which is not in {where}: {len(names) - len(found)} of "
+            f"{len(names)} photos are missing; put them there, or choose missing=skip"
+        )
+    return found
+
+
+def _by_rule(names):
+    """{photo: split}: a tenth each of validation and test, at least one of three photos."""
+    ordered = sorted(names, key=lambda name: (zlib.crc32(name.encode()), name))
+    count = max(len(ordered) // 10, len(ordered) > 2)
+    parts = ["validation"] * count + ["test"] * count
+    parts += ["train"] * (len(ordered) - len(parts))
+    return dict(zip(ordered, parts, strict=True))

@@ -1,0 +1,26 @@
+"""Sequences: recurrent nets, attention, Transformers, captioning, and how they say things."""
+
+from cvcourse.sequence.bleu import bleu
+from cvcourse.sequence.captioning import AttendingLSTM
+from cvcourse.sequence.decoding import Generator
+from cvcourse.sequence.gru import GRUCell
+from cvcourse.sequence.lstm import LSTMCell
+from cvcourse.sequence.positions import LearnedPositions, SinusoidalPositions
+from cvcourse.sequence.registry import REGISTRY, build, knobs
+from cvcourse.sequence.rnn import RNNCell
+from cvcourse.sequence.torch_weights import load_torch
+
+__all__ = [
+    "REGISTRY",
+    "AttendingLSTM",
+    "GRUCell",
+    "Generator",
+    "LSTMCell",
+    "LearnedPositions",
+    "RNNCell",
+    "SinusoidalPositions",
+    "bleu",
+    "build",
+    "knobs",
+    "load_torch",
+]

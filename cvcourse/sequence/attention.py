@@ -1,0 +1,78 @@
+"""Attention: a softmax over scores says how much of each thing to take.
+
+Additive scores are of Bahdanau et al., "Neural Machine Translation by Jointly Learning to Align and
+Translate", ICLR 2015, https://arxiv.org/abs/1409.0473; products of Luong et al. 2015,
+https://arxiv.org/abs/1508.04025; several heads at once of Vaswani et al. 2017, section 3.2.
+"""
+
+import keras
+from keras import layers, ops
+
+from cvcourse.layers.transformer import AttentionWeights, attend, heads_of
+from cvcourse.sequence.inputs import model, who_sees_whom
+
+
+def additive(queries, keys, *, name):
+    """v tanh(queries + keys): (batch, n, u), (batch, m, u) -> scores (batch, n, m)."""
+    both = ops.tanh(queries[:, :, None] + keys[:, None])
+    return layers.Dense(1, use_bias=False, name=f"{name}_score")(both)[..., 0]
+
+
+def dot_product(queries, keys, *, name):
+    """queries · keys / sqrt(u): (batch, n, u), (batch, m, u) -> scores (batch, n, m)."""
+    return ops.matmul(queries * keys.shape[-1] ** -0.5, ops.transpose(keys, (0, 2, 1)))
+
+
+SCORES = {"additive": additive, "dot_product": dot_product}
+
+
+def taken(scores, values, *, keep=None, name):
+    """What these scores take of values: (batch, n, m), (batch, m, c) -> (batch, n, c).
+
+    `keep` (batch, m) says which are real. The layer `name` is the matrix of weights.
+    """
+    weigh = AttentionWeights(name=name)
+    weights = weigh(scores) if keep is None else weigh(scores, keep=keep[:, None])
+    return ops.matmul(weights, values)
+
+
+def multi_head_attention(
+    *,
+    heads=8,
+    use_bias=True,
+    memory_shape=None,
+    masks=(),
+    additive_mask=False,
+    input_shape=(None, 512),
+    name="multi_head_attention",
+):
+    """The layer alone as a net: inputs (batch, n, c) -> outputs (batch, n, c) and weights.
+
+    A dict of `outputs` and `weights` (batch, heads, n, m). It looks at itself, or with a
+    `memory_shape` (m, c) at an input `memory`. masks=("mask",) adds an input (batch, m),
+    "attention_mask" one of (batch, n, m), True keeps; with an `additive_mask` the latter is of
+    floats, added to the scores.
+    """
+    given = {"inputs": keras.Input(input_shape, name="inputs")}
+    form = dict(use_bias=use_bias)
+    x = given["inputs"]
+    if memory_shape is None:
+        q, k, v = heads_of(x, heads, 3, **form, name="attention_qkv")
+    else:
+        given["memory"] = keras.Input(memory_shape, name="memory")
+        (q,) = heads_of(x, heads, 1, **form, name="attention_memory_q")
+        k, v = heads_of(given["memory"], heads, 2, **form, name="attention_memory_kv")
+    looked_at = (memory_shape or input_shape)[0]
+    shapes = {"mask": (looked_at,), "attention_mask": (input_shape[0], looked_at)}
+    for mask in masks:
+        kind = "float32" if additive_mask and mask == "attention_mask" else "bool"
+        given[mask] = keras.Input(shapes[mask], dtype=kind, name=mask)
+    keep = who_sees_whom(given.get("mask"), given.get("attention_mask"))
+    x = attend(q, k, v, keep=keep, name="attention_memory" if memory_shape else "attention")
+    where = "attention_memory_out" if memory_shape else "attention_out"
+    outputs = layers.Dense(input_shape[-1], **form, name=where)(x)
+    weights = keras.Model(given, outputs).get_layer(where.replace("_out", "_attention")).output
+    return model(given, {"outputs": outputs, "weights": weights}, name=name)
+
+
+VARIANTS = {"multi_head_attention": multi_head_attention}

@@ -1,0 +1,224 @@
+"""Captioning: a net that sees an image's features and says words.
+
+Vinyals et al., "Show and Tell", CVPR 2015, https://arxiv.org/abs/1411.4555, and CS231n assignments
+2 and 3, for the one in whose state the image is; Xu et al., "Show, Attend and Tell", ICML 2015,
+https://arxiv.org/abs/1502.03044, for the one that looks at a part of it for each word.
+"""
+
+from functools import partial
+
+import keras
+from keras import layers, ops
+
+from cvcourse.layers.transformer import drop
+from cvcourse.sequence.inputs import embedding as embedded
+from cvcourse.sequence.inputs import logits
+from cvcourse.sequence.recurrent import CELLS, STATES, read
+from cvcourse.sequence.transformer import stack
+
+
+def in_the_state(
+    *,
+    cell,
+    units=256,
+    embedding=256,
+    dropout=0.0,
+    padding=None,
+    memory_shape=(1280,),
+    part="whole",
+    input_shape=(None,),
+    num_classes=1000,
+    name="captioning",
+):
+    """The assignment's net: the features, projected, are the state h that the words begin with.
+
+    Shapes: memory (batch, c) or (batch, m, c), which is averaged, and tokens (batch, n) -> logits
+    of the word after each, (batch, n, num_classes). An LSTM's c begins at 0. For part see
+    decoding.py.
+    """
+    kinds, given = STATES[cell], {}
+    if part == "step":
+        states = {kind: keras.Input((units,), name=kind) for kind in kinds}
+        given = {"token": keras.Input((), dtype="int32", name="token"), **states}
+        tokens = given["token"][:, None]
+    else:
+        given["memory"], x = mean_of(memory_shape)
+        states = {"h": layers.Dense(units, name="memory_projection")(x)}
+        if part == "encoder":
+            return keras.Model(given, states, name=name)
+        states |= {kind: ops.zeros_like(states["h"]) for kind in kinds[1:]}
+        given["tokens"] = tokens = keras.Input(input_shape, dtype="int32", name="tokens")
+    x = drop(embedded(tokens, num_classes, embedding, name="tokens"), dropout, name="dropout")
+    form = CELLS[cell], dict(units=units)
+    x, ends = read(x, form, state=[states[kind] for kind in kinds], name="layer1")
+    x = layers.Identity(name="features")(drop(x, dropout, name="features_dropout"))
+    said = logits(x, num_classes)
+    if part != "step":
+        return keras.Model(given, said, name=name)
+    ends = dict(zip(kinds, ends, strict=True))
+    return keras.Model(given, {"logits": said[:, 0], **ends}, name=name)
+
+
+def mean_of(shape):
+    """An input `memory` of this shape, and its mean over all places."""
+    given = keras.Input(shape, name="memory")
+    return given, layers.GlobalAveragePooling1D(name="mean")(given) if len(shape) > 1 else given
+
+
+@keras.saving.register_keras_serializable("cvcourse")
+class AttendingLSTM(layers.Layer):
+    """An LSTM that at each step looks at a memory with its state, and reads what it finds there.
+
+    Call with x (batch, n, e), memory (batch, m, c), h and c (batch, units): {h, z, alpha} at each
+    step, (batch, n, units), (batch, n, c), (batch, n, m), and the last c. Xu et al., section 3.1.2:
+    e_i = v tanh(W_a a_i + W_h h), alpha = softmax(e), z = beta sum_i alpha_i a_i with the gate
+    beta = sigmoid(W_b h) of section 4.2.1.
+    """
+
+    def __init__(self, units, **kwargs):
+        super().__init__(**kwargs)
+        self.units = units
+        self.cell = layers.LSTMCell(units, name="cell")
+        self.keys = layers.Dense(units, name="keys")
+        self.query = layers.Dense(units, use_bias=False, name="query")
+        self.score = layers.Dense(1, use_bias=False, name="score")
+
+    def build(self, x_shape, memory_shape, h_shape, c_shape):
+        channels = memory_shape[-1]
+        self.gate = layers.Dense(channels, activation="sigmoid", name="gate")
+        self.cell.build((None, x_shape[-1] + channels))
+        self.keys.build((None, None, channels))
+        self.score.build((None, None, self.units))
+        for layer in (self.query, self.gate):
+            layer.build((None, self.units))
+
+    def call(self, x, memory, h, c):
+        keys = self.keys(memory)
+
+        def look_and_read(state, x_t):
+            h, c, *_ = state
+            scores = self.score(ops.tanh(keys + self.query(h)[:, None]))[..., 0]
+            alpha = ops.softmax(scores)
+            z = self.gate(h) * ops.einsum("bm,bmc->bc", alpha, memory)
+            h, (_, c) = self.cell(ops.concatenate([x_t, z], axis=-1), [h, c])
+            return (state := (h, c, z, alpha)), state
+
+        nothing = ops.zeros_like(memory[:, 0]), ops.zeros_like(memory[..., 0])
+        _, steps = ops.scan(look_and_read, (h, c, *nothing), ops.transpose(x, (1, 0, 2)))
+        h, c, z, alpha = (ops.transpose(values, (1, 0, 2)) for values in steps)
+        return {"h": h, "z": z, "alpha": alpha, "c": c[:, -1]}
+
+    def compute_output_spec(self, x, memory, h, c):
+        batch, n, _ = x.shape
+        places, channels = memory.shape[1:]
+        of = self.compute_dtype
+        return {
+            "h": keras.KerasTensor((batch, n, self.units), of),
+            "z": keras.KerasTensor((batch, n, channels), of),
+            "alpha": keras.KerasTensor((batch, n, places), of),
+            "c": keras.KerasTensor((batch, self.units), of),
+        }
+
+
+def with_attention(
+    *,
+    units=256,
+    embedding=256,
+    dropout=0.0,
+    padding=None,
+    memory_shape=(49, 1280),
+    part="whole",
+    input_shape=(None,),
+    num_classes=1000,
+    name="captioning",
+):
+    """Xu et al.'s net with soft attention: each word is said with a look at the feature map.
+
+    Shapes: memory (batch, m, c), a place of the map each, and tokens (batch, n) -> logits of the
+    word after each, (batch, n, num_classes). The state begins with what dense layers make of the
+    map's mean; words are a deep output of word, state and look (eq. 7). The layer `looks` gives
+    the weights, (batch, n, m). For part see decoding.py.
+    """
+    given = {}
+    memory = keras.Input(memory_shape, name="memory")
+    if part == "step":
+        states = {kind: keras.Input((units,), name=kind) for kind in "hc"}
+        given = {"token": keras.Input((), dtype="int32", name="token"), "memory": memory, **states}
+        tokens = given["token"][:, None]
+    else:
+        given["memory"] = memory
+        mean = layers.GlobalAveragePooling1D(name="mean")(memory)
+        states = {
+            kind: layers.Dense(units, activation="tanh", name=f"bridge_{kind}")(mean)
+            for kind in "hc"
+        }
+        if part == "encoder":
+            return keras.Model(given, {**states, "memory": memory}, name=name)
+        given["tokens"] = tokens = keras.Input(input_shape, dtype="int32", name="tokens")
+    words = drop(embedded(tokens, num_classes, embedding, name="tokens"), dropout, name="dropout")
+    steps = AttendingLSTM(units, name="layer1")(words, memory, **states)
+    steps["alpha"] = layers.Identity(name="looks")(steps["alpha"])
+    h = drop(steps["h"], dropout, name="layer1_dropout")
+    said = layers.Add(name="features")(
+        [
+            words,
+            layers.Dense(embedding, use_bias=False, name="features_h")(h),
+            layers.Dense(embedding, use_bias=False, name="features_z")(steps["z"]),
+        ]
+    )
+    said = logits(drop(ops.tanh(said), dropout, name="features_dropout"), num_classes)
+    if part != "step":
+        return keras.Model(given, said, name=name)
+    states = {"h": steps["h"][:, 0], "c": steps["c"]}
+    return keras.Model(given, {"logits": said[:, 0], **states}, name=name)
+
+
+def transformer(
+    *,
+    dim=256,
+    depth=2,
+    heads=4,
+    mlp=1024,
+    dropout=0.1,
+    norm_first=False,
+    activation="gelu",
+    positions="sinusoidal",
+    length=64,
+    padding=None,
+    memory_shape=(49, 1280),
+    part="whole",
+    input_shape=(None,),
+    num_classes=1000,
+    name="captioning",
+):
+    """The assignment's Transformer decoder, whose memory is the feature map or one vector.
+
+    Shapes: memory (batch, m, c) or (batch, c), tokens (batch, n) -> logits of the word after each,
+    (batch, n, num_classes). Knobs as in transformer.py; for part see decoding.py.
+    """
+    return stack(
+        dim=dim,
+        depth=depth,
+        heads=heads,
+        mlp=mlp,
+        dropout=dropout,
+        norm_first=norm_first,
+        activation=activation,
+        positions=positions,
+        length=length,
+        causal=True,
+        memory_shape=memory_shape,
+        vocabulary=num_classes,
+        padding=padding,
+        part=part,
+        input_shape=input_shape,
+        num_classes=num_classes,
+        name=name,
+    )
+
+
+VARIANTS = {
+    **{f"caption_{cell}": partial(in_the_state, cell=cell) for cell in CELLS},
+    "caption_attention": with_attention,
+    "caption_transformer": transformer,
+}

@@ -1,0 +1,96 @@
+"""Encoder-decoder: one recurrent net reads, another writes, and looks back at what was read.
+
+Sutskever et al., "Sequence to Sequence Learning with Neural Networks", NIPS 2014,
+https://arxiv.org/abs/1409.3215, without attention; with it as in Luong et al. 2015,
+https://arxiv.org/abs/1508.04025, section 3.1, where attention stands behind the recurrent layer, so
+that all steps of training are computed at once; scores as there or of Bahdanau et al. 2015.
+"""
+
+from functools import partial
+
+import keras
+from keras import layers, ops
+
+from cvcourse.errors import pick
+from cvcourse.layers.transformer import drop
+from cvcourse.sequence.attention import SCORES, taken
+from cvcourse.sequence.inputs import embedding as embedded
+from cvcourse.sequence.inputs import logits, real
+from cvcourse.sequence.recurrent import CELLS, STATES, read
+
+
+def encoder_decoder(
+    *,
+    cell="lstm",
+    units=128,
+    embedding=64,
+    attention="additive",
+    dropout=0.0,
+    source_vocabulary=100,
+    padding=0,
+    part="whole",
+    input_shape=(None,),
+    num_classes=100,
+    name="encoder_decoder",
+):
+    """Reads `source` both ways, then says token after token.
+
+    Shapes: source (batch, m), tokens (batch, n) -> logits of the token that comes after each,
+    (batch, n, num_classes). The decoder begins with what a dense layer makes of the encoder's last
+    states; with an `attention` (additive, dot_product or none) it also takes a mean of all that the
+    encoder said, weighted anew at each step: the layer `attention` is the matrix, (batch, n, m).
+    The token `padding` is in no mean and moves no state. For part see decoding.py.
+    """
+    form = pick("cell", cell, CELLS), dict(units=units)
+    kinds, given, context = STATES[cell], {}, {}
+    if part != "step":
+        source = keras.Input(input_shape, dtype="int32", name="source")
+        given["source"], keep = source, real(source, padding)
+        x = embedded(source, source_vocabulary, embedding, name="source")
+        ways = {"encoder": False, "encoder_reverse": True}
+        read_by = {way: read(x, form, keep=keep, backwards=b, name=way) for way, b in ways.items()}
+        context = {
+            kind: layers.Dense(units, activation="tanh", name=f"bridge_{kind}")(
+                ops.concatenate([states[i] for _, states in read_by.values()], axis=-1)
+            )
+            for i, kind in enumerate(kinds)
+        }
+        if attention != "none":
+            memory = ops.concatenate([y for y, _ in read_by.values()], axis=-1)
+            keys = layers.Dense(units, use_bias=False, name="keys")(memory)
+            context |= {"memory": memory, "keys": keys, "memory_mask": keep}
+        if part == "encoder":
+            return keras.Model(given, context, name=name)
+        given["tokens"] = keras.Input(input_shape, dtype="int32", name="tokens")
+        tokens = given["tokens"]
+    else:
+        context = {kind: keras.Input((units,), name=kind) for kind in kinds}
+        if attention != "none":
+            context |= {
+                "memory": keras.Input((None, 2 * units), name="memory"),
+                "keys": keras.Input((None, units), name="keys"),
+                "memory_mask": keras.Input((None,), dtype="bool", name="memory_mask"),
+            }
+        given = {"token": keras.Input((), dtype="int32", name="token"), **context}
+        tokens = given["token"][:, None]
+    x = drop(embedded(tokens, num_classes, embedding, name="tokens"), dropout, name="dropout")
+    x, states = read(x, form, state=[context[kind] for kind in kinds], name="decoder")
+    if attention != "none":
+        score = pick("attention", attention, SCORES)
+        queries = layers.Dense(units, use_bias=False, name="queries")(x)
+        scores = score(queries, context["keys"], name="attention")
+        found = taken(scores, context["memory"], keep=context["memory_mask"], name="attention")
+        x = layers.Concatenate(name="decoder_and_found")([x, found])
+        x = layers.Dense(units, activation="tanh", name="attentional")(x)  # eq. 5
+    x = layers.Identity(name="features")(drop(x, dropout, name="features_dropout"))
+    said = logits(x, num_classes)
+    if part == "step":
+        outputs = {"logits": said[:, 0], **dict(zip(kinds, states, strict=True))}
+        return keras.Model(given, outputs, name=name)
+    return keras.Model(given, said, name=name)
+
+
+VARIANTS = {
+    "encoder_decoder": partial(encoder_decoder, attention="none"),
+    "attention_encoder_decoder": encoder_decoder,
+}

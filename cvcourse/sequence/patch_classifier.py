@@ -1,0 +1,70 @@
+"""An image as a sequence of patches for a Transformer encoder: the assignment's vision transformer.
+
+CS231n, assignment 3. The ViT of the paper, with its class token, is in models/vit.py; the block is
+the same.
+"""
+
+import keras
+from keras import layers
+
+from cvcourse.errors import pick
+from cvcourse.layers.transformer import drop, transformer_block
+from cvcourse.sequence.inputs import logits
+from cvcourse.sequence.positions import POSITIONS
+from cvcourse.sequence.transformer import EPSILON
+
+
+def patch_classifier(
+    *,
+    patch=(8, 8),
+    dim=128,
+    depth=6,
+    heads=4,
+    mlp=256,
+    dropout=0.1,
+    norm_first=False,
+    activation="gelu",
+    positions="sinusoidal",
+    input_shape=(32, 32, 3),
+    num_classes=10,
+    name="patch_classifier",
+):
+    """Patches of `patch` (height, width) pixels, blocks over all, the mean of what they say.
+
+    Shapes: (batch, h, w, c) -> logits (batch, num_classes); `features` are the patches behind the
+    last block, (batch, h * w / pixels of a patch, dim). A patch of one row, (1, w), reads row by
+    row. Raises ValueError for images that are not whole patches.
+    """
+    if any(side is None or side % step for side, step in zip(input_shape, patch, strict=False)):
+        raise ValueError(
+            f"images are cut into whole patches of {patch[0]}x{patch[1]} pixels; received "
+            f"input_shape={tuple(input_shape)}"
+        )
+    count = input_shape[0] // patch[0] * (input_shape[1] // patch[1])
+    image = keras.Input(input_shape, name="image")
+    x = layers.Conv2D(dim, patch, patch, name="stem")(image)
+    x = layers.Reshape((count, dim), name="patches")(x)
+    table = pick("positions", positions, {**POSITIONS, "none": None})
+    if table:
+        x = table(count, name="positions")(x)
+    x = drop(x, dropout, name="dropout")
+    for i in range(1, depth + 1):
+        x = transformer_block(
+            x,
+            heads,
+            mlp,
+            dropout=dropout,
+            epsilon=EPSILON,
+            norm_first=norm_first,
+            activation=activation,
+            name=f"block{i}",
+        )
+    if norm_first:
+        x = layers.LayerNormalization(epsilon=EPSILON, name="features")(x)
+    else:
+        x = layers.Identity(name="features")(x)
+    x = layers.GlobalAveragePooling1D(name="pool")(x)
+    return keras.Model(image, logits(x, num_classes), name=name)
+
+
+VARIANTS = {"patch_classifier": patch_classifier}

@@ -1,0 +1,73 @@
+"""Positions: what tells a Transformer which token stands where, as sines or as learned vectors.
+
+Vaswani et al., "Attention Is All You Need", NIPS 2017, section 3.5, and Gehring et al. 2017,
+https://arxiv.org/abs/1705.03122, for the learned ones.
+"""
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+
+class _Positions(layers.Layer):
+    """x + a row of `self.table()` for each position: (batch, n, c) -> the same, n <= length.
+
+    With `position` (batch,), x is one token (batch, 1, c) that stands there. Raises ValueError for
+    a sequence that is longer than `length`.
+    """
+
+    def __init__(self, length, **kwargs):
+        super().__init__(**kwargs)
+        self.length = length
+
+    def call(self, inputs, position=None):
+        table = ops.cast(self.table(inputs.shape[-1]), inputs.dtype)
+        if position is not None:
+            return inputs + ops.expand_dims(ops.take(table, position, axis=0), 1)
+        n = inputs.shape[1]
+        if n is not None and n > self.length:
+            raise ValueError(
+                f"{self.name} knows {self.length} positions; received {n} tokens: cut them, or "
+                f"build the net with length={n}"
+            )
+        return inputs + table[: ops.shape(inputs)[1]]
+
+    def compute_output_spec(self, inputs, position=None):
+        return keras.KerasTensor(inputs.shape, self.compute_dtype)
+
+
+@keras.saving.register_keras_serializable("cvcourse")
+class SinusoidalPositions(_Positions):
+    """Sines in even channels, cosines in odd ones: a pair shares base ** (-2k / c)."""
+
+    def __init__(self, length, *, base=10_000, **kwargs):
+        super().__init__(length, **kwargs)
+        self.base = base
+
+    def table(self, channels):
+        return sinusoids(self.length, channels, self.base)
+
+
+@keras.saving.register_keras_serializable("cvcourse")
+class LearnedPositions(_Positions):
+    """A trained vector for each of `length` positions."""
+
+    def build(self, input_shape):
+        self.embedding = self.add_weight(
+            name="embedding",
+            shape=(self.length, input_shape[-1]),
+            initializer=keras.initializers.RandomNormal(stddev=0.02),  # BERT's
+        )
+
+    def table(self, channels):
+        return self.embedding
+
+
+def sinusoids(length, channels, base=10_000):
+    """The table of sines and cosines, (length, channels) float64, positions from 0 on."""
+    pair = np.arange(channels) // 2
+    angles = np.arange(length)[:, None] * float(base) ** (-2 * pair / channels)
+    return np.where(np.arange(channels) % 2, np.cos(angles), np.sin(angles))
+
+
+POSITIONS = {"sinusoidal": SinusoidalPositions, "learned": LearnedPositions}

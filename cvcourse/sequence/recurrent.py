@@ -1,0 +1,129 @@
+"""Stacks of recurrent layers, forwards or both ways: RNN, LSTM, GRU.
+
+Schuster & Paliwal, "Bidirectional Recurrent Neural Networks", 1997; Graves et al. 2013,
+https://arxiv.org/abs/1303.5778, for the stack. The layers are Keras' own, which are fused where
+the device can; rnn.py, lstm.py and gru.py have the same cells from their equations.
+"""
+
+from functools import partial
+
+import keras
+from keras import layers, ops
+
+from cvcourse.layers.transformer import drop
+from cvcourse.sequence.inputs import (
+    embedding as embedded,
+)
+from cvcourse.sequence.inputs import (
+    logits,
+    mask_inputs,
+    model,
+    real,
+    sequence_input,
+)
+
+CELLS = {"rnn": layers.SimpleRNN, "lstm": layers.LSTM, "gru": layers.GRU}
+STATES = {"rnn": ("h",), "lstm": ("h", "c"), "gru": ("h",)}
+
+
+def recurrent(
+    *,
+    cell,
+    units=128,
+    depth=1,
+    bidirectional=False,
+    activation="tanh",
+    use_bias=True,
+    dropout=0.0,
+    vocabulary=None,
+    embedding=64,
+    padding=None,
+    masks=(),
+    sequences=True,
+    states=False,
+    part="whole",
+    input_shape=(None, 28),
+    num_classes=10,
+    name="recurrent",
+):
+    """`depth` layers of `units`, each reading what the one below says at every step.
+
+    Shapes: vectors (batch, time, c), or tokens (batch, time) of a `vocabulary` through a table of
+    `embedding` channels, -> logits at every step (batch, time, num_classes), or with
+    sequences=False behind the last real one, (batch, num_classes). `bidirectional` layers read both
+    ways and put the two side by side. Padded steps, by the token `padding` or by masks=("mask",),
+    say 0 and move no state. `features` are what the logits are made from; num_classes=None ends
+    there. `states` adds inputs and outputs h (and c), (batch, layers, units), the two directions of
+    a layer one after the other; outputs are then a dict. part="step" is the net for one token:
+    see decoding.py.
+    """
+    forms = CELLS[cell], dict(units=units, activation=activation, use_bias=use_bias)
+    kinds = STATES[cell]
+    ways = (False, True) if bidirectional else (False,)
+    given, outputs = {}, {}
+    if part == "step":
+        if bidirectional or not vocabulary:
+            raise ValueError("one token after the other: for nets of tokens that read forwards")
+        given["token"] = keras.Input((), dtype="int32", name="token")
+        x = embedded(given["token"][:, None], vocabulary, embedding, name="tokens")
+        keep, states, sequences = None, True, True
+    else:
+        key = "tokens" if vocabulary else "inputs"
+        given[key], x = sequence_input(input_shape, vocabulary, embedding, name=key)
+        given |= mask_inputs(masks, input_shape[0])
+        keep = given.get("mask", real(given[key], padding) if vocabulary else None)
+    starts = {}
+    if states:
+        count = depth * len(ways)
+        starts = {kind: keras.Input((count, units), name=kind) for kind in kinds}
+        given |= starts
+    ends = []
+    for level in range(depth):
+        outcomes = []
+        for backwards in ways:
+            start = [starts[kind][:, len(ends)] for kind in starts] or None
+            where = f"layer{level + 1}{'_reverse' if backwards else ''}"
+            y, end = read(x, forms, keep=keep, state=start, backwards=backwards, name=where)
+            outcomes.append(y)
+            ends.append(end)
+        x = layers.Concatenate(name=f"layer{level + 1}_both")(outcomes) if bidirectional else y
+        if level < depth - 1:
+            x = drop(x, dropout, name=f"layer{level + 1}_dropout")
+    if not sequences:
+        x = ops.concatenate([end[0] for end in ends[-len(ways) :]], axis=-1)
+    x = layers.Identity(name="features")(drop(x, dropout, name="dropout"))
+    said = logits(x, num_classes)
+    if part == "step":
+        said = said[:, 0]
+    outputs = {"features" if num_classes is None else "logits": said}
+    if states:
+        outputs |= {
+            kind: ops.stack([end[i] for end in ends], axis=1) for i, kind in enumerate(kinds)
+        }
+    return model(given, outputs, name=name)
+
+
+def read(x, form, *, keep=None, state=None, backwards=False, name):
+    """One layer over all steps: (batch, time, c) -> (batch, time, units), and its last state.
+
+    `form` is the layer's class and its settings. Backwards, step t has read t and all after it.
+    """
+    kind, settings = form
+    layer = kind(
+        **settings,
+        return_sequences=True,
+        return_state=True,
+        go_backwards=backwards,
+        zero_output_for_mask=keep is not None,
+        name=name,
+    )
+    y, *state = layer(x, mask=keep, initial_state=state)
+    return ops.flip(y, axis=1) if backwards else y, state
+
+
+VARIANTS = {
+    **{cell: partial(recurrent, cell=cell) for cell in CELLS},
+    **{
+        f"bidirectional_{cell}": partial(recurrent, cell=cell, bidirectional=True) for cell in CELLS
+    },
+}

@@ -1,0 +1,155 @@
+"""Weights by torch.nn's names: RNN, LSTM, GRU, MultiheadAttention, Transformers."""
+
+import re
+
+import keras
+import numpy as np
+from keras import layers
+
+from cvcourse.sequence import gru, lstm, rnn
+
+CONVERTERS = {"SimpleRNN": rnn, "LSTM": lstm, "GRU": gru}
+CONVERTERS |= {"RNNCell": rnn, "LSTMCell": lstm, "GRUCell": gru}
+QKV, Q, KV = slice(0, 3), slice(0, 1), slice(1, 3)
+ATTENTION = {  # our dense layer: torch's name for it, and which thirds of what torch stacks
+    "qkv": ("in_proj_", QKV),
+    "out": ("out_proj.", None),
+    "memory_q": ("in_proj_", Q),
+    "memory_kv": ("in_proj_", KV),
+    "memory_out": ("out_proj.", None),
+}
+BLOCK = {  # the same of a block without a memory
+    "qkv": ("self_attn.in_proj_", QKV),
+    "out": ("self_attn.out_proj.", None),
+    "1_norm": ("norm1.", None),
+    "hidden": ("linear1.", None),
+    "mlp": ("linear2.", None),
+    "2_norm": ("norm2.", None),
+}
+MEMORY_BLOCK = BLOCK | {
+    "memory_q": ("multihead_attn.in_proj_", Q),
+    "memory_kv": ("multihead_attn.in_proj_", KV),
+    "memory_out": ("multihead_attn.out_proj.", None),
+    "memory_norm": ("norm2.", None),
+    "2_norm": ("norm3.", None),
+}
+
+
+def load_torch(model_or_layer, tensors):
+    """Put tensors {torch.nn's name: array in torch's layout} into a net or a built layer.
+
+    Takes what `sequence.build` makes of recurrent layers (torch's `weight_ih_l0_reverse` …), of
+    multi_head_attention (`in_proj_weight` …), and of Transformer stacks (`layers.0.self_attn.…`,
+    `norm.weight`; the names of one layer alone for a depth of 1; `encoder.…` and `decoder.…`), and
+    Keras' own SimpleRNN, LSTM, GRU, Bidirectional, RNN over one of our cells, and
+    MultiHeadAttention. Where no tensor is a bias (torch's bias=False) biases become 0. What torch's
+    layers have not (embeddings, logits) stays as it is. Returns what it was given. Raises
+    ValueError naming every tensor that is missing, left over or of another shape, and changes
+    nothing then.
+    """
+    tensors = {name: np.asarray(value) for name, value in tensors.items()}
+    biased = any("bias" in name.split(".")[-1] for name in tensors)
+    wanted = [
+        (layer, [name for name in names if biased or "bias" not in name], convert)
+        for layer, names, convert in plan(model_or_layer, tensors)
+    ]
+    named = {name for _, names, _ in wanted for name in names}
+    problems = {
+        "missing": sorted(named - set(tensors)),
+        "left over": sorted(set(tensors) - named),
+        "misshaped": [],
+    }
+    ready = []
+    for layer, names, convert in wanted:
+        given = [tensors[name] for name in names if name in tensors]
+        if len(given) < len(names):
+            continue
+        values, forms = convert(layer, *given), [tuple(w.shape) for w in layer.weights]
+        if [v.size for v in values] != [int(np.prod(form)) for form in forms]:
+            shapes = ", ".join(f"{n} {v.shape}" for n, v in zip(names, given, strict=True))
+            problems["misshaped"].append(f"{shapes} for {layer.name} {forms}")
+            continue
+        ready.append((layer, [v.reshape(form) for v, form in zip(values, forms, strict=True)]))
+    said = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in problems.items() if names)
+    if said or not wanted:
+        said = said or "it has no layer that torch.nn has"
+        raise ValueError(f"these are not the weights of {model_or_layer.name}: {said}")
+    for layer, values in ready:
+        layer.set_weights(values)
+    return model_or_layer
+
+
+def plan(target, tensors):
+    """For each layer: itself, the names of its tensors, and what makes Keras' arrays of them."""
+    if isinstance(target, layers.Bidirectional):
+        yield from plan_recurrent(target.forward_layer, "l0")
+        yield from plan_recurrent(target.backward_layer, "l0_reverse")
+    elif isinstance(target, layers.RNN):
+        yield from plan_recurrent(target, "l0")
+    elif isinstance(target, layers.MultiHeadAttention):
+        names = ("in_proj_weight", "in_proj_bias", "out_proj.weight", "out_proj.bias")
+        yield target, names, keras_attention
+    elif isinstance(target, keras.Model):
+        yield from plan_model(target, tensors)
+
+
+def plan_model(model, tensors, prefix=""):
+    names = {layer.name for layer in model.layers}
+    stacked = any(name.startswith(f"{prefix}layers.") for name in tensors)
+    table = MEMORY_BLOCK if "block1_memory_q" in names else BLOCK
+    for layer in model.layers:
+        where = re.fullmatch(r"(?:layer|block)(\d+)_?(\w*)|attention_(\w+)", layer.name)
+        if isinstance(layer, keras.Model):
+            yield from plan_model(layer, tensors, f"{prefix}{layer.name}.")
+        elif isinstance(layer, layers.RNN):
+            number, way = where[1], where[2]
+            yield from plan_recurrent(layer, f"l{int(number) - 1}{'_reverse' if way else ''}")
+        elif layer.name == "features" and layer.weights:
+            yield layer, (f"{prefix}norm.weight", f"{prefix}norm.bias"), norm
+        elif where and layer.weights:
+            module, thirds = ATTENTION[where[3]] if where[3] else table[where[2]]
+            if where[1]:
+                module = f"{prefix}{f'layers.{int(where[1]) - 1}.' if stacked else ''}{module}"
+            convert = norm if isinstance(layer, layers.LayerNormalization) else dense(thirds)
+            yield layer, (f"{module}weight", f"{module}bias"), convert
+
+
+def plan_recurrent(layer, suffix):
+    kind = CONVERTERS.get(type(layer.cell if type(layer) is layers.RNN else layer).__name__)
+    if kind:
+        names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+
+        def convert(layer, ih, hh, *biases):
+            arrays = kind.from_torch(ih, hh, *(biases or 2 * [np.zeros(len(ih), ih.dtype)]))
+            return arrays[: len(layer.weights)]
+
+        yield layer, [f"{name}_{suffix}" for name in names], convert
+
+
+def dense(thirds):
+    """torch's (to, from) weight and bias, or some thirds of their rows, for a dense layer."""
+
+    def convert(layer, weight, bias=None):
+        bias = np.zeros(len(weight), weight.dtype) if bias is None else bias
+        if thirds:
+            weight, bias = (
+                np.concatenate(np.split(rows, 3)[thirds]) if len(rows) % 3 == 0 else rows
+                for rows in (weight, bias)
+            )
+        return [weight.T, bias][: len(layer.weights)]
+
+    return convert
+
+
+def norm(layer, weight, bias=None):
+    return [weight, np.zeros_like(weight) if bias is None else bias]
+
+
+def keras_attention(layer, stacked, *rest):
+    """Keras' MultiHeadAttention: a kernel, and a bias where it has any, for q, k, v and out."""
+    biases, out = (rest[0], rest[1]) if len(rest) > 1 else (np.zeros(len(stacked)), rest[0])
+    out_bias = rest[2] if len(rest) > 1 else np.zeros(len(out))
+    kernels = [*np.split(stacked, 3), out]
+    pairs = zip(kernels, [*np.split(biases, 3), out_bias], strict=True)
+    values = [array for kernel, bias in pairs for array in (kernel.T, bias)]
+    return values if len(layer.weights) == 8 else values[::2]

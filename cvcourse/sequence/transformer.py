@@ -1,0 +1,248 @@
+"""Transformer encoders, decoders and both together, for vectors or tokens.
+
+Vaswani et al., "Attention Is All You Need", NIPS 2017, https://arxiv.org/abs/1706.03762; the
+decoder alone is the language model of Radford et al. 2018. The block is shared with the ViT.
+"""
+
+from functools import partial
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+from cvcourse.errors import pick
+from cvcourse.layers.transformer import drop, memory_heads, transformer_block
+from cvcourse.sequence.inputs import (
+    embedding,
+    logits,
+    mask_inputs,
+    model,
+    real,
+    sequence_input,
+    who_sees_whom,
+)
+from cvcourse.sequence.positions import POSITIONS
+
+EPSILON = 1e-5  # torch's
+# A variance like that of what is added to it: sines of 1 / sqrt(2), and BERT's learned ones.
+EMBEDDINGS = {"sinusoidal": 1.0, "learned": 0.02, "none": 1.0}
+
+
+def stack(
+    *,
+    dim=128,
+    depth=2,
+    heads=4,
+    mlp=512,
+    dropout=0.1,
+    norm_first=True,
+    final_norm=None,
+    activation="gelu",
+    positions="sinusoidal",
+    length=512,
+    causal=False,
+    memory_shape=None,
+    memory_masked=False,
+    vocabulary=None,
+    padding=None,
+    masks=(),
+    sequences=True,
+    part="whole",
+    input_shape=(None, 28),
+    num_classes=10,
+    name="transformer",
+):
+    """`depth` blocks of `heads` heads and `mlp` hidden units on `dim` channels.
+
+    Shapes: vectors (batch, time, c), or tokens (batch, time) of a `vocabulary`, -> logits at every
+    step (batch, time, num_classes), or with sequences=False of the mean real step, (batch,
+    num_classes). dim=None takes vectors as they are, without a projection and without
+    `positions` (sinusoidal, learned or none; at most `length`). `causal` lets a step see none
+    after it. With a `memory_shape` (m, c) or (c,), one vector, each block also looks at an input
+    `memory`, as much of it as an input `memory_mask` (m,) keeps where it is `memory_masked`; it is
+    projected where c is not dim. Padding is known by the token `padding` or by masks=("mask",),
+    (time,); "attention_mask" (time, time) is for all else. True keeps, and what is masked changes
+    nothing. `norm_first` blocks (post-norm is the paper's) get a `final_norm`: `features`.
+    num_classes=None ends there. part="step" is the net for one token, and part="encoder" makes
+    what it needs of the memory: see decoding.py.
+    """
+    table = pick("positions", positions, {**POSITIONS, "none": None})
+    blocks = [f"block{i}" for i in range(1, depth + 1)]
+    given, states = {}, {}
+    memory, memory_keep, cache = {}, None, {}
+    if memory_shape is not None:
+        if part == "step":
+            found = memory_of_each(blocks, heads, dim, memory_shape)
+            memory = {block: [found[f"{block}_memory_{kind}"] for kind in "kv"] for block in blocks}
+            given |= found
+        else:
+            given, x = memory_input(memory_shape, dim)
+            memory = {block: memory_heads(x, heads, name=block) for block in blocks}
+        if memory_masked:
+            mask = keras.Input((memory_shape[0],), dtype="bool", name="memory_mask")
+            given["memory_mask"], memory_keep = mask, who_sees_whom(mask)
+    if part == "encoder":
+        made = {
+            f"{block}_memory_{kind}": tensor
+            for block, pair in memory.items()
+            for kind, tensor in zip("kv", pair, strict=True)
+        }
+        if memory_masked:
+            made["memory_mask"] = given["memory_mask"]
+        return keras.Model(given, made, name=name)
+    keep, who, position = None, None, None
+    if part == "step":
+        if not vocabulary:
+            raise ValueError("one token after the other: for nets of tokens")
+        for key in ("token", "position"):
+            given[key] = keras.Input((), dtype="int32", name=key)
+        position = given["position"]
+        states["position"] = position + 1
+        cache = {block: Cache(block, heads, length, dim // heads, position) for block in blocks}
+        x = embedding(given["token"][:, None], vocabulary, dim, name="tokens")
+    else:
+        key = "tokens" if vocabulary else "inputs"
+        start = keras.initializers.RandomNormal(stddev=EMBEDDINGS[positions])
+        given[key], x = sequence_input(input_shape, vocabulary, dim, name=key, initializer=start)
+        given |= mask_inputs(masks, input_shape[0])
+        keep = given.get("mask", real(given[key], padding) if vocabulary else None)
+        who = who_sees_whom(keep, given.get("attention_mask"))
+    if dim is not None:
+        if not vocabulary:
+            x = layers.Dense(dim, name="projection")(x)
+        if table:
+            where = table(length, name="positions")
+            x = where(x) if position is None else where(x, position=position)
+        x = drop(x, dropout, name="dropout")
+    for block in blocks:
+        x = transformer_block(
+            x,
+            heads,
+            mlp,
+            dropout=dropout,
+            epsilon=EPSILON,
+            norm_first=norm_first,
+            activation=activation,
+            keep=who,
+            causal=causal,
+            cache=cache.get(block),
+            memory=memory.get(block),
+            memory_keep=memory_keep,
+            name=block,
+        )
+    if norm_first if final_norm is None else final_norm:
+        x = layers.LayerNormalization(epsilon=EPSILON, name="features")(x)
+    else:
+        x = layers.Identity(name="features")(x)
+    if part == "step":
+        for old in cache.values():
+            given |= old.given
+            states |= old.states
+        return keras.Model(given, {"logits": logits(x, num_classes)[:, 0], **states}, name=name)
+    if not sequences:
+        x = layers.GlobalAveragePooling1D(name="pool")(x, mask=keep)
+    outputs = {"features" if num_classes is None else "logits": logits(x, num_classes)}
+    return model(given, outputs, name=name)
+
+
+def memory_input(shape, dim):
+    """{"memory": an input} of this shape, and its vectors in `dim` channels."""
+    given = keras.Input(shape, name="memory")
+    x = given[:, None] if len(shape) == 1 else given
+    if dim not in (None, shape[-1]):
+        x = layers.Dense(dim, name="memory_projection")(x)
+    return {"memory": given}, x
+
+
+def memory_of_each(blocks, heads, dim, shape):
+    """{name: an input} of the keys and values of a memory that each block looks at."""
+    places = shape[0] if len(shape) > 1 else 1
+    keys = [f"{block}_memory_{kind}" for block in blocks for kind in "kv"]
+    return {key: keras.Input((heads, places, dim // heads), name=key) for key in keys}
+
+
+class Cache:
+    """A block's keys and values of the tokens before one: inputs `given`, outputs `states`.
+
+    Called with those of the token at `position` it gives all of them, (batch, heads, length,
+    size), and which are there. Each example of a batch may stand at another position.
+    """
+
+    def __init__(self, block, heads, length, size, position):
+        self.keys = [f"{block}_{kind}" for kind in "kv"]
+        self.given = {key: keras.Input((heads, length, size), name=key) for key in self.keys}
+        self.states = {}
+        places, position = np.arange(length), position[:, None]
+        self.here = ops.equal(position, places)[:, None, :, None]
+        self.seen = ops.less_equal(places, position)[:, None, None]
+
+    def __call__(self, *new):
+        for key, one in zip(self.keys, new, strict=True):
+            self.states[key] = ops.where(self.here, one, self.given[key])
+        return *self.states.values(), self.seen
+
+
+def transformer(
+    *,
+    dim=128,
+    depth=2,
+    heads=4,
+    mlp=512,
+    dropout=0.1,
+    norm_first=False,
+    activation="relu",
+    positions="sinusoidal",
+    length=512,
+    source_vocabulary=100,
+    padding=0,
+    final_norm=None,
+    part="whole",
+    input_shape=(None,),
+    num_classes=100,
+    name="transformer",
+):
+    """The paper's net: an encoder of `source` tokens and a decoder of `tokens` that looks at it.
+
+    Shapes: source (batch, m), tokens (batch, n) -> logits of the token that comes after each,
+    (batch, n, num_classes). The source's token `padding` is seen by nobody; `tokens` are padded at
+    the end, which none before it sees. It is two nets, `encoder` and `decoder`; for part see
+    decoding.py.
+    """
+    form = dict(depth=depth, heads=heads, mlp=mlp, dropout=dropout, norm_first=norm_first)
+    form |= dict(final_norm=final_norm)
+    form |= dict(dim=dim, activation=activation, positions=positions, length=length)
+    decoder = partial(
+        stack,
+        **form,
+        causal=True,
+        memory_shape=(None, dim),
+        memory_masked=True,
+        vocabulary=num_classes,
+        input_shape=input_shape,
+        num_classes=num_classes,
+        name="decoder",
+    )
+    if part == "step":
+        return decoder(part="step")
+    encoder = stack(
+        **form,
+        vocabulary=source_vocabulary,
+        padding=padding,
+        input_shape=input_shape,
+        num_classes=None,
+        name="encoder",
+    )
+    source = keras.Input(input_shape, dtype="int32", name="source")
+    memory = {"memory": encoder(source), "memory_mask": real(source, padding)}
+    if part == "encoder":
+        return keras.Model({"source": source}, decoder(part="encoder")(memory), name=name)
+    tokens = keras.Input(input_shape, dtype="int32", name="tokens")
+    said = decoder()({"tokens": tokens, **memory})
+    return keras.Model({"source": source, "tokens": tokens}, said, name=name)
+
+
+VARIANTS = {
+    "transformer_encoder": stack,
+    "transformer_decoder": partial(stack, causal=True),
+    "transformer": transformer,
+}
