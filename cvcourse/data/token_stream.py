@@ -57,10 +57,10 @@ def stream_windows(tokens, *, length, batch_size, seed=0, start_step=0):
 
     def batch(step):
         epoch, step = step // (count // batch_size), step % (count // batch_size)
-        order, cut = keys(seed, epoch)[:2]
+        drawn = keys(seed, epoch)
         places = step * batch_size + tf.range(batch_size, dtype=tf.int64)
-        offset = tf.random.stateless_uniform([], cut, 0, length, tf.int64)
-        starts = offset + length * permuted(places, order, count)
+        offset = tf.random.stateless_uniform([], drawn[1, :2], 0, length, tf.int64)
+        starts = offset + length * permuted(places, drawn[0], count)
         windows = tf.gather(tokens, starts[:, None] + tf.range(length + 1, dtype=tf.int64))
         return windows[:, :-1], windows[:, 1:], tf.ones([batch_size, length])
 

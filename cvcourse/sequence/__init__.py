@@ -3,6 +3,7 @@
 from cvcourse.sequence.bleu import bleu
 from cvcourse.sequence.captioning import AttendingLSTM
 from cvcourse.sequence.decoding import Generator
+from cvcourse.sequence.gradient_flow import gradient_norms
 from cvcourse.sequence.gru import GRUCell
 from cvcourse.sequence.lstm import LSTMCell
 from cvcourse.sequence.positions import LearnedPositions, SinusoidalPositions
@@ -21,6 +22,7 @@ __all__ = [
     "SinusoidalPositions",
     "bleu",
     "build",
+    "gradient_norms",
     "knobs",
     "load_torch",
 ]

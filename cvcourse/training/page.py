@@ -9,12 +9,23 @@ from cvcourse.training.report import picture, svg
 
 
 def write_page(
-    workdir, *, metrics, title, lead, tables, figures, config, texts=None, galleries=None
+    workdir,
+    *,
+    metrics,
+    title,
+    lead,
+    tables,
+    figures,
+    config,
+    texts=None,
+    highlighted=None,
+    galleries=None,
 ):
     """Write report.html and last metrics.json, with machine and versions; returns the metrics.
 
     `lead` are paragraphs, `tables` {caption: rows of texts, the titles first}, `figures` {caption:
-    matplotlib figure}, `texts` {caption: text as it stands}, `galleries` {caption: rows of (image,
+    matplotlib figure}, `texts` {caption: text as it stands},
+    `highlighted` {caption: pairs of a text and its color}, `galleries` {caption: rows of (image,
     text)}. Raises RunError where a file cannot be written.
     """
     import jinja2
@@ -29,6 +40,7 @@ def write_page(
         tables=tables,
         figures={caption: svg(figure) for caption, figure in figures.items()},
         texts=texts or {},
+        highlighted=highlighted or {},
         galleries={
             caption: [(picture(image), text) for image, text in row]
             for caption, row in (galleries or {}).items()

@@ -1,0 +1,402 @@
+"""Learn to write, character after character, from any text file: the lecture's language model.
+
+    cvcourse char_lm
+    cvcourse char_lm --text=input.txt --model=gru --epochs=5
+    cvcourse char_lm --workdir=DIR --prompt="ROMEO:" --temperature=0.7      (of a finished run)
+
+The first 85 % of the text are trained on, the next 5 % choose the epoch, and the last 10 %, read
+once, give the bits per character. A sample is printed after each epoch. The report shows what
+single units follow (Karpathy, Johnson & Fei-Fei, "Visualizing and Understanding Recurrent
+Networks", 2015, https://arxiv.org/abs/1506.02078) or where a Transformer looks.
+"""
+
+import dataclasses
+import functools
+import json
+import math
+import pathlib
+import sys
+
+from cvcourse import recipe
+from cvcourse.startup import import_tensorflow_quietly
+
+EMBEDDED = "python_reference"
+TRAIN, VALIDATION = 0.85, 0.05  # of the text, in this order; the rest is the test split
+MODELS = {"rnn": "rnn", "lstm": "lstm", "gru": "gru", "transformer": "transformer_decoder"}
+SAMPLE = 300  # characters
+SHOWN = 30 * 64  # characters of the test split whose activations are looked at
+LOOKED_AT = 48  # characters of it in the picture of attention
+COLORED = 600  # of them are shown
+FREE = ("workdir", "checkpoint_minutes")
+SAYING = ("prompt", "sample_length", "temperature", "top_k", "top_p")
+RULES = {"free": (*FREE, *SAYING), "vouched": ("text",)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """The settings of a run; the defaults are measured on tinyshakespeare."""
+
+    text: str = recipe.field(EMBEDDED, f"{EMBEDDED} (Python's own, embedded) or a UTF-8 text file")
+    limit: int | None = recipe.field(None, "the first N characters: a smoke run", least=1)
+    model: str = recipe.field("lstm", "the net", choices=tuple(MODELS))
+    units: int = recipe.field(256, "of a recurrent layer; channels of a Transformer", least=1)
+    depth: int = recipe.field(1, "recurrent layers, or a Transformer's blocks", least=1)
+    heads: int = recipe.field(4, "of a Transformer's attention; they share its channels", least=1)
+    embedding: int = recipe.field(64, "channels of a character, of recurrent nets", least=1)
+    dropout: float = recipe.field(0.0, "between layers and before the logits", least=0, below=1)
+    window: int = recipe.field(128, "characters that gradients go back through", least=2)
+    epochs: int = recipe.field(12, "passes over the training text", least=1)
+    batch_size: int = recipe.field(32, "windows a step", least=1)
+    optimizer: str = recipe.field("adam", "update rule", choices=("adam", "adamw", "rmsprop"))
+    learning_rate: float = recipe.field(0.004, "the highest of the run", above=0)
+    schedule: str = recipe.field(
+        "cosine", "the learning rate's course", choices=("constant", "linear", "cosine")
+    )
+    warmup_epochs: float = recipe.field(0.0, "epochs of rising learning rate before it", least=0)
+    weight_decay: float = recipe.field(0.0, "on kernels, of adamw decoupled", least=0)
+    clip_norm: float | None = recipe.field(
+        1.0, "the largest norm of a step's whole gradient", above=0
+    )
+    patience: int | None = recipe.field(3, "epochs without a better one, then stop", least=1)
+    prompt: str | None = recipe.field(None, "what a sample begins with; none: a new line")
+    sample_length: int | None = recipe.field(
+        None,
+        f"characters of a sample; none: {SAMPLE}, or what a Transformer's window leaves",
+        least=1,
+    )
+    temperature: float = recipe.field(0.8, "of samples; 0 takes the likeliest", least=0)
+    top_k: int | None = recipe.field(None, "draw from so many likeliest characters", least=1)
+    top_p: float = recipe.field(
+        1.0, "draw from the likeliest with this share; 1: from all", above=0, below=1.0001
+    )
+    seed: int = recipe.field(0, "of weights, order and samples", least=0, below=2**32)
+    workdir: str | None = recipe.field(None, "the run's directory; none: a fresh one under runs/")
+    checkpoint_minutes: float = recipe.field(5.0, "between checkpoints inside an epoch", above=0)
+
+
+def main(config):
+    """Train, judge on the test split once, report; of a finished run only say something.
+
+    Returns what metrics.json holds. Raises UsageError for a wrong value or another run's workdir,
+    RunError for what goes wrong in files or training, Interrupted after Ctrl-C or SIGTERM.
+    """
+    config = recipe.check(config)
+    metrics = recipe.recognize(config, **RULES)
+    import_tensorflow_quietly()
+    if metrics:
+        print(f"{config.workdir} is finished: {json.dumps(metrics)}")
+        print(said_by(config, pathlib.Path(config.workdir).expanduser()))
+        return metrics
+    import keras
+
+    from cvcourse import data, optimization, sequence, training
+
+    keras.utils.set_random_seed(config.seed)
+    text = read(config)
+    with recipe.usage():
+        vocabulary = data.Vocabulary.of_characters(text)
+        train, validation, test = splits(vocabulary.encode(text))
+        steps = data.windows_per_epoch(train, config.window) // config.batch_size
+        windows = functools.partial(
+            data.stream_windows,
+            train,
+            length=config.window,
+            batch_size=config.batch_size,
+            seed=config.seed,
+        )
+        windows()
+        held_out = {
+            name: data.windows_in_order(part, config.window)
+            for name, part in (("validation", validation), ("test", test))
+        }
+        judged = functools.partial(data.stream_rows, batch_size=config.batch_size, shuffle=False)
+        architecture, settings = net(config, len(vocabulary))
+        model = sequence.build(architecture, **settings)
+        generator = sequence.Generator(architecture, model, **settings)
+        prompted(config, vocabulary)
+    rate = optimization.schedule(
+        config.schedule,
+        config.learning_rate,
+        steps=config.epochs * steps,
+        warmup_steps=round(config.warmup_epochs * steps),
+    )
+    optimizer = optimization.optimizer(
+        config.optimizer,
+        model,
+        rate,
+        weight_decay=config.weight_decay,
+        clip_norm=config.clip_norm,
+    )
+    loss = optimization.LOSSES["softmax"]
+    model.compile(optimizer, loss(), weighted_metrics=training.weighted_metrics(loss))
+    with recipe.claim(config, "char_lm", config.model, config.text, **RULES) as run:
+        samples = run.path / "samples"
+
+        def sample(epoch, logs):
+            text = said(config, generator, vocabulary)
+            print(f"\n{text}\n", flush=True)
+            samples.mkdir(exist_ok=True)
+            (samples / f"epoch-{epoch + 1:04}.txt").write_text(text, "utf-8")
+
+        resume, callbacks = training.resumable(
+            model,
+            run,
+            epochs=config.epochs,
+            steps_per_epoch=steps,
+            patience=config.patience,
+            minutes=config.checkpoint_minutes,
+            data=data.fingerprint((train, validation)),
+            names=vocabulary.tokens,
+            callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=sample)],
+        )
+        with resume.stopping_on_signals():
+            for span in resume.spans(config.epochs):
+                model.fit(
+                    windows(start_step=resume.step),
+                    validation_data=judged(held_out["validation"]),
+                    callbacks=callbacks,
+                    shuffle=False,  # the stream's affair
+                    verbose=int(training.someone_watches()),
+                    **span,
+                )
+        best, _ = training.load_model(run.path / "model.keras")
+        best.compile(weighted_metrics=training.weighted_metrics(loss), loss=loss())
+        bits = {
+            name: best.evaluate(judged(rows), return_dict=True, verbose=0)["data_loss"]
+            / math.log(2)
+            for name, rows in held_out.items()
+        }
+        seconds = resume.step_seconds
+        metrics = {
+            "test_bits_per_character": bits["test"],
+            "val_bits_per_character": bits["validation"],
+            "best_epoch": resume.best_epoch,
+            "epochs": len(resume.history),
+            "seconds": round(resume.total_seconds(), 1),
+            "characters_per_second": round(
+                resume.timed_steps * config.batch_size * config.window / seconds
+            )
+            if seconds
+            else None,
+            "parameters": model.count_params(),
+            "characters": {"text": len(text), "distinct": len(vocabulary)},
+            "seed": config.seed,
+        }
+        metrics = report(run, metrics, resume, best, vocabulary, test)
+    print(f"test bits per character: {bits['test']:.4f}")
+    print(f"report: {run.path / 'report.html'}\nmodel: {run.path / 'model.keras'}")
+    return metrics
+
+
+def read(config):
+    """The text of a config. Raises DataError for a file that is no text, or empty."""
+    from cvcourse import data
+
+    if config.text == EMBEDDED:
+        from pydoc_data.topics import topics
+
+        text = "\n".join(topics[name] for name in sorted(topics))
+    else:
+        path = pathlib.Path(config.text).expanduser()
+        try:
+            text = path.read_text("utf-8")
+        except UnicodeDecodeError as error:
+            raise data.DataError(
+                f"{path} is not in UTF-8 (byte {error.start}); save it so"
+            ) from error
+        except OSError as error:
+            raise data.DataError(f"cannot read the text {path}: {error.strerror}") from error
+    text = text[: config.limit]
+    if not text:
+        raise data.DataError(f"the text {config.text} is empty: choose one to learn from")
+    return text
+
+
+def splits(tokens):
+    """The training, validation and test part of a text, in this order."""
+    ends = [int(TRAIN * len(tokens)), int((TRAIN + VALIDATION) * len(tokens))]
+    return tokens[: ends[0]], tokens[ends[0] : ends[1]], tokens[ends[1] :]
+
+
+def net(config, characters):
+    """The architecture and the settings that `sequence.build` makes the net of."""
+    shared = {
+        "vocabulary": characters,
+        "num_classes": characters,
+        "depth": config.depth,
+        "dropout": config.dropout,
+        "input_shape": (None,),
+    }
+    if config.model != "transformer":
+        form = {"units": config.units, "embedding": config.embedding}
+    else:
+        form = {"dim": config.units, "heads": config.heads, "mlp": 4 * config.units}
+        form |= {"length": config.window}
+    return MODELS[config.model], shared | form
+
+
+def prompted(config, vocabulary):
+    """What a sample begins with, as tokens (1, p), and how many follow. Raises ValueError."""
+    prompt = config.prompt
+    if prompt is None:
+        prompt = "\n" if "\n" in vocabulary.tokens else vocabulary.tokens[0]
+    if not prompt:
+        raise ValueError("--prompt has at least one character; received none")
+    length = config.sample_length or SAMPLE
+    if config.model == "transformer":
+        room = config.window - len(prompt)
+        length = config.sample_length or min(length, room)
+        if length > room or room < 1:
+            raise ValueError(
+                f"a Transformer writes within its --window={config.window}; received a --prompt of "
+                f"{len(prompt)} characters and --sample_length={config.sample_length}"
+            )
+    return vocabulary.encode(prompt)[None], length
+
+
+def said(config, generator, vocabulary):
+    """What a net says now."""
+    prompt, length = prompted(config, vocabulary)
+    drawn = dict(temperature=config.temperature, top_k=config.top_k, top_p=min(config.top_p, 1.0))
+    return vocabulary.decode(generator.sample(prompt, length, seed=config.seed, **drawn)[0])
+
+
+def said_by(config, workdir):
+    """What the best model of a finished run says."""
+    from cvcourse import data, sequence, training
+
+    model, characters = training.load_model(workdir / "model.keras")
+    vocabulary = data.Vocabulary(characters, "")
+    with recipe.usage():
+        architecture, settings = net(config, len(vocabulary))
+        generator = sequence.Generator(architecture, model, **settings)
+        return said(config, generator, vocabulary)
+
+
+# ---- the report ----
+
+
+def report(run, metrics, resume, model, vocabulary, test):
+    """Write report.html and metrics.json; returns what that holds."""
+    from cvcourse import training
+
+    excerpt = test[:SHOWN]
+    figures = {
+        "By epoch": training.curves(in_bits(resume.history), resume.best_epoch, "loss (bits)")
+    }
+    highlighted = {}
+    if run.config.model == "transformer":
+        figures["Where the last block looks: rows take from columns, head by head"] = looks(
+            model, vocabulary, excerpt[: min(LOOKED_AT, run.config.window)], run.config.depth
+        )
+    else:
+        highlighted = units(model, vocabulary, excerpt)
+    samples = sorted((run.path / "samples").glob("epoch-*.txt"))
+    return training.write_page(
+        run.path,
+        metrics=metrics,
+        title=f"A {run.config.model} that writes like {pathlib.Path(run.config.text).stem}",
+        lead=[
+            f"{metrics['test_bits_per_character']:.3f} bits per character on the test split, the "
+            f"last tenth of the text; {metrics['val_bits_per_character']:.3f} on the twentieth "
+            f"before it, which chose epoch {metrics['best_epoch']} of {metrics['epochs']}. "
+            f"Guessing blindly among {len(vocabulary)} characters would take "
+            f"{math.log2(len(vocabulary)):.3f}."
+        ],
+        tables={},
+        texts={
+            f"Written after epoch {int(path.stem.split('-')[1])}": path.read_text("utf-8")
+            for path in (samples if len(samples) < 5 else [samples[0], samples[1], *samples[-2:]])
+        },
+        figures=figures,
+        highlighted=highlighted,
+        config=dataclasses.asdict(run.config),
+    )
+
+
+def in_bits(history):
+    """The history with its losses in bits."""
+    keys = ("loss", "val_loss")
+    return [row | {key: row[key] / math.log(2) for key in keys} for row in history]
+
+
+PROPERTIES = {  # of each character of a text: what a unit may have come to follow
+    "the place in the line": lambda text: [i - text.rfind("\n", 0, i) for i in range(len(text))],
+    "the length of the word so far": lambda text: [
+        i - max(text.rfind(" ", 0, i + 1), text.rfind("\n", 0, i + 1)) for i in range(len(text))
+    ],
+    "capitals": lambda text: [char.isupper() for char in text],
+    "the start of a line": lambda text: [i == 0 or text[i - 1] == "\n" for i in range(len(text))],
+    "what is quoted": lambda text: [text.count('"', 0, i + 1) % 2 for i in range(len(text))],
+    "what stands in brackets": lambda text: [
+        sum(text.count(char, 0, i + 1) for char in "([")
+        > sum(text.count(char, 0, i + 1) for char in ")]")
+        for i in range(len(text))
+    ],
+    "punctuation": lambda text: [char in ".,;:!?" for char in text],
+}
+
+
+def units(model, vocabulary, excerpt):
+    """{what it follows: colored text} of the unit that follows each property of it best."""
+    import keras
+    import numpy as np
+
+    tap = keras.Model(model.input, model.get_layer("features").output)
+    states = np.asarray(tap.predict_on_batch(excerpt[None])[0])  # (characters, units)
+    text = "".join(vocabulary.tokens[i] for i in excerpt)
+    centered = states - states.mean(0)
+    found = {}
+    for name, property in PROPERTIES.items():
+        wanted = np.asarray(property(text), float)
+        if not wanted.std():
+            continue
+        wanted = (wanted - wanted.mean()) / wanted.std()
+        correlation = wanted @ centered / len(text) / np.maximum(states.std(0), 1e-9)
+        unit = int(np.abs(correlation).argmax())
+        caption = f"Unit {unit} follows {name} (correlation {correlation[unit]:.2f})"
+        found[caption] = colored(text, states[:, unit])
+    return found
+
+
+def colored(text, values):
+    """The beginning of a text, each character with the color of its value in -1..1."""
+    from matplotlib import colormaps
+    from matplotlib.colors import to_hex
+
+    paint = colormaps["coolwarm"]
+    return [
+        (char, to_hex(paint((value + 1) / 2)))
+        for char, value in zip(text[:COLORED], values, strict=False)
+    ]
+
+
+def looks(model, vocabulary, excerpt, depth):
+    """A Transformer's attention in its last block, a matrix for each head."""
+    import keras
+
+    from cvcourse.training import new_figure
+
+    tap = keras.Model(model.input, model.get_layer(f"block{depth}_attention").output)
+    weights = tap.predict_on_batch(excerpt[None])[0]
+    names = [
+        {"\n": "↵", "\t": "⇥", " ": "·"}.get(vocabulary.tokens[i], vocabulary.tokens[i])
+        for i in excerpt
+    ]
+    figure, axes = new_figure(width=5.5 * len(weights), height=5.5, columns=len(weights))
+    for head, (ax, matrix) in enumerate(zip(axes, weights, strict=True), start=1):
+        ax.imshow(matrix, cmap="Blues")
+        ax.set_xticks(range(len(names)), labels=names, fontsize=6, parse_math=False)
+        ax.set_yticks(range(len(names)), labels=names, fontsize=6, parse_math=False)
+        ax.set_title(f"head {head}", loc="left")
+        ax.grid(False)
+    return figure
+
+
+def cli(argv=None):
+    """Run from a command line; returns the exit code."""
+    return recipe.run(main, Config, argv, name="char_lm", description=__doc__)
+
+
+if __name__ == "__main__":
+    sys.exit(cli())

@@ -1,0 +1,148 @@
+"""The character language model: a text learned, resumed to the bit, and what is refused."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from cvcourse.recipes import char_lm
+
+from cvcourse import training
+from cvcourse.errors import Interrupted
+
+TEXT = "".join(f"{i % 7} lines of verse, {i % 3} of them long\n" for i in range(120))
+TINY = dict(units=16, embedding=8, window=16, batch_size=8, epochs=2, sample_length=20)
+TINY |= dict(dropout=0.2, learning_rate=0.01)
+
+
+@pytest.fixture
+def text(tmp_path):
+    path = tmp_path / "verse.txt"
+    path.write_text(TEXT)
+    return str(path)
+
+
+@pytest.mark.parametrize("model", ["rnn", "lstm", "gru", "transformer"])
+def test_a_run(model, text, tmp_path, capsys):
+    workdir = tmp_path / "run"
+    config = char_lm.Config(text=text, model=model, workdir=str(workdir), **TINY | {"window": 24})
+    metrics = char_lm.main(config)
+    out = capsys.readouterr().out
+    assert f"test bits per character: {metrics['test_bits_per_character']:.4f}" in out
+    assert 0 < metrics["test_bits_per_character"] < np.log2(len(set(TEXT)))
+    assert json.loads((workdir / "metrics.json").read_text()) == metrics
+    samples = sorted((workdir / "samples").iterdir())
+    assert len(samples) == 2
+    for path in samples:
+        said = path.read_text()
+        assert len(said) == 21
+        assert said[0] == "\n"
+        assert said in out
+    page = (workdir / "report.html").read_text()
+    assert "Written after epoch 2" in page
+    assert ("Where the last block looks" in page) == (model == "transformer")
+    assert ("follows the place in the line" in page) == (model != "transformer")
+    said = char_lm.main(char_lm.Config(**vars(config) | {"prompt": "3 li", "temperature": 0.0}))
+    assert said == metrics
+    assert "\n3 li" in capsys.readouterr().out
+
+
+def test_bits_are_those_of_the_text(text, tmp_path):
+    """Counted by hand from the model's logits on the whole test split, read from its start."""
+    workdir = tmp_path / "run"
+    metrics = char_lm.main(char_lm.Config(text=text, workdir=str(workdir), **TINY))
+    model, names = training.load_model(workdir / "model.keras")
+    assert names == tuple(sorted(set(TEXT)))
+    tokens = np.array([names.index(char) for char in TEXT[int(0.9 * len(TEXT)) :]], "int32")
+    logits = model.predict(tokens[None, :-1], verbose=0)[0].astype("float64")
+    logs = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+    bits = -logs[np.arange(len(tokens) - 1), tokens[1:]].mean() / np.log(2)
+    # A window sees 8 characters or more, this here all: close, not the same.
+    assert metrics["test_bits_per_character"] == pytest.approx(bits, rel=0.03)
+
+
+@pytest.mark.parametrize("model", ["lstm", "transformer"])
+def test_a_resumed_run_ends_with_the_same_weights(model, text, tmp_path, monkeypatch):
+    """Stopped inside an epoch, with dropout in the net."""
+    config = dict(text=text, model=model, **TINY | {"window": 24})
+    char_lm.main(char_lm.Config(**config, workdir=str(tmp_path / "whole")))
+    stop = training.ExactResume.on_train_batch_end
+
+    def stopping(self, batch, logs=None):
+        self._signaled = self.step == 13
+        stop(self, batch, logs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training.ExactResume, "on_train_batch_end", stopping)
+        with pytest.raises(Interrupted, match="go on with"):
+            char_lm.main(char_lm.Config(**config, workdir=str(tmp_path / "parts")))
+    char_lm.main(char_lm.Config(**config, workdir=str(tmp_path / "parts")))
+    whole, parts = (
+        training.load_model(tmp_path / name / "model.keras")[0].get_weights()
+        for name in ("whole", "parts")
+    )
+    for one, other in zip(whole, parts, strict=True):
+        np.testing.assert_array_equal(one, other)
+    whole, parts = ((tmp_path / name / "history.csv").read_text() for name in ("whole", "parts"))
+    assert whole == parts
+
+
+@pytest.mark.parametrize(
+    ("flags", "code", "said"),
+    [
+        ("--text=missing.txt", 1, "cannot read the text missing.txt: No such file"),
+        ("--text=empty.txt", 1, "the text empty.txt is empty"),
+        ("--text=latin.txt", 1, "latin.txt is not in UTF-8 (byte 1)"),
+        ("--text=short.txt", 2, "fewer than a batch"),
+        ("--prompt=Ω", 2, "'Ω'"),
+        ("--prompt=", 2, "at least one character"),
+        ("--model=lsmt", 2, "did you mean 'lstm'"),
+        ("--model=transformer --sample_length=400", 2, "within its --window=128"),
+        ("--model=transformer --heads=3", 2, "256 channels"),
+        ("--top_p=1.5", 2, "--top_p"),
+        ("--temperature=-1", 2, "--temperature"),
+    ],
+)
+def test_what_is_refused_writes_nothing(flags, code, said, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    pathlib.Path("empty.txt").write_text("")
+    pathlib.Path("latin.txt").write_bytes(b"a\xe9b" * 100)
+    pathlib.Path("short.txt").write_text("To be, or not to be" * 30)
+    assert char_lm.cli(["--workdir=run", *flags.split()]) == code
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
+    assert not pathlib.Path("run").exists()
+
+
+def test_the_embedded_text_needs_no_file():
+    text = char_lm.read(char_lm.Config(limit=5000))
+    assert len(text) == 5000
+    assert "assert" in text
+
+
+@pytest.mark.slow
+def test_kill_9_anywhere(text, tmp_path):
+    """The weights are those of an uninterrupted run, whenever the process was killed."""
+    flags = [f"--{key}={value}" for key, value in TINY.items()]
+    command = [sys.executable, "-m", "cvcourse", "char_lm", f"--text={text}", *flags]
+    command.append("--checkpoint_minutes=0.0001")
+    subprocess.run([*command, f"--workdir={tmp_path}/whole"], check=True, capture_output=True)
+    rng, killed = np.random.default_rng(0), 0
+    while True:
+        process = subprocess.Popen([*command, f"--workdir={tmp_path}/parts"])
+        try:
+            assert process.wait(timeout=6 + 5 * rng.random()) == 0
+            break
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            killed += 1
+        assert killed < 20
+    whole, parts = (
+        training.load_model(tmp_path / name / "model.keras")[0].get_weights()
+        for name in ("whole", "parts")
+    )
+    for one, other in zip(whole, parts, strict=True):
+        np.testing.assert_array_equal(one, other)
