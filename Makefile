@@ -34,6 +34,7 @@ bench: $(VENV)/.installed
 	$(BIN)/cvcourse bench_features
 	$(BIN)/cvcourse bench_tune
 	$(BIN)/cvcourse bench_distribution
+	$(BIN)/cvcourse bench_sequence
 
 format: $(VENV)/.installed-test
 	$(BIN)/ruff check --fix .

@@ -295,7 +295,7 @@ def report(run, metrics, resume, model, vocabulary, test):
     return training.write_page(
         run.path,
         metrics=metrics,
-        title=f"A {run.config.model} that writes like {pathlib.Path(run.config.text).stem}",
+        title=f"{run.config.model} writing like {pathlib.Path(run.config.text).stem}",
         lead=[
             f"{metrics['test_bits_per_character']:.3f} bits per character on the test split, the "
             f"last tenth of the text; {metrics['val_bits_per_character']:.3f} on the twentieth "

@@ -157,7 +157,7 @@ def copy_weights(target, source):
             if len(forms) < 2 or forms[0] != forms[1]:
                 raise ValueError(f"{source.name} was built otherwise: {layer.name} does not fit")
             for variable, value in zip(layer.weights, there.weights, strict=True):
-                variable.assign(value)
+                variable.assign(ops.copy(value))  # JAX gives away what predict has used
 
 
 class _Loop(keras.Model):

@@ -1,0 +1,210 @@
+"""How fast an LSTM learns, against Keras' layer compiled otherwise and torch; how fast nets write.
+
+    cvcourse bench_sequence
+    cvcourse bench_sequence --rounds=3 --batch_size=64
+
+The net of `char_lm`, as it is built and compiled there, learns random characters; its opponents
+are the same net with the layer unrolled, with XLA, and with this package's cell from the equations.
+Contestants take turns, a block of training steps each, of which the first is dropped.
+
+lstm: tokens per second of `char_lm`'s net over those of Keras' layer under each compile setting.
+torch: the same over torch.nn.LSTM's, in a process of its own (reported, no target).
+cached: seconds of greedily writing so many tokens by running the whole net on each prefix, over
+    those by the keys and values of the tokens before.
+"""
+
+import dataclasses
+import functools
+import importlib.metadata
+import importlib.util
+import os
+import sys
+import time
+
+from cvcourse import recipe
+from cvcourse.startup import import_tensorflow_quietly
+
+TARGETS = {"lstm": 0.95, "cached": 5.0}
+CHARACTERS, EMBEDDING = 65, 64
+LEARNING_RATE, CLIP_NORM = 0.002, 1.0
+FORMS = {  # contestant: settings of Keras' layer, jit_compile
+    "auto": ({}, "auto"),
+    "unrolled": ({"unroll": True}, "auto"),
+    "xla": ({}, True),
+}
+TRANSFORMER = {
+    **dict(dim=128, depth=4, heads=4, mlp=512, dropout=0.0, input_shape=(None,)),
+    **dict(vocabulary=CHARACTERS, num_classes=CHARACTERS),
+}
+TORCH = importlib.util.find_spec("torch") and importlib.metadata.version("torch")
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """How much is measured, and where it is written."""
+
+    units: int = recipe.field(256, "of the LSTM", least=1)
+    window: int = recipe.field(128, "characters of an example", least=2)
+    batch_size: int = recipe.field(32, "examples a step", least=1)
+    steps: int = recipe.field(5, "timed in a block", least=1)
+    rounds: int = recipe.field(7, "timed blocks of each contestant", least=1)
+    tokens: int = recipe.field(256, "that the Transformer says", least=2)
+    output: str = recipe.field("runs/bench_sequence.json", "the file for the numbers")
+
+
+def main(config):
+    """Measure, write `config.output`, print a table; returns what the file holds."""
+    config = recipe.check(config)
+    output = recipe.output_file(config.output)
+    import_tensorflow_quietly()
+    from cvcourse.training import timing
+
+    load = timing.load_average()
+    seconds = race(config)
+    checks = {
+        f"lstm: char_lm / {name}": timing.judged(
+            timing.ratios(seconds, name, "char_lm"), at_least=TARGETS["lstm"]
+        )
+        for name in FORMS
+    }
+    said = timing.take_turns(speakers(config), config.rounds)
+    found = timing.ratios(said, "uncached", "cached")
+    checks[f"cached: {config.tokens} tokens"] = timing.judged(found, at_least=TARGETS["cached"])
+    per_step = config.batch_size * config.window
+    rates = {who: timing.spread(per_step / blocks) for who, blocks in seconds.items()}
+    for who, rate in rates.items():
+        print(f"{who:10} {rate['median']:10,.0f} tokens a second")
+    return timing.conclude(
+        output,
+        config,
+        checks=checks,
+        load=load,
+        versions={"torch": TORCH},
+        tokens_per_second=rates,
+        decoding_seconds={who: timing.spread(blocks) for who, blocks in said.items()},
+    )
+
+
+def race(config):
+    """{contestant: seconds of its training steps (rounds, steps)}, their blocks taking turns."""
+    import keras
+
+    from cvcourse import data, optimization, sequence
+    from cvcourse.training import timing
+
+    ids = random_ids(config)
+    loss = optimization.LOSSES["softmax"]
+    stream = functools.partial(
+        data.stream_windows, ids, length=config.window, batch_size=config.batch_size
+    )
+
+    def recurrent(layer):
+        tokens = keras.Input((config.window,), dtype="int32")
+        x = keras.layers.Embedding(CHARACTERS, EMBEDDING)(tokens)
+        return keras.Model(tokens, keras.layers.Dense(CHARACTERS)(layer(x)))
+
+    def block(net, jit):
+        optimizer = optimization.optimizer("adam", net, LEARNING_RATE, clip_norm=CLIP_NORM)
+        net.compile(optimizer, loss(), jit_compile=jit)
+        count = 1 + config.steps
+        return lambda: timing.fit_steps(net, stream(), steps_per_epoch=count, shuffle=False)
+
+    settings = dict(units=config.units, embedding=EMBEDDING, input_shape=(None,))
+    net = sequence.build("lstm", vocabulary=CHARACTERS, num_classes=CHARACTERS, **settings)
+    cell = keras.layers.RNN(sequence.LSTMCell(config.units), return_sequences=True)
+    contestants = {"char_lm": block(net, "auto"), "our cell": block(recurrent(cell), "auto")}
+    for name, (form, jit) in FORMS.items():
+        layer = keras.layers.LSTM(config.units, return_sequences=True, **form)
+        contestants[name] = block(recurrent(layer), jit)
+    with timing.torch_process() as there:
+        if TORCH:
+            shape = config.units, config.window, config.batch_size, 1 + config.steps
+            contestants["torch"] = lambda: there(torch_block, *shape)
+        return timing.take_turns(contestants, config.rounds)
+
+
+def random_ids(config):
+    """Characters for one epoch of a block's steps."""
+    import numpy as np
+
+    count = (config.steps + 2) * config.batch_size * config.window
+    return np.random.default_rng(0).integers(0, CHARACTERS, count, "int32")
+
+
+def speakers(config):
+    """{cached, uncached: a function that says `tokens` tokens and gives the seconds it took}."""
+    import numpy as np
+
+    from cvcourse import sequence
+
+    settings = TRANSFORMER | {"length": config.tokens + 1}
+    net = sequence.build("transformer_decoder", **settings)
+    generator = sequence.Generator("transformer_decoder", net, **settings)
+
+    def uncached():
+        tokens = np.zeros((1, config.tokens), "int32")  # one length, lest each be traced
+        for t in range(config.tokens - 1):
+            tokens[:, t + 1] = net.predict_on_batch(tokens)[:, t].argmax(-1)
+
+    def timed(speak):
+        def seconds():
+            start = time.perf_counter()
+            speak()
+            return np.array([time.perf_counter() - start])
+
+        return seconds
+
+    prompt = np.zeros((1, 1), "int32")
+    return {
+        "cached": timed(lambda: generator.greedy(prompt, config.tokens - 1)),
+        "uncached": timed(uncached),
+    }
+
+
+def torch_block(*race):
+    """The next block of torch's steps in a race: the seconds of each but the first."""
+    return next(torch_blocks(*race))
+
+
+@functools.cache  # for the life of the process: a race goes on with its net
+def torch_blocks(units, window, batch_size, count):
+    """Train the same net in torch; yields the seconds of `count` steps without the first."""
+    import numpy as np
+    import torch
+    from torch import nn
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embedding = nn.Embedding(CHARACTERS, EMBEDDING)
+            self.lstm = nn.LSTM(EMBEDDING, units, batch_first=True)
+            self.logits = nn.Linear(units, CHARACTERS)
+
+        def forward(self, tokens):
+            return self.logits(self.lstm(self.embedding(tokens))[0])
+
+    torch.set_num_threads(os.cpu_count())
+    net = Net()
+    optimizer = torch.optim.Adam(net.parameters(), LEARNING_RATE)
+    while True:
+        ends = []
+        for _ in range(count):
+            ids = torch.randint(CHARACTERS, (batch_size, window + 1))
+            logits = net(ids[:, :-1])
+            loss = nn.functional.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten())
+            optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(net.parameters(), CLIP_NORM)
+            optimizer.step()
+            loss.item()
+            ends.append(time.perf_counter())
+        yield np.diff(ends)
+
+
+def cli(argv=None):
+    """Run from a command line; returns the exit code."""
+    return recipe.run(main, Config, argv, name="bench_sequence", description=__doc__)
+
+
+if __name__ == "__main__":
+    sys.exit(cli())
