@@ -62,6 +62,8 @@ class AttentionWeights(layers.Layer):
             keep = seen if keep is None else ops.logical_and(keep, seen)
         if keep is not None:
             scores = ops.where(keep, scores, ops.cast(lowest, scores.dtype))
+        if scores.shape[-1] == 1:  # of which Keras would warn
+            return ops.ones_like(scores)
         return ops.softmax(scores, axis=-1)
 
     def compute_output_spec(self, scores, keep=None):

@@ -60,10 +60,11 @@ def who_sees_whom(mask, attention_mask=None):
 
 
 def logits(x, num_classes, *, initializer="glorot_uniform"):
-    """The last layer, in float32; none for num_classes=None."""
+    """The last layer, in float32, or as all else in float64; none for num_classes=None."""
     if num_classes is None:
         return x
-    head = layers.Dense(num_classes, kernel_initializer=initializer, dtype="float32", name="logits")
+    dtype = "float64" if keras.config.floatx() == "float64" else "float32"
+    head = layers.Dense(num_classes, kernel_initializer=initializer, dtype=dtype, name="logits")
     return head(x)
 
 
