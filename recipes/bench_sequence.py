@@ -33,7 +33,7 @@ FORMS = {  # contestant: settings of Keras' layer, jit_compile
     "xla": ({}, True),
 }
 TRANSFORMER = {
-    **dict(dim=128, depth=4, heads=4, mlp=512, dropout=0.0, input_shape=(None,)),
+    **dict(dim=256, depth=4, heads=4, mlp=1024, dropout=0.0, input_shape=(None,)),
     **dict(vocabulary=CHARACTERS, num_classes=CHARACTERS),
 }
 TORCH = importlib.util.find_spec("torch") and importlib.metadata.version("torch")

@@ -241,7 +241,7 @@ def test_a_net_built_otherwise_is_refused():
 
 @pytest.mark.slow
 def test_cached_decoding_is_five_times_as_fast_at_256_tokens():
-    settings = dict(dim=128, depth=4, heads=4, mlp=512, vocabulary=65, num_classes=65)
+    settings = dict(dim=256, depth=4, heads=4, mlp=1024, vocabulary=65, num_classes=65)
     settings |= dict(length=257, input_shape=(None,))
     net = sequence.build("transformer_decoder", **settings)
     generator = sequence.Generator("transformer_decoder", net, **settings)

@@ -20,15 +20,24 @@ TRANSFERS = [path for path, metrics in RESULTS.items() if "method" in metrics]
 RUNS = [path for path in RESULTS if path not in COMPARISONS + TRANSFERS]
 COMMAND = r"^cvcourse train (?!--help|--config)(--.*?) *(?:#.*)?$"
 COMMANDS = re.findall(COMMAND, README, re.MULTILINE)
+CELLS = {  # what a run is judged by: its cells in the README's row
+    "test_accuracy": lambda m: [f"{100 * m[f'{split}_accuracy']:.2f} %" for split in SPLITS],
+    "test_exact_match": lambda m: [f"{100 * m[f'{split}_exact_match']:.2f} %" for split in SPLITS],
+    "test_bits_per_character": lambda m: [
+        f"{m[f'{split}_bits_per_character']:.3f}" for split in SPLITS
+    ],
+    "test_bleu1": lambda m: [f"{100 * m[f'test_bleu{n}']:.1f}" for n in range(1, 5)],
+}
+SPLITS = ("test", "val")
 
 
 def result_row(path):
     """The README's row of a run's metrics.json."""
     metrics = RESULTS[path]
+    (judged,) = (cells(metrics) for key, cells in CELLS.items() if key in metrics)
     cells = (
         f"[{path.stem}]({path.relative_to(ROOT)})",
-        f"{100 * metrics['test_accuracy']:.2f} %",
-        f"{100 * metrics['val_accuracy']:.2f} %",
+        *judged,
         f"{metrics['parameters']:,}",
         f"{metrics['epochs']} ({metrics['best_epoch']})",
         f"{metrics['seconds'] / 60:.1f}",
