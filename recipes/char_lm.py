@@ -24,6 +24,7 @@ EMBEDDED = "python_reference"
 TRAIN, VALIDATION = 0.85, 0.05  # of the text, in this order; the rest is the test split
 MODELS = {"rnn": "rnn", "lstm": "lstm", "gru": "gru", "transformer": "transformer_decoder"}
 SAMPLE = 300  # characters
+JUDGED = 256  # characters of a window of validation and test, which recurrent nets can exceed
 SHOWN = 30 * 64  # characters of the test split whose activations are looked at
 LOOKED_AT = 48  # characters of it in the picture of attention
 COLORED = 600  # of them are shown
@@ -106,7 +107,7 @@ def main(config):
         )
         windows()
         held_out = {
-            name: data.windows_in_order(part, config.window)
+            name: data.windows_in_order(part, judged_window(config, len(part)))
             for name, part in (("validation", validation), ("test", test))
         }
         judged = functools.partial(data.stream_rows, batch_size=config.batch_size, shuffle=False)
@@ -216,6 +217,13 @@ def splits(tokens):
     """The training, validation and test part of a text, in this order."""
     ends = [int(TRAIN * len(tokens)), int((TRAIN + VALIDATION) * len(tokens))]
     return tokens[: ends[0]], tokens[ends[0] : ends[1]], tokens[ends[1] :]
+
+
+def judged_window(config, length):
+    """Of how many characters a window is that judges: half of them are there to be read alone."""
+    if config.model == "transformer":
+        return config.window
+    return max(config.window, min(JUDGED, length - 1))
 
 
 def net(config, characters):

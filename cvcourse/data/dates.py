@@ -1,0 +1,111 @@
+"""Dates as people write them, and as ISO 8601 does: a small task of translation without any files.
+
+The task is that of the "neural machine translation" exercises with human-readable dates.
+"""
+
+import dataclasses
+import datetime
+
+import numpy as np
+
+FIRST, LAST = datetime.date(1900, 1, 1), datetime.date(2099, 12, 31)
+CHARACTERS = " ,-./0123456789abcdefghijlmnoprstuvwxy"  # of all that people write
+ISO, ISO_CHARACTERS = "yyyy-mm-dd", "-0123456789"
+LONGEST = 36  # characters: the twenty-seventh of september 1984
+# strftime and the calendar module speak the user's language.
+MONTHS = (
+    *("january", "february", "march", "april", "may", "june", "july", "august", "september"),
+    *("october", "november", "december"),
+)
+ROMAN = ("i", "ii", "iii", "iv", "v", "vi", "vii", "viii", "ix", "x", "xi", "xii")
+WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+UP_TO_NINETEEN = (
+    *("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth"),
+    *("tenth", "eleventh", "twelfth", "thirteenth", "fourteenth", "fifteenth", "sixteenth"),
+    *("seventeenth", "eighteenth", "nineteenth"),
+)
+ORDINALS = (  # of the days of a month
+    *UP_TO_NINETEEN,
+    *("twentieth", *(f"twenty-{word}" for word in UP_TO_NINETEEN[:9])),
+    *("thirtieth", "thirty-first"),
+)
+ENDINGS = {1: "st", 2: "nd", 3: "rd", 21: "st", 22: "nd", 23: "rd", 31: "st"}  # else th
+
+
+@dataclasses.dataclass(frozen=True)
+class Pair:
+    """A date as people write it, as ISO 8601 does, and which of `ways` that was."""
+
+    source: str
+    target: str
+    way: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Dates:
+    """Three splits, tuples of Pairs. No date is in two of them, and none twice in one."""
+
+    train: tuple[Pair, ...]
+    validation: tuple[Pair, ...]
+    test: tuple[Pair, ...]
+
+
+def ways(date):
+    """The ways to write a date, in lower case: a tuple of texts, in a fixed order.
+
+    None of them can be taken for another day: a number that might be a day or a month stands
+    behind the year, and years have four digits.
+    """
+    day, number, year = date.day, date.month, date.year
+    month, weekday = MONTHS[number - 1], WEEKDAYS[date.weekday()]
+    short, nth, spelled = month[:3], f"{day}{ENDINGS.get(day, 'th')}", ORDINALS[day - 1]
+    return (
+        f"{day} {month} {year}",
+        f"{month} {day}, {year}",
+        f"{day} {short} {year}",
+        f"{short} {day}, {year}",
+        f"{weekday}, {day} {month} {year}",
+        f"{weekday}, {month} {day}, {year}",
+        f"{weekday[:3]} {day} {short} {year}",
+        f"{nth} of {month} {year}",
+        f"{month} {nth}, {year}",
+        f"the {spelled} of {month} {year}",
+        f"{month} the {spelled}, {year}",
+        f"{day:02}-{short}-{year}",
+        f"{day} {ROMAN[number - 1]} {year}",
+        f"{year}/{number:02}/{day:02}",
+        f"{year}.{number}.{day}",
+        f"{year}{number:02}{day:02}",
+    )
+
+
+EXAMPLES = ways(datetime.date(1984, 3, 3))
+
+
+def load(train, held_out=1000, *, seed=0):
+    """`train` pairs to learn from, `held_out` each for validation and test, as Dates.
+
+    Drawn by `seed`, without repetition, from the days of 1900 to 2099; each is written in one way,
+    all ways alike often. More training pairs leave the other splits, and the first ones, as they
+    were. Raises ValueError for more pairs than there are days.
+    """
+    days = (LAST - FIRST).days + 1
+    if train + 2 * held_out > days:
+        raise ValueError(
+            f"there are {days} days from {FIRST.year} to {LAST.year}, and each is used once; "
+            f"received {train} examples to train on and twice {held_out} to judge on"
+        )
+    drawn = np.random.default_rng(seed).permutation(days)[: train + 2 * held_out]
+    pairs = [pair(FIRST + datetime.timedelta(int(day)), i) for i, day in enumerate(drawn)]
+    return Dates(
+        train=tuple(pairs[2 * held_out :]),
+        validation=tuple(pairs[held_out : 2 * held_out]),
+        test=tuple(pairs[:held_out]),
+    )
+
+
+def pair(date, number):
+    """The Pair of a date, written in the way whose turn it is."""
+    texts = ways(date)
+    way = number % len(texts)
+    return Pair(texts[way], date.isoformat(), way)

@@ -1,0 +1,397 @@
+"""Captioning from outside: a few photos learned by heart, exact resume, and what is refused."""
+
+import csv
+import dataclasses
+import itertools
+import json
+import math
+import os
+import pathlib
+import shlex
+import signal
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+from cvcourse.recipes import caption
+from networks import lively
+from PIL import Image, ImageDraw
+
+from cvcourse import data, sequence, training
+from cvcourse.errors import Interrupted, UsageError
+from cvcourse.models import pretrained
+
+pytestmark = pytest.mark.usefixtures("forgotten")
+
+SIZES = {"big": 60, "small": 30}  # pixels
+COLORS = ("red", "green", "blue", "yellow", "black")
+GROUNDS = ("white", "gray", "pink", "navy", "orange")
+KINDS = {  # a small net's knobs, epochs, and what loss the course overfits 50 captions to
+    "caption_rnn": ({"units": 128, "embedding": 64}, 25, 0.1),
+    "caption_lstm": ({"units": 128, "embedding": 64}, 30, 0.5),
+    "caption_attention": ({"units": 64, "embedding": 64}, 20, 0.5),
+    "caption_transformer": ({"dim": 64, "heads": 2, "mlp": 128}, 15, 0.05),
+}
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """A file of random weights for MobileNet of a quarter's width, in Keras' names."""
+    keras.utils.set_random_seed(3)
+    ours = lively(pretrained.build_source("keras.mobilenet", width=0.25))
+    net = keras.applications.MobileNet(alpha=0.25, weights=None, classifier_activation=None)
+    pretrained.load_keras(net, ours)
+    tensors = {
+        f"{layer.name}/{weight.name}": np.array(weight)
+        for layer in net.layers
+        for weight in layer.weights
+    }
+    path = tmp_path_factory.mktemp("weights") / "mobilenet.npz"
+    np.savez(path, **tensors)
+    return path
+
+
+def drawn(size, color, ground):
+    """A photo of 90x70 pixels: a square."""
+    image, half = Image.new("RGB", (90, 70), ground), SIZES[size] // 2
+    ImageDraw.Draw(image).rectangle((45 - half, 35 - half, 45 + half, 35 + half), color)
+    return image
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """50 photos with a caption each to learn, and copies of 17 of them to validate and test."""
+    folder = tmp_path_factory.mktemp("photos")
+    things = [*itertools.product(SIZES, COLORS, GROUNDS)]
+    with open(folder / "captions.csv", "w") as file:
+        write = csv.writer(file).writerow
+        write(["image", "split", "caption"])
+        for split, chosen in (("train", things), ("val", things[::6]), ("test", things[1::6])):
+            for size, color, ground in chosen:
+                name = f"{split}-{size}-{color}-{ground}.png"
+                drawn(size, color, ground).save(folder / name)
+                write([name, split, f"A {size} {color} square on {ground} ground."])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def settings(weights, photos, tmp_path_factory):
+    """What all runs have in common."""
+    return dict(
+        photos=str(photos),
+        backbone="mobilenet",
+        backbone_args={"width": 0.25},
+        weights=str(weights),
+        size=64,
+        least=1,
+        cache_dir=str(tmp_path_factory.mktemp("features")),
+    )
+
+
+@pytest.fixture
+def config(settings, tmp_path):
+    """A short run, with dropout."""
+    return caption.Config(
+        **settings,
+        model_args={"units": 16, "embedding": 16},
+        epochs=2,
+        batch_size=10,
+        dropout=0.3,
+        checkpoint_minutes=1e-9,
+        workdir=str(tmp_path / "run"),
+    )
+
+
+STEPS = 5  # an epoch: 50 / 10
+
+
+def changed(config, **settings):
+    return dataclasses.replace(config, **settings)
+
+
+# --- learned by heart ---
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def memorized(request, settings, tmp_path_factory):
+    """A finished run of each kind of net: (config, metrics, training loss at its end)."""
+    model_args, epochs, _ = KINDS[request.param]
+    config = caption.Config(
+        **settings,
+        model=request.param,
+        model_args=model_args,
+        epochs=epochs,
+        batch_size=5,
+        learning_rate=3e-3,
+        dropout=0.0,
+        patience=None,
+        workdir=str(tmp_path_factory.mktemp(request.param) / "run"),
+    )
+    metrics = caption.main(config)
+    history = (pathlib.Path(config.workdir) / "history.csv").read_text().splitlines()
+    return config, metrics, float(history[-1].split(",")[1])
+
+
+def test_photos_are_learned_by_heart(memorized, photos, capsys, tmp_path):
+    config, metrics, loss = memorized
+    assert loss < KINDS[config.model][2]
+    assert metrics["vocabulary"] == 4 + len(
+        [*SIZES, *COLORS, *GROUNDS, *"a square on ground".split()]
+    )
+    assert metrics["initial_loss"] == pytest.approx(math.log(metrics["vocabulary"]), rel=0.25)
+    for split in ("test", "val"):
+        assert metrics[f"{split}_bleu4"] > 0.95
+        assert metrics[f"{split}_bleu1"] >= metrics[f"{split}_bleu4"]
+
+    run = pathlib.Path(config.workdir)
+    assert json.loads((run / "metrics.json").read_text()) == metrics
+    names = ["checkpoints", "config.json", "history.csv", "metrics.json", "model.keras"]
+    names += ["report.html", "tensorboard"]
+    assert sorted(path.name for path in run.iterdir() if path.name[0] != ".") == names
+    report = (run / "report.html").read_text()
+    looks = config.model in ("caption_attention", "caption_transformer")
+    assert report.count("where it looks to say each word") == (caption.LOOKED_AT if looks else 0)
+    assert "a big red square on gray ground" in report
+
+    turned = tmp_path / "turned.jpg"  # as a camera on its side writes it
+    photo = drawn("big", "blue", "white").rotate(90, expand=True)
+    exif = photo.getexif()
+    exif[0x0112] = 6  # turn it clockwise to look at it
+    photo.save(turned, exif=exif, quality=95, subsampling=0)
+    before = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
+    assert caption.main(changed(config, caption=str(turned))) == metrics
+    said = capsys.readouterr().out.splitlines()[-1]
+    assert said == f"{turned}: a big blue square on white ground"
+    assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before
+
+    model, tokens = training.load_model(run / "model.keras")
+    assert tokens[:4] == data.SPECIAL
+    assert model.input["memory"].shape == (None, 4, 256)
+    assert model.input["tokens"].shape == (None, None)
+
+
+def test_looks_are_shares_of_the_map(settings):
+    rng = np.random.default_rng(0)
+    maps = rng.normal(size=(2, 4, 8)).astype("float32")
+    vocabulary = data.Vocabulary.of_words(["a red square"])
+    for kind, (model_args, *_) in KINDS.items():
+        config = caption.Config(**settings, model=kind, model_args=model_args)
+        model = sequence.build(kind, **caption.net(config, len(vocabulary), (4, 8)))
+        speaker = caption.Speaker(model, vocabulary, None, config)
+        looks = speaker.looks(maps, ["a red square", "a red"])
+        if kind in ("caption_attention", "caption_transformer"):
+            assert [one.shape for one in looks] == [(3, 4), (2, 4)]
+            for one in looks:
+                np.testing.assert_allclose(one.sum(axis=1), 1, atol=1e-5)
+            np.testing.assert_allclose(speaker.looks(maps[1:], ["a red"])[0], looks[1], atol=1e-5)
+        else:
+            assert looks is None
+
+
+def test_a_picture_is_lit_where_it_is_looked_at():
+    picture = np.full((40, 60, 3), 200, "uint8")
+    lit = caption.lit(picture, np.float32([0, 0, 0, 0, 0, 1]), (2, 3))
+    assert lit.shape == picture.shape
+    assert abs(int(lit[-1, -1, 0]) - 200) <= 1
+    assert lit[0, 0, 0] == int(200 * caption.DARK)
+    np.testing.assert_array_equal(caption.lit(picture, np.full(6, 0.1), (2, 3)), picture)
+
+
+def test_rows_are_captions_between_start_and_end():
+    vocabulary = data.Vocabulary.of_words(["a a a red dog", "a red cat"], least=2)
+    assert vocabulary.tokens[4:] == ("a", "red")
+    photos = [
+        data.CaptionedPhoto(pathlib.Path("1.jpg"), ("a red dog", "red")),
+        data.CaptionedPhoto(pathlib.Path("2.jpg"), ("a a a a red",)),
+    ]
+    inputs, labels, weights = caption.rows(photos, vocabulary, longest=4)
+    assert inputs["photo"].tolist() == [0, 0, 1]
+    start, end, unk, a, red = data.START, data.END, data.UNK, 4, 5
+    assert inputs["tokens"].tolist() == [
+        [start, a, red, unk],
+        [start, red, end, 0],
+        [start, a, a, a],
+    ]
+    assert labels.tolist() == [[a, red, unk, end], [red, end, 0, 0], [a, a, a, a]]
+    assert weights.tolist() == [[1, 1, 0, 1], [1, 1, 0, 0], [1, 1, 1, 1]]
+
+
+# --- resume ---
+
+
+def state(workdir):
+    """The arrays of the newest checkpoint, by name."""
+    with np.load(max((workdir / "checkpoints").glob("*.npz"))) as arrays:
+        return {name: arrays[name] for name in arrays if name != "values.json"}
+
+
+def assert_same_run(one, other):
+    a, b = state(one), state(other)
+    assert a.keys() == b.keys()
+    assert [name for name in a if not np.array_equal(a[name], b[name])] == []
+    assert (one / "history.csv").read_text() == (other / "history.csv").read_text()
+    kept = [json.loads((path / "metrics.json").read_text()) for path in (one, other)]
+    for metrics in kept:
+        del metrics["seconds"]
+    assert kept[0] == kept[1]
+
+
+class Stop(BaseException):
+    """A crash of the test's making."""
+
+
+def stop():
+    raise Stop
+
+
+def interrupted(config, at, crash, monkeypatch):
+    """Run until step `at`, then `crash()`; the step's checkpoint is written before."""
+    after = training.ExactResume.on_train_batch_end
+
+    def hook(self, batch, logs=None):
+        after(self, batch, logs)
+        if self.step == at:
+            crash()
+
+    monkeypatch.setattr(training.ExactResume, "on_train_batch_end", hook)
+    try:
+        caption.main(config)
+    finally:
+        monkeypatch.undo()
+
+
+def test_resume_is_exact_and_features_are_computed_once(config, monkeypatch, tmp_path, capsys):
+    peace = changed(config, workdir=str(tmp_path / "peace"))
+    metrics = caption.main(peace)
+    assert metrics["epochs"] == 2
+    assert "computing the features of 50 photos" in capsys.readouterr().out
+    monkeypatch.setattr(caption.Eye, "squares", None)  # they are kept
+    with pytest.raises(Stop):
+        interrupted(config, STEPS + 2, stop, monkeypatch)
+    with pytest.raises(Interrupted, match=r"stopped at step 9; go on with: .*--workdir="):
+        interrupted(
+            changed(config, checkpoint_minutes=99.0),
+            STEPS + 3,
+            lambda: signal.raise_signal(signal.SIGTERM),
+            monkeypatch,
+        )
+    assert caption.main(config)["epochs"] == 2
+    assert_same_run(tmp_path / "peace", pathlib.Path(config.workdir))
+    with pytest.raises(UsageError, match="differs in beams"):
+        caption.main(changed(config, beams=2))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["caption_attention", "caption_transformer"])
+def test_kill_9_at_random_moments(config, model, tmp_path):
+    """Killed twice, anywhere between the first checkpoint and the end, then left in peace."""
+    args = {"caption_transformer": {"dim": 16, "heads": 2, "mlp": 32}}.get(model, {"units": 16})
+    config = changed(config, model=model, model_args=args, epochs=30, patience=None)
+    peace = changed(config, workdir=str(tmp_path / "peace"))
+    caption.main(peace)
+    argv = caption.recipe.command(config, f"{sys.executable} -m cvcourse caption")
+    run, seen = pathlib.Path(config.workdir), set()
+    for wait in np.random.default_rng().uniform(0, 1.5, size=2):
+        process = started(argv)
+        while process.poll() is None:
+            files = set(run.glob("checkpoints/*.npz"))
+            if files - seen:
+                seen |= files
+                time.sleep(wait)
+                process.kill()
+                break
+            time.sleep(0.02)
+        assert process.wait() in (-signal.SIGKILL, 0)
+        process.communicate()
+    process = started(argv)
+    _, error = process.communicate()
+    assert (process.returncode, error) == (0, "")
+    assert_same_run(tmp_path / "peace", run)
+
+
+def started(command):
+    environment = {key: os.environ[key] for key in os.environ if key != "TF_CPP_MIN_LOG_LEVEL"}
+    pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(shlex.split(command), env=environment, **pipes)
+
+
+# --- what is refused ---
+
+
+@pytest.fixture
+def few(tmp_path):
+    """A function (extra lines of the captions file) -> folder with three photos."""
+
+    def write(*lines):
+        folder = tmp_path / "few"
+        folder.mkdir()
+        for i, split in enumerate(("train", "val", "test")):
+            drawn("big", COLORS[i], "white").save(folder / f"{i}.png")
+            lines = (f"{i}.png,{split},a {COLORS[i]} square", *lines)
+        (folder / "captions.csv").write_text("\n".join(("image,split,caption", *lines)))
+        return folder
+
+    return write
+
+
+def refused(config, capsys, code, message):
+    """One line, the exit code, and nothing left."""
+    argv = caption.recipe.command(config, "caption").split()[1:]
+    assert caption.cli(argv) == code
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message in line
+    assert not pathlib.Path(config.workdir).exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "message"),
+    [
+        (dict(photos=None), 2, "--photos names the folder of the photos"),
+        (dict(photos="absent"), 1, "there is no folder absent"),
+        (dict(captions_file="absent.csv"), 1, "cannot read the captions file absent.csv"),
+        (dict(missing="drop"), 2, "unknown --missing 'drop'"),
+        (dict(backbone="mobilnet"), 2, "unknown model 'mobilnet': did you mean 'mobilenet'"),
+        (dict(backbone_args={"widht": 1}), 2, "widht"),
+        (dict(backbone_args={"input_shape": 3}), 2, "input_shape is set by --size"),
+        (dict(weights="absent.npz"), 1, "there is no file absent.npz"),
+        (dict(size=16), 2, "takes images of 32x32 pixels or more"),
+        (dict(model="caption_lstn"), 2, "did you mean 'caption_lstm'"),
+        (dict(model_args={"unit": 3}), 2, "unknown knob 'unit': did you mean 'units'"),
+        (dict(model="caption_transformer", model_args={"length": 9}), 2, "length is set by --long"),
+        (dict(model="caption_transformer", model_args={"heads": 3}), 2, "3 heads must share"),
+        (dict(least=51), 2, "no word occurs 51 times in the captions, the most frequent one 50"),
+        (dict(longest=5), 1, "has a caption of 7 words, more than --longest=5: 'A big red"),
+        (dict(beams=0), 2, "--beams takes a whole number of at least 1"),
+        (dict(caption="absent.jpg"), 1, "absent.jpg"),
+    ],
+    ids=str,
+)
+def test_bad_input_is_one_line(config, change, code, message, capsys):
+    refused(changed(config, **change), capsys, code, message)
+
+
+def test_bad_files_are_one_line(config, few, capsys):
+    folder = few("gone.png,train,a square that is gone")
+    config = changed(config, photos=str(folder))
+    refused(config, capsys, 1, "names gone.png, which is not in")
+    config = changed(config, missing="skip")
+    (folder / "1.png").write_bytes((folder / "1.png").read_bytes()[:60])
+    refused(config, capsys, 1, f"{folder / '1.png'} is no image that can be read")
+    (folder / "captions.csv").write_text("image,split,caption\n0.png,train,a\n2.png,test,b")
+    refused(config, capsys, 1, "has no validation photo")
+
+
+def test_photos_are_skipped_captions_cut_and_a_test_split_done_without(config, few, capsys):
+    folder = few("gone.png,train,gone", "0.png,train,one two three four five six seven eight")
+    lines = (folder / "captions.csv").read_text().splitlines()
+    (folder / "captions.csv").write_text("\n".join(lines[:1] + lines[2:]))  # no test photo
+    config = changed(config, photos=str(folder), missing="skip", longest=4, too_long="cut")
+    metrics = caption.main(changed(config, epochs=1))
+    assert "1 of 3 captions are cut to 4 words" in capsys.readouterr().out
+    assert metrics["photos"] == {"train": 1, "validation": 1, "test": 0}
+    assert metrics["test_bleu1"] is None
+    assert 0 <= metrics["val_bleu4"] <= 1
+    assert "validation photos" in (pathlib.Path(config.workdir) / "report.html").read_text()
