@@ -134,14 +134,17 @@ def stack(
         x = layers.LayerNormalization(epsilon=EPSILON, name="features")(x)
     else:
         x = layers.Identity(name="features")(x)
+    if not sequences and part != "step":
+        x = layers.GlobalAveragePooling1D(name="pool")(x, mask=keep)
+    # GPT-2's: behind a norm, larger ones begin far from a loss of ln(num_classes).
+    small = keras.initializers.RandomNormal(stddev=0.02)
+    said = logits(x, num_classes, initializer=small)
     if part == "step":
         for old in cache.values():
             given |= old.given
             states |= old.states
-        return keras.Model(given, {"logits": logits(x, num_classes)[:, 0], **states}, name=name)
-    if not sequences:
-        x = layers.GlobalAveragePooling1D(name="pool")(x, mask=keep)
-    outputs = {"features" if num_classes is None else "logits": logits(x, num_classes)}
+        return keras.Model(given, {"logits": said[:, 0], **states}, name=name)
+    outputs = {"features" if num_classes is None else "logits": said}
     return model(given, outputs, name=name)
 
 
