@@ -312,7 +312,8 @@ def load_eye(config):
     # Of the length 1, and scaled to one where neither the map nor the words drown each other.
     features = keras.layers.UnitNormalization(dtype="float32", name="of_length_1")(features)
     features = keras.layers.Rescaling(LENGTH, dtype="float32", name="length")(features)
-    return Eye(keras.Model(seeing.input, {"features": features}), published, grid, size, config)
+    model = keras.Model(seeing.input, {"features": features}, name="eye")
+    return Eye(model, published, grid, size, config)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -247,6 +247,7 @@ def stop():
 
 def interrupted(config, at, crash, monkeypatch):
     """Run until step `at`, then `crash()`; the step's checkpoint is written before."""
+    keras.utils.clear_session()  # as another process, which counts names from the beginning
     after = training.ExactResume.on_train_batch_end
 
     def hook(self, batch, logs=None):
@@ -254,16 +255,14 @@ def interrupted(config, at, crash, monkeypatch):
         if self.step == at:
             crash()
 
-    monkeypatch.setattr(training.ExactResume, "on_train_batch_end", hook)
-    try:
+    with monkeypatch.context() as patched:
+        patched.setattr(training.ExactResume, "on_train_batch_end", hook)
         caption.main(config)
-    finally:
-        monkeypatch.undo()
 
 
 def test_resume_is_exact_and_features_are_computed_once(config, monkeypatch, tmp_path, capsys):
-    peace = changed(config, workdir=str(tmp_path / "peace"))
-    metrics = caption.main(peace)
+    config = changed(config, cache_dir=str(tmp_path / "features"))
+    metrics = caption.main(changed(config, workdir=str(tmp_path / "peace")))
     assert metrics["epochs"] == 2
     assert "computing the features of 10 photos" in capsys.readouterr().out
     monkeypatch.setattr(caption.Eye, "squares", None)  # they are kept
@@ -276,6 +275,7 @@ def test_resume_is_exact_and_features_are_computed_once(config, monkeypatch, tmp
             lambda: signal.raise_signal(signal.SIGTERM),
             monkeypatch,
         )
+    keras.utils.clear_session()
     assert caption.main(config)["epochs"] == 2
     assert_same_run(tmp_path / "peace", pathlib.Path(config.workdir))
     with pytest.raises(UsageError, match="differs in beams"):

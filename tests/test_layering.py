@@ -21,7 +21,10 @@ ARROWS = {
     "recipe": (set(), set()),
     "sequence": ({"layers"}, set()),
     "data": ({"layers"}, {"tensorflow", "tensorflow_datasets"}),
-    "training": ({"classic", "distribution", "layers", "optimization"}, {"tensorflow"}),
+    "training": (
+        {"classic", "distribution", "layers", "optimization", "sequence"},
+        {"tensorflow"},
+    ),
     "tuning": ({"models", "training"}, {"keras_tuner"}),
 }
 INSIDE_FUNCTIONS = {

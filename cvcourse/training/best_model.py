@@ -32,7 +32,8 @@ def save_model(model, path, class_names, *, from_logits=True):
     """Save `model` with the names of its classes, ready for `evaluate`, atomically.
 
     Without `from_logits` it gives probabilities. The optimizer stays behind:
-    `keras.models.load_model(path)` needs `import cvcourse.layers` at most. Raises RunError where
+    `keras.models.load_model(path)` needs `import cvcourse.layers` at most, or
+    for sequence nets `import cvcourse.sequence`. Raises RunError where
     the file cannot be written.
     """
     try:
@@ -56,7 +57,8 @@ def save_model(model, path, class_names, *, from_logits=True):
 
 def load_model(path):
     """A saved model and the names of its classes. Raises RunError for a file that is none."""
-    import cvcourse.layers  # noqa: F401  registers what the file may hold
+    import cvcourse.layers
+    import cvcourse.sequence  # noqa: F401  they register what the file may hold
 
     try:
         model, names = keras.saving.load_model(path, compile=False), class_names(path)
