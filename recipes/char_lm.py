@@ -4,10 +4,11 @@
     cvcourse char_lm --text=input.txt --model=gru --epochs=5
     cvcourse char_lm --workdir=DIR --prompt="ROMEO:" --temperature=0.7      (of a finished run)
 
-The first 85 % of the text are trained on, the next 5 % choose the epoch, and the last 10 %, read
-once, give the bits per character. A sample is printed after each epoch. The report shows what
-single units follow (Karpathy, Johnson & Fei-Fei, "Visualizing and Understanding Recurrent
-Networks", 2015, https://arxiv.org/abs/1506.02078) or where a Transformer looks.
+The last tenth of the text is the test split: read once, it gives the bits per character. Of the
+rest, five pieces spread over it, of a hundredth of the text each, choose the epoch. A sample is
+printed after each epoch. The report shows what single units follow (Karpathy, Johnson & Fei-Fei,
+"Visualizing and Understanding Recurrent Networks", 2015, https://arxiv.org/abs/1506.02078) or
+where a Transformer looks.
 """
 
 import dataclasses
@@ -21,7 +22,8 @@ from cvcourse import recipe
 from cvcourse.startup import import_tensorflow_quietly
 
 EMBEDDED = "python_reference"
-TRAIN, VALIDATION = 0.85, 0.05  # of the text, in this order; the rest is the test split
+TEST = 0.1  # of the text, its end
+PIECES, EVERY = 90, 18  # the rest is cut into so many, of which every 18th is for validation
 MODELS = {"rnn": "rnn", "lstm": "lstm", "gru": "gru", "transformer": "transformer_decoder"}
 SAMPLE = 300  # characters
 JUDGED = 256  # characters of a window of validation and test, which recurrent nets can exceed
@@ -214,9 +216,14 @@ def read(config):
 
 
 def splits(tokens):
-    """The training, validation and test part of a text, in this order."""
-    ends = [int(TRAIN * len(tokens)), int((TRAIN + VALIDATION) * len(tokens))]
-    return tokens[: ends[0]], tokens[ends[0] : ends[1]], tokens[ends[1] :]
+    """The training, validation and test part of a text, each in the text's order."""
+    import numpy as np
+
+    end = int((1 - TEST) * len(tokens))
+    pieces = np.array_split(tokens[:end], PIECES)
+    validation = pieces[EVERY - 1 :: EVERY]
+    del pieces[EVERY - 1 :: EVERY]
+    return np.concatenate(pieces), np.concatenate(validation), tokens[end:]
 
 
 def judged_window(config, length):
@@ -306,8 +313,8 @@ def report(run, metrics, resume, model, vocabulary, test):
         title=f"{run.config.model} writing like {pathlib.Path(run.config.text).stem}",
         lead=[
             f"{metrics['test_bits_per_character']:.3f} bits per character on the test split, the "
-            f"last tenth of the text; {metrics['val_bits_per_character']:.3f} on the twentieth "
-            f"before it, which chose epoch {metrics['best_epoch']} of {metrics['epochs']}. "
+            f"last tenth of the text; {metrics['val_bits_per_character']:.3f} on the pieces of "
+            f"the rest that chose epoch {metrics['best_epoch']} of {metrics['epochs']}. "
             f"Guessing blindly among {len(vocabulary)} characters would take "
             f"{math.log2(len(vocabulary)):.3f}."
         ],

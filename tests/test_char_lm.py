@@ -116,6 +116,15 @@ def test_what_is_refused_writes_nothing(flags, code, said, tmp_path, monkeypatch
     assert not pathlib.Path("run").exists()
 
 
+def test_splits_are_pieces_of_the_text():
+    """The last tenth for the test; five of ninety pieces of the rest for validation."""
+    train, validation, test = char_lm.splits(np.arange(1000))
+    np.testing.assert_array_equal(test, np.arange(900, 1000))
+    expected = np.concatenate([np.arange(10 * i, 10 * i + 10) for i in (17, 35, 53, 71, 89)])
+    np.testing.assert_array_equal(validation, expected)
+    np.testing.assert_array_equal(train, np.setdiff1d(np.arange(900), expected))
+
+
 def test_the_embedded_text_needs_no_file():
     text = char_lm.read(char_lm.Config(limit=5000))
     assert len(text) == 5000
