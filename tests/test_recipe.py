@@ -238,6 +238,14 @@ def test_another_config_is_refused(tmp_path, change, message):
     assert json.loads((tmp_path / "config.json").read_text())["epochs"] == 2
 
 
+def test_an_unfinished_run_of_another_recipe_is_refused(tmp_path):
+    """Its config has no such field as the one whose files may have moved."""
+    config = begin(run_in(tmp_path, net="there/a.npz"))
+    (tmp_path / "config.json").write_text('{"text": "a.txt"}')
+    with pytest.raises(UsageError, match="holds another run, which differs in .*net"):
+        recipe.recognize(config, vouched=("net",))
+
+
 def test_more_epochs_are_offered_where_they_can_be_had(tmp_path):
     longer = dataclasses.replace(begin(run_in(tmp_path)), epochs=3)
     with pytest.raises(UsageError, match=r"\(there 2, here 3\); --extend allows more epochs"):

@@ -152,6 +152,8 @@ def _read(path):
 
 def _is_place(name):
     """Whether a name is a path, and no data set's own name."""
+    if not isinstance(name, str):  # none given, or the field of another recipe
+        return False
     return os.sep in name or pathlib.Path(name).suffix != "" or os.path.exists(name)
 
 

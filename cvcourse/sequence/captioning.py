@@ -136,8 +136,8 @@ def with_attention(
 
     Shapes: memory (batch, m, c), a place of the map each, and tokens (batch, n) -> logits of the
     word after each, (batch, n, num_classes). The state begins with what dense layers make of the
-    map's mean; words are a deep output of word, state and look (eq. 7). The layer `looks` gives
-    the weights, (batch, n, m). For part see decoding.py.
+    map's mean; words are a deep output of word, state and look (eq. 7). The weights are the
+    output alpha of the AttendingLSTM `layer1`. For part see decoding.py.
     """
     given = {}
     memory = keras.Input(memory_shape, name="memory")
@@ -157,7 +157,6 @@ def with_attention(
         given["tokens"] = tokens = keras.Input(input_shape, dtype="int32", name="tokens")
     words = drop(embedded(tokens, num_classes, embedding, name="tokens"), dropout, name="dropout")
     steps = AttendingLSTM(units, name="layer1")(words, memory, **states)
-    steps["alpha"] = layers.Identity(name="looks")(steps["alpha"])
     h = drop(steps["h"], dropout, name="layer1_dropout")
     said = layers.Add(name="features")(
         [
