@@ -242,7 +242,7 @@ def test_an_unfinished_run_of_another_recipe_is_refused(tmp_path):
     """Its config has no such field as the one whose files may have moved."""
     config = begin(run_in(tmp_path, net="there/a.npz"))
     (tmp_path / "config.json").write_text('{"text": "a.txt"}')
-    with pytest.raises(UsageError, match="holds another run, which differs in .*net"):
+    with pytest.raises(UsageError, match=r"holds another run, which differs in .*net"):
         recipe.recognize(config, vouched=("net",))
 
 
