@@ -18,6 +18,16 @@ def forgotten():
 
 
 @pytest.fixture
+def double_precision():
+    """Inside, what is made and computed is so in float64."""
+    for dtype in ("float64", "float32"):
+        keras.config.set_floatx(dtype)
+        keras.config.set_dtype_policy(dtype)
+        if dtype == "float64":
+            yield
+
+
+@pytest.fixture
 def offline(monkeypatch, tmp_path):
     """No network, an empty Keras cache, no $CVCOURSE_DATA; returns the attempts to connect."""
     attempts = []

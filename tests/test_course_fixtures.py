@@ -17,7 +17,7 @@ from keras import layers, ops
 from cvcourse import models, optimization, sequence
 from cvcourse.layers import BatchNormalization
 from cvcourse.sequence import lstm, rnn
-from cvcourse.sequence.inputs import embedding
+from cvcourse.sequence.inputs import embed
 
 NOWHERE = {"diffusion_noising"}  # nothing makes it
 BY_KERAS = ", by Keras"  # behind a fixture's name: the same by Keras' own layer
@@ -25,13 +25,7 @@ ROUNDS = {"sgd_momentum": 6e-8, "leaky_relu": 1e-7}  # Keras' 0.9 and 0.01 are t
 SAMPLE = 40  # elements of an input whose gradient is checked
 
 
-@pytest.fixture(autouse=True)
-def double_precision():
-    for dtype in ("float64", "float32"):
-        keras.config.set_floatx(dtype)
-        keras.config.set_dtype_policy(dtype)
-        if dtype == "float64":
-            yield
+pytestmark = pytest.mark.usefixtures("double_precision")
 
 
 @functools.cache  # tf.function makes no variables
@@ -169,7 +163,7 @@ def patch_embedding(x, patch, **weights):
 def word_table(vocabulary, dim):
     """The table that our nets begin with."""
     tokens = keras.Input((None,), dtype="int32")
-    return keras.Model(tokens, embedding(tokens, vocabulary, dim, name="tokens"))
+    return keras.Model(tokens, embed(tokens, vocabulary, dim, name="tokens"))
 
 
 def word_embedding(x, W):

@@ -149,6 +149,16 @@ def test_behind_the_end_there_is_only_the_end():
             assert {*said[said.index(4) :]} == {4}
 
 
+def test_an_end_in_the_prompt_ends_nothing():
+    _, generator, _ = made("gru")
+    prompt = np.array([[4, 2], [2, 4]], "int32")
+    end_free = generator.greedy(prompt, 6)
+    assert (end_free[:, 2:] != 4).all()
+    np.testing.assert_array_equal(generator.greedy(prompt, 6, end=4), end_free)
+    tokens, _ = generator.beam_search(prompt, 6, beams=1, end=4)
+    np.testing.assert_array_equal(tokens[:, 0], end_free)
+
+
 def drawn(count, **knobs):
     """How often each of four tokens of shares 0.1, 0.4, 0.2, 0.3 is drawn, of `count`."""
     logits = np.log(np.tile([[0.1, 0.4, 0.2, 0.3]], (count, 1))).astype("float32")

@@ -87,7 +87,7 @@ def test_gates_in_another_order():
 
 
 @pytest.mark.parametrize("name", MASKED)
-def test_padding_changes_nothing(name):
+def test_padding_changes_nothing(name, double_precision):
     """What is said at real steps is the same for more padding, and for other things in it."""
     architecture, settings = MASKED[name]
     net, rng = shaken(sequence.build(architecture, **settings)), np.random.default_rng(1)
@@ -115,7 +115,7 @@ def test_padding_changes_nothing(name):
 
 
 @pytest.mark.parametrize("name", CAUSAL)
-def test_nothing_after_a_step_changes_it(name):
+def test_nothing_after_a_step_changes_it(name, double_precision):
     architecture, settings = MASKED[name]
     net = shaken(sequence.build(architecture, **settings))
     if "vocabulary" in settings:
@@ -140,7 +140,7 @@ def test_nothing_after_a_step_changes_it(name):
         ("transformer", dict(**BLOCKS, norm_first=True, activation="gelu", positions="learned")),
     ],
 )
-def test_encoder_decoders(architecture, settings):
+def test_encoder_decoders(architecture, settings, double_precision):
     """More padding of the source, and what comes later, change nothing; what is read does."""
     net = shaken(sequence.build(architecture, **settings, source_vocabulary=7, num_classes=6))
     source = np.array([[1, 2, 3], [4, 5, 0]])

@@ -201,3 +201,10 @@ def test_a_checkpoint_without_biases():
     nets[0].layers[1].cell.bias.assign(np.ones((2, 18)))
     biased, unbiased = (sequence.load_torch(net, tensors)(given["x"]) for net in nets)
     np.testing.assert_allclose(biased, unbiased, atol=1e-7)
+
+
+def test_biases_that_a_net_does_not_bear_are_left_over():
+    tensors = dict(list(golden("mha_self"))[2])
+    net = sequence.build("multi_head_attention", heads=4, use_bias=False, input_shape=(None, 16))
+    with pytest.raises(ValueError, match=r"left over: in_proj_bias, out_proj\.bias"):
+        sequence.load_torch(net, tensors)

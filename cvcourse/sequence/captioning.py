@@ -11,8 +11,7 @@ import keras
 from keras import layers, ops
 
 from cvcourse.layers.transformer import drop
-from cvcourse.sequence.inputs import embedding as embedded
-from cvcourse.sequence.inputs import logits
+from cvcourse.sequence.inputs import embed, logits
 from cvcourse.sequence.recurrent import CELLS, STATES, read
 from cvcourse.sequence.transformer import stack
 
@@ -48,7 +47,7 @@ def in_the_state(
             return keras.Model(given, states, name=name)
         states |= {kind: ops.zeros_like(states["h"]) for kind in kinds[1:]}
         given["tokens"] = tokens = keras.Input(input_shape, dtype="int32", name="tokens")
-    x = drop(embedded(tokens, num_classes, embedding, name="tokens"), dropout, name="dropout")
+    x = drop(embed(tokens, num_classes, embedding, name="tokens"), dropout, name="dropout")
     form = CELLS[cell], dict(units=units)
     x, ends = read(x, form, state=[states[kind] for kind in kinds], name="layer1")
     x = layers.Identity(name="features")(drop(x, dropout, name="features_dropout"))
@@ -155,7 +154,7 @@ def with_attention(
         if part == "encoder":
             return keras.Model(given, {**states, "memory": memory}, name=name)
         given["tokens"] = tokens = keras.Input(input_shape, dtype="int32", name="tokens")
-    words = drop(embedded(tokens, num_classes, embedding, name="tokens"), dropout, name="dropout")
+    words = drop(embed(tokens, num_classes, embedding, name="tokens"), dropout, name="dropout")
     steps = AttendingLSTM(units, name="layer1")(words, memory, **states)
     h = drop(steps["h"], dropout, name="layer1_dropout")
     said = layers.Add(name="features")(

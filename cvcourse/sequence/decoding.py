@@ -207,9 +207,7 @@ class Sampling(_Loop):
             body,
             (ops.convert_to_tensor(0, "int32"), tokens, nobody, *begin),
         )
-        ended = ops.cumsum(ops.cast(ops.equal(tokens, end[:, None]), "int32"), axis=1) > 0
-        ended = ops.logical_and(ended, ops.arange(steps + 1) >= given)
-        return {"tokens": ops.where(ended, end[:, None], tokens)}
+        return {"tokens": ended(tokens, end[:, None], given)}
 
 
 def choose(logits, noise, temperature, top_k, top_p):
@@ -231,6 +229,13 @@ def written(tokens, column, place):
     """Tokens (…, n) with a column (…) in place `place`."""
     here = ops.equal(ops.arange(tokens.shape[-1]), place)
     return ops.where(here, column[..., None], tokens)
+
+
+def ended(tokens, end, given):
+    """Tokens (…, n) with `end` alone behind the first `end` that follows the `given` ones."""
+    said = ops.arange(tokens.shape[-1]) >= given
+    ends = ops.logical_and(ops.equal(tokens, end), said)
+    return ops.where(ops.cumsum(ops.cast(ends, "int32"), axis=-1) > 0, end, tokens)
 
 
 class BeamSearch(_Loop):
@@ -292,7 +297,5 @@ class BeamSearch(_Loop):
             body,
             (ops.convert_to_tensor(0, "int32"), tokens, scores, lengths, done, *begin),
         )
-        ended = ops.cumsum(ops.cast(ops.equal(tokens, end[:, None, None]), "int32"), axis=-1) > 0
-        ended = ops.logical_and(ended, ops.arange(n) >= given[..., None])
-        tokens = ops.where(ended, end[:, None, None], tokens)
+        tokens = ended(tokens, end[:, None, None], given[..., None])
         return {"tokens": tokens, "scores": normalized(scores, lengths)}

@@ -14,8 +14,7 @@ from keras import layers, ops
 from cvcourse.errors import pick
 from cvcourse.layers.transformer import drop
 from cvcourse.sequence.attention import SCORES, taken
-from cvcourse.sequence.inputs import embedding as embedded
-from cvcourse.sequence.inputs import logits, real
+from cvcourse.sequence.inputs import embed, logits, real
 from cvcourse.sequence.recurrent import CELLS, STATES, read
 
 
@@ -46,7 +45,7 @@ def encoder_decoder(
     if part != "step":
         source = keras.Input(input_shape, dtype="int32", name="source")
         given["source"], keep = source, real(source, padding)
-        x = embedded(source, source_vocabulary, embedding, name="source")
+        x = embed(source, source_vocabulary, embedding, name="source")
         ways = {"encoder": False, "encoder_reverse": True}
         read_by = {way: read(x, form, keep=keep, backwards=b, name=way) for way, b in ways.items()}
         context = {
@@ -73,7 +72,7 @@ def encoder_decoder(
             }
         given = {"token": keras.Input((), dtype="int32", name="token"), **context}
         tokens = given["token"][:, None]
-    x = drop(embedded(tokens, num_classes, embedding, name="tokens"), dropout, name="dropout")
+    x = drop(embed(tokens, num_classes, embedding, name="tokens"), dropout, name="dropout")
     x, states = read(x, form, state=[context[kind] for kind in kinds], name="decoder")
     if attention != "none":
         score = pick("attention", attention, SCORES)

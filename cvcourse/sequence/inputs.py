@@ -22,10 +22,10 @@ def sequence_input(input_shape, vocabulary, dim, *, name, initializer="uniform")
         given = keras.Input(input_shape, name=name)
         return given, given
     given = keras.Input(input_shape, dtype="int32", name=name)
-    return given, embedding(given, vocabulary, dim, initializer=initializer, name=name)
+    return given, embed(given, vocabulary, dim, initializer=initializer, name=name)
 
 
-def embedding(tokens, vocabulary, dim, *, name, initializer="uniform"):
+def embed(tokens, vocabulary, dim, *, name, initializer="uniform"):
     """A trained vector for each token: (...) -> (..., dim)."""
     table = layers.Embedding(
         vocabulary, dim, embeddings_initializer=initializer, name=f"{name}_embedding"

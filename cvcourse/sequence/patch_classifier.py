@@ -7,11 +7,9 @@ the same.
 import keras
 from keras import layers
 
-from cvcourse.errors import pick
 from cvcourse.layers.transformer import drop, transformer_block
 from cvcourse.sequence.inputs import logits
-from cvcourse.sequence.positions import POSITIONS
-from cvcourse.sequence.transformer import EPSILON
+from cvcourse.sequence.transformer import EPSILON, features, placed
 
 
 def patch_classifier(
@@ -44,10 +42,7 @@ def patch_classifier(
     image = keras.Input(input_shape, name="image")
     x = layers.Conv2D(dim, patch, patch, name="stem")(image)
     x = layers.Reshape((count, dim), name="patches")(x)
-    table = pick("positions", positions, {**POSITIONS, "none": None})
-    if table:
-        x = table(count, name="positions")(x)
-    x = drop(x, dropout, name="dropout")
+    x = drop(placed(x, positions, count), dropout, name="dropout")
     for i in range(1, depth + 1):
         x = transformer_block(
             x,
@@ -59,10 +54,7 @@ def patch_classifier(
             activation=activation,
             name=f"block{i}",
         )
-    if norm_first:
-        x = layers.LayerNormalization(epsilon=EPSILON, name="features")(x)
-    else:
-        x = layers.Identity(name="features")(x)
+    x = features(x, norm_first)
     x = layers.GlobalAveragePooling1D(name="pool")(x)
     return keras.Model(image, logits(x, num_classes), name=name)
 

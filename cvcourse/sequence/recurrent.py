@@ -11,16 +11,7 @@ import keras
 from keras import layers, ops
 
 from cvcourse.layers.transformer import drop
-from cvcourse.sequence.inputs import (
-    embedding as embedded,
-)
-from cvcourse.sequence.inputs import (
-    logits,
-    mask_inputs,
-    model,
-    real,
-    sequence_input,
-)
+from cvcourse.sequence.inputs import embed, logits, mask_inputs, model, real, sequence_input
 
 CELLS = {"rnn": layers.SimpleRNN, "lstm": layers.LSTM, "gru": layers.GRU}
 STATES = {"rnn": ("h",), "lstm": ("h", "c"), "gru": ("h",)}
@@ -57,15 +48,15 @@ def recurrent(
     a layer one after the other; outputs are then a dict. part="step" is the net for one token:
     see decoding.py.
     """
-    forms = CELLS[cell], dict(units=units, activation=activation, use_bias=use_bias)
+    form = CELLS[cell], dict(units=units, activation=activation, use_bias=use_bias)
     kinds = STATES[cell]
     ways = (False, True) if bidirectional else (False,)
-    given, outputs = {}, {}
+    given = {}
     if part == "step":
         if bidirectional or not vocabulary:
             raise ValueError("one token after the other: for nets of tokens that read forwards")
         given["token"] = keras.Input((), dtype="int32", name="token")
-        x = embedded(given["token"][:, None], vocabulary, embedding, name="tokens")
+        x = embed(given["token"][:, None], vocabulary, embedding, name="tokens")
         keep, states, sequences = None, True, True
     else:
         key = "tokens" if vocabulary else "inputs"
@@ -83,7 +74,7 @@ def recurrent(
         for backwards in ways:
             start = [starts[kind][:, len(ends)] for kind in starts] or None
             where = f"layer{level + 1}{'_reverse' if backwards else ''}"
-            y, end = read(x, forms, keep=keep, state=start, backwards=backwards, name=where)
+            y, end = read(x, form, keep=keep, state=start, backwards=backwards, name=where)
             outcomes.append(y)
             ends.append(end)
         x = layers.Concatenate(name=f"layer{level + 1}_both")(outcomes) if bidirectional else y

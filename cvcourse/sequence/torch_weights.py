@@ -1,5 +1,6 @@
 """Weights by torch.nn's names: RNN, LSTM, GRU, MultiheadAttention, Transformers."""
 
+import math
 import re
 
 import keras
@@ -49,27 +50,29 @@ def load_torch(model_or_layer, tensors):
     """
     tensors = {name: np.asarray(value) for name, value in tensors.items()}
     biased = any("bias" in name.split(".")[-1] for name in tensors)
-    wanted = [
-        (layer, [name for name in names if biased or "bias" not in name], convert)
-        for layer, names, convert in plan(model_or_layer, tensors)
-    ]
-    named = {name for _, names, _ in wanted for name in names}
+    wanted, problems, ready, named = list(plan(model_or_layer, tensors)), {}, [], set()
+    for layer, names, convert in wanted:
+        borne = biased and any(w.name in ("bias", "beta") for w in layer.weights)
+        there = [name for name in names if borne or "bias" not in name]
+        named.update(there)
+        if {*there} - {*tensors}:
+            continue
+        given = [
+            tensors[name] if name in there else zeros(tensors[name.replace("bias", "weight")])
+            for name in names
+        ]
+        forms = [tuple(weight.shape) for weight in layer.weights]
+        values = convert(*given)[: len(forms)]  # the bias is last, and may have no place
+        if [value.size for value in values] != [math.prod(form) for form in forms]:
+            shapes = ", ".join(f"{name} {tensors[name].shape}" for name in there)
+            problems.setdefault("misshaped", []).append(f"{shapes} for {layer.name} {forms}")
+            continue
+        ready.append((layer, [v.reshape(form) for v, form in zip(values, forms, strict=True)]))
     problems = {
         "missing": sorted(named - set(tensors)),
         "left over": sorted(set(tensors) - named),
-        "misshaped": [],
+        **problems,
     }
-    ready = []
-    for layer, names, convert in wanted:
-        given = [tensors[name] for name in names if name in tensors]
-        if len(given) < len(names):
-            continue
-        values, forms = convert(layer, *given), [tuple(w.shape) for w in layer.weights]
-        if [v.size for v in values] != [int(np.prod(form)) for form in forms]:
-            shapes = ", ".join(f"{n} {v.shape}" for n, v in zip(names, given, strict=True))
-            problems["misshaped"].append(f"{shapes} for {layer.name} {forms}")
-            continue
-        ready.append((layer, [v.reshape(form) for v, form in zip(values, forms, strict=True)]))
     said = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in problems.items() if names)
     if said or not wanted:
         said = said or "it has no layer that torch.nn has"
@@ -77,6 +80,11 @@ def load_torch(model_or_layer, tensors):
     for layer, values in ready:
         layer.set_weights(values)
     return model_or_layer
+
+
+def zeros(weight):
+    """The bias of a layer that has none, for its weight (to, …)."""
+    return np.zeros(len(weight), weight.dtype)
 
 
 def plan(target, tensors):
@@ -88,12 +96,14 @@ def plan(target, tensors):
         yield from plan_recurrent(target, "l0")
     elif isinstance(target, layers.MultiHeadAttention):
         names = ("in_proj_weight", "in_proj_bias", "out_proj.weight", "out_proj.bias")
-        yield target, names, keras_attention
+        bare = len(target.weights) == 4  # kernels alone
+        yield target, names, lambda *given: keras_attention(*given)[:: 1 + bare]
     elif isinstance(target, keras.Model):
         yield from plan_model(target, tensors)
 
 
 def plan_model(model, tensors, prefix=""):
+    """`plan` of a net, or of one inside it whose names torch begins with `prefix`."""
     names = {layer.name for layer in model.layers}
     stacked = any(name.startswith(f"{prefix}layers.") for name in tensors)
     table = MEMORY_BLOCK if "block1_memory_q" in names else BLOCK
@@ -115,41 +125,30 @@ def plan_model(model, tensors, prefix=""):
 
 
 def plan_recurrent(layer, suffix):
+    """`plan` of one recurrent layer, whose names torch ends with `suffix`."""
     kind = CONVERTERS.get(type(layer.cell if type(layer) is layers.RNN else layer).__name__)
     if kind:
         names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-
-        def convert(layer, ih, hh, *biases):
-            arrays = kind.from_torch(ih, hh, *(biases or 2 * [np.zeros(len(ih), ih.dtype)]))
-            return arrays[: len(layer.weights)]
-
-        yield layer, [f"{name}_{suffix}" for name in names], convert
+        yield layer, [f"{name}_{suffix}" for name in names], kind.from_torch
 
 
 def dense(thirds):
     """torch's (to, from) weight and bias, or some thirds of their rows, for a dense layer."""
 
-    def convert(layer, weight, bias=None):
-        bias = np.zeros(len(weight), weight.dtype) if bias is None else bias
-        if thirds:
-            weight, bias = (
-                np.concatenate(np.split(rows, 3)[thirds]) if len(rows) % 3 == 0 else rows
-                for rows in (weight, bias)
-            )
-        return [weight.T, bias][: len(layer.weights)]
+    def convert(weight, bias):
+        if thirds and len(weight) % 3 == 0:
+            weight, bias = (np.concatenate(np.split(a, 3)[thirds]) for a in (weight, bias))
+        return [weight.T, bias]
 
     return convert
 
 
-def norm(layer, weight, bias=None):
-    return [weight, np.zeros_like(weight) if bias is None else bias]
+def norm(weight, bias):
+    """A LayerNormalization's gamma and beta."""
+    return [weight, bias]
 
 
-def keras_attention(layer, stacked, *rest):
-    """Keras' MultiHeadAttention: a kernel, and a bias where it has any, for q, k, v and out."""
-    biases, out = (rest[0], rest[1]) if len(rest) > 1 else (np.zeros(len(stacked)), rest[0])
-    out_bias = rest[2] if len(rest) > 1 else np.zeros(len(out))
-    kernels = [*np.split(stacked, 3), out]
-    pairs = zip(kernels, [*np.split(biases, 3), out_bias], strict=True)
-    values = [array for kernel, bias in pairs for array in (kernel.T, bias)]
-    return values if len(layer.weights) == 8 else values[::2]
+def keras_attention(stacked, stacked_bias, out, out_bias):
+    """Keras' MultiHeadAttention: a kernel and a bias for each of q, k, v and out."""
+    kernels, biases = [*np.split(stacked, 3), out], [*np.split(stacked_bias, 3), out_bias]
+    return [a for kernel, bias in zip(kernels, biases, strict=True) for a in (kernel.T, bias)]

@@ -13,7 +13,7 @@ from keras import layers, ops
 from cvcourse.errors import pick
 from cvcourse.layers.transformer import drop, memory_heads, transformer_block
 from cvcourse.sequence.inputs import (
-    embedding,
+    embed,
     logits,
     mask_inputs,
     model,
@@ -66,7 +66,7 @@ def stack(
     num_classes=None ends there. part="step" is the net for one token, and part="encoder" makes
     what it needs of the memory: see decoding.py.
     """
-    table = pick("positions", positions, {**POSITIONS, "none": None})
+    pick("positions", positions, EMBEDDINGS)
     blocks = [f"block{i}" for i in range(1, depth + 1)]
     given, states = {}, {}
     memory, memory_keep, cache = {}, None, {}
@@ -99,7 +99,7 @@ def stack(
         position = given["position"]
         states["position"] = position + 1
         cache = {block: Cache(block, heads, length, dim // heads, position) for block in blocks}
-        x = embedding(given["token"][:, None], vocabulary, dim, name="tokens")
+        x = embed(given["token"][:, None], vocabulary, dim, name="tokens")
     else:
         key = "tokens" if vocabulary else "inputs"
         start = keras.initializers.RandomNormal(stddev=EMBEDDINGS[positions])
@@ -110,10 +110,7 @@ def stack(
     if dim is not None:
         if not vocabulary:
             x = layers.Dense(dim, name="projection")(x)
-        if table:
-            where = table(length, name="positions")
-            x = where(x) if position is None else where(x, position=position)
-        x = drop(x, dropout, name="dropout")
+        x = drop(placed(x, positions, length, position), dropout, name="dropout")
     for block in blocks:
         x = transformer_block(
             x,
@@ -130,10 +127,7 @@ def stack(
             memory_keep=memory_keep,
             name=block,
         )
-    if norm_first if final_norm is None else final_norm:
-        x = layers.LayerNormalization(epsilon=EPSILON, name="features")(x)
-    else:
-        x = layers.Identity(name="features")(x)
+    x = features(x, norm_first if final_norm is None else final_norm)
     if not sequences and part != "step":
         x = layers.GlobalAveragePooling1D(name="pool")(x, mask=keep)
     # GPT-2's: behind a norm, larger ones begin far from a loss of ln(num_classes).
@@ -146,6 +140,21 @@ def stack(
         return keras.Model(given, {"logits": said[:, 0], **states}, name=name)
     outputs = {"features" if num_classes is None else "logits": said}
     return model(given, outputs, name=name)
+
+
+def placed(x, positions, length, position=None):
+    """x with the layer `positions`, or none; of one token that stands at `position`, if given."""
+    table = pick("positions", positions, {**POSITIONS, "none": None})
+    if table is None:
+        return x
+    layer = table(length, name="positions")
+    return layer(x) if position is None else layer(x, position=position)
+
+
+def features(x, norm):
+    """The layer `features`: a norm, for blocks that have theirs first, or x itself."""
+    last = layers.LayerNormalization(epsilon=EPSILON, name="features") if norm else None
+    return (last or layers.Identity(name="features"))(x)
 
 
 def memory_input(shape, dim):
