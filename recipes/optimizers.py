@@ -264,9 +264,7 @@ def ending(run):
 
 def draw_curves(curves):
     """Training and validation loss by passes, as a matplotlib figure."""
-    from matplotlib.ticker import LogLocator, NullLocator
-
-    from cvcourse.training.report import new_figure
+    from cvcourse.training.report import logarithmic, new_figure
 
     figure, axes = new_figure(width=12, height=5, columns=2)
     for ax, key, title in zip(
@@ -274,10 +272,7 @@ def draw_curves(curves):
     ):
         for name, run in curves.items():
             ax.plot(run["passes"], run[key], **style(name), label=label(name, run))
-        ax.set_yscale("log")
-        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        ax.yaxis.set_major_formatter("{x:g}")
-        ax.yaxis.set_minor_locator(NullLocator())
+        logarithmic(ax)
         ax.set_title(title, loc="left")
         ax.set_xlabel("passes over the training images (newton: steps)")
     axes[1].legend(frameon=False, bbox_to_anchor=(1, 1), loc="upper left")

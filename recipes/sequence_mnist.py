@@ -147,15 +147,12 @@ def build(config, name, dataset):
 
 def parts(run):
     """Each net trained in its own directory: {name: metrics}. What is finished is not repeated."""
-    found = {}
-    for number, name in enumerate(run.config.models, start=1):
-        print(f"\nrun {number} of {len(run.config.models)}: {name}", flush=True)
-        with recipe.part(name, run.command):
-            own = dataclasses.replace(
-                run.config, models=(name,), workdir=str(pathlib.Path(run.config.workdir) / name)
-            )
-            found[name] = main(own)
-    return found
+    folder = pathlib.Path(run.config.workdir)
+    configs = {
+        name: dataclasses.replace(run.config, models=(name,), workdir=str(folder / name))
+        for name in run.config.models
+    }
+    return train.main_each(configs, run.command, main)
 
 
 def alone(run, name, dataset, model):
@@ -170,10 +167,7 @@ def alone(run, name, dataset, model):
     resume = train.fit(model, setting, dataset, run)
     best, _ = training.load_model(run.path / "model.keras")
     batches = functools.partial(train.stream, setting, dataset, shuffle=False)
-    validation, test = (
-        split and training.evaluate(best, split, batches(split))
-        for split in (dataset.validation, dataset.test)
-    )
+    validation, test = training.evaluate_held_out(best, dataset, batches)
     after = reach(best, dataset.validation, steps(run.config, dataset))
     return {
         "learning_rate": setting.learning_rate,
@@ -291,11 +285,9 @@ def history(run, name):
 
 def draw_curves(histories):
     """Validation loss and accuracy of each net by epoch, as a matplotlib figure."""
-    from matplotlib.ticker import LogLocator, NullLocator
+    from cvcourse.training.report import logarithmic, new_figure
 
-    from cvcourse import training
-
-    figure, axes = training.new_figure(width=11, height=4, columns=2)
+    figure, axes = new_figure(width=11, height=4, columns=2)
     titles = {"val_loss": "validation loss (nats)", "val_accuracy": "validation accuracy"}
     for ax, (key, title) in zip(axes, titles.items(), strict=True):
         for name, rows in histories.items():
@@ -308,10 +300,7 @@ def draw_curves(histories):
         ax.set_title(title, loc="left")
         ax.set_xlabel("epoch")
         ax.xaxis.get_major_locator().set_params(integer=True)
-    axes[0].set_yscale("log")
-    axes[0].yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes[0].yaxis.set_major_formatter("{x:g}")
-    axes[0].yaxis.set_minor_locator(NullLocator())
+    logarithmic(axes[0])
     axes[1].legend(frameon=False)
     return figure
 

@@ -450,16 +450,17 @@ def rehearse(configs):
     return dataset
 
 
-def main_each(configs, command):
-    """`main` of each of {name: config}: {name: metrics}. What is finished is not repeated.
+def main_each(configs, command, run=None):
+    """`main`, or another recipe's as `run`, of each of {name: config}: {name: metrics}.
 
-    Raises what `main` does; Interrupted with the `command` that goes on with all of them.
+    What is finished is not repeated. Raises what `main` does; Interrupted with the `command` that goes on
+    with all of them.
     """
     metrics = {}
     for number, (name, config) in enumerate(configs.items(), start=1):
         print(f"\nrun {number} of {len(configs)}: {name}", flush=True)
         with recipe.part(name, command):
-            metrics[name] = main(config)
+            metrics[name] = (run or main)(config)
     return metrics
 
 

@@ -151,10 +151,7 @@ def main(config):
             else:
                 resume = fine_tune(config, dataset, model, method, run.path, run.command)
                 model, _ = training.load_model(run.path / "model.keras")
-                validation, test = (
-                    split and training.evaluate(model, split, backbone.batches(split))
-                    for split in (dataset.validation, dataset.test)
-                )
+                validation, test = training.evaluate_held_out(model, dataset, backbone.batches)
                 table[f"fine-tuned: {method}"] = validation.accuracy
                 reasons += verdict(table, resume, len(dataset.validation))
             if config.control:

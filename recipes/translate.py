@@ -105,7 +105,7 @@ def main(config):
         model = sequence.build(architecture, **settings)
     steps = config.examples // config.batch_size
     rate = optimization.schedule("cosine", config.learning_rate, steps=config.epochs * steps)
-    loss = functools.partial(keras.losses.SparseCategoricalCrossentropy, from_logits=True)
+    loss = optimization.LOSSES["softmax"]
     model.compile(
         keras.optimizers.Adam(rate, global_clipnorm=config.clip_norm),
         loss(reduction="mean_with_sample_weight"),  # padding weighs 0

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 
 from cvcourse import models
+from cvcourse.models import pretrained
 
 # name: (trainable parameters of its usual form, source)
 PARAMETERS = {
@@ -200,3 +201,17 @@ def lively(net):
     noise = np.random.default_rng(0).normal(size=(4, *net.input_shape[1:]))
     net(noise.astype("float32"), training=True)
     return net
+
+
+def write_random_mobilenet(path):
+    """An .npz file of random weights for MobileNet of a quarter's width, in Keras' names."""
+    keras.utils.set_random_seed(3)
+    ours = lively(pretrained.build_source("keras.mobilenet", width=0.25))
+    net = keras.applications.MobileNet(alpha=0.25, weights=None, classifier_activation=None)
+    pretrained.load_keras(net, ours)
+    tensors = {
+        f"{layer.name}/{weight.name}": np.array(weight)
+        for layer in net.layers
+        for weight in layer.weights
+    }
+    np.savez(path, **tensors)

@@ -5,24 +5,21 @@ import dataclasses
 import itertools
 import json
 import math
-import os
 import pathlib
 import shlex
 import signal
-import subprocess
 import sys
-import time
 
 import keras
 import numpy as np
 import pytest
 from cvcourse.recipes import caption
-from networks import lively
+from networks import write_random_mobilenet
 from PIL import Image, ImageDraw
+from runs import assert_same_run, finished_in_spite_of_kills
 
 from cvcourse import data, sequence, training
 from cvcourse.errors import Interrupted, UsageError
-from cvcourse.models import pretrained
 
 pytestmark = pytest.mark.usefixtures("forgotten")
 
@@ -40,17 +37,8 @@ KINDS = {  # a small net's knobs, and what loss the course overfits such a net t
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
     """A file of random weights for MobileNet of a quarter's width, in Keras' names."""
-    keras.utils.set_random_seed(3)
-    ours = lively(pretrained.build_source("keras.mobilenet", width=0.25))
-    net = keras.applications.MobileNet(alpha=0.25, weights=None, classifier_activation=None)
-    pretrained.load_keras(net, ours)
-    tensors = {
-        f"{layer.name}/{weight.name}": np.array(weight)
-        for layer in net.layers
-        for weight in layer.weights
-    }
     path = tmp_path_factory.mktemp("weights") / "mobilenet.npz"
-    np.savez(path, **tensors)
+    write_random_mobilenet(path)
     return path
 
 
@@ -220,23 +208,6 @@ def test_rows_are_captions_between_start_and_end():
 # --- resume ---
 
 
-def state(workdir):
-    """The arrays of the newest checkpoint, by name."""
-    with np.load(max((workdir / "checkpoints").glob("*.npz"))) as arrays:
-        return {name: arrays[name] for name in arrays if name != "values.json"}
-
-
-def assert_same_run(one, other):
-    a, b = state(one), state(other)
-    assert a.keys() == b.keys()
-    assert [name for name in a if not np.array_equal(a[name], b[name])] == []
-    assert (one / "history.csv").read_text() == (other / "history.csv").read_text()
-    kept = [json.loads((path / "metrics.json").read_text()) for path in (one, other)]
-    for metrics in kept:
-        del metrics["seconds"]
-    assert kept[0] == kept[1]
-
-
 class Stop(BaseException):
     """A crash of the test's making."""
 
@@ -291,29 +262,9 @@ def test_kill_9_at_random_moments(config, model, tmp_path):
     peace = changed(config, workdir=str(tmp_path / "peace"))
     caption.main(peace)
     argv = caption.recipe.command(config, f"{sys.executable} -m cvcourse caption")
-    run, seen = pathlib.Path(config.workdir), set()
-    for wait in np.random.default_rng().uniform(0, 1.5, size=2):
-        process = started(argv)
-        while process.poll() is None:
-            files = set(run.glob("checkpoints/*.npz"))
-            if files - seen:
-                seen |= files
-                time.sleep(wait)
-                process.kill()
-                break
-            time.sleep(0.02)
-        assert process.wait() in (-signal.SIGKILL, 0)
-        process.communicate()
-    process = started(argv)
-    _, error = process.communicate()
-    assert (process.returncode, error) == (0, "")
+    run = pathlib.Path(config.workdir)
+    finished_in_spite_of_kills(shlex.split(argv), run)
     assert_same_run(tmp_path / "peace", run)
-
-
-def started(command):
-    environment = {key: os.environ[key] for key in os.environ if key != "TF_CPP_MIN_LOG_LEVEL"}
-    pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    return subprocess.Popen(shlex.split(command), env=environment, **pipes)
 
 
 # --- what is refused ---

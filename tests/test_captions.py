@@ -1,6 +1,7 @@
 """Captioned photos: the files they come from, their splits, and what is refused."""
 
 import itertools
+import os
 import pathlib
 import zlib
 
@@ -9,7 +10,7 @@ import pytest
 from cvcourse.data import DataError
 from cvcourse.data.captions import CaptionedPhoto, Captions, load_captions
 
-FLICKR8K_100 = pathlib.Path("/work/shared/data/flickr8k_100")
+FLICKR8K_100 = pathlib.Path(os.environ.get("CVCOURSE_DATA") or "nowhere") / "flickr8k_100"
 
 TOKENS = "a.jpg#0\tA dog .\na.jpg#1\tOne dog , running\nb.jpg#0\tA cat\nc.jpg#0\tA bird\n"
 CSV = """image,caption
@@ -328,7 +329,7 @@ def test_nothing_where_it_was_said_to_be(folder):
 # The real files
 
 
-@pytest.mark.skipif(not FLICKR8K_100.is_dir(), reason="needs the 100 photos of Flickr8k")
+@pytest.mark.skipif(not FLICKR8K_100.is_dir(), reason="$CVCOURSE_DATA has no flickr8k_100")
 def test_flickr8k():
     captions = load_captions(FLICKR8K_100)
     parts = captions.train, captions.validation, captions.test

@@ -9,12 +9,12 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 
 import keras
 import numpy as np
 import pytest
 from cvcourse.recipes import train
+from runs import assert_same_run, finished_in_spite_of_kills, started, state
 
 from cvcourse import data, optimization, training
 from cvcourse.errors import Interrupted, RunError, UsageError
@@ -38,12 +38,6 @@ def config(workdir, **settings):
     return train.Config(**{**SETTINGS, "workdir": str(workdir), **settings})
 
 
-def state(workdir):
-    """The arrays of the newest checkpoint, by name."""
-    with np.load(max((workdir / "checkpoints").glob("*.npz"))) as arrays:
-        return {name: arrays[name] for name in arrays if name != "values.json"}
-
-
 def weights(path):
     return keras.models.load_model(path).get_weights()
 
@@ -52,23 +46,6 @@ def rows(workdir):
     """history.csv, as numbers."""
     with open(workdir / "history.csv") as file:
         return [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
-
-
-def assert_same_run(one, other):
-    """Weights, seeds, optimizer, history and the saved models are equal to the bit."""
-    a, b = state(one), state(other)
-    assert a.keys() == b.keys()
-    assert [name for name in a if not np.array_equal(a[name], b[name])] == []
-    assert (one / "history.csv").read_text() == (other / "history.csv").read_text()
-    names = [sorted(path.glob("**/[!.]*.keras")) for path in (one, other)]
-    for file, same in zip(*names, strict=True):
-        assert file.relative_to(one) == same.relative_to(other)
-        for x, y in zip(*map(weights, (file, same)), strict=True):
-            np.testing.assert_array_equal(x, y, err_msg=file)
-    kept = [json.loads((path / "metrics.json").read_text()) for path in (one, other)]
-    for metrics in kept:
-        del metrics["seconds"], metrics["images_per_second"]
-    assert kept[0] == kept[1]
 
 
 @pytest.fixture(scope="module")
@@ -315,13 +292,12 @@ def test_early_stopping_waits_and_weighs(tmp_path):
     assert (metrics["epochs"], metrics["best_epoch"]) == (5, 4)
 
 
+CVCOURSE = [sys.executable, "-m", "cvcourse", "train"]
+
+
 def cvcourse(*flags, **options):
-    """A process of `cvcourse train`, without what jax may have set here for TensorFlow's logs."""
-    environment = {**os.environ, **options.pop("env", {})}
-    environment.pop("TF_CPP_MIN_LOG_LEVEL", None)
-    command = [sys.executable, "-m", "cvcourse", "train", *flags]
-    pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    return subprocess.Popen(command, env=environment, **pipes, **options)
+    """A process of `cvcourse train`."""
+    return started([*CVCOURSE, *flags], **options)
 
 
 def flags(**settings):
@@ -334,22 +310,7 @@ def test_kill_9_at_random_moments(tmp_path):
     settings = {**SETTINGS, "epochs": 40, "patience": 30, "average": "swa", "snapshots": 4}
     train.main(config(tmp_path / "peace", **settings))
     argv = flags(**settings, workdir=tmp_path / "war")
-    seen = set()
-    for wait in np.random.default_rng().uniform(0, 1.5, size=2):
-        process = cvcourse(*argv)
-        while process.poll() is None:
-            files = set((tmp_path / "war").glob("checkpoints/*.npz"))
-            if files - seen:
-                seen |= files
-                time.sleep(wait)
-                process.kill()
-                break
-            time.sleep(0.02)
-        assert process.wait() in (-signal.SIGKILL, 0)
-        process.communicate()
-    process = cvcourse(*argv)
-    _, error = process.communicate()
-    assert (process.returncode, error) == (0, "")
+    finished_in_spite_of_kills([*CVCOURSE, *argv], tmp_path / "war")
     assert_same_run(tmp_path / "peace", tmp_path / "war")
 
 

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 from cvcourse.recipes import classify, transfer
-from networks import lively
+from networks import write_random_mobilenet
 from PIL import Image
 
 from cvcourse import data, models, optimization, training
@@ -185,17 +185,8 @@ def test_a_factor_scales_the_steps_of_its_variables_alone(optimizer):
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
     """A file of random weights for MobileNet of a quarter's width, in Keras' names."""
-    keras.utils.set_random_seed(3)
-    ours = lively(pretrained.build_source("keras.mobilenet", width=0.25))
-    net = keras.applications.MobileNet(alpha=0.25, weights=None, classifier_activation=None)
-    pretrained.load_keras(net, ours)
-    tensors = {
-        f"{layer.name}/{weight.name}": np.array(weight)
-        for layer in net.layers
-        for weight in layer.weights
-    }
     path = tmp_path_factory.mktemp("weights") / "mobilenet.npz"
-    np.savez(path, **tensors)
+    write_random_mobilenet(path)
     return path
 
 

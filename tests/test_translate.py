@@ -13,6 +13,7 @@ import keras
 import numpy as np
 import pytest
 from cvcourse.recipes import translate
+from runs import assert_same_run
 
 from cvcourse import __main__ as command_line
 from cvcourse import data, sequence, training
@@ -174,18 +175,6 @@ def test_what_a_run_leaves(finished):
 
 class Stop(BaseException):
     """A crash of the test's making."""
-
-
-def assert_same_run(one, other):
-    """History, metrics and the best model are equal to the bit."""
-    assert (one / "history.csv").read_text() == (other / "history.csv").read_text()
-    models = [keras.models.load_model(path / "model.keras", compile=False) for path in (one, other)]
-    for a, b in zip(*(model.get_weights() for model in models), strict=True):
-        np.testing.assert_array_equal(a, b)
-    kept = [json.loads((path / "metrics.json").read_text()) for path in (one, other)]
-    for metrics in kept:
-        del metrics["seconds"], metrics["examples_per_second"]
-    assert kept[0] == kept[1]
 
 
 def test_resume_is_exact_from_within_an_epoch(finished, tmp_path, monkeypatch):

@@ -3,7 +3,6 @@
 A run that stopped anywhere goes on by asking for the stream from its step; nothing is replayed.
 """
 
-import numpy as np
 import tensorflow as tf
 
 from cvcourse.data.augmentation import (
@@ -104,12 +103,7 @@ def stream(
     def from_files(epoch, examples, weights, images):
         return finish(epoch[0], examples, weights, images)
 
-    options = tf.data.Options()
-    options.deterministic = True
-    # Its thread sleeps for 2.56 s and more at a time, and an iterator that ends waits for it.
-    options.autotune.enabled = False
-    steps = tf.data.Dataset.counter(start_step) if shuffle else _range(start_step, n, batch_size)
-    steps = steps.with_options(options)
+    steps = steps_from(start_step, None if shuffle else -(-n // batch_size))
     parallel = tf.data.AUTOTUNE
     if not _encoded(split):
         return steps.map(from_memory, parallel).prefetch(parallel)
@@ -120,12 +114,19 @@ def stream(
     return decoded.map(from_files, parallel).prefetch(parallel)
 
 
+def steps_from(start_step, end=None):
+    """The numbers of the steps that batches are functions of, up to `end` or for ever."""
+    options = tf.data.Options()
+    options.deterministic = True
+    # Its thread sleeps for 2.56 s and more at a time, and an iterator that ends waits for it.
+    options.autotune.enabled = False
+    whole = tf.data.Dataset
+    steps = whole.counter(start_step) if end is None else whole.range(start_step, end)
+    return steps.with_options(options)
+
+
 def _encoded(split):
     return isinstance(split.images, EncodedImages)
-
-
-def _range(start_step, n, batch_size):
-    return tf.data.Dataset.range(start_step, int(np.ceil(n / batch_size)))
 
 
 def _repeat_epoch(epoch, examples, weights, batch_size):

@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from cvcourse.data.augmentation import keys, permuted
+from cvcourse.data.stream import steps_from
 
 
 def stream_rows(rows, *, batch_size, seed=0, start_step=0, shuffle=True):
@@ -36,7 +37,8 @@ def stream_rows(rows, *, batch_size, seed=0, start_step=0, shuffle=True):
         real = tf.reshape(tf.cast(places < n, tf.float32), [-1] + [1] * (len(weights.shape) - 1))
         return inputs, labels, weights * real
 
-    return _steps(batch, start_step, None if shuffle else -(-n // batch_size))
+    end = None if shuffle else -(-n // batch_size)
+    return steps_from(start_step, end).map(batch, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
 
 
 def stream_windows(tokens, *, length, batch_size, seed=0, start_step=0):
@@ -64,7 +66,7 @@ def stream_windows(tokens, *, length, batch_size, seed=0, start_step=0):
         windows = tf.gather(tokens, starts[:, None] + tf.range(length + 1, dtype=tf.int64))
         return windows[:, :-1], windows[:, 1:], tf.ones([batch_size, length])
 
-    return _steps(batch, start_step, None)
+    return steps_from(start_step).map(batch, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
 
 
 def windows_per_epoch(tokens, length):
@@ -99,14 +101,3 @@ def fingerprint(rows):
     for array in tf.nest.flatten(rows):
         found = zlib.crc32(np.ascontiguousarray(array).tobytes(), found)
     return f"{found:08x}"
-
-
-def _steps(batch, start_step, end):
-    options = tf.data.Options()
-    options.deterministic = True
-    options.autotune.enabled = False  # see stream.py
-    if end is None:
-        steps = tf.data.Dataset.counter(start_step)
-    else:
-        steps = tf.data.Dataset.range(start_step, end)
-    return steps.with_options(options).map(batch, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)

@@ -3,7 +3,7 @@
 from cvcourse.training.best_model import BestModel, class_names, load_model, save_model
 from cvcourse.training.conclusion import conclude, write_results
 from cvcourse.training.doctor_report import write_examination
-from cvcourse.training.evaluation import Evaluation, evaluate
+from cvcourse.training.evaluation import Evaluation, evaluate, evaluate_held_out
 from cvcourse.training.exact_resume import ExactResume
 from cvcourse.training.feature_space import MAPPED, feature_map, in_the_plane, nearest
 from cvcourse.training.features import (
@@ -43,6 +43,7 @@ __all__ = [
     "curves",
     "depths",
     "evaluate",
+    "evaluate_held_out",
     "feature_map",
     "features",
     "fit_probe",

@@ -7,7 +7,7 @@ import keras
 
 from cvcourse.errors import RunError
 from cvcourse.files import write_json
-from cvcourse.training.evaluation import evaluate
+from cvcourse.training.evaluation import evaluate_held_out
 from cvcourse.training.machine import machine, versions
 from cvcourse.training.report import write_report
 
@@ -26,10 +26,7 @@ def conclude(workdir, *, title, config, dataset, resume, batch_size, batches, lo
         raise RunError(
             f"cannot read {workdir / 'model.keras'}, which holds the best epoch: train anew"
         ) from error
-    validation, test = (
-        split and evaluate(model, split, batches(split), loss_name)
-        for split in (dataset.validation, dataset.test)
-    )
+    validation, test = evaluate_held_out(model, dataset, batches, loss_name)
     per_second = resume.timed_steps and resume.timed_steps * batch_size / resume.step_seconds
     return write_results(
         workdir,

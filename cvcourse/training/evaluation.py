@@ -64,3 +64,14 @@ def evaluate(model, split, batches, loss_name="softmax"):
     """`model` on every example of `split`, whose evaluation stream is `batches`."""
     logits = model.predict(batches, verbose=0)[: len(split)]
     return Evaluation(np.asarray(logits, "float32"), split.labels, loss_name)
+
+
+def evaluate_held_out(model, dataset, batches, loss_name="softmax"):
+    """`model` on the validation and the test split, None where there is none.
+
+    `batches(split)` is the evaluation stream of a split.
+    """
+    return [
+        split and evaluate(model, split, batches(split), loss_name)
+        for split in (dataset.validation, dataset.test)
+    ]

@@ -75,8 +75,6 @@ def write_report(
 
 def curves(history, best_epoch, loss):
     """The loss, accuracy and learning rate by epoch, as a figure; `loss` is the first title."""
-    from matplotlib.ticker import LogLocator, NullLocator
-
     figure, axes = new_figure(width=11, height=3.2, columns=3)
     epochs = [row["epoch"] for row in history]
     marker = "o" if len(history) == 1 else None
@@ -89,10 +87,7 @@ def curves(history, best_epoch, loss):
         ax.legend(frameon=False)
     losses = [row[key] for row in history for key in ("loss", "val_loss")]
     if 0 < 3 * min(losses) < max(losses):
-        axes[0].set_yscale("log")
-        axes[0].yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes[0].yaxis.set_major_formatter("{x:g}")
-        axes[0].yaxis.set_minor_locator(NullLocator())
+        logarithmic(axes[0])
     axes[2].plot(epochs, [row["learning_rate"] for row in history], color=GRAY, marker=marker)
     axes[2].set_title("learning rate, at the epoch's end", loc="left")
     for ax in axes:
@@ -178,6 +173,16 @@ def new_figure(*, width, height, columns=1):
         ax.grid(alpha=0.25)
         ax.spines[["top", "right"]].set_visible(False)
     return figure, axes
+
+
+def logarithmic(ax):
+    """Losses from below to above, each power of ten with its 1, 2 and 5 in plain numbers."""
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    ax.set_yscale("log")
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.yaxis.set_major_formatter("{x:g}")
+    ax.yaxis.set_minor_locator(NullLocator())
 
 
 def svg(figure, *, outlines=True):
