@@ -453,8 +453,8 @@ def rehearse(configs):
 def main_each(configs, command, run=None):
     """`main`, or another recipe's as `run`, of each of {name: config}: {name: metrics}.
 
-    What is finished is not repeated. Raises what `main` does; Interrupted with the `command` that goes on
-    with all of them.
+    What is finished is not repeated. Raises what `main` does; Interrupted with the `command` that
+    goes on with all of them.
     """
     metrics = {}
     for number, (name, config) in enumerate(configs.items(), start=1):
