@@ -1,11 +1,12 @@
 """How fast an LSTM learns, against Keras' layer compiled otherwise and torch; how fast nets write.
 
     cvcourse bench_sequence
-    cvcourse bench_sequence --rounds=3 --batch_size=64
+    cvcourse bench_sequence --rounds=3 --dropout=0 --jit_compile
 
 The net of `char_lm`, as it is built and compiled there, learns random characters; its opponents
 are the same net with the layer unrolled, with XLA, and with this package's cell from the equations.
-Contestants take turns, a block of training steps each, of which the first is dropped.
+Contestants take turns, a block of training steps each, of which the first is dropped. Dropout
+decides for or against XLA: on a CPU it takes longer to draw random numbers than for the LSTM.
 
 lstm: tokens per second of `char_lm`'s net over those of Keras' layer under each compile setting.
 torch: the same over torch.nn.LSTM's, in a process of its own (reported, no target).
@@ -44,8 +45,10 @@ class Config:
     """How much is measured, and where it is written."""
 
     units: int = recipe.field(256, "of the LSTM", least=1)
-    window: int = recipe.field(128, "characters of an example", least=2)
-    batch_size: int = recipe.field(32, "examples a step", least=1)
+    window: int = recipe.field(64, "characters of an example", least=2)
+    batch_size: int = recipe.field(64, "examples a step", least=1)
+    dropout: float = recipe.field(0.2, "before the logits, as in char_lm", least=0, below=1)
+    jit_compile: bool = recipe.field(False, "compile char_lm's net with XLA, as there")
     steps: int = recipe.field(5, "timed in a block", least=1)
     rounds: int = recipe.field(7, "timed blocks of each contestant", least=1)
     tokens: int = recipe.field(256, "that the Transformer says", least=2)
@@ -100,8 +103,9 @@ def race(config):
 
     def recurrent(layer):
         tokens = keras.Input((config.window,), dtype="int32")
-        x = keras.layers.Embedding(CHARACTERS, EMBEDDING)(tokens)
-        return keras.Model(tokens, keras.layers.Dense(CHARACTERS)(layer(x)))
+        x = layer(keras.layers.Embedding(CHARACTERS, EMBEDDING)(tokens))
+        x = keras.layers.Dropout(config.dropout)(x)
+        return keras.Model(tokens, keras.layers.Dense(CHARACTERS)(x))
 
     def block(net, jit):
         optimizer = optimization.optimizer("adam", net, LEARNING_RATE, clip_norm=CLIP_NORM)
@@ -109,16 +113,20 @@ def race(config):
         count = 1 + config.steps
         return lambda: timing.fit_steps(net, stream(), steps_per_epoch=count, shuffle=False)
 
-    settings = dict(units=config.units, embedding=EMBEDDING, input_shape=(None,))
-    net = sequence.build("lstm", vocabulary=CHARACTERS, num_classes=CHARACTERS, **settings)
+    settings = dict(units=config.units, embedding=EMBEDDING, dropout=config.dropout)
+    settings |= dict(vocabulary=CHARACTERS, num_classes=CHARACTERS, input_shape=(None,))
+    net = sequence.build("lstm", **settings)
     cell = keras.layers.RNN(sequence.LSTMCell(config.units), return_sequences=True)
-    contestants = {"char_lm": block(net, "auto"), "our cell": block(recurrent(cell), "auto")}
+    contestants = {
+        "char_lm": block(net, config.jit_compile or "auto"),
+        "our cell": block(recurrent(cell), "auto"),
+    }
     for name, (form, jit) in FORMS.items():
         layer = keras.layers.LSTM(config.units, return_sequences=True, **form)
         contestants[name] = block(recurrent(layer), jit)
     with timing.torch_process() as there:
         if TORCH:
-            shape = config.units, config.window, config.batch_size, 1 + config.steps
+            shape = config.units, config.window, config.batch_size, 1 + config.steps, config.dropout
             contestants["torch"] = lambda: there(torch_block, *shape)
         return timing.take_turns(contestants, config.rounds)
 
@@ -167,7 +175,7 @@ def torch_block(*race):
 
 
 @functools.cache  # for the life of the process: a race goes on with its net
-def torch_blocks(units, window, batch_size, count):
+def torch_blocks(units, window, batch_size, count, dropout):
     """Train the same net in torch; yields the seconds of `count` steps without the first."""
     import numpy as np
     import torch
@@ -178,10 +186,11 @@ def torch_blocks(units, window, batch_size, count):
             super().__init__()
             self.embedding = nn.Embedding(CHARACTERS, EMBEDDING)
             self.lstm = nn.LSTM(EMBEDDING, units, batch_first=True)
+            self.dropout = nn.Dropout(dropout)
             self.logits = nn.Linear(units, CHARACTERS)
 
         def forward(self, tokens):
-            return self.logits(self.lstm(self.embedding(tokens))[0])
+            return self.logits(self.dropout(self.lstm(self.embedding(tokens))[0]))
 
     torch.set_num_threads(os.cpu_count())
     net = Net()

@@ -48,7 +48,7 @@ class Config:
     embedding: int = recipe.field(64, "channels of a character, of recurrent nets", least=1)
     dropout: float = recipe.field(0.2, "between layers and before the logits", least=0, below=1)
     window: int = recipe.field(64, "characters that gradients go back through", least=2)
-    epochs: int = recipe.field(12, "passes over the training text", least=1)
+    epochs: int = recipe.field(10, "passes over the training text", least=1)
     batch_size: int = recipe.field(64, "windows a step", least=1)
     optimizer: str = recipe.field("adam", "update rule", choices=("adam", "adamw", "rmsprop"))
     learning_rate: float = recipe.field(0.006, "the highest of the run", above=0)
@@ -59,6 +59,9 @@ class Config:
     weight_decay: float = recipe.field(0.0, "on kernels, of adamw decoupled", least=0)
     clip_norm: float | None = recipe.field(
         1.0, "the largest norm of a step's whole gradient", above=0
+    )
+    jit_compile: bool = recipe.field(
+        False, "compile with XLA; measured on a CPU: faster for an LSTM without dropout alone"
     )
     patience: int | None = recipe.field(3, "epochs without a better one, then stop", least=1)
     prompt: str | None = recipe.field(None, "what a sample begins with; none: a new line")
@@ -131,7 +134,12 @@ def main(config):
         clip_norm=config.clip_norm,
     )
     loss = optimization.LOSSES["softmax"]
-    model.compile(optimizer, loss(), weighted_metrics=training.weighted_metrics(loss))
+    model.compile(
+        optimizer,
+        loss(),
+        weighted_metrics=training.weighted_metrics(loss),
+        jit_compile=config.jit_compile or "auto",
+    )
     with recipe.claim(config, "char_lm", config.model, config.text, **RULES) as run:
         samples = run.path / "samples"
 

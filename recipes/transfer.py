@@ -117,6 +117,7 @@ def main(config):
     begun = time.monotonic()
     import_tensorflow_quietly()
     import keras
+    import numpy as np
 
     from cvcourse import data, training
 
@@ -126,6 +127,13 @@ def main(config):
         dataset = data.load(config.dataset, data_dir=config.data_dir, limit=config.limit)
         if dataset.num_classes < 2:
             raise ValueError(f"{config.dataset} has one class: two or more are needed")
+        counts = np.bincount(dataset.train.labels, minlength=dataset.num_classes)
+        if counts.min() < 2:
+            within = f" within --limit={config.limit}" if config.limit else ""
+            raise ValueError(
+                f"{config.dataset} has {counts.min()} training images of "
+                f"{dataset.class_names[counts.argmin()]}{within}: two or more are needed"
+            )
         with devices.scope():
             backbone = load_backbone(config, dataset)
         batch_size, *_ = learning_rate(config, dataset)

@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import pathlib
 import subprocess
 import sys
 
@@ -43,6 +44,24 @@ def test_backends_agree(backend, tmp_path):
         for name in SMALL:
             ours = logits(name)
             assert np.abs(ours - theirs[name]).max() <= 1e-4 * np.abs(ours).max(), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_sequence_nets(backend):
+    """Their tests on another backend: torch's outputs, masks, decoding."""
+    if importlib.util.find_spec(backend) is None:
+        pytest.skip(f"{backend} is not installed")
+    files = [f"tests/test_{name}.py" for name in ("sequence", "sequence_torch", "decoding")]
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-m", "not slow", *files],
+        env={**os.environ, "KERAS_BACKEND": backend},
+        cwd=pathlib.Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+    )
+    assert not run.returncode, run.stdout[-3000:]
+    assert " passed" in run.stdout
 
 
 if __name__ == "__main__":

@@ -64,10 +64,12 @@ def test_bits_are_those_of_the_text(text, tmp_path):
     assert metrics["test_bits_per_character"] == pytest.approx(bits, rel=0.03)
 
 
-@pytest.mark.parametrize("model", ["lstm", "transformer"])
-def test_a_resumed_run_ends_with_the_same_weights(model, text, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("model", "xla"), [("lstm", False), ("lstm", True), ("transformer", False)]
+)
+def test_a_resumed_run_ends_with_the_same_weights(model, xla, text, tmp_path, monkeypatch):
     """Stopped inside an epoch, with dropout in the net."""
-    config = dict(text=text, model=model, **TINY | {"window": 24})
+    config = dict(text=text, model=model, jit_compile=xla, **TINY | {"window": 24})
     char_lm.main(char_lm.Config(**config, workdir=str(tmp_path / "whole")))
     stop = training.ExactResume.on_train_batch_end
 

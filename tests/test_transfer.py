@@ -111,10 +111,13 @@ def test_features_are_computed_once_and_keyed_by_weights_and_data(tmp_path):
         calls.append(len(split))
         return data.stream(split, batch_size=4, seed=0, shuffle=False)
 
-    calls, net, split = [], tiny(), split_of(10)
-    model = keras.Model(net.input, {"last": training.vector(training.depths(net)["last"])})
+    def ending_in_a_vector(net):
+        return keras.Model(net.input, {"last": training.vector(training.depths(net)["last"])})
 
-    def found(split=split):
+    calls, net, split = [], tiny(), split_of(10)
+    model = ending_in_a_vector(net)
+
+    def found(split=split, model=model):
         return training.features(model, split, counted, cache_dir=tmp_path)
 
     first = found()["last"]
@@ -127,6 +130,10 @@ def test_features_are_computed_once_and_keyed_by_weights_and_data(tmp_path):
     (kept,) = tmp_path.iterdir()
     kept.write_bytes(kept.read_bytes()[:500])  # damaged: computed anew
     np.testing.assert_array_equal(found()["last"], first)
+    assert calls == [10, 10]
+    again = tiny()  # in which Keras counts its automatic names on
+    again.set_weights(net.get_weights())
+    found(model=ending_in_a_vector(again))
     assert calls == [10, 10]
     found(split_of(10, seed=1))
     net.get_layer("stem_conv").kernel.assign_add(0.1 * np.ones((3, 3, 3, 8)))
@@ -311,6 +318,7 @@ def test_wrong_values_are_refused_before_anything_is_written(config, photos, tmp
     refused(RunError, "there is no file .*nothing.npz", weights=str(tmp_path / "nothing.npz"))
     refused(UsageError, "--model_args: input_shape is set by --size", model_args={"input_shape": 3})
     refused(UsageError, "warm", warmup_epochs=5.0)
+    refused(UsageError, "has 0 training images of .* within --limit=2: two or more", limit=2)
     one = tmp_path / "one" / "train" / "only"
     one.mkdir(parents=True)
     for i in range(3):
