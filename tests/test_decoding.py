@@ -164,11 +164,11 @@ def drawn(count, **knobs):
     logits = np.log(np.tile([[0.1, 0.4, 0.2, 0.3]], (count, 1))).astype("float32")
     noise = np.random.default_rng(1).random(count, "float32")
     knobs = {"temperature": 1.0, "top_k": 9, "top_p": 1.0} | knobs
-    arrays = {
+    arrays = {"logits": logits, "noise": noise} | {
         key: np.full(count, v, "int32" if key == "top_k" else "float32") for key, v in knobs.items()
     }
-    tokens = decoding.choose(*map(keras.ops.convert_to_tensor, (logits, noise)), **arrays)
-    return np.bincount(tokens, minlength=4) / count
+    tokens = decoding.choose(**keras.tree.map_structure(keras.ops.convert_to_tensor, arrays))
+    return np.bincount(keras.ops.convert_to_numpy(tokens), minlength=4) / count
 
 
 @pytest.mark.parametrize(
@@ -195,6 +195,7 @@ def test_the_same_seed_draws_the_same():
     np.testing.assert_array_equal(one[:, :2], PROMPT)
 
 
+@pytest.mark.skipif(keras.backend.backend() == "torch", reason="torch traces nothing")
 @pytest.mark.parametrize("name", ["lstm", "transformer_decoder"])
 @pytest.mark.parametrize("method", ["sample", "beam_search"])
 def test_the_step_is_traced_once(name, method):
