@@ -17,7 +17,8 @@ README = (ROOT / "README.md").read_text()
 RESULTS = {path: json.loads(path.read_text()) for path in ROOT.glob("recipes/results/*.json")}
 COMPARISONS = [path for path, metrics in RESULTS.items() if "rows" in metrics]
 TRANSFERS = [path for path, metrics in RESULTS.items() if "method" in metrics]
-RUNS = [path for path in RESULTS if path not in COMPARISONS + TRANSFERS]
+NETS = [path for path, metrics in RESULTS.items() if "nets" in metrics]
+RUNS = [path for path in RESULTS if path not in COMPARISONS + TRANSFERS + NETS]
 COMMAND = r"^cvcourse train (?!--help|--config)(--.*?) *(?:#.*)?$"
 COMMANDS = re.findall(COMMAND, README, re.MULTILINE)
 CELLS = {  # what a run is judged by: its cells in the README's row
@@ -61,6 +62,21 @@ def test_transfers_are_the_metrics_files(path):
     assert f"| {' | '.join([link, metrics['method'], *shown])} |" in README.splitlines()
 
 
+@pytest.mark.parametrize("path", NETS, ids=lambda path: path.stem)
+def test_nets_are_the_metrics_files(path):
+    """Of each net a row, which links to the file they share."""
+    for name, net in RESULTS[path]["nets"].items():
+        cells = (
+            f"[{path.stem}]({path.relative_to(ROOT)}): {name}",
+            *(f"{100 * net[f'{split}_accuracy']:.2f} %" for split in SPLITS),
+            f"{net['parameters']:,}",
+            f"{net['epochs']} ({net['best_epoch']})",
+            f"{net['seconds'] / 60:.1f}",
+            RESULTS[path]["machine"],
+        )
+        assert f"| {' | '.join(cells)} |" in README.splitlines()
+
+
 @pytest.mark.parametrize("path", COMPARISONS, ids=lambda path: path.stem)
 def test_comparisons_are_the_metrics_files(path):
     """The rows on test data, below the file's link, as the run printed them."""
@@ -75,7 +91,7 @@ def test_comparisons_are_the_metrics_files(path):
 
 def test_no_result_is_without_its_metrics_file():
     linked = re.findall(r"\]\((recipes/results/\w+\.json)\)", README)
-    assert sorted(linked) == sorted(str(path.relative_to(ROOT)) for path in RESULTS)
+    assert sorted({*linked}) == sorted(str(path.relative_to(ROOT)) for path in RESULTS)
     assert len(RUNS) >= 4
     assert len(COMPARISONS) >= 2
 
