@@ -65,7 +65,12 @@ def test_bits_are_those_of_the_text(text, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("model", "xla"), [("lstm", False), ("lstm", True), ("transformer", False)]
+    ("model", "xla"),
+    [
+        ("lstm", False),
+        pytest.param("lstm", True, marks=pytest.mark.slow),
+        ("transformer", False),
+    ],
 )
 def test_a_resumed_run_ends_with_the_same_weights(model, xla, text, tmp_path, monkeypatch):
     """Stopped inside an epoch, with dropout in the net."""

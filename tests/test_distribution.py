@@ -82,7 +82,9 @@ def differences(cases, devices, folder, backend):
 FAST = ("clip_norm", "accumulate", "batch_norm")
 
 
-@pytest.mark.parametrize("backend,devices", [("tensorflow", 2), ("jax", 2)])
+@pytest.mark.parametrize(
+    "backend,devices", [("tensorflow", 2), pytest.param("jax", 2, marks=pytest.mark.slow)]
+)
 def test_two_devices_make_the_weights_of_one(backend, devices, tmp_path):
     cases = {name: CASES[name][0] for name in FAST}
     found = differences(cases, devices, tmp_path, backend)
