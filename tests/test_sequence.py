@@ -42,6 +42,12 @@ NOT_CAUSAL = ("bidirectional", "encoder", " last", " mean")
 CAUSAL = [name for name in MASKED if not any(word in name for word in NOT_CAUSAL)]
 
 
+@pytest.fixture(autouse=True)
+def seed():
+    """The same weights each time."""
+    keras.utils.set_random_seed(0)
+
+
 def shaken(net, seed=0):
     """The net with random weights, biases too."""
     rng = np.random.default_rng(seed)
