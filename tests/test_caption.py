@@ -16,7 +16,7 @@ import pytest
 from cvcourse.recipes import caption
 from networks import write_random_mobilenet
 from PIL import Image, ImageDraw
-from runs import assert_same_run, finished_in_spite_of_kills
+from recipe_runs import assert_same_run, finished_in_spite_of_kills
 
 from cvcourse import data, sequence, training
 from cvcourse.errors import Interrupted, UsageError

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 from cvcourse.recipes import char_lm
-from runs import assert_same_run, finished_in_spite_of_kills
+from recipe_runs import assert_same_run, finished_in_spite_of_kills
 
 from cvcourse import training
 from cvcourse.errors import Interrupted

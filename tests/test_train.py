@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import pytest
 from cvcourse.recipes import train
-from runs import assert_same_run, finished_in_spite_of_kills, started, state
+from recipe_runs import assert_same_run, finished_in_spite_of_kills, started, state
 
 from cvcourse import data, optimization, training
 from cvcourse.errors import Interrupted, RunError, UsageError

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import pytest
 from cvcourse.recipes import translate
-from runs import assert_same_run
+from recipe_runs import assert_same_run
 
 from cvcourse import __main__ as command_line
 from cvcourse import data, sequence, training
