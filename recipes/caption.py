@@ -380,15 +380,19 @@ class Eye:
 
 def net(config, words, memory_shape):
     """The settings that `sequence.build` makes the net of. Raises ValueError for a wrong knob."""
-    from cvcourse import sequence
+    from cvcourse import data, sequence
 
     for knob in config.model_args:
         if knob in SET_BY:
             raise ValueError(f"--model_args: {knob} is set by {SET_BY[knob]}")
+    defaults, knobs = {}, sequence.knobs(config.model)
     settings = {"num_classes": words, "memory_shape": memory_shape, "dropout": config.dropout}
-    if "length" in sequence.knobs(config.model):
+    if "length" in knobs:
         settings["length"] = config.longest + 2  # with <start> and <end>
-    return config.model_args | settings
+    if "doubly_stochastic" in knobs:
+        defaults["doubly_stochastic"] = 1.0
+        settings["padding"] = data.PAD
+    return defaults | config.model_args | settings
 
 
 @dataclasses.dataclass(frozen=True)

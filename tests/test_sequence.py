@@ -178,6 +178,20 @@ def test_attention_is_drawn_from_a_tap():
     np.testing.assert_array_equal(weights[..., 2:], 0)
 
 
+def test_attention_is_to_be_even_over_the_words():
+    """Xu et al., eq. 14, of a batch of captions of three words and two."""
+    settings = dict(units=6, embedding=4, memory_shape=(3, 7), num_classes=9, input_shape=(None,))
+    net = shaken(sequence.build("caption_attention", doubly_stochastic=0.5, padding=0, **settings))
+    tokens = np.array([[1, 2, 3, 0], [4, 5, 0, 0]])
+    inputs = {"memory": np.random.default_rng(1).normal(size=(2, 3, 7)), "tokens": tokens}
+    alpha = said(keras.Model(net.input, net.get_layer("layer1").output), inputs)[0]
+    real = tokens > 0
+    by_hand = 0.5 * np.sum((1 - (alpha * real[..., None]).sum(1)) ** 2) / real.sum()
+    net(inputs)
+    (penalty,) = net.losses
+    assert float(penalty) == pytest.approx(by_hand, rel=1e-5)
+
+
 def test_sinusoids_are_the_papers():
     table = sequence.SinusoidalPositions(50).table(6)
     for position, pair in ((0, 0), (7, 1), (49, 2)):

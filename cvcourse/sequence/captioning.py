@@ -11,7 +11,7 @@ import keras
 from keras import layers, ops
 
 from cvcourse.layers.transformer import drop
-from cvcourse.sequence.inputs import embed, logits
+from cvcourse.sequence.inputs import embed, logits, real
 from cvcourse.sequence.recurrent import CELLS, STATES, read
 from cvcourse.sequence.transformer import stack
 
@@ -71,18 +71,22 @@ class AttendingLSTM(layers.Layer):
     Call with x (batch, n, e), memory (batch, m, c), h and c (batch, units): {h, z, alpha} at each
     step, (batch, n, units), (batch, n, c), (batch, n, m), and the last c. Xu et al., section 3.1.2:
     e_i = v tanh(W_a a_i + W_h h), alpha = softmax(e), z = beta sum_i alpha_i a_i with the gate
-    beta = sigmoid(W_b h) of section 4.2.1.
+    beta = sigmoid(W_b h) of section 4.2.1. `doubly_stochastic` is the weight of what eq. 14 adds to
+    the loss, sum_i (1 - sum_t alpha_ti)^2, here over the words, since the loss is a word's mean:
+    without it one place is soon looked at for all of them. Only words that are `real` (batch, n)
+    count, if given.
     """
 
-    def __init__(self, units, **kwargs):
+    def __init__(self, units, doubly_stochastic=0.0, **kwargs):
         super().__init__(**kwargs)
         self.units = units
+        self.doubly_stochastic = doubly_stochastic
         self.cell = layers.LSTMCell(units, name="cell")
         self.keys = layers.Dense(units, name="keys")
         self.query = layers.Dense(units, use_bias=False, name="query")
         self.score = layers.Dense(1, use_bias=False, name="score")
 
-    def build(self, x_shape, memory_shape, h_shape, c_shape):
+    def build(self, x_shape, memory_shape, h_shape, c_shape, real_shape=None):
         channels = memory_shape[-1]
         self.gate = layers.Dense(channels, activation="sigmoid", name="gate")
         self.cell.build((None, x_shape[-1] + channels))
@@ -91,7 +95,7 @@ class AttendingLSTM(layers.Layer):
         for layer in (self.query, self.gate):
             layer.build((None, self.units))
 
-    def call(self, x, memory, h, c):
+    def call(self, x, memory, h, c, real=None):
         keys = self.keys(memory)
 
         def look_and_read(state, x_t):
@@ -105,9 +109,13 @@ class AttendingLSTM(layers.Layer):
         nothing = ops.zeros_like(memory[:, 0]), ops.zeros_like(memory[..., 0])
         _, steps = ops.scan(look_and_read, (h, c, *nothing), ops.transpose(x, (1, 0, 2)))
         h, c, z, alpha = (ops.transpose(values, (1, 0, 2)) for values in steps)
+        if self.doubly_stochastic:
+            counts = ops.ones_like(alpha[..., 0]) if real is None else ops.cast(real, alpha.dtype)
+            uneven = ops.sum((1.0 - ops.einsum("bnm,bn->bm", alpha, counts)) ** 2)
+            self.add_loss(self.doubly_stochastic * uneven / ops.maximum(ops.sum(counts), 1.0))
         return {"h": h, "z": z, "alpha": alpha, "c": c[:, -1]}
 
-    def compute_output_spec(self, x, memory, h, c):
+    def compute_output_spec(self, x, memory, h, c, real=None):
         batch, n, _ = x.shape
         places, channels = memory.shape[1:]
         of = self.compute_dtype
@@ -124,6 +132,7 @@ def with_attention(
     units=256,
     embedding=256,
     dropout=0.0,
+    doubly_stochastic=0.0,
     padding=None,
     memory_shape=(49, 1280),
     part="whole",
@@ -136,9 +145,10 @@ def with_attention(
     Shapes: memory (batch, m, c), a place of the map each, and tokens (batch, n) -> logits of the
     word after each, (batch, n, num_classes). The state begins with what dense layers make of the
     map's mean; words are a deep output of word, state and look (eq. 7). The weights are the
-    output alpha of the AttendingLSTM `layer1`. For part see decoding.py.
+    output alpha of the AttendingLSTM `layer1`, which has a loss of its own, `doubly_stochastic` (1
+    in the paper's code), where tokens are not `padding`. For part see decoding.py.
     """
-    given = {}
+    given, keep, evenly = {}, None, 0.0
     memory = keras.Input(memory_shape, name="memory")
     if part == "step":
         states = {kind: keras.Input((units,), name=kind) for kind in "hc"}
@@ -154,8 +164,9 @@ def with_attention(
         if part == "encoder":
             return keras.Model(given, {**states, "memory": memory}, name=name)
         given["tokens"] = tokens = keras.Input(input_shape, dtype="int32", name="tokens")
+        keep, evenly = real(tokens, padding), doubly_stochastic
     words = drop(embed(tokens, num_classes, embedding, name="tokens"), dropout, name="dropout")
-    steps = AttendingLSTM(units, name="layer1")(words, memory, **states)
+    steps = AttendingLSTM(units, evenly, name="layer1")(words, memory, **states, real=keep)
     h = drop(steps["h"], dropout, name="layer1_dropout")
     said = layers.Add(name="features")(
         [
