@@ -125,7 +125,7 @@ def computed_features(model, count, batches):
 def _key(model, split):
     """A text that differs where weights, architecture or images differ."""
     # By their places: the names that Keras gives depend on what was built before in this process.
-    places = {layer.name: f'"{i}"' for i, layer in enumerate(_layers(model))}
+    places = {layer.name: f'"{i}"' for i, layer in enumerate(model._flatten_layers())}
     config = json.dumps(model.get_config(), sort_keys=True, default=str)
     config = re.sub('"([^"]*)"', lambda found: places.get(found[1], found[0]), config)
     digest = hashlib.sha256(config.encode())
@@ -140,10 +140,3 @@ def _key(model, split):
             contents = file if images.in_memory else pathlib.Path(os.fsdecode(file)).read_bytes()
             digest.update(hashlib.sha256(contents).digest())
     return digest.hexdigest()[:32]
-
-
-def _layers(model):
-    """A model, its layers, and those of models inside it."""
-    yield model
-    for layer in model.layers:
-        yield from _layers(layer) if isinstance(layer, keras.Model) else (layer,)
