@@ -1,14 +1,110 @@
 """Files that appear whole or not at all: written beside their place, synced to disk, renamed.
 
-And where the user's home keeps what can be had again.
+And files that are read without hanging or filling memory, and where the user's home keeps what can
+be had again.
 """
 
 import contextlib
 import json
 import os
 import pathlib
+import re
+import stat
+
+from cvcourse.errors import RunError
 
 PARTIAL = ".part-"
+PIPED = re.compile(r"/dev/stdin|/(dev|proc/self)/fd/\d+")  # what a shell's `|` and `<(...)` name
+KINDS = {  # that are no regular file, in words
+    stat.S_IFDIR: "a directory",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+JSON_BYTES, JSON_LEVELS = 2**26, 32  # far above any config, metrics or trial
+
+
+def require_regular(path):
+    """Check, without opening it, that a path leads to a regular file.
+
+    Args:
+        path: Path of the file, as str or PathLike. Links are followed.
+
+    Raises:
+        OSError: If there is no such file or it cannot be reached.
+        RunError: If it is a directory, a pipe, a socket or a device.
+    """
+    kind = stat.S_IFMT(os.stat(path).st_mode)
+    if kind != stat.S_IFREG:
+        raise RunError(f"{path} is {KINDS.get(kind, 'something else')}, not a regular file")
+
+
+def read_bytes(path, limit):
+    """Read a whole file, or what the user pipes into the process as `/dev/stdin` or `<(...)`.
+
+    Args:
+        path: Path of the file, as str or PathLike.
+        limit: Size in bytes above which the file is refused. Never more is read into memory.
+
+    Returns:
+        The content as bytes.
+
+    Raises:
+        OSError: If there is no such file or it cannot be opened.
+        RunError: If it is no regular file, or larger than `limit`.
+    """
+    if not PIPED.fullmatch(os.fspath(path)):
+        require_regular(path)
+    with open(path, "rb") as file:
+        large = os.fstat(file.fileno()).st_size > limit
+        data = b"" if large else file.read(limit + 1)
+    if large or len(data) > limit:
+        raise RunError(f"{path} is larger than {limit:,} bytes, which is the most that is read")
+    return data
+
+
+def read_json(path, *, remedy=""):
+    """Read a JSON file whose outermost value is an object.
+
+    Args:
+        path: Path of the file, as str or PathLike.
+        remedy: What the user can do about a damaged file; the error's message ends with it.
+
+    Returns:
+        The object as a dict, not empty.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        RunError: If it cannot be read or holds something else. The message is one line: the file,
+            the reason and the remedy.
+    """
+    try:
+        values = json.loads(read_bytes(path, JSON_BYTES).decode("utf-8-sig"))
+        if not isinstance(values, dict) or not values:
+            raise ValueError("it holds no fields")
+        if _is_deeper(values, JSON_LEVELS):
+            raise RecursionError
+        return values
+    except FileNotFoundError:
+        raise
+    except RunError as error:
+        message = str(error)
+    except OSError as error:
+        message = f"cannot read {path}: {error.strerror}"
+    except RecursionError:
+        message = f"{path} is damaged: it is nested more than {JSON_LEVELS} levels deep"
+    except ValueError as error:  # no UTF-8, or no JSON
+        message = f"{path} is damaged: {error}"
+    raise RunError(f"{message}{remedy and f'; {remedy}'}")
+
+
+def _is_deeper(value, levels):
+    """Whether lists and dicts are nested more than so many levels deep."""
+    if not isinstance(value, (list, dict)):
+        return False
+    inside = value.values() if isinstance(value, dict) else value
+    return not levels or any(_is_deeper(item, levels - 1) for item in inside)
 
 
 def home(variable, default):
