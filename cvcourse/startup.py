@@ -1,24 +1,31 @@
 """Start TensorFlow without its greetings: standard error is for what concerns the user."""
 
+import contextlib
 import os
 
 
-def import_tensorflow_quietly():
-    """Import TensorFlow with the process' standard error closed meanwhile.
+@contextlib.contextmanager
+def standard_error_closed():
+    """Context manager: drop what C++ code prints on standard error, which knows no log level.
 
-    Its C++ side greets before any log level is read. What goes wrong still raises.
+    Python's own lines are dropped too; what goes wrong still raises.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         kept = os.dup(2)
     except OSError:  # it is closed already
-        import tensorflow
-
+        yield
         return
     with open(os.devnull, "wb") as nowhere:
         os.dup2(nowhere.fileno(), 2)
         try:
-            import tensorflow  # noqa: F401
+            yield
         finally:
             os.dup2(kept, 2)
             os.close(kept)
+
+
+def import_tensorflow_quietly():
+    """Import TensorFlow without its greetings, which come before any log level is read."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with standard_error_closed():
+        import tensorflow  # noqa: F401

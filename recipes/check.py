@@ -72,7 +72,7 @@ def main(config):
     with recipe.usage():
         if not is_file(config.model):
             models.knobs(config.model)  # before data are read: is there such a network?
-        dataset = data.load(config.dataset, data_dir=config.data_dir, limit=config.limit)
+        dataset = data.of(config)
         images, classes = len(dataset.train), dataset.num_classes
         if images < classes:
             raise ValueError(f"{images} training images for {classes} classes: raise --limit")

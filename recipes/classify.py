@@ -39,8 +39,9 @@ def main(config):
     from cvcourse import data
 
     model, names = _model(config)
-    channels = model.input_shape[-1]
-    photos = {photo: data.read_photo(photo, channels) for photo in config.photos}
+    *size, channels = model.input_shape[1:]
+    size = None if None in size else size  # a model for one size sees the photo's middle
+    photos = {photo: data.read_photo(photo, channels, size) for photo in config.photos}
     found = {}
     for photo, pixels in photos.items():
         probabilities = _probabilities(model, pixels)
@@ -79,16 +80,11 @@ def _model(config):
 
 
 def _probabilities(model, pixels):
-    """(h, w, c) pixels -> (classes,); a model for images of one size sees the photo's middle."""
+    """(h, w, c) pixels -> (classes,)."""
     import keras
     import numpy as np
 
-    size = model.input_shape[1:3]
-    images = pixels[None].astype("float32")
-    if None not in size:
-        cover = keras.layers.Resizing(*size, crop_to_aspect_ratio=True, antialias=True)
-        images = cover(images)
-    output = np.array(model(images, training=False), "float64")[0]
+    output = np.array(model(pixels[None].astype("float32"), training=False), "float64")[0]
     is_distribution = output.min() >= 0 and abs(output.sum() - 1) < 1e-3
     return output if is_distribution else np.array(keras.ops.softmax(output))
 

@@ -68,7 +68,7 @@ class Config:
     model_args: dict = recipe.field({"hidden": (16,)}, "its builder's knobs; small, for Newton")
     dataset: str = recipe.field("digits", "as in train")
     data_dir: str | None = recipe.field(None, "where published data sets are looked for first")
-    limit: int | None = recipe.field(None, "the first N examples of each split", least=1)
+    limit: int | None = recipe.field(None, "N examples of each split, of every class", least=1)
     epochs: int = recipe.field(20, "passes over the training images; full-batch steps", least=1)
     batch_size: int = recipe.field(32, "examples a step, but for full batches", least=1)
     weight_decay: float = recipe.field(0.01, "of adamw, decoupled; the others have none", least=0)
@@ -100,7 +100,7 @@ def main(config):
     keras.utils.set_random_seed(config.seed)
     with recipe.usage():
         models.knobs(config.model)
-        dataset = data.load(config.dataset, data_dir=config.data_dir, limit=config.limit)
+        dataset = data.of(config)
         setting = train.Config(**{name: getattr(config, name) for name in AS_IN_TRAIN})
         model = train.build(setting, dataset)
         if "newton" in config.optimizers:  # is the net small enough?

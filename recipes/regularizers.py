@@ -53,7 +53,7 @@ class Config:
     dataset: str = recipe.field("digits", "as in train")
     data_dir: str | None = recipe.field(None, "where published data sets are looked for first")
     limit: int | None = recipe.field(
-        300, "the first N examples of each split: few, so that they are learned by heart", least=1
+        300, "N examples of each split: few, so that they are learned by heart", least=1
     )
     epochs: int = recipe.field(30, "the budget of each row", least=1)
     batch_size: int = recipe.field(32, "examples a step", least=1)

@@ -42,7 +42,7 @@ class Config:
     read: str = recipe.field("pixels", "what a step sees", choices=("rows", "pixels"))
     dataset: str = recipe.field("digits", "as in train")
     data_dir: str | None = recipe.field(None, "where published data sets are looked for first")
-    limit: int | None = recipe.field(None, "the first N examples of each split", least=1)
+    limit: int | None = recipe.field(None, "N examples of each split, of every class", least=1)
     units: int = recipe.field(64, "of a recurrent layer; channels of the Transformer", least=1)
     depth: int = recipe.field(1, "recurrent layers, or the Transformer's blocks", least=1)
     heads: int = recipe.field(4, "of the Transformer's attention; they share its channels", least=1)
@@ -83,7 +83,7 @@ def main(config):
     from cvcourse import data
 
     with recipe.usage():
-        dataset = data.load(config.dataset, data_dir=config.data_dir, limit=config.limit)
+        dataset = data.of(config)
         untrained = {}
         for name in config.models:
             keras.utils.set_random_seed(config.seed)

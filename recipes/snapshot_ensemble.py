@@ -53,7 +53,7 @@ class Config:
     model_args: dict = recipe.field({}, "its builder's knobs, such as width=0.25,depths=1/1")
     dataset: str = recipe.field("digits", "as in train")
     data_dir: str | None = recipe.field(None, "where published data sets are looked for first")
-    limit: int | None = recipe.field(None, "the first N examples of each split", least=1)
+    limit: int | None = recipe.field(None, "N examples of each split, of every class", least=1)
     augment: tuple[str, ...] | None = recipe.field(
         None, "none, or as in train; auto: what is usual for the data set"
     )

@@ -54,7 +54,7 @@ class Config:
     )
     data_dir: str | None = recipe.field(None, "where published data sets are looked for first")
     limit: int | None = recipe.field(
-        None, "the first N examples of each split: a smoke run", least=1
+        None, "N examples of each split, of every class: a smoke run", least=1
     )
     augment: tuple[str, ...] | None = recipe.field(
         None,
@@ -201,7 +201,7 @@ def main(config):
     keras.utils.set_random_seed(config.seed)
     with recipe.usage():
         models.knobs(config.model)  # before data are read: is there such a network?
-        dataset = data.load(config.dataset, data_dir=config.data_dir, limit=config.limit)
+        dataset = data.of(config)
         if not config.test:
             dataset = dataclasses.replace(dataset, test=None)
         setting, model = prepared(config, dataset)
@@ -443,7 +443,7 @@ def rehearse(configs):
     distribution.require_one_process(source.strategy)
     with recipe.usage():
         models.knobs(source.model)
-        dataset = data.load(source.dataset, data_dir=source.data_dir, limit=source.limit)
+        dataset = data.of(source)
         for config in map(recipe.check, configs):
             require_fit(config)
             prepared(config, dataset)

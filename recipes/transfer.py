@@ -49,7 +49,7 @@ class Config:
     dataset: str = recipe.field("tfds:tf_flowers", "an image folder, or what train takes")
     data_dir: str | None = recipe.field(None, "where published data sets are looked for first")
     limit: int | None = recipe.field(
-        None, "the first N examples of each split: a smoke run", least=1
+        None, "N examples of each split, of every class: a smoke run", least=1
     )
     size: int | None = recipe.field(
         None, "side of the images the network sees, in pixels; none: its weights' own", least=16
@@ -124,9 +124,7 @@ def main(config):
     devices = distribution.of(config)
     keras.utils.set_random_seed(config.seed)
     with recipe.usage():
-        dataset = data.load(config.dataset, data_dir=config.data_dir, limit=config.limit)
-        if dataset.num_classes < 2:
-            raise ValueError(f"{config.dataset} has one class: two or more are needed")
+        dataset = data.of(config)
         counts = np.bincount(dataset.train.labels, minlength=dataset.num_classes)
         if counts.min() < 2:
             within = f" within --limit={config.limit}" if config.limit else ""

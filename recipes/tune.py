@@ -565,7 +565,7 @@ def child(folder, stop, parent):
     import_tensorflow_quietly()
     config = recipe.parse(train.Config, [f"--config={folder / 'config.json'}"])
     config = dataclasses.replace(config, workdir=str(folder / "run"))
-    dataset = data.load(config.dataset, data_dir=config.data_dir, limit=config.limit)
+    dataset = data.of(config)
     try:
         outcome = outcome_of(config, dataset, stop)
     except InUse:
@@ -702,7 +702,7 @@ def hypermodel(space, config):
 
     from cvcourse import data
 
-    dataset = data.load(config.dataset, data_dir=config.data_dir, limit=config.limit)
+    dataset = data.of(config)
 
     class Recipe(keras_tuner.HyperModel):
         """`train` with the values of a tuner."""

@@ -328,7 +328,7 @@ def test_bad_files_are_one_line(config, few, capsys):
     refused(config, capsys, 1, "names gone.png, which is not in")
     config = changed(config, missing="skip")
     (folder / "1.png").write_bytes((folder / "1.png").read_bytes()[:60])
-    refused(config, capsys, 1, f"{folder / '1.png'} is no image that can be read")
+    refused(config, capsys, 1, f"cannot read the image {folder / '1.png'}: ")
     (folder / "captions.csv").write_text("image,split,caption\n0.png,train,a\n2.png,test,b")
     refused(config, capsys, 1, "has no validation photo")
 

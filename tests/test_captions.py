@@ -287,6 +287,9 @@ def test_a_name_that_cannot_be_a_file(folder):
         ("captions_csv", CSV + 'c.jpg,"A bird\nc.jpg,Two birds\n', ("line 7", "double quotes")),
         ("captions_csv", CSV + 'c.jpg,"' + "A bird\n" * 20_000, ("field limit", "double quotes")),
         ("captions_csv", CSV + 'c.jpg,"A "bird""\n', ("line 6", "double quotes")),
+        ("captions_csv", CSV + "../c.jpg,A bird\n", ("line 6", "../c.jpg leaves the folder")),
+        ("captions_csv", CSV + "a/../../c.jpg,A\n", ("line 6", "leaves the folder")),
+        ("captions_txt", TOKENS + "/etc/c.jpg#0\tA\n", ("line 5", "/etc/c.jpg leaves the folder")),
         (
             "captions_csv",
             SPLIT_CSV + "a.jpg,trian,2,A dog\n",
@@ -323,6 +326,9 @@ def test_nothing_where_it_was_said_to_be(folder):
     refused(lambda: load_captions(where), where, "captions.csv", "Flickr8k.token.txt", "text")
     refused(lambda: load_captions(where, where / "absent.csv"), "cannot read", "absent.csv")
     refused(lambda: load_captions(where, where), "cannot read", where)
+    os.mkfifo(where / "pipe.csv")
+    refused(lambda: load_captions(where, where / "pipe.csv"), "pipe.csv is a pipe")
+    refused(lambda: load_captions(where, "/dev/zero"), "/dev/zero is a device, not a regular file")
     refused(lambda: load_captions(where, missing="skpi"), "'skpi'", "did you mean 'skip'")
 
 

@@ -323,7 +323,9 @@ def test_wrong_values_are_refused_before_anything_is_written(config, photos, tmp
     one.mkdir(parents=True)
     for i in range(3):
         Image.new("RGB", (40, 40), (i, 0, 0)).save(one / f"{i}.png")
-    refused(UsageError, "has one class: two or more are needed", dataset=str(tmp_path / "one"))
+    refused(
+        RunError, "has one class, 'only'; two or more are needed", dataset=str(tmp_path / "one")
+    )
     (photos / "val" / "violet").mkdir()
     refused(RunError, "has the class 'violet', which train/ does not have")
 

@@ -40,6 +40,7 @@ __all__ = [
     "load",
     "load_captions",
     "naming_broken_images",
+    "of",
     "read_photo",
     "steps_per_epoch",
     "stream",
@@ -63,9 +64,10 @@ def load(name, *, data_dir=None, limit=None):
     """A data set as `.train .validation .test`: `.images` (n, h, w, c) and `.labels` (n,) each.
 
     `name` is digits, mnist, fashion_mnist, cifar10, cifar100, tfds:NAME, an image folder or an
-    .npz file. `data_dir` is where published sets are looked for first, `limit` keeps the first n
-    examples of each split. Where a set has no validation split, a fixed stratified 10 % of train
-    is held out. Raises ValueError for an unknown name, DataError for anything amiss in the data.
+    .npz file. `data_dir` is where published sets are looked for first, `limit` keeps n examples of
+    each split, stratified by class. Where a set has no validation split, a fixed stratified 10 % of
+    train is held out. Pixels are in 0..255, whatever range those of an array were in. Raises
+    ValueError for an unknown name, DataError for anything amiss in the data.
     """
     name = str(name)
     path = pathlib.Path(os.path.expanduser(name))
@@ -84,6 +86,23 @@ def load(name, *, data_dir=None, limit=None):
     else:
         raise ValueError(unknown("data set", name, NAMES))
     return data.limit(limit) if limit else data
+
+
+def of(config):
+    """Load the data set that a recipe's config names, and print what it holds in one line.
+
+    Args:
+        config: with the fields `dataset`, `data_dir` and `limit`.
+
+    Returns:
+        A Dataset.
+
+    Raises:
+        ValueError, DataError: as `load`.
+    """
+    loaded = load(config.dataset, data_dir=config.data_dir, limit=config.limit)
+    print(f"{config.dataset}: {loaded}", flush=True)
+    return loaded
 
 
 def usual_augmentation(name):

@@ -12,7 +12,8 @@ import re
 import zlib
 
 from cvcourse.data.dataset import DataError, reason
-from cvcourse.errors import unknown
+from cvcourse.errors import RunError, unknown
+from cvcourse.files import read_bytes
 
 FILES = ("captions.csv", "captions.txt", "Flickr8k.token.txt")
 FILE_FOLDERS = ("", "text")
@@ -31,6 +32,7 @@ SPLITS = {
     "test": "test",
 }
 LONGEST = 1000  # characters of a header
+LARGEST_TEXT = 2**30  # bytes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,6 +126,11 @@ def _read(file):
                 f"{file}, line {line}: {'a caption' if name else 'a photo name'} without text; "
                 "write one or drop the line"
             )
+        inside = os.path.normpath(name)
+        if os.path.isabs(inside) or inside.startswith(os.pardir):
+            raise DataError(
+                f"{file}, line {line}: {name} leaves the folder of the photos; name one in it"
+            )
         captions.setdefault(name, []).append(caption)
         if "split" in columns:
             if split.lower() not in SPLITS:
@@ -187,10 +194,11 @@ def _from_tabs(text, file):
 def _text(file):
     """A file's text, its lines ending in \\n."""
     try:
-        return file.read_text("utf-8-sig")  # Excel writes the mark
+        # Excel writes the mark of UTF-8, and may end lines as Windows does.
+        return io.TextIOWrapper(io.BytesIO(read_bytes(file, LARGEST_TEXT)), "utf-8-sig").read()
     except UnicodeDecodeError as error:
         raise DataError(f"{file} is not in UTF-8 (byte {error.start}); save it so") from error
-    except OSError as error:
+    except (OSError, RunError) as error:
         raise DataError(f"cannot read the captions file {file}: {reason(error)}") from error
 
 

@@ -6,6 +6,7 @@ import os
 
 import numpy as np
 
+from cvcourse.data.pixel_range import BYTES, RANGES, agrees, recognize, to_bytes
 from cvcourse.errors import RunError
 
 
@@ -41,12 +42,24 @@ class Split:
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-    """`test` is None where a set has none; `input_shape` is (h, w, c) of its raw images, 0..255."""
+    """Three splits of raw images, 0..255; `test` is None where a set has none.
+
+    `pixel_range` is the range that its arrays were in, `notes` says what else was done to it.
+    """
 
     train: Split
     validation: Split
     test: Split | None
     class_names: tuple[str, ...]
+    pixel_range: str = BYTES
+    notes: tuple[str, ...] = ()
+
+    def __str__(self):
+        parts = {"training": self.train, "validation": self.validation, "test": self.test}
+        counts = [f"{len(split):,} {name}" for name, split in parts.items() if split]
+        shape = "x".join(map(str, self.input_shape))
+        said = f"{', '.join(counts)} images of {shape} in {self.num_classes:,} classes"
+        return "; ".join([said, *self.notes])
 
     @property
     def input_shape(self):
@@ -82,11 +95,16 @@ class Dataset:
         return dataclasses.replace(self, **splits)
 
     def limit(self, n):
-        """The first `n` examples of each split: a smoke run."""
-        first = slice(n)
-        test = self.test and self.test.take(first)
+        """`n` examples of each split, stratified by class by the rule of `hold_out`: a smoke run.
+
+        A split of fewer stays whole.
+        """
+
+        def few(split):
+            return hold_out(split, n)[1] if split and n < len(split) else split
+
         return dataclasses.replace(
-            self, train=self.train.take(first), validation=self.validation.take(first), test=test
+            self, train=few(self.train), validation=few(self.validation), test=few(self.test)
         )
 
 
@@ -103,11 +121,12 @@ def hold_out(split, count):
     return split.take(np.flatnonzero(~held)), split.take(np.flatnonzero(held))
 
 
-def dataset(train, test, class_names=None, *, validation=None, where):
+def dataset(train, test, class_names=None, *, validation=None, where, notes=()):
     """A checked Dataset; without `validation`, a stratified 10 % of `train` is held out.
 
     `where` names the source in errors. Raises DataError for images that are not (n, h, w, 1 or 3),
-    not finite or not of one size, and for labels that do not fit.
+    not finite, not of one size or in no known range of pixels, for labels that do not fit, and for
+    a single class.
     """
     splits = {"train": train, "validation": validation, "test": test}
     splits = {
@@ -136,15 +155,45 @@ def dataset(train, test, class_names=None, *, validation=None, where):
             f"{where}: no training image of class {absent}{named} of 0 to {count - 1}: "
             "renumber the labels from 0, or add images"
         )
+    if count < 2:
+        raise DataError(f"{where} has one class: there is nothing to tell apart; add another")
+    splits, pixel_range = _in_bytes(splits, where)
+    train, notes = splits["train"], list(notes)
+    if pixel_range != BYTES:
+        notes.append(f"pixels of {pixel_range} brought to {BYTES}")
     if "validation" not in splits:
-        if len(train) < 2:
-            raise DataError(f"{where}: {len(train)} training image; two or more are needed")
         splits["train"], splits["validation"] = hold_out(train, max(1, round(len(train) / 10)))
     # Printable: a folder's name may be no UTF-8.
     names = [
         os.fsencode(str(name)).decode(errors="replace") for name in class_names or range(count)
     ]
-    return Dataset(splits["train"], splits["validation"], splits.get("test"), tuple(names))
+    splits = (splits["train"], splits["validation"], splits.get("test"))
+    return Dataset(*splits, tuple(names), pixel_range, tuple(notes))
+
+
+def _in_bytes(splits, where):
+    """({name: Split}, the range they were in) with arrays brought to 0..255."""
+    images = splits["train"].images
+    if not isinstance(images, np.ndarray):
+        return splits, BYTES
+    pixel_range = recognize(images)
+    if pixel_range is None:
+        raise DataError(
+            f"{where}: train images are {images.dtype} of {images.min():g} to {images.max():g}, "
+            f"which is none of {', '.join(RANGES)} (uint16) for sure: bring them to {BYTES}; "
+            "models standardize by themselves"
+        )
+    for name, split in splits.items():
+        if not agrees(split.images, pixel_range):
+            raise DataError(
+                f"{where}: train images are in {pixel_range}, {name} images go from "
+                f"{split.images.min():g} to {split.images.max():g}: bring all to {BYTES}"
+            )
+    splits = {
+        name: Split(to_bytes(split.images, pixel_range), split.labels)
+        for name, split in splits.items()
+    }
+    return splits, pixel_range
 
 
 def _checked(split, where):
@@ -196,6 +245,8 @@ def _checked_pixels(images, where):
         return images
     if images.dtype.kind not in "iufb":
         raise DataError(f"{where} images are of type {images.dtype}: numbers are needed")
+    if images.dtype.kind != "f":
+        return images
     with np.errstate(over="ignore"):
         images = images.astype("float32")
     bad = ~np.isfinite(images).all(axis=(1, 2, 3))

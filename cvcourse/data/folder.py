@@ -1,4 +1,8 @@
-"""An image folder: PATH/train/CLASS/*.jpg, and val/ and test/ of the same form, if any."""
+"""An image folder: PATH/CLASS/*.jpg, or PATH/train/CLASS/*.jpg with validation and test beside it.
+
+All that lies in it is used or named: each file that is an image by its contents, whatever it is
+called, in class folders, folders in these and folders linked from these.
+"""
 
 import collections
 import os
@@ -6,96 +10,188 @@ import pathlib
 
 import numpy as np
 
-from cvcourse.data.dataset import DataError, Split, dataset, reason
+from cvcourse.data.dataset import DataError, Split, dataset, hold_out
 from cvcourse.data.encoded import EncodedImages
-from cvcourse.data.photo import opened
+from cvcourse.data.photo import SUFFIXES, NoImage, read_header
 
-ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".gif")  # what tf.io.decode_image reads
-OTHER_ENDINGS = (".webp", ".tif", ".tiff", ".avif", ".heic")  # named rather than passed over
-FORMATS = ("JPEG", "MPO", "PNG", "BMP", "GIF")  # the same, as Pillow names the contents
-GRAY = ("1", "L", "LA", "I", "I;16")  # Pillow's modes
+SPLITS = {  # what their folders may be called, in upper or lower case
+    "train": ("train", "training"),
+    "validation": ("val", "valid", "validation", "dev"),
+    "test": ("test", "testing"),
+}
+THUMBNAILS = ("@eadir", "__macosx", ".thumbnails")  # and what else is hidden
 LARGEST = 256  # pixels: the side that images of differing sizes are brought to, at most
+SHARE = 10  # one of so many examples is held out for validation, and one for test
+SHOWN = 3  # names in a list
 
 
 def load(path):
-    """The folder as a Dataset; its images stay on disk and are decoded when needed.
+    """Load an image folder; its images stay on disk and are decoded when needed.
 
     If all images are of one size, that is theirs; otherwise all are brought to one square, as
-    large as the median short side, at most LARGEST. Raises DataError for a missing train/, an
-    empty class, a class that train/ does not have, or a file that is no image.
+    large as the median short side, at most LARGEST. Where there is no train/, a tenth of each class
+    is held out for validation and another for test.
+
+    Args:
+        path: of the folder.
+
+    Returns:
+        A Dataset, whose notes say what was held out and what was passed over.
+
+    Raises:
+        DataError: for one class, an empty class, a class that train/ does not have, two folders
+            for one split, or a file with an image's name that is none.
     """
     path = pathlib.Path(path)
-    classes = _folders(path / "train")
-    if not classes:
-        raise DataError(f"{path} has no class folders train/CLASS/ with images in them")
-    splits = {}
-    for name in ("train", "val", "test"):
-        if name == "train" or (path / name).is_dir():
-            splits[name] = _files_and_labels(path / name, classes)
-    sizes, channels = _measure([file for files, _ in splits.values() for file in files])
-    splits = {
-        name: Split(EncodedImages(list(map(os.fsencode, files)), _size(sizes), channels), labels)
-        for name, (files, labels) in splits.items()
+    passed = []
+    parts = _split_folders(path, passed)
+    classes = _class_folders(parts.get("train", path), [])
+    _require_classes(path, parts, classes)
+    found = {
+        name: _files_and_labels(folder, classes, passed)
+        for name, folder in (parts or {"train": path}).items()
     }
+    headers = [header for _, headers, _ in found.values() for header in headers]
+    size, channels = _size(headers), 1 if all(header.gray for header in headers) else 3
+    splits = {}
+    for name, (files, headers, labels) in found.items():
+        routes = [header.route_to(channels) for header in headers]
+        files = list(map(os.fsencode, files))
+        splits[name] = Split(EncodedImages(files, routes, size, channels), labels)
+    notes = [f"{name}: {folder.name}/" for name, folder in parts.items() if folder.name != name]
+    if not parts:
+        count = max(1, round(len(splits["train"]) / SHARE))
+        rest, splits["test"] = hold_out(splits["train"], count)
+        splits["train"], splits["validation"] = hold_out(rest, count)
+        notes.append(
+            "without train/: a tenth is held out for validation and a tenth for test, "
+            "stratified by class, the same images in every run"
+        )
+    if passed:
+        notes.append(_passed_over(path, passed))
     return dataset(
-        splits["train"], splits.get("test"), classes, validation=splits.get("val"), where=str(path)
+        splits["train"],
+        splits.get("test"),
+        [folder.name for folder in classes],
+        validation=splits.get("validation"),
+        where=str(path),
+        notes=notes,
     )
 
 
-def _folders(path):
-    if not path.is_dir():
-        return []
-    return sorted(entry.name for entry in path.iterdir() if entry.is_dir() and entry.name[0] != ".")
-
-
-def _files_and_labels(path, classes):
-    """A split's files, class by class and sorted by name, and their labels."""
-    strangers = set(_folders(path)) - set(classes)
-    if strangers:
-        raise DataError(f"{path} has the class {min(strangers)!r}, which train/ does not have")
-    files, labels = [], []
-    for label, name in enumerate(classes):
-        folder = path / name
-        found = sorted(file for file in folder.rglob("*") if _is_image(file, folder))
-        if not found:
-            raise DataError(f"the class folder {folder} has no image ({', '.join(ENDINGS)})")
-        files += found
-        labels += [label] * len(found)
-    return files, np.array(labels)
-
-
-def _is_image(file, folder):
-    """By its name, unless hidden (.ipynb_checkpoints). A dangling link is one, to be reported."""
-    hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
-    if hidden or file.suffix.lower() not in ENDINGS + OTHER_ENDINGS:
-        return False
-    return file.is_file() or (file.is_symlink() and not file.exists())
-
-
-def _measure(files):
-    """How often each (height, width) occurs, and the channels: headers are read, not pixels."""
-    from PIL import Image, UnidentifiedImageError
-
-    sizes, gray = collections.Counter(), True
-    for file in files:
-        try:
-            with opened(file) as image:
-                kind = image.format, image.mode
-                sizes[image.height, image.width] += 1
-        except UnidentifiedImageError as error:
-            raise DataError(f"{file} is not an image; remove or replace it") from error
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+def _split_folders(path, passed):
+    """{split: its folder}, empty where class folders stand in their place."""
+    entries = sorted(path.iterdir())
+    parts = {}
+    for name, names in SPLITS.items():
+        folders = [entry for entry in entries if entry.name.lower() in names and entry.is_dir()]
+        if len(folders) > 1:
             raise DataError(
-                f"cannot read the image {file}: {reason(error)}; remove or replace it"
-            ) from error
-        if kind[0] not in FORMATS or kind in (("BMP", "1"), ("BMP", "P")):
-            raise DataError(f"{file} is in the form {' '.join(kind)}; save it as JPEG or PNG")
-        gray = gray and kind[0] in ("JPEG", "PNG") and kind[1] in GRAY
-    return sizes, 1 if gray else 3
+                f"{path} has {' and '.join(f'{folder.name}/' for folder in folders)}, which both "
+                f"are {name} images: keep one"
+            )
+        if folders:
+            parts[name] = folders[0]
+    if not parts:
+        return {}
+    if "train" not in parts:
+        raise DataError(
+            f"{path} has {next(iter(parts.values())).name}/ and no class folders train/CLASS/ with "
+            "images in them"
+        )
+    passed += [entry for entry in entries if entry not in parts.values()]
+    return parts
 
 
-def _size(sizes):
+def _class_folders(path, passed):
+    """The class folders in a folder, by name; what else lies there is passed over."""
+    entries = sorted(path.iterdir()) if path.is_dir() else []
+    folders = [entry for entry in entries if entry.is_dir() and not _is_hidden(entry)]
+    passed += [entry for entry in entries if entry not in folders]
+    return folders
+
+
+def _require_classes(path, parts, classes):
+    """Raise DataError for no class or one, whose folders are likely to be the classes."""
+    where = parts.get("train", path)
+    if not classes:
+        raise DataError(f"{path} has no class folders CLASS/ or train/CLASS/ with images in them")
+    if len(classes) > 1:
+        return
+    inside = [folder.name for folder in _class_folders(classes[0], [])]
+    if parts and len(inside) > 1:
+        hint = f"{_listed(inside)} in it look like the classes: move them up into {where}"
+    elif inside:
+        hint = f"{_listed(inside)} in it look like what is meant: name {classes[0]}"
+    else:
+        hint = "two or more are needed"
+    raise DataError(f"{where} has one class, {classes[0].name!r}; {hint}")
+
+
+def _files_and_labels(path, classes, passed):
+    """A split's files, class by class and sorted by name, their headers and their labels."""
+    names = [folder.name for folder in classes]
+    folders = {folder.name: folder for folder in _class_folders(path, passed)}
+    if strangers := folders.keys() - set(names):
+        raise DataError(f"{path} has the class {min(strangers)!r}, which train/ does not have")
+    files, headers, labels = [], [], []
+    for label, name in enumerate(names):
+        count = len(files)
+        for file in sorted(_walk(path / name, [], passed)):
+            if header := _header(file, passed):
+                files.append(file)
+                headers.append(header)
+                labels.append(label)
+        if len(files) == count:
+            raise DataError(f"the class folder {path / name} has no image")
+    return files, headers, np.array(labels)
+
+
+def _walk(folder, above, passed):
+    """The files in a folder and in all below; a link that leads back up is passed over."""
+    above = [*above, os.path.realpath(folder)]
+    for entry in folder.iterdir() if folder.is_dir() else []:
+        if _is_hidden(entry):
+            passed.append(entry)
+        elif not entry.is_dir():
+            yield entry
+        elif any(pathlib.Path(one).is_relative_to(os.path.realpath(entry)) for one in above):
+            passed.append(entry)
+        else:
+            yield from _walk(entry, above, passed)
+
+
+def _is_hidden(entry):
+    return entry.name.startswith(".") or entry.name.lower() in THUMBNAILS
+
+
+def _header(file, passed):
+    """A file's Header, or None where it is passed over: by name and contents it is no image."""
+    named = file.suffix.lower() in SUFFIXES
+    if not named and not file.is_file():  # a pipe, a dangling link
+        passed.append(file)
+        return None
+    try:
+        return read_header(file, str(file))
+    except NoImage:
+        if named:
+            raise
+        passed.append(file)
+        return None
+
+
+def _size(headers):
+    sizes = collections.Counter((header.height, header.width) for header in headers)
     if len(sizes) == 1:
         return next(iter(sizes))
     short = np.median([min(size) for size in sizes.elements()])
     return (min(LARGEST, int(short)),) * 2
+
+
+def _passed_over(path, entries):
+    entries = sorted({os.path.relpath(entry, path) for entry in entries})
+    return f"passed over {len(entries):,} that are no images: {_listed(entries)}"
+
+
+def _listed(names):
+    return ", ".join(names[:SHOWN]) + (" ..." if len(names) > SHOWN else "")

@@ -1,60 +1,373 @@
-"""One photo from a file, upright and in plain RGB or gray, whatever form it was saved in."""
+"""One reader of photos, whoever asks: upright, on white, 8 bits, in RGB or gray.
+
+The format is recognized by a file's contents, never by its name. EXIF orientation is applied. Where
+a photo is transparent, white shows. Of 16 bits the upper 8 count, whatever values a photo holds; 1
+bit is 0 or 255. Palettes, CMYK, YCbCr and L*a*b* become RGB as Pillow converts them, and color
+profiles are ignored. Of several frames or pages the first is taken. Floating-point and 32-bit
+images have no range that all agree on, so they are refused.
+
+JPEG and PNG of 8-bit gray or RGB, which is nearly all there is, are decoded by TensorFlow inside
+the data pipeline; the rest by Pillow, called from there.
+"""
 
 import contextlib
+import dataclasses
+import io
+import os
+import pathlib
+import struct
 import warnings
 
 import numpy as np
+import tensorflow as tf
 
 from cvcourse.data.dataset import DataError, reason
+from cvcourse.errors import RunError
+from cvcourse.files import read_bytes, require_regular
+from cvcourse.startup import standard_error_closed
 
-SIXTEEN_BITS = ("I", "I;16", "I;16B", "I;16L", "F")  # Pillow's modes of more than 8 bits
+# What Pillow may try: nothing that runs programs (EPS) or fetches anything.
+FORMATS = (
+    *("JPEG", "MPO", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM", "JPEG2000", "AVIF"),
+    *("HEIF",),  # of the package pillow-heif
+)
+# Of a file with such a name it is an error to be no image.
+SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".gif", ".bmp", ".webp", ".tif", ".tiff"),
+    *(".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k", ".avif", ".heic", ".heif"),
+)
+DEEP = ("I;16", "I;16B", "I;16L")  # Pillow's modes
+GRAY = ("1", "L", "LA", *DEEP)
+MODES = (*GRAY, "P", "PA", "RGB", "RGBA", "RGBX", "RGBa", "CMYK", "YCbCr", "LAB")
 LARGEST = 100_000_000  # pixels; a file may claim any number
+LARGEST_FILE = 2**29  # bytes
+BRANDS = {  # of ISO media files that not every Pillow decodes, and what to install then
+    "AVIF": ((b"avif", b"avis"), "pip install --upgrade pillow"),
+    "HEIF": ((b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1"), "pip install pillow-heif"),
+}
+ORIENTATION = 0x0112  # EXIF's tag
+PNG_EXIF = (b"XML:com.adobe.xmp", b"Raw profile type exif")  # where no chunk of its own has it
+BY_PILLOW = 0  # a route; the others, 1 to 8, are orientations of what TensorFlow decodes
+
+
+class NoImage(DataError):
+    """A file whose contents are in none of the formats."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Header:
+    """The facts of a photo that are known without its pixels.
+
+    Attributes:
+        height, width: in pixels, once it is upright.
+        gray: whether it has no color.
+        route: how `decode` reads it: BY_PILLOW, or the EXIF orientation of a plain JPEG or PNG.
+    """
+
+    height: int
+    width: int
+    gray: bool
+    route: int
+
+    def route_to(self, channels: int) -> int:
+        """The route to so many channels: only Pillow weighs colors into gray."""
+        return BY_PILLOW if channels == 1 and not self.gray else self.route
+
+
+def read_photo(path, channels: int = 3, size: tuple[int, int] | None = None) -> np.ndarray:
+    """Read the photo in a file, as training reads it.
+
+    Args:
+        path: of a regular file, or of a pipe that is named on purpose (/dev/stdin).
+        channels: 3 for RGB, 1 for gray.
+        size: (height, width) to scale the largest centered part of those proportions to; None
+            keeps the photo's own.
+
+    Returns:
+        uint8 array (height, width, channels) of 0..255.
+
+    Raises:
+        DataError: naming the file, where it is missing, too large or no image that can be read.
+    """
+    name = os.fsdecode(path)
+    with naming_image(name):
+        contents = read_bytes(pathlib.Path(path), LARGEST_FILE)
+        route = read_header(contents, name).route_to(channels)
+        image = decode(tf.constant(contents), route, channels)
+        return (image if size is None else to_size(image, *size)).numpy()
+
+
+def read_header(source, name: str) -> Header:
+    """Read what a photo is without decoding it.
+
+    Args:
+        source: the contents as bytes, or the path of a regular file.
+        name: what errors call it.
+
+    Returns:
+        Its Header.
+
+    Raises:
+        NoImage: where the contents are in none of the formats.
+        DataError: where they are in one that cannot be read.
+    """
+    with naming_image(name), _opened(source, name) as (image, file):
+        if image.mode not in MODES and not _is_deep(image):
+            raise DataError(
+                f"{name} is a {image.format} image of mode {image.mode}, whose range or colors are "
+                "not defined; save it as JPEG or PNG with 8 bits"
+            )
+        deep_png = _is_deep_png(image, file)
+        if image.format == "PNG" and not _has_exif(file):
+            turned = 1  # Pillow would decode all pixels to see what is behind them
+        else:
+            turned = image.getexif().get(ORIENTATION, 1)
+        turned = turned if turned in range(1, 9) else 1
+        width, height = image.size
+        if image.format == "TIFF":
+            _require_known_depth(image, name)
+            # As stored: not every version of Pillow gives the upright size.
+            width, height = image.tag_v2[256], image.tag_v2[257]
+        if turned >= 5:
+            width, height = height, width
+        plain = (
+            image.format in ("JPEG", "MPO", "PNG")
+            and image.mode in ("L", "RGB")
+            and "transparency" not in image.info
+            and not deep_png
+        )
+        gray = image.mode in GRAY or _is_deep(image)
+        return Header(height, width, gray, turned if plain else BY_PILLOW)
+
+
+def decode(contents, route, channels: int):
+    """Decode a photo; works on values and inside graphs.
+
+    Args:
+        contents: the file's bytes, a string tensor.
+        route: its Header's, an int or an integer tensor.
+        channels: 3 for RGB, 1 for gray.
+
+    Returns:
+        uint8 tensor (height, width, channels).
+    """
+    if not tf.is_tensor(route):
+        if route == BY_PILLOW:
+            return _by_pillow(contents, channels)
+        return _by_tensorflow(contents, route, channels)
+    return tf.cond(
+        route == BY_PILLOW,
+        lambda: _by_pillow(contents, channels),
+        lambda: _by_tensorflow(contents, route, channels),
+    )
+
+
+def to_size(image, height: int, width: int, interpolation: str = "bilinear", *, crop: bool = True):
+    """Scale an image with antialiasing to height x width pixels.
+
+    Args:
+        image: uint8 tensor (h, w, c).
+        height, width: to scale to.
+        interpolation: as tf.image.resize takes it.
+        crop: take the largest centered part of those proportions; False squashes.
+
+    Returns:
+        uint8 tensor (height, width, c).
+    """
+    scaled = to_size_exactly(image, height, width, interpolation, crop=crop)
+    return tf.cast(tf.clip_by_value(tf.round(scaled), 0, 255), tf.uint8)
+
+
+def to_size_exactly(image, height, width, interpolation="bilinear", *, crop=True):
+    """As `to_size`, float32 as the scaling leaves it."""
+    if crop:
+        image = _covering_part(image, height, width)
+    return tf.cond(
+        tf.reduce_all(tf.shape(image)[:2] == (height, width)),
+        lambda: tf.cast(image, tf.float32),
+        lambda: tf.image.resize(image, (height, width), interpolation, antialias=True),
+    )
 
 
 @contextlib.contextmanager
-def opened(path):
-    """A file as a Pillow image, of which the header alone is read.
+def naming_image(name):
+    """Context manager: raise what goes wrong with an image as a DataError that names it.
 
-    Raises DataError for more than LARGEST pixels, and what Pillow raises.
+    Quietly: libjpeg prints what it thinks of a file.
     """
-    from PIL import Image
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # LARGEST is our limit
-        image = Image.open(path)
-    with image:
-        width, height = image.size
-        if width * height > LARGEST:
-            raise DataError(f"{path} has {width}x{height} pixels; scale it down first")
-        yield image
-
-
-def read_photo(path, channels=3):
-    """The photo in a file: (h, w, channels) uint8, for 3 channels (RGB) or 1 (gray).
-
-    Turned as its EXIF orientation says; 16-bit values are scaled to 0..255, and what is transparent
-    shows white. Raises DataError, which names the file, for one that is missing or no image, and
-    for more than LARGEST pixels.
-    """
-    from PIL import Image, ImageOps
-
     try:
-        with opened(path) as image:
-            image = ImageOps.exif_transpose(image)
-            if image.mode in SIXTEEN_BITS:
-                values = np.asarray(image, "float64")
-                scale = 255 / 65535 if values.max() > 255 else 1
-                image = Image.fromarray(np.uint8(np.clip(values * scale, 0, 255).round()))
-            elif image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-                image = image.convert("RGBA")
-                white = Image.new("RGBA", image.size, "white")
-                image = Image.alpha_composite(white, image)
-            pixels = np.asarray(image.convert("RGB" if channels == 3 else "L"))
+        with standard_error_closed():
+            yield
     except DataError:
         raise
+    except RunError as error:  # it names the file
+        raise DataError(str(error)) from error
     except Exception as error:  # Pillow's plugins raise anything at a damaged file
-        text = reason(error)
+        damaged = isinstance(error, tf.errors.InvalidArgumentError)  # in words of TensorFlow's own
+        text = "its data are truncated or damaged" if damaged else reason(error)
+        raise DataError(f"cannot read the image {name}: {text}; remove or replace it") from error
+
+
+@contextlib.contextmanager
+def _opened(source, name):
+    """Context manager: a (Pillow image, file) of which the header alone is read."""
+    from PIL import Image
+
+    if isinstance(source, bytes):
+        file = io.BytesIO(source)
+    else:
+        require_regular(source)
+        size = os.stat(source).st_size
+        if size > LARGEST_FILE:
+            raise DataError(f"{name} has {size:,} bytes, more than {LARGEST_FILE:,}; scale it down")
+        file = open(source, "rb")  # noqa: SIM115
+    with file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # LARGEST is our limit, and EXIF may be damaged
+        brand = _brand(file)
+        if brand == "HEIF":
+            with contextlib.suppress(ImportError):
+                import pillow_heif
+
+                pillow_heif.register_heif_opener()
+        Image.init()
+        if brand and brand not in Image.OPEN:
+            raise DataError(
+                f"{name} is in the format {brand}, which Pillow cannot decode here: "
+                f"{BRANDS[brand][1]}"
+            )
+        try:
+            image = Image.open(file, formats=[form for form in FORMATS if form in Image.OPEN])
+        except Image.UnidentifiedImageError as error:
+            raise NoImage(f"{name} is not an image; remove or replace it") from error
+        with image:
+            width, height = image.size
+            if width * height > LARGEST:
+                raise DataError(f"{name} has {width}x{height} pixels; scale it down first")
+            yield image, file
+
+
+def _brand(file):
+    """AVIF or HEIF where a file is one of these, else None."""
+    head = file.read(64)
+    file.seek(0)
+    if head[4:8] != b"ftyp":
+        return None
+    head = head[8 : int.from_bytes(head[:4], "big")]
+    brands = [head[i : i + 4] for i in range(0, len(head), 4)]
+    return next((name for name, (known, _) in BRANDS.items() if {*known} & {*brands}), None)
+
+
+def _has_exif(file):
+    """Whether a PNG has EXIF or XMP data, in front of its pixels or behind them."""
+    file.seek(8)  # after the signature
+    found = False
+    while not found and len(head := file.read(8)) == 8:
+        length, kind = struct.unpack(">I4s", head)
+        keyword = b""
+        if kind in (b"iTXt", b"tEXt", b"zTXt"):
+            keyword = file.read(min(length, 24))
+        found = kind == b"eXIf" or keyword.startswith(PNG_EXIF)
+        file.seek(length - len(keyword) + 4, os.SEEK_CUR)
+    return found
+
+
+def _is_deep_png(image, file):
+    """Whether a PNG has 16 bits, which Pillow says of gray ones alone."""
+    if image.format != "PNG":
+        return False
+    file.seek(24)  # after the signature, the first chunk's length and kind, width and height
+    return file.read(1) == b"\x10"
+
+
+def _is_deep(image):
+    """Whether Pillow gives an image's 16 bits."""
+    return image.mode in DEEP or (image.format, image.mode) == ("PPM", "I")
+
+
+def _require_known_depth(image, name):
+    """Raise DataError for a gray TIFF of 9 to 15 bits, or of 16 where 0 is white."""
+    bits, white_is_zero = image.tag_v2.get(258, (1,)), image.tag_v2.get(262) == 0
+    if _is_deep(image) and (tuple(bits) != (16,) or white_is_zero):
         raise DataError(
-            f"{text if str(path) in text else f'{path} is no image that can be read: {text}'}"
-        ) from error
-    return pixels.reshape(*pixels.shape[:2], channels)
+            f"{name} is a TIFF of {bits[0]} bits{' where 0 is white' * white_is_zero}; save it as "
+            "PNG with 8 bits"
+        )
+
+
+def _by_tensorflow(contents, orientation, channels):
+    """A plain JPEG or PNG, turned as its EXIF orientation says: equal to Pillow's pixels."""
+    image = tf.cond(
+        tf.io.is_jpeg(contents),
+        # The exact transform; the default is off by up to 70.
+        lambda: tf.io.decode_jpeg(contents, channels, dct_method="INTEGER_ACCURATE"),
+        lambda: tf.io.decode_png(contents, channels),
+    )
+
+    def when(orientations, change, image):
+        if not tf.is_tensor(orientation):
+            return change(image) if orientation in orientations else image
+        is_one = tf.reduce_any(orientation == tf.constant(orientations, orientation.dtype))
+        return tf.cond(is_one, lambda: change(image), lambda: image)
+
+    image = when((5, 6, 7, 8), lambda image: tf.transpose(image, [1, 0, 2]), image)
+    image = when((2, 3, 6, 7), lambda image: tf.reverse(image, [1]), image)
+    return when((3, 4, 7, 8), lambda image: tf.reverse(image, [0]), image)
+
+
+def _by_pillow(contents, channels):
+    if tf.executing_eagerly():
+        return tf.constant(_pixels(contents.numpy(), channels))
+    image = tf.numpy_function(lambda text: _pixels(text, channels), [contents], tf.uint8)
+    return tf.ensure_shape(image, (None, None, channels))
+
+
+def _pixels(contents, channels):
+    """A file's contents, decoded by Pillow: (h, w, channels) uint8."""
+    from PIL import Image, ImageOps
+
+    with _opened(contents, "the image") as (image, file):
+        if _is_deep(image):
+            transparent = image.info.get("transparency")
+            values = np.asarray(ImageOps.exif_transpose(image)).astype("uint16")
+            upper = np.where(values == transparent, 255, _upper_bytes(values))
+            image = Image.fromarray(upper.astype("uint8"))
+        elif _is_deep_png(image, file):
+            if "transparency" in image.info:
+                raise ValueError("one of its colors of 16 bits is transparent: save it with 8")
+            exif = image.getexif()
+            image = Image.fromarray(
+                _upper_bytes(tf.io.decode_png(contents, dtype="uint16").numpy())
+            )
+            image.info["exif"] = exif.tobytes()
+        image = ImageOps.exif_transpose(image)
+        if image.mode == "RGBa":
+            image = image.convert("RGBA")
+        if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+            image = image.convert("RGBA")
+            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+        if image.mode not in ("1", "L"):
+            image = image.convert("RGB")  # L*a*b* has no way to gray
+        image = image.convert("RGB" if channels == 3 else "L")
+        return np.asarray(image).reshape(image.height, image.width, channels)
+
+
+def _upper_bytes(values):
+    """The upper 8 of 16 bits. Raises ValueError where the lower ones alone are used."""
+    upper = (values >> 8).astype("uint8")
+    if values.any() and not upper.any():
+        raise ValueError("all values of its 16 bits are below 256, which is black: save it with 8")
+    return upper
+
+
+def _covering_part(image, height, width):
+    """The largest centered part of height x width's proportions.
+
+    Cropped before it is scaled: a strip of 1x9999 pixels must not become one of 256x2559744.
+    """
+    given = tf.shape(image)[:2]
+    sides = tf.cast(given, tf.float32)
+    scale = tf.reduce_max([height / sides[0], width / sides[1]])
+    part = tf.cast(tf.round([height / scale, width / scale]), tf.int32)
+    part = tf.clip_by_value(part, 1, given)
+    top, left = tf.unstack((given - part) // 2)
+    return image[top : top + part[0], left : left + part[1]]

@@ -69,6 +69,7 @@ def stream(
     with tf.device("CPU:0"):
         labels = tf.constant(split.labels)
         images = tf.constant(split.images.files if _encoded(split) else split.images)
+        routes = tf.constant(split.images.routes) if _encoded(split) else None
         augmentations = fitted(augment, split)
 
     def examples_of(step):
@@ -98,7 +99,8 @@ def stream(
         return finish(epoch, examples, weights, tf.gather(images, examples))
 
     def decode(epoch, example, weight):
-        return epoch, example, weight, split.images.decode(tf.gather(images, example))
+        image = split.images.decode(tf.gather(images, example), tf.gather(routes, example))
+        return epoch, example, weight, image
 
     def from_files(epoch, examples, weights, images):
         return finish(epoch[0], examples, weights, images)

@@ -8,6 +8,7 @@ from cvcourse.data.dataset import DataError, Split, dataset, reason
 from cvcourse.data.encoded import EncodedImages
 from cvcourse.data.folder import LARGEST
 from cvcourse.data.network import require_network
+from cvcourse.data.photo import read_header
 from cvcourse.errors import unknown
 
 VALIDATION_NAMES = ("validation", "val", "dev")
@@ -59,21 +60,25 @@ def load(name, data_dir=None):
 
 
 def _read(builder, split):
-    """One split of a prepared builder, in memory."""
+    """One split of a prepared builder, in memory: images of one size decoded."""
     import tensorflow_datasets as tfds
 
-    height, width, channels = builder.info.features["image"].shape
-    one_size = height and width
-    examples = builder.as_dataset(
-        split=split, decoders=None if one_size else {"image": tfds.decode.SkipDecoding()}
-    )
+    feature = builder.info.features["image"]
+    height, width, channels = feature.shape
+    encoded = isinstance(feature, tfds.features.Image) and feature.np_dtype == np.uint8
+    decoders = {"image": tfds.decode.SkipDecoding()} if encoded else None
     images, labels = [], []
-    for example in examples.as_numpy_iterator():
+    for example in builder.as_dataset(split=split, decoders=decoders).as_numpy_iterator():
         images.append(example["image"])
         labels.append(example["label"])
-    images = (
-        np.stack(images)
-        if one_size
-        else EncodedImages(images, (LARGEST, LARGEST), channels or 3, in_memory=True)
-    )
+    if encoded:
+        name = f"tfds:{builder.name}, {split}, image"
+        size = (height, width) if height and width else (LARGEST, LARGEST)
+        channels = 1 if channels == 1 else 3
+        headers = [read_header(image, f"{name} {i}") for i, image in enumerate(images)]
+        routes = [header.route_to(channels) for header in headers]
+        images = EncodedImages(images, routes, size, channels, in_memory=True)
+        images = images[:] if height and width else images
+    else:
+        images = np.stack(images)
     return Split(images, np.array(labels))

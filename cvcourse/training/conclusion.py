@@ -75,6 +75,7 @@ def write_results(
         "images_per_second": images_per_second and round(images_per_second, 1),
         "parameters": sum(math.prod(v.shape) for v in model.trainable_variables),
         **(more or {}),
+        "pixel_range": dataset.pixel_range,
         "seed": config.seed,
         "machine": machine(),
         "versions": versions(),

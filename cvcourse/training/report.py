@@ -52,6 +52,7 @@ def write_report(
         title=title,
         metrics=metrics,
         config=config,
+        dataset=dataset,
         split=split,
         loss=loss,
         unit=unit,
@@ -200,13 +201,10 @@ def svg(figure, *, outlines=True):
 
 
 def picture(image):
-    """Raw pixels (h, w, c), of any range, as a data URL."""
+    """Raw pixels (h, w, c) of 0..255 as a data URL."""
     from PIL import Image
 
-    image = np.asarray(image)
-    if image.dtype != np.uint8:
-        low, high = image.min(), image.max()
-        image = ((image - low) / max(high - low, 1e-12) * 255).astype("uint8")
+    image = np.uint8(np.clip(np.round(image), 0, 255))
     kind = "png" if max(image.shape[:2]) <= SHARP else "jpeg"
     buffer = io.BytesIO()
     Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(buffer, kind)
