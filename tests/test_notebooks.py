@@ -7,6 +7,7 @@ import types
 
 import h5py
 import keras
+import keras_tuner  # noqa: F401  it asks for IPython while it is imported, and not for a stub
 import numpy as np
 import pytest
 from PIL import Image
