@@ -1,24 +1,44 @@
 """Start TensorFlow without its greetings: standard error is for what concerns the user."""
 
+import contextlib
 import os
+
+from cvcourse.errors import UsageError
+from cvcourse.settings import require_backend, require_supported_settings
 
 
 def import_tensorflow_quietly():
-    """Import TensorFlow with the process' standard error closed meanwhile.
+    """Import Keras and TensorFlow with the process' standard error closed meanwhile.
 
-    Its C++ side greets before any log level is read. What goes wrong still raises.
+    TensorFlow's C++ side greets before any log level is read. What goes wrong still raises.
+
+    Raises:
+        UsageError: If Keras' backend or a setting of the process is none that recipes can work
+            with; names KERAS_BACKEND or the setting.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
+        require_backend()
+        with _closed_standard_error():
+            import keras  # noqa: F401  it refuses impossible values in its keras.json
+            import tensorflow  # noqa: F401
+        require_supported_settings()
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+@contextlib.contextmanager
+def _closed_standard_error():
+    """Context manager: discard what is written to descriptor 2."""
+    try:
         kept = os.dup(2)
     except OSError:  # it is closed already
-        import tensorflow
-
+        yield
         return
     with open(os.devnull, "wb") as nowhere:
         os.dup2(nowhere.fileno(), 2)
         try:
-            import tensorflow  # noqa: F401
+            yield
         finally:
             os.dup2(kept, 2)
             os.close(kept)

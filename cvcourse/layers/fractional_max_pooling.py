@@ -75,9 +75,9 @@ class FractionalMaxPooling2D(keras.layers.Layer):
     def _draws(self, shape, sides, training):
         """Numbers in [0, 1), in inference a function of the pass."""
         if training:
-            return random.uniform(shape, seed=self.seed_generator)
+            return random.uniform(shape, dtype="float32", seed=self.seed_generator)
         # Steps around a circle of length 1: any two passes are uniform and independent.
-        circle = random.uniform((2, *shape), seed=sides[0] * 2**16 + sides[1])
+        circle = random.uniform((2, *shape), dtype="float32", seed=sides[0] * 2**16 + sides[1])
         return (circle[0] + ops.cast(self.test_pass, circle.dtype) * circle[1]) % 1
 
     def _pixels(self, edges, side, size):
