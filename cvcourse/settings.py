@@ -8,7 +8,6 @@ import json
 import os
 import sys
 
-from cvcourse.errors import unknown
 from cvcourse.files import home
 
 BACKENDS = ("tensorflow", "jax", "torch")  # those that can train
@@ -41,25 +40,26 @@ def require_backend():
         ValueError: If it is none of `BACKENDS`, or not installed.
     """
     named = os.environ.get("KERAS_BACKEND")
-    origin = "KERAS_BACKEND" if named else f"backend in {_file()}"
+    origin = "KERAS_BACKEND" if named else f"backend in {keras_json()}"
     backend = named or _configured().get("backend", "tensorflow")
     if "keras" in sys.modules:
         backend = sys.modules["keras"].config.backend()
-    choices = f"set KERAS_BACKEND to one of {', '.join(BACKENDS)}"
-    if backend not in BACKENDS:
-        raise ValueError(f"{unknown(origin, backend, BACKENDS)}; {choices}")
-    if importlib.util.find_spec(backend) is None:
-        raise ValueError(f"{origin} is {backend!r}, which is not installed: {choices}")
+    known = backend in BACKENDS
+    if not known or importlib.util.find_spec(backend) is None:
+        problem = "is not installed" if known else "recipes do not run on"
+        choices = f"set KERAS_BACKEND to one of {', '.join(BACKENDS)}"
+        raise ValueError(f"{origin} is {backend!r}, which {problem}: {choices}")
 
 
-def _file():
+def keras_json():
+    """The file that Keras reads its settings from."""
     return home("KERAS_HOME", "~/.keras") / "keras.json"
 
 
 def _configured():
     """The settings in keras.json; none where there is no such file, or one that Keras ignores."""
     try:
-        settings = json.loads(_file().read_text("utf-8"))
+        settings = json.loads(keras_json().read_text("utf-8"))
     except (OSError, ValueError):
         return {}
     return settings if isinstance(settings, dict) else {}
@@ -82,6 +82,6 @@ def _policy():
 
 def _refusal(setting, value, needed):
     inside = _configured().get(setting) == value
-    origin, change = (f" in {_file()}", "change it there or ") if inside else ("", "")
+    origin, change = (f" in {keras_json()}", "change it there or ") if inside else ("", "")
     call = f'keras.config.set_{setting}("{needed}")'
     return f"Keras' {setting} is {value!r}{origin}, networks need {needed!r}: {change}call {call}"

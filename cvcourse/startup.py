@@ -4,7 +4,7 @@ import contextlib
 import os
 
 from cvcourse.errors import UsageError
-from cvcourse.settings import require_backend, require_supported_settings
+from cvcourse.settings import keras_json, require_backend, require_supported_settings
 
 
 def import_tensorflow_quietly():
@@ -20,7 +20,10 @@ def import_tensorflow_quietly():
     try:
         require_backend()
         with _closed_standard_error():
-            import keras  # noqa: F401  it refuses impossible values in its keras.json
+            try:
+                import keras  # noqa: F401
+            except ValueError as error:  # a value that Keras has no such setting for
+                raise ValueError(f"{keras_json()}: {error}") from error
             import tensorflow  # noqa: F401
         require_supported_settings()
     except ValueError as error:

@@ -396,7 +396,7 @@ def test_nothing_heavy_is_imported_before_the_flags_are_parsed(words):
         (["--help"], 0, "train          Train a network"),
         ([], 2, "usage: cvcourse RECIPE"),
         (["--version"], 0, "cvcourse 0."),
-        (["train", "--help"], 0, "--learning_rate FLOAT, --learning-rate FLOAT"),
+        (["train", "--help"], 0, "--learning-rate FLOAT"),
         (["trian"], 2, "unknown recipe 'trian': did you mean 'train'?"),
     ],
 )
