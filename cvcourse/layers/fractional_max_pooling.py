@@ -85,7 +85,7 @@ class FractionalMaxPooling2D(keras.layers.Layer):
         shared = int(self.overlapping)
         longest = -(-side // size) + shared
         last = ops.minimum(edges[1:] - 1 + shared, side - 1)
-        return ops.minimum(edges[:-1, None] + ops.arange(longest), last[:, None])
+        return ops.minimum(edges[:-1, None] + ops.arange(longest, dtype="int32"), last[:, None])
 
 
 def index_sequence(kind, draws, side, size):
@@ -101,5 +101,5 @@ def index_sequence(kind, draws, side, size):
         return ops.concatenate([ops.zeros((1,), "int32"), ops.cumsum(steps)])
     # In whole numbers, lest rounding move an edge: of alpha u = side u / size counts ceil(side u).
     shift = ops.cast(draws[0] * side, "int32") + 1
-    edges = (ops.arange(size + 1) * side + shift + size - 1) // size
+    edges = (ops.arange(size + 1, dtype="int32") * side + shift + size - 1) // size
     return edges - edges[0]
