@@ -28,9 +28,24 @@ def require_supported_settings():
     if keras.config.image_data_format() != "channels_last":
         raise ValueError(_refusal("image_data_format", "channels_first", "channels_last"))
     floatx = keras.config.floatx()
-    if floatx != "float32" and not floatx == _policy() == "float64":
+    if floatx != "float32" and not floatx == chosen_dtype_policy().name == "float64":
         advice = f"{_refusal('floatx', floatx, 'float32')}; for another precision of a network "
         raise ValueError(advice + "call keras.config.set_dtype_policy")
+
+
+def chosen_dtype_policy():
+    """The dtype policy that this thread has set, "float32" if none.
+
+    Keras keeps it by thread, and makes one of floatx when it is first asked and none was set.
+    """
+    import keras
+
+    floatx = keras.config.floatx()
+    keras.config.set_floatx("float32")
+    try:
+        return keras.config.dtype_policy()
+    finally:
+        keras.config.set_floatx(floatx)
 
 
 def require_backend():
@@ -63,21 +78,6 @@ def _configured():
     except (OSError, ValueError):
         return {}
     return settings if isinstance(settings, dict) else {}
-
-
-def _policy():
-    """The name of the dtype policy that was set, "float32" if none was.
-
-    Where none was set, Keras makes one of floatx when it is first asked.
-    """
-    import keras
-
-    floatx = keras.config.floatx()
-    keras.config.set_floatx("float32")
-    try:
-        return keras.config.dtype_policy().name
-    finally:
-        keras.config.set_floatx(floatx)
 
 
 def _refusal(setting, value, needed):

@@ -38,6 +38,8 @@ def test_no_network_is_built_under_them(setting, value, put):
         for name in package.REGISTRY:
             with pytest.raises(ValueError, match=sentence):
                 package.build(name)
+    with pytest.raises(ValueError, match=sentence):
+        models.summary("linear")
 
 
 def test_no_recipe_starts_under_them(put):
@@ -48,6 +50,7 @@ def test_no_recipe_starts_under_them(put):
 
 def test_double_precision_is_asked_for_twice(double_precision):
     assert models.build("linear").output.dtype == "float32"  # as under every dtype policy
+    assert models.summary("linear").parameters == 30_730
     net = sequence.build("lstm", input_shape=(None, 3), num_classes=2)
     assert {variable.dtype for variable in net.trainable_variables} == {"float64"}
 
