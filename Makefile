@@ -4,6 +4,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+# Asked to run, since pyenv has a python3.13 in PATH also where it is switched off.
+COLAB_PYTHON = $(shell python3.13 -c "" 2>/dev/null && echo python3.13 || echo $(PYTHON))
 COLAB = tensorflow==2.20.0 keras==3.13.2 numpy==2.1.3 protobuf==5.29.6 'tensorflow-metadata<1.18'
 
 # Building and tracing nets keeps one core busy; a file's tests share what it has made.
@@ -22,9 +24,10 @@ test: $(VENV)/.installed-test
 test-all: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -m "" $(TWO_AT_A_TIME)
 
-# The fast suite under the versions that Colab ships (August 2026).
+# The fast suite under the versions that Colab ships (August 2026), Python's where it is there.
 test-colab:
-	$(MAKE) VENV=.venv-colab CONSTRAINED="$(COLAB)" .venv-colab/.installed-test
+	$(MAKE) VENV=.venv-colab PYTHON=$(COLAB_PYTHON) CONSTRAINED="$(COLAB)" \
+		.venv-colab/.installed-test
 	.venv-colab/bin/python -m pytest $(TWO_AT_A_TIME)
 
 # Torch is compared with where `.venv/bin/pip install torch torchvision` was run before.

@@ -8,6 +8,7 @@ import sys
 from cvcourse import __version__
 from cvcourse.errors import unknown
 from cvcourse.interrupt import handling, terminate
+from cvcourse.recipe.standard_streams import make_output_tolerant
 
 
 def recipes():
@@ -19,17 +20,19 @@ def recipes():
 
     found = {}
     for module in pkgutil.iter_modules(cvcourse.recipes.__path__):
-        source = pathlib.Path(module.module_finder.path, f"{module.name}.py").read_text()
+        source = pathlib.Path(module.module_finder.path, f"{module.name}.py").read_text("utf-8")
         found[module.name] = ast.get_docstring(ast.parse(source)).splitlines()[0]
     return found
 
 
 def main(argv=None):
     """Run the recipe that the first argument names; returns the exit code."""
-    argv = sys.argv[1:] if argv is None else list(argv)
+    if argv is None:
+        make_output_tolerant()
+        argv = sys.argv[1:]
     try:
         with handling(terminate, signal.SIGTERM):
-            return _run(argv)
+            return _run(list(argv))
     except KeyboardInterrupt as error:  # before the recipe has begun, which answers itself
         print(f"cvcourse: {str(error) or 'interrupted'}", file=sys.stderr)
         return 130

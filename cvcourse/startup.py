@@ -3,13 +3,36 @@
 import contextlib
 import os
 
+from cvcourse.errors import UsageError
+from cvcourse.settings import keras_json, require_backend, require_supported_settings
+
+
+def import_tensorflow_quietly():
+    """Import Keras and TensorFlow with the process' standard error closed meanwhile.
+
+    TensorFlow's C++ side greets before any log level is read. What goes wrong still raises.
+
+    Raises:
+        UsageError: If Keras' backend or a setting of the process is none that recipes can work
+            with; names KERAS_BACKEND or the setting.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        require_backend()
+        with standard_error_closed():
+            try:
+                import keras  # noqa: F401
+            except ValueError as error:  # a value that Keras has no such setting for
+                raise ValueError(f"{keras_json()}: {error}") from error
+            import tensorflow  # noqa: F401
+        require_supported_settings()
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
 
 @contextlib.contextmanager
 def standard_error_closed():
-    """Context manager: drop what C++ code prints on standard error, which knows no log level.
-
-    Python's own lines are dropped too; what goes wrong still raises.
-    """
+    """Context manager: discard what is written to descriptor 2, by C++ code that knows no level."""
     try:
         kept = os.dup(2)
     except OSError:  # it is closed already
@@ -22,10 +45,3 @@ def standard_error_closed():
         finally:
             os.dup2(kept, 2)
             os.close(kept)
-
-
-def import_tensorflow_quietly():
-    """Import TensorFlow without its greetings, which come before any log level is read."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with standard_error_closed():
-        import tensorflow  # noqa: F401

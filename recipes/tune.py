@@ -487,7 +487,10 @@ def attempt(sweep, trial, folder, watch=lambda *words: []):
     killed = ""
     while (in_vain := tuning.starts(folder)) <= config.retries:
         if not config.isolate:
-            with open(folder / "log.txt", "a") as log, contextlib.redirect_stdout(log):
+            with (
+                open(folder / "log.txt", "a", encoding="utf-8") as log,
+                contextlib.redirect_stdout(log),
+            ):
                 return outcome_of(tuned, sweep.dataset, config.stop, callbacks)
         outcome, killed = in_its_own_process(tuned, folder, config.stop)
         if outcome:

@@ -1,6 +1,7 @@
 """Flags, config files, run directories and exit codes: nothing here imports Keras."""
 
 import dataclasses
+import io
 import json
 import os
 import random
@@ -382,6 +383,92 @@ def cvcourse(*words):
     )
 
 
+PRINTS = r"""
+import dataclasses, pathlib, sys
+from cvcourse import recipe
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    file: str = recipe.field("done", "file")
+
+def main(config):
+    for number in range(3):
+        print("Gr\xf6\xdfe \u732b", flush=True)
+        print("\u2026", file=sys.stderr, flush=True)
+    pathlib.Path(config.file).touch()
+
+sys.exit(recipe.run(main, Config, name="prints"))
+"""
+
+
+@pytest.mark.parametrize("environment", [{}, {"PYTHONUNBUFFERED": "1"}])
+@pytest.mark.parametrize("closed", ["stdout", "stderr"])
+def test_a_run_outlives_the_reader_of_its_output(closed, environment, tmp_path):
+    reading, writing = os.pipe()
+    os.close(reading)
+    ran = subprocess.run(
+        [sys.executable, "-c", PRINTS, f"--file={tmp_path / 'done'}"],
+        env={**os.environ, "PYTHONIOENCODING": "utf-8", **environment},
+        **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, closed: writing},
+    )
+    os.close(writing)
+    assert (ran.returncode, (tmp_path / "done").exists()) == (0, True)
+    read = (ran.stdout or b"") + (ran.stderr or b"")
+    assert read.decode() == 3 * {"stdout": "…\n", "stderr": "Größe 猫\n"}[closed]
+
+
+@pytest.mark.parametrize("words", [["--help"], ["train", "--help"], ["--version"]])
+def test_a_command_whose_output_nobody_reads(words):
+    reading, writing = os.pipe()
+    os.close(reading)
+    ran = subprocess.run(
+        [sys.executable, "-m", "cvcourse", *words], stdout=writing, stderr=subprocess.PIPE
+    )
+    os.close(writing)
+    assert (ran.returncode, ran.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "printed"),
+    [
+        ("ascii", rb"Gr\xf6\xdfe \u732b"),
+        ("cp1252", b"Gr\xf6\xdfe " + rb"\u732b"),
+        ("utf-8", "Größe 猫".encode()),
+    ],
+)
+def test_what_a_terminal_lacks_is_printed_as_its_escape(encoding, printed, tmp_path):
+    ran = subprocess.run(
+        [sys.executable, "-c", PRINTS, f"--file={tmp_path / 'done'}"],
+        env={**os.environ, "PYTHONIOENCODING": encoding},
+        capture_output=True,
+    )
+    assert (ran.returncode, ran.stdout.split(b"\n")[0]) == (0, printed)
+
+
+def test_help_is_printed_without_a_locale():
+    ran = subprocess.run(
+        [sys.executable, "-m", "cvcourse", "--help"],
+        env={**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+        capture_output=True,
+        text=True,
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert "train          Train a network" in ran.stdout
+
+
+@pytest.mark.parametrize("argv", [[], None])
+def test_streams_of_a_notebook_or_a_caller_stay_as_they_are(argv, tmp_path, monkeypatch):
+    """Only the process of a command has its own made tolerant."""
+    with open(tmp_path / "out", "w", encoding="ascii") as out:
+        notebook = io.TextIOWrapper(io.BytesIO(), "ascii")
+        monkeypatch.setattr(sys, "argv", ["x"])
+        monkeypatch.setattr(sys, "stdout", out)
+        monkeypatch.setattr(sys, "stderr", notebook)
+        assert recipe.run(lambda config: print("1"), Config, argv, name="x") == 0
+        assert notebook.errors == "strict"
+        assert out.errors == ("strict" if argv == [] else "backslashreplace")
+
+
 @pytest.mark.parametrize(
     "words", [["--help"], ["train", "--help"], ["train", "--bogus"], ["trian"]]
 )
@@ -396,7 +483,7 @@ def test_nothing_heavy_is_imported_before_the_flags_are_parsed(words):
         (["--help"], 0, "train          Train a network"),
         ([], 2, "usage: cvcourse RECIPE"),
         (["--version"], 0, "cvcourse 0."),
-        (["train", "--help"], 0, "--learning_rate FLOAT, --learning-rate FLOAT"),
+        (["train", "--help"], 0, "--learning-rate FLOAT"),
         (["trian"], 2, "unknown recipe 'trian': did you mean 'train'?"),
     ],
 )

@@ -135,11 +135,11 @@ def equal(found, expected):
         np.testing.assert_array_equal(found[name], array)
 
 
-def refused(path, message):
+def refused(path, *messages):
     with pytest.raises(ValueError) as error:
         read_torch(path)
     assert str(error.value).startswith(f"{path}: ")
-    assert message in str(error.value)
+    assert any(message in str(error.value) for message in messages)
     assert "\n" not in str(error.value)
     assert len(str(error.value)) < 600
 
@@ -491,7 +491,7 @@ def rewrite(path, old, new, *, places):
         (48, 2**31, "zip entries larger than the file"),
         (2**31, 48, "zip entries larger than the file"),
         (48, 52, "storage '0' has 48 bytes, not 52"),
-        (52, 52, "Bad CRC-32"),
+        (52, 52, "Bad CRC-32|Overlapped entries"),  # which newer Pythons find out first
         (40, 52, "Bad CRC-32"),
         (48, 40, "Bad CRC-32"),
     ],
@@ -501,7 +501,7 @@ def test_a_zip_with_lying_sizes(tmp_path, compressed, size, message):
     path = write_zip(tmp_path / "net.pth", {"a": whole(storage, (size // 4,))}, storage)
     true, lying = struct.pack("<II", 48, 48), struct.pack("<II", compressed, size)
     rewrite(path, true, lying, places=2)  # in the entry's header and in the directory
-    refused(path, message)
+    refused(path, *message.split("|"))
 
 
 def test_a_zip_that_is_encrypted(tmp_path):

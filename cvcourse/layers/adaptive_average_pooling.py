@@ -18,6 +18,9 @@ class AdaptiveAveragePooling2D(keras.layers.AdaptiveAveragePooling2D):
     Shapes: (batch, h, w, c) -> (batch, height, width, c); the last axis is that of channels.
     """
 
+    def __init__(self, output_size, data_format="channels_last", **settings):
+        super().__init__(output_size, data_format, **settings)
+
     def call(self, inputs):
         height, width = (
             self._bins(side, size)

@@ -34,7 +34,7 @@ class Cutout(keras.layers.Layer):
         """Where the centers are, as a share of the height and the width: (batch, 2) in [0, 1)."""
         if not training:
             return None
-        return random.uniform((ops.shape(images)[0], 2), seed=self.seed_generator)
+        return random.uniform((ops.shape(images)[0], 2), dtype="float32", seed=self.seed_generator)
 
     def transform_images(self, images, transformation, training=True):
         """The images with squares where the draws (batch, 2) in [0, 1) have their centers."""

@@ -17,7 +17,9 @@ class DepthwiseConv2D(keras.layers.DepthwiseConv2D):
     """
 
     def __init__(self, kernel_size, *, pad, **settings):
-        super().__init__(kernel_size, **{**settings, "padding": "valid"})
+        super().__init__(
+            kernel_size, **{"data_format": "channels_last", **settings, "padding": "valid"}
+        )
         self.pad = tuple(map(tuple, pad))
 
     def call(self, inputs):

@@ -61,7 +61,9 @@ class DropConnect(keras.layers.Layer):
         x = ops.concatenate([inputs, ops.ones_like(inputs[:, :1])], axis=1)
         weights = ops.concatenate([self.kernel, self.bias[None]])
         if training:
-            draws = random.uniform((ops.shape(x)[0], *weights.shape), seed=self.seed_generator)
+            draws = random.uniform(
+                (ops.shape(x)[0], *weights.shape), dtype="float32", seed=self.seed_generator
+            )
             masked = ops.cast(draws < keep, weights.dtype) * weights
             return self.activation(ops.matmul(x[:, None], masked)[:, 0])
         mean = keep * ops.matmul(x, weights)

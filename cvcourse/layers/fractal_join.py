@@ -26,7 +26,7 @@ class ColumnDraw(keras.layers.Layer):
     def call(self, inputs, training=None):
         if not training:
             return ops.zeros((self.columns,), self.compute_dtype)
-        drawn = random.uniform((2,), seed=self.seed_generator)
+        drawn = random.uniform((2,), dtype="float32", seed=self.seed_generator)
         column = ops.cast(ops.floor(drawn[0] * self.columns), "int32")
         used = ops.cast(drawn[1] < self.share, self.compute_dtype)
         return used * ops.one_hot(column, self.columns, dtype=self.compute_dtype)
@@ -53,7 +53,7 @@ class FractalJoin(keras.layers.Layer):
         *paths, column = inputs
         if not training:
             return sum(paths) / len(paths)
-        draws = random.uniform((len(paths),), seed=self.seed_generator)
+        draws = random.uniform((len(paths),), dtype="float32", seed=self.seed_generator)
         local = ops.cast(draws >= ops.minimum(self.rate, ops.max(draws)), column.dtype)
         drawn = column[-len(paths) :]
         kept = ops.where(ops.any(drawn > 0), drawn, local)

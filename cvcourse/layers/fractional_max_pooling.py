@@ -75,9 +75,9 @@ class FractionalMaxPooling2D(keras.layers.Layer):
     def _draws(self, shape, sides, training):
         """Numbers in [0, 1), in inference a function of the pass."""
         if training:
-            return random.uniform(shape, seed=self.seed_generator)
+            return random.uniform(shape, dtype="float32", seed=self.seed_generator)
         # Steps around a circle of length 1: any two passes are uniform and independent.
-        circle = random.uniform((2, *shape), seed=sides[0] * 2**16 + sides[1])
+        circle = random.uniform((2, *shape), dtype="float32", seed=sides[0] * 2**16 + sides[1])
         return (circle[0] + ops.cast(self.test_pass, circle.dtype) * circle[1]) % 1
 
     def _pixels(self, edges, side, size):
@@ -85,7 +85,7 @@ class FractionalMaxPooling2D(keras.layers.Layer):
         shared = int(self.overlapping)
         longest = -(-side // size) + shared
         last = ops.minimum(edges[1:] - 1 + shared, side - 1)
-        return ops.minimum(edges[:-1, None] + ops.arange(longest), last[:, None])
+        return ops.minimum(edges[:-1, None] + ops.arange(longest, dtype="int32"), last[:, None])
 
 
 def index_sequence(kind, draws, side, size):
@@ -101,5 +101,5 @@ def index_sequence(kind, draws, side, size):
         return ops.concatenate([ops.zeros((1,), "int32"), ops.cumsum(steps)])
     # In whole numbers, lest rounding move an edge: of alpha u = side u / size counts ceil(side u).
     shift = ops.cast(draws[0] * side, "int32") + 1
-    edges = (ops.arange(size + 1) * side + shift + size - 1) // size
+    edges = (ops.arange(size + 1, dtype="int32") * side + shift + size - 1) // size
     return edges - edges[0]

@@ -22,6 +22,17 @@ class GroupedConv2D(keras.layers.Conv2D):
     Shapes: (batch, h, w, c) -> (batch, h', w', filters); kernel (kh, kw, c / groups, filters).
     """
 
+    def __init__(
+        self,
+        filters,
+        kernel_size,
+        strides=(1, 1),
+        padding="valid",
+        data_format="channels_last",
+        **settings,
+    ):
+        super().__init__(filters, kernel_size, strides, padding, data_format, **settings)
+
     def convolution_op(self, inputs, kernel):
         if keras.backend.backend() != "tensorflow":
             return super().convolution_op(inputs, kernel)

@@ -52,7 +52,7 @@ class PCAColor(keras.layers.Layer):
         if not training:
             return None
         shape = (ops.shape(images)[0], images.shape[-1])
-        return random.uniform(shape, seed=self.seed_generator)
+        return random.uniform(shape, dtype="float32", seed=self.seed_generator)
 
     def transform_images(self, images, transformation, training=True):
         """The images shifted as draws (batch, c) in [0, 1) say: the quantiles of the a_i."""

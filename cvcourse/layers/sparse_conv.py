@@ -41,7 +41,7 @@ class SparseConv2D(keras.layers.Layer):
 
     def call(self, inputs):
         kernel = ops.tensordot(self.kernel, ops.cast(self.places, self.compute_dtype), 1)
-        return ops.conv(inputs, kernel) + self.bias
+        return ops.conv(inputs, kernel, data_format="channels_last") + self.bias
 
     def compute_output_shape(self, input_shape):
         batch, *sides, _ = input_shape

@@ -29,5 +29,5 @@ class StochasticDepth(keras.layers.Layer):
     def call(self, inputs, training=False):
         if not training:
             return inputs * (1 - self.rate)
-        kept = random.uniform((), seed=self.seed_generator) >= self.rate
+        kept = random.uniform((), dtype="float32", seed=self.seed_generator) >= self.rate
         return inputs * ops.cast(kept, inputs.dtype)

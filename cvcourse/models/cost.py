@@ -10,6 +10,7 @@ from keras import layers
 from cvcourse.layers import SparseConv2D
 from cvcourse.models.graph import operations
 from cvcourse.models.registry import build
+from cvcourse.settings import chosen_dtype_policy
 
 WEIGHTED = (
     *(layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D, SparseConv2D),
@@ -65,7 +66,11 @@ def summary(model, /, **settings):
     """
     if isinstance(model, str):
         # Keras keeps its list of variables that wait for their values by thread: this one's ends.
-        with ThreadPoolExecutor(1) as thread:
+        # The dtype policy is kept so, too, and handed over.
+        set_policy = keras.config.set_dtype_policy
+        with ThreadPoolExecutor(
+            1, initializer=set_policy, initargs=[chosen_dtype_policy()]
+        ) as thread:
             return thread.submit(_outlined, model, settings).result()
     if any(None in tensor.shape[1:] for tensor in model.inputs):
         raise ValueError(

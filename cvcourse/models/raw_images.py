@@ -18,12 +18,12 @@ def from_raw_images(net, image_shape, *, mean, variance):
     converted (only 1 and 3 can).
     """
     *size, channels = net.input_shape[1:]
-    image = keras.Input(image_shape, name="image")
+    image = keras.Input(image_shape, dtype="float32", name="image")
     exact = {"dtype": "float32"}  # bfloat16 would round the pixels before the mean is taken off
     x = layers.Normalization(mean=mean, variance=variance, name="normalization", **exact)(image)
     if tuple(size) != tuple(image_shape[:2]):
         # Keras' layer has call(training=True), which then holds for all layers behind it.
-        x = ops.image.resize(x, tuple(size))
+        x = ops.image.resize(x, tuple(size), data_format="channels_last")
     if channels != image_shape[-1]:
         x = convert_channels(x, image_shape[-1], channels)
     return behind(image, x, net)
@@ -41,7 +41,7 @@ def convert_channels(x, given, wanted):
     if (given, wanted) == (1, 3):
         return layers.Concatenate(name="gray_to_rgb")([x, x, x])
     if (given, wanted) == (3, 1):
-        return ops.image.rgb_to_grayscale(x)
+        return ops.image.rgb_to_grayscale(x, data_format="channels_last")
     raise ValueError(
         f"the images have {given} channels and the net takes {wanted}: only gray (1) and RGB (3) "
         f"convert into each other; build the net with {given} channels"

@@ -31,6 +31,7 @@ from cvcourse.models import (
     wide_resnet,
     zfnet,
 )
+from cvcourse.settings import require_supported_settings
 
 FAMILIES = (  # a file each
     linear,
@@ -68,11 +69,13 @@ def build(architecture, /, *, name=None, **settings):
 
     Returns an uncompiled keras.Model, (batch, h, w, c) -> logits (batch, num_classes). Every
     builder takes `input_shape`, `num_classes` and knobs of its own (see `knobs`). Raises
-    ValueError for an unknown architecture or knob, and for images smaller than the net can take.
+    ValueError for an unknown architecture or knob, for images smaller than the net can take, and
+    for an image_data_format or floatx of the process that would make another net of it.
 
     >>> build("resnet20", input_shape=(28, 28, 1), num_classes=10).output_shape
     (None, 10)
     """
+    require_supported_settings()
     defaults = knobs(architecture)
     for setting, value in settings.items():
         if setting not in defaults:

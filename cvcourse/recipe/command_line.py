@@ -14,6 +14,7 @@ import traceback
 from cvcourse.errors import Interrupted, RunError, UsageError, unknown
 from cvcourse.interrupt import handling, terminate
 from cvcourse.recipe.fields import check, fields
+from cvcourse.recipe.standard_streams import make_output_tolerant
 
 
 class _Parser(argparse.ArgumentParser):
@@ -75,7 +76,7 @@ def _from_file(specs, file):
     if not file:
         raise UsageError("--config names a file; received ''")
     try:
-        values = json.loads(pathlib.Path(os.path.expanduser(file)).read_text())
+        values = json.loads(pathlib.Path(os.path.expanduser(file)).read_text("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"--config: cannot read {file}: {error}") from error
     if not isinstance(values, dict):
@@ -128,10 +129,14 @@ def usage():
 def run(main, config_class, argv=None, *, name, description=None):
     """Parse flags, call `main(config)`; an error becomes one line on standard error.
 
-    Returns the exit code: 0, 2 for UsageError, 130 for Ctrl-C and SIGTERM, 1 for the rest.
+    Without `argv` this is the process of a command: its flags are those of sys.argv, and its output
+    is made tolerant. Returns the exit code: 0, 2 for UsageError, 130 for Ctrl-C and SIGTERM, 1 for
+    the rest.
     """
-    prog = program(name)
-    argv = sys.argv[1:] if argv is None else list(argv)
+    if argv is None:
+        make_output_tolerant()
+        argv = sys.argv[1:]
+    prog, argv = program(name), list(argv)
     try:
         config = parse(config_class, argv, prog=prog, description=description)
         with handling(terminate, signal.SIGTERM):

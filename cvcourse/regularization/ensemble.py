@@ -30,7 +30,9 @@ def ensemble(models, *, name="ensemble"):
     ]
     logits = ops.stack([member(image) for member in members], axis=1)
     x = layers.Softmax(dtype="float32", name="member_probabilities")(logits)
-    x = layers.GlobalAveragePooling1D(dtype="float32", name="probabilities")(x)
+    x = layers.GlobalAveragePooling1D(
+        data_format="channels_last", dtype="float32", name="probabilities"
+    )(x)
     return keras.Model(image, x, name=name)
 
 

@@ -40,7 +40,9 @@ def ten_crop(model, image_shape):
     height, width = spare
     corners = [(top, left) for top in (0, height) for left in (0, width)]
     crops = [
-        layers.Cropping2D(((top, height - top), (left, width - left)))(image)
+        layers.Cropping2D(((top, height - top), (left, width - left)), data_format="channels_last")(
+            image
+        )
         for top, left in [*corners, (height // 2, width // 2)]
     ]
     return _averaged(model, image, crops, "ten_crop")

@@ -11,6 +11,7 @@ from cvcourse.sequence import (
     recurrent,
     transformer,
 )
+from cvcourse.settings import require_supported_settings
 
 FAMILIES = (recurrent, encoder_decoder, attention, transformer, patch_classifier, captioning)
 REGISTRY = {name: builder for family in FAMILIES for name, builder in family.VARIANTS.items()}
@@ -21,11 +22,13 @@ def build(architecture, /, *, name=None, **settings):
 
     Returns an uncompiled keras.Model; each builder's docstring says from what to what. Every one
     takes `input_shape` and, but for multi_head_attention, `num_classes`; see `knobs` for its own.
-    Raises ValueError for an unknown architecture or knob.
+    Raises ValueError for an unknown architecture or knob, and for an image_data_format or floatx of
+    the process that would make another net of it.
 
     >>> build("lstm", vocabulary=65, input_shape=(None,), num_classes=65).output_shape
     (None, None, 65)
     """
+    require_supported_settings()
     defaults = knobs(architecture)
     for setting in settings:
         if setting not in defaults:

@@ -27,10 +27,10 @@ def write_examination(path, *, title, findings, report, config, chance):
     """
     import jinja2
 
-    source = importlib.resources.files("cvcourse.training").joinpath("doctor.html.j2").read_text()
+    source = importlib.resources.files("cvcourse.training").joinpath("doctor.html.j2")
     page = (
         jinja2.Environment(autoescape=True)
-        .from_string(source)
+        .from_string(source.read_text("utf-8"))
         .render(
             title=title,
             report=report,

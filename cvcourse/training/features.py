@@ -45,10 +45,11 @@ def vector(tensor):
     At length 1 a linear classifier goes by what an image shows, not by how strongly.
     """
     exact = {"dtype": "float32"}
+    last = {"data_format": "channels_last"}
     if len(tensor.shape) == 4:
-        tensor = layers.GlobalAveragePooling2D(**exact)(tensor)
+        tensor = layers.GlobalAveragePooling2D(**last, **exact)(tensor)
     elif len(tensor.shape) == 3:
-        tensor = layers.GlobalAveragePooling1D(**exact)(tensor)
+        tensor = layers.GlobalAveragePooling1D(**last, **exact)(tensor)
     return layers.UnitNormalization(**exact)(tensor)
 
 

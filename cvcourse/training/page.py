@@ -32,7 +32,7 @@ def write_page(
 
     metrics = {**metrics, "machine": machine(), "versions": versions()}
     source = importlib.resources.files("cvcourse.training").joinpath("page.html.j2")
-    template = jinja2.Environment(autoescape=True).from_string(source.read_text())
+    template = jinja2.Environment(autoescape=True).from_string(source.read_text("utf-8"))
     page = template.render(
         title=title,
         metrics=metrics,

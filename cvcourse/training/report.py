@@ -44,9 +44,9 @@ def write_report(
     """
     import jinja2
 
-    source = importlib.resources.files("cvcourse.training").joinpath("report.html.j2").read_text()
+    source = importlib.resources.files("cvcourse.training").joinpath("report.html.j2")
     # Class names and paths are the user's: autoescape keeps them text.
-    template = jinja2.Environment(autoescape=True).from_string(source)
+    template = jinja2.Environment(autoescape=True).from_string(source.read_text("utf-8"))
     loss, unit = LOSSES[evaluation.loss_name]
     page = template.render(
         title=title,

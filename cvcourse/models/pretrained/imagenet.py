@@ -15,7 +15,7 @@ def imagenet_classes(weights_dir=None):
     """The 1000 names; the file with them is sought and downloaded as weights are."""
     path = store.fetch(*CLASS_INDEX, weights_dir)
     try:
-        index = json.loads(path.read_text())
+        index = json.loads(path.read_text("utf-8"))
         return tuple(index[str(i)][1] for i in range(len(index)))
     except (OSError, ValueError, KeyError) as error:
         raise RunError(f"cannot read the class names in {path}: {error}") from error

@@ -37,11 +37,14 @@ def preprocess(photos, published, size=None):
         interpolation=published.interpolation,
         antialias=True,
         crop_to_aspect_ratio=published.resize > 0,
+        data_format="channels_last",
     )
     if resize > size:
         before = (resize - size) // 2
         margin = (before, resize - size - before)
-        x = layers.Cropping2D((margin, margin), name="center_crop", dtype="float32")(x)
+        x = layers.Cropping2D(
+            (margin, margin), data_format="channels_last", name="center_crop", dtype="float32"
+        )(x)
     return scale(x, published)
 
 
@@ -65,7 +68,7 @@ def from_photos(net, published, shape=(None, None, 3)):
     channel) are repeated into three. It is one flat graph of copies of net's layers, so each tap
     of net is one of it too.
     """
-    photo = keras.Input(shape, name="photo")
+    photo = keras.Input(shape, dtype="float32", name="photo")
     x = convert_channels(photo, 1, 3) if shape[-1] == 1 else photo
     return behind(photo, preprocess(x, published, net.input_shape[1]), net)
 

@@ -1,0 +1,87 @@
+"""Keras' settings for the whole process, which must be those that our networks are written for.
+
+Keras takes them from its keras.json and from KERAS_BACKEND; a program may set them later.
+"""
+
+import importlib.util
+import json
+import os
+import sys
+
+from cvcourse.files import home
+
+BACKENDS = ("tensorflow", "jax", "torch")  # those that can train
+
+
+def require_supported_settings():
+    """Check Keras' image_data_format and floatx, under which a network may become another one.
+
+    Another precision is chosen by a dtype policy. For double precision throughout, as a gradient
+    check needs it, set both: floatx and the dtype policy to "float64".
+
+    Raises:
+        ValueError: If image_data_format is not "channels_last", or floatx not "float32"; names the
+            setting, the keras.json that it comes from, and what to do.
+    """
+    import keras
+
+    if keras.config.image_data_format() != "channels_last":
+        raise ValueError(_refusal("image_data_format", "channels_first", "channels_last"))
+    floatx = keras.config.floatx()
+    if floatx != "float32" and not floatx == chosen_dtype_policy().name == "float64":
+        advice = f"{_refusal('floatx', floatx, 'float32')}; for another precision of a network "
+        raise ValueError(advice + "call keras.config.set_dtype_policy")
+
+
+def chosen_dtype_policy():
+    """The dtype policy that this thread has set, "float32" if none.
+
+    Keras keeps it by thread, and makes one of floatx when it is first asked and none was set.
+    """
+    import keras
+
+    floatx = keras.config.floatx()
+    keras.config.set_floatx("float32")
+    try:
+        return keras.config.dtype_policy()
+    finally:
+        keras.config.set_floatx(floatx)
+
+
+def require_backend():
+    """Check the backend that Keras runs on, or will run on once it is imported.
+
+    Raises:
+        ValueError: If it is none of `BACKENDS`, or not installed.
+    """
+    named = os.environ.get("KERAS_BACKEND")
+    origin = "KERAS_BACKEND" if named else f"backend in {keras_json()}"
+    backend = named or _configured().get("backend", "tensorflow")
+    if "keras" in sys.modules:
+        backend = sys.modules["keras"].config.backend()
+    known = backend in BACKENDS
+    if not known or importlib.util.find_spec(backend) is None:
+        problem = "is not installed" if known else "recipes do not run on"
+        choices = f"set KERAS_BACKEND to one of {', '.join(BACKENDS)}"
+        raise ValueError(f"{origin} is {backend!r}, which {problem}: {choices}")
+
+
+def keras_json():
+    """The file that Keras reads its settings from."""
+    return home("KERAS_HOME", "~/.keras") / "keras.json"
+
+
+def _configured():
+    """The settings in keras.json; none where there is no such file, or one that Keras ignores."""
+    try:
+        settings = json.loads(keras_json().read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return settings if isinstance(settings, dict) else {}
+
+
+def _refusal(setting, value, needed):
+    inside = _configured().get(setting) == value
+    origin, change = (f" in {keras_json()}", "change it there or ") if inside else ("", "")
+    call = f'keras.config.set_{setting}("{needed}")'
+    return f"Keras' {setting} is {value!r}{origin}, networks need {needed!r}: {change}call {call}"
