@@ -87,7 +87,7 @@ def main(config):
     RunError for what goes wrong in files or training, Interrupted after Ctrl-C or SIGTERM.
     """
     config = recipe.check(config)
-    metrics = recipe.recognize(config, **RULES)
+    metrics = recipe.recognize(config, "char_lm", **RULES)
     import_tensorflow_quietly()
     if metrics:
         print(f"{config.workdir} is finished: {json.dumps(metrics)}")

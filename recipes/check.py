@@ -61,7 +61,7 @@ def main(config):
     if config.strategy not in ("auto", "none"):
         raise UsageError("check examines on one device: leave --strategy out")
     train.require_fit(config)
-    recipe.recognize(config, free=train.FREE)
+    recipe.recognize(config, "check", free=train.FREE)
     import_tensorflow_quietly()
     import keras
 

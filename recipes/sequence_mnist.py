@@ -72,7 +72,7 @@ def main(config):
     with recipe.usage():
         if not config.models or len({*config.models}) < len(config.models):
             raise ValueError(f"--models names one or more, each once; received {config.models}")
-    if metrics := recipe.recognize(config, **RULES):
+    if metrics := recipe.recognize(config, "sequence_mnist", **RULES):
         accuracies = {name: row["test_accuracy"] for name, row in metrics["nets"].items()}
         print(f"{config.workdir} is finished: test accuracy {json.dumps(accuracies)}")
         return metrics

@@ -90,7 +90,7 @@ def main(config):
     config = recipe.check(config)
     with recipe.usage():
         require_fit(config)
-    if metrics := recipe.recognize(config, **RULES):
+    if metrics := recipe.recognize(config, "snapshot_ensemble", **RULES):
         print(f"{config.workdir} is finished: {json.dumps(metrics)}")
         return metrics
 

@@ -78,7 +78,7 @@ def main(config):
     RunError for what goes wrong in files or training, Interrupted after Ctrl-C or SIGTERM.
     """
     config = recipe.check(config)
-    metrics = recipe.recognize(config, **RULES)
+    metrics = recipe.recognize(config, "translate", **RULES)
     import_tensorflow_quietly()
     import keras
 

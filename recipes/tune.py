@@ -193,7 +193,7 @@ def rules(config):
 
 def finished(config):
     """The metrics of a sweep that is over, after saying so; else None."""
-    if metrics := recipe.recognize(config, **rules(config)):
+    if metrics := recipe.recognize(config, "tune", **rules(config)):
         print(f"{config.workdir} is finished: {json.dumps(metrics)}")
         if "fixed" not in rules(config):
             print(f"--extend --trials={2 * config.trials} goes on with it")
@@ -404,7 +404,7 @@ def coarse_to_fine(sweep, run):
         left -= stage.trials
         within = tuning.narrowed(sweep.space, ranges)
         with recipe.part(f"stage {number}", run.command):
-            done = recipe.recognize(stage, **rules(stage))
+            done = recipe.recognize(stage, "tune", **rules(stage))
             found = done or main(stage, within, sweep.callbacks)
         good = tuning.good_ones(tuning.kept_trials(pathlib.Path(stage.workdir)), config.objective)
         ranges = tuning.ranges_of(tuning.register(within, sweep.common).space, good)
@@ -586,8 +586,8 @@ def train_trial(config, dataset, callbacks):
 
     config = recipe.check(config)
     train.require_fit(config)
-    rules = {"free": train.FREE, "vouched": ("dataset",)}
-    if metrics := recipe.recognize(config, **rules):
+    rules = {"free": train.FREE, "vouched": ("dataset",), "metrics": ("val_accuracy", "val_loss")}
+    if metrics := recipe.recognize(config, "train", **rules):
         return metrics
     keras.utils.set_random_seed(config.seed)
     settled, model = train.prepared(config, dataset)
