@@ -13,15 +13,18 @@ where a Transformer looks.
 
 import dataclasses
 import functools
+import io
 import json
 import math
 import pathlib
 import sys
 
 from cvcourse import recipe
+from cvcourse.files import read_bytes
 from cvcourse.startup import import_tensorflow_quietly
 
 EMBEDDED = "python_reference"
+TEXT_BYTES = 2**30  # at most
 TEST = 0.1  # of the text, its end
 PIECES, EVERY = 90, 18  # the rest is cut into so many, of which every 18th is for validation
 MODELS = {"rnn": "rnn", "lstm": "lstm", "gru": "gru", "transformer": "transformer_decoder"}
@@ -210,7 +213,8 @@ def read(config):
     else:
         path = pathlib.Path(config.text).expanduser()
         try:
-            text = path.read_text("utf-8")
+            content = io.BytesIO(read_bytes(path, TEXT_BYTES))
+            text = io.TextIOWrapper(content, "utf-8").read()  # every line's end becomes \n
         except UnicodeDecodeError as error:
             raise data.DataError(
                 f"{path} is not in UTF-8 (byte {error.start}); save it so"

@@ -12,7 +12,6 @@ https://arxiv.org/abs/1504.00941, for MNIST by pixels; CS231n, lecture 10. Each 
 of its own inside, like that of a run with one of --models.
 """
 
-import csv
 import dataclasses
 import functools
 import json
@@ -278,9 +277,10 @@ def report(run, nets, count):
 
 def history(run, name):
     """A net's history.csv as rows of numbers."""
+    from cvcourse import training
+
     folder = run.path / name if len(run.config.models) > 1 else run.path
-    with open(folder / "history.csv") as file:
-        return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
+    return training.read_history(folder)
 
 
 def draw_curves(histories):

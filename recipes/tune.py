@@ -33,7 +33,7 @@ from cvcourse.recipes import train
 
 from cvcourse import distribution, recipe
 from cvcourse.errors import Diverged, Interrupted, InUse, RunError, UsageError
-from cvcourse.files import write_json, write_text
+from cvcourse.files import read_json, write_json, write_text
 from cvcourse.startup import import_tensorflow_quietly
 
 PARTS = (  # what a ready-made space can vary: those of cvcourse.tuning
@@ -372,7 +372,8 @@ def in_common(dataset):
 
 def require_common(path, here):
     """Raise UsageError where {name: value} differs from COMMON in a sweep's directory."""
-    there = json.loads((path / COMMON).read_text())
+    remedy = "remove it, and the sweep's own command writes it again"
+    there = read_json(path / COMMON, remedy=remedy)
     for name, value in here.items():
         if value != there.get(name):
             raise UsageError(
@@ -548,7 +549,7 @@ def in_its_own_process(config, folder, stop):
             child.wait()
             raise
     if outcome.exists():
-        return tuning.Outcome(**json.loads(outcome.read_text())), ""
+        return tuning.Outcome(**read_json(outcome)), ""
     if code == IN_USE:
         raise InUse(f"another process is in {folder}")
     if code < 0:

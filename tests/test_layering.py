@@ -6,7 +6,7 @@ import pathlib
 import pytest
 
 ROOT = pathlib.Path(__file__).parent.parent
-LEAVES = {"errors", "files", "interrupt", "startup"}  # the standard library alone
+LEAVES = {"errors", "files", "interrupt", "saved_model", "startup"}  # the standard library alone
 # At their tops the standard library alone; who takes one of its strategies may import it.
 STRATEGIES = {"distribution", "distribution_repairs"}
 HEAVY = {"tensorflow", "keras_tuner", "tensorflow_datasets"}

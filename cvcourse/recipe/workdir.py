@@ -10,7 +10,7 @@ import pathlib
 import tempfile
 
 from cvcourse.errors import Interrupted, InUse, RunError, UsageError
-from cvcourse.files import PARTIAL, read_json, write_json
+from cvcourse.files import PARTIAL, read_json, require_regular, write_json
 from cvcourse.recipe import semantics
 from cvcourse.recipe.command_line import command, program
 from cvcourse.recipe.fields import fields
@@ -202,6 +202,8 @@ def _locked(path):
         yield
         return
     with _writing_to(path):
+        if (path / LOCK).exists():
+            require_regular(path / LOCK)
         file = open(path / LOCK, "w")  # noqa: SIM115
     with file:
         try:

@@ -4,7 +4,7 @@ from cvcourse.training.best_model import BestModel, class_names, load_model, sav
 from cvcourse.training.conclusion import conclude, write_results
 from cvcourse.training.doctor_report import write_examination
 from cvcourse.training.evaluation import Evaluation, evaluate, evaluate_held_out
-from cvcourse.training.exact_resume import ExactResume
+from cvcourse.training.exact_resume import ExactResume, read_history
 from cvcourse.training.feature_space import MAPPED, feature_map, in_the_plane, nearest
 from cvcourse.training.features import (
     LAST,
@@ -55,6 +55,7 @@ __all__ = [
     "nearest",
     "new_figure",
     "precision",
+    "read_history",
     "resumable",
     "save_model",
     "someone_watches",
