@@ -19,6 +19,7 @@ from cvcourse.files import require_regular
 CONFIG, WEIGHTS = "config.json", ("model.weights.h5", "model.weights.npz")  # of the archive
 ENTRY_BYTES = 2**24  # of one of its texts; the config of a large net has a million
 DEFLATE = 1032  # times, at most, that a zip's entry is as large as its compressed bytes
+FRESH = "freshly-initialized weights"  # in Keras' warning that a file lacks some
 UNSAVED = 2**20  # values that a model may have beside those in its file
 
 
@@ -66,10 +67,11 @@ def naming_damage(path, remedy=""):
     """
     try:
         require_regular(path)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about what the error says
-            warnings.filterwarnings("error", message="Skipping nested container")  # fresh weights
+        with warnings.catch_warnings(record=True) as warned:  # of what the error says
+            warnings.simplefilter("always")
             yield
+        if fresh := [str(w.message) for w in warned if FRESH in str(w.message)]:
+            raise ValueError(fresh[0])
     except RunError:
         raise
     except Exception as error:  # whatever a file may hold
@@ -119,4 +121,5 @@ def _largest_size(path, names):
     entry = next((there[name] for name in names if name in there), None)
     if entry is None:
         raise ValueError("it holds no weights")
-    return min(entry.file_size, DEFLATE * min(entry.compress_size, os.path.getsize(path)))
+    times = 1 if entry.compress_type == zipfile.ZIP_STORED else DEFLATE
+    return min(entry.file_size, times * min(entry.compress_size, os.path.getsize(path)))
