@@ -413,8 +413,8 @@ def looks(model, vocabulary, excerpt, depth):
     figure, axes = new_figure(width=5.5 * len(weights), height=5.5, columns=len(weights))
     for head, (ax, matrix) in enumerate(zip(axes, weights, strict=True), start=1):
         ax.imshow(matrix, cmap="Blues")
-        ax.set_xticks(range(len(names)), labels=names, fontsize=6, parse_math=False)
-        ax.set_yticks(range(len(names)), labels=names, fontsize=6, parse_math=False)
+        ax.set_xticks(range(len(names)), labels=names, fontsize=6)
+        ax.set_yticks(range(len(names)), labels=names, fontsize=6)
         ax.set_title(f"head {head}", loc="left")
         ax.grid(False)
     return figure

@@ -21,7 +21,7 @@ from cvcourse.training.machine import machine, precision, someone_watches, versi
 from cvcourse.training.page import write_page
 from cvcourse.training.probe import Probe, fit_probe
 from cvcourse.training.progress import DataLossIsLoss, EpochLine, EpochTensorBoard, weighted_metrics
-from cvcourse.training.report import curves, new_figure, write_report
+from cvcourse.training.report import curves, new_figure, save_figure, write_report
 from cvcourse.training.resumable import resumable
 from cvcourse.training.snapshots import Snapshots
 
@@ -57,6 +57,7 @@ __all__ = [
     "precision",
     "read_history",
     "resumable",
+    "save_figure",
     "save_model",
     "someone_watches",
     "stages",
