@@ -2,6 +2,8 @@
 
 import difflib
 
+MAX_REASON = 300  # characters
+
 
 class UsageError(Exception):
     """A wrong flag, name or value, or a workdir that is not this run's: exit code 2."""
@@ -21,6 +23,28 @@ class InUse(RunError):
 
 class Interrupted(Exception):
     """Ctrl-C or SIGTERM, after the checkpoint was written: exit code 130."""
+
+
+def reason(error):
+    """Say in one line why something failed.
+
+    Args:
+        error: An exception, whose text may have many lines.
+
+    Returns:
+        The first statement of its text without a dot or colon at its end, cut at `MAX_REASON`
+        characters; the name of its class if it has no text.
+    """
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    found = []
+    text = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
+    for line in filter(None, map(str.strip, text.splitlines())):
+        found.append(line)
+        if not line.endswith(":"):  # which announces the reason
+            break
+    text = " ".join(found).rstrip(" .:") or type(error).__name__
+    return text if len(text) <= MAX_REASON else f"{text[:MAX_REASON]}..."
 
 
 def unknown(kind, name, choices):

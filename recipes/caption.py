@@ -93,7 +93,7 @@ def main(config):
     config = recipe.check(config)
     if config.photos is None:
         raise UsageError("--photos names the folder of the photos and their captions file")
-    if metrics := recipe.recognize(config, **RULES):
+    if metrics := recipe.recognize(config, "caption", **RULES):
         print(f"{config.workdir} is finished: {json.dumps(metrics)}")
         if config.caption:
             import_tensorflow_quietly()

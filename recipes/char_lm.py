@@ -13,15 +13,18 @@ where a Transformer looks.
 
 import dataclasses
 import functools
+import io
 import json
 import math
 import pathlib
 import sys
 
 from cvcourse import recipe
+from cvcourse.files import read_bytes
 from cvcourse.startup import import_tensorflow_quietly
 
 EMBEDDED = "python_reference"
+TEXT_BYTES = 2**30  # at most
 TEST = 0.1  # of the text, its end
 PIECES, EVERY = 90, 18  # the rest is cut into so many, of which every 18th is for validation
 MODELS = {"rnn": "rnn", "lstm": "lstm", "gru": "gru", "transformer": "transformer_decoder"}
@@ -87,7 +90,7 @@ def main(config):
     RunError for what goes wrong in files or training, Interrupted after Ctrl-C or SIGTERM.
     """
     config = recipe.check(config)
-    metrics = recipe.recognize(config, **RULES)
+    metrics = recipe.recognize(config, "char_lm", **RULES)
     import_tensorflow_quietly()
     if metrics:
         print(f"{config.workdir} is finished: {json.dumps(metrics)}")
@@ -210,7 +213,8 @@ def read(config):
     else:
         path = pathlib.Path(config.text).expanduser()
         try:
-            text = path.read_text("utf-8")
+            content = io.BytesIO(read_bytes(path, TEXT_BYTES))
+            text = io.TextIOWrapper(content, "utf-8").read()  # every line's end becomes \n
         except UnicodeDecodeError as error:
             raise data.DataError(
                 f"{path} is not in UTF-8 (byte {error.start}); save it so"
@@ -409,8 +413,8 @@ def looks(model, vocabulary, excerpt, depth):
     figure, axes = new_figure(width=5.5 * len(weights), height=5.5, columns=len(weights))
     for head, (ax, matrix) in enumerate(zip(axes, weights, strict=True), start=1):
         ax.imshow(matrix, cmap="Blues")
-        ax.set_xticks(range(len(names)), labels=names, fontsize=6, parse_math=False)
-        ax.set_yticks(range(len(names)), labels=names, fontsize=6, parse_math=False)
+        ax.set_xticks(range(len(names)), labels=names, fontsize=6)
+        ax.set_yticks(range(len(names)), labels=names, fontsize=6)
         ax.set_title(f"head {head}", loc="left")
         ax.grid(False)
     return figure

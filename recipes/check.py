@@ -61,7 +61,7 @@ def main(config):
     if config.strategy not in ("auto", "none"):
         raise UsageError("check examines on one device: leave --strategy out")
     train.require_fit(config)
-    recipe.recognize(config, free=train.FREE)
+    recipe.recognize(config, "check", free=train.FREE)
     import_tensorflow_quietly()
     import keras
 
@@ -175,19 +175,14 @@ def load(config, dataset):
 
     RunError where the file is no model.
     """
-    import keras
-
     import cvcourse.layers  # noqa: F401  its layers may be in the file
+    from cvcourse.saved_model import read_model
 
     default = Config()
     for name in FOR_BUILDERS:
         if getattr(config, name) != getattr(default, name):
             raise ValueError(f"--{name} is for networks of the registry; {config.model} is built")
-    try:
-        model = keras.models.load_model(pathlib.Path(config.model).expanduser(), compile=False)
-    except Exception as error:  # whatever a file may hold
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise RunError(f"cannot read a model from {config.model}: {reason}") from error
+    model = read_model(config.model)
     shapes = [tensor.shape for tensor in (*model.inputs, *model.outputs)]
     image, classes = dataset.input_shape, dataset.num_classes
     if len(shapes) != 2 or len(shapes[0]) != 4 or len(shapes[1]) != 2:

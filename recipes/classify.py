@@ -59,7 +59,10 @@ def _model(config):
     from cvcourse import training
 
     if pathlib.Path(config.model).suffix == ".keras":
-        return training.load_model(config.model)
+        model, names = training.load_model(config.model)
+        if [len(tensor.shape) for tensor in (*model.inputs, *model.outputs)] != [4, 2]:
+            raise RunError(f"{config.model} does not turn images into one score a class")
+        return model, names
     from cvcourse.models import pretrained
 
     with recipe.usage():

@@ -58,6 +58,8 @@ def main(config):
     import_tensorflow_quietly()
     import numpy as np
 
+    from cvcourse import training
+
     rng = np.random.default_rng(config.seed)
     inputs = rng.normal(size=(EXAMPLES, config.steps, CHANNELS)).astype("float32")
     found = {
@@ -76,7 +78,7 @@ def main(config):
     }
     report(found)
     try:
-        draw(found).savefig(output)
+        training.save_figure(draw(found), output)
     except OSError as error:
         raise RunError(f"cannot write {output}: {error.strerror}") from error
     print(f"\npicture: {output}")

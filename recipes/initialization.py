@@ -53,7 +53,7 @@ def main(config):
     import_tensorflow_quietly()
     import numpy as np
 
-    from cvcourse.training import layer_statistics
+    from cvcourse import training
 
     rng = np.random.default_rng(config.seed)
     inputs, gradient = rng.normal(size=(2, EXAMPLES, UNITS)).astype("float32")
@@ -61,7 +61,7 @@ def main(config):
     for name, (activation, std) in NETWORKS.items():
         network = build(activation)
         network.set_weights(std(UNITS) * rng.normal(size=(LAYERS, UNITS, UNITS)))
-        rows = layer_statistics(network, inputs, gradient, loss=inner_product)
+        rows = training.layer_statistics(network, inputs, gradient, loss=inner_product)
         statistics[name] = {column: [getattr(row, column) for row in rows] for column in COLUMNS}
         activations[name] = outputs(network, inputs)
     for column, title in COLUMNS.items():
@@ -70,7 +70,7 @@ def main(config):
             if None not in columns[column]:
                 print(f"{name:16}", *(f"{value:8.1e}" for value in columns[column]))
     try:
-        draw(activations, statistics).savefig(output)
+        training.save_figure(draw(activations, statistics), output)
     except OSError as error:
         raise RunError(f"cannot write {output}: {error.strerror}") from error
     print(f"\nhistograms: {output}")

@@ -33,7 +33,7 @@ def main(config):
             raise ValueError(f"--output is an .svg, .png or .pdf file; received {config.output!r}")
     output = recipe.output_file(config.output)
     import_tensorflow_quietly()
-    from cvcourse import models
+    from cvcourse import models, training
 
     points = {}
     for name in models.REGISTRY:
@@ -43,7 +43,7 @@ def main(config):
             points[name] = [cost.macs, cost.trainable, top1]
     figure = draw(points, {name: models.family(name) for name in points})
     try:
-        figure.savefig(output)
+        training.save_figure(figure, output)
     except OSError as error:
         raise RunError(f"cannot write {output}: {error.strerror}") from error
     print(f"{len(points)} networks: {output}")

@@ -87,7 +87,7 @@ def main(config):
         for name, values in (("optimizers", config.optimizers), ("rates", config.rates)):
             if not values or len(set(values)) < len(values):
                 raise ValueError(f"--{name} names one or more, each once; received {values}")
-    if metrics := recipe.recognize(config, **RULES):
+    if metrics := recipe.recognize(config, "optimizers", **RULES):
         print(f"{config.workdir} is finished: {json.dumps(metrics)}")
         return metrics
 

@@ -40,7 +40,7 @@ def main(config):
     config = recipe.check(config)
     train.require_fit(config)
     rules = {"free": train.FREE, "vouched": ("dataset",), "fixed": "a grid takes no more trials"}
-    if metrics := recipe.recognize(config, **rules):
+    if metrics := recipe.recognize(config, "random_against_grid", **rules):
         print(f"{config.workdir} is finished: {json.dumps(metrics)}")
         return metrics
     import_tensorflow_quietly()

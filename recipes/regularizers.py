@@ -76,7 +76,7 @@ def main(config):
     config = recipe.check(config)
     with recipe.usage():
         require_different(config)
-    if metrics := recipe.recognize(config, **RULES):
+    if metrics := recipe.recognize(config, "regularizers", **RULES):
         print(f"{config.workdir} is finished: {json.dumps(metrics)}")
         return metrics
 

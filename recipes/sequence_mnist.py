@@ -12,7 +12,6 @@ https://arxiv.org/abs/1504.00941, for MNIST by pixels; CS231n, lecture 10. Each 
 of its own inside, like that of a run with one of --models.
 """
 
-import csv
 import dataclasses
 import functools
 import json
@@ -72,7 +71,7 @@ def main(config):
     with recipe.usage():
         if not config.models or len({*config.models}) < len(config.models):
             raise ValueError(f"--models names one or more, each once; received {config.models}")
-    if metrics := recipe.recognize(config, **RULES):
+    if metrics := recipe.recognize(config, "sequence_mnist", **RULES):
         accuracies = {name: row["test_accuracy"] for name, row in metrics["nets"].items()}
         print(f"{config.workdir} is finished: test accuracy {json.dumps(accuracies)}")
         return metrics
@@ -278,9 +277,10 @@ def report(run, nets, count):
 
 def history(run, name):
     """A net's history.csv as rows of numbers."""
+    from cvcourse import training
+
     folder = run.path / name if len(run.config.models) > 1 else run.path
-    with open(folder / "history.csv") as file:
-        return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
+    return training.read_history(folder)
 
 
 def draw_curves(histories):

@@ -90,14 +90,13 @@ def main(config):
     config = recipe.check(config)
     with recipe.usage():
         require_fit(config)
-    if metrics := recipe.recognize(config, **RULES):
+    if metrics := recipe.recognize(config, "snapshot_ensemble", **RULES):
         print(f"{config.workdir} is finished: {json.dumps(metrics)}")
         return metrics
 
     import_tensorflow_quietly()
-    import keras
-
     from cvcourse import data, regularization, training
+    from cvcourse.saved_model import read_model
     from cvcourse.training import comparison
 
     first = config.seeds[0]
@@ -137,7 +136,7 @@ def main(config):
         if config.test and dataset.test:
             _, splits["test"] = judge(dataset.test)
 
-        nets = [keras.models.load_model(folders[first] / f) for f in rows[chosen["ensemble"]]]
+        nets = [read_model(folders[first] / file) for file in rows[chosen["ensemble"]]]
         training.save_model(
             regularization.ensemble(nets),
             run.path / "ensemble.keras",
@@ -256,9 +255,8 @@ def evenly_spaced(config, run, m):
 
 def write_averages(config, folder, seed, dataset):
     """Save the means of snapshots' and checkpoints' weights, where they are not yet there."""
-    import keras
-
     from cvcourse import data, regularization, training
+    from cvcourse.saved_model import read_model
 
     setting = train.settled(config, dataset)
     batch_size, augment = setting.batch_size, setting.augment
@@ -269,7 +267,7 @@ def write_averages(config, folder, seed, dataset):
         path = folder / file
         if not file.startswith("averages/") or path.exists():
             continue
-        nets = [keras.models.load_model(folder / f) for f in rows[row.replace("_weights", "")]]
+        nets = [read_model(folder / f) for f in rows[row.replace("_weights", "")]]
         net = regularization.estimate_batch_norm(
             regularization.average_weights(nets), images.take(max(1, count))
         )
@@ -372,11 +370,9 @@ def draw_first_k(errors):
 
 def draw_runs(config, folder):
     """Learning rate and loss of the run with the most cycles, beside the single run."""
-    import csv
-
     import numpy as np
 
-    from cvcourse import optimization
+    from cvcourse import optimization, training
     from cvcourse.training import report
 
     figure, axes = report.new_figure(width=11, height=3.8, columns=2)
@@ -388,11 +384,10 @@ def draw_runs(config, folder):
             settings.schedule, settings.learning_rate, steps=len(steps), cycles=settings.cycles
         )
         axes[0].plot(steps / 50, np.asarray(rate(steps)), color=color)
-        with open(folder / run / "history.csv") as file:
-            rows = list(csv.DictReader(file))
-        epochs = [int(row["epoch"]) for row in rows]
+        rows = training.read_history(folder / run)
+        epochs = [row["epoch"] for row in rows]
         for key, style, label in (("loss", ":", None), ("val_loss", "-", run)):
-            axes[1].plot(epochs, [float(row[key]) for row in rows], style, color=color, label=label)
+            axes[1].plot(epochs, [row[key] for row in rows], style, color=color, label=label)
     for end in range(config.epochs // m, config.epochs + 1, config.epochs // m):
         axes[1].axvline(end, color=report.GRAY, linewidth=0.6, alpha=0.5)
     axes[0].set_title("learning rate", loc="left")

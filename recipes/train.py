@@ -182,7 +182,7 @@ def main(config):
     if config.schedule not in EXTENDABLE or config.average == "swa" or config.snapshots:
         rules["fixed"] = NOT_EXTENDABLE
     chief = distribution.is_chief(config.strategy)
-    metrics = recipe.recognize(config, **rules) if chief else None
+    metrics = recipe.recognize(config, "train", **rules) if chief else None
     if not metrics or distribution.cluster(config.strategy):  # whose others wait to hear of it
         import_tensorflow_quietly()
         devices = distribution.of(config)

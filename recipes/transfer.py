@@ -111,7 +111,7 @@ def main(config):
     config = recipe.check(config)
     distribution.require_one_process(config.strategy)
     rules = {"free": FREE, "vouched": ("dataset",)}
-    if metrics := recipe.recognize(config, **rules):
+    if metrics := recipe.recognize(config, "transfer", **rules):
         print(f"{config.workdir} is finished: {json.dumps(metrics)}")
         return metrics
     begun = time.monotonic()

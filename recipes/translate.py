@@ -78,7 +78,7 @@ def main(config):
     RunError for what goes wrong in files or training, Interrupted after Ctrl-C or SIGTERM.
     """
     config = recipe.check(config)
-    metrics = recipe.recognize(config, **RULES)
+    metrics = recipe.recognize(config, "translate", **RULES)
     import_tensorflow_quietly()
     import keras
 
@@ -416,7 +416,7 @@ def draw_attention(weights, pairs):
         ax.imshow(
             matrix[: len(names), : len(pair.source)], cmap="Blues", vmin=0, vmax=1, aspect="auto"
         )
-        text = dict(fontsize=9 - 2 * (heads > 1), family="monospace", parse_math=False)
+        text = dict(fontsize=9 - 2 * (heads > 1), family="monospace")
         ax.set_xticks(range(len(pair.source)), labels=pair.source.replace(" ", "␣"), **text)
         ax.set_yticks(range(len(names)), labels=names, **text)
         ax.tick_params(length=0)

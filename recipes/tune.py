@@ -33,7 +33,7 @@ from cvcourse.recipes import train
 
 from cvcourse import distribution, recipe
 from cvcourse.errors import Diverged, Interrupted, InUse, RunError, UsageError
-from cvcourse.files import write_json, write_text
+from cvcourse.files import read_json, write_json, write_text
 from cvcourse.startup import import_tensorflow_quietly
 
 PARTS = (  # what a ready-made space can vary: those of cvcourse.tuning
@@ -193,7 +193,7 @@ def rules(config):
 
 def finished(config):
     """The metrics of a sweep that is over, after saying so; else None."""
-    if metrics := recipe.recognize(config, **rules(config)):
+    if metrics := recipe.recognize(config, "tune", **rules(config)):
         print(f"{config.workdir} is finished: {json.dumps(metrics)}")
         if "fixed" not in rules(config):
             print(f"--extend --trials={2 * config.trials} goes on with it")
@@ -372,7 +372,8 @@ def in_common(dataset):
 
 def require_common(path, here):
     """Raise UsageError where {name: value} differs from COMMON in a sweep's directory."""
-    there = json.loads((path / COMMON).read_text())
+    remedy = "remove it, and the sweep's own command writes it again"
+    there = read_json(path / COMMON, remedy=remedy)
     for name, value in here.items():
         if value != there.get(name):
             raise UsageError(
@@ -404,7 +405,7 @@ def coarse_to_fine(sweep, run):
         left -= stage.trials
         within = tuning.narrowed(sweep.space, ranges)
         with recipe.part(f"stage {number}", run.command):
-            done = recipe.recognize(stage, **rules(stage))
+            done = recipe.recognize(stage, "tune", **rules(stage))
             found = done or main(stage, within, sweep.callbacks)
         good = tuning.good_ones(tuning.kept_trials(pathlib.Path(stage.workdir)), config.objective)
         ranges = tuning.ranges_of(tuning.register(within, sweep.common).space, good)
@@ -551,7 +552,7 @@ def in_its_own_process(config, folder, stop):
             child.wait()
             raise
     if outcome.exists():
-        return tuning.Outcome(**json.loads(outcome.read_text())), ""
+        return tuning.Outcome(**read_json(outcome)), ""
     if code == IN_USE:
         raise InUse(f"another process is in {folder}")
     if code < 0:
@@ -589,8 +590,8 @@ def train_trial(config, dataset, callbacks):
 
     config = recipe.check(config)
     train.require_fit(config)
-    rules = {"free": train.FREE, "vouched": ("dataset",)}
-    if metrics := recipe.recognize(config, **rules):
+    rules = {"free": train.FREE, "vouched": ("dataset",), "metrics": ("val_accuracy", "val_loss")}
+    if metrics := recipe.recognize(config, "train", **rules):
         return metrics
     keras.utils.set_random_seed(config.seed)
     settled, model = train.prepared(config, dataset)

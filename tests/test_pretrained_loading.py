@@ -164,11 +164,11 @@ def test_wrong_files_are_named(squeezenet_files, keras_mobilenet, tmp_path):
         pretrained.load("resnet18", path)
     cut = tmp_path / "cut.npz"
     cut.write_bytes(path.read_bytes()[:50_000])
-    with pytest.raises(RunError, match=r"cut.npz: no .npz file of weights"):
+    with pytest.raises(RunError, match=r"^cannot read the weights in .*cut\.npz: "):
         pretrained.load("squeezenet1_1", cut)
     cut = tmp_path / "cut.safetensors"
     cut.write_bytes((squeezenet_files / "squeezenet.safetensors").read_bytes()[:-4])
-    with pytest.raises(RunError, match=r"cut.safetensors: no .safetensors file of weights"):
+    with pytest.raises(RunError, match=r"^cannot read the weights in .*cut\.safetensors: "):
         pretrained.load("squeezenet1_1", cut)
     with pytest.raises(RunError, match=r"a.weights.h5: "):
         pretrained.load("mobilenet", keras_mobilenet[0] / "a.weights.h5", width=0.5)

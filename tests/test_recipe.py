@@ -5,6 +5,7 @@ import io
 import json
 import os
 import random
+import re
 import shlex
 import subprocess
 import sys
@@ -13,9 +14,11 @@ import numpy as np
 import pytest
 from cvcourse.recipes import train
 
+import cvcourse
 from cvcourse import recipe
 from cvcourse.errors import Interrupted, RunError, UsageError
-from cvcourse.files import write_bytes
+from cvcourse.files import write_bytes, write_json
+from cvcourse.recipe import semantics
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,13 +92,22 @@ def test_flags(flags, field, value):
         (["--sizes=1,x"], "--sizes takes a whole number of at least 1, several by comma"),
         (["--knobs=width"], "knob=value pairs by comma are needed; received 'width'"),
         (["--dry_run=yes"], "ignored explicit argument 'yes'"),
-        (["--config=absent.json"], "--config: cannot read absent.json"),
+        (
+            ["--knobs=width=1e400"],
+            "--knobs takes numbers within 4294967296; received {'width': inf}",
+        ),
+        (["--knobs=width=nan"], "--knobs takes numbers within 4294967296"),
+        (["--knobs=depths=1/" + 400 * "9"], "--knobs takes numbers within 4294967296"),
+        (["--steps=" + 5000 * "9"], "--steps takes a whole number"),
+        (["--config=absent.json"], "--config: cannot read absent.json: No such file"),
+        (["--config=/dev/zero"], "--config: /dev/zero is a device, not a regular file"),
     ],
 )
 def test_wrong_flags(flags, message):
     with pytest.raises(UsageError) as error:
         parse(*flags)
     assert message in str(error.value)
+    assert len(str(error.value)) < 400
 
 
 @pytest.mark.parametrize(
@@ -142,6 +154,24 @@ def test_hostile_config_files(tmp_path, text):
     (tmp_path / "c.json").write_bytes(text.encode("latin-1"))
     with pytest.raises(UsageError):
         parse(f"--config={tmp_path / 'c.json'}")
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "message"),
+    [
+        ("rate", 400 * "9", "--rate takes a number above 0 and below 1; received 9999"),
+        ("steps", 400 * "9", "--steps stays within 4294967296; received 9999"),
+        ("knobs", '{"width": ' + 400 * "9" + "}", "--knobs takes numbers within 4294967296"),
+        ("knobs", '{"a": ' + 20 * "[" + 20 * "]" + "}", "--knobs takes lists within lists up to 8"),
+        ("knobs", '{"a": ' + 900 * "[" + 900 * "]" + "}", "is nested more than 32 levels deep"),
+    ],
+)
+def test_huge_numbers_and_deep_nesting_in_config_files(tmp_path, field, text, message):
+    (tmp_path / "c.json").write_text(f'{{"{field}": {text}}}')
+    with pytest.raises(UsageError) as error:
+        parse(f"--config={tmp_path / 'c.json'}")
+    assert message in str(error.value)
+    assert len(str(error.value)) < 300
 
 
 def test_fuzzed_flags_parse_or_say_one_clear_line():
@@ -207,6 +237,14 @@ def run_in(path, **settings):
     return Config(workdir=str(path), **settings)
 
 
+METRICS = {"test_accuracy": 0.5, "versions": {"python": "3.11"}, "machine": "2 CPU cores"}
+
+
+def finish(path, **changes):
+    """Write the metrics of a run, which say that it is finished."""
+    write_json(path / "metrics.json", METRICS | changes)
+
+
 def begin(config, **rules):
     """What a recipe does with its run's directory before it works in it."""
     with recipe.claim(config, "x", **rules) as run:
@@ -216,9 +254,9 @@ def begin(config, **rules):
 
 def test_workdir_is_made_once_and_recognized(tmp_path):
     config = begin(run_in(tmp_path / "a" / "b"))
-    assert recipe.recognize(config) is None
-    (tmp_path / "a" / "b" / "metrics.json").write_text('{"test_accuracy": 0.5}')
-    assert recipe.recognize(config) == {"test_accuracy": 0.5}
+    assert recipe.recognize(config, "x") is None
+    finish(tmp_path / "a" / "b")
+    assert recipe.recognize(config, "x") == METRICS
 
 
 @pytest.mark.parametrize(
@@ -234,42 +272,134 @@ def test_another_config_is_refused(tmp_path, change, message):
     config = begin(run_in(tmp_path))
     other = dataclasses.replace(config, **change)
     with pytest.raises(UsageError) as error:
-        recipe.recognize(other, free=("extend", "workdir"), fixed="because")
+        recipe.recognize(other, "x", free=("extend", "workdir"), fixed="because")
     assert message in str(error.value)
     assert json.loads((tmp_path / "config.json").read_text())["epochs"] == 2
 
 
-def test_an_unfinished_run_of_another_recipe_is_refused(tmp_path):
-    """Its config has no such field as the one whose files may have moved."""
+def test_the_run_of_another_recipe_is_refused_by_name(tmp_path):
+    config = begin(run_in(tmp_path))
+    with pytest.raises(UsageError, match="holds a run of x, not of train; choose another"):
+        recipe.recognize(config, "train")
+    assert (
+        json.loads((tmp_path / "config.json").read_text()).items()
+        >= {
+            "recipe": "x",
+            "version": cvcourse.__version__,
+            "semantics": semantics.SEMANTICS,
+        }.items()
+    )
+
+
+def rewrite(path, **changes):
+    """Change a run's config.json; None takes a field away."""
+    values = json.loads((path / "config.json").read_text()) | changes
+    kept = {key: value for key, value in values.items() if value is not None}
+    write_json(path / "config.json", kept)
+
+
+def test_a_field_that_a_run_lacks_has_its_default(tmp_path):
+    config = begin(run_in(tmp_path))
+    rewrite(tmp_path, rate=None, steps=None)
+    assert recipe.recognize(config, "x") is None
+    with pytest.raises(UsageError, match=r"differs in rate \(there 0\.1, here 0\.2\);"):
+        recipe.recognize(dataclasses.replace(config, rate=0.2), "x")
+
+
+def test_a_field_that_only_another_version_knows_is_refused(tmp_path):
     config = begin(run_in(tmp_path, net="there/a.npz"))
-    (tmp_path / "config.json").write_text('{"text": "a.txt"}')
-    with pytest.raises(UsageError, match=r"holds another run, which differs in .*net"):
-        recipe.recognize(config, vouched=("net",))
+    rewrite(tmp_path, mood="good", version="7.1")
+    message = r"holds another run, begun by version 7\.1: x has no mood here; choose another"
+    with pytest.raises(UsageError, match=message):
+        recipe.recognize(config, "x", vouched=("net",))
+    with pytest.raises(UsageError, match=r"\(version 7\.1 wrote it\): unknown field 'mood'"):
+        parse(f"--config={tmp_path / 'config.json'}")
+
+
+@pytest.mark.parametrize(
+    ("version", "number", "message"),
+    [
+        (
+            None,
+            None,
+            r"version 0\.1\.0 began it, .*photos are turned.*: install version 0\.1\.0 to",
+        ),
+        (
+            "0.0.9",
+            1,
+            r"version 0\.0\.9 began it, .*every class\): install version 0\.1\.0 to go on",
+        ),
+        ("7.1", 99, r"version 7\.1 began it, for which settings .*: install version 7\.1 to go on"),
+    ],
+)
+def test_an_unfinished_run_that_means_something_else_is_refused(tmp_path, version, number, message):
+    config = begin(run_in(tmp_path))
+    longer = dataclasses.replace(config, epochs=3, extend=True)
+    rewrite(tmp_path, version=version, semantics=number)
+    with pytest.raises(
+        UsageError, match=f"^--workdir={tmp_path} holds an unfinished run: {message}"
+    ):
+        recipe.recognize(config, "x")
+    with pytest.raises(UsageError, match=f"--extend: {message}"):
+        recipe.recognize(longer, "x", free=("extend",))
+    finish(tmp_path)
+    assert recipe.recognize(config, "x") == METRICS
+    with pytest.raises(UsageError, match=message):
+        recipe.recognize(longer, "x", free=("extend",))
+    with pytest.raises(UsageError, match=rf"epochs \(there 2, here 3\); {message}"):
+        recipe.recognize(dataclasses.replace(longer, extend=False), "x")
+    assert parse(f"--config={tmp_path / 'config.json'}").epochs == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"test_accuracy": 1.5}, "its test_accuracy is 1.5"),
+        ({"test_accuracy": float("nan")}, "its test_accuracy is nan"),
+        ({"val_loss": float("inf")}, "its val_loss is inf"),
+        ({"rows": {"single": {"accuracy": [0.5, -1]}}}, "its accuracy is -1"),
+        ({"versions": None}, "it has no versions"),
+        ({"seed": 3}, "its seed is 3, not 0"),
+    ],
+)
+def test_metrics_that_no_run_has_are_not_trusted(tmp_path, changes, reason):
+    @dataclasses.dataclass(frozen=True)
+    class Seeded(Config):
+        seed: int = recipe.field(0, "seed")
+
+    config = begin(Seeded(workdir=str(tmp_path)))
+    finish(tmp_path, seed=0)
+    assert recipe.recognize(config, "x") == METRICS | {"seed": 0}
+    kept = METRICS | changes
+    write_json(tmp_path / "metrics.json", {k: v for k, v in kept.items() if v is not None})
+    message = f"{tmp_path / 'metrics.json'} is damaged: {reason}; remove it, and the same command"
+    with pytest.raises(RunError, match=f"^{re.escape(message)}"):
+        recipe.recognize(config, "x")
 
 
 def test_more_epochs_are_offered_where_they_can_be_had(tmp_path):
     longer = dataclasses.replace(begin(run_in(tmp_path)), epochs=3)
     with pytest.raises(UsageError, match=r"\(there 2, here 3\); --extend allows more epochs"):
-        recipe.recognize(longer)
+        recipe.recognize(longer, "x")
 
 
 def test_files_may_have_moved_while_the_run_is_unfinished(tmp_path):
     rules = dict(vouched=("net",))
     config = begin(run_in(tmp_path, net="there/a.npz"))
     moved = dataclasses.replace(config, net="here/a.npz")
-    assert recipe.recognize(moved, **rules) is None
+    assert recipe.recognize(moved, "x", **rules) is None
     with pytest.raises(UsageError, match="net"):
-        recipe.recognize(dataclasses.replace(config, net="mnist"), **rules)
-    (tmp_path / "metrics.json").write_text('{"test_accuracy": 0.5}')
+        recipe.recognize(dataclasses.replace(config, net="mnist"), "x", **rules)
+    finish(tmp_path)
     with pytest.raises(UsageError, match=r"there/a\.npz"):
-        recipe.recognize(moved, **rules)
+        recipe.recognize(moved, "x", **rules)
 
 
 def test_extension_reopens_a_finished_run(tmp_path):
     config = begin(run_in(tmp_path))
-    (tmp_path / "metrics.json").write_text('{"test_accuracy": 0.5}')
+    finish(tmp_path)
     longer = dataclasses.replace(config, epochs=5, extend=True)
-    assert recipe.recognize(longer, free=("extend",)) is None
+    assert recipe.recognize(longer, "x", free=("extend",)) is None
     begin(longer, free=("extend",))
     assert not (tmp_path / "metrics.json").exists()
     assert json.loads((tmp_path / "config.json").read_text())["epochs"] == 5
@@ -278,17 +408,31 @@ def test_extension_reopens_a_finished_run(tmp_path):
 def test_foreign_directories_are_left_alone(tmp_path):
     (tmp_path / "thesis.tex").write_text("years of work")
     with pytest.raises(UsageError, match=r"it holds thesis\.tex"):
-        recipe.recognize(run_in(tmp_path))
+        recipe.recognize(run_in(tmp_path), "x")
 
 
 @pytest.mark.parametrize("text", ["{", "", "[]", "{}", "null", "[" * 100_000, '{"a": "\xff"}'])
 @pytest.mark.parametrize("name", ["config.json", "metrics.json"])
 def test_hostile_files_in_a_workdir(tmp_path, name, text):
     begin(run_in(tmp_path))
-    (tmp_path / "metrics.json").write_text('{"test_accuracy": 0.5}')
+    finish(tmp_path)
     (tmp_path / name).write_bytes(text.encode("latin-1"))
-    with pytest.raises(RunError, match="cannot read the run"):
-        recipe.recognize(run_in(tmp_path))
+    remedy = {"config.json": "choose another directory", "metrics.json": "remove it"}[name]
+    with pytest.raises(RunError, match=f"^{tmp_path / name} is damaged: .*; {remedy}"):
+        recipe.recognize(run_in(tmp_path), "x")
+
+
+@pytest.mark.parametrize("name", ["config.json", "metrics.json"])
+def test_what_is_no_file_in_a_workdir(tmp_path, name):
+    begin(run_in(tmp_path))
+    (tmp_path / name).unlink(missing_ok=True)
+    (tmp_path / name).mkdir()
+    with pytest.raises(RunError, match=f"^{tmp_path / name} is a directory, not a regular file; "):
+        recipe.recognize(run_in(tmp_path), "x")
+    (tmp_path / name).rmdir()
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(RunError, match=f"^{tmp_path / name} is a pipe, not a regular file; "):
+        recipe.recognize(run_in(tmp_path), "x")
 
 
 def test_unwritable_workdir(tmp_path):
@@ -326,7 +470,7 @@ def test_a_second_process_is_kept_out(tmp_path):
 
 def test_a_run_that_was_finished_meanwhile_is_not_begun_again(tmp_path):
     config = begin(run_in(tmp_path))
-    (tmp_path / "metrics.json").write_text('{"test_accuracy": 0.5}')
+    finish(tmp_path)
     with pytest.raises(RunError, match="another process has just finished"):
         begin(config)
     assert (tmp_path / "metrics.json").exists()
@@ -375,7 +519,7 @@ def test_program_is_what_the_user_called(script, program, monkeypatch):
     assert recipe.program("train") == program
 
 
-def cvcourse(*words):
+def command(*words):
     return subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "cvcourse", *words],
         capture_output=True,
@@ -473,7 +617,7 @@ def test_streams_of_a_notebook_or_a_caller_stay_as_they_are(argv, tmp_path, monk
     "words", [["--help"], ["train", "--help"], ["train", "--bogus"], ["trian"]]
 )
 def test_nothing_heavy_is_imported_before_the_flags_are_parsed(words):
-    imported = cvcourse(*words).stderr
+    imported = command(*words).stderr
     assert not [m for m in ("keras", "numpy", "tensorflow", "matplotlib") if f" {m}\n" in imported]
 
 
@@ -488,6 +632,6 @@ def test_nothing_heavy_is_imported_before_the_flags_are_parsed(words):
     ],
 )
 def test_command_line(words, code, text):
-    ran = cvcourse(*words)
+    ran = command(*words)
     assert ran.returncode == code
     assert text in ran.stdout + ran.stderr

@@ -196,7 +196,8 @@ def test_only_what_is_missing_is_trained_and_all_ends_alike(finished, unfinished
 def test_the_last_m_without_a_test_split(unfinished):
     """Of two snapshots the last; the test split stays unread."""
     here = config(unfinished, last_m=1, test=False)
-    write_json(unfinished / "config.json", dataclasses.asdict(here))
+    begun = json.loads((unfinished / "config.json").read_text())
+    write_json(unfinished / "config.json", begun | dataclasses.asdict(here))
     metrics = snapshot_ensemble.main(here)
     assert {row: found["members"] for row, found in metrics["rows"].items()} == {
         row: 2 if row == "independent_m2" else 1 for row in MEMBERS

@@ -16,8 +16,10 @@ import pytest
 from cvcourse.recipes import train
 from recipe_runs import assert_same_run, finished_in_spite_of_kills, started, state
 
-from cvcourse import data, optimization, training
+import cvcourse
+from cvcourse import data, optimization, recipe, training
 from cvcourse.errors import Interrupted, RunError, UsageError
+from cvcourse.recipe.semantics import SEMANTICS
 
 # Everything whose state must survive: dropout, augmentation, momentum, schedule, early stopping.
 SETTINGS = dict(
@@ -83,10 +85,36 @@ def test_what_a_run_leaves(finished):
     }
     assert metrics["parameters"] == 61_706
     assert metrics["seed"] == 0
-    assert dataclasses.asdict(config(workdir)) == {
-        **json.loads((workdir / "config.json").read_text()),
-        "augment": ("crop", "shift"),
-    }
+    assert dataclasses.asdict(config(workdir)) | {
+        "recipe": "train",
+        "version": cvcourse.__version__,
+        "semantics": SEMANTICS,
+    } == {**json.loads((workdir / "config.json").read_text()), "augment": ("crop", "shift")}
+
+
+BEFORE = pathlib.Path(__file__).parent / "run_directories" / "0.1.0"  # train's, of that version
+FIRST = ["--model=linear", "--limit=100"]  # its flags
+
+
+def test_a_finished_run_of_the_first_version_is_read(tmp_path, capsys):
+    """And trained anew from its config, which has neither recipe nor version nor all fields."""
+    shutil.copytree(BEFORE / "finished", tmp_path / "run")
+    assert train.cli([*FIRST, "--epochs=2", f"--workdir={tmp_path / 'run'}"]) == 0
+    assert '"test_accuracy": 0.17,' in capsys.readouterr().out
+    parsed = recipe.parse(train.Config, [f"--config={tmp_path / 'run' / 'config.json'}"])
+    assert parsed == train.Config(model="linear", limit=100, epochs=2)
+    _, names = training.load_model(tmp_path / "run" / "model.keras")
+    assert names == tuple("0123456789")
+
+
+def test_an_unfinished_run_of_the_first_version_is_refused(tmp_path, capsys):
+    shutil.copytree(BEFORE / "unfinished", tmp_path / "run")
+    before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")}
+    assert train.cli([*FIRST, "--epochs=2000", f"--workdir={tmp_path / 'run'}"]) == 2
+    error = capsys.readouterr().err
+    assert "holds an unfinished run: version 0.1.0 began it" in error
+    assert error.endswith("install version 0.1.0 to go on with it, or choose another directory\n")
+    assert {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")} == before
 
 
 def test_history_and_best_epoch(finished):
@@ -295,7 +323,7 @@ def test_early_stopping_waits_and_weighs(tmp_path):
 CVCOURSE = [sys.executable, "-m", "cvcourse", "train"]
 
 
-def cvcourse(*flags, **options):
+def train_process(*flags, **options):
     """A process of `cvcourse train`."""
     return started([*CVCOURSE, *flags], **options)
 
@@ -597,7 +625,7 @@ def test_the_wheel_runs_outside_the_clone(tmp_path):
         [sys.executable, "-c", where], env=environment, cwd=tmp_path, capture_output=True, text=True
     )
     assert ran.stdout.count(str(tmp_path / "site")) == 2, ran
-    process = cvcourse("--limit=32", "--epochs=1", env=environment, cwd=tmp_path)
+    process = train_process("--limit=32", "--epochs=1", env=environment, cwd=tmp_path)
     out, error = process.communicate()
     assert process.returncode == 0, error
     assert error == ""

@@ -1,8 +1,10 @@
 """Checkpoint files, evaluation and the report, each by itself."""
 
+import base64
 import json
 import os
 import re
+from xml.etree import ElementTree
 
 import keras
 import numpy as np
@@ -11,7 +13,11 @@ import tensorflow as tf
 
 from cvcourse import training
 from cvcourse.data import Dataset, Split
+from cvcourse.errors import RunError
 from cvcourse.training import checkpoint
+from cvcourse.training.report import svg
+
+SVG = "{http://www.w3.org/2000/svg}"
 
 
 def save(folder, step):
@@ -49,6 +55,61 @@ def test_a_damaged_newest_checkpoint_is_set_aside_for_the_one_before(tmp_path, d
     assert f"{newest} is damaged" in capsys.readouterr().err
     save(tmp_path, 3)
     assert checkpoint.load(tmp_path)[1] == {"step": 3}
+
+
+@pytest.mark.parametrize("kind", ["a directory", "a pipe", "a device", "unreadable"])
+def test_a_newest_checkpoint_that_is_no_file_is_set_aside_too(tmp_path, kind, capsys):
+    save(tmp_path, 1)
+    save(tmp_path, 2)
+    newest = max(tmp_path.iterdir())
+    newest.unlink()
+    if kind == "a directory":
+        newest.mkdir()
+        (newest / "inside").write_text("")
+    elif kind == "a pipe":
+        os.mkfifo(newest)
+    elif kind == "a device":
+        newest.symlink_to("/dev/zero")
+    else:
+        newest.symlink_to(newest)  # nobody can open it
+    assert checkpoint.load(tmp_path)[1] == {"step": 1}
+    error = capsys.readouterr().err
+    said = "cannot be read" if kind == "unreadable" else f"is {kind}, not a regular file"
+    assert f"{newest} {said}" in error
+    assert error.endswith(": set aside, the one before it is used\n")
+    for step in (3, 4, 5):
+        save(tmp_path, step)
+    assert checkpoint.load(tmp_path)[1] == {"step": 5}
+    assert capsys.readouterr().err == ""
+
+
+def test_an_older_checkpoint_that_is_no_file_is_left_alone(tmp_path):
+    (tmp_path / "step-000000001-0123456789abcdef.npz").mkdir()
+    for step in (2, 3, 4):
+        save(tmp_path, step)
+    names = [path.name[:14] for path in sorted(tmp_path.iterdir())]
+    assert names == ["step-000000001", "step-000000003", "step-000000004"]
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("epoch,loss\n1,x\n", "could not convert string to float: 'x'"),
+        ("epoch,loss\n1\n", "float"),
+        ("epoch,loss\n1,2,3\n", "float"),
+    ],
+)
+def test_a_damaged_history_is_named(tmp_path, content, reason):
+    path = tmp_path / "history.csv"
+    path.write_text("epoch,loss\n1,0.5\n2,0.25\n")
+    expected = [{"epoch": 1.0, "loss": 0.5}, {"epoch": 2.0, "loss": 0.25}]
+    assert training.read_history(tmp_path) == expected
+    path.write_text(content)
+    with pytest.raises(RunError, match=f"^cannot read {path}: .*{reason}.*; remove it and metrics"):
+        training.read_history(tmp_path)
+    path.write_bytes(b"\xff\x00")
+    with pytest.raises(RunError, match=f"^cannot read {path}: "):
+        training.read_history(tmp_path)
 
 
 def test_where_all_are_damaged_it_says_so(tmp_path, capsys):
@@ -266,6 +327,64 @@ def test_report_escapes_the_user_s_words(tmp_path):
     page = report(tmp_path)
     assert "<script" not in page
     assert page.count("&lt;script&gt;") >= 4
+
+
+TEXTS = (r"$\frac$", "$x$", "a_b^c", "<b>&", "_hidden", "100 $ or $ 200", "漢字", r"\textbf{x")
+
+
+def texts_in(figure):
+    """What a figure's SVG writes, letters not drawn: a list of texts."""
+    _, data = svg(figure, outlines=False).split(",")
+    picture = ElementTree.fromstring(base64.b64decode(data))
+    return ["".join(node.itertext()) for node in picture.iter(f"{SVG}text")]
+
+
+@pytest.mark.parametrize("outlines", [True, False])
+def test_the_user_s_texts_are_no_mathematics_anywhere_in_a_figure(outlines):
+    figure, (ax,) = training.new_figure(width=9, height=4)
+    for place, name in enumerate(TEXTS):
+        ax.plot([place], [place], "o", label=f"legend {name}")
+        ax.text(place, place, f"text {name}")
+        ax.annotate(f"note {name}", (place, place))
+    ax.set_xticks(range(len(TEXTS)), labels=[f"tick {name}" for name in TEXTS])
+    ax.set_title(f"title {TEXTS[0]}")
+    ax.set_ylabel(f"axis {TEXTS[0]}")
+    ax.legend()
+    if outlines:
+        assert svg(figure).startswith("data:image/svg+xml;base64,")
+        return
+    kinds = ("legend", "text", "note", "tick")
+    expected = {f"{kind} {name}" for kind in kinds for name in TEXTS}
+    assert expected | {f"title {TEXTS[0]}", f"axis {TEXTS[0]}"} <= {*texts_in(figure)}
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "labels"),
+    [(1e-4, 1e3, {"1e-04", "1e-02", "1", "100"}), (2e-3, 7e-3, {"2e-03", "3e-03", "6e-03"})],
+)
+def test_logarithmic_axes_have_plain_numbers(low, high, labels):
+    """matplotlib's own labels of them are mathematics, and need to be parsed."""
+    figure, (ax,) = training.new_figure(width=4, height=4)
+    ax.plot([low, high], [low, high])
+    ax.set_yscale("log")
+    ax.set_xscale("log")
+    found = [text.replace("\N{MINUS SIGN}", "-") for text in texts_in(figure)]
+    assert labels <= {*found}
+    assert not [text for text in found if "$" in text or "math" in text]
+
+
+def test_a_map_of_classes_names_each_of_them():
+    points = np.random.default_rng(0).normal(size=(2 * len(TEXTS), 2))
+    labels = np.arange(len(points)) % len(TEXTS)
+    images = np.zeros((len(points), 4, 4, 3), "uint8")
+    found = texts_in(training.feature_map(points, labels, images, TEXTS))
+    assert [text for text in found if text in TEXTS] == [*TEXTS]
+
+
+def test_a_name_with_a_control_character_is_a_picture_still():
+    figure, (ax,) = training.new_figure(width=4, height=4)
+    ax.set_title("esc\x1bape")
+    assert "esc\ufffdape" in texts_in(figure)
 
 
 @pytest.mark.parametrize(

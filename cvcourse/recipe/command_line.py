@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import json
 import os
 import pathlib
 import shlex
@@ -12,7 +11,9 @@ import sys
 import traceback
 
 from cvcourse.errors import Interrupted, RunError, UsageError, unknown
+from cvcourse.files import read_json
 from cvcourse.interrupt import handling, terminate
+from cvcourse.recipe import semantics
 from cvcourse.recipe.fields import check, fields
 from cvcourse.recipe.standard_streams import make_output_tolerant
 
@@ -76,14 +77,16 @@ def _from_file(specs, file):
     if not file:
         raise UsageError("--config names a file; received ''")
     try:
-        values = json.loads(pathlib.Path(os.path.expanduser(file)).read_text("utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise UsageError(f"--config: cannot read {file}: {error}") from error
-    if not isinstance(values, dict):
-        raise UsageError(f"--config: {file} holds no fields")
+        values = read_json(os.path.expanduser(file))
+    except RunError as error:
+        raise UsageError(f"--config: {error}") from error
+    except OSError as error:
+        raise UsageError(f"--config: cannot read {file}: {error.strerror}") from error
+    begun = {key: values.pop(key, None) for key in semantics.FIRST}
     for name in values:
         if name not in specs:
-            raise UsageError(f"--config: {file}: {unknown('field', name, specs)}")
+            by = f" (version {begun['version']} wrote it)" if begun["version"] else ""
+            raise UsageError(f"--config: {file}{by}: {unknown('field', name, specs)}")
     # A config names its own directory; taking the values must not mean taking the place.
     return {name: value for name, value in values.items() if name != "workdir"}
 

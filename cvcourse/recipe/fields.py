@@ -2,8 +2,8 @@
 
 import contextlib
 import dataclasses
-import math
 import os
+import sys
 import types
 import typing
 
@@ -11,6 +11,8 @@ from cvcourse.errors import UsageError, unknown
 
 NOUNS = {int: "a whole number", float: "a number", str: "a name", bool: "true or false"}
 LARGEST_INT = 2**32  # products of two fit into what TensorFlow counts with
+LEVELS = 8  # of lists in lists, at most
+SHOWN = 100  # characters of a wrong value, at most
 RANGES = {"least": "of at least", "above": "above", "below": "below"}
 
 
@@ -54,9 +56,13 @@ class Field:
             return
         items = value if self.several else (value,)
         if not isinstance(items, tuple) or not all(map(self._accepts, items)):
-            raise UsageError(f"--{self.name} takes {self.wants()}; received {value!r}")
+            raise UsageError(f"--{self.name} takes {self.wants()}; received {_shown(value)}")
         if self.kind is int and any(abs(item) > LARGEST_INT for item in items):
-            raise UsageError(f"--{self.name} stays within {LARGEST_INT}; received {value!r}")
+            raise UsageError(f"--{self.name} stays within {LARGEST_INT}; received {_shown(value)}")
+        if self.kind is dict and not all(abs(n) <= LARGEST_INT for n in _numbers(value)):
+            raise UsageError(
+                f"--{self.name} takes numbers within {LARGEST_INT}; received {_shown(value)}"
+            )
         choices = self.rules.get("choices")
         for item in items:
             if choices and item not in choices:
@@ -72,7 +78,7 @@ class Field:
             return True
         least, above, below = (self.rules.get(key) for key in RANGES)
         return (
-            math.isfinite(item)
+            (self.kind is int or abs(item) <= sys.float_info.max)  # NaN and larger integers are not
             and (least is None or item >= least)
             and (above is None or item > above)
             and (below is None or item < below)
@@ -89,7 +95,9 @@ class Field:
                 return self.kind(text)
             return tuple(self.kind(item) for item in text.split(",") if text != "none")
         except ValueError:
-            raise UsageError(f"--{self.name} takes {self.wants()}; received {text!r}") from None
+            raise UsageError(
+                f"--{self.name} takes {self.wants()}; received {_shown(text)}"
+            ) from None
 
     def to_text(self, value):
         """A value as the text of its flag."""
@@ -130,7 +138,7 @@ def check(config):
     Raises UsageError for the first field of a wrong type or out of its range.
     """
     config = dataclasses.replace(
-        config, **{name: _plain(getattr(config, name)) for name in fields(config)}
+        config, **{name: _plain(getattr(config, name), name) for name in fields(config)}
     )
     for name, spec in fields(config).items():
         spec.check(getattr(config, name))
@@ -146,14 +154,34 @@ def _is_text(text):
     return True
 
 
-def _plain(value):
+def _plain(value, name, levels=LEVELS):
+    if isinstance(value, (dict, list, tuple)) and not levels:
+        raise UsageError(f"--{name} takes lists within lists up to {LEVELS} levels deep")
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: _plain(item, name, levels - 1) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return tuple(map(_plain, value))
+        return tuple(_plain(item, name, levels - 1) for item in value)
     if isinstance(value, os.PathLike):
         return os.fspath(value)
     return value.item() if type(value).__module__ == "numpy" and value.shape == () else value
+
+
+def _numbers(value):
+    """Yield the numbers in a dict or tuple of plain values."""
+    if isinstance(value, (dict, tuple)):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _numbers(item)
+    elif isinstance(value, (int, float)):
+        yield value
+
+
+def _shown(value):
+    """A wrong value for an error's line, cut if it is long."""
+    try:
+        text = repr(value)
+    except ValueError:  # an integer with more digits than Python writes
+        return "an integer of thousands of digits"
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
 
 
 def _pairs(text):

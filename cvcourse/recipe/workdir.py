@@ -4,58 +4,135 @@ import contextlib
 import dataclasses
 import datetime
 import json
+import math
 import os
 import pathlib
 import tempfile
 
 from cvcourse.errors import Interrupted, InUse, RunError, UsageError
-from cvcourse.files import PARTIAL, write_json
+from cvcourse.files import PARTIAL, read_json, require_regular, write_json
+from cvcourse.recipe import semantics
 from cvcourse.recipe.command_line import command, program
+from cvcourse.recipe.fields import fields
 
 LOCK = ".lock"
+METRICS = ("versions", "machine")  # that every recipe writes
+ELSEWHERE = "choose another directory, or leave --workdir out for a fresh one"
+AGAIN = "remove it, and the same command makes the report again"
 
 
-def recognize(config, *, free=(), vouched=(), grows="epochs", fixed=None):
-    """The metrics of a finished run in `config.workdir`, else None: a new or an unfinished one.
+def recognize(config, recipe, *, free=(), vouched=(), grows="epochs", fixed=None, metrics=METRICS):
+    """Look for the run of a config in its directory.
 
-    The directory's config must be this one, but for the `free` fields, which cannot change the
-    result; for the place of the files that `vouched` fields name, while the run is unfinished and
-    its checkpoint tells whether they are the same; and, under `config.extend`, for a larger value
-    of the field `grows`, unless `fixed` says why that cannot be.
-    Raises UsageError naming the fields that differ, RunError where it cannot be read.
+    The directory's config must be this one, but for the `free` fields, and a field that it lacks
+    has its default there. A run that an older or newer version began, for which settings mean
+    something else (`recipe.semantics`), is recognized only if it is finished.
+
+    Args:
+        config: A config with the fields `workdir` and, if `grows` is to count, `extend`.
+        recipe: Name of the recipe that the run must be of.
+        free: Names of the fields that cannot change the result.
+        vouched: Names of the fields that name files, which may have moved while the run is
+            unfinished: its checkpoint tells whether they are the same.
+        grows: Name of the field that may have a larger value under `config.extend`.
+        fixed: Why it cannot, if so.
+        metrics: Names of the metrics without which metrics.json is damaged.
+
+    Returns:
+        The metrics of a finished run; None if the run is new or unfinished.
+
+    Raises:
+        UsageError: If the directory is another run's, naming the fields that differ.
+        RunError: If it cannot be read.
     """
     if config.workdir is None:
         return None
     path = pathlib.Path(os.path.expanduser(config.workdir))
     try:
         names = sorted(entry.name for entry in path.iterdir()) if path.exists() else []
-        strangers = [name for name in names if not name.startswith((PARTIAL, LOCK))]
-        if "config.json" not in names:
-            if strangers:
-                raise UsageError(f"--workdir={path} is no run's directory: it holds {strangers[0]}")
-            return None
-        old = _read(path / "config.json")
-        metrics = _read(path / "metrics.json") if "metrics.json" in names else None
-    except (OSError, ValueError, RecursionError) as error:
-        raise RunError(f"cannot read the run in {path}: {error}") from error
-    new = _as_json(config)
-    differ = {key for key in {*old, *new} - {*free} if old.get(key) != new.get(key)}
-    if not metrics:
-        differ -= {key for key in vouched if _is_place(old.get(key)) and _is_place(new[key])}
+    except OSError as error:
+        raise RunError(f"cannot read the run in {path}: {error.strerror}") from error
+    strangers = [name for name in names if not name.startswith((PARTIAL, LOCK))]
+    if "config.json" not in names:
+        if strangers:
+            raise UsageError(f"--workdir={path} is no run's directory: it holds {strangers[0]}")
+        return None
+    begun, old = _begun(path, config, recipe)
+    new = _as_json(dataclasses.asdict(config))
+    differ = {key for key in new.keys() - {*free} if old[key] != new[key]}
+    finished = "metrics.json" in names
+    if not finished:
+        differ -= {key for key in vouched if _is_place(old[key]) and _is_place(new[key])}
+    change = semantics.change_since(begun["version"], begun["semantics"])
+    if not differ and finished:
+        return _sound(path / "metrics.json", config, metrics)
+    if not differ and change:
+        raise UsageError(f"--workdir={path} holds an unfinished run: {change}")
     if not differ:
-        return metrics
-    if differ == {grows} and new[grows] > old[grows]:
+        return None
+    if differ == {grows} and type(old[grows]) is int and new[grows] > old[grows]:
+        fixed = fixed or change
         if config.extend and fixed:
             raise UsageError(f"--extend: {fixed}")
         if config.extend:
             return None
         hint = f"; {fixed or f'--extend allows more {grows}'}"
     else:
-        hint = "; choose another directory, or leave --workdir out for a fresh one"
-    said = [f"{key} (there {old.get(key)!r}, here {new.get(key)!r})" for key in sorted(differ)]
+        hint = f"; {ELSEWHERE}"
+    said = [f"{key} (there {old[key]!r}, here {new[key]!r})" for key in sorted(differ)]
     raise UsageError(
         f"--workdir={path} holds another run, which differs in {', '.join(said)}{hint}"
     )
+
+
+def _begun(path, config, recipe):
+    """Read a run's config.json: what `semantics.origin` wrote, and a value for each field.
+
+    Raises UsageError for the run of another recipe, RunError for a damaged file.
+    """
+    file = path / "config.json"
+    values = read_json(file, remedy=ELSEWHERE)
+    begun = {key: values.pop(key, usual) for key, usual in semantics.FIRST.items()}
+    if type(begun["semantics"]) is not int:
+        raise RunError(f"{file} is damaged: its semantics is no whole number; {ELSEWHERE}")
+    if begun["recipe"] not in (recipe, None):
+        raise UsageError(
+            f"--workdir={path} holds a run of {begun['recipe']}, not of {recipe}; {ELSEWHERE}"
+        )
+    defaults = _as_json({name: spec.default for name, spec in fields(config).items()})
+    if unknown := sorted(values.keys() - defaults.keys()):
+        few = ", ".join([*unknown[:3], *(["..."] if len(unknown) > 3 else [])])
+        raise UsageError(
+            f"--workdir={path} holds another run, begun by version {begun['version']}: "
+            f"{recipe} has no {few} here; {ELSEWHERE}"
+        )
+    return begun, defaults | values
+
+
+def _sound(file, config, names):
+    """Read the metrics of a finished run. Raises RunError if they cannot be its own."""
+    found = read_json(file, remedy=AGAIN)
+    wrong = [f"it has no {name}" for name in names if name not in found]
+    wrong += [f"its {name} is {value}" for name, value in _impossible(found)]
+    if (seed := found.get("seed")) not in (None, getattr(config, "seed", seed)):
+        wrong.append(f"its seed is {seed!r}, not {config.seed}")
+    if wrong:
+        raise RunError(f"{file} is damaged: {wrong[0]}; {AGAIN}")
+    return found
+
+
+def _impossible(value, name=""):
+    """Yield the numbers in metrics that no run has, with their names."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from _impossible(item, key)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _impossible(item, name)
+    elif isinstance(value, (int, float)):
+        possible = 0 <= value <= 1 if name.endswith("accuracy") else abs(value) < math.inf
+        if not possible:
+            yield name, value
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,12 +142,14 @@ class Run:
     config: object
     path: pathlib.Path
     command: str  # that goes on with it
+    recipe: str
 
     def begin(self):
         """Write config.json; a finished run that is extended is unfinished from here on."""
         with _writing_to(self.path):
             (self.path / "metrics.json").unlink(missing_ok=True)
-            write_json(self.path / "config.json", _as_json(self.config))
+            origin = semantics.origin(self.recipe)
+            write_json(self.path / "config.json", origin | dataclasses.asdict(self.config))
 
 
 @contextlib.contextmanager
@@ -86,7 +165,7 @@ def claim(config, recipe, *words, chief=True, **rules):
     again = command(config, program(recipe))
     if not chief:
         with tempfile.TemporaryDirectory() as place, part("training", again):
-            yield Run(config, pathlib.Path(place), again)
+            yield Run(config, pathlib.Path(place), again, recipe)
         return
     if config.workdir is None:
         with _writing_to("runs/"):
@@ -97,11 +176,11 @@ def claim(config, recipe, *words, chief=True, **rules):
     again = command(config, program(recipe))
     with _locked(path):
         # Once more: another process may have been here since the caller looked.
-        if recognize(config, **rules):
+        if recognize(config, recipe, **rules):
             raise InUse(f"another process has just finished the run in {path}")
         print(f"run directory: {path}\nto go on after an interruption: {again}", flush=True)
         try:
-            yield Run(config, path, again)
+            yield Run(config, path, again, recipe)
         except KeyboardInterrupt as error:
             raise Interrupted(f"{str(error) or 'interrupted'}; go on with: {again}") from error
 
@@ -123,6 +202,8 @@ def _locked(path):
         yield
         return
     with _writing_to(path):
+        if (path / LOCK).exists():
+            require_regular(path / LOCK)
         file = open(path / LOCK, "w")  # noqa: SIM115
     with file:
         try:
@@ -143,13 +224,6 @@ def part(name, command):
         raise Interrupted(f"stopped in {name}; go on with: {command}") from error
 
 
-def _read(path):
-    values = json.loads(path.read_text())
-    if not isinstance(values, dict) or not values:
-        raise ValueError(f"{path.name} holds no fields")
-    return values
-
-
 def _is_place(name):
     """Whether a name is a path, and no data set's own name."""
     if not isinstance(name, str):  # none given, or the field of another recipe
@@ -157,9 +231,9 @@ def _is_place(name):
     return os.sep in name or pathlib.Path(name).suffix != "" or os.path.exists(name)
 
 
-def _as_json(config):
-    """The config's fields as config.json holds them."""
-    return json.loads(json.dumps(dataclasses.asdict(config)))
+def _as_json(values):
+    """The values of a config's fields as config.json holds them."""
+    return json.loads(json.dumps(values))
 
 
 def _fresh(words):

@@ -4,7 +4,7 @@ from cvcourse.training.best_model import BestModel, class_names, load_model, sav
 from cvcourse.training.conclusion import conclude, write_results
 from cvcourse.training.doctor_report import write_examination
 from cvcourse.training.evaluation import Evaluation, evaluate, evaluate_held_out
-from cvcourse.training.exact_resume import ExactResume
+from cvcourse.training.exact_resume import ExactResume, read_history
 from cvcourse.training.feature_space import MAPPED, feature_map, in_the_plane, nearest
 from cvcourse.training.features import (
     LAST,
@@ -21,7 +21,7 @@ from cvcourse.training.machine import machine, precision, someone_watches, versi
 from cvcourse.training.page import write_page
 from cvcourse.training.probe import Probe, fit_probe
 from cvcourse.training.progress import DataLossIsLoss, EpochLine, EpochTensorBoard, weighted_metrics
-from cvcourse.training.report import curves, new_figure, write_report
+from cvcourse.training.report import curves, new_figure, save_figure, write_report
 from cvcourse.training.resumable import resumable
 from cvcourse.training.snapshots import Snapshots
 
@@ -55,7 +55,9 @@ __all__ = [
     "nearest",
     "new_figure",
     "precision",
+    "read_history",
     "resumable",
+    "save_figure",
     "save_model",
     "someone_watches",
     "stages",

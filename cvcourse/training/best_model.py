@@ -1,6 +1,7 @@
 """The best epoch's model as a file that stands alone: raw images in, logits and class names out."""
 
 import json
+import os
 import zipfile
 
 import keras
@@ -8,8 +9,10 @@ import keras
 from cvcourse import distribution
 from cvcourse.errors import RunError
 from cvcourse.files import replacing
+from cvcourse.saved_model import naming_damage, read_entry, read_model
 
 CLASS_NAMES = "class_names.json"  # inside the .keras archive
+WANTED = "give the model.keras of a finished run"
 
 
 class BestModel(keras.callbacks.Callback):
@@ -56,19 +59,44 @@ def save_model(model, path, class_names, *, from_logits=True):
 
 
 def load_model(path):
-    """A saved model and the names of its classes. Raises RunError for a file that is none."""
+    """Read a model that `save_model` has written, and the names of its classes.
+
+    Args:
+        path: Path of the .keras file, as str or PathLike.
+
+    Returns:
+        A pair: the keras.Model, not compiled, and a tuple of names, one for each of its outputs.
+
+    Raises:
+        RunError: If it is damaged or no such file.
+    """
     import cvcourse.layers
     import cvcourse.sequence  # noqa: F401  they register what the file may hold
 
-    try:
-        model, names = keras.saving.load_model(path, compile=False), class_names(path)
-    except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise RunError(f"{path} is not the model.keras of a run: {reason}") from error
+    model, names = read_model(path, remedy=WANTED), class_names(path)
+    if len(names) != model.outputs[0].shape[-1]:
+        raise RunError(
+            f"cannot read a model from {path}: it names {len(names)} classes and has "
+            f"{model.outputs[0].shape[-1]} outputs; {WANTED}"
+        )
     return model, names
 
 
 def class_names(path):
-    """The names of the classes of a saved model, in the order of its logits."""
-    with zipfile.ZipFile(path) as archive:
-        return tuple(json.loads(archive.read(CLASS_NAMES)))
+    """Read the names of the classes of a saved model, in the order of its outputs.
+
+    Args:
+        path: Path of the .keras file, as str or PathLike.
+
+    Returns:
+        A tuple of names.
+
+    Raises:
+        RunError: If it is damaged or does not name its classes.
+    """
+    path = os.path.expanduser(path)
+    with naming_damage(path, WANTED):
+        names = json.loads(read_entry(path, CLASS_NAMES))
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise ValueError(f"its {CLASS_NAMES} is no list of names")
+        return tuple(names)

@@ -4,6 +4,7 @@ A file's name holds its step and the start of its content's SHA-256, so one rena
 and a damaged file gives itself away.
 """
 
+import contextlib
 import hashlib
 import io
 import json
@@ -11,7 +12,8 @@ import sys
 
 import numpy as np
 
-from cvcourse.files import PARTIAL, write_bytes
+from cvcourse.errors import RunError, reason
+from cvcourse.files import PARTIAL, require_regular, write_bytes
 
 KEEP = 2  # the newest, and one to fall back on
 VALUES = "values.json"  # the name of the plain values among the arrays
@@ -30,7 +32,7 @@ def save(folder, step, arrays, values):
     np.savez(buffer, **arrays, **{VALUES: encoded})
     data = buffer.getvalue()
     write_bytes(folder / f"step-{step:09d}-{_digest(data)}.npz", data)
-    for old in _newest_first(folder)[KEEP:]:
+    for old in [path for path in _newest_first(folder) if path.is_file()][KEEP:]:
         old.unlink()
 
 
@@ -50,16 +52,25 @@ def decoded(data):
 def newest(folder):
     """The bytes of the newest undamaged checkpoint, or None where there is none.
 
-    A damaged one is reported on standard error and set aside as *.damaged.
+    One that is damaged, unreadable or no regular file is reported on standard error and set aside
+    as *.damaged.
     """
     found = _newest_first(folder)
     for path, rest in zip(found, reversed(range(len(found))), strict=True):
-        data = path.read_bytes()
-        if _digest(data) == path.stem.rsplit("-", 1)[-1]:
-            return data
+        try:
+            require_regular(path)
+            data = path.read_bytes()
+            if _digest(data) == path.stem.rsplit("-", 1)[-1]:
+                return data
+            problem = f"the checkpoint {path} is damaged"
+        except OSError as error:
+            problem = f"the checkpoint {path} cannot be read ({reason(error)})"
+        except RunError as error:
+            problem = f"the checkpoint {error}"
         follows = "the one before it is used" if rest else "there is no other, so from the start"
-        print(f"the checkpoint {path} is damaged: set aside, {follows}", file=sys.stderr)
-        path.rename(path.with_suffix(".damaged"))
+        print(f"{problem}: set aside, {follows}", file=sys.stderr)
+        with contextlib.suppress(OSError):  # on a disk that takes no change it is only passed over
+            path.rename(path.with_suffix(".damaged"))
     return None
 
 

@@ -2,14 +2,14 @@
 
 import json
 import statistics
-import zipfile
 
-import keras
 import numpy as np
 
+from cvcourse.saved_model import CONFIG, naming_damage, read_entry, read_model
 from cvcourse.training.evaluation import evaluate
 from cvcourse.training.page import write_page
 
+REMEDY = "remove the run it is of, and the same command trains that anew"
 COLUMNS = {  # measure: its column's title, scale and digits
     "accuracy": ("accuracy, %", 100, 2),
     "gain": ("gain, points", 100, 2),
@@ -31,12 +31,12 @@ def probabilities(files, split, batches):
     """
     found, model, known = {}, None, None
     for file in files:
-        with zipfile.ZipFile(file) as archive:
-            architecture = json.loads(archive.read("config.json"))["config"]
-        if architecture == known:
-            model.load_weights(file)  # without tracing the model anew
-        else:
-            model, known = keras.models.load_model(file), architecture
+        with naming_damage(file, REMEDY):
+            architecture = json.loads(read_entry(file, CONFIG))["config"]
+            if architecture == known:
+                model.load_weights(file)  # without tracing the model anew
+        if architecture != known:
+            model, known = read_model(file, remedy=REMEDY, compile=True), architecture
         found[file] = np.exp(evaluate(model, split, batches(split)).log_probabilities)
     return found
 

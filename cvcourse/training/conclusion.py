@@ -3,10 +3,9 @@
 import dataclasses
 import math
 
-import keras
-
 from cvcourse.errors import RunError
 from cvcourse.files import write_json
+from cvcourse.saved_model import read_model
 from cvcourse.training.evaluation import evaluate_held_out
 from cvcourse.training.machine import machine, versions
 from cvcourse.training.report import write_report
@@ -20,12 +19,8 @@ def conclude(workdir, *, title, config, dataset, resume, batch_size, batches, lo
     metrics. Returns the metrics; test_* are None where there is no test split. Raises RunError
     where a file cannot be written.
     """
-    try:
-        model = keras.models.load_model(workdir / "model.keras")
-    except (OSError, ValueError) as error:
-        raise RunError(
-            f"cannot read {workdir / 'model.keras'}, which holds the best epoch: train anew"
-        ) from error
+    remedy = "it held the best epoch: train anew in another directory"
+    model = read_model(workdir / "model.keras", remedy=remedy, compile=True)
     validation, test = evaluate_held_out(model, dataset, batches, loss_name)
     per_second = resume.timed_steps and resume.timed_steps * batch_size / resume.step_seconds
     return write_results(

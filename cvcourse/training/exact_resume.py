@@ -5,6 +5,8 @@ dropout, the metrics of a half epoch, early stopping's memory and the history.
 """
 
 import contextlib
+import csv
+import io
 import math
 import signal
 import time
@@ -13,12 +15,14 @@ import keras
 import numpy as np
 
 from cvcourse.distribution import OneDevice
-from cvcourse.errors import Diverged, Interrupted, RunError
-from cvcourse.files import write_text
+from cvcourse.errors import Diverged, Interrupted, RunError, reason
+from cvcourse.files import read_bytes, write_text
 from cvcourse.interrupt import handling
 from cvcourse.training import checkpoint
 
 HISTORY = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate")
+HISTORY_BYTES = 2**28  # far above a million epochs
+REMEDY = "remove it and metrics.json beside it, and the same command writes both again"
 STOP = 2  # a wish that goes beyond that for a checkpoint
 EARLY_STOPPING = ("wait", "best", "best_epoch", "stopped_epoch")
 
@@ -258,6 +262,30 @@ def _assign(variables, arrays):
 
 def _arrays(name, variables):
     return {f"{name}{i}": v.numpy() for i, v in enumerate(variables)}
+
+
+def read_history(folder):
+    """Read the history.csv of a run.
+
+    Args:
+        folder: The run's directory, as a pathlib.Path.
+
+    Returns:
+        A list of dicts by epoch, {column: number} for the columns of `HISTORY`.
+
+    Raises:
+        FileNotFoundError: If there is none yet.
+        RunError: If it is damaged.
+    """
+    path = folder / "history.csv"
+    try:
+        text = read_bytes(path, HISTORY_BYTES).decode()
+        rows = csv.DictReader(io.StringIO(text))
+        return [{key: float(value) for key, value in row.items()} for row in rows]
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, TypeError, csv.Error) as error:
+        raise RunError(f"cannot read {path}: {reason(error)}; {REMEDY}") from error
 
 
 def _csv(rows):

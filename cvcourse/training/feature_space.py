@@ -51,16 +51,19 @@ def feature_map(points, labels, images, class_names):
 
     figure, (ax,) = new_figure(width=11, height=8)
     colors = _colors(len(class_names))
-    for label, name in enumerate(class_names):
+    for label in range(len(class_names)):
         x, y = points[labels == label].T
-        ax.scatter(x, y, s=18, color=colors[label], label=name, alpha=0.8, linewidths=0)
+        ax.scatter(x, y, s=18, color=colors[label], label=str(label), alpha=0.8, linewidths=0)
     for i in _spread_out(points, THUMBNAILS):
         picture = OffsetImage(_thumbnail(images[int(i)]), zoom=0.5, cmap="gray")
         frame = {"edgecolor": colors[labels[i]], "linewidth": 1.5, "boxstyle": "square,pad=0.05"}
         ax.add_artist(AnnotationBbox(picture, points[i], bboxprops=frame, pad=0))
     ax.set_axis_off()  # distances count, and not what they are along
     if len(class_names) <= 20:
-        ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+        legend = ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+        # As a label, a name that begins with an underscore would be left out.
+        for text, name in zip(legend.get_texts(), class_names, strict=True):
+            text.set_text(name)
     return figure
 
 

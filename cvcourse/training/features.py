@@ -4,18 +4,20 @@ How features grow from general to special with depth: Yosinski et al., "How tran
 features in deep neural networks?", NIPS 2014, https://arxiv.org/abs/1411.1792.
 """
 
+import contextlib
 import hashlib
 import json
 import os
 import pathlib
 import re
+import sys
 
 import keras
 import numpy as np
 from keras import layers
 
-from cvcourse.errors import RunError
-from cvcourse.files import cache_folder, replacing
+from cvcourse.errors import RunError, reason
+from cvcourse.files import cache_folder, replacing, require_regular
 from cvcourse.layers import NearestNeighbors
 
 LAST = "last"  # the name of what the network's own classifier sees
@@ -93,18 +95,23 @@ def features(model, split, stream, *, cache_dir=None):
 
     `stream` makes a split's evaluation stream and `model` has a dict of outputs. They are kept in
     `cache_dir`, or in the user's cache, under a hash of the weights, the architecture with its
-    preprocessing, and the data; what is there already is read. Raises RunError where the folder
+    preprocessing, and the data; what is there already is read, and a damaged file is reported on
+    standard error and computed again. Raises RunError where the folder
     cannot be written.
     """
     folder = pathlib.Path(cache_dir or cache_folder() / "features").expanduser()
     path = folder / f"{_key(model, split)}.npz"
     try:
+        require_regular(path)
         with np.load(path, allow_pickle=False) as kept:
             return {name: kept[name] for name in kept.files}
     except FileNotFoundError:
         pass
-    except Exception:  # damaged in whatever way: computed anew
-        path.unlink(missing_ok=True)
+    except Exception as error:  # whatever a damaged file raises
+        damage = reason(error)
+        print(f"the features in {path} are damaged ({damage}): computed again", file=sys.stderr)
+        with contextlib.suppress(OSError):
+            path.unlink()
     found = computed_features(model, len(split), stream(split))
     try:
         folder.mkdir(parents=True, exist_ok=True)

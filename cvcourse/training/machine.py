@@ -8,7 +8,9 @@ import sys
 
 import keras
 
-PACKAGES = ("cvcourse", "keras", "tensorflow", "numpy")
+from cvcourse import __version__
+
+PACKAGES = ("keras", "tensorflow", "numpy")
 
 
 def machine():
@@ -21,9 +23,9 @@ def machine():
 
 
 def versions():
-    """{package: version} of Python and PACKAGES."""
+    """{package: version} of Python, cvcourse and PACKAGES."""
     found = {package: importlib.metadata.version(package) for package in PACKAGES}
-    return {"python": platform.python_version(), **found}
+    return {"python": platform.python_version(), "cvcourse": __version__, **found}
 
 
 def someone_watches():

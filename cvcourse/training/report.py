@@ -3,6 +3,7 @@
 import base64
 import importlib.resources
 import io
+import re
 import warnings
 
 import numpy as np
@@ -13,6 +14,7 @@ BLUE, ORANGE, GRAY = "#1f6feb", "#e8710a", "#57606a"  # training, validation, th
 MISTAKES = 24  # pictures
 ANNOTATED = 20  # classes up to which the confusion matrix shows its counts
 SHARP = 96  # side in pixels up to which a picture keeps each of them; JPEG is faster and smaller
+NOT_IN_XML = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")  # control characters
 LOSSES = {  # name: what its values are, and their unit
     "softmax": ("cross-entropy", " (nats)"),
     "hinge": ("multiclass SVM loss", ""),
@@ -108,7 +110,7 @@ def _confusion(counts, names):
     # The root lets a share of one in a hundred be seen beside the diagonal.
     image = ax.imshow(shares, cmap="Blues", norm=PowerNorm(0.5, 0, 1))
     size = 9 if len(names) <= ANNOTATED else 5
-    labels = dict(labels=names, fontsize=size, parse_math=False)
+    labels = dict(labels=names, fontsize=size)
     ax.set_xticks(range(len(names)), rotation=90 if max(map(len, names)) > 2 else 0, **labels)
     ax.set_yticks(range(len(names)), **labels)
     ax.set_xlabel("predicted")
@@ -186,8 +188,46 @@ def logarithmic(ax):
     ax.yaxis.set_minor_locator(NullLocator())
 
 
+def save_figure(figure, file, **options):
+    """Save a figure with all its texts as they stand: none is parsed as mathematics.
+
+    Names of classes, files and hyperparameters are the user's, and may hold `$` and backslashes.
+
+    Args:
+        figure: A matplotlib figure.
+        file: Path or binary file to write to.
+        **options: Options of `Figure.savefig`.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    import matplotlib
+    from matplotlib.text import Text
+    from matplotlib.ticker import LogFormatter, LogFormatterMathtext
+
+    for axis in (axis for ax in figure.axes for axis in (ax.xaxis, ax.yaxis)):
+        for get, set_ in (
+            (axis.get_major_formatter, axis.set_major_formatter),
+            (axis.get_minor_formatter, axis.set_minor_formatter),
+        ):
+            if isinstance(get(), LogFormatterMathtext):  # whose powers are mathematics
+                set_(LogFormatter(labelOnlyBase=get().labelOnlyBase))
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)
+    with matplotlib.rc_context({"text.parse_math": False}):  # of ticks that drawing adds
+        figure.savefig(file, **options)
+
+
 def svg(figure, *, outlines=True):
-    """With `outlines` letters are drawn; without, the browser sets them, in any script it knows."""
+    """Draw a figure as an SVG picture for a page.
+
+    Args:
+        figure: A matplotlib figure.
+        outlines: Whether letters are drawn. If not, the browser sets them, in any script it knows.
+
+    Returns:
+        A data URL.
+    """
     import matplotlib
 
     buffer = io.BytesIO()
@@ -196,8 +236,8 @@ def svg(figure, *, outlines=True):
         warnings.catch_warnings(),
     ):
         warnings.filterwarnings("ignore", "Glyph .* missing")  # matplotlib measures all the same
-        figure.savefig(buffer, format="svg", bbox_inches="tight")
-    return _data_url("image/svg+xml", buffer.getvalue())
+        save_figure(figure, buffer, format="svg", bbox_inches="tight")
+    return _data_url("image/svg+xml", NOT_IN_XML.sub("\ufffd".encode(), buffer.getvalue()))
 
 
 def picture(image):

@@ -16,7 +16,7 @@ from keras_tuner import oracles
 from keras_tuner.engine.trial import Trial, TrialStatus
 
 from cvcourse.errors import RunError, UsageError
-from cvcourse.files import write_bytes, write_json
+from cvcourse.files import read_json, write_bytes, write_json
 from cvcourse.tuning.stopping import signed
 
 
@@ -262,14 +262,11 @@ def _one_range(config):
 def _read(path):
     """The values in a JSON file; None for one that is not there, or that is set aside."""
     try:
-        values = json.loads(path.read_text())
-        if not isinstance(values, dict) or not values:
-            raise ValueError("it holds no values")
-        return values
+        return read_json(path)
     except FileNotFoundError:
         return None
-    except (ValueError, RecursionError) as error:
+    except RunError as error:
         aside = path.with_name(path.name + DAMAGED)
         os.replace(path, aside)
-        print(f"{path} is damaged ({error}): set aside as {aside.name}", file=sys.stderr)
+        print(f"{error}: set aside as {aside.name}", file=sys.stderr)
         return None

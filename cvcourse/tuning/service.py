@@ -9,7 +9,6 @@ what a trial's values are and how it ended stands in the trial's folder, which a
 import contextlib
 import dataclasses
 import functools
-import json
 import os
 import signal
 import threading
@@ -24,7 +23,7 @@ from keras_tuner.src.engine import conditions
 from keras_tuner.src.engine.trial import Trial, TrialStatus
 
 from cvcourse.errors import RunError, UsageError
-from cvcourse.files import write_json
+from cvcourse.files import read_json, write_json
 from cvcourse.tuning.oracle import OUTCOME, TRIAL, Outcome, end_trial, trial_folder
 
 conditions.print = lambda *words: None  # keras-tuner prints a value of each condition it sends
@@ -150,8 +149,8 @@ class Chief(oracle_chief.OracleServicer):
     def _end_trial(self, request, context):
         trial = self.oracle.trials[request.trial.trial_id]
         if trial.status == TrialStatus.RUNNING:  # or else two workers had it
-            kept = (self.oracle.trial_folder(trial.trial_id) / OUTCOME).read_text()
-            end_trial(self.oracle, trial, Outcome(**json.loads(kept)))
+            kept = read_json(self.oracle.trial_folder(trial.trial_id) / OUTCOME)
+            end_trial(self.oracle, trial, Outcome(**kept))
             self.ended.append(trial)
         return protos.get_service().EndTrialResponse()
 
@@ -223,7 +222,7 @@ class Worker:
                 return None
             if trial.status == TrialStatus.RUNNING:
                 path = trial_folder(self.folder, trial.trial_id) / TRIAL
-                return Trial.from_state(json.loads(path.read_text()))
+                return Trial.from_state(read_json(path))
             time.sleep(BEAT)
 
     def runs(self, trial):

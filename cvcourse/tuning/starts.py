@@ -3,9 +3,8 @@
 keras-tuner counts a try when it ends, so a trial that kills the process never counts.
 """
 
-import json
-
-from cvcourse.files import write_json
+from cvcourse.errors import RunError
+from cvcourse.files import read_json, write_json
 
 
 def starts(folder):
@@ -15,8 +14,8 @@ def starts(folder):
     """
     path, progress = folder / "starts.json", _progress(folder)
     try:
-        before = json.loads(path.read_text())
-    except (OSError, ValueError):
+        before = read_json(path)
+    except (OSError, RunError):
         before = {}
     count = before.get("count", 0) if before.get("progress") == progress else 0
     write_json(path, {"count": count + 1, "progress": progress})

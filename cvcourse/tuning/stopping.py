@@ -5,10 +5,11 @@ waits for nobody: Li et al., "A System for Massively Parallel Hyperparameter Tun
 2020, in the form that stops rather than pauses.
 """
 
-import csv
 import statistics
 
 import keras
+
+from cvcourse.training import read_history
 
 REDUCTION = 3  # halving: one of so many goes on
 AT_LEAST = 3  # curves to compare with, for the median rule
@@ -64,8 +65,7 @@ class StopWhereBehind(keras.callbacks.Callback):
 def first_epochs(folder, objective):
     """The objective's values by epoch, larger is better, of the run in a folder; [] for none."""
     try:
-        with open(folder / "history.csv", newline="") as file:
-            return [signed(objective, float(row[objective])) for row in csv.DictReader(file)]
+        return [signed(objective, row[objective]) for row in read_history(folder)]
     except FileNotFoundError:
         return []
 

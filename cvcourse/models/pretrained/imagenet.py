@@ -1,10 +1,10 @@
 """The names of ImageNet's 1000 classes, in the order of all published weights' logits."""
 
-import json
-
 from cvcourse.errors import RunError
+from cvcourse.files import read_json
 from cvcourse.models.pretrained import store
 
+AGAIN = "remove it, and it is downloaded again"
 CLASS_INDEX = (  # Keras', with its MD5
     "https://storage.googleapis.com/download.tensorflow.org/data/imagenet_class_index.json",
     "c2c37ea517e94d9795004a39431a14cb",
@@ -14,8 +14,8 @@ CLASS_INDEX = (  # Keras', with its MD5
 def imagenet_classes(weights_dir=None):
     """The 1000 names; the file with them is sought and downloaded as weights are."""
     path = store.fetch(*CLASS_INDEX, weights_dir)
+    index = read_json(path, remedy=AGAIN)
     try:
-        index = json.loads(path.read_text("utf-8"))
         return tuple(index[str(i)][1] for i in range(len(index)))
-    except (OSError, ValueError, KeyError) as error:
-        raise RunError(f"cannot read the class names in {path}: {error}") from error
+    except (TypeError, LookupError) as error:
+        raise RunError(f"{path} does not hold ImageNet's class names; {AGAIN}") from error

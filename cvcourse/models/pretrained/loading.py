@@ -8,7 +8,8 @@ import warnings
 import keras
 import numpy as np
 
-from cvcourse.errors import RunError, UsageError
+from cvcourse.errors import RunError, UsageError, reason
+from cvcourse.files import require_regular
 from cvcourse.models.pretrained import catalog, store, tensor_files
 from cvcourse.models.pretrained.fitting import (
     APART,
@@ -21,6 +22,7 @@ from cvcourse.models.pretrained.fitting import (
 )
 from cvcourse.models.pretrained.preprocessing import scale
 from cvcourse.models.registry import build
+from cvcourse.saved_model import read_model
 
 KERAS_FILES = (".h5", ".keras")
 NO_TOP = ("no_top", "notop")  # in the names of Keras' files without a classifier
@@ -96,8 +98,10 @@ def _require_licence(published, allow_noncommercial):
 
 def _from_file(path, rows):
     """(net, published, names of the layers that the file lacks), for the first row that fits."""
-    if not path.is_file():
-        raise RunError(f"there is no file {path}")
+    try:
+        require_regular(path)
+    except OSError as error:
+        raise RunError(f"there is no file {path}: {reason(error)}") from error
     content = _read(path)
     reasons = []
     networks = {row.architecture for row in rows}
@@ -122,10 +126,7 @@ def _read(path):
         return tensor_files.read(path)
     if path.suffix == ".h5":
         return None
-    try:
-        return keras.saving.load_model(path, compile=False)
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise RunError(f"{path}: no model that Keras can load: {error}") from error
+    return read_model(path)
 
 
 def _fill(row, path, content):
@@ -207,8 +208,8 @@ def _of_keras(row, path, tensors):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # about what the error says
                 model.load_weights(path)
-        except (OSError, KeyError) as error:
-            raise ValueError(f"not a file of Keras' weights: {error}") from error
+        except Exception as error:  # whatever a file may hold
+            raise ValueError(f"not a file of Keras' weights: {reason(error)}") from error
         return model
     variables = {
         f"{layer.name}/{weight.name}": weight

@@ -1,10 +1,9 @@
 """Files of named tensors: .npz, .safetensors and torch's, read without running what they hold."""
 
-import zipfile
-
 import numpy as np
 
-from cvcourse.errors import RunError
+from cvcourse.errors import RunError, reason
+from cvcourse.files import require_regular
 from cvcourse.models.pretrained.torch_archive import read_torch
 
 
@@ -15,12 +14,27 @@ def read_npz(path):
 
 
 def read_safetensors(path):
-    """{name: array} of a .safetensors file."""
-    from safetensors.numpy import load_file
+    """{name: array} of a .safetensors file; bfloat16 becomes float32, as from torch's files."""
+    import ml_dtypes  # noqa: F401  tells NumPy of bfloat16
+    from safetensors import safe_open
 
-    return load_file(path)
+    arrays = {}
+    with safe_open(path, "np") as file:
+        for name in file.keys():  # noqa: SIM118  it is no mapping
+            dtype = file.get_slice(name).get_dtype()
+            if dtype not in DTYPES:
+                raise ValueError(
+                    f"{name} is of dtype {dtype}, which is not read: convert it to F32, F16 or BF16"
+                )
+            array = file.get_tensor(name)
+            arrays[name] = array.astype("float32") if dtype == "BF16" else array
+    return arrays
 
 
+DTYPES = {  # of .safetensors
+    *("F64", "F32", "F16", "BF16", "BOOL"),
+    *("I64", "I32", "I16", "I8", "U64", "U32", "U16", "U8"),
+}
 READERS = {  # by suffix
     ".npz": read_npz,
     ".safetensors": read_safetensors,
@@ -35,11 +49,12 @@ def read(path):
 
     Raises RunError, which names the file, for one that is truncated or is something else.
     """
-    from safetensors import SafetensorError
-
     try:
+        require_regular(path)
         return READERS[path.suffix](path)
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, SafetensorError) as error:
-        text = str(error)
-        named = "" if str(path) in text else f"{path}: no {path.suffix} file of weights: "
+    except RunError:
+        raise
+    except Exception as error:  # whatever a file may hold
+        text = reason(error)
+        named = "" if str(path) in text else f"cannot read the weights in {path}: "
         raise RunError(f"{named}{text}") from error

@@ -1,0 +1,125 @@
+"""Read a .keras file, whatever it holds: it is measured before memory is taken for it.
+
+Keras builds the layers of a file before it looks at its weights, and lists what went wrong over
+many lines.
+"""
+
+import contextlib
+import json
+import math
+import os
+import random
+import warnings
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+
+from cvcourse.errors import RunError, reason
+from cvcourse.files import require_regular
+
+CONFIG, WEIGHTS = "config.json", ("model.weights.h5", "model.weights.npz")  # of the archive
+ENTRY_BYTES = 2**24  # of one of its texts; the config of a large net has a million
+DEFLATE = 1032  # times, at most, that a zip's entry is as large as its compressed bytes
+FRESH = "freshly-initialized weights"  # in Keras' warning that a file lacks some
+UNSAVED = 2**20  # values that a model may have beside those in its file
+
+
+def read_model(path, *, remedy="", compile=False):
+    """Read a model that Keras has saved. Import first what registers its custom layers.
+
+    Args:
+        path: Path of a .keras file, as str or PathLike.
+        remedy: What the user can do about a damaged file; the error's message ends with it.
+        compile: Whether to compile the model as it was when it was saved.
+
+    Returns:
+        A keras.Model with inputs and outputs.
+
+    Raises:
+        RunError: If the file is no regular one, is damaged, holds something else, or fewer weights
+            than its layers would have. The message is one line: the file, the reason, the remedy.
+    """
+    import keras
+
+    path = os.path.expanduser(path)
+    with naming_damage(path, remedy):
+        config = json.loads(read_entry(path, CONFIG))
+        with ThreadPoolExecutor(1) as thread:  # Keras lists variables without values by thread
+            values = thread.submit(_count_values, config).result()
+        held = _largest_size(path, WEIGHTS)
+        if values > held + UNSAVED:
+            raise ValueError(f"its layers have {values:,} weights, and it holds {held:,} bytes")
+        model = keras.saving.load_model(path, compile=compile)
+        if not isinstance(model, keras.Model) or not getattr(model, "outputs", None):
+            raise ValueError("it holds no model with layers")
+        return model
+
+
+@contextlib.contextmanager
+def naming_damage(path, remedy=""):
+    """Context manager: re-raise what reading a .keras file raises as RunError, in one line.
+
+    Args:
+        path: Path of the file.
+        remedy: What the user can do about it.
+
+    Raises:
+        RunError: For any exception of the block.
+    """
+    try:
+        require_regular(path)
+        with warnings.catch_warnings(record=True) as warned:  # of what the error says
+            warnings.simplefilter("always")
+            yield
+        if fresh := [str(w.message) for w in warned if FRESH in str(w.message)]:
+            raise ValueError(fresh[0])
+    except RunError:
+        raise
+    except Exception as error:  # whatever a file may hold
+        raise RunError(
+            f"cannot read a model from {path}: {reason(error)}{remedy and f'; {remedy}'}"
+        ) from error
+
+
+def read_entry(path, name):
+    """Read a text of a .keras file, such as its config.
+
+    Args:
+        path: Path of the file.
+        name: Name of the entry in its zip archive.
+
+    Returns:
+        The text as bytes.
+
+    Raises:
+        OSError, KeyError, ValueError, zipfile.BadZipFile: If there is none, or more than
+            `ENTRY_BYTES` of it.
+    """
+    with zipfile.ZipFile(path) as archive, archive.open(name) as entry:
+        data = entry.read(ENTRY_BYTES + 1)
+    if len(data) > ENTRY_BYTES:
+        raise ValueError(f"its {name} is larger than {ENTRY_BYTES:,} bytes")
+    return data
+
+
+def _count_values(config):
+    """The number of weights of the model of a config, which is built without any."""
+    import keras
+
+    drawn = random.getstate()  # layers draw their seeds: what follows must not depend on this
+    try:
+        with keras.StatelessScope(initialize_variables=False):
+            model = keras.saving.deserialize_keras_object({**config, "compile_config": None})
+            return sum(math.prod(variable.shape) for variable in getattr(model, "variables", ()))
+    finally:
+        random.setstate(drawn)
+
+
+def _largest_size(path, names):
+    """The bytes that the first of some entries can have, whatever the archive declares."""
+    with zipfile.ZipFile(path) as archive:
+        there = {entry.filename: entry for entry in archive.infolist()}
+    entry = next((there[name] for name in names if name in there), None)
+    if entry is None:
+        raise ValueError("it holds no weights")
+    times = 1 if entry.compress_type == zipfile.ZIP_STORED else DEFLATE
+    return min(entry.file_size, times * min(entry.compress_size, os.path.getsize(path)))
