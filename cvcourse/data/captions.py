@@ -11,8 +11,8 @@ import pathlib
 import re
 import zlib
 
-from cvcourse.data.dataset import DataError, reason
-from cvcourse.errors import RunError, unknown
+from cvcourse.data.dataset import DataError
+from cvcourse.errors import RunError, reason, unknown
 from cvcourse.files import read_bytes
 
 FILES = ("captions.csv", "captions.txt", "Flickr8k.token.txt")

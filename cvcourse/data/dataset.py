@@ -17,12 +17,6 @@ class DataError(RunError):
 FINGERPRINT = 16  # images of a split
 
 
-def reason(error):
-    """What another library's error says, in one line."""
-    text = getattr(error, "strerror", None) or str(error).strip() or type(error).__name__
-    return text.splitlines()[0].rstrip(".:")
-
-
 @dataclasses.dataclass(frozen=True)
 class Split:
     """Images (n, h, w, c), an array or a lazy sequence of the same shape, and labels (n,) int32."""

@@ -6,8 +6,8 @@ import zipfile
 
 import numpy as np
 
-from cvcourse.data.dataset import DataError, Split, dataset, reason
-from cvcourse.errors import RunError
+from cvcourse.data.dataset import DataError, Split, dataset
+from cvcourse.errors import RunError, reason
 from cvcourse.files import require_regular
 
 KEYS = ("x_train", "y_train", "x_test", "y_test")

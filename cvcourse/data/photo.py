@@ -21,8 +21,8 @@ import warnings
 import numpy as np
 import tensorflow as tf
 
-from cvcourse.data.dataset import DataError, reason
-from cvcourse.errors import RunError
+from cvcourse.data.dataset import DataError
+from cvcourse.errors import RunError, reason
 from cvcourse.files import read_bytes, require_regular
 from cvcourse.startup import standard_error_closed
 

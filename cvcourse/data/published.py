@@ -11,8 +11,9 @@ import zlib
 import numpy as np
 
 from cvcourse.data import npz
-from cvcourse.data.dataset import DataError, Split, dataset, reason
+from cvcourse.data.dataset import DataError, Split, dataset
 from cvcourse.data.network import require_network
+from cvcourse.errors import reason
 
 DIGITS = "0 1 2 3 4 5 6 7 8 9"
 FASHION = "t-shirt trouser pullover dress coat sandal shirt sneaker bag boot"

@@ -4,12 +4,12 @@ import os
 
 import numpy as np
 
-from cvcourse.data.dataset import DataError, Split, dataset, reason
+from cvcourse.data.dataset import DataError, Split, dataset
 from cvcourse.data.encoded import EncodedImages
 from cvcourse.data.folder import LARGEST
 from cvcourse.data.network import require_network
 from cvcourse.data.photo import read_header
-from cvcourse.errors import unknown
+from cvcourse.errors import reason, unknown
 
 VALIDATION_NAMES = ("validation", "val", "dev")
 
