@@ -1,11 +1,14 @@
 """Photos in every form a file may have, and the recipe that says what is in them."""
 
+import os
+
+import keras
 import numpy as np
 import pytest
 from cvcourse.recipes import classify
 from PIL import Image
 
-from cvcourse import data
+from cvcourse import data, training
 from cvcourse.data import DataError, photo
 from cvcourse.errors import UsageError
 
@@ -64,6 +67,37 @@ def test_what_is_no_photo_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(photo, "LARGEST", 47)
     with pytest.raises(DataError, match="has 8x6 pixels; scale it down"):
         read(tmp_path, Image.fromarray(COLOR))
+
+
+@pytest.mark.parametrize("shape", [(6, 8, 3), (8, 6, 3), (None, None, 3)])
+def test_a_model_sees_the_pixels_of_a_data_set(shape, tmp_path):
+    """Photos of a phone, one on its side, in classes a and b; classify of the very files."""
+    exif = Image.Exif()
+    exif[274] = 8  # turn left
+    for label in "ab":
+        (tmp_path / "set" / "train" / label).mkdir(parents=True)
+        for name, pixels in (("0.jpg", COLOR), ("1.png", COLOR[::-1]), ("2.webp", COLOR[:, ::-1])):
+            stored = Image.fromarray(np.rot90(pixels, -1))
+            stored.save(tmp_path / "set" / "train" / label / name, exif=exif)
+    (tmp_path / "set" / "val").symlink_to(tmp_path / "set" / "train")
+    loaded = data.load(tmp_path / "set")
+    assert loaded.input_shape == (6, 8, 3)
+    image = keras.Input(shape)
+    pooled = keras.layers.GlobalAveragePooling2D()(image[:, :3, 2:])  # a corner: not any pixels
+    logits = keras.layers.Dense(2, name="logits")(pooled / 20)
+    training.save_model(keras.Model(image, logits), tmp_path / "model.keras", ["a", "b"])
+    files = [os.fsdecode(file) for file in loaded.train.images.files]
+    model = str(tmp_path / "model.keras")
+    found = classify.main(classify.Config(photos=tuple(files), model=model))
+    images = loaded.train.images[:].astype("float32")
+    if shape == (8, 6, 3):  # the middle, larger
+        images = np.stack([photo.to_size(image, 8, 6) for image in loaded.train.images])
+    net, _ = training.load_model(tmp_path / "model.keras")
+    for file, scores in zip(files, net(images.astype("float32")), strict=True):
+        probabilities = np.exp(scores) / np.exp(scores).sum()
+        assert {name: p for p, name in found[file]} == pytest.approx(
+            dict(zip("ab", probabilities, strict=True)), abs=1e-6
+        )
 
 
 def test_photos_stand_without_a_flag_anywhere(monkeypatch):

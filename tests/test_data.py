@@ -258,10 +258,20 @@ def test_nothing_there(name):
 
 @pytest.fixture(scope="module")
 def tfds_dir(tmp_path_factory):
-    """Two prepared sets: tiny_squares, all of 6x5 pixels, and tiny_sizes, each of its own size."""
+    """Prepared sets: of 6x5 pixels, each of its own size, and files of 6x5 that lie on a side."""
     import tensorflow_datasets as tfds
 
-    def builder(name, shape, size_of, splits):
+    def full(i, size):
+        return np.full((*size, 3), i, "uint8")
+
+    def turned(i, size):
+        file, exif = io.BytesIO(), Image.Exif()
+        exif[0x0112] = 6
+        stored = np.rot90(np.arange(90, dtype="uint8").reshape(*size, 3) + i)
+        Image.fromarray(np.ascontiguousarray(stored)).save(file, "PNG", exif=exif)
+        return io.BytesIO(file.getvalue())
+
+    def builder(name, shape, size_of, splits, image=full):
         def info(self):
             features = dict(
                 image=tfds.features.Image(shape=shape), label=tfds.features.ClassLabel(names="ab")
@@ -272,7 +282,7 @@ def tfds_dir(tmp_path_factory):
 
         def examples(self, count):
             for i in range(count):
-                yield i, {"image": np.full((*size_of(i), 3), i, "uint8"), "label": i % 2}
+                yield i, {"image": image(i, size_of(i)), "label": i % 2}
 
         methods = dict(
             VERSION=tfds.core.Version("1.0.0"),
@@ -290,6 +300,7 @@ def tfds_dir(tmp_path_factory):
     for made in (
         builder("TinySquares", (6, 5, 3), lambda i: (6, 5), {"train": 20, "test": 4}),
         builder("TinySizes", (None, None, 3), lambda i: (9 + i, 30), {"train": 6, "validation": 2}),
+        builder("TinyTurned", (6, 5, 3), lambda i: (6, 5), {"train": 4, "validation": 2}, turned),
     ):
         made(data_dir=place).download_and_prepare(download_config=settings)
     return place
@@ -302,6 +313,14 @@ def test_tfds_of_one_size(tfds_dir, offline):
     assert squares.train.images.shape == (18, 6, 5, 3)
     np.testing.assert_array_equal(np.sort(squares.test.images[:, 5, 4, 2]), [0, 1, 2, 3])
     np.testing.assert_array_equal(squares.test.images[:, 0, 0, 0] % 2, squares.test.labels)
+
+
+def test_tfds_images_are_upright(tfds_dir, offline):
+    loaded = data.load("tfds:tiny_turned", data_dir=tfds_dir)
+    assert loaded.train.images.shape == (4, 6, 5, 3)
+    first = loaded.train.images[:, :1, :1, :1]
+    expected = np.arange(90, dtype="uint8").reshape(6, 5, 3) + first
+    np.testing.assert_array_equal(loaded.train.images, expected)
 
 
 def test_tfds_of_many_sizes(tfds_dir, offline, monkeypatch):
