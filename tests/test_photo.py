@@ -105,6 +105,15 @@ def test_exif_behind_the_pixels_of_a_png_counts(tmp_path):
     np.testing.assert_array_equal(data.read_photo(tmp_path / "late.png"), SMOOTH)
 
 
+@pytest.mark.parametrize("name", ["a.jpg", "a.webp", "a.png"])
+def test_damaged_exif_turns_nothing(name, tmp_path):
+    """As viewers do: the pixels are whole."""
+    exif = b"Exif\0\0MM\0*\0\0\0\x08\0\x09" + bytes(range(40))
+    image = Image.fromarray(SMOOTH)
+    folder, file = folder_of(tmp_path, image, name, exif=exif, lossless=True, quality=95)
+    np.testing.assert_allclose(seen_everywhere(folder, file).astype(int), SMOOTH, atol=25)
+
+
 def test_a_photo_of_another_size_is_scaled_alike(tmp_path):
     """classify gives a model of one size what training gave it."""
     folder, _ = folder_of(tmp_path, Image.fromarray(SMOOTH), "a.png")

@@ -118,11 +118,8 @@ def read_header(source, name: str) -> Header:
                 "not defined; save it as JPEG or PNG with 8 bits"
             )
         deep_png = _is_deep_png(image, file)
-        if image.format == "PNG" and not _has_exif(file):
-            turned = 1  # Pillow would decode all pixels to see what is behind them
-        else:
-            turned = image.getexif().get(ORIENTATION, 1)
-        turned = turned if turned in range(1, 9) else 1
+        # Pillow would decode all pixels of a PNG to see what is behind them.
+        turned = 1 if image.format == "PNG" and not _has_exif(file) else _orientation(image)
         width, height = image.size
         if image.format == "TIFF":
             _require_known_depth(image, name)
@@ -271,6 +268,15 @@ def _has_exif(file):
     return found
 
 
+def _orientation(image):
+    """EXIF's, 1 to 8, or 1 where it is damaged or says something else."""
+    try:
+        found = image.getexif().get(ORIENTATION)
+    except Exception:  # Pillow's parser raises anything
+        found = 1
+    return found if found in range(1, 9) else 1
+
+
 def _is_deep_png(image, file):
     """Whether a PNG has 16 bits, which Pillow says of gray ones alone."""
     if image.format != "PNG":
@@ -303,6 +309,12 @@ def _by_tensorflow(contents, orientation, channels):
         lambda: tf.io.decode_png(contents, channels),
     )
 
+    return _upright(image, orientation)
+
+
+def _upright(image, orientation):
+    """Turn pixels (h, w, c) as EXIF says: a tensor."""
+
     def when(orientations, change, image):
         if not tf.is_tensor(orientation):
             return change(image) if orientation in orientations else image
@@ -323,23 +335,20 @@ def _by_pillow(contents, channels):
 
 def _pixels(contents, channels):
     """A file's contents, decoded by Pillow: (h, w, channels) uint8."""
-    from PIL import Image, ImageOps
+    from PIL import Image
 
     with _opened(contents, "the image") as (image, file):
+        image.load()  # which turns a TIFF
+        orientation = _orientation(image)
         if _is_deep(image):
-            transparent = image.info.get("transparency")
-            values = np.asarray(ImageOps.exif_transpose(image)).astype("uint16")
-            upper = np.where(values == transparent, 255, _upper_bytes(values))
+            values = np.asarray(image).astype("uint16")
+            upper = np.where(values == image.info.get("transparency"), 255, _upper_bytes(values))
             image = Image.fromarray(upper.astype("uint8"))
         elif _is_deep_png(image, file):
             if "transparency" in image.info:
                 raise ValueError("one of its colors of 16 bits is transparent: save it with 8")
-            exif = image.getexif()
-            image = Image.fromarray(
-                _upper_bytes(tf.io.decode_png(contents, dtype="uint16").numpy())
-            )
-            image.info["exif"] = exif.tobytes()
-        image = ImageOps.exif_transpose(image)
+            values = tf.io.decode_png(contents, dtype="uint16").numpy()
+            image = Image.fromarray(_upper_bytes(values))
         if image.mode == "RGBa":
             image = image.convert("RGBA")
         if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
@@ -347,8 +356,9 @@ def _pixels(contents, channels):
             image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
         if image.mode not in ("1", "L"):
             image = image.convert("RGB")  # L*a*b* has no way to gray
-        image = image.convert("RGB" if channels == 3 else "L")
-        return np.asarray(image).reshape(image.height, image.width, channels)
+        pixels = np.asarray(image.convert("RGB" if channels == 3 else "L"))
+        pixels = pixels.reshape(image.height, image.width, channels)
+        return np.asarray(_upright(pixels, orientation))
 
 
 def _upper_bytes(values):
