@@ -434,6 +434,12 @@ def test_what_is_no_file_in_a_workdir(tmp_path, name):
         recipe.recognize(run_in(tmp_path), "x")
 
 
+def test_a_lock_that_is_no_file_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / ".lock")
+    with pytest.raises(RunError, match=r"\.lock is a pipe, not a regular file"):
+        begin(run_in(tmp_path))
+
+
 def test_unwritable_workdir(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(RunError, match="cannot write to"):
