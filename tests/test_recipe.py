@@ -1,6 +1,7 @@
 """Flags, config files, run directories and exit codes: nothing here imports Keras."""
 
 import dataclasses
+import importlib
 import json
 import os
 import random
@@ -15,6 +16,7 @@ from cvcourse.recipes import train
 
 import cvcourse
 from cvcourse import recipe
+from cvcourse.__main__ import recipes
 from cvcourse.errors import Interrupted, RunError, UsageError
 from cvcourse.files import write_bytes, write_json
 from cvcourse.recipe import semantics
@@ -295,6 +297,14 @@ def rewrite(path, **changes):
     values = json.loads((path / "config.json").read_text()) | changes
     kept = {key: value for key, value in values.items() if value is not None}
     write_json(path / "config.json", kept)
+
+
+def test_no_recipe_has_a_field_of_the_name_of_what_config_json_holds_beside_them():
+    modules = [importlib.import_module(f"cvcourse.recipes.{name}") for name in recipes()]
+    configs = [module.Config for module in modules if hasattr(module, "Config")]
+    assert len(configs) > 10
+    assert [c for c in configs if semantics.FIRST.keys() & set(recipe.fields.fields(c))] == []
+    assert len(semantics.CHANGES) == semantics.SEMANTICS - 1
 
 
 def test_a_field_that_a_run_lacks_has_its_default(tmp_path):
