@@ -72,12 +72,10 @@ def naming_damage(path, remedy=""):
             yield
         if fresh := [str(w.message) for w in warned if FRESH in str(w.message)]:
             raise ValueError(fresh[0])
-    except RunError:
-        raise
     except Exception as error:  # whatever a file may hold
-        raise RunError(
-            f"cannot read a model from {path}: {reason(error)}{remedy and f'; {remedy}'}"
-        ) from error
+        known = isinstance(error, RunError)
+        problem = str(error) if known else f"cannot read a model from {path}: {reason(error)}"
+        raise RunError(f"{problem}{remedy and f'; {remedy}'}") from error
 
 
 def read_entry(path, name):

@@ -95,6 +95,8 @@ def test_a_resumed_run_ends_with_the_same_weights(model, xla, text, tmp_path, mo
     [
         ("--text=missing.txt", 1, "cannot read the text missing.txt: No such file"),
         ("--text=empty.txt", 1, "the text empty.txt is empty"),
+        ("--text=/dev/zero", 1, "/dev/zero is a device, not a regular file"),
+        ("--text=.", 1, ". is a directory, not a regular file"),
         ("--text=latin.txt", 1, "latin.txt is not in UTF-8 (byte 1)"),
         ("--text=short.txt", 2, "fewer than a batch"),
         ("--prompt=Ω", 2, "'Ω'"),

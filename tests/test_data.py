@@ -612,7 +612,7 @@ def test_class_folders_without_splits(image_folder):
     assert folder.notes == (
         "without train/: a tenth is held out for validation and a tenth for test, stratified by "
         "class, the same images in every run",
-        "passed over 2 that are no images: README.md, __MACOSX",
+        "passed over 2 files or folders without images: README.md, __MACOSX",
     )
     assert str(folder).startswith(
         "48 training, 6 validation, 6 test images of 12x10x3 in 3 classes; "
@@ -817,7 +817,7 @@ def test_what_lies_around_in_a_folder(image_folder, tmp_path):
     assert counts(folder.train.labels, 4).tolist() == [4, 1, 1, 1]
     assert folder.notes == (
         "validation: val/",
-        "passed over 8 that are no images: train/.hidden, train/ant/._0.png, "
+        "passed over 8 files or folders without images: train/.hidden, train/ant/._0.png, "
         "train/ant/.ipynb_checkpoints ...",
     )
 

@@ -1,9 +1,12 @@
 """Networks from files of weights: published names, Keras' files, other heads, wrong files."""
 
 import csv
+import io
+import json
 import os
 import pathlib
 import re
+import zipfile
 
 import keras
 import numpy as np
@@ -16,6 +19,7 @@ from PIL import Image
 from cvcourse import models
 from cvcourse.errors import RunError, UsageError
 from cvcourse.models import pretrained
+from cvcourse.models.pretrained import tensor_files
 
 pytestmark = pytest.mark.usefixtures("forgotten")
 SPEC = rule.load_spec()["models"]
@@ -178,6 +182,57 @@ def test_wrong_files_are_named(squeezenet_files, keras_mobilenet, tmp_path):
             pretrained.load("mobilenet", tmp_path / name)
     with pytest.raises(RunError, match=r"there is no file .*nothing.npz"):
         pretrained.load("mobilenet", tmp_path / "nothing.npz")
+
+
+def write_safetensors(path, dtype, bits):
+    """A file of one tensor `w` of 8 zeros, also of a dtype that NumPy has not."""
+    header = {"w": {"dtype": dtype, "shape": [8], "data_offsets": [0, bits]}}
+    text = json.dumps(header).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + bytes(bits))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "bits"), [("F8_E4M3", 8), ("F8_E5M2", 8), ("F4", 4), ("C64", 64)]
+)
+def test_a_dtype_that_is_not_read_is_named(tmp_path, dtype, bits):
+    path = tmp_path / "a.safetensors"
+    write_safetensors(path, dtype, bits)
+    message = f"^cannot read the weights in {path}: w is of dtype {dtype}, .*: convert it to F32"
+    with pytest.raises(RunError, match=message):
+        tensor_files.read(path)
+
+
+def test_bfloat16_becomes_float32(tmp_path):
+    path = tmp_path / "a.safetensors"
+    write_safetensors(path, "BF16", 16)
+    content = bytearray(path.read_bytes())
+    content[-2:] = b"\xc0\xbf"  # -1.5: the upper half of a float32
+    path.write_bytes(content)
+    (array,) = tensor_files.read(path).values()
+    assert array.dtype == "float32"
+    np.testing.assert_array_equal(array, [0, 0, 0, 0, 0, 0, 0, -1.5])
+
+
+@pytest.mark.parametrize("suffix", ["npz", "safetensors", "pth", "h5", "keras"])
+def test_what_is_no_file_is_not_opened(tmp_path, suffix):
+    path = tmp_path / f"pipe.{suffix}"
+    os.mkfifo(path)
+    with pytest.raises(RunError, match=f"^{path} is a pipe, not a regular file"):
+        pretrained.load("mobilenet", path)
+
+
+def test_arrays_of_objects_and_arrays_larger_than_memory_are_refused(tmp_path):
+    path = tmp_path / "a.npz"
+    np.savez(path, np.array([{}], object))
+    with pytest.raises(RunError, match=f"^cannot read the weights in {path}: Object arrays"):
+        tensor_files.read(path)
+    header = io.BytesIO()
+    shape = {"descr": "<f4", "fortran_order": False, "shape": (10**13,)}
+    np.lib.format.write_array_header_1_0(header, shape)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("w.npy", header.getvalue() + b"1234")
+    with pytest.raises(RunError, match=f"^cannot read the weights in {path}: Unable to allocate"):
+        tensor_files.read(path)
 
 
 def test_names_and_tags_that_are_not_known():

@@ -1,6 +1,7 @@
 """Flags, config files, run directories and exit codes: nothing here imports Keras."""
 
 import dataclasses
+import importlib
 import io
 import json
 import os
@@ -16,6 +17,7 @@ from cvcourse.recipes import train
 
 import cvcourse
 from cvcourse import recipe
+from cvcourse.__main__ import recipes
 from cvcourse.errors import Interrupted, RunError, UsageError
 from cvcourse.files import write_bytes, write_json
 from cvcourse.recipe import semantics
@@ -298,6 +300,14 @@ def rewrite(path, **changes):
     write_json(path / "config.json", kept)
 
 
+def test_no_recipe_has_a_field_of_the_name_of_what_config_json_holds_beside_them():
+    modules = [importlib.import_module(f"cvcourse.recipes.{name}") for name in recipes()]
+    configs = [module.Config for module in modules if hasattr(module, "Config")]
+    assert len(configs) > 10
+    assert [c for c in configs if semantics.FIRST.keys() & set(recipe.fields.fields(c))] == []
+    assert len(semantics.CHANGES) == semantics.SEMANTICS - 1
+
+
 def test_a_field_that_a_run_lacks_has_its_default(tmp_path):
     config = begin(run_in(tmp_path))
     rewrite(tmp_path, rate=None, steps=None)
@@ -433,6 +443,12 @@ def test_what_is_no_file_in_a_workdir(tmp_path, name):
     os.mkfifo(tmp_path / name)
     with pytest.raises(RunError, match=f"^{tmp_path / name} is a pipe, not a regular file; "):
         recipe.recognize(run_in(tmp_path), "x")
+
+
+def test_a_lock_that_is_no_file_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / ".lock")
+    with pytest.raises(RunError, match=r"\.lock is a pipe, not a regular file"):
+        begin(run_in(tmp_path))
 
 
 def test_unwritable_workdir(tmp_path):

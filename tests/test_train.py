@@ -305,6 +305,27 @@ def test_a_lost_model_file_is_named(finished, tmp_path):
         train.main(config(tmp_path / "run"))
 
 
+def test_a_flipped_bit_in_the_best_model_is_one_line(finished, tmp_path):
+    shutil.copytree(finished[0], tmp_path / "run")
+    (tmp_path / "run" / "metrics.json").unlink()
+    path = tmp_path / "run" / "model.keras"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 4
+    path.write_bytes(content)
+    message = f"^cannot read a model from {path}: Bad CRC-32 .*; it held the best epoch: train anew"
+    with pytest.raises(RunError, match=message):
+        train.main(config(tmp_path / "run"))
+
+
+def test_a_history_that_cannot_be_written_is_named(finished, tmp_path):
+    shutil.copytree(finished[0], tmp_path / "run")
+    for name in ("metrics.json", "history.csv"):
+        (tmp_path / "run" / name).unlink()
+    (tmp_path / "run" / "history.csv").mkdir()
+    with pytest.raises(RunError, match=r"cannot write .*history\.csv: Is a directory"):
+        train.main(config(tmp_path / "run"))
+
+
 def test_extension_equals_the_longer_run(tmp_path):
     settings = dict(schedule="constant", patience=None)
     train.main(config(tmp_path / "long", epochs=3, **settings))

@@ -106,7 +106,7 @@ def split_of(n, side=32, seed=0):
     return data.Split(pixels, (np.arange(n) % 3).astype("int32"))
 
 
-def test_features_are_computed_once_and_keyed_by_weights_and_data(tmp_path):
+def test_features_are_computed_once_and_keyed_by_weights_and_data(tmp_path, capsys):
     def counted(split):
         calls.append(len(split))
         return data.stream(split, batch_size=4, seed=0, shuffle=False)
@@ -129,8 +129,11 @@ def test_features_are_computed_once_and_keyed_by_weights_and_data(tmp_path):
     assert calls == [10]
     (kept,) = tmp_path.iterdir()
     kept.write_bytes(kept.read_bytes()[:500])  # damaged: computed anew
+    assert capsys.readouterr().err == ""
     np.testing.assert_array_equal(found()["last"], first)
     assert calls == [10, 10]
+    said = f"the features in {kept} are damaged (File is not a zip file): computed again\n"
+    assert capsys.readouterr().err == said
     again = tiny()  # in which Keras counts its automatic names on
     again.set_weights(net.get_weights())
     found(model=ending_in_a_vector(again))

@@ -236,6 +236,17 @@ def test_a_damaged_trial_is_set_aside_and_done_again(tmp_path, capsys, size):
     assert values(made(tmp_path)) == before
 
 
+def test_a_damaged_list_of_what_trials_have_in_common_is_named(tmp_path):
+    path = tmp_path / tune.COMMON
+    path.write_text('{"data": "abc", "keras": "3"}')
+    tune.require_common(tmp_path, {"data": "abc"})
+    with pytest.raises(UsageError, match="was begun with data abc, and here is abd"):
+        tune.require_common(tmp_path, {"data": "abd"})
+    path.write_text('{"data": "ab')
+    with pytest.raises(RunError, match=f"^{path} is damaged: .*; remove it, and the sweep's own"):
+        tune.require_common(tmp_path, {"data": "abc"})
+
+
 def test_a_damaged_oracle_file_has_an_older_one_behind_it(tmp_path, capsys):
     run(made(tmp_path), 3)
     before = values(made(tmp_path))

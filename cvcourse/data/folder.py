@@ -190,7 +190,7 @@ def _size(headers):
 
 def _passed_over(path, entries):
     entries = sorted({os.path.relpath(entry, path) for entry in entries})
-    return f"passed over {len(entries):,} that are no images: {_listed(entries)}"
+    return f"passed over {len(entries):,} files or folders without images: {_listed(entries)}"
 
 
 def _listed(names):

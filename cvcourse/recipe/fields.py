@@ -56,12 +56,12 @@ class Field:
             return
         items = value if self.several else (value,)
         if not isinstance(items, tuple) or not all(map(self._accepts, items)):
-            raise UsageError(f"--{self.name} takes {self.wants()}; received {_shown(value)}")
+            raise UsageError(f"--{self.name} takes {self.wants()}; received {shown(value)}")
         if self.kind is int and any(abs(item) > LARGEST_INT for item in items):
-            raise UsageError(f"--{self.name} stays within {LARGEST_INT}; received {_shown(value)}")
+            raise UsageError(f"--{self.name} stays within {LARGEST_INT}; received {shown(value)}")
         if self.kind is dict and not all(abs(n) <= LARGEST_INT for n in _numbers(value)):
             raise UsageError(
-                f"--{self.name} takes numbers within {LARGEST_INT}; received {_shown(value)}"
+                f"--{self.name} takes numbers within {LARGEST_INT}; received {shown(value)}"
             )
         choices = self.rules.get("choices")
         for item in items:
@@ -96,7 +96,7 @@ class Field:
             return tuple(self.kind(item) for item in text.split(",") if text != "none")
         except ValueError:
             raise UsageError(
-                f"--{self.name} takes {self.wants()}; received {_shown(text)}"
+                f"--{self.name} takes {self.wants()}; received {shown(text)}"
             ) from None
 
     def to_text(self, value):
@@ -175,7 +175,7 @@ def _numbers(value):
         yield value
 
 
-def _shown(value):
+def shown(value):
     """A wrong value for an error's line, cut if it is long."""
     try:
         text = repr(value)

@@ -13,7 +13,7 @@ from cvcourse.errors import Interrupted, InUse, RunError, UsageError
 from cvcourse.files import PARTIAL, read_json, require_regular, write_json
 from cvcourse.recipe import semantics
 from cvcourse.recipe.command_line import command, program
-from cvcourse.recipe.fields import fields
+from cvcourse.recipe.fields import fields, shown
 
 LOCK = ".lock"
 METRICS = ("versions", "machine")  # that every recipe writes
@@ -79,7 +79,7 @@ def recognize(config, recipe, *, free=(), vouched=(), grows="epochs", fixed=None
         hint = f"; {fixed or f'--extend allows more {grows}'}"
     else:
         hint = f"; {ELSEWHERE}"
-    said = [f"{key} (there {old[key]!r}, here {new[key]!r})" for key in sorted(differ)]
+    said = [f"{key} (there {shown(old[key])}, here {shown(new[key])})" for key in sorted(differ)]
     raise UsageError(
         f"--workdir={path} holds another run, which differs in {', '.join(said)}{hint}"
     )

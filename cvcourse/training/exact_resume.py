@@ -229,7 +229,10 @@ class ExactResume(keras.callbacks.Callback):
         if self.step % self.steps_per_epoch:
             self._metrics = [a for name, a in arrays.items() if name.startswith("metric")]
         if self.devices.chief:
-            write_text(self.csv, _csv(self.history))  # a kill may have come between the two files
+            try:  # a kill may have come between the two files
+                write_text(self.csv, _csv(self.history))
+            except OSError as error:
+                raise RunError(f"cannot write {self.csv}: {error.strerror}") from error
 
     def _state(self, model):
         """Every variable that decides how training goes on, each once."""
