@@ -13,7 +13,7 @@ DECAY = 2e-3
 @pytest.fixture(scope="module")
 def digits():
     """500 of them at half their size: 4x4 pixels in 0..1."""
-    split = data.load("digits", limit=500).train
+    split = data.load("digits").train.take(slice(500))
     images = split.images.reshape(-1, 4, 2, 4, 2, 1).mean((2, 4), dtype="float32")
     return images / 255, split.labels
 
