@@ -107,6 +107,13 @@ def test_a_damaged_history_is_named(tmp_path, content, reason):
     path.write_text(content)
     with pytest.raises(RunError, match=f"^cannot read {path}: .*{reason}.*; remove it and metrics"):
         training.read_history(tmp_path)
+    path.unlink()
+    with pytest.raises(FileNotFoundError):
+        training.read_history(tmp_path)
+    path.mkdir()
+    with pytest.raises(RunError, match=f"^{path} is a directory, not a regular file; remove it"):
+        training.read_history(tmp_path)
+    path.rmdir()
     path.write_bytes(b"\xff\x00")
     with pytest.raises(RunError, match=f"^cannot read {path}: "):
         training.read_history(tmp_path)

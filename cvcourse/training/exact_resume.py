@@ -287,6 +287,8 @@ def read_history(folder):
         return [{key: float(value) for key, value in row.items()} for row in rows]
     except FileNotFoundError:
         raise
+    except RunError as error:
+        raise RunError(f"{error}; {REMEDY}") from error
     except (OSError, ValueError, TypeError, csv.Error) as error:
         raise RunError(f"cannot read {path}: {reason(error)}; {REMEDY}") from error
 
