@@ -94,6 +94,28 @@ def test_orientations_of_one_folder_are_each_their_own(tmp_path):
             np.testing.assert_array_equal(images, np.stack([SMOOTH] * 3))
 
 
+@pytest.mark.parametrize("resized", [False, True])
+def test_many_images_at_once_are_those_one_by_one(resized, tmp_path):
+    """Beyond a few they are decoded in parallel; a broken one among them is named all the same."""
+    for label in "ab":
+        (tmp_path / label).mkdir()
+        for i in range(30):
+            image = Image.fromarray(np.roll(SMOOTH, i, axis=0))
+            exif = with_orientation(1 + i % 8)
+            image.save(tmp_path / label / f"{i:02}.{'png' if i % 3 else 'webp'}", exif=exif)
+    images = data.load(tmp_path).train.images
+    images = images.resized(20, "bicubic") if resized else images
+    several = images[:]
+    assert several.dtype == (np.float32 if resized else np.uint8)
+    np.testing.assert_array_equal(several, np.stack([images[i] for i in range(len(images))]))
+    chosen = np.arange(40)[::-1]
+    np.testing.assert_array_equal(images[chosen], several[chosen])
+    broken = pathlib.Path(os.fsdecode(images.files[33]))
+    broken.write_bytes(broken.read_bytes()[:-50])
+    with pytest.raises(data.DataError, match=f"cannot read the image {broken}: "):
+        images[:]
+
+
 def test_exif_behind_the_pixels_of_a_png_counts(tmp_path):
     buffer = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(STORED[6](SMOOTH))).save(buffer, "PNG")

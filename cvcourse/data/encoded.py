@@ -8,6 +8,9 @@ import numpy as np
 import tensorflow as tf
 
 from cvcourse.data.photo import decode, naming_image, to_size, to_size_exactly
+from cvcourse.startup import standard_error_closed
+
+FEW = 32  # images that are decoded sooner than a graph is made
 
 
 class EncodedImages:
@@ -32,7 +35,11 @@ class EncodedImages:
         """Decoded images (h, w, c) or (n, h, w, c). Raises DataError naming a broken file."""
         if np.ndim(index) == 0 and not isinstance(index, slice):
             return self._decoded(int(index))
-        return np.stack([self._decoded(i) for i in np.arange(len(self))[index]])
+        chosen = np.arange(len(self))[index]
+        if len(chosen) > FEW:
+            with contextlib.suppress(tf.errors.OpError), standard_error_closed():
+                return self._decoded_in_parallel(chosen)
+        return np.stack([self._decoded(i) for i in chosen])
 
     def take(self, index):
         """The sequence of these images alone, still encoded."""
@@ -64,6 +71,15 @@ class EncodedImages:
         scaled = to_size if self.rounded else to_size_exactly
         image = scaled(image, height, width, self.interpolation, crop=self.crop)
         return tf.ensure_shape(image, (height, width, channels))
+
+    def _decoded_in_parallel(self, chosen):
+        """Images (n, h, w, c), ten times as fast, and without the name of a broken one."""
+        files = tf.data.Dataset.from_tensor_slices((list(self.files[chosen]), self.routes[chosen]))
+        images = np.empty((len(chosen), *self.shape[1:]), "uint8" if self.rounded else "float32")
+        decoded = files.map(self.decode, tf.data.AUTOTUNE).as_numpy_iterator()
+        for place, image in enumerate(decoded):
+            images[place] = image
+        return images
 
     def _decoded(self, i):
         i = range(len(self))[i]  # IndexError, which ends an iteration
