@@ -107,7 +107,7 @@ def _class_folders(path, passed):
     """The class folders in a folder, by name; what else lies there is passed over."""
     entries = sorted(path.iterdir()) if path.is_dir() else []
     folders = [entry for entry in entries if entry.is_dir() and not _is_hidden(entry)]
-    passed += [entry for entry in entries if entry not in folders]
+    passed += sorted({*entries} - {*folders})
     return folders
 
 
