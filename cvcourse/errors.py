@@ -39,6 +39,7 @@ def reason(error):
         return error.strerror
     found = []
     text = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
+    text = text.rpartition("Exception encountered: ")[2]  # behind Keras' advice, the first cause
     for line in filter(None, map(str.strip, text.splitlines())):
         found.append(line)
         if not line.endswith(":"):  # which announces the reason

@@ -9,6 +9,7 @@ import json
 import math
 import os
 import random
+import re
 import warnings
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,8 @@ from concurrent.futures import ThreadPoolExecutor
 from cvcourse.errors import RunError, reason
 from cvcourse.files import require_regular
 
-CONFIG, WEIGHTS = "config.json", ("model.weights.h5", "model.weights.npz")  # of the archive
+METADATA, CONFIG = "metadata.json", "config.json"  # of the archive
+WEIGHTS = ("model.weights.h5", "model.weights.npz")
 ENTRY_BYTES = 2**24  # of one of its texts; the config of a large net has a million
 DEFLATE = 1032  # times, at most, that a zip's entry is as large as its compressed bytes
 FRESH = "freshly-initialized weights"  # in Keras' warning that a file lacks some
@@ -43,15 +45,36 @@ def read_model(path, *, remedy="", compile=False):
     path = os.path.expanduser(path)
     with naming_damage(path, remedy):
         config = json.loads(read_entry(path, CONFIG))
-        with ThreadPoolExecutor(1) as thread:  # Keras lists variables without values by thread
-            values = thread.submit(_count_values, config).result()
-        held = _largest_size(path, WEIGHTS)
-        if values > held + UNSAVED:
-            raise ValueError(f"its layers have {values:,} weights, and it holds {held:,} bytes")
-        model = keras.saving.load_model(path, compile=compile)
+        try:
+            with ThreadPoolExecutor(1) as thread:  # Keras lists variables without values by thread
+                values = thread.submit(_count_values, config).result()
+            held = _largest_size(path, WEIGHTS)
+            if values > held + UNSAVED:
+                raise ValueError(f"its layers have {values:,} weights, and it holds {held:,} bytes")
+            model = keras.saving.load_model(path, compile=compile)
+        except Exception as error:
+            saved = _saved_by(path)
+            if _numbers(saved) > _numbers(keras.__version__):
+                raise ValueError(
+                    f"Keras {saved} has saved it, which {keras.__version__} cannot read: "
+                    "pip install --upgrade keras"
+                ) from error
+            raise
         if not isinstance(model, keras.Model) or not getattr(model, "outputs", None):
             raise ValueError("it holds no model with layers")
         return model
+
+
+def _saved_by(path):
+    """The version of Keras that a file says it is of, or "" if it does not."""
+    with contextlib.suppress(Exception):  # whatever a file may hold
+        return str(json.loads(read_entry(path, METADATA))["keras_version"])
+    return ""
+
+
+def _numbers(version):
+    """The numbers in a version: "3.13.2" -> [3, 13, 2]."""
+    return [int(number) for number in re.findall(r"\d+", version)]
 
 
 @contextlib.contextmanager

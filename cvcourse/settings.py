@@ -56,7 +56,7 @@ def require_backend():
     """
     named = os.environ.get("KERAS_BACKEND")
     origin = "KERAS_BACKEND" if named else f"backend in {keras_json()}"
-    backend = named or _configured().get("backend", "tensorflow")
+    backend = named or configured().get("backend", "tensorflow")
     if "keras" in sys.modules:
         backend = sys.modules["keras"].config.backend()
     known = backend in BACKENDS
@@ -71,7 +71,7 @@ def keras_json():
     return home("KERAS_HOME", "~/.keras") / "keras.json"
 
 
-def _configured():
+def configured():
     """The settings in keras.json; none where there is no such file, or one that Keras ignores."""
     try:
         settings = json.loads(keras_json().read_text("utf-8"))
@@ -81,7 +81,7 @@ def _configured():
 
 
 def _refusal(setting, value, needed):
-    inside = _configured().get(setting) == value
+    inside = configured().get(setting) == value
     origin, change = (f" in {keras_json()}", "change it there or ") if inside else ("", "")
     call = f'keras.config.set_{setting}("{needed}")'
     return f"Keras' {setting} is {value!r}{origin}, networks need {needed!r}: {change}call {call}"

@@ -4,7 +4,12 @@ import contextlib
 import os
 
 from cvcourse.errors import UsageError
-from cvcourse.settings import keras_json, require_backend, require_supported_settings
+from cvcourse.settings import (
+    configured,
+    keras_json,
+    require_backend,
+    require_supported_settings,
+)
 
 
 def import_tensorflow_quietly():
@@ -22,8 +27,10 @@ def import_tensorflow_quietly():
         with standard_error_closed():
             try:
                 import keras  # noqa: F401
-            except ValueError as error:  # a value that Keras has no such setting for
-                raise ValueError(f"{keras_json()}: {error}") from error
+            except (ValueError, AssertionError) as error:  # in words of a version's own
+                raise ValueError(
+                    f"Keras does not take a setting of {keras_json()}: {configured()}"
+                ) from error
             import tensorflow  # noqa: F401
         require_supported_settings()
     except ValueError as error:

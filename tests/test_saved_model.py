@@ -71,6 +71,23 @@ def test_a_whole_file_is_read_and_no_seed_is_drawn(whole):
     assert not read_model(whole).compiled
 
 
+@pytest.mark.parametrize(
+    ("version", "words"),
+    [
+        ("99.1.0", "Keras 99.1.0 has saved it, which .* cannot read: pip install --upgrade keras"),
+        ("3.0.0", "got an unexpected keyword argument 'invented'"),
+    ],
+)
+def test_a_file_of_a_newer_keras_says_so(version, words, whole):
+    """One of its layers has an argument that this Keras does not know."""
+    config = config_of(whole)
+    config["config"]["layers"][-1]["config"]["kernel_initializer"]["config"]["invented"] = None
+    metadata = json.dumps({"keras_version": version})
+    path = changed(whole, config_json=json.dumps(config), metadata_json=metadata)
+    with pytest.raises(RunError, match=f"cannot read a model from {path}: .*{words}$"):
+        read_model(path)
+
+
 def test_weights_are_counted_without_building_them(tmp_path):
     big = models.build("lenet5")
     big.save(tmp_path / "big.keras")

@@ -65,11 +65,26 @@ def learning_rate_range(model, batches, *, steps=100, lowest=1e-6, highest=10.0,
     with restored(model):
         for rate, (images, labels) in zip(rates, batches, strict=False):
             model.optimizer.learning_rate = rate
-            loss = float(model.train_on_batch(images, labels, return_dict=True)[monitor])
+            loss = float(train_step(model, images, labels)[monitor])
             if not np.isfinite(loss) or loss > DIVERGED * max(losses[:10], default=loss):
                 break
             losses.append(loss)
     return LearningRateRange(rates[: len(losses)], np.array(losses))
+
+
+def train_step(model, images, labels) -> dict:
+    """Train a compiled model by one step.
+
+    Args:
+        model: keras.Model.
+        images, labels: a batch.
+
+    Returns:
+        The step's logs, floats by name: its own loss and metrics. Keras before 3.14 gives their
+        means over all steps since metrics were reset.
+    """
+    model.reset_metrics()
+    return model.train_on_batch(images, labels, return_dict=True)
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ import keras
 import numpy as np
 
 from cvcourse.classic import gradient_check
-from cvcourse.optimization.learning_rate_range import learning_rate_range, restored
+from cvcourse.optimization.learning_rate_range import learning_rate_range, restored, train_step
 from cvcourse.training.layer_statistics import calls_noted, layer_statistics, named_layers
 
 PASS, FAIL, SKIP = "pass", "fail", "skip"
@@ -146,7 +146,7 @@ def memorize(model, images, labels, *, loss, chance):
                 losses = curves[rate] = []
                 model.optimizer.learning_rate = rate
                 for _ in range(PATIENCE):
-                    logs = model.train_on_batch(images, labels, return_dict=True)
+                    logs = train_step(model, images, labels)
                     losses.append(float(logs["loss"]))
                     known = losses[-1] <= MEMORIZED * chance and logs["accuracy"] == 1
                     if known or not math.isfinite(losses[-1]):
@@ -266,7 +266,7 @@ def _trial(model, batches, held_out, rate, *, steps, warm_up, monitor):
         for step, (images, labels) in zip(range(steps), batches(), strict=False):
             rising = min(1.0, 2 * (step + 1) / steps) if warm_up else 1.0
             model.optimizer.learning_rate = rate * rising
-            loss = float(model.train_on_batch(images, labels, return_dict=True)[monitor])
+            loss = float(train_step(model, images, labels)[monitor])
             if not math.isfinite(loss):
                 break
             losses.append(loss)
