@@ -103,7 +103,13 @@ def changed(config, **settings):
 # --- learned by heart ---
 
 
-@pytest.fixture(scope="module", params=KINDS)
+SLOW = ("caption_rnn",)  # learns as caption_lstm does
+
+
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(k, marks=pytest.mark.slow) if k in SLOW else k for k in KINDS],
+)
 def memorized(request, settings, tmp_path_factory):
     """A finished run of each kind of net: (config, metrics, training loss at its end)."""
     model_args, _ = KINDS[request.param]

@@ -69,7 +69,7 @@ def test_bits_are_those_of_the_text(text, tmp_path):
     [
         ("lstm", False),
         pytest.param("lstm", True, marks=pytest.mark.slow),
-        ("transformer", False),
+        pytest.param("transformer", False, marks=pytest.mark.slow),
     ],
 )
 def test_a_resumed_run_ends_with_the_same_weights(model, xla, text, tmp_path, monkeypatch):

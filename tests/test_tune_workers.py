@@ -21,6 +21,7 @@ from cvcourse.recipes import train, tune
 
 from cvcourse import recipe, tuning
 from cvcourse.errors import Diverged, InUse, RunError, UsageError
+from cvcourse.interrupt import handling
 from cvcourse.tuning import service
 
 LOOPBACK = f"{tuning.LOOPBACK}:0"
@@ -309,7 +310,9 @@ def test_training_stops_where_the_chief_is_gone(oracle, tmp_path):
         worker = tuning.Worker(address, "a", tmp_path, 0.3)
         trial = worker.next_trial()
     began = time.monotonic()
-    with pytest.raises(KeyboardInterrupt), worker.alive(trial):
+    # As training does inside, which would not be interrupted in a shell's background otherwise.
+    answered = handling(signal.default_int_handler, signal.SIGINT)
+    with answered, pytest.raises(KeyboardInterrupt), worker.alive(trial):
         time.sleep(30)
     assert time.monotonic() - began < 5
     assert "no chief answers" in str(worker.deserted)
