@@ -134,6 +134,11 @@ def test_a_photo_in_a_folder_of_its_own(folder):
     assert load_captions(where) == Captions(train=(photo,), validation=(), test=())
 
 
+def test_a_name_that_begins_with_dots_leaves_no_folder(folder):
+    where = folder("images/..a.jpg", captions_csv="image,caption\n..a.jpg,A dog\n")
+    assert load_captions(where).train[0].path == where / "images" / "..a.jpg"
+
+
 def test_a_hash_in_a_name_is_part_of_it(folder):
     where = folder("images/a#1.jpg", captions_txt="a#1.jpg#0\tA dog\na#1.jpg\tThe # 1\tdog\n")
     assert all_captions(load_captions(where)) == {"a#1.jpg": ("A dog", "The # 1\tdog")}

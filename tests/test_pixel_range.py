@@ -58,6 +58,12 @@ def test_true_is_white(tmp_path):
     assert loaded.pixel_range == "0..1"
 
 
+def test_a_mask_of_bytes_beside_0_to_1_is_scaled_as_well(tmp_path):
+    """0 and 1 alone in uint8 agree with 0..1, and become what its other splits become."""
+    loaded = data.load(saved(tmp_path, BYTES[:40] / 255, BYTES[40:] % 2))
+    np.testing.assert_array_equal(loaded.test.images, 255 * (BYTES[40:] % 2))
+
+
 AMBIGUOUS = {
     "standardized": lambda x: (x - x.mean()) / x.std(),
     "the digits' 0..16": lambda x: x / 16,

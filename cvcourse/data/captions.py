@@ -127,7 +127,7 @@ def _read(file):
                 "write one or drop the line"
             )
         inside = os.path.normpath(name)
-        if os.path.isabs(inside) or inside.startswith(os.pardir):
+        if os.path.isabs(inside) or inside.split(os.sep)[0] == os.pardir:
             raise DataError(
                 f"{file}, line {line}: {name} leaves the folder of the photos; name one in it"
             )

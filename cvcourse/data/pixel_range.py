@@ -45,8 +45,9 @@ def agrees(images: np.ndarray, name: str) -> bool:
     low, high = images.min(), images.max()
     if low == high == 0:
         return True
-    bright = high >= RANGES[name][1] / 10 or recognize(images) == name
-    return bright and recognize(images) in (None, name) and _lies_within(low, high, name)
+    own = recognize(images)
+    bright = high >= RANGES[name][1] / 10 or own == name
+    return bright and own in (None, name) and _lies_within(low, high, name)
 
 
 def to_bytes(images: np.ndarray, name: str) -> np.ndarray:
@@ -60,7 +61,7 @@ def to_bytes(images: np.ndarray, name: str) -> np.ndarray:
         Array of the same shape: uint8 where the pixels are whole numbers then, to within rounding
         errors, else float32. Of 16 bits the upper 8 are kept, as of photos.
     """
-    if images.dtype == np.uint8:
+    if images.dtype == np.uint8 and name == BYTES:
         return images
     if images.dtype == np.uint16 and name == SIXTEEN_BITS:
         return (images >> 8).astype("uint8")
