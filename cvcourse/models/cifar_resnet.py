@@ -16,8 +16,7 @@ from cvcourse.models.stochastic_depth import drop_path, drop_rate
 MINIMUM_SIZE = 4  # two stages halve the map
 
 
-# Initialization: section 3.4, after He et al. 2015. "same" pads strided maps at the far side alone.
-conv_bn = partial(convolution.conv_bn, padding="same", kernel_initializer="he_normal")
+conv_bn = partial(convolution.conv_bn, kernel_initializer="he_normal")  # section 3.4
 
 
 def subsample_and_pad(x, filters, stride, *, name):
@@ -27,9 +26,9 @@ def subsample_and_pad(x, filters, stride, *, name):
     return ops.pad(x, [[0, 0], [0, 0], [0, 0], [new // 2, new - new // 2]])
 
 
-def basic_block(x, filters, stride, *, shortcut, drop, name):
+def basic_block(x, filters, stride, *, padding, shortcut, drop, name):
     """Two 3x3 convolutions and the way around them: (h, w, c) -> (h/stride, w/stride, filters)."""
-    y = conv_bn(x, filters, 3, stride, activation="relu", name=f"{name}_1")
+    y = conv_bn(x, filters, 3, stride, padding=padding, activation="relu", name=f"{name}_1")
     y = conv_bn(y, filters, 3, name=f"{name}_2")
     y = drop_path(y, drop, name=f"{name}_drop_path")
     if x.shape[-1] != filters:
@@ -42,6 +41,7 @@ def basic_block(x, filters, stride, *, shortcut, drop, name):
 def cifar_resnet(
     *,
     depth,
+    padding="symmetric",
     shortcut="A",
     survival=1.0,
     dropout=0.0,
@@ -51,8 +51,10 @@ def cifar_resnet(
 ):
     """A stem and three stages of (depth - 2) / 6 basic blocks, 16, 32 and 64 channels wide.
 
-    Shapes: (batch, h, w, c) -> (batch, num_classes); `features` is (h/4, w/4, 64). `shortcut` is
-    "A" (no parameters, the paper's choice on CIFAR) or "B" (1x1 projection) where a stage widens;
+    Shapes: (batch, h, w, c) -> (batch, num_classes); `features` is (h/4, w/4, 64). Where the net
+    strides, `padding` is "symmetric", as published weights need it, or "same": a 3x3 window's
+    center, or its first pixel, is the one that the shortcut takes. `shortcut` is "A" (no
+    parameters, the paper's choice on CIFAR) or "B" (1x1 projection) where a stage widens;
     `survival` the probability that the last block's own path is kept in training, to which it
     falls linearly from 1 (stochastic depth); `dropout` the rate before the logits. Raises
     ValueError where depth is not 6n + 2.
@@ -70,6 +72,7 @@ def cifar_resnet(
                 x,
                 filters,
                 stride=2 if stage > 1 and block == 1 else 1,
+                padding=padding,
                 shortcut=shortcut,
                 drop=drop_rate((stage - 1) * blocks + block, 3 * blocks, survival),
                 name=f"stage{stage}_block{block}",
