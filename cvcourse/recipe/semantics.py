@@ -6,13 +6,14 @@ another net. A run that an older version began must not go on as a mixture of bo
 
 from cvcourse import __version__
 
-SEMANTICS = 2
+SEMANTICS = 3
 CHANGES = {  # a number: the last version that has it, and what the next number changed
     1: (
         "0.1.0",
         "photos are turned as EXIF says and shown on white where transparent, arrays in 0..1, "
         "-1..1 or 16 bits are brought to 0..255, --limit takes examples of every class",
     ),
+    2: ("0.2.0", "CIFAR ResNets pad strided maps on both sides alike"),
 }
 FIRST = {"recipe": None, "version": "0.1.0", "semantics": 1}  # of a config.json that lacks them
 
