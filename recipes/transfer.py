@@ -277,7 +277,13 @@ class Backbone:
 
         features, labels = self.features("train")[depth], self.dataset.train.labels
         classifier = classifier or self.config.classifier
-        return training.fit_probe(classifier, features, labels, seed=self.config.seed)
+        return training.fit_probe(
+            classifier,
+            features,
+            labels,
+            num_classes=self.dataset.num_classes,
+            seed=self.config.seed,
+        )
 
     def with_classifier(self, depth, probe=None):
         """A model from raw images to logits: a probe's, or a new classifier's."""

@@ -80,6 +80,18 @@ def test_what_saturates_and_what_dies(name):
     assert row.dead == pytest.approx(dead)
 
 
+@pytest.mark.parametrize("kind", ["LSTM", "GRU"])
+def test_a_gated_layers_output_is_not_its_activations(kind):
+    """h = o tanh(c) beyond 0.975 says little of tanh(c), and below it nothing."""
+    steps = keras.Input((4, 3))
+    layer = getattr(keras.layers, kind)(5, kernel_initializer=keras.initializers.Constant(9.0))
+    (row,) = training.layer_statistics(keras.Model(steps, layer(steps)), np.ones((2, 4, 3), "f4"))
+    assert row.saturated is row.dead is None
+    simple = keras.layers.SimpleRNN(5, kernel_initializer=keras.initializers.Constant(9.0))
+    (row,) = training.layer_statistics(keras.Model(steps, simple(steps)), np.ones((2, 4, 3), "f4"))
+    assert row.saturated == 1.0  # h is its tanh
+
+
 def test_a_feature_map_is_dead_where_it_is_0_everywhere():
     image = keras.Input((2, 2, 1))
     conv = keras.layers.Conv2D(3, 1, activation="relu")

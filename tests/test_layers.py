@@ -291,6 +291,7 @@ def test_sparse_convolution_is_a_dense_one_with_zeros():
     x, connections = maps(2, 6, 7, 4), ((0, 1), (3,), (2, 0, 1))
     layer = SparseConv2D(connections, 3)
     layer.build(x.shape)
+    assert not np.array(layer.bias).any()  # as a dense convolution's begins
     kernel, bias = maps(3, 3, 6), maps(3, seed=1)
     layer.set_weights([kernel, bias])
     dense = np.zeros((3, 3, 4, 3), "float32")

@@ -65,6 +65,27 @@ def test_a_probe_needs_two_images_a_class():
         training.fit_probe("svm", features[keep], labels[keep])
 
 
+@pytest.mark.parametrize("missing, classes", [(1, None), (2, 3)])
+def test_a_class_without_images_is_named(missing, classes):
+    features, labels = clusters(3)
+    keep = labels != missing
+    with pytest.raises(RunError, match=f"class {missing} has no training image"):
+        training.fit_probe("auto", features[keep], labels[keep], num_classes=classes)
+
+
+def test_one_class_is_none_to_tell_apart():
+    with pytest.raises(RunError, match="two or more are needed; received 1"):
+        training.fit_probe("svm", np.ones((4, 2)), np.zeros(4, int))
+
+
+def test_of_equal_settings_of_a_probe_the_most_regular_is_taken():
+    """Two clusters that every setting tells apart: most neighbors, the strongest penalty."""
+    features, labels = clusters(2, per_class=40, spread=0.01)
+    for classifier, setting in (("knn", "k=15"), ("svm", "C=0.1"), ("softmax", "C=1")):
+        probe = training.fit_probe(classifier, features, labels)
+        assert (probe.accuracy, probe.setting) == (1.0, setting)
+
+
 def test_nearest_neighbors_vote():
     layer = NearestNeighbors(3, 4, 2)
     layer.build((None, 2))

@@ -121,7 +121,12 @@ def _row(call, gradient):
 
 
 def activation_of(layer):
-    """The name of a layer's activation function: "tanh", "relu", …; None where it has none."""
+    """The name of the function whose values a layer gives: "tanh", "relu", …; None for none.
+
+    A gated layer has an activation whose values it does not give: an LSTM's output is o tanh(c).
+    """
+    if hasattr(layer, "recurrent_activation"):
+        return None
     if isinstance(layer, keras.layers.ReLU):
         return None if layer.negative_slope else "relu"
     return getattr(getattr(layer, "activation", None), "__name__", None)

@@ -15,10 +15,10 @@ import numpy as np
 from cvcourse.errors import RunError
 
 FOLDS = 5
-GRIDS = {  # classifier: its setting, and the values tried
+GRIDS = {  # classifier: its setting, and the values tried, the most regular one first
     "svm": ("C", (0.1, 0.3, 1.0, 3.0, 10.0)),
     "softmax": ("C", (1.0, 3.0, 10.0, 30.0, 100.0)),
-    "knn": ("k", (1, 3, 5, 9, 15)),
+    "knn": ("k", (15, 9, 5, 3, 1)),
 }
 
 
@@ -65,18 +65,31 @@ class Probe:
         return np.log((votes + 0.5) / (self.neighbors + 0.5 * self.classes))
 
 
-def fit_probe(classifier, features, labels, *, seed=0):
-    """The classifier's best setting by cross-validation, fitted to all of the features.
+def fit_probe(classifier, features, labels, *, num_classes=None, seed=0):
+    """Fit a classifier to features, with its best setting by cross-validation.
 
-    `classifier` is svm (linear, one against the rest), softmax, knn (by the cosine), or auto: the
-    best of the three. Raises RunError for a class with fewer than two images.
+    Args:
+        classifier: "svm" (linear, one against the rest), "softmax", "knn" (by the cosine), or
+            "auto": the best of the three.
+        features: Array (n, c).
+        labels: Class numbers (n,).
+        num_classes: Number of classes. If None, the largest label and one.
+        seed: Seed of the folds.
+
+    Returns:
+        A `Probe`.
+
+    Raises:
+        RunError: If a class has fewer than two images, or there is one class.
     """
+    counts = np.bincount(labels, minlength=num_classes or 0)
+    _require_two_of_two(counts)
     if classifier == "auto":
         tried = [fit_probe(name, features, labels, seed=seed) for name in GRIDS]
         return max(tried, key=lambda probe: probe.accuracy)
     import threadpoolctl
 
-    folds = _folds(labels, seed)
+    folds = _folds(labels, min(FOLDS, counts.min()), seed)
     values = GRIDS[classifier][1]
     # A thread a value and one in each product: the matrices are small, and threads that wait for
     # each other take many times as long beside another process.
@@ -84,7 +97,7 @@ def fit_probe(classifier, features, labels, *, seed=0):
         on_folds = functools.partial(_on_folds, classifier, features, labels, folds)
         logits = list(pool.map(on_folds, values))
         scores = [(one.argmax(axis=1) == labels).mean() for one in logits]
-        best = int(np.argmax(scores))  # of equals the most regular one
+        best = int(np.argmax(scores))  # of equals the first
         probe = _fitted(classifier, values[best], features, labels)
     if classifier == "svm":  # margins become logits whose softmax is honest
         scale = _temperature(logits[best], labels)
@@ -97,16 +110,21 @@ def unit(features):
     return features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
 
 
-def _folds(labels, seed):
+def _require_two_of_two(counts):
+    """Raise RunError unless there are two classes of two images each, or more."""
+    if len(counts) < 2:
+        raise RunError(f"a probe tells classes apart: two or more are needed; received {len(counts)}")
+    if counts.min() < 2:
+        has = "one training image" if counts.min() else "no training image"
+        raise RunError(
+            f"class {counts.argmin()} has {has}: two or more are needed to choose a probe's settings"
+        )
+
+
+def _folds(labels, folds, seed):
     from sklearn.model_selection import StratifiedKFold
 
-    fewest = np.bincount(labels).min()
-    if fewest < 2:
-        raise RunError(
-            f"class {np.bincount(labels).argmin()} has one training image: two or more are needed "
-            "to choose a probe's settings"
-        )
-    several = StratifiedKFold(min(FOLDS, fewest), shuffle=True, random_state=seed)
+    several = StratifiedKFold(folds, shuffle=True, random_state=seed)
     return list(several.split(labels, labels))
 
 
