@@ -254,6 +254,14 @@ def test_builds_at_its_minimum_and_says_it(name):
         ("resnet20", {"shortcut": "C"}, "received 'C'"),
         ("lenet5", {"input_shape": (28, 28, 1)}, "lenet5 takes images of 32x32 pixels or more"),
         ("lenet5", {"input_shape": (32, 32)}, "input_shape is (height, width, channels)"),
+        *(
+            (name, {"input_shape": (None, 64, 3)}, "one size: a height and a width are needed")
+            for name in ("linear", "mlp", "lenet5", "lenet5_1998")
+        ),
+        *(
+            ("resnet20", {"input_shape": (32, 32, channels)}, "of 1 channel or more; received")
+            for channels in (None, 0, -1, 3.0)
+        ),
     ],
 )
 def test_wrong_names_and_values(name, settings, message):

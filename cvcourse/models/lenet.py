@@ -12,6 +12,7 @@ from cvcourse.errors import pick
 from cvcourse.layers import RadialBasis, SparseConv2D, scaled_tanh
 
 MINIMUM_SIZE = 32  # C5 is a 5x5 kernel on a 5x5 map: figure 2
+FIXED_SIZE = True  # dense layers behind a flattening
 
 TABLE_1 = (  # S2's maps that each of C3's sees
     *((0, 1, 2), (1, 2, 3), (2, 3, 4), (3, 4, 5), (4, 5, 0), (5, 0, 1)),

@@ -10,6 +10,7 @@ import keras
 from keras import layers
 
 MINIMUM_SIZE = 1
+FIXED_SIZE = True  # dense layers behind a flattening
 
 
 def mlp(*, hidden=(512, 256), dropout=0.0, input_shape=(32, 32, 3), num_classes=10, name="mlp"):

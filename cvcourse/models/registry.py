@@ -1,6 +1,7 @@
 """The architectures, in the order the course meets them: `build("resnet20", num_classes=10)`."""
 
 import inspect
+import numbers
 
 from cvcourse.errors import pick, unknown
 from cvcourse.models import (
@@ -69,8 +70,9 @@ def build(architecture, /, *, name=None, **settings):
 
     Returns an uncompiled keras.Model, (batch, h, w, c) -> logits (batch, num_classes). Every
     builder takes `input_shape`, `num_classes` and knobs of its own (see `knobs`). Raises
-    ValueError for an unknown architecture or knob, for images smaller than the net can take, and
-    for an image_data_format or floatx of the process that would make another net of it.
+    ValueError for an unknown architecture or knob, for images smaller than the net can take, for an
+    open size (None) where it takes one alone, and for an image_data_format or floatx of the process
+    that would make another net of it.
 
     >>> build("resnet20", input_shape=(28, 28, 1), num_classes=10).output_shape
     (None, 10)
@@ -88,8 +90,19 @@ def build(architecture, /, *, name=None, **settings):
     input_shape = tuple(settings.get("input_shape", defaults["input_shape"]))
     if len(input_shape) != 3:
         raise ValueError(f"input_shape is (height, width, channels); received {input_shape}")
+    *sides, channels = input_shape
+    if not isinstance(channels, numbers.Integral) or channels < 1:
+        raise ValueError(
+            f"input_shape is (height, width, channels), of 1 channel or more; received "
+            f"input_shape={input_shape}"
+        )
+    if None in sides and getattr(_home(architecture), "FIXED_SIZE", False):
+        raise ValueError(
+            f"{architecture} has dense layers, which take images of one size: a height and a "
+            f"width are needed; received input_shape={input_shape}"
+        )
     minimum = minimum_size(architecture)
-    if any(side is not None and side < minimum for side in input_shape[:2]):
+    if any(side is not None and side < minimum for side in sides):
         raise ValueError(
             f"{architecture} takes images of {minimum}x{minimum} pixels or more; received "
             f"input_shape={input_shape}: resize them, or choose another net"
@@ -124,11 +137,14 @@ def family(architecture):
     >>> family("resnet50")
     'resnet'
     """
-    return next(f.__name__.split(".")[-1] for f in FAMILIES if architecture in f.VARIANTS)
+    return _home(architecture).__name__.split(".")[-1]
 
 
 def minimum_size(architecture):
     """The smallest side, in pixels, of the images that a net takes."""
-    home = next(family for family in FAMILIES if architecture in family.VARIANTS)
-    size = home.MINIMUM_SIZE
+    size = _home(architecture).MINIMUM_SIZE
     return size[architecture] if isinstance(size, dict) else size
+
+
+def _home(architecture):
+    return next(family for family in FAMILIES if architecture in family.VARIANTS)
