@@ -6,9 +6,8 @@
 
 The folder has a captions file of Flickr8k's form (captions.csv, captions.txt, Flickr8k.token.txt,
 or --captions_file). The frozen backbone's feature maps are computed once and kept; the net learns
-from them to say the training captions' words. Vinyals et al., "Show and Tell", CVPR 2015,
-https://arxiv.org/abs/1411.4555, for caption_lstm, which begins with the map's mean; Xu et al.,
-"Show, Attend and Tell", ICML 2015, https://arxiv.org/abs/1502.03044, for caption_attention, which
+from them to say the training captions' words. CS231n's assignments for caption_lstm, which begins
+with the map's mean; Xu et al., "Show, Attend and Tell", ICML 2015, https://arxiv.org/abs/1502.03044, for caption_attention, which
 looks at the map for each word. Validation photos choose the epoch; the test photos' captions, by
 beam search, are judged once, by BLEU against all that people wrote. The saved model.keras takes
 feature maps (`memory`) and tokens; its class names are the vocabulary.
@@ -224,8 +223,8 @@ def read(config):
 def rows(photos, vocabulary, longest):
     """A row for each caption: which photo and <start> w1 ... wn, then w1 ... wn <end>, weights.
 
-    Padding weighs 0, and so does <unk>: it is read, but never to be said. A caption that was cut
-    has no <end>.
+    Padding weighs 0, and so does <unk>: it is read, but never to be said. <end> is said, and read
+    by nobody. A caption that was cut has no <end>.
     """
     import numpy as np
 
@@ -237,8 +236,9 @@ def rows(photos, vocabulary, longest):
     table = np.full((len(ids), max(map(len, ids))), data.PAD, "int32")
     for row, one in zip(table, ids, strict=True):
         row[: len(one)] = one
-    inputs = {"photo": np.array([i for i, _ in texts], "int32"), "tokens": table[:, :-1]}
     labels = table[:, 1:]
+    tokens = np.where(labels == data.PAD, data.PAD, table[:, :-1])
+    inputs = {"photo": np.array([i for i, _ in texts], "int32"), "tokens": tokens}
     return inputs, labels, np.isin(labels, (data.PAD, data.UNK), invert=True).astype("float32")
 
 

@@ -204,7 +204,7 @@ def test_rows_are_captions_between_start_and_end():
     start, end, unk, a, red = data.START, data.END, data.UNK, 4, 5
     assert inputs["tokens"].tolist() == [
         [start, a, red, unk],
-        [start, red, end, 0],
+        [start, red, 0, 0],
         [start, a, a, a],
     ]
     assert labels.tolist() == [[a, red, unk, end], [red, end, 0, 0], [a, a, a, a]]

@@ -192,6 +192,25 @@ def test_attention_is_to_be_even_over_the_words():
     assert float(penalty) == pytest.approx(by_hand, rel=1e-5)
 
 
+def test_the_gate_of_attention_is_one_number_a_step():
+    """Xu et al., section 4.2.1, and W_sel (dim, 1) of their code: z = beta sum_i alpha_i a_i."""
+    settings = dict(units=6, embedding=4, memory_shape=(3, 7), num_classes=9, input_shape=(None,))
+    net = shaken(sequence.build("caption_attention", **settings))
+    layer = net.get_layer("layer1")
+    inputs = {
+        "memory": np.random.default_rng(1).normal(size=(2, 3, 7)),
+        "tokens": np.array([[1], [2]]),
+    }
+    alpha, _, _, z = said(keras.Model(net.input, layer.output), inputs)
+    (kernel, bias), mean = layer.gate.get_weights(), inputs["memory"].mean(1)
+    dense = net.get_layer("bridge_h")
+    state = np.tanh(mean @ dense.kernel.numpy() + dense.bias.numpy())
+    beta = 1 / (1 + np.exp(-(state @ kernel + bias)))
+    found = np.einsum("bm,bmc->bc", alpha[:, 0], inputs["memory"])
+    assert kernel.shape == (6, 1)
+    np.testing.assert_allclose(z[:, 0], beta * found, atol=1e-5)
+
+
 def test_sinusoids_are_the_papers():
     table = sequence.SinusoidalPositions(50).table(6)
     for position, pair in ((0, 0), (7, 1), (49, 2)):

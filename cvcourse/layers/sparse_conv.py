@@ -33,7 +33,9 @@ class SparseConv2D(keras.layers.Layer):
             shape=(*self.kernel_size, len(fan_in)),
             initializer=lambda shape, dtype: uniform(shape, dtype) / np.array(fan_in, dtype),
         )
-        self.bias = self.add_weight(name="bias", shape=(len(self.connections),), initializer="zeros")
+        self.bias = self.add_weight(
+            name="bias", shape=(len(self.connections),), initializer="zeros"
+        )
         self.places = np.zeros((len(fan_in), input_shape[-1], len(self.connections)), "float32")
         links = [(c, j) for j, maps in enumerate(self.connections) for c in maps]
         for link, place in enumerate(links):

@@ -1,7 +1,7 @@
 """Captioning: a net that sees an image's features and says words.
 
-Vinyals et al., "Show and Tell", CVPR 2015, https://arxiv.org/abs/1411.4555, and CS231n assignments
-2 and 3, for the one in whose state the image is; Xu et al., "Show, Attend and Tell", ICML 2015,
+CS231n assignments 2 and 3, for the one in whose state the image is (Vinyals et al., "Show and
+Tell", CVPR 2015, https://arxiv.org/abs/1411.4555, feed it as the first input instead); Xu et al., "Show, Attend and Tell", ICML 2015,
 https://arxiv.org/abs/1502.03044, for the one that looks at a part of it for each word.
 """
 
@@ -71,7 +71,7 @@ class AttendingLSTM(layers.Layer):
     Call with x (batch, n, e), memory (batch, m, c), h and c (batch, units): {h, z, alpha} at each
     step, (batch, n, units), (batch, n, c), (batch, n, m), and the last c. Xu et al., section 3.1.2:
     e_i = v tanh(W_a a_i + W_h h), alpha = softmax(e), z = beta sum_i alpha_i a_i with the gate
-    beta = sigmoid(W_b h) of section 4.2.1. `doubly_stochastic` is the weight of what eq. 14 adds to
+    beta = sigmoid(W_b h) of section 4.2.1, one number a step. `doubly_stochastic` is the weight of what eq. 14 adds to
     the loss, sum_i (1 - sum_t alpha_ti)^2, here over the words, since the loss is a word's mean:
     without it one place is soon looked at for all of them. Only words that are `real` (batch, n)
     count, if given.
@@ -85,10 +85,10 @@ class AttendingLSTM(layers.Layer):
         self.keys = layers.Dense(units, name="keys")
         self.query = layers.Dense(units, use_bias=False, name="query")
         self.score = layers.Dense(1, use_bias=False, name="score")
+        self.gate = layers.Dense(1, activation="sigmoid", name="gate")
 
     def build(self, x_shape, memory_shape, h_shape, c_shape, real_shape=None):
         channels = memory_shape[-1]
-        self.gate = layers.Dense(channels, activation="sigmoid", name="gate")
         self.cell.build((None, x_shape[-1] + channels))
         self.keys.build((None, None, channels))
         self.score.build((None, None, self.units))
