@@ -7,10 +7,11 @@
 The folder has a captions file of Flickr8k's form (captions.csv, captions.txt, Flickr8k.token.txt,
 or --captions_file). The frozen backbone's feature maps are computed once and kept; the net learns
 from them to say the training captions' words. CS231n's assignments for caption_lstm, which begins
-with the map's mean; Xu et al., "Show, Attend and Tell", ICML 2015, https://arxiv.org/abs/1502.03044, for caption_attention, which
-looks at the map for each word. Validation photos choose the epoch; the test photos' captions, by
-beam search, are judged once, by BLEU against all that people wrote. The saved model.keras takes
-feature maps (`memory`) and tokens; its class names are the vocabulary.
+with the map's mean; Xu et al., "Show, Attend and Tell", ICML 2015,
+https://arxiv.org/abs/1502.03044, for caption_attention, which looks at the map for each word.
+Validation photos choose the epoch; the test photos' captions, by beam search, are judged once, by
+BLEU against all that people wrote. The saved model.keras takes feature maps (`memory`) and tokens;
+its class names are the vocabulary.
 """
 
 import dataclasses

@@ -202,11 +202,11 @@ def test_the_gate_of_attention_is_one_number_a_step():
         "tokens": np.array([[1], [2]]),
     }
     alpha, _, _, z = said(keras.Model(net.input, layer.output), inputs)
-    (kernel, bias), mean = layer.gate.get_weights(), inputs["memory"].mean(1)
+    (kernel, bias), mean = layer.gate.get_weights(), memory.mean(1)
     dense = net.get_layer("bridge_h")
     state = np.tanh(mean @ dense.kernel.numpy() + dense.bias.numpy())
     beta = 1 / (1 + np.exp(-(state @ kernel + bias)))
-    found = np.einsum("bm,bmc->bc", alpha[:, 0], inputs["memory"])
+    found = np.einsum("bm,bmc->bc", alpha[:, 0], memory)
     assert kernel.shape == (6, 1)
     np.testing.assert_allclose(z[:, 0], beta * found, atol=1e-5)
 

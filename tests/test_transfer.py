@@ -74,7 +74,7 @@ def test_a_class_without_images_is_named(missing, classes):
 
 
 def test_one_class_is_none_to_tell_apart():
-    with pytest.raises(RunError, match="two or more are needed; received 1"):
+    with pytest.raises(RunError, match="two classes or more; received 1"):
         training.fit_probe("svm", np.ones((4, 2)), np.zeros(4, int))
 
 

@@ -1,8 +1,9 @@
 """Captioning: a net that sees an image's features and says words.
 
 CS231n assignments 2 and 3, for the one in whose state the image is (Vinyals et al., "Show and
-Tell", CVPR 2015, https://arxiv.org/abs/1411.4555, feed it as the first input instead); Xu et al., "Show, Attend and Tell", ICML 2015,
-https://arxiv.org/abs/1502.03044, for the one that looks at a part of it for each word.
+Tell", CVPR 2015, https://arxiv.org/abs/1411.4555, feed it as the first input instead); Xu et al.,
+"Show, Attend and Tell", ICML 2015, https://arxiv.org/abs/1502.03044, for the one that looks at a
+part of it for each word.
 """
 
 from functools import partial
@@ -71,10 +72,10 @@ class AttendingLSTM(layers.Layer):
     Call with x (batch, n, e), memory (batch, m, c), h and c (batch, units): {h, z, alpha} at each
     step, (batch, n, units), (batch, n, c), (batch, n, m), and the last c. Xu et al., section 3.1.2:
     e_i = v tanh(W_a a_i + W_h h), alpha = softmax(e), z = beta sum_i alpha_i a_i with the gate
-    beta = sigmoid(W_b h) of section 4.2.1, one number a step. `doubly_stochastic` is the weight of what eq. 14 adds to
-    the loss, sum_i (1 - sum_t alpha_ti)^2, here over the words, since the loss is a word's mean:
-    without it one place is soon looked at for all of them. Only words that are `real` (batch, n)
-    count, if given.
+    beta = sigmoid(W_b h) of section 4.2.1, one number a step. `doubly_stochastic` is the weight of
+    what eq. 14 adds to the loss, sum_i (1 - sum_t alpha_ti)^2, here over the words, since the loss
+    is a word's mean: without it one place is soon looked at for all of them. Only steps that are
+    `real` (batch, n) count, if given.
     """
 
     def __init__(self, units, doubly_stochastic=0.0, **kwargs):

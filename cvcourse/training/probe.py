@@ -119,7 +119,8 @@ def _require_two_of_two(counts):
     if counts.min() < 2:
         has = "one training image" if counts.min() else "no training image"
         raise RunError(
-            f"class {counts.argmin()} has {has}: two or more are needed to choose a probe's settings"
+            f"class {counts.argmin()} has {has}: two or more are needed to choose a probe's "
+            "settings"
         )
 
 
