@@ -197,11 +197,9 @@ def test_the_gate_of_attention_is_one_number_a_step():
     settings = dict(units=6, embedding=4, memory_shape=(3, 7), num_classes=9, input_shape=(None,))
     net = shaken(sequence.build("caption_attention", **settings))
     layer = net.get_layer("layer1")
-    inputs = {
-        "memory": np.random.default_rng(1).normal(size=(2, 3, 7)),
-        "tokens": np.array([[1], [2]]),
-    }
-    alpha, _, _, z = said(keras.Model(net.input, layer.output), inputs)
+    memory, tokens = np.random.default_rng(1).normal(size=(2, 3, 7)), np.array([[1], [2]])
+    tap = keras.Model(net.input, layer.output)
+    alpha, _, _, z = said(tap, {"memory": memory, "tokens": tokens})
     (kernel, bias), mean = layer.gate.get_weights(), memory.mean(1)
     dense = net.get_layer("bridge_h")
     state = np.tanh(mean @ dense.kernel.numpy() + dense.bias.numpy())

@@ -113,9 +113,7 @@ def unit(features):
 def _require_two_of_two(counts):
     """Raise RunError unless there are two classes of two images each, or more."""
     if len(counts) < 2:
-        raise RunError(
-            f"a probe tells classes apart: two or more are needed; received {len(counts)}"
-        )
+        raise RunError(f"a probe needs two classes or more; received {len(counts)}")
     if counts.min() < 2:
         has = "one training image" if counts.min() else "no training image"
         raise RunError(
