@@ -28,8 +28,8 @@ AS_IN_TRAIN = (
 BARE = {"augment": (), "weight_decay": 0.0, "dropout": 0.0}
 REGULARIZERS = {  # row: the fields of `train` that are not those of BARE
     "weight_decay": {"weight_decay": 5e-4},  # Zagoruyko & Komodakis 2016, section 3
-    "dropout": {"dropout": 0.3},  # the same, section 3.3: in residual blocks
-    "stochastic_depth": {"stochastic_depth": 0.2},  # Touvron et al. 2021 take 0.1; small data more
+    "dropout": {"dropout": 0.3},  # before the logits, as Szegedy et al. 2015, table 1: 0.4
+    "stochastic_depth": {"stochastic_depth": 0.2},  # Huang et al. 2016, section 4, take 0.5
     "label_smoothing": {"label_smoothing": 0.1},  # Szegedy et al. 2016, section 7
     "augmentation": {"augment": None},  # what is usual for the data set
     "cutout": {"augment": ("cutout",)},

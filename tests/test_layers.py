@@ -204,7 +204,7 @@ def test_scheduled_drop_path_goes_on_where_it_was_saved(tmp_path):
 
 @pytest.mark.parametrize("settings", [{"rate": 1.0, "steps": 9}, {"rate": 0.5, "steps": 0}])
 def test_scheduled_drop_path_refuses_what_it_cannot_do(settings):
-    with pytest.raises(ValueError, match="received rate="):
+    with pytest.raises(ValueError, match=r"received (rate=1\.0|steps=0)"):
         ScheduledDropPath(**settings)
 
 

@@ -99,11 +99,27 @@ def test_option_a_is_every_second_pixel_and_zeros():
 
 def test_survival_falls_linearly_to_the_last_block():
     model = models.build("resnet110_stochastic_depth", depth=20)
-    rates = [layer.rate for layer in model.layers if isinstance(layer, keras.layers.Dropout)]
-    np.testing.assert_allclose(rates, 0.5 * np.arange(1, 10) / 9)
+    paths = [layer for layer in model.layers if layer.name.endswith("drop_path")]
+    np.testing.assert_allclose([path.rate for path in paths], 0.5 * np.arange(1, 10) / 9)
+    assert {(path.per, path.scale_at) for path in paths} == {("batch", "test")}
+    net = models.build("efficientnet_b0", input_shape=(32, 32, 3))
+    paths = [layer for layer in net.layers if layer.name.endswith("drop_path")]
+    of_16 = np.array([2, 4, 6, 7, 9, 10, 12, 13, 14])  # blocks that have a way around, from 0
+    np.testing.assert_allclose([path.rate for path in paths], 0.2 * of_16 / 16)
+    assert {(path.per, path.scale_at) for path in paths} == {("image", "train")}
+
+
+def test_stochastic_depth_is_equation_5_in_inference():
+    """ReLU(p_l f(x) + x): a plain net whose last norms of a block are scaled by p_l."""
+    model = models.build("resnet110_stochastic_depth", depth=20)
     plain, x = models.build("resnet20"), images(2, 32, 32, 3)
-    plain.set_weights([w for w in model.get_weights() if w.dtype == "float32"])
-    np.testing.assert_array_equal(plain(x), model(x))
+    plain.set_weights(model.get_weights())
+    for block in range(1, 10):
+        stage, i = (block + 2) // 3, (block - 1) % 3 + 1
+        norm = plain.get_layer(f"stage{stage}_block{i}_2_bn")
+        norm.gamma.assign(norm.gamma * (1 - 0.5 * block / 9))
+        norm.beta.assign(norm.beta * (1 - 0.5 * block / 9))
+    np.testing.assert_allclose(plain(x), model(x), atol=1e-5)
 
 
 def test_global_drop_path_is_one_column_of_the_whole_net():

@@ -18,7 +18,6 @@ from cvcourse.layers import (
     Maxout,
     MeanImage,
     PCAColor,
-    StochasticDepth,
     Whitening,
     moments,
 )
@@ -48,7 +47,7 @@ LAYERS = {
     "pooling_to_a_size": lambda: FractionalMaxPooling2D(
         output_size=(4, 5), kind="pseudorandom", overlapping=False
     ),
-    "stochastic_depth": lambda: StochasticDepth(0.2),
+    "stochastic_depth": lambda: DropPath(0.2, per="batch", scale_at="test"),
     "drop_path": lambda: DropPath(0.2),
     "cutout": lambda: Cutout(3, fill=[1.0, 2.0, 3.0, 4.0]),
     "pca_color": lambda: PCAColor(0.2, value_range=(0, 1)),
@@ -324,7 +323,8 @@ def test_pooling_refuses_what_it_cannot_do(settings, message):
 
 
 def test_stochastic_depth_drops_a_batch_and_scales_in_inference():
-    layer, x = StochasticDepth(0.3, seed=0), maps(4, 3, 3, 2)
+    """Equation 5 of Huang et al. in inference, equation 2 with one gate for all images before."""
+    layer, x = DropPath(0.3, per="batch", scale_at="test", seed=0), maps(4, 3, 3, 2)
     factors = []
     for _ in range(200):
         y = array(layer(x, training=True))
@@ -343,11 +343,51 @@ def test_drop_path_drops_images_and_scales_in_training():
     np.testing.assert_array_equal(array(layer(x)), x)
 
 
-@pytest.mark.parametrize("layer", [StochasticDepth, DropPath])
-@pytest.mark.parametrize("rate", [-0.1, 1.0])
-def test_rates_are_shares(layer, rate):
-    with pytest.raises(ValueError, match=f"received rate={rate}"):
-        layer(rate)
+@pytest.mark.parametrize("per", ["image", "batch"])
+@pytest.mark.parametrize("scale_at", ["train", "test"])
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+def test_every_form_of_drop_path_has_the_mean_of_inference(per, scale_at, dtype):
+    layer = DropPath(0.25, per=per, scale_at=scale_at, seed=0, dtype=dtype)
+    x = np.full((500, 2), 3, "float32")
+    draws = np.array(
+        [array(keras.ops.cast(layer(x, training=True), "float32")) for _ in range(200)]
+    )
+    kept = {"train": 4, "test": 3}[scale_at]
+    assert set(np.unique(draws)) == {0, kept}
+    assert len(np.unique(draws[0])) == {"image": 2, "batch": 1}[per]
+    share = (draws != 0).mean()
+    assert abs(share - 0.75) < {"image": 0.01, "batch": 0.1}[per]
+    test = {"train": 3, "test": 2.25}[scale_at]
+    np.testing.assert_array_equal(array(keras.ops.cast(layer(x), "float32")), np.full_like(x, test))
+    assert kept * 0.75 == test
+
+
+def test_drop_path_is_keras_dropout_of_whole_images():
+    """The form that nets were saved with before: the same draws, to the bit."""
+    x = maps(64, 3, 3, 2)
+    ours = DropPath(0.3, seed=5)
+    theirs = keras.layers.Dropout(0.3, noise_shape=(None, 1, 1, 1), seed=5)
+    for _ in range(3):
+        y = array(ours(x, training=True))
+        np.testing.assert_array_equal(y, array(theirs(x, training=True)))
+    assert 0 < (y == 0).mean() < 1
+
+
+@pytest.mark.parametrize("per", ["image", "batch"])
+def test_a_dropped_path_may_overflow_and_a_batch_be_empty(per):
+    layer = DropPath(0.5, per=per, seed=0, dtype="float16")
+    y = np.array([array(layer(np.full((4, 2), np.inf), training=True)) for _ in range(20)])
+    assert set(np.unique(y)) == {0, np.inf}
+    assert array(layer(np.zeros((0, 2, 3)), training=True)).shape == (0, 2, 3)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"rate": -0.1}, {"rate": 1.0}, {"per": "channel"}, {"scale_at": "training"}]
+)
+def test_drop_path_refuses_what_it_cannot_do(wrong):
+    with pytest.raises(ValueError, match="received rate=") as error:
+        DropPath(**{"rate": 0.5, **wrong})
+    assert repr(next(iter(wrong.values()))) in str(error.value)
 
 
 # --- Cutout ---

@@ -23,7 +23,6 @@ from cvcourse.layers.pca_color import PCAColor
 from cvcourse.layers.radial_basis import RadialBasis
 from cvcourse.layers.scaled_tanh import scaled_tanh
 from cvcourse.layers.sparse_conv import SparseConv2D
-from cvcourse.layers.stochastic_depth import StochasticDepth
 from cvcourse.layers.transformer import AttentionWeights, ClassToken, PositionEmbedding
 from cvcourse.layers.whitening import Whitening
 
@@ -53,7 +52,6 @@ __all__ = [
     "RadialBasis",
     "ScheduledDropPath",
     "SparseConv2D",
-    "StochasticDepth",
     "Whitening",
     "scaled_tanh",
 ]

@@ -1,7 +1,8 @@
 """CIFAR ResNet: add a block's input to its output, and a hundred thin layers train.
 
 He et al., "Deep Residual Learning for Image Recognition", CVPR 2016,
-https://arxiv.org/abs/1512.03385, section 4.2.
+https://arxiv.org/abs/1512.03385, section 4.2. With stochastic depth: Huang et al., "Deep Networks
+with Stochastic Depth", ECCV 2016, https://arxiv.org/abs/1603.09382.
 """
 
 from functools import partial
@@ -9,9 +10,9 @@ from functools import partial
 import keras
 from keras import layers, ops
 
+from cvcourse.layers import DropPath
 from cvcourse.models import convolution
 from cvcourse.models.convolution import pooled_logits
-from cvcourse.models.stochastic_depth import drop_path, drop_rate
 
 MINIMUM_SIZE = 4  # two stages halve the map
 
@@ -30,7 +31,8 @@ def basic_block(x, filters, stride, *, padding, shortcut, drop, name):
     """Two 3x3 convolutions and the way around them: (h, w, c) -> (h/stride, w/stride, filters)."""
     y = conv_bn(x, filters, 3, stride, padding=padding, activation="relu", name=f"{name}_1")
     y = conv_bn(y, filters, 3, name=f"{name}_2")
-    y = drop_path(y, drop, name=f"{name}_drop_path")
+    if drop:
+        y = DropPath(drop, per="batch", scale_at="test", name=f"{name}_drop_path")(y)
     if x.shape[-1] != filters:
         around = {"A": subsample_and_pad, "B": conv_bn}[shortcut]
         x = around(x, filters, stride=stride, name=f"{name}_shortcut")
@@ -55,9 +57,9 @@ def cifar_resnet(
     strides, `padding` is "symmetric", as published weights need it, or "same": a 3x3 window's
     center, or its first pixel, is the one that the shortcut takes. `shortcut` is "A" (no
     parameters, the paper's choice on CIFAR) or "B" (1x1 projection) where a stage widens;
-    `survival` the probability that the last block's own path is kept in training, to which it
-    falls linearly from 1 (stochastic depth); `dropout` the rate before the logits. Raises
-    ValueError where depth is not 6n + 2.
+    `survival` the probability that the last block's own path is kept for a training batch, to
+    which it falls linearly from 1 (stochastic depth: Huang et al. 2016, eq. 4 and 5); `dropout` the
+    rate before the logits. Raises ValueError where depth is not 6n + 2.
     """
     blocks, rest = divmod(depth - 2, 6)
     if rest or blocks < 1:
@@ -74,7 +76,7 @@ def cifar_resnet(
                 stride=2 if stage > 1 and block == 1 else 1,
                 padding=padding,
                 shortcut=shortcut,
-                drop=drop_rate((stage - 1) * blocks + block, 3 * blocks, survival),
+                drop=((stage - 1) * blocks + block) / (3 * blocks) * (1 - survival),
                 name=f"stage{stage}_block{block}",
             )
         x = layers.Identity(name=f"stage{stage}")(x)

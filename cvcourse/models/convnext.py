@@ -8,7 +8,7 @@ from functools import partial
 import keras
 from keras import layers
 
-from cvcourse.layers import LayerScale
+from cvcourse.layers import DropPath, LayerScale
 from cvcourse.models.convolution import conv
 
 MINIMUM_SIZE = 32  # a stem of stride 4 and three of 2, all without padding
@@ -31,7 +31,7 @@ def block(x, *, norm, layer_scale, drop_path, name):
     y = dense(channels, name=f"{name}_mlp")(y)
     y = LayerScale(layer_scale, name=f"{name}_scale")(y)
     if drop_path:
-        y = layers.Dropout(drop_path, noise_shape=(None, 1, 1, 1), name=f"{name}_drop_path")(y)
+        y = DropPath(drop_path, name=f"{name}_drop_path")(y)
     return layers.Add(name=name)([x, y])
 
 

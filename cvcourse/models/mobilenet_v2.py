@@ -10,8 +10,8 @@ from functools import partial
 import keras
 from keras import layers
 
+from cvcourse.layers import DropPath
 from cvcourse.models.convolution import HE_FAN_OUT, conv_bn, pooled_logits, round_channels
-from cvcourse.models.stochastic_depth import drop_path, drop_rate
 
 MINIMUM_SIZE = 32  # halved five times
 STAGES = (  # table 2: expansion t, kernel, filters c, repeats n, stride s
@@ -45,14 +45,16 @@ def inverted_residual_block(
     y = unit(y, filters, name=f"{name}_project")
     if stride > 1 or filters != x.shape[-1]:
         return y
-    return layers.Add(name=name)([x, drop_path(y, drop, name=f"{name}_drop_path")])
+    if drop:
+        y = DropPath(drop, name=f"{name}_drop_path")(y)
+    return layers.Add(name=name)([x, y])
 
 
 def inverted_residual_stages(x, stages, *, width, depth, fixed_ends, survival=1.0, block):
     """The blocks of a table such as STAGES, filters times `width` and repeats times `depth`.
 
     `fixed_ends` leaves the repeats of the first and the last stage as they are. `block` has the
-    arguments of inverted_residual_block; `survival` as for stochastic depth.
+    arguments of inverted_residual_block; `survival` is efficientnet's.
     """
     ends = (1, len(stages)) if fixed_ends else ()
     repeats = [
@@ -68,7 +70,7 @@ def inverted_residual_stages(x, stages, *, width, depth, fixed_ends, survival=1.
                 kernel_size,
                 round_channels(filters * width),
                 stride if i == 1 else 1,
-                drop=drop_rate(done, sum(repeats), survival),
+                drop=done / sum(repeats) * (1 - survival),
                 name=f"stage{stage}_block{i}",
             )
             done += 1
