@@ -208,6 +208,8 @@ def read(config):
         for photo in (*captions.train, *captions.validation)
         for text in photo.captions
     ]
+    if any(data.unspaced(text) for _, text, _ in texts):
+        print("captions in a script without blanks between words: each character is a word")
     long = [of for of in texts if of[2] > config.longest]
     if long and config.too_long == "error":
         name, text, length = long[0]

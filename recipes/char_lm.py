@@ -13,18 +13,15 @@ where a Transformer looks.
 
 import dataclasses
 import functools
-import io
 import json
 import math
 import pathlib
 import sys
 
 from cvcourse import recipe
-from cvcourse.files import read_bytes
 from cvcourse.startup import import_tensorflow_quietly
 
 EMBEDDED = "python_reference"
-TEXT_BYTES = 2**30  # at most
 TEST = 0.1  # of the text, its end
 PIECES, EVERY = 90, 18  # the rest is cut into so many, of which every 18th is for validation
 MODELS = {"rnn": "rnn", "lstm": "lstm", "gru": "gru", "transformer": "transformer_decoder"}
@@ -203,7 +200,7 @@ def main(config):
 
 
 def read(config):
-    """The text of a config. Raises DataError for a file that is no text, or empty."""
+    """The text of a config. Raises DataError for a file that is no text, or nothing to learn."""
     from cvcourse import data
 
     if config.text == EMBEDDED:
@@ -211,19 +208,13 @@ def read(config):
 
         text = "\n".join(topics[name] for name in sorted(topics))
     else:
-        path = pathlib.Path(config.text).expanduser()
-        try:
-            content = io.BytesIO(read_bytes(path, TEXT_BYTES))
-            text = io.TextIOWrapper(content, "utf-8").read()  # every line's end becomes \n
-        except UnicodeDecodeError as error:
-            raise data.DataError(
-                f"{path} is not in UTF-8 (byte {error.start}); save it so"
-            ) from error
-        except OSError as error:
-            raise data.DataError(f"cannot read the text {path}: {error.strerror}") from error
+        text = data.read_text(pathlib.Path(config.text).expanduser())
     text = text[: config.limit]
-    if not text:
-        raise data.DataError(f"the text {config.text} is empty: choose one to learn from")
+    if len(characters := set(text)) < 2:
+        has = f"one character alone, {text[0]!r}" if characters else "nothing"
+        raise data.DataError(
+            f"the text {config.text} has {has}: two or more different characters are needed"
+        )
     return text
 
 

@@ -25,6 +25,12 @@ def text(tmp_path):
     return str(path)
 
 
+def test_a_byte_order_mark_is_no_character_of_the_text(tmp_path):
+    path = tmp_path / "text.txt"
+    path.write_bytes(b"\xef\xbb\xbfone\r\ntwo\n")
+    assert char_lm.read(char_lm.Config(text=str(path))) == "one\ntwo\n"
+
+
 @pytest.mark.parametrize("model", ["rnn", "lstm", "gru", "transformer"])
 def test_a_run(model, text, tmp_path, capsys):
     workdir = tmp_path / "run"
@@ -94,7 +100,8 @@ def test_a_resumed_run_ends_with_the_same_weights(model, xla, text, tmp_path, mo
     ("flags", "code", "said"),
     [
         ("--text=missing.txt", 1, "cannot read the text missing.txt: No such file"),
-        ("--text=empty.txt", 1, "the text empty.txt is empty"),
+        ("--text=empty.txt", 1, "the text empty.txt has nothing: two or more different"),
+        ("--text=a.txt", 1, "the text a.txt has one character alone, 'a'"),
         ("--text=/dev/zero", 1, "/dev/zero is a device, not a regular file"),
         ("--text=.", 1, ". is a directory, not a regular file"),
         ("--text=latin.txt", 1, "latin.txt is not in UTF-8 (byte 1)"),
@@ -111,6 +118,7 @@ def test_a_resumed_run_ends_with_the_same_weights(model, xla, text, tmp_path, mo
 def test_what_is_refused_writes_nothing(flags, code, said, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     pathlib.Path("empty.txt").write_text("")
+    pathlib.Path("a.txt").write_text("a" * 1000)
     pathlib.Path("latin.txt").write_bytes(b"a\xe9b" * 100)
     pathlib.Path("short.txt").write_text("To be, or not to be" * 30)
     assert char_lm.cli(["--workdir=run", *flags.split()]) == code

@@ -96,6 +96,12 @@ def test_an_unknown_character_is_named():
         ("ÉTÉ Ωmega 犬 कुत्ता دوڑتا", "été ωmega 犬 कुत्ता دوڑتا"),
         ("fun \U0001f600\u2028\xa0x\ty\n", "fun x y"),
         (" . , ", ""),
+        ("一只狗在跑。2只猫", "一 只 狗 在 跑 2 只 猫"),  # no blanks: by the character
+        ("T恤 和dog's球", "t 恤 和 dog's 球"),
+        ("いぬがﾎﾞｰﾙ", "い ぬ が ﾎ ﾞ ｰ ﾙ"),
+        ("かた か\u3099", "か た が"),
+        ("ที่นี่", "ที่ นี่"),  # Thai, with the marks on each letter
+        ("개가 달린다", "개가 달린다"),  # Korean has blanks
     ],
 )
 def test_words(caption, expected):

@@ -10,6 +10,7 @@ from cvcourse.data.dataset import DataError, Dataset, Split, channel_statistics,
 from cvcourse.data.encoded import naming_broken_images
 from cvcourse.data.photo import read_photo
 from cvcourse.data.stream import steps_per_epoch, stream
+from cvcourse.data.text import read_text
 from cvcourse.data.token_stream import (
     fingerprint,
     stream_rows,
@@ -17,7 +18,7 @@ from cvcourse.data.token_stream import (
     windows_in_order,
     windows_per_epoch,
 )
-from cvcourse.data.vocabulary import END, PAD, SPECIAL, START, UNK, Vocabulary, words
+from cvcourse.data.vocabulary import END, PAD, SPECIAL, START, UNK, Vocabulary, unspaced, words
 from cvcourse.errors import unknown
 
 __all__ = [
@@ -42,10 +43,12 @@ __all__ = [
     "naming_broken_images",
     "of",
     "read_photo",
+    "read_text",
     "steps_per_epoch",
     "stream",
     "stream_rows",
     "stream_windows",
+    "unspaced",
     "usual_augmentation",
     "windows_in_order",
     "windows_per_epoch",

@@ -12,8 +12,8 @@ import re
 import zlib
 
 from cvcourse.data.dataset import DataError
-from cvcourse.errors import RunError, reason, unknown
-from cvcourse.files import read_bytes
+from cvcourse.data.text import read_text
+from cvcourse.errors import reason, unknown
 
 FILES = ("captions.csv", "captions.txt", "Flickr8k.token.txt")
 FILE_FOLDERS = ("", "text")
@@ -32,7 +32,7 @@ SPLITS = {
     "test": "test",
 }
 LONGEST = 1000  # characters of a header
-LARGEST_TEXT = 2**30  # bytes
+KIND = "captions file"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,7 +105,7 @@ def _captions_file(folder):
 
 def _read(file):
     """({photo: [caption, ...]}, {photo: split} or None), in the file's order."""
-    text = _text(file)
+    text = read_text(file, kind=KIND)
     header = next((line for line in io.StringIO(text) if line.strip()), "")
     columns = _columns(next(csv.reader([header[:LONGEST]], skipinitialspace=True), []))
     if not header:
@@ -191,17 +191,6 @@ def _from_tabs(text, file):
             )
 
 
-def _text(file):
-    """A file's text, its lines ending in \\n."""
-    try:
-        # Excel writes the mark of UTF-8, and may end lines as Windows does.
-        return io.TextIOWrapper(io.BytesIO(read_bytes(file, LARGEST_TEXT)), "utf-8-sig").read()
-    except UnicodeDecodeError as error:
-        raise DataError(f"{file} is not in UTF-8 (byte {error.start}); save it so") from error
-    except (OSError, RunError) as error:
-        raise DataError(f"cannot read the captions file {file}: {reason(error)}") from error
-
-
 def _listed(folder):
     """{photo: split} of Flickr8k's lists in a folder, or None without the training one."""
     if not (folder / LISTS["train"]).is_file():
@@ -209,7 +198,8 @@ def _listed(folder):
     splits = {}
     for split, name in LISTS.items():
         if (folder / name).is_file():
-            for photo in filter(None, map(str.strip, io.StringIO(_text(folder / name)))):
+            listed = io.StringIO(read_text(folder / name, kind=KIND))
+            for photo in filter(None, map(str.strip, listed)):
                 if splits.setdefault(photo, split) != split:
                     raise DataError(
                         f"{folder / name} has {photo}, which {LISTS[splits[photo]]} has too; "

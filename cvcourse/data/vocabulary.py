@@ -11,21 +11,55 @@ import numpy as np
 SPECIAL = ("<pad>", "<start>", "<end>", "<unk>")  # no word is written so: words() drops the < >
 PAD, START, END, UNK = range(len(SPECIAL))  # their ids
 SHOWN = 60  # characters listed in an error
+WORDS = ("L", "M", "N")  # categories: letters, marks (accents, Indian vowel signs) and numbers
+UNSPACED = (  # how Unicode's names begin of the letters of scripts without blanks
+    *("CJK", "IDEOGRAPHIC", "HIRAGANA", "KATAKANA", "HALFWIDTH KATAKANA"),
+    *("THAI", "LAO", "KHMER", "MYANMAR"),
+)
 
 
-def words(caption):
-    """The lower-case words of a caption, a list: runs of letters, digits and apostrophes.
+def words(caption: str) -> list[str]:
+    """Split a caption into its words in lower case.
 
-    Everything else is dropped and parts words: blanks, punctuation, hyphens, underscores, symbols
-    ("A T-shirt: the dog's." -> a, t, shirt, the, dog's). Letters are those of any script, with
-    their accents; a curly apostrophe is a straight one, and one that stands alone is no word.
+    Words are runs of letters, digits and apostrophes; everything else is dropped and parts them:
+    blanks, punctuation, hyphens, underscores, symbols ("A T-shirt: the dog's." -> a, t, shirt, the,
+    dog's). Letters are those of any script, with their accents. In a script that is written without
+    blanks, such as Chinese, Japanese and Thai, each character is a word, with the marks on it. A
+    curly apostrophe is a straight one, and one that stands alone is no word.
+
+    Args:
+        caption: The text.
+
+    Returns:
+        The words.
     """
     text = unicodedata.normalize("NFC", caption.lower()).replace("’", "'")
     for character in set(text):
-        # Letters, marks (accents, and the vowel signs of Indian scripts) and numbers
-        if character != "'" and unicodedata.category(character)[0] not in "LMN":
+        if character != "'" and not unicodedata.category(character).startswith(WORDS):
             text = text.replace(character, " ")
+    if unspaced(text):
+        text = "".join(_parted(text))
     return [word for word in text.split() if word.strip("'")]
+
+
+def unspaced(text: str) -> bool:
+    """Whether a text has letters of a script that is written without blanks between words."""
+    return any(_is_unspaced(character) for character in set(text))
+
+
+def _is_unspaced(character):
+    return unicodedata.name(character, "").startswith(UNSPACED)
+
+
+def _parted(text):
+    """The text's pieces, with a blank at each side of an unspaced character and its marks."""
+    inside = False
+    for character in text:
+        is_mark, alone = unicodedata.category(character)[0] == "M", _is_unspaced(character)
+        if (alone or inside) and not is_mark:
+            yield " "
+        yield character
+        inside = alone or (inside and is_mark)
 
 
 @dataclasses.dataclass(frozen=True)
