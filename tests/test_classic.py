@@ -40,6 +40,12 @@ def test_a_wrong_gradient_is_no_kink(factor):
         assert not check.kink
 
 
+def test_the_error_is_the_notes_over_the_larger_slope():
+    """|f'_a - f'_n| / max(|f'_a|, |f'_n|): of a slope of 3 that is said to be 4, a quarter."""
+    (check,) = gradient_check(lambda x: 3 * float(x[0]), np.ones(1), np.full(1, 4.0), [(0,)])
+    assert check.error == pytest.approx(1 / 4, rel=1e-6)
+
+
 def hinges(x):
     """Bends at 0 and at 1e-7, 4e-6 and 1, beside a slope of 1."""
     at = np.array([0, 1e-7, 4e-6, 1])

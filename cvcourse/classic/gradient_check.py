@@ -18,7 +18,7 @@ class GradientCheck:
     index: tuple
     analytic: float
     numeric: float
-    error: float  # relative: |difference| / (|one| + |other|), at the better of the two steps
+    error: float  # relative: |difference| / max(|one|, |other|), at the better of the two steps
     kink: bool  # the loss bends here, and the comparison says nothing
 
     @property
@@ -48,10 +48,10 @@ def _check(f, x, here, analytic, index, floor):
         x[index] = value
         slopes.append((above - below) / (2 * step))
         bends.append(abs(above - 2 * here + below) / step)
-    size = max(abs(analytic) + abs(slopes[0]), floor)
-    errors = [abs(analytic - slope) / size for slope in slopes]
+    sizes = [max(abs(analytic), abs(slope), floor) for slope in slopes]
+    errors = [abs(analytic - slope) / size for slope, size in zip(slopes, sizes, strict=True)]
     best = min(range(len(STEPS)), key=errors.__getitem__)
-    bent = abs(slopes[0] - slopes[1]) > RIGHT * size or min(bends) > RIGHT * size
+    bent = max(abs(slopes[0] - slopes[1]), min(bends)) > RIGHT * sizes[0]
     error = errors[best] if errors[best] == errors[best] else float("inf")
     kink = error > RIGHT and bent
     return GradientCheck(tuple(index), analytic, slopes[best], error, kink)
