@@ -543,6 +543,7 @@ def test_whatever_is_switched_on_resumes_exactly(settings, tmp_path, monkeypatch
 def test_the_learning_rate_goes_by_updates(accumulate, tmp_path):
     """Batches of an epoch that are left go into an update of the next: 10 of them, by fours."""
     settings = dict(epochs=4, schedule="linear", warmup_epochs=0.0, learning_rate=0.05)
+    settings |= dict(model="linear", dropout=None, augment=(), test=False)
     train.main(config(tmp_path, **settings, patience=None, accumulate=accumulate))
     total = 4 * STEPS // accumulate
     expected = [0.05 * (1 - epoch * STEPS // accumulate / total) for epoch in (1, 2, 3, 4)]
@@ -562,14 +563,13 @@ def test_the_learning_rate_goes_by_updates(accumulate, tmp_path):
     ],
     ids=str,
 )
-def test_milestones_of_epochs_and_of_updates(flags, tmp_path):
-    """Of 4 epochs of 10 batches: the rates at their ends, by which the next has begun."""
-    settings = dict(SETTINGS, epochs=4, warmup_epochs=0.5, patience=None)
-    given = recipe.parse(train.Config, [*flags, "--factor=0.5", f"--workdir={tmp_path}"])
-    fields = ("milestones", "milestone_unit", "accumulate", "factor", "workdir")
-    train.main(train.Config(**settings, **{name: getattr(given, name) for name in fields}))
-    found = [row["learning_rate"] for row in rows(tmp_path)]
-    np.testing.assert_allclose(found, [0.05, 0.025, 0.025, 0.0125], rtol=1e-6)
+def test_milestones_of_epochs_and_of_updates(flags):
+    """Of 4 epochs of 10 batches: the first and last updates of each rate."""
+    given = recipe.parse(train.Config, ["--schedule=step", "--epochs=4", "--factor=0.5", *flags])
+    rate = train.learning_rate(given, STEPS)
+    first, second = (int(m) // given.accumulate for m in (20, 35))
+    found = [float(rate(step)) for step in (0, first - 1, first, second - 1, second)]
+    np.testing.assert_allclose(found, [0.05, 0.05, 0.025, 0.025, 0.0125], rtol=1e-6)
 
 
 def judged(loss, logits, labels):

@@ -176,10 +176,12 @@ def schedule(
         raise ValueError(f"{left} steps hold 1 to {left} cycles; received cycles={cycles}")
     if milestones is None:
         milestones = [warmup_steps + at * left for at in STEPS_AT]
-    elif not all(a < b for a, b in itertools.pairwise([warmup_steps, *milestones, steps])):
+    elif len(milestones) == 0 or not all(
+        a < b for a, b in itertools.pairwise([warmup_steps, *milestones, steps])
+    ):
         raise ValueError(
             f"milestones ascend between the {warmup_steps} steps of the warm-up and the {steps} of "
-            f"the run; received {', '.join(f'{milestone:g}' for milestone in milestones)}"
+            f"the run; received {', '.join(f'{m:g}' for m in milestones) or 'none'}"
         )
     after = make(
         peak,
