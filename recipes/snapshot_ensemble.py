@@ -286,7 +286,8 @@ def errors_of_first_k(config, answers, labels):
     from cvcourse.regularization import calibration
 
     def error(given, files):
-        return 1 - calibration.accuracy(np.mean([given[file] for file in files], axis=0), labels)
+        mean = calibration.log_mean([given[file] for file in files])
+        return 1 - calibration.accuracy(mean, labels)
 
     found = {}
     for m in cycles_of(config):
@@ -400,7 +401,7 @@ def draw_runs(config, folder):
 
 
 def draw_reliability(answers, labels):
-    """Accuracy over confidence of {row: its members' probabilities}, a panel a row."""
+    """Accuracy over confidence of {row: its members' log-probabilities}, a panel a row."""
     import numpy as np
 
     from cvcourse.regularization import calibration
@@ -408,7 +409,8 @@ def draw_reliability(answers, labels):
 
     figure, axes = report.new_figure(width=11, height=3.8, columns=len(answers))
     for ax, (row, given) in zip(axes, answers.items(), strict=True):
-        counts, confidences, accuracies = calibration.reliability(np.mean(given, axis=0), labels)
+        mean = np.exp(calibration.log_mean(given))
+        counts, confidences, accuracies = calibration.reliability(mean, labels)
         edges = np.linspace(0, 1, len(counts) + 1)
         ax.bar(edges[:-1], accuracies, 1 / len(counts), align="edge", color=report.BLUE, alpha=0.6)
         there = counts > 0

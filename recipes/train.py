@@ -10,6 +10,7 @@ the result is the same to the bit.
 
 import dataclasses
 import functools
+import itertools
 import json
 import pathlib
 import sys
@@ -96,6 +97,20 @@ class Config:
     cycles: int | None = recipe.field(
         None, f"how often {' and '.join(CYCLIC)} begin anew; divides --epochs", least=1
     )
+    milestones: tuple[float, ...] | None = recipe.field(
+        None,
+        "of --schedule=step: when the rate drops, in epochs from the start of the run, as 30,60; "
+        "auto: at 50 % and 75 % of what follows the warm-up",
+        above=0,
+    )
+    milestone_unit: str = recipe.field(
+        "epochs",
+        "what --milestones count; steps are updates of the weights",
+        choices=("epochs", "steps"),
+    )
+    factor: float = recipe.field(
+        0.1, "of --schedule=step: what the rate is multiplied by at a milestone", above=0, below=1
+    )
     warmup_epochs: float = recipe.field(0.0, "epochs of rising learning rate before it", least=0)
     weight_decay: float = recipe.field(
         5e-4, "on kernels: coupled L2, as in the papers; decoupled for adamw", least=0
@@ -127,7 +142,10 @@ class Config:
     )
     test: bool = recipe.field(True, "evaluate the best epoch on the test split")
     accumulate: int = recipe.field(
-        1, "batches whose gradients are averaged before the weights move", least=1
+        1,
+        "batches whose gradients are averaged before the weights move, across epochs; schedules "
+        "and averages go by these updates",
+        least=1,
     )
     strategy: str = recipe.field(
         "auto", "where to train; auto: several devices or workers if there are", choices=STRATEGIES
@@ -158,6 +176,19 @@ MISFITS = (  # what no field says alone: the sentence, and whether it holds of a
     (
         "--cycles={c.cycles} does not divide --epochs={c.epochs}",
         lambda c: c.cycles and c.epochs % c.cycles,
+    ),
+    (
+        "--milestones and --factor are of --schedule=step; received --schedule={c.schedule}",
+        lambda c: c.schedule != "step" and (c.milestones is not None or c.factor != Config.factor),
+    ),
+    (
+        "--milestones={c.milestones} do not ascend between the {c.warmup_epochs:g} epochs of the "
+        "warm-up and --epochs={c.epochs}",
+        lambda c: (
+            c.milestones is not None
+            and c.milestone_unit == "epochs"
+            and not ascend(c.warmup_epochs, *c.milestones, c.epochs)
+        ),
     ),
     (
         "--snapshots={c.snapshots} does not divide --epochs={c.epochs}",
@@ -361,6 +392,11 @@ def require_fit(config):
             raise UsageError(message.format(c=config))
 
 
+def ascend(*numbers):
+    """Whether each is larger than the one before."""
+    return all(a < b for a, b in itertools.pairwise(numbers))
+
+
 def soft_labels(config):
     """Whether labels are shares of classes: one-hot rows, smoothed or mixed."""
     return bool(config.label_smoothing or {*MIXING} & {*(config.augment or ())})
@@ -399,26 +435,45 @@ def build(config, dataset):
         return models.from_raw_images(net, dataset.input_shape, mean=mean, variance=variance)
 
 
+def learning_rate(config, steps_per_epoch):
+    """The run's learning rate by updates of the weights. Raises ValueError for what does not fit.
+
+    What is left of the batches of an epoch is accumulated into the next; of the run, is lost.
+    """
+    from cvcourse import optimization
+
+    peak, base = config.learning_rate, config.scale_learning_rate
+    if base:
+        peak = optimization.linear_scaling(peak, config.batch_size * config.accumulate, base)
+    updates = config.epochs * steps_per_epoch // config.accumulate
+    if not updates:
+        raise ValueError(
+            f"--accumulate={config.accumulate} is more than the {config.epochs * steps_per_epoch} "
+            "batches of the run: the weights would never move"
+        )
+    an_epoch = steps_per_epoch / config.accumulate
+    unit = an_epoch if config.milestone_unit == "epochs" else 1
+    return optimization.schedule(
+        config.schedule,
+        peak,
+        steps=updates,
+        warmup_steps=round(config.warmup_epochs * an_epoch),
+        cycles=config.cycles,
+        milestones=config.milestones and [unit * milestone for milestone in config.milestones],
+        factor=config.factor,
+    )
+
+
 def compiled(config, model, steps_per_epoch):
     """The model with its optimizer, loss and metrics. Raises ValueError for what does not fit."""
     import keras
 
     from cvcourse import optimization, training
 
-    peak, base = config.learning_rate, config.scale_learning_rate
-    if base:
-        peak = optimization.linear_scaling(peak, config.batch_size * config.accumulate, base)
-    rate = optimization.schedule(
-        config.schedule,
-        peak,
-        steps=max(1, config.epochs * steps_per_epoch // config.accumulate),
-        warmup_steps=round(config.warmup_epochs * steps_per_epoch / config.accumulate),
-        cycles=config.cycles,
-    )
     optimizer = optimization.optimizer(
         config.optimizer,
         model,
-        rate,
+        learning_rate(config, steps_per_epoch),
         weight_decay=config.weight_decay,
         clip_norm=config.clip_norm,
         use_ema=config.average == "ema",

@@ -82,6 +82,20 @@ class Config:
         "the learning rate's course",
         choices=("constant", "step", "exponential", "linear", "cosine", "one_cycle"),
     )
+    milestones: tuple[float, ...] | None = recipe.field(
+        None,
+        "of --schedule=step: when the rate drops, in epochs from the start of the run, as 30,60; "
+        "auto: at 50 % and 75 % of what follows the warm-up",
+        above=0,
+    )
+    milestone_unit: str = recipe.field(
+        "epochs",
+        "what --milestones count; steps are updates of the weights",
+        choices=("epochs", "steps"),
+    )
+    factor: float = recipe.field(
+        0.1, "of --schedule=step: what the rate is multiplied by at a milestone", above=0, below=1
+    )
     warmup_epochs: float = recipe.field(0.5, "epochs of rising learning rate before it", least=0)
     weight_decay: float = recipe.field(1e-4, "on kernels: coupled L2; decoupled for adamw", least=0)
     patience: int | None = recipe.field(None, "epochs without a better one, then stop", least=1)
@@ -427,11 +441,14 @@ def learning_rate(config, dataset):
 
     batch_size = min(config.batch_size, len(dataset.train))
     steps = data.steps_per_epoch(dataset.train, batch_size)
+    unit = steps if config.milestone_unit == "epochs" else 1
     rate = optimization.schedule(
         config.schedule,
         config.learning_rate,
         steps=config.epochs * steps,
         warmup_steps=round(config.warmup_epochs * steps),
+        milestones=config.milestones and [unit * milestone for milestone in config.milestones],
+        factor=config.factor,
     )
     return batch_size, steps, rate
 

@@ -107,7 +107,7 @@ def main(config):
     rate = optimization.schedule("cosine", config.learning_rate, steps=config.epochs * steps)
     loss = optimization.LOSSES["softmax"]
     model.compile(
-        keras.optimizers.Adam(rate, global_clipnorm=config.clip_norm),
+        optimization.optimizer("adam", model, rate, clip_norm=config.clip_norm),
         loss(reduction="mean_with_sample_weight"),  # padding weighs 0
         weighted_metrics=training.weighted_metrics(loss),
     )

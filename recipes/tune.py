@@ -121,6 +121,13 @@ def main(config, space=None, callbacks=none_more):
             f"--protocol=coarse_to_fine has {len(STAGES)} stages: --trials={config.trials} "
             "are too few"
         )
+    shortened = config.protocol == "coarse_to_fine" or config.oracle == "hyperband"
+    if config.milestones is not None and (shortened or "epochs" in config.vary):
+        raise UsageError(
+            "--milestones are the same for all trials, and --protocol=coarse_to_fine, "
+            "--oracle=hyperband and --vary=epochs have shorter ones: leave them out, and each "
+            "drops at 50 % and 75 % of its own epochs"
+        )
     if config.protocol == "coarse_to_fine" and config.oracle == "hyperband":
         raise UsageError("--protocol=coarse_to_fine has stages of its own: choose another --oracle")
     if getattr(multiprocessing.current_process(), "_inheriting", False):
@@ -700,11 +707,20 @@ def hypermodel(space, config):
     """A keras_tuner.HyperModel of a search space, for a tuner of your own.
 
     It builds, compiles and fits as `train` does, with `config`'s data set; batch size and epochs
-    can be tuned, too.
+    can be tuned, too. The learning rate falls over the epochs that the tuner asks for, or else over
+    those of the config.
+
+    Args:
+        space: Function (hp, config) -> config.
+        config: train.Config whose fields it replaces.
+
+    Returns:
+        A keras_tuner.HyperModel.
     """
+    import keras
     import keras_tuner
 
-    from cvcourse import data
+    from cvcourse import data, optimization
 
     dataset = data.of(config)
 
@@ -720,15 +736,29 @@ def hypermodel(space, config):
             _, model = train.prepared(self.setting(hp), dataset)
             return model
 
-        def fit(self, hp, model, **options):
-            """Train it; `options` are those of fit()."""
+        def fit(self, hp, model, *, epochs=None, initial_epoch=0, **options):
+            """Train it from `initial_epoch` (from 0) to `epochs`; `options` are those of fit().
+
+            The learning rate begins where a run of `epochs` has it at `initial_epoch`, whether the
+            optimizer has made these steps, as in a second fit, or is new, as Hyperband's is.
+            """
             setting = self.setting(hp)
+            setting = dataclasses.replace(setting, epochs=epochs or setting.epochs)
+            steps = data.steps_per_epoch(dataset.train, setting.batch_size)
+            rate = train.learning_rate(setting, steps)
+            if callable(rate):
+                done = int(keras.ops.convert_to_numpy(model.optimizer.iterations))
+                begin = initial_epoch * steps // setting.accumulate
+                model.optimizer.learning_rate = optimization.Shifted(rate, begin - done)
+                model.train_function = None  # it is compiled with the schedule of before
             return model.fit(
                 train.stream(setting, dataset, dataset.train, augment=setting.augment),
                 validation_data=train.stream(setting, dataset, dataset.validation, shuffle=False),
-                steps_per_epoch=data.steps_per_epoch(dataset.train, setting.batch_size),
+                steps_per_epoch=steps,
                 shuffle=False,
-                **{"epochs": setting.epochs, **options},
+                epochs=setting.epochs,
+                initial_epoch=initial_epoch,
+                **options,
             )
 
     return Recipe()

@@ -27,6 +27,7 @@ CASES = {  # what differs from the defaults, and the largest difference of a wei
     "swa": ({"average": "swa", "epochs": 4}, 1e-5),
     "accumulate": ({"accumulate": 3, "clip_norm": 0.5}, 1e-6),
     "accumulate_adamw": ({"accumulate": 2, "optimizer": "adamw", "learning_rate": 0.001}, 1e-5),
+    "accumulate_ema": ({"accumulate": 2, "average": "ema", "schedule": "linear"}, 1e-6),
     "mixup": ({"augment": ("shift", "mixup")}, 1e-6),
     "batch_norm": ({"model": "resnet20", "model_args": {"depth": 8}}, 1e-5),
     "mixed_bfloat16": ({"precision": "mixed_bfloat16"}, 0.1),
@@ -79,7 +80,7 @@ def differences(cases, devices, folder, backend):
     return {name: (far, moved) for name, far, moved in map(json.loads, lines)}
 
 
-FAST = ("clip_norm", "accumulate", "batch_norm")
+FAST = ("clip_norm", "accumulate", "accumulate_ema", "batch_norm")
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,7 @@ def test_an_ensemble_is_saved_and_loaded(nets, images, expected, tmp_path):
     loaded = keras.models.load_model(tmp_path / "e.keras")
     np.testing.assert_allclose(loaded.predict(images, verbose=0), expected, atol=1e-6)
     judged = loaded.evaluate(images, labels, verbose=0, return_dict=True)
-    nll = calibration.negative_log_likelihood(expected, labels)
+    nll = calibration.negative_log_likelihood(np.log(expected), labels)
     assert judged["loss"] == pytest.approx(nll, rel=1e-5)
     assert judged["accuracy"] == pytest.approx(calibration.accuracy(expected, labels))
     assert training.class_names(tmp_path / "e.keras") == ("a", "b", "c")
@@ -179,13 +179,37 @@ def test_unlike_weights_are_not_averaged(nets):
 # Four answers by hand. Confidences .9, .6, .7 and .7; the second and the last are wrong.
 GIVEN = np.array([[0.9, 0.1, 0.0], [0.3, 0.6, 0.1], [0.2, 0.1, 0.7], [0.7, 0.2, 0.1]])
 LABELS = np.array([0, 0, 2, 1])
+with np.errstate(divide="ignore"):
+    LOGS = np.log(GIVEN)
 
 
 def test_accuracy_and_likelihood_by_hand():
     assert calibration.accuracy(GIVEN, LABELS) == 0.5
     nll = -(np.log(0.9) + np.log(0.3) + np.log(0.7) + np.log(0.2)) / 4
-    assert calibration.negative_log_likelihood(GIVEN, LABELS) == pytest.approx(nll)
-    assert calibration.negative_log_likelihood(GIVEN, np.array([2, 0, 0, 0])) == np.inf
+    assert calibration.negative_log_likelihood(LOGS, LABELS) == pytest.approx(nll)
+    assert calibration.negative_log_likelihood(LOGS, np.array([2, 0, 0, 0])) == np.inf
+    with pytest.raises(ValueError, match=r"received 0\.9: give np\.log of probabilities"):
+        calibration.negative_log_likelihood(GIVEN, LABELS)
+
+
+def test_likelihoods_that_float64_has_no_probability_for():
+    """Margins of 800 and 1 nats: a mean of 800 and log(1 + 1/e)."""
+    logits, labels = np.array([[800, 0], [1, 0]], "float32"), np.array([1, 0])
+    given = training.Evaluation(logits, labels).log_probabilities
+    assert np.exp(given[0, 1]) == 0
+    assert calibration.negative_log_likelihood(given, labels) == pytest.approx(400.16, abs=5e-3)
+    assert calibration.measures(given[None], labels)["nll"] == pytest.approx(400.16, abs=5e-3)
+    both = calibration.measures(np.stack([given, given - [[200, 0], [0, 0]]]), labels)
+    assert both["nll"] == pytest.approx(400.16, abs=5e-3)
+
+
+def test_the_log_of_a_mean():
+    members = np.stack([LOGS, LOGS[::-1]])
+    mean = (GIVEN + GIVEN[::-1]) / 2
+    np.testing.assert_allclose(np.exp(calibration.log_mean(members)), mean, atol=1e-12)
+    # e^-800 and e^-802, halved
+    logs = calibration.log_mean(np.array([[[-800.0]], [[-802.0]]]))
+    assert logs[0, 0] == pytest.approx(-800 + np.log1p(np.exp(-2)) - np.log(2))
 
 
 def test_calibration_error_by_hand():
@@ -222,9 +246,9 @@ def test_disagreement_by_hand():
 def test_measures_are_of_the_mean():
     members = np.stack([GIVEN, GIVEN[::-1]])
     mean = members.mean(axis=0)
-    assert calibration.measures(members, LABELS) == {
+    assert calibration.measures(np.stack([LOGS, LOGS[::-1]]), LABELS) == {
         "accuracy": calibration.accuracy(mean, LABELS),
-        "nll": calibration.negative_log_likelihood(mean, LABELS),
-        "ece": calibration.expected_calibration_error(mean, LABELS),
+        "nll": pytest.approx(-np.log(mean[np.arange(4), LABELS]).mean()),
+        "ece": pytest.approx(calibration.expected_calibration_error(mean, LABELS)),
         "disagreement": calibration.disagreement(members),
     }

@@ -2,7 +2,9 @@
 
 import functools
 import json
+import pathlib
 
+import cvcourse.recipes
 import keras
 import numpy as np
 import pytest
@@ -13,9 +15,7 @@ from cvcourse.optimization import course_optimizers
 PEAK, STEPS, WARM, CYCLES = 0.4, 110, 10, 3
 FORMULAS = {  # of the step after the warm-up, how many steps there are then, and the warm-up's
     "constant": lambda s, left, warm: PEAK,
-    "step": lambda s, left, warm: (
-        PEAK * (1 if s <= left / 2 else 0.1 if s <= 3 * left / 4 else 0.01)
-    ),
+    "step": lambda s, left, warm: PEAK * (1 if s < left / 2 else 0.1 if s < 3 * left / 4 else 0.01),
     "exponential": lambda s, left, warm: PEAK * np.exp(-np.log(100) * s / left),
     "inverse_time": lambda s, left, warm: PEAK / (1 + 99 * s / left),
     "linear": lambda s, left, warm: PEAK * (1 - s / left),
@@ -81,6 +81,36 @@ def test_shifted_cosine_has_cycles_of_whole_steps():
     assert made("cosine_restarts")(37) < PEAK  # a third of a step after its restart
 
 
+def test_restarts_are_not_a_step_late():
+    """Whole steps that float32 would round into the cycle before: 14 cycles in 16 steps."""
+    rate = optimization.schedule("cosine_restarts", PEAK, steps=16, cycles=14)
+    assert float(rate(8)) == pytest.approx(PEAK)
+
+
+def test_steps_drop_where_they_are_reached():
+    rate = optimization.schedule("step", 0.1, steps=4)
+    np.testing.assert_allclose([rate(s) for s in range(4)], [0.1, 0.1, 0.01, 0.001], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("steps", "milestones", "warm"),
+    [
+        (64_000, (32_000, 48_000), 400),  # He et al. 2016, section 4.2
+        (900, (300, 600, 800), 50),  # Goyal et al. 2017, section 5.1, of 10 steps an epoch
+        (10, (0.7 * 10,), 0),  # 7.000000000000001
+        (10, (6.5,), 3),
+    ],
+)
+def test_milestones_are_counted_from_the_start(steps, milestones, warm):
+    rate = optimization.schedule(
+        "step", 0.1, steps=steps, milestones=milestones, factor=0.2, warmup_steps=warm
+    )
+    around = {int(m) + d for m in milestones for d in (-1, 0, 1)} | {warm, steps - 1}
+    for step in sorted(around):
+        reached = sum(step >= m - 1e-6 for m in milestones)
+        assert float(rate(step)) == pytest.approx(0.1 * 0.2**reached), step
+
+
 def test_extendable_schedules_do_not_depend_on_the_length():
     def rates(name, steps):
         schedule = made(name, steps=steps, warmup_steps=WARM)
@@ -135,6 +165,28 @@ def test_a_whole_number_is_a_rate():
         (
             lambda: optimization.schedule("cosine_restarts", 1, steps=9, cycles=10),
             "9 steps hold 1 to 9 cycles; received cycles=10",
+        ),
+        (
+            lambda: optimization.schedule("cosine", 1, steps=9, milestones=(3,)),
+            "only the schedule step has milestones and a factor; received cosine with "
+            "milestones=(3,)",
+        ),
+        (
+            lambda: optimization.schedule("step", 1, steps=9, milestones=(6, 3)),
+            "milestones ascend between the 0 steps of the warm-up and the 9 of the run; received "
+            "6, 3",
+        ),
+        (
+            lambda: optimization.schedule("step", 1, steps=9, milestones=(9,)),
+            "and the 9 of the run; received 9",
+        ),
+        (
+            lambda: optimization.schedule("step", 1, steps=9, warmup_steps=3, milestones=(2, 4)),
+            "between the 3 steps of the warm-up",
+        ),
+        (
+            lambda: optimization.schedule("step", 1, steps=9, factor=1.5),
+            "a factor lies between 0 and 1; received 1.5",
         ),
     ],
 )
@@ -264,12 +316,13 @@ COURSE = {  # name: (rule, how many moments)
     "rmsprop": (rmsprop, 1),
     "adam": (adam, 2),
     "almost_adam": (almost_adam, 2),
+    "adamw": (adam, 2),  # without decay
 }
-OURS = ("adagrad", "rmsprop", "adam", "almost_adam")
+OURS = ("adagrad", "rmsprop", "adam", "almost_adam", "adamw")
 
 
-def test_the_course_has_a_rule_for_every_optimizer_but_adamw():
-    assert set(optimization.OPTIMIZERS) == {*COURSE, "adamw"}
+def test_the_course_has_a_rule_for_every_optimizer():
+    assert set(optimization.OPTIMIZERS) == set(COURSE)
 
 
 @pytest.mark.parametrize("name", COURSE)
@@ -286,6 +339,136 @@ def test_updates_are_the_course_s(name):
         w, *state = rule(w, g, *state, t)
         optimizer.apply([keras.ops.convert_to_tensor(g)], [variable])
     np.testing.assert_allclose(keras.ops.convert_to_numpy(variable.value), w, rtol=1e-6)
+
+
+@pytest.mark.parametrize("every", [1, 2])
+def test_adamw_is_torch_s(every):
+    """Decay by rate * weight_decay, of kernels alone, then Adam with 1e-8 beside the root.
+
+    torch.optim.AdamW's documentation; gradients are accumulated over `every` batches.
+    """
+    model, decay = dense(), 0.3
+    kernel, bias = model.trainable_variables
+    rate = optimization.schedule("linear", RATE, steps=10)
+    settings = {"gradient_accumulation_steps": every} if every > 1 else {}
+    optimizer = optimization.optimizer("adamw", model, rate, weight_decay=decay, **settings)
+    weights = [keras.ops.convert_to_numpy(v).astype("float64") for v in (kernel, bias)]
+    moments = [[np.zeros_like(w)] * 2 for w in weights]
+    rng = np.random.default_rng(0)
+    for t in range(1, 11):
+        batches = [
+            [rng.normal(size=w.shape) * 10 ** rng.uniform(-7, 1, w.shape) for w in weights]
+            for _ in range(every)
+        ]
+        for gradients in batches:
+            optimizer.apply(
+                [keras.ops.convert_to_tensor(g.astype("float32")) for g in gradients],
+                [kernel, bias],
+            )
+        lr = RATE * (1 - (t - 1) / 10)
+        for i, shrinks in enumerate([1 - lr * decay, 1]):
+            g, (m, v) = np.mean([gradients[i] for gradients in batches], axis=0), moments[i]
+            m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
+            moments[i] = [m, v]
+            step = m / (1 - 0.9**t) / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
+            weights[i] = weights[i] * shrinks - lr * step
+    for variable, expected in zip((kernel, bias), weights, strict=True):
+        np.testing.assert_allclose(keras.ops.convert_to_numpy(variable), expected, rtol=1e-4)
+
+
+def test_adamw_s_first_step_for_a_small_gradient():
+    assert first_step(optimization.AdamW(0.01)) == pytest.approx(9.90e-3, rel=1e-3)
+    assert first_step(keras.optimizers.AdamW(0.01)) == pytest.approx(2.40e-3, rel=2e-3)
+
+
+def test_adam_is_the_course_s_everywhere():
+    roots = [pathlib.Path(package.__path__[0]) for package in (cvcourse, cvcourse.recipes)]
+    files = [file for root in roots for file in root.rglob("*.py")]
+    assert len(files) > 100
+    assert [file for file in files if "keras.optimizers.Adam" in file.read_text()] == []
+
+
+# ---- accumulated gradients: all goes by updates of the weights ----
+
+
+def descend(weight, optimizer, batches):
+    """Apply the gradients 2 * weight * share of some batches: (weight, learning rate) after each.
+
+    The loss of a batch is share * weight**2.
+    """
+    variable, found = keras.Variable([weight]), []
+    for share in batches:
+        optimizer.apply([2 * share * variable.value], [variable])
+        found.append((float(variable.value[0]), float(optimizer.learning_rate)))
+    return found
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "rmsprop"])
+@pytest.mark.parametrize("every", [1, 2, 4])
+def test_rates_at_the_ends_of_epochs_for_any_accumulation(name, every):
+    """Four epochs of four batches, in a straight line from 0.05 to 0."""
+    rate = optimization.schedule("linear", 0.05, steps=16 // every)
+    settings = {"gradient_accumulation_steps": every} if every > 1 else {}
+    optimizer = optimization.optimizer(name, keras.Model(), rate, **settings)
+    rates = [rate for _, rate in descend(3.0, optimizer, np.ones(16))]
+    np.testing.assert_allclose(rates[3::4], [0.0375, 0.025, 0.0125, 0], atol=1e-8)
+
+
+@pytest.mark.parametrize("warm", [0, 2])
+@pytest.mark.parametrize("every", [2, 3])
+def test_accumulated_steps_by_hand(every, warm):
+    """Fourteen batches, of which three by three leave two that move nothing."""
+    shares, steps = np.random.default_rng(0).uniform(0.5, 2, 14), 14 // every
+    schedule = optimization.schedule("linear", 0.1, steps=steps, warmup_steps=warm)
+    optimizer = optimization.optimizer(
+        "sgd", keras.Model(), schedule, gradient_accumulation_steps=every
+    )
+    found = descend(3.0, optimizer, shares)
+    weight, kept = 3.0, []
+    for i, share in enumerate(shares):
+        kept.append(2 * share * weight)
+        if len(kept) == every:
+            step = i // every
+            rate = 0.1 * min((step + 1) / (warm or 1), 1 - (step - warm) / (steps - warm))
+            weight, kept = weight - rate * np.mean(kept), []
+        assert found[i][0] == pytest.approx(weight, rel=1e-5), i
+
+
+@pytest.mark.parametrize("every", [1, 2, 3])
+def test_the_exponential_moving_average_decays_once_an_update(every):
+    """Of 3 * 0.8, 3 * 0.8**2, …: the average begins with the first."""
+    settings = {"gradient_accumulation_steps": every} if every > 1 else {}
+    optimizer = optimization.optimizer(
+        "sgd", keras.Model(), 0.1, use_ema=True, ema_momentum=0.99, **settings
+    )
+    found = descend(3.0, optimizer, np.ones(4 * every))
+    mean = weight = 3 * 0.8
+    for _ in range(3):
+        weight *= 0.8
+        mean = 0.99 * mean + 0.01 * weight
+    assert found[-1][0] == pytest.approx(weight)
+    average = float(optimizer._model_variables_moving_average[0].value[0])
+    assert average == pytest.approx(mean)
+    assert average == pytest.approx(2.37503, abs=5e-6)
+
+
+def test_before_the_first_update_the_average_is_the_weights():
+    optimizer = optimization.optimizer(
+        "sgd", keras.Model(), 0.1, use_ema=True, gradient_accumulation_steps=3
+    )
+    descend(3.0, optimizer, np.ones(2))
+    assert float(optimizer._model_variables_moving_average[0].value[0]) == 3.0
+
+
+@pytest.mark.parametrize("name", ["sgd", "adamw"])
+def test_accumulation_is_saved_with_its_optimizer(name):
+    rate = optimization.Shifted(optimization.schedule("linear", 0.1, steps=8), -1)
+    optimizer = optimization.optimizer(name, keras.Model(), rate, gradient_accumulation_steps=2)
+    loaded = keras.optimizers.deserialize(
+        json.loads(json.dumps(keras.optimizers.serialize(optimizer)))
+    )
+    assert descend(3.0, loaded, np.ones(8)) == descend(3.0, optimizer, np.ones(8))
+    assert float(loaded.learning_rate) == pytest.approx(0.1 * (1 - 3 / 8))
 
 
 def first_step(optimizer, gradient=1e-6):

@@ -75,7 +75,7 @@ def test_the_table_is_that_of_the_saved_models(finished):
             found = metrics["rows"][row]
             assert found["members"] == len(files)
             each = np.array([answers[f"seed3/{file}"] for file in files])
-            measures = calibration.measures(each, labels)
+            measures = calibration.measures(np.log(each), labels)
             single = metrics["rows"]["single"][split]["accuracy"]["mean"]
             measures["gain"] = measures["accuracy"] - single
             assert found[split].keys() == measures.keys()

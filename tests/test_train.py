@@ -396,6 +396,18 @@ def bad_npz(path, **arrays):
         (dict(schedule="shifted_cosine", cycles=4), UsageError, "--cycles=4 does not divide --ep"),
         (dict(schedule="shifted_cosine"), UsageError, "needs cycles"),
         (dict(schedule="cosine", cycles=2), UsageError, "has no cycles"),
+        (
+            dict(schedule="cosine", milestones=(3,)),
+            UsageError,
+            "--milestones and --factor are of --schedule=step; received --schedule=cosine",
+        ),
+        (dict(schedule="linear", factor=0.5), UsageError, "of --schedule=step; received"),
+        (dict(milestones=(4, 2)), UsageError, "--milestones=(4, 2) do not ascend between the 1"),
+        (dict(milestones=(3, 6)), UsageError, "epochs of the warm-up and --epochs=6"),
+        (dict(milestones=()), UsageError, "milestones ascend between"),
+        (dict(milestones=(60,), milestone_unit="steps"), UsageError, "60 of the run; received 60"),
+        (dict(factor=1.0), UsageError, "--factor takes a number above 0 and below 1"),
+        (dict(accumulate=61), UsageError, "--accumulate=61 is more than the 60 batches of the"),
         (dict(snapshots=12), UsageError, "--snapshots=12 does not divide --epochs=6"),
         (dict(start_from_epoch=6), UsageError, "leaves none of --epochs=6"),
         (dict(loss="hinge", label_smoothing=0.1), UsageError, "--loss=hinge takes whole labels"),
@@ -490,7 +502,12 @@ RESNET = dict(model="resnet20", model_args={"depth": 8})
 @pytest.mark.parametrize(
     "settings",
     [
-        dict(average="ema", augment=("pca_color", "cutout", "mixup", "cutmix"), snapshots=4),
+        dict(
+            average="ema",
+            augment=("pca_color", "cutout", "mixup", "cutmix"),
+            snapshots=4,
+            accumulate=3,
+        ),
         *(
             pytest.param(settings, marks=pytest.mark.slow)
             for settings in (
@@ -520,6 +537,39 @@ def test_whatever_is_switched_on_resumes_exactly(settings, tmp_path, monkeypatch
     assert_same_run(tmp_path / "peace", tmp_path / "war")
     kept = {path.name for path in tmp_path.glob("peace/snapshots/*")}
     assert kept == ({f"{i}.keras" for i in (2, 4, 6, 8)} if "snapshots" in settings else set())
+
+
+@pytest.mark.parametrize("accumulate", [1, 2, 4])
+def test_the_learning_rate_goes_by_updates(accumulate, tmp_path):
+    """Batches of an epoch that are left go into an update of the next: 10 of them, by fours."""
+    settings = dict(epochs=4, schedule="linear", warmup_epochs=0.0, learning_rate=0.05)
+    settings |= dict(model="linear", dropout=None, augment=(), test=False)
+    train.main(config(tmp_path, **settings, patience=None, accumulate=accumulate))
+    total = 4 * STEPS // accumulate
+    expected = [0.05 * (1 - epoch * STEPS // accumulate / total) for epoch in (1, 2, 3, 4)]
+    found = [row["learning_rate"] for row in rows(tmp_path)]
+    np.testing.assert_allclose(found, expected, atol=1e-8)
+    if accumulate < 4:
+        np.testing.assert_allclose(found, [0.0375, 0.025, 0.0125, 0], atol=1e-8)
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("--milestones=2,3.5",),
+        ("--milestones=2,3.5", "--accumulate=5"),
+        ("--milestones=20,35", "--milestone_unit=steps"),
+        ("--milestones=4,7", "--milestone_unit=steps", "--accumulate=5"),
+    ],
+    ids=str,
+)
+def test_milestones_of_epochs_and_of_updates(flags):
+    """Of 4 epochs of 10 batches: the first and last updates of each rate."""
+    given = recipe.parse(train.Config, ["--schedule=step", "--epochs=4", "--factor=0.5", *flags])
+    rate = train.learning_rate(given, STEPS)
+    first, second = (int(m) // given.accumulate for m in (20, 35))
+    found = [float(rate(step)) for step in (0, first - 1, first, second - 1, second)]
+    np.testing.assert_allclose(found, [0.05, 0.05, 0.025, 0.025, 0.0125], rtol=1e-6)
 
 
 def judged(loss, logits, labels):

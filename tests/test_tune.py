@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 
+import keras
 import keras_tuner
 import numpy as np
 import pytest
@@ -499,6 +500,57 @@ def test_a_hypermodel_for_a_tuner_of_ones_own(tmp_path):
     )
     tuner.search(verbose=0)
     assert tuner.oracle.get_best_trials()[0].score > 0.05
+
+
+class Rates(keras.callbacks.Callback):
+    """The learning rate at the beginning of each epoch."""
+
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.found.append(float(self.model.optimizer.learning_rate))
+
+
+def test_a_hypermodel_s_learning_rate_is_of_the_tuner_s_epochs():
+    """From the peak in a straight line to 0 at the end of the fit, wherever that begins."""
+    config = train.Config(model="linear", limit=128, epochs=2, schedule="linear", accumulate=2)
+    model, hp = tune.hypermodel(space, config), keras_tuner.HyperParameters()
+
+    def rates(net, **options):
+        seen = Rates()
+        model.fit(hp, net, verbose=0, callbacks=[seen], **options)
+        return seen.found
+
+    peak, net = model.setting(hp).learning_rate, model.build(hp)
+    assert rates(net) == pytest.approx([peak, peak / 2])  # the config's
+    before = net.get_weights()
+    assert rates(net, epochs=4) == pytest.approx([peak, 0.75 * peak, 0.5 * peak, 0.25 * peak])
+    assert np.abs(net.get_weights()[0] - before[0]).max() > 1e-3  # not with a rate of 0
+    assert rates(net, epochs=8, initial_epoch=6) == pytest.approx([peak / 4, peak / 8])
+    fresh = model.build(hp)
+    assert rates(fresh, epochs=4, initial_epoch=2) == pytest.approx([peak / 2, peak / 4])
+
+
+def test_a_sweep_over_schedules_keeps_milestones_for_step_alone():
+    common = dataclasses.replace(COMMON, schedule="step", milestones=(3, 9), factor=0.5)
+    hp = keras_tuner.HyperParameters()
+    for name in ("step", "cosine"):
+        hp.values["schedule"] = name
+        one = tuning.ready_made(["schedule"])(hp, common)
+        train.require_fit(one)
+        kept = ((3, 9), 0.5) if name == "step" else (None, 0.1)
+        assert (one.schedule, (one.milestones, one.factor)) == (name, kept)
+
+
+@pytest.mark.parametrize(
+    "changes", [dict(oracle="hyperband"), dict(protocol="coarse_to_fine"), dict(vary=("epochs",))]
+)
+def test_trials_of_several_lengths_have_no_milestones_in_common(config, changes):
+    given = dataclasses.replace(config, schedule="step", epochs=9, milestones=(3,), **changes)
+    with pytest.raises(UsageError, match="--milestones are the same for all trials"):
+        tune.main(given)
 
 
 def test_hyperparameters_that_some_values_alone_ask_for_are_found():

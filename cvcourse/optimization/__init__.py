@@ -1,6 +1,13 @@
 """Losses, optimizers, schedules and weight decay by the names the course gives them."""
 
-from cvcourse.optimization.course_optimizers import Adagrad, Adam, AlmostAdam, RMSprop
+from cvcourse.optimization.course_optimizers import (
+    SGD,
+    Adagrad,
+    Adam,
+    AdamW,
+    AlmostAdam,
+    RMSprop,
+)
 from cvcourse.optimization.discriminative_rates import discriminative_rates
 from cvcourse.optimization.flat_weights import Objective, flat_weights, set_flat_weights
 from cvcourse.optimization.lbfgs import lbfgs
@@ -11,7 +18,9 @@ from cvcourse.optimization.optimizers import OPTIMIZERS, optimizer
 from cvcourse.optimization.schedules import (
     CYCLIC,
     EXTENDABLE,
+    FACTOR,
     SCHEDULES,
+    Shifted,
     linear_scaling,
     schedule,
 )
@@ -20,16 +29,20 @@ from cvcourse.optimization.weight_decay import l2_on_kernels
 __all__ = [
     "CYCLIC",
     "EXTENDABLE",
+    "FACTOR",
     "LOSSES",
     "OPTIMIZERS",
     "SCHEDULES",
+    "SGD",
     "Adagrad",
     "Adam",
+    "AdamW",
     "AlmostAdam",
     "LearningRateRange",
     "MulticlassSVM",
     "Objective",
     "RMSprop",
+    "Shifted",
     "discriminative_rates",
     "flat_weights",
     "l2_on_kernels",

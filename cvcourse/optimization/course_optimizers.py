@@ -1,23 +1,58 @@
-"""Adagrad, RMSprop, Adam and almost-Adam as the course writes them: epsilon outside the root.
+"""Adagrad, RMSprop, Adam and its kin as the course writes them: epsilon outside the root.
 
 CS231n notes, https://cs231n.github.io/neural-networks-3/#ada; Duchi et al. 2011, Tieleman & Hinton
-2012, Kingma & Ba 2015. Keras adds epsilon under the root (Adagrad, RMSprop) or to the root before
-it is corrected (Adam), and its Adagrad starts at 0.1. Where gradients are large they agree, where
-they are small they do not. The first step at rate 1e-2 for a gradient of 1e-6:
+2012, Kingma & Ba 2015, Loshchilov & Hutter 2019. Keras adds epsilon under the root (Adagrad,
+RMSprop) or to the root before it is corrected (Adam, AdamW), and its Adagrad starts at 0.1. Where
+gradients are large they agree, where they are small they do not. The first step at rate 1e-2 for a
+gradient of 1e-6:
 
                   course     Keras    times
     adagrad     9.90e-03  3.16e-08  313,000
     rmsprop     3.07e-02  3.16e-05      969
     adam        9.90e-03  2.40e-03     4.12
     almost_adam 2.40e-02         -        -
+    adamw       9.90e-03  2.40e-03     4.12
 """
 
 import keras
 from keras import ops
 
 
-class CourseOptimizer(keras.optimizers.Optimizer):
-    """What the four share: a `direction` for a gradient, and moments that are 0 at the start.
+class ByUpdates:
+    """Mix-in: what goes by updates of the weights in Keras, also where gradients are accumulated.
+
+    With `gradient_accumulation_steps` of N, Keras (3.13 to 3.15) asks a schedule by the number of
+    batches, N times too fast, and decays its exponential moving average at each of them.
+    """
+
+    def _get_current_learning_rate(self):
+        rate = self._learning_rate
+        if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
+            return rate(self.iterations)  # updates, where _iterations are batches
+        return super()._get_current_learning_rate()
+
+    def _update_model_variables_moving_average(self, trainable_variables):
+        every = self.gradient_accumulation_steps or 1
+        is_update = ops.equal((self._iterations + 1) % every, 0)
+        for variable, average in zip(
+            trainable_variables, self._model_variables_moving_average, strict=True
+        ):
+            if average is None:  # of a variable that is no weight, such as a scale of float8
+                continue
+            # By arithmetic: on several replicas TensorFlow takes no branch here.
+            momentum = ops.where(is_update, self.ema_momentum, 1.0)
+            momentum = ops.where(self.iterations > 0, momentum, 0.0)  # begins with the first update
+            momentum = ops.cast(momentum, variable.dtype)
+            average.assign(momentum * average + (1 - momentum) * variable)
+
+
+@keras.saving.register_keras_serializable("cvcourse")
+class SGD(ByUpdates, keras.optimizers.SGD):
+    """Keras' SGD, whose momentum and Nesterov's are the course's formulas."""
+
+
+class CourseOptimizer(ByUpdates, keras.optimizers.Optimizer):
+    """Base of the optimizers here: a `direction` for a gradient, and moments that start at 0.
 
     `learning_rate` is a number or a schedule, the other options are those of keras.optimizers.
     """
@@ -104,3 +139,16 @@ class Adam(AlmostAdam):
         """The moments over the share of them that gradients have filled by step t = 1, 2, …"""
         t = ops.cast(self.iterations + 1, m.dtype)
         return m / (1 - self.beta_1**t), v / (1 - self.beta_2**t)
+
+
+@keras.saving.register_keras_serializable("cvcourse")
+class AdamW(Adam):
+    """Adam beside which weights shrink by rate * weight_decay: w -= rate * (step + decay * w).
+
+    Loshchilov & Hutter 2019, https://arxiv.org/abs/1711.05101, algorithm 2, multiply the decay by
+    the schedule alone (eta_t), not by the highest rate (alpha). As in Keras and torch it is
+    multiplied by both: their lambda is weight_decay * alpha.
+    """
+
+    def __init__(self, learning_rate=0.001, weight_decay=0.004, **options):  # Keras' default
+        super().__init__(learning_rate, weight_decay=weight_decay, **options)

@@ -1,36 +1,45 @@
-"""The course's optimizers by name: Keras' own classes where they are its formulas, else ours.
+"""The course's optimizers by name; course_optimizers says how Keras' own formulas differ.
 
-SGD, momentum and Nesterov are the course's formulas, AdamW is that of Loshchilov & Hutter 2019;
-course_optimizers says how Keras' Adagrad, RMSprop and Adam differ from the others.
+SGD, momentum and Nesterov are Keras' formulas, and the course's. AdamW is the course's Adam with
+decoupled weight decay.
 """
 
 from functools import partial
 
-from keras import optimizers
-
 from cvcourse.errors import pick
-from cvcourse.optimization.course_optimizers import Adagrad, Adam, AlmostAdam, RMSprop
+from cvcourse.optimization.course_optimizers import SGD, Adagrad, Adam, AdamW, AlmostAdam, RMSprop
 from cvcourse.optimization.weight_decay import kernels, l2_on_kernels
 
 OPTIMIZERS = {
-    "sgd": optimizers.SGD,
-    "momentum": partial(optimizers.SGD, momentum=0.9),
-    "nesterov": partial(optimizers.SGD, momentum=0.9, nesterov=True),
+    "sgd": SGD,
+    "momentum": partial(SGD, momentum=0.9),
+    "nesterov": partial(SGD, momentum=0.9, nesterov=True),
     "adagrad": Adagrad,
     "rmsprop": RMSprop,
     "adam": Adam,
     "almost_adam": AlmostAdam,
-    "adamw": optimizers.AdamW,
+    "adamw": AdamW,
 }
 
 
 def optimizer(name, model, rate, *, weight_decay=0.0, clip_norm=None, **settings):
     """An optimizer for `model`, with weight decay on its kernels.
 
-    `rate` is a number or a schedule. `weight_decay` is decoupled for adamw, and the coefficient of
-    a coupled L2 penalty, put on the model, for the others. `clip_norm` is the largest norm that all
-    gradients together keep (Pascanu et al. 2013, https://arxiv.org/abs/1211.5063, algorithm 1).
-    `settings` go to the optimizer's class. Raises ValueError for an unknown name.
+    Args:
+        name: Key of `OPTIMIZERS`.
+        model: keras.Model whose variables it will move.
+        rate: Number or schedule, which is asked by updates of the weights.
+        weight_decay: Decoupled for adamw, where the rate multiplies it; the coefficient of a
+            coupled L2 penalty, put on the model, for the others.
+        clip_norm: Largest norm that all gradients together keep (Pascanu et al. 2013,
+            https://arxiv.org/abs/1211.5063, algorithm 1).
+        settings: Go to the optimizer's class.
+
+    Returns:
+        A keras.optimizers.Optimizer.
+
+    Raises:
+        ValueError: If the name is unknown, or a setting of the optimizer.
     """
     make = partial(pick("optimizer", name, OPTIMIZERS), rate, global_clipnorm=clip_norm, **settings)
     if name != "adamw":

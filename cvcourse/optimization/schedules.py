@@ -5,8 +5,14 @@ He et al. 2016, section 4.2. Exponential and 1/t: CS231n notes,
 https://cs231n.github.io/neural-networks-3/#anneal. Inverse square root: Vaswani et al. 2017,
 https://arxiv.org/abs/1706.03762, eq. 3. Cosine and restarts: Loshchilov & Hutter 2017,
 https://arxiv.org/abs/1608.03983, eq. 5. Shifted cosine: Huang et al. 2017,
-https://arxiv.org/abs/1704.00109, eq. 2. One cycle: Smith 2018, https://arxiv.org/abs/1803.09820.
+https://arxiv.org/abs/1704.00109, eq. 2. One cycle: Smith 2018, https://arxiv.org/abs/1803.09820,
+section 4.1.
+
+A step is an update of the weights, whatever the number of batches whose gradients it averages.
 """
+
+import itertools
+import math
 
 import keras
 from keras import ops
@@ -14,16 +20,20 @@ from keras.optimizers import schedules
 
 from cvcourse.errors import pick
 
-STEPS_AT = (0.5, 0.75)  # of the run, He et al.: 32k and 48k of 64k iterations
-END = 0.01  # of the peak, where the schedules end that never reach 0; that of the steps
+STEPS_AT = (0.5, 0.75)  # of the steps after the warm-up, He et al.: 32k and 48k of 64k iterations
+FACTOR = 0.1  # at each of them
+END = 0.01  # of the peak, where the schedules end that never reach 0
+ROUNDED_DOWN = 1 - 2**-23  # in float32 a restart must not fall into the cycle before
 CYCLE = 0.9  # of the run, Smith: "smaller than the total number of iterations"
 BOTTOM = 0.1  # of the peak, where the one cycle begins and ends
 LAST = 0.001  # of the peak, after the cycle: orders of magnitude below its bottom
 
 SCHEDULES = {  # name: (peak rate, steps from the peak to the end, …) -> schedule
     "constant": lambda peak, steps, **_: schedules.PiecewiseConstantDecay([steps], [peak, peak]),
-    "step": lambda peak, steps, **_: schedules.PiecewiseConstantDecay(
-        [round(at * steps) for at in STEPS_AT], [peak, peak / 10, peak / 100]
+    # Keras gives a boundary the rate before it, a milestone has the rate after it.
+    "step": lambda peak, steps, *, milestones, factor, **_: schedules.PiecewiseConstantDecay(
+        [milestone - 1 for milestone in milestones],
+        [peak * factor**drops for drops in range(len(milestones) + 1)],
     ),
     "exponential": lambda peak, steps, **_: schedules.ExponentialDecay(peak, steps, END),
     "inverse_time": lambda peak, steps, **_: schedules.InverseTimeDecay(peak, steps, 1 / END - 1),
@@ -31,7 +41,7 @@ SCHEDULES = {  # name: (peak rate, steps from the peak to the end, …) -> sched
     "cosine": lambda peak, steps, **_: schedules.CosineDecay(peak, steps),
     "inverse_sqrt": lambda peak, steps, *, warmup_steps, **_: InverseSqrt(peak, warmup_steps),
     "cosine_restarts": lambda peak, steps, *, cycles, **_: schedules.CosineDecayRestarts(
-        peak, steps / cycles, t_mul=1.0
+        peak, steps / cycles * ROUNDED_DOWN, t_mul=1.0
     ),
     "one_cycle": lambda peak, steps, **_: OneCycle(peak, steps),
     # Eq. 2 counts steps from 1 and takes mod(t - 1, ceil(T / M)): restarts of whole steps.
@@ -63,6 +73,24 @@ class WarmUp(schedules.LearningRateSchedule):
     def from_config(cls, config):
         after = keras.saving.deserialize_keras_object(config.pop("after"))
         return cls(**config, after=after)
+
+
+@keras.saving.register_keras_serializable("cvcourse")
+class Shifted(schedules.LearningRateSchedule):
+    """The rates of `schedule` from its step `by` on; it may be negative, to start later."""
+
+    def __init__(self, schedule, by):
+        self.schedule, self.by = schedule, by
+
+    def __call__(self, step):
+        return self.schedule(step + self.by)
+
+    def get_config(self):
+        return dict(schedule=self.schedule, by=self.by)
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(keras.saving.deserialize_keras_object(config["schedule"]), config["by"])
 
 
 @keras.saving.register_keras_serializable("cvcourse")
@@ -103,13 +131,28 @@ class OneCycle(schedules.LearningRateSchedule):
         return dict(peak=self.peak, steps=self.steps)
 
 
-def schedule(name, peak, *, steps, warmup_steps=0, cycles=None):
-    """The learning rate as a function of the step: a number, or a Keras schedule.
+def schedule(
+    name, peak, *, steps, warmup_steps=0, cycles=None, milestones=None, factor=FACTOR
+) -> float | schedules.LearningRateSchedule:
+    """The learning rate as a function of the step.
 
-    `peak` is the highest rate, `steps` the length of the whole run, warm-up included; `cycles` is
-    how often the cosine falls in what is left of it, for cosine_restarts (cycles of equal length)
-    and shifted_cosine (of whole steps, so the last one may be cut short). Raises ValueError for an
-    unknown name, a warm-up that leaves nothing after it, and cycles where there are none.
+    Args:
+        name: Key of `SCHEDULES`.
+        peak: Highest rate.
+        steps: Length of the whole run, warm-up included.
+        warmup_steps: Steps of rising rate at its start.
+        cycles: For cosine_restarts (cycles of equal length) and shifted_cosine (of whole steps, so
+            that the last one may be cut short): number of times the cosine falls after the warm-up.
+        milestones: For step: the steps, counted from the start of the run, from which on the rate
+            is `factor` times what it was. Defaults to `STEPS_AT` of the steps after the warm-up.
+        factor: For step: between 0 and 1.
+
+    Returns:
+        A number for the constant rate without a warm-up, else a Keras schedule: step -> rate.
+
+    Raises:
+        ValueError: If the name is unknown, the warm-up leaves nothing after it, or cycles,
+            milestones and factor do not fit the schedule or the steps.
     """
     make, peak = pick("schedule", name, SCHEDULES), float(peak)
     if (cycles is not None) != (name in CYCLIC):
@@ -117,6 +160,13 @@ def schedule(name, peak, *, steps, warmup_steps=0, cycles=None):
             f"the schedule {name} {'needs' if name in CYCLIC else 'has no'} cycles; received "
             f"cycles={cycles}; those with cycles are {' and '.join(CYCLIC)}"
         )
+    if name != "step" and (milestones is not None or factor != FACTOR):
+        raise ValueError(
+            f"only the schedule step has milestones and a factor; received {name} with "
+            f"milestones={milestones}, factor={factor}"
+        )
+    if not 0 < factor < 1:
+        raise ValueError(f"a factor lies between 0 and 1; received {factor}")
     if name == "constant" and not warmup_steps:
         return peak
     if warmup_steps >= steps:
@@ -124,7 +174,24 @@ def schedule(name, peak, *, steps, warmup_steps=0, cycles=None):
     left = steps - warmup_steps
     if cycles is not None and not 1 <= cycles <= left:
         raise ValueError(f"{left} steps hold 1 to {left} cycles; received cycles={cycles}")
-    after = make(peak, left, warmup_steps=warmup_steps, cycles=cycles)
+    if milestones is None:
+        milestones = [warmup_steps + at * left for at in STEPS_AT]
+    elif len(milestones) == 0 or not all(
+        a < b for a, b in itertools.pairwise([warmup_steps, *milestones, steps])
+    ):
+        raise ValueError(
+            f"milestones ascend between the {warmup_steps} steps of the warm-up and the {steps} of "
+            f"the run; received {', '.join(f'{m:g}' for m in milestones) or 'none'}"
+        )
+    after = make(
+        peak,
+        left,
+        warmup_steps=warmup_steps,
+        cycles=cycles,
+        # The first whole step that has reached it; rounded, since 0.7 * 10 is more than 7.
+        milestones=[math.ceil(round(m - warmup_steps, 6)) for m in milestones],
+        factor=factor,
+    )
     return WarmUp(peak, warmup_steps, after) if warmup_steps else after
 
 

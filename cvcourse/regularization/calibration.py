@@ -1,7 +1,8 @@
 """Whether probabilities are honest: of the answers given at 80 %, four in five should be right.
 
 Guo et al., "On Calibration of Modern Neural Networks", ICML 2017,
-https://arxiv.org/abs/1706.04599. Every function takes probabilities (n, classes) and labels (n,).
+https://arxiv.org/abs/1706.04599. Functions take probabilities (n, classes) and labels (n,), or
+log-probabilities where float64 has no number for small ones: e^-746 is 0.
 """
 
 import itertools
@@ -9,6 +10,7 @@ import itertools
 import numpy as np
 
 BINS = 15  # section 5: M = 15
+ROUNDING = 1e-6  # by which the log of a mean may exceed 0
 
 
 def accuracy(probabilities, labels):
@@ -16,10 +18,37 @@ def accuracy(probabilities, labels):
     return float((np.argmax(probabilities, axis=1) == labels).mean())
 
 
-def negative_log_likelihood(probabilities, labels):
-    """Mean of -log p(true class) in nats; infinite where a true class was given probability 0."""
-    with np.errstate(divide="ignore"):
-        return float(-np.log(probabilities[np.arange(len(labels)), labels]).mean())
+def negative_log_likelihood(log_probabilities, labels):
+    """Mean of -log p(true class).
+
+    Args:
+        log_probabilities: (n, classes), such as the log-softmax of logits.
+        labels: Class numbers (n,).
+
+    Returns:
+        A float in nats; infinite where a true class was given probability 0.
+
+    Raises:
+        ValueError: If they are probabilities.
+    """
+    if np.max(log_probabilities, initial=-np.inf) > ROUNDING:
+        raise ValueError(
+            "the likelihood is taken of log-probabilities, which are at most 0; received "
+            f"{np.max(log_probabilities):g}: give np.log of probabilities"
+        )
+    return float(-log_probabilities[np.arange(len(labels)), labels].mean())
+
+
+def log_mean(members):
+    """Log of the mean of members' probabilities, given their logs.
+
+    Args:
+        members: Log-probabilities (members, n, classes).
+
+    Returns:
+        Log-probabilities of the ensemble (n, classes).
+    """
+    return np.logaddexp.reduce(members, axis=0) - np.log(len(members))
 
 
 def reliability(probabilities, labels, *, bins=BINS):
@@ -47,8 +76,8 @@ def expected_calibration_error(probabilities, labels, *, bins=BINS):
 def disagreement(members):
     """The share of examples on which two members differ, averaged over their pairs.
 
-    `members` holds probabilities (members, n, classes). None for fewer than two. Fort et al. 2019,
-    https://arxiv.org/abs/1912.02757, section 4.
+    `members` holds probabilities, or their logs, (members, n, classes). None for fewer than two.
+    Fort et al. 2019, https://arxiv.org/abs/1912.02757, section 4.
     """
     answers = np.argmax(members, axis=2)
     shares = [(one != other).mean() for one, other in itertools.combinations(answers, 2)]
@@ -56,14 +85,19 @@ def disagreement(members):
 
 
 def measures(members, labels):
-    """All of these, of the mean of members' probabilities (members, n, classes): a dict.
+    """All of these, of the mean of members' probabilities.
 
-    The keys are accuracy, nll (nats), ece and disagreement.
+    Args:
+        members: Log-probabilities (members, n, classes).
+        labels: Class numbers (n,).
+
+    Returns:
+        A dict of floats: accuracy, nll (nats), ece, and disagreement, which may be None.
     """
-    probabilities = np.mean(members, axis=0)
+    mean = log_mean(members)
     return {
-        "accuracy": accuracy(probabilities, labels),
-        "nll": negative_log_likelihood(probabilities, labels),
-        "ece": expected_calibration_error(probabilities, labels),
+        "accuracy": accuracy(mean, labels),
+        "nll": negative_log_likelihood(mean, labels),
+        "ece": expected_calibration_error(np.exp(mean), labels),
         "disagreement": disagreement(members),
     }

@@ -1,9 +1,11 @@
 """Weight averaging: judge and keep the mean of the weights on the way, not the last of them.
 
-EMA, the exponential moving average: Polyak & Juditsky, "Acceleration of Stochastic Approximation by
-Averaging", SIAM J. Control and Optimization, 1992. SWA, stochastic weight averaging: Izmailov et
-al., "Averaging Weights Leads to Wider Optima and Better Generalization", UAI 2018,
-https://arxiv.org/abs/1803.05407.
+Polyak & Juditsky, "Acceleration of Stochastic Approximation by Averaging", SIAM J. Control and
+Optimization, 1992, average all iterates alike. EMA, the exponential moving average, weighs the
+recent ones more: Kingma & Ba 2015, https://arxiv.org/abs/1412.6980, section 7.2; Szegedy et al.
+2016, https://arxiv.org/abs/1512.00567, section 8, evaluate a running average. SWA, stochastic
+weight averaging, is uniform over the ends of the last epochs: Izmailov et al., "Averaging Weights
+Leads to Wider Optima and Better Generalization", UAI 2018, https://arxiv.org/abs/1803.05407.
 """
 
 import keras

@@ -3,8 +3,6 @@
 import json
 import statistics
 
-import numpy as np
-
 from cvcourse.saved_model import CONFIG, naming_damage, read_entry, read_model
 from cvcourse.training.evaluation import evaluate
 from cvcourse.training.page import write_page
@@ -24,8 +22,8 @@ COLUMNS = {  # measure: its column's title, scale and digits
 }
 
 
-def probabilities(files, split, batches):
-    """Those that saved models give a split, in float64: {file: (n, classes)}.
+def log_probabilities(files, split, batches):
+    """Log-probabilities that saved models give a split, in float64: {file: (n, classes)}.
 
     `batches(split)` is the split's evaluation stream.
     """
@@ -37,21 +35,21 @@ def probabilities(files, split, batches):
                 model.load_weights(file)  # without tracing the model anew
         if architecture != known:
             model, known = read_model(file, remedy=REMEDY, compile=True), architecture
-        found[file] = np.exp(evaluate(model, split, batches(split)).log_probabilities)
+        found[file] = evaluate(model, split, batches(split)).log_probabilities
     return found
 
 
 def judge(rows, folders, split, *, batches, measures, baseline):
     """Ensembles of saved models on a split: (answers, {row: {measure: its spread over seeds}}).
 
-    `rows` are {row: files in each of a seed's `folders`}; the answers {file: probabilities} by
-    folder; `measures(members' probabilities, labels)` gives a dict. A measure more, `gain`, is the
-    accuracy over that of the row `baseline` of the same seed.
+    `rows` are {row: files in each of a seed's `folders`}; the answers {file: log-probabilities}
+    by folder; `measures(members' log-probabilities, labels)` gives a dict. A measure more, `gain`,
+    is the accuracy over that of the row `baseline` of the same seed.
     """
     files = dict.fromkeys(file for several in rows.values() for file in several)
     answers, judged = [], []
     for folder in folders:
-        given = probabilities([folder / file for file in files], split, batches)
+        given = log_probabilities([folder / file for file in files], split, batches)
         answers.append(dict(zip(files, given.values(), strict=True)))
         judged.append(
             {

@@ -66,8 +66,11 @@ def batch_size(hp, config):
 
 
 def schedule(hp, config):
-    """How the learning rate falls."""
-    return dataclasses.replace(config, schedule=hp.Choice("schedule", list(SCHEDULES)))
+    """How the learning rate falls; milestones and their factor are those of step alone."""
+    name = hp.Choice("schedule", list(SCHEDULES))
+    if name != "step":
+        config = dataclasses.replace(config, milestones=None, factor=type(config).factor)
+    return dataclasses.replace(config, schedule=name)
 
 
 def augment(hp, config):
