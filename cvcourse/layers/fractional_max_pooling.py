@@ -55,6 +55,7 @@ class FractionalMaxPooling2D(keras.layers.Layer):
         self.ratio, self.output_size, self.kind = ratio, output_size, kind
         self.overlapping, self.seed = overlapping, seed
         self.seed_generator = random.SeedGenerator(seed)
+        self.seed_generator.whole_batch = True  # see distribution_repairs.repair_seeds
 
     def build(self, input_shape):
         self.test_pass = self.add_weight(
