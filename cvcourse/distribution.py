@@ -306,8 +306,11 @@ class TensorFlowStrategy(OneDevice):
     """A strategy of tf.distribute."""
 
     def __init__(self, name, strategy, devices):
+        from cvcourse.distribution_repairs import repair_seeds
+
         super().__init__(devices)
         self.name, self.strategy = name, strategy
+        repair_seeds()
 
     def scope(self):
         return self.strategy.scope()

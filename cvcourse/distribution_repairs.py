@@ -80,6 +80,31 @@ def _accumulate(optimizer, grads, variables):
 
 
 @functools.cache  # once is enough
+def repair_seeds():
+    """Let each replica's random layers draw for its own part of the batch, in this process.
+
+    Keras' seed generators have the same state on all replicas, so that image i of each part would
+    get the same dropout mask. The states stay equal, and replica 0 draws what one device does.
+    Generators with a true attribute `whole_batch` draw once for a mini-batch, which all replicas
+    together are: the same everywhere.
+    """
+    draw = keras.random.SeedGenerator.next
+
+    def draw_for_replica(self, *args, **kwargs):
+        seed = draw(self, *args, **kwargs)
+        replica = tf.distribute.get_replica_context()  # None outside strategy.run
+        if replica is None or replica.num_replicas_in_sync == 1:
+            return seed
+        if getattr(self, "whole_batch", False):
+            return seed
+        number = tf.cast(replica.replica_id_in_sync_group, seed.dtype)
+        # Apart by more than the seeds that Keras gives to layers, 1 to 1e9.
+        return seed + tf.stack([number * 1_000_000_007, tf.zeros_like(number)])
+
+    keras.random.SeedGenerator.next = draw_for_replica
+
+
+@functools.cache  # once is enough
 def repair_multi_worker_fit():
     """Let `fit` and `evaluate` run under MultiWorkerMirroredStrategy, in this process.
 

@@ -37,6 +37,10 @@ NOT_EXTENDABLE = (
     f"only --schedule={' or '.join(EXTENDABLE)}, without --average=swa and --snapshots, goes on as "
     "if it had been longer from the start"
 )
+SCHEDULED_DROP_PATH = (
+    "the rate of dropped paths grows over the run's length, which more epochs would change; a run "
+    "begun with --model_args=drop_path_steps=N can have more"
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,7 +126,11 @@ class Config:
         None, "rate of the network's dropout layers; none: as its paper has it", least=0, below=1
     )
     stochastic_depth: float | None = recipe.field(
-        None, "rate at which the last block drops out; none: as its paper has it", least=0, below=1
+        None,
+        "rate at which the last block's path is dropped (nasnet: at the run's end; fractalnet: any "
+        "path of a join, where no column is drawn); none: as its paper has it",
+        least=0,
+        below=1,
     )
     average: str = recipe.field(
         "none",
@@ -212,6 +220,8 @@ def main(config):
     rules = {"free": FREE, "vouched": ("dataset",)}
     if config.schedule not in EXTENDABLE or config.average == "swa" or config.snapshots:
         rules["fixed"] = NOT_EXTENDABLE
+    elif config.extend and drops_paths_by_schedule(config):
+        rules["fixed"] = SCHEDULED_DROP_PATH
     chief = distribution.is_chief(config.strategy)
     metrics = recipe.recognize(config, "train", **rules) if chief else None
     if not metrics or distribution.cluster(config.strategy):  # whose others wait to hear of it
@@ -402,6 +412,21 @@ def soft_labels(config):
     return bool(config.label_smoothing or {*MIXING} & {*(config.augment or ())})
 
 
+def drops_paths_by_schedule(config):
+    """Whether the net's rate of dropped paths grows with the steps, over a run's if not over N."""
+    import_tensorflow_quietly()
+    from cvcourse import models
+
+    with recipe.usage():
+        own = models.knobs(config.model) | config.model_args
+    rate = config.stochastic_depth
+    return (
+        "drop_path_steps" in own
+        and "drop_path_steps" not in config.model_args
+        and bool(own["drop_path"] if rate is None else rate)
+    )
+
+
 def build(config, dataset):
     """The model for a data set's raw images. Raises ValueError for what the net will not take."""
     from cvcourse import data, models, training
@@ -423,6 +448,9 @@ def build(config, dataset):
                 f"{' or '.join(rates)} do, such as resnet20"
             )
         flags[knob] = rates[knob]
+    if drops_paths_by_schedule(config):
+        steps = config.epochs * data.steps_per_epoch(dataset.train, config.batch_size)
+        flags["drop_path_steps"] = max(1, steps)
     flags = {knob: value for knob, value in flags.items() if value is not None}
     for knob in flags:
         if knob in config.model_args:

@@ -105,6 +105,135 @@ def test_several_devices_make_the_weights_of_one(backend, devices, tmp_path):
     assert set(found) == set(CASES)
 
 
+DRAWS = """
+import json, sys
+import numpy as np
+from cvcourse.startup import import_tensorflow_quietly
+import_tensorflow_quietly()
+import keras, tensorflow as tf
+from cvcourse import distribution, layers
+
+plain = keras.random.SeedGenerator.next
+mirrored = distribution.start("mirrored", 2)
+image = keras.Input((8, 8, 2))
+
+def make():
+    return {
+        "dropout": keras.layers.Dropout(0.5, seed=1),
+        "spatial": keras.layers.SpatialDropout2D(0.5, seed=1),
+        "noise": keras.layers.GaussianNoise(1.0, seed=1),
+        "path_image": layers.DropPath(0.5, seed=1),
+        "path_batch": layers.DropPath(0.5, "batch", "test", seed=1),
+        "scheduled": layers.ScheduledDropPath(0.5, steps=1, seed=1),
+        "scheduled_batch": layers.ScheduledDropPath(0.5, steps=1, seed=1, per="batch"),
+        "column": layers.ColumnDraw(3, seed=1),
+        "pooling": layers.FractionalMaxPooling2D(1.4, seed=1),
+    }
+
+def net():
+    made = make()
+    outputs = {name: layer(image) for name, layer in made.items()}
+    join = layers.FractalJoin(0.5, seed=1)
+    none = keras.ops.zeros_like(outputs["column"])
+    outputs["join"] = join([image, keras.ops.sqrt(image), keras.ops.square(image), none])
+    return keras.Model(image, outputs), {**made, "join": join}
+
+def draws(run, states):
+    steps = []
+    for _ in range(12):
+        steps.append({k: [np.array(part) for part in v] for k, v in run().items()})
+    return steps, {k: np.array(layer.seed_generator.state.value) for k, layer in states.items()}
+
+one = np.random.default_rng(0).random((1, 8, 8, 2)).astype("float32")
+x = tf.constant(np.repeat(one, 4, axis=0))
+alone, states = net()
+single, seeds = draws(lambda: {k: [v] for k, v in alone(x, training=True).items()}, states)
+with mirrored.scope():
+    both, states_of_both = net()
+step = tf.function(lambda: mirrored.strategy.run(lambda: both(x, training=True)))
+local = mirrored.strategy.experimental_local_results
+double, seeds_of_both = draws(lambda: {k: local(v) for k, v in step().items()}, states_of_both)
+keras.random.SeedGenerator.next = plain
+again, _ = net()
+fresh, _ = draws(lambda: {k: [v] for k, v in again(x, training=True).items()}, states)
+same = lambda a, b: bool(np.array_equal(a, b))
+for name in single[0]:
+    print("RESULT", json.dumps([name, {
+        "steps differ": not all(same(double[0][name][0], later[name][0]) for later in double[1:]),
+        "replicas agree": [same(*step[name]) for step in double].count(True),
+        "first replica is one device": all(
+            np.allclose(a[name][0], b[name][0], atol=1e-6) for a, b in zip(single, double)
+        ),
+        "one device is Keras": all(same(a[name][0], b[name][0]) for a, b in zip(single, fresh)),
+        "states agree": same(seeds[name], seeds_of_both[name]),
+    }]))
+"""
+
+
+def test_replicas_draw_for_their_own_images_and_alike_for_a_whole_batch():
+    done = subprocess.run(
+        [sys.executable, "-c", DRAWS], env=environment(), capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    lines = [line.split(" ", 1)[1] for line in done.stdout.splitlines() if "RESULT" in line]
+    found = dict(map(json.loads, lines))
+    whole_batch = {"path_batch", "scheduled_batch", "column", "join", "pooling"}
+    assert whole_batch < set(found)
+    for name, facts in found.items():
+        agree = facts.pop("replicas agree")
+        # Of four images' gates chance makes one step in 16 agree.
+        assert agree == 12 if name in whole_batch else agree <= 3, name
+        assert all(facts.values()), (name, facts)
+
+
+RESUMED = """
+import sys
+from cvcourse.startup import import_tensorflow_quietly
+import_tensorflow_quietly()
+from cvcourse.recipes import train
+from cvcourse import training
+
+class Stop(BaseException):
+    pass
+
+def run(name):
+    train.main(train.Config(
+        model="mlp", model_args={"hidden": (8,)}, dropout=0.5, strategy="mirrored", cpu_devices=2,
+        limit=64, batch_size=16, epochs=2, test=False, checkpoint_minutes=1e-9,
+        workdir=f"{sys.argv[1]}/{name}",
+    ))
+
+run("peace")
+after = training.ExactResume.on_train_batch_end
+
+def crash(self, batch, logs=None):
+    after(self, batch, logs)
+    if self.step == 6:
+        raise Stop
+
+training.ExactResume.on_train_batch_end = crash
+try:
+    run("war")
+except Stop:
+    print("STOPPED")
+training.ExactResume.on_train_batch_end = after
+run("war")
+"""
+
+
+@pytest.mark.slow
+def test_replicas_draw_the_same_after_a_crash(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", RESUMED, str(tmp_path)],
+        env=environment(),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "STOPPED" in done.stdout
+    assert furthest(tmp_path / "peace", tmp_path / "war") == 0
+
+
 # ---- several processes ----
 
 

@@ -252,6 +252,7 @@ def test_the_table_names_what_there_is_of_each_network():
     assert pretrained.find("resnet18").address.endswith("resnet18-f37072fd.pth")
     assert pretrained.find("resnet50", source="keras").scaling == "caffe"
     assert pretrained.find("mobilenet", width=0.25, dropout=0.5).settings == "width=0.25"
+    assert pretrained.find("nasnet_large", drop_path=0.0, drop_path_steps=9).source == "keras"
     assert pretrained.find("timm.seresnet50").source == "timm"
     assert pretrained.find("vgg16").network == "torchvision.vgg16"
     swag = [row for row in pretrained.published() if "SWAG" in row.tag]

@@ -1,5 +1,6 @@
 """Layers that regularize, augment and prepare, against NumPy, in training and at test time."""
 
+import decimal
 import fractions
 import itertools
 import json
@@ -257,6 +258,15 @@ def test_pooling_takes_the_maximum_over_regions_that_cover_the_map(kind, overlap
             assert largest[i, j] == noise[rows, columns].max()
 
 
+@pytest.mark.parametrize("ratio", [1, 1.1, 1.2, 1.25, 1.4142135623730951, 1.5, 1.9, 2])
+def test_pooling_rounds_down_in_decimal_arithmetic(ratio):
+    layer = FractionalMaxPooling2D(ratio)
+    for side in range(2, 201):
+        exact = int(decimal.Decimal(side) / decimal.Decimal(str(ratio)))
+        assert layer.compute_output_shape((1, side, side, 3)) == (1, exact, exact, 3)
+    assert FractionalMaxPooling2D(1.1).compute_output_shape((1, 33, 11, 3)) == (1, 30, 10, 3)
+
+
 def test_regions_change_with_the_training_batch_and_the_test_pass_alone():
     layer = FractionalMaxPooling2D(1.4, seed=0)
     shape = (1, 28, 28, 2)
@@ -310,6 +320,9 @@ def test_a_net_with_fractional_pooling_learns():
         ({"ratio": 1.5, "kind": "fixed"}, "kind='fixed'"),
         ({"output_size": 9}, "cannot pool"),
         ({"ratio": 0.5}, "cannot pool"),
+        ({"ratio": 0}, "above 0; received ratio=0"),
+        ({"ratio": float("nan")}, "above 0; received ratio=nan"),
+        ({"output_size": (3, -1)}, r"above 0; received ratio=None, output_size=\(3, -1\)"),
     ],
 )
 def test_pooling_refuses_what_it_cannot_do(settings, message):

@@ -334,6 +334,20 @@ def test_extension_equals_the_longer_run(tmp_path):
     assert_same_run(tmp_path / "long", tmp_path / "short")
 
 
+@pytest.mark.parametrize(
+    ("own", "message"),
+    [({}, "rate of dropped paths grows over the run's length"), ({"drop_path_steps": 9}, None)],
+)
+def test_a_ramp_over_the_run_s_length_cannot_be_extended(own, message, tmp_path, monkeypatch):
+    begun = dict(NASNET, model_args=NASNET_ARGS | own, schedule="constant", epochs=2)
+    fields = dataclasses.asdict(config(tmp_path, **begun))
+    text = json.dumps(recipe.semantics.origin("train") | fields)
+    (tmp_path / "config.json").write_text(text)
+    monkeypatch.setattr(train, "prepared", lambda *_: stop())
+    with pytest.raises(UsageError if message else Stop, match=message):
+        train.main(config(tmp_path, **begun | {"epochs": 3, "extend": True}))
+
+
 def test_early_stopping_waits_and_weighs(tmp_path):
     """The rest of what its arguments do is in test_training.py."""
     settings = dict(limit=64, patience=1, schedule="constant", epochs=30)
@@ -615,8 +629,16 @@ def test_the_test_split_stays_unread(tmp_path, image_folder):
     assert (metrics["test_accuracy"], metrics["test_loss"]) == (None, None)
 
 
+def paths(model):
+    return [layer for layer in model.layers if layer.name.endswith("drop_path")]
+
+
 def drop_rates(model):
-    return [layer.rate for layer in model.layers if layer.name.endswith("drop_path")]
+    return [path.rate for path in paths(model)]
+
+
+def last_schedule(model):
+    return paths(model)[-1].rate, paths(model)[-1].steps
 
 
 def learning_rate(model):
@@ -630,6 +652,10 @@ def loss_of_2_and_0(model):
 
 
 CONVNEXT = dict(model="convnext_tiny", model_args={"depths": (1, 1), "widths": (8, 16)})
+NASNET_ARGS = {"repeats": 1, "penultimate_filters": 24}
+NASNET = dict(model="nasnet_cifar", model_args=NASNET_ARGS)
+OWN_STEPS = dict(NASNET, model_args=NASNET_ARGS | {"drop_path_steps": 9})
+IN_RUN = dict(epochs=3, batch_size=8, accumulate=2)  # of 32 images
 
 
 @pytest.mark.parametrize(
@@ -641,6 +667,9 @@ CONVNEXT = dict(model="convnext_tiny", model_args={"depths": (1, 1), "widths": (
         (dict(RESNET), drop_rates, []),
         (dict(RESNET, stochastic_depth=0.6), drop_rates, pytest.approx([0.2, 0.4, 0.6])),
         (dict(CONVNEXT, stochastic_depth=0.4), drop_rates, pytest.approx([0.4])),
+        (dict(NASNET, **IN_RUN), last_schedule, (0.4, 12)),
+        (dict(OWN_STEPS, **IN_RUN, stochastic_depth=0.2), last_schedule, (0.2, 9)),
+        (dict(NASNET, epochs=1, batch_size=100), last_schedule, (0.4, 1)),
         # -(0.9 log p1 + 0.1 log p2)
         (dict(label_smoothing=0.2), loss_of_2_and_0, pytest.approx(np.log(1 + np.exp(-2)) + 0.2)),
         (dict(loss="hinge"), loss_of_2_and_0, pytest.approx(0)),

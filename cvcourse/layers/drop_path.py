@@ -42,6 +42,7 @@ class DropPath(keras.layers.Layer):
             )
         self.rate, self.per, self.scale_at, self.seed = rate, per, scale_at, seed
         self.seed_generator = keras.random.SeedGenerator(seed)
+        self.seed_generator.whole_batch = per == "batch"  # see distribution_repairs.repair_seeds
         self.supports_masking = True
 
     def call(self, inputs, training=False):

@@ -22,6 +22,7 @@ class ColumnDraw(keras.layers.Layer):
         super().__init__(**kwargs)
         self.columns, self.share, self.seed = columns, share, seed
         self.seed_generator = random.SeedGenerator(seed)
+        self.seed_generator.whole_batch = True  # see distribution_repairs.repair_seeds
 
     def call(self, inputs, training=None):
         if not training:
@@ -48,6 +49,7 @@ class FractalJoin(keras.layers.Layer):
         super().__init__(**kwargs)
         self.rate, self.seed = rate, seed
         self.seed_generator = random.SeedGenerator(seed)
+        self.seed_generator.whole_batch = True  # see distribution_repairs.repair_seeds
 
     def call(self, inputs, training=None):
         *paths, column = inputs

@@ -3,6 +3,8 @@
 Graham, "Fractional Max-Pooling", 2014, https://arxiv.org/abs/1412.6071.
 """
 
+from fractions import Fraction
+
 import keras
 import numpy as np
 from keras import ops, random
@@ -14,16 +16,27 @@ KINDS = ("random", "pseudorandom")
 class FractionalMaxPooling2D(keras.layers.Layer):
     """The largest value of each of height x width regions, the same ones for the whole batch.
 
-    The output has `output_size` pixels a side, or side / `ratio`, rounded down: a number or a pair
-    of them, and one of the two is given (the paper's ratios lie between 1 and 2). `kind` says how
-    long and short regions follow each other, see `index_sequence`; `overlapping` ones share the
-    pixels at their borders (section 2). The defaults are what the paper found best (section 4).
-
     Training draws new regions for each batch. In inference they depend on the map's size and the
     weight `test_pass` alone, which is 0 unless `regularization.averaged_passes` counts it up.
 
-    Shapes: (batch, h, w, c) -> (batch, height, width, c). Raises ValueError for an output larger
-    than the map, and for maps of unknown size.
+    Args:
+        ratio: The output has side / ratio pixels a side, rounded down; a number or a pair of them.
+            It is taken as the decimal that Python prints: side 33 and ratio 1.1 make 30. The
+            paper's ratios lie between 1 and 2.
+        output_size: Pixels a side instead, a number or a pair of them.
+        kind: "random" or "pseudorandom": how long and short regions follow each other, see
+            `index_sequence`. The paper finds random regions good by themselves, and that they may
+            underfit together with dropout or data augmentation; try "pseudorandom" there.
+        overlapping: Whether neighbors share the pixels at their borders (section 2), which the
+            paper finds better than disjoint regions.
+        seed: Integer seed of the draws; None for a random one.
+
+    Shapes:
+        (batch, h, w, c) -> (batch, height, width, c).
+
+    Raises:
+        ValueError: For a ratio or size that is not above 0, for an output larger than the map, and
+            for maps of unknown size.
     """
 
     def __init__(
@@ -35,9 +48,14 @@ class FractionalMaxPooling2D(keras.layers.Layer):
                 f"fractional max pooling takes a ratio or an output_size, and a kind of "
                 f"{', '.join(KINDS)}; received {ratio=}, {output_size=}, {kind=}"
             )
+        if not np.all(np.greater(output_size if ratio is None else ratio, 0)):
+            raise ValueError(
+                f"fractional max pooling takes numbers above 0; received {ratio=}, {output_size=}"
+            )
         self.ratio, self.output_size, self.kind = ratio, output_size, kind
         self.overlapping, self.seed = overlapping, seed
         self.seed_generator = random.SeedGenerator(seed)
+        self.seed_generator.whole_batch = True  # see distribution_repairs.repair_seeds
 
     def build(self, input_shape):
         self.test_pass = self.add_weight(
@@ -64,8 +82,11 @@ class FractionalMaxPooling2D(keras.layers.Layer):
                 f"fractional max pooling must know the size of its map; received {input_shape}: "
                 f"give keras.Input a height and a width"
             )
-        pairs = zip(sides, np.broadcast_to(self.ratio or self.output_size, 2), strict=True)
-        sizes = tuple(int(side / n if self.ratio else n) for side, n in pairs)
+        if self.ratio is None:
+            sizes = tuple(map(int, np.broadcast_to(self.output_size, 2)))
+        else:  # not in floating point, where 33 / 1.1 is below 30
+            ratios = [Fraction(str(ratio)) for ratio in np.broadcast_to(self.ratio, 2)]
+            sizes = tuple(int(side / ratio) for side, ratio in zip(sides, ratios, strict=True))
         if not all(1 <= size <= side for size, side in zip(sizes, sides, strict=True)):
             raise ValueError(
                 f"cannot pool a map of {sides} pixels into {sizes} regions: each takes at least one"

@@ -14,7 +14,7 @@ from cvcourse.models.registry import REGISTRY, knobs
 MANNERS = {
     *("padding", "epsilon", "momentum", "scale", "use_bias", "stride_in", "strided_block"),
     *("zero_padded_pool", "zero_padded_pools", "count_include_pad"),
-    *("aux", "dropout", "survival", "input_shape", "num_classes"),
+    *("aux", "dropout", "survival", "drop_path", "drop_path_steps", "input_shape", "num_classes"),
 }
 PREFERENCE = ("torchvision", "keras", "timm", "efficientnet_pytorch")
 NONCOMMERCIAL = ("-nc-", "noncommercial")  # in the names of licences
