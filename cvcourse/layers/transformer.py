@@ -114,9 +114,10 @@ def heads_of(x, heads, parts, *, use_bias=True, name):
 def attend(q, k, v, *, keep=None, seen=None, causal=False, name):
     """What queries find in keys: (batch, heads, n, size), twice (… m, size) -> (batch, n, c).
 
-    `keep`, `seen` and `causal` are those of AttentionWeights. Scores are divided by the root of the head size (eq. 1). `NAME_attention` is the matrix of who
-    looks at whom, (batch, heads, n, m). As products and a softmax a training step (6 heads, 197
-    tokens, 384 channels, 2 cores) took 384 ms, through Keras' dot_product_attention 570.
+    `keep`, `seen` and `causal` are those of AttentionWeights. Scores are divided by the root of the
+    head size (eq. 1). `NAME_attention` is the matrix of who looks at whom, (batch, heads, n, m). As
+    products and a softmax a training step (6 heads, 197 tokens, 384 channels, 2 cores) took 384 ms,
+    through Keras' dot_product_attention 570.
     """
     heads, size = q.shape[1], q.shape[-1]
     scores = ops.matmul(q * size**-0.5, ops.transpose(k, (0, 1, 3, 2)))

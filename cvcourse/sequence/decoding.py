@@ -26,9 +26,9 @@ FLOAT32 = np.finfo("float32")  # in which logits are divided by the temperature
 class Generator:
     """Generate tokens with a trained `net`, which `sequence.build` made.
 
-    Every method takes a prompt and continues it as the whole net would, with the net's present
-    weights. Prompts of a batch have one length: shorter ones are padded at the start with the token
-    `padding` that the net was built with, which then does not affect what follows.
+    Every method continues a prompt as the whole net would, with the net's present weights. The rows
+    of a prompt have one length. A net that was built with a token `padding` and skips it, or does
+    not attend to it, does so here too: shorter rows are padded at the start.
 
     Args:
         architecture: The net's name in the registry.
@@ -111,13 +111,13 @@ class Generator:
             temperature,
         )
         require(
-            top_k is None or is_number(top_k, numbers.Integral) and top_k >= 1,
+            top_k is None or at_least(1, top_k),
             "top_k must be None or an integer of at least 1",
             top_k,
         )
         require(is_number(top_p) and 0 < top_p <= 1, "top_p must be a number in (0, 1]", top_p)
         require(
-            seed is None or is_number(seed, numbers.Integral) and seed >= 0,
+            seed is None or at_least(0, seed),
             "seed must be None or an integer of at least 0",
             seed,
         )
@@ -167,11 +167,7 @@ class Generator:
             ValueError: an argument out of range, or more tokens than the net has positions.
         """
         arrays = self._arrays(prompt, length, end, suppress_tokens)
-        require(
-            is_number(beams, numbers.Integral) and beams >= 1,
-            "beams must be an integer of at least 1",
-            beams,
-        )
+        require(at_least(1, beams), "beams must be an integer of at least 1", beams)
         require(
             is_number(length_penalty) and math.isfinite(length_penalty),
             "length_penalty must be a finite number",
@@ -182,45 +178,35 @@ class Generator:
         return found["tokens"], found["scores"]
 
     def _arrays(self, prompt, length, end, suppress_tokens):
-        """What both loops take of a checked prompt and the tokens that end or are suppressed."""
+        """Check what every method takes, and give the arrays that every loop takes."""
         try:
             prompt = np.asarray(prompt)
         except ValueError:  # rows of several lengths
             prompt = np.asarray(prompt, object)
-        if prompt.ndim != 2 or not prompt.size or prompt.dtype.kind not in "iu":
+        if prompt.ndim != 2 or not prompt.size:
             raise ValueError(
                 "a prompt is an array of tokens (batch, one or more), its rows of one length; "
                 f"received {prompt.dtype} {prompt.shape}"
             )
-        require(
-            is_number(length, numbers.Integral) and length >= 1,
-            "length must be an integer of at least 1",
-            length,
-        )
+        require(at_least(1, length), "length must be an integer of at least 1", length)
         batch, given = prompt.shape
         if self.longest and given + length > self.longest:
             raise ValueError(
                 f"the net has {self.longest} positions (length={self.longest}); received a prompt "
-                f"of {given} tokens and length={length} more"
+                f"of {given} tokens and length={length}"
             )
         vocabulary = self.step.output["logits"].shape[-1]
-        suppressed = np.asarray(suppress_tokens, "int32" if np.size(suppress_tokens) == 0 else None)
-        ends = np.asarray([] if end is None else [end], None if end is not None else "int32")
-        for name, tokens in {
-            "prompt": prompt,
-            "end": ends,
-            "suppress_tokens": suppressed,
-        }.items():
-            if tokens.dtype.kind not in "iu" or ((tokens < 0) | (tokens >= vocabulary)).any():
-                raise ValueError(
-                    f"{name}: tokens are integers from 0 to {vocabulary - 1}; received "
-                    f"{tokens.ravel()[:9].tolist()}"
-                )
+        prompt = checked_tokens("prompt", prompt, vocabulary)
+        if end is not None:
+            require(at_least(0, end), "end must be None or a token", end)
+            checked_tokens("end", [end], vocabulary)
+        if np.iterable(suppress_tokens):
+            suppress_tokens = [*suppress_tokens]  # of a set, too
+        suppressed = checked_tokens("suppress_tokens", suppress_tokens, vocabulary)
         allowed = ~np.isin(np.arange(vocabulary), suppressed)
-        if not allowed.any():
-            raise ValueError(f"suppress_tokens leaves none of the {vocabulary} tokens to generate")
+        require(allowed.any(), "suppress_tokens must leave a token to generate", suppress_tokens)
         return {
-            "tokens": np.pad(prompt.astype("int32"), [(0, 0), (0, int(length))]),
+            "tokens": np.pad(prompt, [(0, 0), (0, int(length))]),
             "given": np.full(batch, given, "int32"),
             "end": np.full(batch, -1 if end is None else end, "int32"),
             "allowed": np.tile(allowed, (batch, 1)),
@@ -260,10 +246,29 @@ def is_number(value, kind=numbers.Real):
     return isinstance(value, kind) and not isinstance(value, bool)
 
 
+def at_least(least, value):
+    """Whether it is an integer of at least `least`."""
+    return is_number(value, numbers.Integral) and value >= least
+
+
 def require(holds, statement, value):
     """Raise ValueError with the statement and the value where it does not hold."""
     if not holds:
         raise ValueError(f"{statement}; received {value!r}")
+
+
+def checked_tokens(name, tokens, vocabulary):
+    """An array of tokens as int32. Raises ValueError where one is no integer of the vocabulary."""
+    tokens = np.asarray(tokens)
+    if not tokens.size:
+        return tokens.astype("int32")
+    if tokens.dtype.kind not in "iu":
+        raise ValueError(f"{name}: tokens are integers; received {tokens.dtype} {tokens.shape}")
+    if tokens.min() < 0 or tokens.max() >= vocabulary:
+        raise ValueError(
+            f"{name}: tokens are 0 to {vocabulary - 1}; received {tokens.min()} to {tokens.max()}"
+        )
+    return tokens.astype("int32")
 
 
 def copy_weights(target, source):

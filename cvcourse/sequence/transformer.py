@@ -193,7 +193,8 @@ class Cache:
     """A block's keys and values of the tokens before one: inputs `given`, outputs `states`.
 
     Called with those of the token at `position` it gives all of them, (batch, heads, length,
-    size), and which it sees: its own and those before it. Each example of a batch may stand at another position.
+    size), and which it sees: its own and those before it. Each example of a batch may stand at
+    another position.
     """
 
     def __init__(self, block, heads, length, size, position):
