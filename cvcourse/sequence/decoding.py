@@ -20,7 +20,8 @@ from keras import ops
 from cvcourse.sequence.registry import build, knobs
 
 IMPOSSIBLE = -math.inf  # as a logarithm of a probability
-FLOAT32 = np.finfo("float32")  # in which logits are divided by the temperature
+# Between these float32 can divide logits by a temperature.
+SMALLEST, LARGEST = float(np.finfo("float32").tiny), float(np.finfo("float32").max)
 
 
 class Generator:
@@ -106,7 +107,7 @@ class Generator:
         """
         arrays = self._arrays(prompt, length, end, suppress_tokens)
         require(
-            is_number(temperature) and 0 <= temperature <= FLOAT32.max,
+            is_number(temperature) and 0 <= temperature <= LARGEST,
             "temperature must be a finite number of at least 0",
             temperature,
         )
@@ -121,7 +122,7 @@ class Generator:
             "seed must be None or an integer of at least 0",
             seed,
         )
-        if temperature < FLOAT32.tiny:
+        if temperature < SMALLEST:
             temperature, top_k = 1.0, 1
         batch, total = arrays["tokens"].shape
         vocabulary = arrays["allowed"].shape[1]
@@ -131,7 +132,7 @@ class Generator:
             noise=np.random.default_rng(seed).random((batch, total - 1), "float32"),
             temperature=np.full(batch, temperature, "float32"),
             top_k=np.full(batch, min(top_k or vocabulary, vocabulary), "int32"),
-            top_p=np.full(batch, max(top_p, FLOAT32.tiny), "float32"),
+            top_p=np.full(batch, max(top_p, SMALLEST), "float32"),
             **arrays,
         )["tokens"]
 
