@@ -28,6 +28,14 @@ def double_precision():
 
 
 @pytest.fixture
+def precision():
+    """A function that sets the global dtype policy, for one test."""
+    before = keras.config.dtype_policy()
+    yield keras.config.set_dtype_policy
+    keras.config.set_dtype_policy(before)
+
+
+@pytest.fixture
 def offline(monkeypatch, tmp_path):
     """No network, an empty Keras cache, no $CVCOURSE_DATA; returns the attempts to connect."""
     attempts = []

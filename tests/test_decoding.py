@@ -68,6 +68,16 @@ def made(name):
     return net, sequence.Generator(architecture, net, **settings), given
 
 
+def generator_of(name, **changes):
+    """A generator of that net with other settings, and its net."""
+    architecture, settings, _ = NETS[name]
+    keras.utils.set_random_seed(3)
+    net = sequence.build(architecture, **settings | changes)
+    rng = np.random.default_rng(3)
+    net.set_weights([w + rng.normal(size=w.shape) for w in net.get_weights()])
+    return net, sequence.Generator(architecture, net, **settings | changes)
+
+
 def log_probabilities(net, tokens, given):
     """Those of what comes after each of tokens (batch, n): (batch, n, VOCABULARY)."""
     logits = net({"tokens": tokens, **given} if given else tokens)
@@ -105,6 +115,59 @@ def test_greedy_takes_the_likeliest_of_the_whole_net(name):
     np.testing.assert_array_equal(cold, expected)
 
 
+PADDED = np.array([[0, 0, 3, 4], [2, 3, 4, 1], [3, 4, 0, 0], [0, 0, 0, 0], [0, 2, 0, 1]], "int32")
+
+
+@pytest.mark.parametrize(
+    ("name", "policy"),
+    [
+        *((name, "float32") for name in NETS),
+        *((name, "mixed_float16") for name in ("lstm", "transformer", "caption_attention")),
+        *((name, "mixed_bfloat16") for name in ("gru", "transformer_decoder")),
+    ],
+)
+def test_padded_prompts_continue_as_in_the_whole_net(name, policy, precision):
+    """Twice, of two lengths: padding is known by its token where the net knows it by that."""
+    precision(policy)
+    net, generator = generator_of(name, padding=0)
+    inputs = {key: np.resize(value, (5, *value.shape[1:])) for key, value in NETS[name][2].items()}
+    for prompt, length in ((PADDED, 5), (PADDED[:, 1:], 4)):
+        tokens = generator.greedy(prompt, length, **inputs)
+        np.testing.assert_array_equal(tokens[:, : prompt.shape[1]], prompt)
+        logs = log_probabilities(net, tokens[:, :-1], inputs)[:, prompt.shape[1] - 1 :]
+        chosen = np.take_along_axis(logs, tokens[:, prompt.shape[1] :, None], axis=-1)[..., 0]
+        rounding = {"float32": 1e-5, "mixed_float16": 0.02, "mixed_bfloat16": 0.2}[policy]
+        np.testing.assert_allclose(chosen, logs.max(-1), atol=rounding)
+        if policy == "float32":
+            np.testing.assert_array_equal(tokens[:, prompt.shape[1] :], logs.argmax(-1))
+    beams, scores = generator.beam_search(prompt, length, beams=3, length_penalty=0, **inputs)
+    for beam in range(3):
+        logs = log_probabilities(net, beams[:, beam, :-1], inputs)[:, prompt.shape[1] - 1 :]
+        chosen = np.take_along_axis(logs, beams[:, beam, prompt.shape[1] :, None], axis=-1)
+        np.testing.assert_allclose(scores[:, beam], chosen.sum((1, 2)), atol=length * rounding)
+
+
+@pytest.mark.parametrize("name", ["lstm", "caption_transformer"])
+def test_padding_at_the_start_changes_nothing(name):
+    """For nets without positions, which padding moves."""
+    changes = {"padding": 0} | ({"positions": "none"} if "transformer" in name else {})
+    _, generator = generator_of(name, **changes)
+    inputs = {key: value[:1] for key, value in NETS[name][2].items()}
+    bare, padded = (
+        generator.beam_search(prompt, 5, beams=4, end=4, **inputs)
+        for prompt in ([[3, 4]], [[0, 0, 3, 4]])
+    )
+    np.testing.assert_array_equal(padded[0][..., 2:], bare[0])
+    np.testing.assert_allclose(padded[1], bare[1], atol=1e-5)
+
+
+def test_the_last_state_of_a_net_without_sequences():
+    """Behind a prompt padded at its end it is that of the last real token, as in the whole net."""
+    net, generator = generator_of("gru", padding=0, sequences=False)
+    logits = keras.ops.convert_to_numpy(net(PADDED))
+    np.testing.assert_array_equal(generator.greedy(PADDED, 1)[:, -1], logits.argmax(-1))
+
+
 @pytest.mark.parametrize(
     "name", ["lstm", "transformer_decoder", "transformer", "caption_attention"]
 )
@@ -130,6 +193,61 @@ def test_enough_beams_find_the_best_of_all_sequences(name, length_penalty):
         for place in range(5):
             assert tuple(tokens[row, place, 2:]) == ranking[place]
             np.testing.assert_allclose(scores[row, place], best[ranking[place]], atol=1e-5)
+
+
+@pytest.mark.parametrize("end", [None, 0])
+def test_more_beams_than_words(end):
+    """Five words, two steps: 12 beams are the best of all; of 30 only those that exist score."""
+    net, generator, _ = made("lstm")
+    every = np.array([*itertools.product(range(VOCABULARY), repeat=2)], "int32")
+    if end is not None:
+        every = every[(every[:, 0] != end) | (every[:, 1] == end)]
+    logs = log_probabilities(net, np.insert(every, 0, 1, axis=1), {})
+    totals = logs[:, 0][np.arange(len(every)), every[:, 0]]
+    second = logs[:, 1][np.arange(len(every)), every[:, 1]]
+    totals += np.where(every[:, 0] == end, 0.0, second) if end is not None else second
+    order = np.argsort(-totals)
+    for beams in (12, 30):
+        count = min(beams, len(every))
+        tokens, scores = generator.beam_search([[1]], 2, beams=beams, length_penalty=0, end=end)
+        assert tokens.shape == (1, beams, 3)
+        np.testing.assert_array_equal(tokens[0, :count, 1:], every[order[:count]])
+        np.testing.assert_allclose(scores[0, :count], totals[order[:count]], atol=1e-5)
+        assert (scores[0, count:] == -np.inf).all()
+
+
+@pytest.mark.parametrize("name", ["lstm", "caption_transformer"])
+def test_suppressed_tokens_are_never_generated(name):
+    net, generator, given = made(name)
+    free = generator.greedy(PROMPT, 8, **given)[:, 2:]
+    banned = np.bincount(free.ravel()).argmax()
+    expected = PROMPT
+    for _ in range(8):
+        logs = log_probabilities(net, expected, given)[:, -1]
+        logs[:, banned] = -np.inf
+        expected = np.concatenate([expected, logs.argmax(-1)[:, None]], axis=1)
+    found = generator.greedy(PROMPT, 8, suppress_tokens=[banned], **given)
+    np.testing.assert_array_equal(found, expected)
+    hot = generator.sample(PROMPT, 8, temperature=1e38, suppress_tokens={0, 1, 4}, **given)
+    assert {*hot[:, 2:].ravel()} == {2, 3}
+    beams, scores = generator.beam_search(
+        PROMPT, 2, beams=5, length_penalty=0, suppress_tokens=(0, 1, 4), **given
+    )
+    assert {*beams[:, :4, 2:].ravel()} == {2, 3}  # all four there are
+    np.testing.assert_allclose(np.exp(scores).sum(1), 1, atol=1e-5)  # probabilities of what is left
+
+
+@pytest.mark.parametrize("temperature", [1e-46, 1e-40, 1e-38, 2e-38, 1e-30])
+def test_a_temperature_near_zero_is_greedy(temperature):
+    _, generator, _ = made("lstm")
+    expected = generator.greedy(PROMPT, 8)
+    np.testing.assert_array_equal(generator.sample(PROMPT, 8, temperature=temperature), expected)
+
+
+def test_more_tokens_than_there_are_for_top_k():
+    _, generator, _ = made("lstm")
+    expected = generator.sample(PROMPT, 8, seed=1)
+    np.testing.assert_array_equal(generator.sample(PROMPT, 8, seed=1, top_k=2**40), expected)
 
 
 def test_one_beam_is_greedy():
@@ -183,6 +301,9 @@ def drawn(count, **knobs):
         ({"top_p": 0.75}, [0, 4 / 9, 2 / 9, 3 / 9]),
         ({"top_p": 0.65}, [0, 4 / 7, 0, 3 / 7]),
         ({"top_p": 1e-6}, [0, 1, 0, 0]),
+        ({"top_k": 2, "top_p": 0.5}, [0, 1, 0, 0]),  # 0.4 is 0.571 of the two
+        ({"top_k": 2, "top_p": 0.6}, [0, 4 / 7, 0, 3 / 7]),
+        ({"top_k": 3, "top_p": 0.75}, [0, 4 / 7, 0, 3 / 7]),  # 0.7 / 0.9 reach it
     ],
 )
 def test_shares_of_what_is_drawn(knobs, shares):
@@ -218,7 +339,16 @@ def test_the_step_is_traced_once(name, method):
         counts.append(len(traced))
         getattr(generator, method)(PROMPT[::-1], length)  # another prompt, the same shapes
         assert len(traced) == counts[-1]
-    assert counts[0] == counts[1] <= 2
+        assert counts[-1] <= 2
+        for other in (length + 1, length + 2, length):  # open shapes from the second on
+            getattr(generator, method)(PROMPT, other)
+            getattr(generator, method)(PROMPT[:, :1], other)
+        if keras.backend.backend() == "tensorflow":
+            assert len(traced) <= 3 * counts[-1]
+        before = len(traced)
+        getattr(generator, method)(PROMPT, length + 1)
+        assert len(traced) == before
+    assert counts[0] == counts[1]
 
 
 def test_it_speaks_with_the_nets_present_weights():
@@ -233,17 +363,59 @@ def test_it_speaks_with_the_nets_present_weights():
     [
         (lambda g: g.greedy(np.zeros((2, 0), "int32"), 3), "one or more"),
         (lambda g: g.greedy([[0.5]], 3), "float64"),
-        (lambda g: g.greedy(PROMPT, 11), "positions for, 12"),
-        (lambda g: g.greedy(PROMPT, 0), "at least one"),
-        (lambda g: g.greedy([[7]], 3), "tokens are 0 to 4; received 7"),
+        (lambda g: g.greedy([[True]], 3), "bool"),
+        (lambda g: g.greedy([[1, 2], [3]], 3), "rows of one length; received object \\(2,\\)"),
+        (lambda g: g.greedy(PROMPT, 11), "12 positions .* prompt of 2 tokens and length=11"),
+        (lambda g: g.greedy(PROMPT, 0), "at least 1; received 0"),
+        (lambda g: g.greedy(PROMPT, 2.0), "length must be an integer of at least 1; received 2.0"),
+        (lambda g: g.greedy(PROMPT, True), "received True"),
+        (lambda g: g.greedy([[7]], 3), "prompt: tokens are 0 to 4; received 7 to 7"),
+        (lambda g: g.greedy(PROMPT, 3, end=5), "end: tokens are 0 to 4; received 5 to 5"),
+        (lambda g: g.greedy(PROMPT, 3, end=-1), "end must be None or a token; received -1"),
+        (lambda g: g.greedy(PROMPT, 3, suppress_tokens=[-1]), "suppress_tokens: tokens are 0 to 4"),
+        (lambda g: g.greedy(PROMPT, 3, suppress_tokens="a"), "tokens are integers; received <U1"),
+        (lambda g: g.greedy(PROMPT, 3, suppress_tokens=range(5)), "leave a token to generate"),
+        (
+            lambda g: g.greedy(PROMPT, 3, mask=PROMPT > 0),
+            "takes as many of nothing; received .*mask",
+        ),
         (lambda g: g.sample(PROMPT, 3, temperature=-1), "received -1"),
-        (lambda g: g.sample(PROMPT, 3, top_p=0), "received 1.0, None, 0"),
+        (lambda g: g.sample(PROMPT, 3, temperature=np.nan), "at least 0; received nan"),
+        (lambda g: g.sample(PROMPT, 3, temperature=np.inf), "finite number of at least 0; rec"),
+        (lambda g: g.sample(PROMPT, 3, temperature=10**400), "finite number of at least 0; rec"),
+        (lambda g: g.sample(PROMPT, 3, top_k=0), "top_k must be None or an integer .* received 0"),
+        (
+            lambda g: g.sample(PROMPT, 3, top_p=0),
+            "top_p must be a number in \\(0, 1\\]; received 0",
+        ),
+        (lambda g: g.sample(PROMPT, 3, top_p=np.nan), "received nan"),
+        (lambda g: g.sample(PROMPT, 3, seed=-1), "seed must be None or .* received -1"),
         (lambda g: g.beam_search(PROMPT, 3, beams=0), "received 0"),
+        (lambda g: g.beam_search(PROMPT, 3, length_penalty=np.inf), "finite number; received inf"),
     ],
 )
 def test_what_cannot_be_said(call, said):
     with pytest.raises(ValueError, match=said):
         call(made("transformer_decoder")[1])
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [({}, "source; received nothing"), ({"source": SOURCE[:1]}, r"source; .*\(1, 4\)")],
+)
+def test_a_generator_takes_the_nets_inputs(inputs, message):
+    with pytest.raises(ValueError, match=message):
+        made("transformer")[1].greedy(PROMPT, 3, **inputs)
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"causal": True, "sequences": False}, {"causal": True, "vocabulary": None}]
+)
+def test_nets_that_do_not_generate(settings):
+    settings = dict(vocabulary=5, num_classes=5, **BLOCKS) | settings
+    net = sequence.build("transformer_encoder", **settings)
+    with pytest.raises(ValueError, match="for causal nets of tokens, sequences=True"):
+        sequence.Generator("transformer_encoder", net, **settings)
 
 
 def test_a_net_built_otherwise_is_refused():

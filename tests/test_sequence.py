@@ -1,8 +1,13 @@
 """The sequence nets: cells against Keras', masks, causality, and what is refused."""
 
+import doctest
+import importlib
+import pkgutil
+
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers, ops
 
 from cvcourse import sequence
@@ -264,6 +269,56 @@ def test_every_net_is_saved_and_loaded(name, tmp_path):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize("name", ["lstm", "bidirectional_gru", "transformer_decoder"])
+def test_the_input_shape_follows_from_the_vocabulary(name):
+    net = sequence.build(name, vocabulary=65, num_classes=65)
+    assert net.input_shape == (None, None)
+    assert net.output_shape == (None, None, 65)
+    assert sequence.build(name).input_shape == (None, None, 28)
+    assert sequence.build(name, vocabulary=65, input_shape=(7,)).input_shape == (None, 7)
+    assert sequence.knobs(name)["input_shape"] is None
+
+
+@pytest.mark.parametrize("module", pkgutil.iter_modules(sequence.__path__), ids=lambda m: m.name)
+def test_examples_run(module):
+    failed, _ = doctest.testmod(importlib.import_module(f"cvcourse.sequence.{module.name}"))
+    assert not failed
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="shapes are known elsewhere")
+@pytest.mark.parametrize("positions", ["sinusoidal", "learned"])
+def test_more_tokens_than_positions(positions):
+    """One message, whether the shape is known or Keras has left it open."""
+    settings = dict(vocabulary=9, num_classes=9, length=6, positions=positions, **BLOCKS)
+    net = sequence.build("transformer_decoder", **settings)
+    net.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    message = r"has 6 positions \(length=6\).*received.*7.*a larger length"
+    tokens = np.ones((2, 7), "int32")
+
+    def open_shapes():
+        for time in (7, 5):
+            yield tokens[:, :time], tokens[:, :time]
+
+    def fit():
+        kinds = (tf.TensorSpec((None, None), "int32"),) * 2
+        net.fit(tf.data.Dataset.from_generator(open_shapes, output_signature=kinds), verbose=0)
+
+    for call in (
+        lambda: net(tokens),
+        lambda: net.predict_on_batch(tokens),
+        lambda: net.predict(tokens, verbose=0),
+        lambda: net.train_on_batch(tokens, tokens),
+        fit,
+    ):
+        with pytest.raises((ValueError, tf.errors.InvalidArgumentError), match=message):
+            call()
+        # From a second shape on the time is open.
+        for time in (4, 5, 6):
+            expected = ops.convert_to_numpy(net(tokens[:, :time]))
+            found = net.predict_on_batch(tokens[:, :time])
+            np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -277,8 +332,17 @@ def test_every_net_is_saved_and_loaded(name, tmp_path):
         (lambda: sequence.build("bidirectional_gru", part="step"), "read forwards"),
         (
             lambda: sequence.build("transformer_encoder", length=4)(np.zeros((1, 5, 28))),
-            "knows 4 positions; received 5 tokens",
+            "has 4 positions \\(length=4\\); received 5 tokens: pass fewer",
         ),
+        (
+            lambda: sequence.build("transformer_encoder", length=4, input_shape=(5, 28)),
+            "has 4 positions \\(length=4\\); received 5 tokens: pass fewer",
+        ),
+        (
+            lambda: sequence.build("lstm", vocabulary=9, input_shape=(3, 4)),
+            "\\(time,\\) for tokens",
+        ),
+        (lambda: sequence.build("multi_head_attention", masks=("key",)), "unknown mask 'key'"),
     ],
 )
 def test_what_is_refused(call, message):

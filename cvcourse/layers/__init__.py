@@ -23,7 +23,12 @@ from cvcourse.layers.pca_color import PCAColor
 from cvcourse.layers.radial_basis import RadialBasis
 from cvcourse.layers.scaled_tanh import scaled_tanh
 from cvcourse.layers.sparse_conv import SparseConv2D
-from cvcourse.layers.transformer import AttentionWeights, ClassToken, PositionEmbedding
+from cvcourse.layers.transformer import (
+    AttentionWeights,
+    ClassToken,
+    GlobalAveragePooling1D,
+    PositionEmbedding,
+)
 from cvcourse.layers.whitening import Whitening
 
 __all__ = [
@@ -40,6 +45,7 @@ __all__ = [
     "DropPath",
     "FractalJoin",
     "FractionalMaxPooling2D",
+    "GlobalAveragePooling1D",
     "GroupedConv2D",
     "LayerScale",
     "LocalResponseNorm",

@@ -3,10 +3,12 @@
 Vaswani et al., "Attention Is All You Need", NIPS 2017, https://arxiv.org/abs/1706.03762.
 """
 
+import math
+
 import keras
 from keras import layers, ops
 
-LOWEST = -1e9  # behind the softmax a 0, also where bfloat16 rounds it
+LOWEST = -1e9  # exactly 0 after the softmax, also where bfloat16 rounds it
 LOWEST_FLOAT16 = -6e4
 
 
@@ -41,33 +43,61 @@ class PositionEmbedding(layers.Layer):
 
 @keras.saving.register_keras_serializable("cvcourse")
 class AttentionWeights(layers.Layer):
-    """Softmax of scores over the last axis, (batch, heads, n, m), where a mask lets them through.
+    """Softmax of masked scores over the last axis: (..., n, m) -> weights (..., n, m).
 
-    `keep` broadcasts to the scores: bool, True keeps; or float, added to them. `causal` lets
-    position i look at 0..i. What is masked gets exactly 0, so that it can change nothing; a row
-    that is masked altogether gets equal weights.
+    Masked positions get a weight of exactly 0. A row that `keep` masks altogether gets equal
+    weights over all that it sees. What a row does not see has a weight of 0 in any case.
+
+    Args:
+        causal: Position i sees the positions 0..i alone.
+
+    Call arguments:
+        scores: Floats (..., n, m).
+        keep: A mask that broadcasts to the scores: bool, True keeps; or float, added to the
+            scores, where -1e9 and less (-6e4 in float16) mask.
+        seen: Bool, broadcasts to the scores: what each row sees, for a net that is not `causal`.
     """
 
     def __init__(self, *, causal=False, **kwargs):
         super().__init__(**kwargs)
         self.causal = causal
 
-    def call(self, scores, keep=None):
+    def call(self, scores, keep=None, seen=None):
+        if scores.shape[-1] == 1:  # of which Keras would warn
+            return ops.ones_like(scores)
         lowest = LOWEST_FLOAT16 if self.compute_dtype == "float16" else LOWEST
-        if keep is not None and keras.backend.standardize_dtype(keep.dtype) != "bool":
-            scores, keep = scores + ops.cast(keep, scores.dtype), None
+        lowest = ops.cast(lowest, scores.dtype)
+        if keep is not None:
+            if keras.backend.standardize_dtype(keep.dtype) != "bool":
+                keep = ops.cast(keep, scores.dtype)
+                scores, keep = scores + keep, keep > lowest
+            # All that is masked has one score, so that a row of it has equal weights.
+            scores = ops.where(keep, scores, lowest)
         if self.causal:
             n, m = ops.shape(scores)[-2:]
             seen = ops.expand_dims(ops.arange(n), 1) >= ops.arange(m)
-            keep = seen if keep is None else ops.logical_and(keep, seen)
-        if keep is not None:
-            scores = ops.where(keep, scores, ops.cast(lowest, scores.dtype))
-        if scores.shape[-1] == 1:  # of which Keras would warn
-            return ops.ones_like(scores)
+        if seen is not None:
+            scores = ops.where(seen, scores, ops.cast(-math.inf, scores.dtype))
         return ops.softmax(scores, axis=-1)
 
-    def compute_output_spec(self, scores, keep=None):
+    def compute_output_spec(self, scores, keep=None, seen=None):
         return keras.KerasTensor(scores.shape, self.compute_dtype)
+
+
+@keras.saving.register_keras_serializable("cvcourse")
+class GlobalAveragePooling1D(layers.GlobalAveragePooling1D):
+    """Keras' own, except that a row that is masked altogether gives 0, where Keras divides by 0.
+
+    Shapes: (batch, n, c), with a bool mask (batch, n) if any -> (batch, c).
+    """
+
+    def call(self, inputs, mask=None):
+        if mask is None:
+            return super().call(inputs)
+        counted = ops.cast(mask, "float32")
+        share = counted / ops.maximum(ops.sum(counted, axis=1, keepdims=True), 1.0)
+        # Divided first: a long sum could be more than float16 holds.
+        return ops.sum(inputs * ops.cast(share, inputs.dtype)[..., None], axis=1)
 
 
 def heads_of(x, heads, parts, *, use_bias=True, name):
@@ -81,17 +111,19 @@ def heads_of(x, heads, parts, *, use_bias=True, name):
     return [ops.transpose(part, (0, 2, 1, 3)) for part in x]
 
 
-def attend(q, k, v, *, keep=None, causal=False, name):
+def attend(q, k, v, *, keep=None, seen=None, causal=False, name):
     """What queries find in keys: (batch, heads, n, size), twice (… m, size) -> (batch, n, c).
 
-    Scores are divided by the root of the head size (eq. 1). `NAME_attention` is the matrix of who
-    looks at whom, (batch, heads, n, m). As products and a softmax a training step (6 heads, 197
-    tokens, 384 channels, 2 cores) took 384 ms, through Keras' dot_product_attention 570.
+    `keep`, `seen` and `causal` are those of AttentionWeights. Scores are divided by the root of the
+    head size (eq. 1). `NAME_attention` is the matrix of who looks at whom, (batch, heads, n, m). As
+    products and a softmax a training step (6 heads, 197 tokens, 384 channels, 2 cores) took 384 ms,
+    through Keras' dot_product_attention 570.
     """
     heads, size = q.shape[1], q.shape[-1]
     scores = ops.matmul(q * size**-0.5, ops.transpose(k, (0, 1, 3, 2)))
     weigh = AttentionWeights(causal=causal, name=f"{name}_attention")
-    weights = weigh(scores) if keep is None else weigh(scores, keep=keep)
+    masks = {"keep": keep, "seen": seen}
+    weights = weigh(scores, **{key: mask for key, mask in masks.items() if mask is not None})
     x = ops.transpose(ops.matmul(weights, v), (0, 2, 1, 3))
     return layers.Reshape((-1, heads * size))(x)
 
@@ -100,13 +132,14 @@ def self_attention(x, heads, *, keep=None, causal=False, cache=None, name):
     """Every token takes from all tokens what its query finds in their keys: (batch, n, c) -> same.
 
     `keep` (see AttentionWeights) and `causal` say who sees whom. With a `cache` of the keys and
-    values of earlier tokens (a function of this one's that gives all of them and their mask), x is
-    the token that comes next.
+    values of earlier tokens (a function of this one's that gives all of them and which are seen),
+    x is the token that comes next.
     """
     q, k, v = heads_of(x, heads, 3, name=f"{name}_qkv")
+    seen = None
     if cache:
-        k, v, keep = cache(k, v)
-    x_new = attend(q, k, v, keep=keep, causal=causal and not cache, name=name)
+        k, v, seen = cache(k, v)
+    x_new = attend(q, k, v, keep=keep, seen=seen, causal=causal and not cache, name=name)
     return layers.Dense(x.shape[-1], name=f"{name}_out")(x_new)
 
 

@@ -8,6 +8,7 @@ https://arxiv.org/abs/1508.04025; several heads at once of Vaswani et al. 2017, 
 import keras
 from keras import layers, ops
 
+from cvcourse.errors import pick
 from cvcourse.layers.transformer import AttentionWeights, attend, heads_of
 from cvcourse.sequence.inputs import model, who_sees_whom
 
@@ -67,6 +68,7 @@ def multi_head_attention(
     looked_at = (memory_shape or input_shape)[0]
     shapes = {"mask": (looked_at,), "attention_mask": (input_shape[0], looked_at)}
     for mask in masks:
+        pick("mask", mask, shapes)
         kind = "float32" if additive_mask and mask == "attention_mask" else "bool"
         given[mask] = keras.Input(shapes[mask], dtype=kind, name=mask)
     keep = who_sees_whom(given.get("mask"), given.get("attention_mask"))

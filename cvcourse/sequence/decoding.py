@@ -1,4 +1,4 @@
-"""Decoding: a net says token after token, greedily, by chance, or along the likeliest beams.
+"""Decoding: a net generates token after token: greedily, by sampling, or by beam search.
 
 A net is asked for one token at a time, by its part="step": a token and a state go in, logits and
 the next state come out. The state is that of recurrent layers, or the keys and values of a
@@ -10,22 +10,34 @@ https://arxiv.org/abs/1805.04833, for top-k; Wu et al. 2016, https://arxiv.org/a
 14, for the length normalization of beam search.
 """
 
+import math
+import numbers
+
 import keras
 import numpy as np
 from keras import ops
 
 from cvcourse.sequence.registry import build, knobs
 
-IMPOSSIBLE = -1e9  # as a logarithm of a probability
+IMPOSSIBLE = -math.inf  # as a logarithm of a probability
+# Between these float32 can divide logits by a temperature.
+SMALLEST, LARGEST = float(np.finfo("float32").tiny), float(np.finfo("float32").max)
 
 
 class Generator:
-    """What a trained `net` says; `sequence.build` made it of `architecture` and `settings`.
+    """Generate tokens with a trained `net`, which `sequence.build` made.
 
-    Its methods take a prompt (batch, p) of tokens, p >= 1, and as keywords the inputs of the net
-    but its tokens (source, memory …). They always speak with the net's present weights. Raises
-    ValueError where the net was built otherwise, for a prompt that is none, and for more tokens
-    than the net has positions for.
+    Every method continues a prompt as the whole net would, with the net's present weights. The rows
+    of a prompt have one length. A net that was built with a token `padding` and skips it, or does
+    not attend to it, does so here too: shorter rows are padded at the start.
+
+    Args:
+        architecture: The net's name in the registry.
+        net: The net, a keras.Model.
+        **settings: The net's arguments of `sequence.build`.
+
+    Raises:
+        ValueError: the net was built with other settings, or does not generate tokens.
     """
 
     def __init__(self, architecture, net, **settings):
@@ -40,105 +52,224 @@ class Generator:
         self._loops = {}
         self._learn()
 
-    def greedy(self, prompt, length, *, end=None, **given):
-        """The prompt and `length` tokens, each the likeliest: (batch, p + length) int32.
+    def greedy(self, prompt, length, *, end=None, suppress_tokens=(), **inputs):
+        """Continue the prompt with the likeliest token, `length` times.
 
-        Behind the token `end` there are only more of it.
+        Args:
+            prompt: Integers (batch, p), p >= 1.
+            length: Number of tokens to generate.
+            end: Token that ends a sequence: after it there are only more of it.
+            suppress_tokens: Tokens that are never generated.
+            **inputs: The net's inputs besides its tokens (`source`, `memory`), (batch, ...).
+
+        Returns:
+            The prompt and what follows it, (batch, p + length) int32.
+
+        Raises:
+            ValueError: an argument out of range, or more tokens than the net has positions.
         """
-        return self.sample(prompt, length, top_k=1, end=end, **given)
+        return self.sample(
+            prompt, length, top_k=1, end=end, suppress_tokens=suppress_tokens, **inputs
+        )
 
     def sample(
-        self, prompt, length, *, temperature=1.0, top_k=None, top_p=1.0, seed=0, end=None, **given
+        self,
+        prompt,
+        length,
+        *,
+        temperature=1.0,
+        top_k=None,
+        top_p=1.0,
+        seed=0,
+        end=None,
+        suppress_tokens=(),
+        **inputs,
     ):
-        """The prompt and `length` tokens drawn from what the net finds likely, (batch, p + length).
+        """Continue the prompt with tokens drawn from the net's distribution.
 
-        Logits are divided by the `temperature`; of the tokens the `top_k` likeliest are left, and
-        of those the fewest that have a share of `top_p` before (the nucleus). The same seed draws
-        the same. Behind the token `end` there are only more of it. temperature=0 is greedy.
+        Args:
+            prompt: Integers (batch, p), p >= 1.
+            length: Number of tokens to generate.
+            temperature: Divides the logits; 0, or what float32 cannot divide by, is greedy.
+            top_k: Keep the `top_k` likeliest tokens; None keeps all.
+            top_p: Of those keep the fewest whose probabilities, which sum to 1 over the `top_k`,
+                reach `top_p` (the nucleus).
+            seed: The same seed draws the same tokens; None draws others each time.
+            end: Token that ends a sequence: after it there are only more of it.
+            suppress_tokens: Tokens that are never generated.
+            **inputs: The net's inputs besides its tokens (`source`, `memory`), (batch, ...).
+
+        Returns:
+            The prompt and what follows it, (batch, p + length) int32.
+
+        Raises:
+            ValueError: an argument out of range, or more tokens than the net has positions.
         """
-        prompt = self._checked(prompt, length)
-        if temperature < 0 or not 0 < top_p <= 1 or (top_k is not None and top_k < 1):
-            raise ValueError(
-                "temperature is at least 0, top_k at least 1, top_p in (0, 1]; received "
-                f"{temperature}, {top_k}, {top_p}"
-            )
-        if temperature == 0:
+        arrays = self._arrays(prompt, length, end, suppress_tokens)
+        require(
+            is_number(temperature) and 0 <= temperature <= LARGEST,
+            "temperature must be a finite number of at least 0",
+            temperature,
+        )
+        require(
+            top_k is None or at_least(1, top_k),
+            "top_k must be None or an integer of at least 1",
+            top_k,
+        )
+        require(is_number(top_p) and 0 < top_p <= 1, "top_p must be a number in (0, 1]", top_p)
+        require(
+            seed is None or at_least(0, seed),
+            "seed must be None or an integer of at least 0",
+            seed,
+        )
+        if temperature < SMALLEST:
             temperature, top_k = 1.0, 1
-        batch, steps = len(prompt), prompt.shape[1] + length - 1
-        noise = np.random.default_rng(seed).random((batch, steps), "float32")
-        ones = np.ones(batch)
+        batch, total = arrays["tokens"].shape
+        vocabulary = arrays["allowed"].shape[1]
         return self._run(
             Sampling,
-            given,
-            prompt=prompt,
-            noise=noise,
-            temperature=(temperature * ones).astype("float32"),
-            top_k=(ones * (top_k or 2**30)).astype("int32"),
-            top_p=(top_p * ones).astype("float32"),
-            end=(ones * (-1 if end is None else end)).astype("int32"),
+            inputs,
+            noise=np.random.default_rng(seed).random((batch, total - 1), "float32"),
+            temperature=np.full(batch, temperature, "float32"),
+            top_k=np.full(batch, min(top_k or vocabulary, vocabulary), "int32"),
+            top_p=np.full(batch, max(top_p, SMALLEST), "float32"),
+            **arrays,
         )["tokens"]
 
-    def beam_search(self, prompt, length, *, beams=5, length_penalty=0.6, end=None, **given):
-        """The likeliest continuations: tokens (batch, beams, p + length) and scores (batch, beams).
+    def beam_search(
+        self,
+        prompt,
+        length,
+        *,
+        beams=5,
+        length_penalty=0.6,
+        end=None,
+        suppress_tokens=(),
+        **inputs,
+    ):
+        """Search the likeliest continuations of the prompt.
 
-        The best first. A score is the logarithm of the probability of what follows the prompt, up
-        to the token `end`, over ((5 + tokens) / 6) ** length_penalty. Behind `end` there are only
-        more of it.
+        Args:
+            prompt: Integers (batch, p), p >= 1.
+            length: Number of tokens to generate.
+            beams: Number of sequences that are followed at once.
+            length_penalty: Scores are divided by ((5 + tokens) / 6) ** length_penalty.
+            end: Token that ends a sequence: after it there are only more of it.
+            suppress_tokens: Tokens that are never generated: their logits are minus infinity.
+            **inputs: The net's inputs besides its tokens (`source`, `memory`), (batch, ...).
+
+        Returns:
+            tokens (batch, beams, p + length) int32, the best first, and their scores (batch,
+            beams): the logarithm of the probability of what follows the prompt, up to `end`,
+            divided by the penalty. Where there are fewer continuations than beams, those left over
+            have a score of minus infinity, and tokens without a meaning.
+
+        Raises:
+            ValueError: an argument out of range, or more tokens than the net has positions.
         """
-        prompt = self._checked(prompt, length)
-        if beams < 1:
-            raise ValueError(f"beams are at least 1; received {beams}")
-        ones = np.ones(len(prompt))
-        found = self._run(
-            BeamSearch,
-            given,
-            beams=beams,
-            prompt=np.concatenate([prompt, np.zeros((len(prompt), length), "int32")], axis=1),
-            fixed=(ones * prompt.shape[1]).astype("int32"),
-            length_penalty=(ones * length_penalty).astype("float32"),
-            end=(ones * (-1 if end is None else end)).astype("int32"),
+        arrays = self._arrays(prompt, length, end, suppress_tokens)
+        require(at_least(1, beams), "beams must be an integer of at least 1", beams)
+        require(
+            is_number(length_penalty) and math.isfinite(length_penalty),
+            "length_penalty must be a finite number",
+            length_penalty,
         )
+        penalty = np.full(len(arrays["tokens"]), length_penalty, "float32")
+        found = self._run(BeamSearch, inputs, beams=int(beams), length_penalty=penalty, **arrays)
         return found["tokens"], found["scores"]
 
-    def _checked(self, prompt, length):
-        prompt = np.asarray(prompt)
-        if prompt.ndim != 2 or not prompt.size or prompt.dtype.kind not in "iu":
+    def _arrays(self, prompt, length, end, suppress_tokens):
+        """Check what every method takes, and give the arrays that every loop takes."""
+        try:
+            prompt = np.asarray(prompt)
+        except ValueError:  # rows of several lengths
+            prompt = np.asarray(prompt, object)
+        if prompt.ndim != 2 or not prompt.size:
             raise ValueError(
-                "a prompt is an array of tokens (batch, one or more); received "
-                f"{prompt.dtype} {prompt.shape}"
+                "a prompt is an array of tokens (batch, one or more), its rows of one length; "
+                f"received {prompt.dtype} {prompt.shape}"
             )
-        wanted = prompt.shape[1] + length
-        if length < 1 or (self.longest and wanted > self.longest):
+        require(at_least(1, length), "length must be an integer of at least 1", length)
+        batch, given = prompt.shape
+        if self.longest and given + length > self.longest:
             raise ValueError(
-                f"the prompt's {prompt.shape[1]} tokens and {length} more: at least one, and no "
-                f"more than the net has positions for, {self.longest or 'any number'}"
+                f"the net has {self.longest} positions (length={self.longest}); received a prompt "
+                f"of {given} tokens and length={length}"
             )
         vocabulary = self.step.output["logits"].shape[-1]
-        if prompt.min() < 0 or prompt.max() >= vocabulary:
-            raise ValueError(
-                f"tokens are 0 to {vocabulary - 1}; received {prompt.min()} to {prompt.max()}"
-            )
-        return prompt.astype("int32")
+        prompt = checked_tokens("prompt", prompt, vocabulary)
+        if end is not None:
+            require(at_least(0, end), "end must be None or a token", end)
+            checked_tokens("end", [end], vocabulary)
+        if np.iterable(suppress_tokens):
+            suppress_tokens = [*suppress_tokens]  # of a set, too
+        suppressed = checked_tokens("suppress_tokens", suppress_tokens, vocabulary)
+        allowed = ~np.isin(np.arange(vocabulary), suppressed)
+        require(allowed.any(), "suppress_tokens must leave a token to generate", suppress_tokens)
+        return {
+            "tokens": np.pad(prompt, [(0, 0), (0, int(length))]),
+            "given": np.full(batch, given, "int32"),
+            "end": np.full(batch, -1 if end is None else end, "int32"),
+            "allowed": np.tile(allowed, (batch, 1)),
+        }
 
-    def _run(self, kind, given, *, beams=1, **inputs):
-        """Let a loop run from where the encoder, or nothing, leaves the states."""
+    def _run(self, kind, inputs, *, beams=1, **arrays):
+        """Run a loop from where the encoder, or nothing, leaves the states."""
+        batch = len(arrays["tokens"])
+        expected = sorted(self.encoder.input) if self.encoder else []
+        received = {name: np.shape(value) for name, value in inputs.items()}
+        if sorted(received) != expected or any(s[:1] != (batch,) for s in received.values()):
+            raise ValueError(
+                f"besides a prompt of {batch} rows the net takes as many of "
+                f"{', '.join(expected) or 'nothing'}; received {received or 'nothing'}"
+            )
         self._learn()
-        batch = len(inputs["prompt"])
-        begun = self.encoder.predict_on_batch(given) if self.encoder else {}
+        begun = self.encoder.predict_on_batch(inputs) if self.encoder else {}
         for name, tensor in self.step.input.items():
             if name == "token":
                 continue
             value = begun.get(name)
             if value is None:
                 value = np.zeros((batch, *tensor.shape[1:]), tensor.dtype)
-            inputs[f"state {name}"] = np.repeat(value, beams, axis=0) if beams > 1 else value
+            value = np.asarray(value, tensor.dtype)
+            arrays[f"state {name}"] = np.repeat(value, beams, axis=0) if beams > 1 else value
         if (kind, beams) not in self._loops:
             self._loops[kind, beams] = kind(self.step, beams)
-        return self._loops[kind, beams].predict_on_batch(inputs)
+        return self._loops[kind, beams].predict_on_batch(arrays)
 
     def _learn(self):
         for part in filter(None, (self.step, self.encoder)):
             copy_weights(part, self.net)
+
+
+def is_number(value, kind=numbers.Real):
+    """Whether it is a number of this kind, and no bool, which Python counts as one."""
+    return isinstance(value, kind) and not isinstance(value, bool)
+
+
+def at_least(least, value):
+    """Whether it is an integer of at least `least`."""
+    return is_number(value, numbers.Integral) and value >= least
+
+
+def require(holds, statement, value):
+    """Raise ValueError with the statement and the value where it does not hold."""
+    if not holds:
+        raise ValueError(f"{statement}; received {value!r}")
+
+
+def checked_tokens(name, tokens, vocabulary):
+    """An array of tokens as int32. Raises ValueError where one is no integer of the vocabulary."""
+    tokens = np.asarray(tokens)
+    if not tokens.size:
+        return tokens.astype("int32")
+    if tokens.dtype.kind not in "iu":
+        raise ValueError(f"{name}: tokens are integers; received {tokens.dtype} {tokens.shape}")
+    if tokens.min() < 0 or tokens.max() >= vocabulary:
+        raise ValueError(
+            f"{name}: tokens are 0 to {vocabulary - 1}; received {tokens.min()} to {tokens.max()}"
+        )
+    return tokens.astype("int32")
 
 
 def copy_weights(target, source):
@@ -161,34 +292,40 @@ def copy_weights(target, source):
 
 
 class _Loop(keras.Model):
-    """Asks a net's step again and again: a Model, so that Keras compiles the whole of it."""
+    """Asks a net's step again and again: a Model, so that Keras compiles the whole of it.
+
+    Shapes are read with `ops.shape`: from a second shape on Keras leaves them open. Inputs are not
+    cast to a mixed policy's half precision, which would round the noise and the temperature.
+    """
 
     def __init__(self, step, beams):
-        super().__init__()
+        super().__init__(autocast=False)
         self.step, self.beams = step, beams
         self.states = [name for name in step.input if name != "token"]
 
-    def said(self, token, states):
-        """The net's logits for the token after `token` in float32, and its next states."""
+    def next_logits(self, token, allowed, states):
+        """Logits for the token after `token` in float32, and the net's next states."""
         outputs = self.step({"token": token, **dict(zip(self.states, states, strict=True))})
         states = [
             ops.cast(outputs.get(name, old), old.dtype)
             for name, old in zip(self.states, states, strict=True)
         ]
-        return ops.cast(outputs["logits"], "float32"), states
+        logits = ops.cast(outputs["logits"], "float32")
+        return ops.where(allowed, logits, IMPOSSIBLE), states
 
 
 class Sampling(_Loop):
-    """Prompt (batch, p), noise (batch, steps) of [0, 1) … -> tokens (batch, steps + 1)."""
+    """Tokens (batch, n), of which the first `given` count, noise (batch, n - 1) of [0, 1) ...
+
+    -> tokens (batch, n).
+    """
 
     def call(self, inputs):
-        prompt, noise, end = inputs["prompt"], inputs["noise"], inputs["end"]
-        given, steps = prompt.shape[1], noise.shape[1]
-        tokens = ops.pad(prompt, [[0, 0], [0, steps + 1 - given]])
+        noise, end, given = inputs["noise"], inputs["end"], inputs["given"]
 
         def body(t, tokens, done, *states):
             token = ops.take(tokens, t, axis=1)
-            logits, states = self.said(token, states)
+            logits, states = self.next_logits(token, inputs["allowed"], states)
             chosen = choose(
                 logits,
                 ops.take(noise, t, axis=1),
@@ -196,59 +333,76 @@ class Sampling(_Loop):
             )
             chosen = ops.where(done, end, chosen)
             after = t + 1
-            chosen = ops.where(after < given, ops.take(tokens, after, axis=1), chosen)
-            done = ops.logical_and(ops.equal(chosen, end), after >= given)
+            forced = after < given  # by the prompt
+            chosen = ops.where(forced, ops.take(tokens, after, axis=1), chosen)
+            done = ops.logical_and(ops.equal(chosen, end), ops.logical_not(forced))
             return after, written(tokens, chosen, after), done, *states
 
         begin = [inputs[f"state {name}"] for name in self.states]
         nobody = ops.zeros_like(end, dtype="bool")
+        steps = ops.shape(noise)[1]
         _, tokens, *_ = ops.while_loop(
             lambda t, tokens, done, *_: ops.logical_and(t < steps, ops.logical_not(ops.all(done))),
             body,
-            (ops.convert_to_tensor(0, "int32"), tokens, nobody, *begin),
+            (ops.convert_to_tensor(0, "int32"), inputs["tokens"], nobody, *begin),
         )
-        return {"tokens": ended(tokens, end[:, None], given)}
+        return {"tokens": ended(tokens, end[:, None], given[:, None])}
 
 
 def choose(logits, noise, temperature, top_k, top_p):
-    """Draw a token of each row: logits (batch, v), the rest (batch,) -> (batch,) int32."""
-    logits = logits / temperature[:, None]
+    """Draw a token of each row.
+
+    Args:
+        logits: Floats (batch, v); tokens of minus infinity are not drawn.
+        noise: Uniform draws from [0, 1), (batch,).
+        temperature: Positive floats (batch,).
+        top_k: Integers of at least 1, (batch,).
+        top_p: Positive floats (batch,).
+
+    Returns:
+        Tokens (batch,) int32.
+    """
     order = ops.argsort(-logits, axis=-1)
-    share = ops.softmax(ops.take_along_axis(logits, order, axis=-1))
+    logits = ops.take_along_axis(logits, order, axis=-1)
+    # The likeliest has 0: no temperature makes it infinite.
+    share = ops.softmax((logits - logits[:, :1]) / temperature[:, None], axis=-1)
+    share = ops.where(ops.arange(logits.shape[-1]) < top_k[:, None], share, 0.0)
+    share = share / ops.sum(share, axis=-1, keepdims=True)
     before = ops.cumsum(share, axis=-1) - share
-    keep = ops.logical_and(ops.arange(logits.shape[-1]) < top_k[:, None], before < top_p[:, None])
-    keep = ops.logical_or(keep, ops.equal(ops.arange(logits.shape[-1]), 0))
-    up_to = ops.cumsum(ops.where(keep, share, 0.0), axis=-1)
+    share = ops.where(before < top_p[:, None], share, 0.0)
+    up_to = ops.cumsum(share, axis=-1)
     rank = ops.sum(ops.cast(up_to <= noise[:, None] * up_to[:, -1:], "int32"), axis=-1)
     # Rounding may let a draw near 1 pass the last.
-    rank = ops.minimum(rank, ops.sum(ops.cast(keep, "int32"), axis=-1) - 1)
+    rank = ops.minimum(rank, ops.sum(ops.cast(share > 0, "int32"), axis=-1) - 1)
     return ops.cast(ops.take_along_axis(order, rank[:, None], axis=-1)[:, 0], "int32")
 
 
 def written(tokens, column, place):
     """Tokens (…, n) with a column (…) in place `place`."""
-    here = ops.equal(ops.arange(tokens.shape[-1]), place)
+    here = ops.equal(ops.arange(ops.shape(tokens)[-1]), place)
     return ops.where(here, column[..., None], tokens)
 
 
 def ended(tokens, end, given):
-    """Tokens (…, n) with `end` alone behind the first `end` that follows the `given` ones."""
-    said = ops.arange(tokens.shape[-1]) >= given
-    ends = ops.logical_and(ops.equal(tokens, end), said)
+    """Tokens (…, n) with `end` alone after the first `end` that follows the `given` ones."""
+    generated = ops.arange(ops.shape(tokens)[-1]) >= given
+    ends = ops.logical_and(ops.equal(tokens, end), generated)
     return ops.where(ops.cumsum(ops.cast(ends, "int32"), axis=-1) > 0, end, tokens)
 
 
 class BeamSearch(_Loop):
-    """Prompt (batch, n), whose first `fixed` tokens count … -> tokens (batch, beams, n), scores.
+    """Tokens (batch, n), of which the first `given` count ... -> tokens (batch, beams, n), scores.
 
-    A beam that has ended stays among the beams with its score.
+    A beam that has ended stays among the beams with its score. A beam that does not exist yet, or
+    never will, has a score of minus infinity.
     """
 
     def call(self, inputs):
-        prompt, end, beams = inputs["prompt"], inputs["end"], self.beams
-        batch, n = ops.shape(prompt)[0], prompt.shape[1]
+        prompt, end, beams = inputs["tokens"], inputs["end"], self.beams
+        batch, n = ops.shape(prompt)
         vocabulary = self.step.output["logits"].shape[-1]
-        given, power = inputs["fixed"][:, None], inputs["length_penalty"][:, None]
+        given, power = inputs["given"][:, None], inputs["length_penalty"][:, None]
+        allowed = ops.repeat(inputs["allowed"], beams, axis=0)
         rows = ops.expand_dims(ops.arange(batch) * beams, 1)
         is_end = ops.equal(ops.arange(vocabulary), end[:, None])[:, None]
         only_end = ops.where(is_end, 0.0, IMPOSSIBLE)
@@ -256,9 +410,13 @@ class BeamSearch(_Loop):
         def normalized(scores, lengths):
             return scores / ((5.0 + ops.cast(lengths, "float32")) / 6.0) ** power
 
+        def going_on(t, tokens, scores, lengths, done, *_):
+            over = ops.logical_or(done, ops.isinf(scores))
+            return ops.logical_and(t < n - 1, ops.logical_not(ops.all(over)))
+
         def body(t, tokens, scores, lengths, done, *states):
             token = ops.reshape(ops.take(tokens, t, axis=2), (-1,))
-            logits, states = self.said(token, states)
+            logits, states = self.next_logits(token, allowed, states)
             found = ops.reshape(ops.log_softmax(logits), (-1, beams, vocabulary))
             found = scores[..., None] + ops.where(done[..., None], only_end, found)
             longer = lengths + ops.cast(ops.logical_not(done), "int32")
@@ -291,9 +449,7 @@ class BeamSearch(_Loop):
         done = ops.zeros_like(scores, dtype="bool")
         begin = [inputs[f"state {name}"] for name in self.states]
         _, tokens, scores, lengths, done, *_ = ops.while_loop(
-            lambda t, tokens, scores, lengths, done, *_: ops.logical_and(
-                t < n - 1, ops.logical_not(ops.all(done))
-            ),
+            going_on,
             body,
             (ops.convert_to_tensor(0, "int32"), tokens, scores, lengths, done, *begin),
         )

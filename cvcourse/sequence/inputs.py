@@ -3,26 +3,52 @@
 import keras
 from keras import layers, ops
 
+from cvcourse.layers.transformer import LOWEST
+
 MASKS = {"mask": "which steps are real", "attention_mask": "who may look at whom"}
 
 
-def sequence_input(input_shape, vocabulary, dim, *, name, initializer="uniform"):
-    """An input of vectors (time, c), or of `vocabulary` tokens (time,), and its vectors.
+def sequence_input(input_shape, vocabulary, dim, *, padding=None, masks=(), initializer="uniform"):
+    """Inputs of a net that reads tokens or vectors, their vectors, and which steps are real.
 
-    Tokens are embedded in `dim` channels by the layer `NAME_embedding`. Raises ValueError for an
-    input_shape that is not of that kind.
+    Args:
+        input_shape: (time,) for tokens, (time, c) for vectors; None for (None,) or (None, 28).
+        vocabulary: Number of tokens; None for vectors.
+        dim: Channels of the layer `tokens_embedding`.
+        padding: The token that is no real step.
+        masks: Names of mask inputs, see `mask_inputs`; `mask` decides instead of `padding`.
+        initializer: The embedding's.
+
+    Returns:
+        {name: an input}, of `tokens` or `inputs` and of the masks; vectors (batch, time, channels);
+        a bool mask (batch, time), True for real steps, or None. Vectors that `mask` masks are 0.
+
+    Raises:
+        ValueError: an input_shape of the other kind, or an unknown mask.
     """
+    if input_shape is None:
+        input_shape = (None,) if vocabulary else (None, 28)
     input_shape = tuple(input_shape)
     if len(input_shape) != (1 if vocabulary else 2):
         raise ValueError(
             f"input_shape is {'(time,) for tokens' if vocabulary else '(time, channels)'}; "
             f"received {input_shape}"
         )
-    if not vocabulary:
-        given = keras.Input(input_shape, name=name)
-        return given, given
-    given = keras.Input(input_shape, dtype="int32", name=name)
-    return given, embed(given, vocabulary, dim, initializer=initializer, name=name)
+    given = mask_inputs(masks, input_shape[0])
+    keep = given.get("mask")
+    if vocabulary:
+        tokens = keras.Input(input_shape, dtype="int32", name="tokens")
+        x = embed(tokens, vocabulary, dim, initializer=initializer, name="tokens")
+        return {"tokens": tokens, **given}, x, real(tokens, padding) if keep is None else keep
+    x = inputs = keras.Input(input_shape, name="inputs")
+    if keep is not None:
+        x = zero_masked(x, keep)
+    return {"inputs": inputs, **given}, x, keep
+
+
+def zero_masked(x, keep):
+    """0 for masked steps (batch, n, c): a weight of 0 times NaN or infinity would be NaN."""
+    return ops.where(keep[..., None], x, 0.0)
 
 
 def embed(tokens, vocabulary, dim, *, name, initializer="uniform"):
@@ -51,12 +77,19 @@ def mask_inputs(masks, time):
 
 
 def who_sees_whom(mask, attention_mask=None):
-    """One mask for attention's scores, (batch, 1, 1 or n, m), from those there are, or None."""
+    """One mask for attention's scores, (batch, 1, 1 or n, m), from those there are, or None.
+
+    `mask` (batch, m) is bool, `attention_mask` (batch, n, m) bool or float, see AttentionWeights.
+    """
     keep = None if mask is None else mask[:, None, None]
     if attention_mask is None:
         return keep
     every_head = attention_mask[:, None]
-    return every_head if keep is None else ops.logical_and(keep, every_head)
+    if keep is None:
+        return every_head
+    if every_head.dtype == "bool":
+        return ops.logical_and(keep, every_head)
+    return ops.where(keep, every_head, LOWEST)
 
 
 def logits(x, num_classes, *, initializer="glorot_uniform"):

@@ -13,7 +13,8 @@ class _Positions(layers.Layer):
     """x + a row of `self.table()` for each position: (batch, n, c) -> the same, n <= length.
 
     With `position` (batch,), x is one token (batch, 1, c) that stands there. Raises ValueError for
-    a sequence that is longer than `length`.
+    a sequence that is longer than `length`; in a TensorFlow graph that leaves its length open,
+    which Keras makes for a second shape, an InvalidArgumentError that says the same.
     """
 
     def __init__(self, length, **kwargs):
@@ -24,15 +25,28 @@ class _Positions(layers.Layer):
         table = ops.cast(self.table(inputs.shape[-1]), inputs.dtype)
         if position is not None:
             return inputs + ops.expand_dims(ops.take(table, position, axis=0), 1)
+        return self.within_length(inputs) + table[: ops.shape(inputs)[1]]
+
+    def within_length(self, inputs):
+        """The inputs, unless there are more of them than positions."""
         n = inputs.shape[1]
+        known = f"{self.name} has {self.length} positions (length={self.length})"
+        advice = "pass fewer, or build the net with a larger length"
         if n is not None and n > self.length:
-            raise ValueError(
-                f"{self.name} knows {self.length} positions; received {n} tokens: cut them, or "
-                f"build the net with length={n}"
-            )
-        return inputs + table[: ops.shape(inputs)[1]]
+            raise ValueError(f"{known}; received {n} tokens: {advice}")
+        if n is None and keras.backend.backend() == "tensorflow":
+            import tensorflow as tf  # Keras has no assertion for graphs
+
+            n = ops.shape(inputs)[1]
+            # TensorFlow writes each item in brackets.
+            told = tf.debugging.Assert(n <= self.length, [f"{known}; tokens received:", n, advice])
+            with tf.control_dependencies([told]):
+                return tf.identity(inputs)
+        return inputs
 
     def compute_output_spec(self, inputs, position=None):
+        if inputs.shape[1] is not None:
+            self.within_length(inputs)
         return keras.KerasTensor(inputs.shape, self.compute_dtype)
 
 

@@ -11,7 +11,7 @@ import keras
 from keras import layers, ops
 
 from cvcourse.layers.transformer import drop
-from cvcourse.sequence.inputs import embed, logits, mask_inputs, model, real, sequence_input
+from cvcourse.sequence.inputs import embed, logits, model, real, sequence_input
 
 CELLS = {"rnn": layers.SimpleRNN, "lstm": layers.LSTM, "gru": layers.GRU}
 STATES = {"rnn": ("h",), "lstm": ("h", "c"), "gru": ("h",)}
@@ -33,7 +33,7 @@ def recurrent(
     sequences=True,
     states=False,
     part="whole",
-    input_shape=(None, 28),
+    input_shape=None,
     num_classes=10,
     name="recurrent",
 ):
@@ -43,7 +43,8 @@ def recurrent(
     `embedding` channels, -> logits at every step (batch, time, num_classes), or with
     sequences=False behind the last real one, (batch, num_classes). `bidirectional` layers read both
     ways and put the two side by side. Padded steps, by the token `padding` or by masks=("mask",),
-    say 0 and move no state. `features` are what the logits are made from; num_classes=None ends
+    give 0 and move no state. input_shape=None is (None, 28) for vectors, (None,) for tokens.
+    `features` are what the logits are made from; num_classes=None ends
     there. `states` adds inputs and outputs h (and c), (batch, layers, units), the two directions of
     a layer one after the other; outputs are then a dict. part="step" is the net for one token:
     see decoding.py.
@@ -51,18 +52,17 @@ def recurrent(
     form = CELLS[cell], dict(units=units, activation=activation, use_bias=use_bias)
     kinds = STATES[cell]
     ways = (False, True) if bidirectional else (False,)
-    given = {}
     if part == "step":
         if bidirectional or not vocabulary:
             raise ValueError("one token after the other: for nets of tokens that read forwards")
-        given["token"] = keras.Input((), dtype="int32", name="token")
-        x = embed(given["token"][:, None], vocabulary, embedding, name="tokens")
-        keep, states, sequences = None, True, True
+        given = {"token": keras.Input((), dtype="int32", name="token")}
+        token = given["token"][:, None]
+        x = embed(token, vocabulary, embedding, name="tokens")
+        keep, states = real(token, padding), True
     else:
-        key = "tokens" if vocabulary else "inputs"
-        given[key], x = sequence_input(input_shape, vocabulary, embedding, name=key)
-        given |= mask_inputs(masks, input_shape[0])
-        keep = given.get("mask", real(given[key], padding) if vocabulary else None)
+        given, x, keep = sequence_input(
+            input_shape, vocabulary, embedding, padding=padding, masks=masks
+        )
     starts = {}
     if states:
         count = depth * len(ways)
@@ -84,7 +84,7 @@ def recurrent(
         x = ops.concatenate([end[0] for end in ends[-len(ways) :]], axis=-1)
     x = layers.Identity(name="features")(drop(x, dropout, name="dropout"))
     said = logits(x, num_classes)
-    if part == "step":
+    if part == "step" and sequences:
         said = said[:, 0]
     outputs = {"features" if num_classes is None else "logits": said}
     if states:
@@ -97,7 +97,8 @@ def recurrent(
 def read(x, form, *, keep=None, state=None, backwards=False, name):
     """One layer over all steps: (batch, time, c) -> (batch, time, units), and its last state.
 
-    `form` is the layer's class and its settings. Backwards, step t has read t and all after it.
+    `form` is the layer's class and its settings. Steps that `keep` masks give 0 and move no state.
+    Backwards, step t has read t and all after it.
     """
     kind, settings = form
     layer = kind(
@@ -108,8 +109,16 @@ def read(x, form, *, keep=None, state=None, backwards=False, name):
         zero_output_for_mask=keep is not None,
         name=name,
     )
-    y, *state = layer(x, mask=keep, initial_state=state)
-    return ops.flip(y, axis=1) if backwards else y, state
+    if keep is None or x.shape[1] != 1:
+        y, *ends = layer(x, mask=keep, initial_state=state)
+        return ops.flip(y, axis=1) if backwards else y, ends
+    # One step: cuDNN refuses a mask that has no step of a row.
+    y, *ends = layer(x, initial_state=state)
+    state = state or [ops.zeros_like(end) for end in ends]
+    ends = [
+        ops.where(keep, end, ops.cast(old, end.dtype)) for end, old in zip(ends, state, strict=True)
+    ]
+    return ops.where(keep[..., None], y, ops.zeros_like(y)), ends
 
 
 VARIANTS = {

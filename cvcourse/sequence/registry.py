@@ -25,7 +25,7 @@ def build(architecture, /, *, name=None, **settings):
     Raises ValueError for an unknown architecture or knob, and for an image_data_format or floatx of
     the process that would make another net of it.
 
-    >>> build("lstm", vocabulary=65, input_shape=(None,), num_classes=65).output_shape
+    >>> build("lstm", vocabulary=65, num_classes=65).output_shape
     (None, None, 65)
     """
     require_supported_settings()

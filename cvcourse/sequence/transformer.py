@@ -11,15 +11,20 @@ import numpy as np
 from keras import layers, ops
 
 from cvcourse.errors import pick
-from cvcourse.layers.transformer import drop, memory_heads, transformer_block
+from cvcourse.layers.transformer import (
+    GlobalAveragePooling1D,
+    drop,
+    memory_heads,
+    transformer_block,
+)
 from cvcourse.sequence.inputs import (
     embed,
     logits,
-    mask_inputs,
     model,
     real,
     sequence_input,
     who_sees_whom,
+    zero_masked,
 )
 from cvcourse.sequence.positions import POSITIONS
 
@@ -48,7 +53,7 @@ def stack(
     masks=(),
     sequences=True,
     part="whole",
-    input_shape=(None, 28),
+    input_shape=None,
     num_classes=10,
     name="transformer",
 ):
@@ -61,8 +66,9 @@ def stack(
     after it. With a `memory_shape` (m, c) or (c,), one vector, each block also looks at an input
     `memory`, as much of it as an input `memory_mask` (m,) keeps where it is `memory_masked`; it is
     projected where c is not dim. Padding is known by the token `padding` or by masks=("mask",),
-    (time,); "attention_mask" (time, time) is for all else. True keeps, and what is masked changes
-    nothing. `norm_first` blocks (post-norm is the paper's) get a `final_norm`: `features`.
+    (time,); "attention_mask" (time, time) is for all else. True in a mask keeps a position; masked
+    positions do not affect the output. input_shape=None is (None, 28) for vectors, (None,) for
+    tokens. `norm_first` blocks (post-norm is the paper's) get a `final_norm`: `features`.
     num_classes=None ends there. part="step" is the net for one token, and part="encoder" makes
     what it needs of the memory: see decoding.py.
     """
@@ -71,15 +77,17 @@ def stack(
     given, states = {}, {}
     memory, memory_keep, cache = {}, None, {}
     if memory_shape is not None:
+        mask = None
+        if memory_masked:
+            mask = keras.Input((memory_shape[0],), dtype="bool", name="memory_mask")
         if part == "step":
             found = memory_of_each(blocks, heads, dim, memory_shape)
             memory = {block: [found[f"{block}_memory_{kind}"] for kind in "kv"] for block in blocks}
             given |= found
         else:
-            given, x = memory_input(memory_shape, dim)
+            given, x = memory_input(memory_shape, dim, mask)
             memory = {block: memory_heads(x, heads, name=block) for block in blocks}
-        if memory_masked:
-            mask = keras.Input((memory_shape[0],), dtype="bool", name="memory_mask")
+        if mask is not None:
             given["memory_mask"], memory_keep = mask, who_sees_whom(mask)
     if part == "encoder":
         made = {
@@ -92,21 +100,27 @@ def stack(
         return keras.Model(given, made, name=name)
     keep, who, position = None, None, None
     if part == "step":
-        if not vocabulary:
-            raise ValueError("one token after the other: for nets of tokens")
+        if not (vocabulary and causal and sequences):
+            raise ValueError("one token after the other: for causal nets of tokens, sequences=True")
         for key in ("token", "position"):
             given[key] = keras.Input((), dtype="int32", name=key)
         position = given["position"]
         states["position"] = position + 1
         cache = {block: Cache(block, heads, length, dim // heads, position) for block in blocks}
-        x = embed(given["token"][:, None], vocabulary, dim, name="tokens")
+        token = given["token"][:, None]
+        x = embed(token, vocabulary, dim, name="tokens")
+        if padding is not None:
+            given["real"] = keras.Input((length,), dtype="bool", name="real")
+            here = ops.equal(position[:, None], np.arange(length))
+            states["real"] = ops.where(here, real(token, padding), given["real"])
+            who = who_sees_whom(states["real"])
     else:
-        key = "tokens" if vocabulary else "inputs"
         start = keras.initializers.RandomNormal(stddev=EMBEDDINGS[positions])
-        given[key], x = sequence_input(input_shape, vocabulary, dim, name=key, initializer=start)
-        given |= mask_inputs(masks, input_shape[0])
-        keep = given.get("mask", real(given[key], padding) if vocabulary else None)
-        who = who_sees_whom(keep, given.get("attention_mask"))
+        inputs, x, keep = sequence_input(
+            input_shape, vocabulary, dim, padding=padding, masks=masks, initializer=start
+        )
+        given |= inputs
+        who = who_sees_whom(keep, inputs.get("attention_mask"))
     if dim is not None:
         if not vocabulary:
             x = layers.Dense(dim, name="projection")(x)
@@ -129,7 +143,7 @@ def stack(
         )
     x = features(x, norm_first if final_norm is None else final_norm)
     if not sequences and part != "step":
-        x = layers.GlobalAveragePooling1D(name="pool")(x, mask=keep)
+        x = GlobalAveragePooling1D(name="pool")(x, mask=keep)
     # GPT-2's: behind a norm, larger ones begin far from a loss of ln(num_classes).
     small = keras.initializers.RandomNormal(stddev=0.02)
     said = logits(x, num_classes, initializer=small)
@@ -157,10 +171,12 @@ def features(x, norm):
     return (last or layers.Identity(name="features"))(x)
 
 
-def memory_input(shape, dim):
+def memory_input(shape, dim, mask=None):
     """{"memory": an input} of this shape, and its vectors in `dim` channels."""
     given = keras.Input(shape, name="memory")
     x = given[:, None] if len(shape) == 1 else given
+    if mask is not None:
+        x = zero_masked(x, mask)
     if dim not in (None, shape[-1]):
         x = layers.Dense(dim, name="memory_projection")(x)
     return {"memory": given}, x
@@ -177,7 +193,8 @@ class Cache:
     """A block's keys and values of the tokens before one: inputs `given`, outputs `states`.
 
     Called with those of the token at `position` it gives all of them, (batch, heads, length,
-    size), and which are there. Each example of a batch may stand at another position.
+    size), and which it sees: its own and those before it. Each example of a batch may stand at
+    another position.
     """
 
     def __init__(self, block, heads, length, size, position):
@@ -190,7 +207,7 @@ class Cache:
 
     def __call__(self, *new):
         for key, one in zip(self.keys, new, strict=True):
-            self.states[key] = ops.where(self.here, one, self.given[key])
+            self.states[key] = ops.where(self.here, one, ops.cast(self.given[key], one.dtype))
         return *self.states.values(), self.seen
 
 
