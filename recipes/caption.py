@@ -432,6 +432,7 @@ class Speaker:
                 beams=config.beams,
                 length_penalty=config.length_penalty,
                 end=data.END,
+                suppress_tokens=(data.PAD, data.START, data.UNK),  # which no label ever is
                 memory=maps[places],
             )
             texts += [self.vocabulary.decode(best[0]) for best in found]

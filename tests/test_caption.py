@@ -211,6 +211,25 @@ def test_rows_are_captions_between_start_and_end():
     assert weights.tolist() == [[1, 1, 0, 1], [1, 1, 0, 0], [1, 1, 1, 1]]
 
 
+@pytest.mark.parametrize("wanted", ["<unk>", "<pad>", "<start>"])
+def test_what_is_never_taught_is_never_said(wanted):
+    """A net that finds a special token likeliest, then a word."""
+    vocabulary = data.Vocabulary((*data.SPECIAL, "dog"), " ")
+    settings = dict(units=4, embedding=4, memory_shape=(2, 3), num_classes=len(vocabulary))
+    net = sequence.build("caption_lstm", **settings)
+    bias = np.zeros(len(vocabulary))
+    bias[vocabulary.tokens.index(wanted)], bias[-1] = 90, 9
+    net.get_layer("logits").bias.assign(bias)
+    speaker = caption.Speaker(
+        net,
+        vocabulary,
+        sequence.Generator("caption_lstm", net, **settings),
+        caption.Config(longest=3),
+    )
+    (said,) = speaker.captions(np.ones((1, 2, 3), "float32"))
+    assert set(said.split()) == {"dog"}
+
+
 # --- resume ---
 
 

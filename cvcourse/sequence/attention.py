@@ -1,8 +1,9 @@
 """Attention: a softmax over scores says how much of each thing to take.
 
 Additive scores are of Bahdanau et al., "Neural Machine Translation by Jointly Learning to Align and
-Translate", ICLR 2015, https://arxiv.org/abs/1409.0473; products of Luong et al. 2015,
-https://arxiv.org/abs/1508.04025; several heads at once of Vaswani et al. 2017, section 3.2.
+Translate", ICLR 2015, https://arxiv.org/abs/1409.0473; products, scaled, and several heads at once
+of Vaswani et al. 2017, https://arxiv.org/abs/1706.03762, section 3.2 (the dot product of Luong et
+al. 2015, https://arxiv.org/abs/1508.04025, is not scaled).
 """
 
 import keras

@@ -3,7 +3,7 @@
 Sutskever et al., "Sequence to Sequence Learning with Neural Networks", NIPS 2014,
 https://arxiv.org/abs/1409.3215, without attention; with it as in Luong et al. 2015,
 https://arxiv.org/abs/1508.04025, section 3.1, where attention stands behind the recurrent layer, so
-that all steps of training are computed at once; scores as there or of Bahdanau et al. 2015.
+that all steps of training are computed at once; scores are those of attention.py.
 """
 
 from functools import partial
