@@ -337,7 +337,12 @@ def test_a_field_that_only_another_version_knows_is_refused(tmp_path):
         (
             "0.0.9",
             1,
-            r"version 0\.0\.9 began it, .*every class\): install version 0\.1\.0 to go on",
+            r"version 0\.0\.9 began it, .*every class; CIFAR .*: install version 0\.1\.0 to go on",
+        ),
+        (
+            "0.2.0",
+            2,
+            r"version 0\.2\.0 began it, .*\(since then CIFAR .*: install version 0\.2\.0 to go on",
         ),
         ("7.1", 99, r"version 7\.1 began it, for which settings .*: install version 7\.1 to go on"),
     ],

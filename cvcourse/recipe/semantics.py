@@ -13,7 +13,13 @@ CHANGES = {  # a number: the last version that has it, and what the next number 
         "photos are turned as EXIF says and shown on white where transparent, arrays in 0..1, "
         "-1..1 or 16 bits are brought to 0..255, --limit takes examples of every class",
     ),
-    2: ("0.2.0", "CIFAR ResNets pad strided maps on both sides alike"),
+    2: (
+        "0.2.0",
+        "CIFAR ResNets pad strided maps on both sides alike, stochastic depth and NASNets drop "
+        "paths as their papers do, schedules and averages count updates where gradients are "
+        "accumulated, --schedule=step drops a step earlier, adamw and translate's Adam add epsilon "
+        "outside the root, soft attention in captions has a gate of one number",
+    ),
 }
 FIRST = {"recipe": None, "version": "0.1.0", "semantics": 1}  # of a config.json that lacks them
 
