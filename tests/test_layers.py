@@ -200,6 +200,9 @@ def test_scheduled_drop_path_goes_on_where_it_was_saved(tmp_path):
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras").get_layer("drop")
     assert (int(loaded.step), loaded.rate, loaded.steps) == (3, 0.5, 3)
+    assert model.count_params() == 0
+    y = np.array(loaded(np.ones((500, 4)), training=True))
+    assert set(np.unique(y)) == {0, 2}  # at the full rate
 
 
 @pytest.mark.parametrize("settings", [{"rate": 1.0, "steps": 9}, {"rate": 0.5, "steps": 0}])

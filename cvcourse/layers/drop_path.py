@@ -9,6 +9,7 @@ Architectures for Scalable Image Recognition", CVPR 2018, https://arxiv.org/abs/
 """
 
 import keras
+import numpy as np
 from keras import ops
 
 
@@ -89,17 +90,18 @@ class ScheduledDropPath(DropPath):
             )
         self.steps = steps
 
-    def build(self, input_shape):
-        self.step = self.add_weight(
-            name="step",
-            shape=(),
-            initializer="zeros",
-            dtype="int32",  # float16 counts to 2048
-            trainable=False,
-            aggregation="only_first_replica",
-        )
+    @property
+    def step(self):
+        """Number of training steps so far: a seed generator counts its draws, one a step."""
+        return self.seed_generator.state[1]
 
     def current_rate(self):
-        done = ops.cast(self.step, "float32") / self.steps
-        self.step.assign(self.step + 1)
-        return self.rate * ops.minimum(done, 1.0)
+        return self.rate * ops.minimum(ops.cast(self.step, "float32") / self.steps, 1.0)
+
+    # The count is no parameter of the net, and yet part of its file.
+    def save_own_variables(self, store):
+        store["0"] = ops.convert_to_numpy(self.step)
+
+    def load_own_variables(self, store):
+        seed, _ = ops.convert_to_numpy(self.seed_generator.state)
+        self.seed_generator.state.assign([seed, int(np.array(store["0"]))])

@@ -16,7 +16,6 @@ import numpy as np
 from keras import layers
 
 from cvcourse.errors import unknown
-from cvcourse.layers import ScheduledDropPath
 from cvcourse.models.graph import operations
 from cvcourse.models.registry import FAMILIES, build
 
@@ -38,7 +37,7 @@ LEAVES = {  # our variable: torch's
     "moving_variance": "running_var",
 }
 # Layers whose weights are no part of what is published
-APART = (layers.Rescaling, layers.Normalization, layers.Resizing, ScheduledDropPath)
+APART = (layers.Rescaling, layers.Normalization, layers.Resizing)
 
 
 def load_state_dict(model, tensors):
