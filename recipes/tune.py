@@ -707,8 +707,8 @@ def hypermodel(space, config):
     """A keras_tuner.HyperModel of a search space, for a tuner of your own.
 
     It builds, compiles and fits as `train` does, with `config`'s data set; batch size and epochs
-    can be tuned, too. The learning rate falls over the epochs that the tuner asks for, or else over
-    those of the config.
+    can be tuned, too. The learning rate falls, and the rate of NASNet's dropped paths grows, over
+    the epochs that the tuner asks for, or else over those of the config.
 
     Args:
         space: Function (hp, config) -> config.
@@ -720,7 +720,7 @@ def hypermodel(space, config):
     import keras
     import keras_tuner
 
-    from cvcourse import data, optimization
+    from cvcourse import data, layers, optimization
 
     dataset = data.of(config)
 
@@ -750,7 +750,11 @@ def hypermodel(space, config):
                 done = int(keras.ops.convert_to_numpy(model.optimizer.iterations))
                 begin = initial_epoch * steps // setting.accumulate
                 model.optimizer.learning_rate = optimization.Shifted(rate, begin - done)
-                model.train_function = None  # it is compiled with the schedule of before
+            if train.drops_paths_by_schedule(setting):
+                for layer in model.layers:
+                    if isinstance(layer, layers.ScheduledDropPath):
+                        layer.steps = setting.epochs * steps
+            model.train_function = None  # it is compiled with the schedules of before
             return model.fit(
                 train.stream(setting, dataset, dataset.train, augment=setting.augment),
                 validation_data=train.stream(setting, dataset, dataset.validation, shuffle=False),

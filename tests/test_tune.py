@@ -533,6 +533,24 @@ def test_a_hypermodel_s_learning_rate_is_of_the_tuner_s_epochs():
     assert rates(fresh, epochs=4, initial_epoch=2) == pytest.approx([peak / 2, peak / 4])
 
 
+def test_a_hypermodel_s_paths_are_dropped_over_the_tuner_s_epochs(monkeypatch):
+    monkeypatch.setattr(keras.Model, "fit", lambda *args, **options: None)
+    config = train.Config(
+        model="nasnet_cifar",
+        model_args={"repeats": 1, "penultimate_filters": 24, "stem_filters": 3},
+        input_shape=(8, 8, 1),
+        limit=64,
+        epochs=2,
+        schedule="constant",
+    )
+    model, hp = tune.hypermodel(space, config), keras_tuner.HyperParameters()
+    net = model.build(hp)
+    (steps,) = {layer.steps for layer in net.layers if layer.name.endswith("drop_path")}
+    model.fit(hp, net, epochs=3, verbose=0)
+    longer = {layer.steps for layer in net.layers if layer.name.endswith("drop_path")}
+    assert (steps, longer) == (2 * 2, {3 * 2})
+
+
 def test_a_sweep_over_schedules_keeps_milestones_for_step_alone():
     common = dataclasses.replace(COMMON, schedule="step", milestones=(3, 9), factor=0.5)
     hp = keras_tuner.HyperParameters()
