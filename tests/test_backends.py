@@ -52,7 +52,10 @@ def test_sequence_nets(backend):
     """Their tests on another backend: torch's outputs, masks, decoding."""
     if importlib.util.find_spec(backend) is None:
         pytest.skip(f"{backend} is not installed")
-    files = [f"tests/test_{name}.py" for name in ("sequence", "sequence_torch", "decoding")]
+    files = [
+        f"tests/test_{name}.py"
+        for name in ("sequence", "sequence_masks", "sequence_torch", "decoding")
+    ]
     run = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-m", "not slow", *files],
         env={**os.environ, "KERAS_BACKEND": backend},

@@ -7,7 +7,6 @@ import pkgutil
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 from keras import layers, ops
 
 from cvcourse import sequence
@@ -279,17 +278,20 @@ def test_the_input_shape_follows_from_the_vocabulary(name):
     assert sequence.knobs(name)["input_shape"] is None
 
 
-@pytest.mark.parametrize("module", pkgutil.iter_modules(sequence.__path__), ids=lambda m: m.name)
+@pytest.mark.parametrize(
+    "module", [module.name for module in pkgutil.iter_modules(sequence.__path__)]
+)
 def test_examples_run(module):
-    failed, _ = doctest.testmod(importlib.import_module(f"cvcourse.sequence.{module.name}"))
+    failed, _ = doctest.testmod(importlib.import_module(f"cvcourse.sequence.{module}"))
     assert not failed
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="shapes are known elsewhere")
-@pytest.mark.parametrize("positions", ["sinusoidal", "learned"])
-def test_more_tokens_than_positions(positions):
+def test_more_tokens_than_positions():
     """One message, whether the shape is known or Keras has left it open."""
-    settings = dict(vocabulary=9, num_classes=9, length=6, positions=positions, **BLOCKS)
+    import tensorflow as tf
+
+    settings = dict(vocabulary=9, num_classes=9, length=6, **BLOCKS | dict(depth=1))
     net = sequence.build("transformer_decoder", **settings)
     net.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     message = r"has 6 positions \(length=6\).*received.*7.*a larger length"
@@ -313,7 +315,7 @@ def test_more_tokens_than_positions(positions):
         with pytest.raises((ValueError, tf.errors.InvalidArgumentError), match=message):
             call()
         # From a second shape on the time is open.
-        for time in (4, 5, 6):
+        for time in (5, 6):
             expected = ops.convert_to_numpy(net(tokens[:, :time]))
             found = net.predict_on_batch(tokens[:, :time])
             np.testing.assert_allclose(found, expected, atol=1e-5)
