@@ -142,6 +142,19 @@ def test_global_drop_path_is_one_column_of_the_whole_net():
     assert set(errors.argmin(1)) == {0, 1, 2}
 
 
+@pytest.mark.parametrize(("padding", "rows"), [("symmetric", [9, 10, 11]), ("same", [10, 11, 12])])
+def test_strided_blocks_of_cifar_resnets_look_where_published_weights_do(padding, rows):
+    """Rows of the map that row 5 of the halved one sees; the shortcut takes row 10."""
+    net = models.build("resnet20", depth=8, padding=padding)
+    names = ("stage2_block1_1_conv", "stage2_block1_shortcut_subsample")
+    part = keras.Model(
+        net.get_layer("stage1").output, [net.get_layer(name).output for name in names]
+    )
+    images = np.eye(32)[:, :, None, None] * np.ones((32, 32, 32, 16))  # image i: 1 in row i
+    seen = [np.flatnonzero(abs(np.array(y)[:, 5]).max((1, 2)) > 1e-6) for y in part(images)]
+    assert [list(found) for found in seen] == [rows, [10]]
+
+
 def test_lenet_is_its_figure_in_numpy():
     """C1 S2 C3 S4 C5 F6 and the output, with loops: the same logits."""
     model, x = models.build("lenet5"), images(1, 32, 32, 1)
