@@ -365,7 +365,9 @@ def choose(logits, noise, temperature, top_k, top_p):
     order = ops.argsort(-logits, axis=-1)
     logits = ops.take_along_axis(logits, order, axis=-1)
     # The likeliest has 0: no temperature makes it infinite.
-    share = ops.softmax((logits - logits[:, :1]) / temperature[:, None], axis=-1)
+    scaled = (logits - logits[:, :1]) / temperature[:, None]
+    # XLA multiplies by the inverse, which may be 0.
+    share = ops.softmax(ops.where(logits > IMPOSSIBLE, scaled, IMPOSSIBLE), axis=-1)
     share = ops.where(ops.arange(logits.shape[-1]) < top_k[:, None], share, 0.0)
     share = share / ops.sum(share, axis=-1, keepdims=True)
     before = ops.cumsum(share, axis=-1) - share
