@@ -21,7 +21,8 @@ def sequence_input(input_shape, vocabulary, dim, *, padding=None, masks=(), init
 
     Returns:
         {name: an input}, of `tokens` or `inputs` and of the masks; vectors (batch, time, channels);
-        a bool mask (batch, time), True for real steps, or None. Vectors that `mask` masks are 0.
+        a bool mask (batch, time), True for real steps, or None. Vectors that `mask` masks may hold
+        NaN or infinity.
 
     Raises:
         ValueError: an input_shape of the other kind, or an unknown mask.
@@ -42,13 +43,13 @@ def sequence_input(input_shape, vocabulary, dim, *, padding=None, masks=(), init
         return {"tokens": tokens, **given}, x, real(tokens, padding) if keep is None else keep
     x = inputs = keras.Input(input_shape, name="inputs")
     if keep is not None:
-        x = zero_masked(x, keep)
+        x = finite_padding(x, keep)
     return {"inputs": inputs, **given}, x, keep
 
 
-def zero_masked(x, keep):
-    """0 for masked steps (batch, n, c): a weight of 0 times NaN or infinity would be NaN."""
-    return ops.where(keep[..., None], x, 0.0)
+def finite_padding(x, keep):
+    """Vectors (batch, n, c) with 0 for NaN and infinity in masked steps: 0 times them is NaN."""
+    return ops.where(ops.logical_or(keep[..., None], ops.isfinite(x)), x, 0.0)
 
 
 def embed(tokens, vocabulary, dim, *, name, initializer="uniform"):

@@ -44,10 +44,9 @@ def recurrent(
     sequences=False behind the last real one, (batch, num_classes). `bidirectional` layers read both
     ways and put the two side by side. Padded steps, by the token `padding` or by masks=("mask",),
     give 0 and move no state. input_shape=None is (None, 28) for vectors, (None,) for tokens.
-    `features` are what the logits are made from; num_classes=None ends
-    there. `states` adds inputs and outputs h (and c), (batch, layers, units), the two directions of
-    a layer one after the other; outputs are then a dict. part="step" is the net for one token:
-    see decoding.py.
+    `features` are what the logits are made from; num_classes=None ends there. `states` adds inputs
+    and outputs h (and c), (batch, layers, units), the two directions of a layer one after the
+    other; outputs are then a dict. part="step" is the net for one token: see decoding.py.
     """
     form = CELLS[cell], dict(units=units, activation=activation, use_bias=use_bias)
     kinds = STATES[cell]

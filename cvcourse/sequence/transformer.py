@@ -19,12 +19,12 @@ from cvcourse.layers.transformer import (
 )
 from cvcourse.sequence.inputs import (
     embed,
+    finite_padding,
     logits,
     model,
     real,
     sequence_input,
     who_sees_whom,
-    zero_masked,
 )
 from cvcourse.sequence.positions import POSITIONS
 
@@ -176,7 +176,7 @@ def memory_input(shape, dim, mask=None):
     given = keras.Input(shape, name="memory")
     x = given[:, None] if len(shape) == 1 else given
     if mask is not None:
-        x = zero_masked(x, mask)
+        x = finite_padding(x, mask)
     if dim not in (None, shape[-1]):
         x = layers.Dense(dim, name="memory_projection")(x)
     return {"memory": given}, x
