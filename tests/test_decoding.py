@@ -147,7 +147,9 @@ def test_padded_prompts_continue_as_in_the_whole_net(name, policy, precision):
         np.testing.assert_allclose(scores[:, beam], chosen.sum((1, 2)), atol=length * rounding)
 
 
-@pytest.mark.parametrize("name", ["lstm", "caption_transformer"])
+@pytest.mark.parametrize(
+    "name", ["lstm", "caption_lstm", "caption_attention", "caption_transformer"]
+)
 def test_padding_at_the_start_changes_nothing(name):
     """For nets without positions, which padding moves."""
     changes = {"padding": 0} | ({"positions": "none"} if "transformer" in name else {})

@@ -33,8 +33,8 @@ def in_the_state(
     """The assignment's net: the features, projected, are the state h that the words begin with.
 
     Shapes: memory (batch, c) or (batch, m, c), which is averaged, and tokens (batch, n) -> logits
-    of the word after each, (batch, n, num_classes). An LSTM's c begins at 0. For part see
-    decoding.py.
+    of the word after each, (batch, n, num_classes). An LSTM's c begins at 0. The token `padding`
+    moves no state. For part see decoding.py.
     """
     kinds, given = STATES[cell], {}
     if part == "step":
@@ -50,7 +50,8 @@ def in_the_state(
         given["tokens"] = tokens = keras.Input(input_shape, dtype="int32", name="tokens")
     x = drop(embed(tokens, num_classes, embedding, name="tokens"), dropout, name="dropout")
     form = CELLS[cell], dict(units=units)
-    x, ends = read(x, form, state=[states[kind] for kind in kinds], name="layer1")
+    keep, start = real(tokens, padding), [states[kind] for kind in kinds]
+    x, ends = read(x, form, keep=keep, state=start, name="layer1")
     x = layers.Identity(name="features")(drop(x, dropout, name="features_dropout"))
     said = logits(x, num_classes)
     if part != "step":
@@ -74,8 +75,8 @@ class AttendingLSTM(layers.Layer):
     e_i = v tanh(W_a a_i + W_h h), alpha = softmax(e), z = beta sum_i alpha_i a_i with the gate
     beta = sigmoid(W_b h) of section 4.2.1, one number a step. `doubly_stochastic` is the weight of
     what eq. 14 adds to the loss, sum_i (1 - sum_t alpha_ti)^2, here over the words, since the loss
-    is a word's mean: without it one place is soon looked at for all of them. Only steps that are
-    `real` (batch, n) count, if given.
+    is a word's mean: without it one place is soon looked at for all of them. Steps that are not
+    `real` (batch, n), if given, do not count and move no state.
     """
 
     def __init__(self, units, doubly_stochastic=0.0, **kwargs):
@@ -99,19 +100,26 @@ class AttendingLSTM(layers.Layer):
     def call(self, x, memory, h, c, real=None):
         keys = self.keys(memory)
 
-        def look_and_read(state, x_t):
-            h, c, *_ = state
+        is_read = ops.ones_like(x[..., 0], "bool") if real is None else ops.cast(real, "bool")
+
+        def look_and_read(state, inputs):
+            (h, c, *_), (x_t, is_read_t) = state, inputs
             scores = self.score(ops.tanh(keys + self.query(h)[:, None]))[..., 0]
             alpha = ops.softmax(scores)
             z = self.gate(h) * ops.einsum("bm,bmc->bc", alpha, memory)
-            h, (_, c) = self.cell(ops.concatenate([x_t, z], axis=-1), [h, c])
+            _, moved = self.cell(ops.concatenate([x_t, z], axis=-1), [h, c])
+            h, c = (
+                ops.where(is_read_t[:, None], new, old)
+                for new, old in zip(moved, (h, c), strict=True)
+            )
             return (state := (h, c, z, alpha)), state
 
         nothing = ops.zeros_like(memory[:, 0]), ops.zeros_like(memory[..., 0])
-        _, steps = ops.scan(look_and_read, (h, c, *nothing), ops.transpose(x, (1, 0, 2)))
+        by_steps = ops.transpose(x, (1, 0, 2)), ops.transpose(is_read)
+        _, steps = ops.scan(look_and_read, (h, c, *nothing), by_steps)
         h, c, z, alpha = (ops.transpose(values, (1, 0, 2)) for values in steps)
         if self.doubly_stochastic:
-            counts = ops.ones_like(alpha[..., 0]) if real is None else ops.cast(real, alpha.dtype)
+            counts = ops.cast(is_read, alpha.dtype)
             uneven = ops.sum((1.0 - ops.einsum("bnm,bn->bm", alpha, counts)) ** 2)
             self.add_loss(self.doubly_stochastic * uneven / ops.maximum(ops.sum(counts), 1.0))
         return {"h": h, "z": z, "alpha": alpha, "c": c[:, -1]}
@@ -147,9 +155,9 @@ def with_attention(
     word after each, (batch, n, num_classes). The state begins with what dense layers make of the
     map's mean; words are a deep output of word, state and look (eq. 7). The weights are the
     output alpha of the AttendingLSTM `layer1`, which has a loss of its own, `doubly_stochastic` (1
-    in the paper's code), where tokens are not `padding`. For part see decoding.py.
+    in the paper's code). The token `padding` moves no state. For part see decoding.py.
     """
-    given, keep, evenly = {}, None, 0.0
+    given, evenly = {}, 0.0
     memory = keras.Input(memory_shape, name="memory")
     if part == "step":
         states = {kind: keras.Input((units,), name=kind) for kind in "hc"}
@@ -165,9 +173,10 @@ def with_attention(
         if part == "encoder":
             return keras.Model(given, {**states, "memory": memory}, name=name)
         given["tokens"] = tokens = keras.Input(input_shape, dtype="int32", name="tokens")
-        keep, evenly = real(tokens, padding), doubly_stochastic
+        evenly = doubly_stochastic
     words = drop(embed(tokens, num_classes, embedding, name="tokens"), dropout, name="dropout")
-    steps = AttendingLSTM(units, evenly, name="layer1")(words, memory, **states, real=keep)
+    attend = AttendingLSTM(units, evenly, name="layer1")
+    steps = attend(words, memory, **states, real=real(tokens, padding))
     h = drop(steps["h"], dropout, name="layer1_dropout")
     said = layers.Add(name="features")(
         [
