@@ -425,7 +425,11 @@ def coarse_to_fine(sweep, run):
             found = done or main(stage, within, sweep.callbacks)
         good = tuning.good_ones(tuning.kept_trials(pathlib.Path(stage.workdir)), config.objective)
         ranges |= tuning.ranges_of(tuning.register(within, sweep.common).space, good)
-        said = "; ".join(f"{name} {' to '.join(map(tuning.said, r))}" for name, r in ranges.items())
+        words = {True: " to ", False: " or "}  # a range, or values
+        said = "; ".join(
+            f"{name} {words[isinstance(ends, tuple)].join(map(tuning.said, ends))}"
+            for name, ends in ranges.items()
+        )
         best = f"{config.objective} {found[config.objective]:.4f}"
         rows.append([str(number), str(stage.trials), str(stage.epochs), best, "" if last else said])
     trials = {trial.trial_id: trial for trial in tuning.kept_trials(pathlib.Path(stage.workdir))}
@@ -726,9 +730,10 @@ def hypermodel(space, config):
     """A keras_tuner.HyperModel of a search space, for a tuner of your own.
 
     It builds, compiles and fits as `train` does, with `config`'s data set: call `tuner.search()`
-    without data. Batch size and epochs can be tuned, too. What the space refuses by an error is a
-    failed trial; the tuner needs its defaults to be accepted. The learning rate falls, and the rate of NASNet's dropped paths grows, over
-    the epochs that the tuner asks for, or else over those of the config.
+    without data. Batch size and epochs can be tuned, too. The learning rate falls, and the rate of
+    NASNet's dropped paths grows, over the epochs that the tuner asks for, or else over those of the
+    config. A combination that the space refuses by an error is a failed trial; the tuner itself
+    needs a space that accepts its defaults.
 
     Args:
         space: Function (hp, config) -> config.

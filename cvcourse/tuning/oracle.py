@@ -143,6 +143,12 @@ class Kept:
             write_bytes(self.folder / OLDER, path.read_bytes())
         write_json(path, state)
 
+    def _record_values(self, trial):
+        # keras-tuner takes off the value of a name that has a range in an inactive scope, too.
+        trial.hyperparameters.ensure_active_values = lambda: None
+        super()._record_values(trial)
+        del trial.hyperparameters.ensure_active_values
+
     def _save_trial(self, trial):
         folder = self.trial_folder(trial.trial_id)
         folder.mkdir(parents=True, exist_ok=True)

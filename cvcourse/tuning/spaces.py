@@ -173,7 +173,9 @@ class _Asked(keras_tuner.HyperParameters):
     def _retrieve(self, hp):  # where Int, Float, Choice, Boolean and Fixed get their value
         asked = _in_words(hp)
         if (step := getattr(hp, "step", None)) is not None and step <= 0:
-            raise ValueError(f"hyperparameter {hp.name!r} takes a step of more than 0; received {step}")
+            raise ValueError(
+                f"hyperparameter {hp.name!r} takes a step of more than 0; received {step}"
+            )
         for one in self._hps.get(hp.name, ()):
             # keras-tuner tells them apart by their conditions, and has one value for a name.
             together = self.is_active(one) and self.is_active(hp)
