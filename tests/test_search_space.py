@@ -348,11 +348,19 @@ def test_the_same_range_again_and_ranges_of_scopes_that_exclude_each_other_are_t
         tuning.register(overlapping, COMMON)
 
 
-def test_a_space_is_as_before_where_workers_get_it_in_single_precision():
-    space = asking(("Float", ("x", 1e-4, 0.3), {}), ("Choice", ("y", [0.1, 0.7]), {}))
-    sent = keras_tuner.HyperParameters.from_proto(tuning.register(space, COMMON).to_proto())
-    assert sent.space[1].values != [0.1, 0.7]
-    tuning.ask(space, sent, COMMON)
+def test_a_space_is_as_before_where_keras_tuner_s_workers_get_it():
+    space = asking(
+        ("Float", ("x", 0.1, 0.7), {"step": 0.1}),
+        ("Int", ("y", 1, 9), {"sampling": "log"}),
+        ("Choice", ("z", [0.1, 0.7]), {}),
+        ("Boolean", ("w",), {}),
+        ("Fixed", ("v", 3), {}),
+    )
+    proto = tuning.register(space, COMMON).to_proto()
+    sent = keras_tuner.HyperParameters.from_proto(type(proto).FromString(proto.SerializeToString()))
+    before = len(sent.space)
+    assert tuning.ask(space, sent, COMMON) is COMMON
+    assert len(sent.space) == before
 
 
 def test_a_range_that_depends_on_another_s_middle_ends_the_sweep(config):

@@ -143,7 +143,7 @@ class _Within(keras_tuner.HyperParameters):
 
 def _part(hp, within):
     """A hyperparameter that is narrower: (low, high), or some values."""
-    if isinstance(within, tuple):
+    if hasattr(hp, "min_value") and isinstance(within, tuple):
         low, high = within
         config = hp.get_config() | {"min_value": low, "max_value": high}
         del config["default"]  # it may lie outside

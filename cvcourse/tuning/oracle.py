@@ -297,19 +297,14 @@ def _range(configs):
 def in_words(config):
     """A hyperparameter's range in words, from its config."""
     if "value" in config:
-        return _number(config["value"])
+        return str(config["value"])
     if "values" in config:
-        return " ".join(map(_number, config["values"]))
+        return " ".join(map(str, config["values"]))
     if "min_value" not in config:
         return "False True"
-    step = f" by {_number(config['step'])}" if config.get("step") else ""
+    step = f" by {config['step']}" if config.get("step") else ""
     sampling = f", {config['sampling']}" if config.get("sampling") else ""
-    return f"{_number(config['min_value'])} to {_number(config['max_value'])}{step}{sampling}"
-
-
-def _number(value):
-    """A value in at most six digits: keras-tuner sends them to workers in single precision."""
-    return str(float(f"{value:.6g}") if isinstance(value, float) else value)
+    return f"{config['min_value']} to {config['max_value']}{step}{sampling}"
 
 
 def _read(path):
