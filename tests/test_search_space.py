@@ -144,7 +144,7 @@ def grid_of(space, folder, trials):
 def test_a_grid_has_whole_numbers_in_the_order_of_the_product(tmp_path):
     space = asking(
         ("Choice", ("kind", ["x", "y"]), {}),
-        ("Int", ("size", 8, 64), {"step": 2, "sampling": "log", "default": 16}),
+        ("Int", ("size", 8, 64), {"step": 2, "sampling": "log", "default": 16.0}),
         ("Float", ("rate", 1e-3, 1e-1), {"step": 10, "sampling": "log"}),
     )
     found = grid_of(space, tmp_path, 30)

@@ -176,6 +176,8 @@ class _Asked(keras_tuner.HyperParameters):
             raise ValueError(
                 f"hyperparameter {hp.name!r} takes a step of more than 0; received {step}"
             )
+        if isinstance(hp, Int) and hp._default is not None:
+            hp._default = int(hp._default)
         for one in self._hps.get(hp.name, ()):
             # keras-tuner tells them apart by their conditions, and has one value for a name.
             together = self.is_active(one) and self.is_active(hp)
