@@ -12,6 +12,7 @@ import functools
 import json
 import os
 import pathlib
+import shlex
 import socket
 import subprocess
 import sys
@@ -108,7 +109,7 @@ def rate_of(config, folder, count):
     ]
     codes = [process.wait() for process in started]
     if any(codes):
-        raise RunError(f"a run of {count} processes failed: cvcourse train {' '.join(flags)}")
+        raise RunError(f"a run of {count} processes failed: cvcourse train {shlex.join(flags)}")
     return json.loads((folder / "metrics.json").read_text())["images_per_second"]
 
 

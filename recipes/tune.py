@@ -45,6 +45,10 @@ EXAMPLES = 32  # of the doctor
 COMMON = "common.json"  # what all trials of a sweep must have in common: data and versions
 ISOLATED = "isolated.json"  # how a trial in a process of its own ended
 IN_USE = 75  # the code of a process that finds another one in its trial: EX_TEMPFAIL
+OWN_OPTIONS = {  # of fit(), that a hypermodel sets itself
+    *("x", "y", "sample_weight", "batch_size", "shuffle", "steps_per_epoch"),
+    *("validation_data", "validation_split", "validation_batch_size"),
+}
 FREE = (*train.FREE, "retries", "isolate", "workers", "chief", "worker", "worker_timeout")
 
 
@@ -138,6 +142,8 @@ def main(config, space=None, callbacks=none_more):
         return metrics
     import_tensorflow_quietly()
 
+    import keras_tuner
+
     from cvcourse import tuning
 
     address, worker = parties(config, space, callbacks)
@@ -147,7 +153,10 @@ def main(config, space=None, callbacks=none_more):
     with recipe.usage():
         common = dataclasses.replace(common, augment=train.settled(common, dataset).augment)
         space = space or tuning.ready_made(config.vary)
-        hyperparameters = tuning.register(space, common)
+        try:
+            hyperparameters = tuning.register(space, common)
+        except (keras_tuner.errors.FatalError, keras_tuner.errors.FailedTrialError) as error:
+            raise UsageError(refusal(error)) from error
     sweep = Sweep(config, space, callbacks, common, dataset, hyperparameters)
     if worker:
         return work(sweep, address)
@@ -415,8 +424,12 @@ def coarse_to_fine(sweep, run):
             done = recipe.recognize(stage, "tune", **rules(stage))
             found = done or main(stage, within, sweep.callbacks)
         good = tuning.good_ones(tuning.kept_trials(pathlib.Path(stage.workdir)), config.objective)
-        ranges = tuning.ranges_of(tuning.register(within, sweep.common).space, good)
-        said = "; ".join(f"{name} {' to '.join(map(tuning.said, r))}" for name, r in ranges.items())
+        ranges |= tuning.ranges_of(tuning.register(within, sweep.common).space, good)
+        words = {True: " to ", False: " or "}  # a range, or values
+        said = "; ".join(
+            f"{name} {words[isinstance(ends, tuple)].join(map(tuning.said, ends))}"
+            for name, ends in ranges.items()
+        )
         best = f"{config.objective} {found[config.objective]:.4f}"
         rows.append([str(number), str(stage.trials), str(stage.epochs), best, "" if last else said])
     trials = {trial.trial_id: trial for trial in tuning.kept_trials(pathlib.Path(stage.workdir))}
@@ -477,18 +490,19 @@ def attempt(sweep, trial, folder, watch=lambda *words: []):
 
     `watch(trial, epochs, objective)` gives callbacks that show its epochs.
     """
+    import keras_tuner
+
     from cvcourse import tuning
 
     config, hp = sweep.config, trial.hyperparameters
     try:
-        tuned = sweep.space(hp, sweep.common)
+        tuned = tuning.ask(sweep.space, hp, sweep.common)
+    except keras_tuner.errors.FatalError as error:
+        raise UsageError(refusal(error)) from error
     except Exception as error:
-        return failed(error)
-    if new := {*tuning.names_of(hp)} - {*tuning.names_of(sweep.hyperparameters)}:
-        raise UsageError(
-            f"the search space asks for {min(new)!r} only where another hyperparameter has a value "
-            "of many: ask for it always"
-        )
+        return tuning.Outcome(reason=refusal(error))
+    with recipe.usage():
+        tuning.require_registered(hp, sweep.hyperparameters)
     epochs = trial.hyperparameters.values.get("tuner/epochs", tuned.epochs)
     tuned = dataclasses.replace(tuned, workdir=str(folder / "run"), epochs=epochs)
     callbacks = [*watch(trial, epochs, config.objective), *sweep.callbacks(folder)]
@@ -537,6 +551,13 @@ def failed(error):
 
     _, reason = recipe.verdict(error)
     return tuning.Outcome(reason=" ".join(reason.split()))
+
+
+def refusal(error):
+    """The text of an error that a search space raised; with its class where that says more."""
+    text = " ".join(str(error).split())
+    unmeant = isinstance(error, (TypeError, LookupError, AttributeError, NameError))
+    return f"{type(error).__name__}: {text}" if unmeant else text or type(error).__name__
 
 
 def in_its_own_process(config, folder, stop):
@@ -653,7 +674,8 @@ def conclude(sweep, run, oracle):
         trial.trial_id: tuning.first_epochs(oracle.run_folder(trial), config.objective)
         for trial in trials
     }
-    chosen = sweep.space(best.hyperparameters, dataclasses.replace(sweep.common, workdir=None))
+    common = dataclasses.replace(sweep.common, workdir=None)
+    chosen = tuning.ask(sweep.space, best.hyperparameters, common)
     epochs = best.hyperparameters.values.get("tuner/epochs", chosen.epochs)
     chosen = dataclasses.replace(chosen, test=True, epochs=epochs)
     failed = sum(row[config.objective] is None for row in table)
@@ -674,12 +696,13 @@ def conclude(sweep, run, oracle):
     again = recipe.command(
         dataclasses.replace(train.Config(), data_dir=config.data_dir), recipe.program("train")
     )
+    again += " " + shlex.quote(f"--config={run.path / 'best.json'}")
     lead = [
         f"{len(trials)} trials, of which {stopped} were stopped early and {failed} failed, and "
         f"{metrics['epochs']} epochs in {seconds / 60:.1f} minutes. The best is trial "
         f"{best.trial_id}: {config.objective} {best.score:.4f} at its best epoch. The test split "
         "was not touched.",
-        f"{again} --config={run.path / 'best.json'} trains it again and evaluates the test split.",
+        f"{again} trains it again and evaluates the test split.",
     ]
     lead += tuning.at_the_border(space.space, best)
     try:
@@ -699,28 +722,30 @@ def conclude(sweep, run, oracle):
     )
     print("", *lead[2:], sep="\n")
     print(f"\nbest: trial {best.trial_id}, {config.objective} {best.score:.4f}")
-    print(f"{again} --config={run.path / 'best.json'}")
+    print(again)
     return metrics
 
 
 def hypermodel(space, config):
     """A keras_tuner.HyperModel of a search space, for a tuner of your own.
 
-    It builds, compiles and fits as `train` does, with `config`'s data set; batch size and epochs
-    can be tuned, too. The learning rate falls, and the rate of NASNet's dropped paths grows, over
-    the epochs that the tuner asks for, or else over those of the config.
+    It builds, compiles and fits as `train` does, with `config`'s data set: call `tuner.search()`
+    without data. Batch size and epochs can be tuned, too. The learning rate falls, and the rate of
+    NASNet's dropped paths grows, over the epochs that the tuner asks for, or else over those of the
+    config. A combination that the space refuses by an error is a failed trial; the tuner itself
+    needs a space that accepts its defaults.
 
     Args:
         space: Function (hp, config) -> config.
         config: train.Config whose fields it replaces.
 
     Returns:
-        A keras_tuner.HyperModel.
+        A keras_tuner.HyperModel, whose fit() raises keras_tuner.errors.FatalValueError for data.
     """
     import keras
     import keras_tuner
 
-    from cvcourse import data, layers, optimization
+    from cvcourse import data, layers, optimization, tuning
 
     dataset = data.of(config)
 
@@ -729,19 +754,31 @@ def hypermodel(space, config):
 
         def setting(self, hp):
             """The config with values of `hp`."""
-            return train.settled(space(hp, train.settled(config, dataset)), dataset)
+            try:
+                tuned = tuning.ask(space, hp, train.settled(config, dataset))
+            except keras_tuner.errors.FatalError:
+                raise
+            except Exception as error:  # others are tried again, and end the search
+                raise keras_tuner.errors.FailedTrialError(refusal(error)) from error
+            return train.settled(tuned, dataset)
 
         def build(self, hp):
             """The compiled model."""
             _, model = train.prepared(self.setting(hp), dataset)
             return model
 
-        def fit(self, hp, model, *, epochs=None, initial_epoch=0, **options):
+        def fit(self, hp, model, *arrays, epochs=None, initial_epoch=0, **options):
             """Train it from `initial_epoch` (from 0) to `epochs`; `options` are those of fit().
 
             The learning rate begins where a run of `epochs` has it at `initial_epoch`, whether the
             optimizer has made these steps, as in a second fit, or is new, as Hyperband's is.
             """
+            given = ["positional arguments"] * bool(arrays) + [*(options.keys() & OWN_OPTIONS)]
+            if given:
+                raise keras_tuner.errors.FatalValueError(
+                    "the data set and its batches are those of the config: call tuner.search() "
+                    f"without {', '.join(sorted(given))}"
+                )
             setting = self.setting(hp)
             setting = dataclasses.replace(setting, epochs=epochs or setting.epochs)
             steps = data.steps_per_epoch(dataset.train, setting.batch_size)

@@ -17,7 +17,7 @@ from cvcourse.tuning.oracle import (
     trial_folder,
 )
 from cvcourse.tuning.service import LOOPBACK, Chief, Worker, address_of, from_environment
-from cvcourse.tuning.spaces import PARTS, ready_made, register
+from cvcourse.tuning.spaces import PARTS, ask, ready_made, register, require_registered
 from cvcourse.tuning.starts import starts
 from cvcourse.tuning.stopping import RULES, StopWhereBehind, first_epochs, signed
 from cvcourse.tuning.sweep_report import as_csv, as_texts, figures, rows
@@ -38,6 +38,7 @@ __all__ = [
     "any_left",
     "as_csv",
     "as_texts",
+    "ask",
     "at_the_border",
     "end_trial",
     "figures",
@@ -54,6 +55,7 @@ __all__ = [
     "ranges_of",
     "ready_made",
     "register",
+    "require_registered",
     "require_same_space",
     "rows",
     "said",

@@ -4,9 +4,14 @@ CS231n's protocol for hyperparameters: a few short trials over wide ranges, then
 narrower ranges, and a look at whether the best value lies at a border.
 """
 
+import bisect
 import functools
 import math
 
+import keras_tuner
+from keras_tuner.engine.hyperparameters import Boolean, Choice, Fixed, Float, Int
+
+from cvcourse.tuning.spaces import grid
 from cvcourse.tuning.stopping import signed
 
 KEEP = 4  # one of so many trials counts as good
@@ -24,7 +29,10 @@ def good_ones(trials, objective):
 
 
 def narrowed(space, ranges):
-    """The same search space, within ranges: {name: (low, high), or the values to choose from}."""
+    """The same search space, within ranges: {name: (low, high), or the values to choose from}.
+
+    They are those of `ranges_of`.
+    """
     return functools.partial(_narrowed, space, ranges)
 
 
@@ -33,28 +41,64 @@ def _narrowed(space, ranges, hp, config):
 
 
 def ranges_of(space, good):
-    """{name: range} around the values that the good trials have, within those of `space`."""
+    """Ranges around the values of the good trials, on the steps of `space` and within its ranges.
+
+    Args:
+        space: List of hyperparameters.
+        good: List of trials.
+
+    Returns:
+        {name: (low, high), or a list of values}. A name that has several ranges in the space is
+        followed by the conditions of each.
+    """
     found = {}
+    several = {hp.name for hp in space if sum(one.name == hp.name for one in space) > 1}
     for hp in space:
-        values = [trial.hyperparameters.values.get(hp.name) for trial in good]
-        values = [value for value in values if value is not None]
-        if not values:
-            continue
-        if not hasattr(hp, "min_value"):
-            found[hp.name] = [value for value in hp.values if value in values]
-            continue
-        to, back = (math.log, math.exp) if hp.sampling == "log" else (float, float)
-        low, high = to(min(values)), to(max(values))
-        margin = MARGIN * (high - low) or BORDER * (to(hp.max_value) - to(hp.min_value))
-        low, high = max(hp.min_value, back(low - margin)), min(hp.max_value, back(high + margin))
-        if isinstance(hp.min_value, int):
-            low, high = math.floor(low), math.ceil(high)
-        elif hp.step and hp.sampling != "log":  # stay on the grid of steps
-            steps = [(end - hp.min_value) / hp.step for end in (low, high)]
-            low = hp.min_value + math.floor(steps[0] + 1e-9) * hp.step
-            high = hp.min_value + math.ceil(steps[1] - 1e-9) * hp.step
-        found[hp.name] = (low, high)
+        values = [
+            trial.hyperparameters.values.get(hp.name)
+            for trial in good
+            if trial.hyperparameters.is_active(hp)
+        ]
+        if values := [value for value in values if value is not None]:
+            found[_with_conditions(hp) if hp.name in several else hp.name] = _around(hp, values)
     return found
+
+
+def _with_conditions(hp):
+    conditions = [f"{one.name} is {' or '.join(map(str, one.values))}" for one in hp.conditions]
+    return " where ".join([hp.name, *conditions])
+
+
+def _around(hp, values):
+    """The part of a hyperparameter's range around some of its values."""
+    if not hasattr(hp, "min_value"):
+        return [value for value in hp.values if value in values]
+    if hp.step is None:
+        to, back = (math.log, math.exp) if hp.sampling == "log" else (float, float)
+        whole = to(hp.max_value) - to(hp.min_value)
+        low, high = _widened(to(min(values)), to(max(values)), whole)
+        low, high = max(hp.min_value, back(low)), min(hp.max_value, back(high))
+        return (math.floor(low), math.ceil(high)) if isinstance(hp, Int) else (low, high)
+    steps = grid(hp)
+    places = [_nearest(steps, value) for value in values]
+    low, high = _widened(min(places), max(places), len(steps) - 1)
+    steps = steps[max(0, math.floor(low)) : math.ceil(high) + 1]
+    # The steps of a part of a range that is logarithmic in reverse are other ones.
+    return list(steps) if hp.sampling == "reverse_log" else (steps[0], steps[-1])
+
+
+def _widened(low, high, whole):
+    """The ends of the good values with a margin; `whole` is the length of the whole range."""
+    margin = MARGIN * (high - low) or BORDER * whole
+    return low - margin, high + margin
+
+
+def _nearest(steps, value):
+    """The index of the step next to a value."""
+    above = bisect.bisect(steps, value)
+    return min(
+        range(max(0, above - 1), min(above + 1, len(steps))), key=lambda i: abs(steps[i] - value)
+    )
 
 
 def at_the_border(space, best):
@@ -62,7 +106,8 @@ def at_the_border(space, best):
     said = []
     for hp in space:
         value = best.hyperparameters.values.get(hp.name)
-        if value is None or not hasattr(hp, "min_value") or hp.step:
+        active = value is not None and best.hyperparameters.is_active(hp)
+        if not active or not hasattr(hp, "min_value") or hp.step:
             continue
         log = hp.sampling == "log"
         to = math.log if log else float
@@ -82,40 +127,34 @@ def at_the_border(space, best):
     return said
 
 
-class _Within:
+class _Within(keras_tuner.HyperParameters):
     """A HyperParameters whose ranges are narrower where a range of that name is given."""
 
+    __slots__ = ("_outer", "_ranges")
+
     def __init__(self, hp, ranges):
-        self._hp, self._ranges = hp, ranges
+        self.__dict__ = hp.__dict__  # one state
+        self._outer, self._ranges = hp, ranges
 
-    def __getattr__(self, name):
-        return getattr(self._hp, name)
+    def _retrieve(self, hp):
+        within = self._ranges.get(_with_conditions(hp), self._ranges.get(hp.name))
+        return self._outer._retrieve(hp if within is None else _part(hp, within))
 
-    def __contains__(self, name):
-        return name in self._hp
 
-    def __getitem__(self, name):
-        return self._hp[name]
-
-    def Float(self, name, min_value, max_value, *more, **options):
-        ends = self._within(name, (min_value, max_value), options)
-        return self._hp.Float(name, *ends, *more, **options)
-
-    def Int(self, name, min_value, max_value, *more, **options):
-        ends = self._within(name, (min_value, max_value), options)
-        return self._hp.Int(name, *ends, *more, **options)
-
-    def Choice(self, name, values, *more, **options):
-        return self._hp.Choice(name, self._within(name, values, options), *more, **options)
-
-    def Boolean(self, name, *more, **options):
-        values = self._within(name, (False, True), options)
-        if len(values) == 1:
-            return self._hp.Fixed(name, values[0])
-        return self._hp.Boolean(name, *more, **options)
-
-    def _within(self, name, usual, options):
-        if name not in self._ranges:
-            return usual
-        options.pop("default", None)  # it may lie outside
-        return self._ranges[name]
+def _part(hp, within):
+    """A hyperparameter that is narrower: (low, high), or some values."""
+    if hasattr(hp, "min_value") and isinstance(within, tuple):
+        low, high = within
+        config = hp.get_config() | {"min_value": low, "max_value": high}
+        del config["default"]  # it may lie outside
+        part = type(hp).from_config(config)
+        if isinstance(hp, Float) and hp.step is not None and hp.sampling == "linear":
+            # keras-tuner rounds down to whole steps: 0.6 // 0.1 is 5.
+            while len(grid(part)) < math.floor((high - low) / hp.step + 1e-6) + 1:
+                part.max_value = math.nextafter(part.max_value, math.inf)
+        return part
+    if isinstance(hp, Fixed) or (isinstance(hp, Boolean) and len(within) > 1):
+        return hp
+    if isinstance(hp, Boolean):
+        return Fixed(hp.name, within[0], conditions=hp.conditions)
+    return Choice(hp.name, list(within), conditions=hp.conditions)

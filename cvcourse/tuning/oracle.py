@@ -13,6 +13,7 @@ import sys
 
 import keras_tuner
 from keras_tuner import oracles
+from keras_tuner.engine.hyperparameters import Int
 from keras_tuner.engine.trial import Trial, TrialStatus
 
 from cvcourse.errors import RunError, UsageError
@@ -21,7 +22,11 @@ from cvcourse.tuning.stopping import signed
 
 
 class GridSearchOracle(oracles.GridSearchOracle):
-    """keras-tuner's, that keeps its place in the grid, too: its own forgets it."""
+    """keras-tuner's, that keeps its place in the grid, too: its own forgets it.
+
+    An Int with a logarithmic step has whole numbers, and a name may have a range in each of several
+    conditional scopes: keras-tuner 1.4.8 gives floats, and values of another scope's range.
+    """
 
     def populate_space(self, trial_id):
         response = super().populate_space(trial_id)
@@ -29,6 +34,32 @@ class GridSearchOracle(oracles.GridSearchOracle):
             # Its own takes the next point when a trial ends: other workers would wait for that.
             self._populate_next.append(trial_id)
         return response
+
+    def _get_next_combination(self, values):
+        hps = self.get_space()
+        hps.values = dict(values)
+        active = [hp for hp in hps.space if hps.is_active(hp)]
+        while active:
+            hp = active.pop()
+            order = _order(hp)
+            if (place := order.index(hps.values[hp.name]) + 1) < len(order):
+                kept = {one.name: hps.values[one.name] for one in active}
+                hps.values = kept | {hp.name: order[place]}
+                for one in hps.space:
+                    if hps.is_active(one):
+                        hps.values.setdefault(one.name, one.default)
+                return hps.values
+        return None
+
+    def _compare(self, a, b):
+        here, there = self._place(a), self._place(b)
+        return (here > there) - (here < there)
+
+    def _place(self, values):
+        """Where a combination stands in the grid: a list that compares as combinations do."""
+        hps = self.get_space()
+        hps.values = values
+        return [_order(hp).index(values[hp.name]) for hp in hps.space if hps.is_active(hp)]
 
     def get_state(self):
         order, index = [], self._ordered_ids._next_index[None]
@@ -43,6 +74,12 @@ class GridSearchOracle(oracles.GridSearchOracle):
             self._ordered_ids.insert(trial_id)
         # A trial is added behind the saving of its end; one that was used already does no harm.
         self._populate_next = list(dict.fromkeys([*state["populate_next"], *self.end_order]))
+
+
+def _order(hp):
+    """A hyperparameter's values in a grid's order: the default comes first."""
+    values = [int(value) if isinstance(hp, Int) else value for value in hp.values]
+    return [hp.default, *(value for value in values if value != hp.default)]
 
 
 ORACLES = {
@@ -105,6 +142,12 @@ class Kept:
         with contextlib.suppress(FileNotFoundError):
             write_bytes(self.folder / OLDER, path.read_bytes())
         write_json(path, state)
+
+    def _record_values(self, trial):
+        # keras-tuner takes off the value of a name that has a range in an inactive scope, too.
+        trial.hyperparameters.ensure_active_values = lambda: None
+        super()._record_values(trial)
+        del trial.hyperparameters.ensure_active_values
 
     def _save_trial(self, trial):
         folder = self.trial_folder(trial.trial_id)
@@ -248,15 +291,20 @@ def _as_json(space):
 
 def _range(configs):
     """A hyperparameter's values in words."""
-    return " or ".join(map(_one_range, configs)) if configs else "nothing"
+    return " or ".join(map(in_words, configs)) if configs else "nothing"
 
 
-def _one_range(config):
+def in_words(config):
+    """A hyperparameter's range in words, from its config."""
+    if "value" in config:
+        return str(config["value"])
     if "values" in config:
         return " ".join(map(str, config["values"]))
+    if "min_value" not in config:
+        return "False True"
     step = f" by {config['step']}" if config.get("step") else ""
     sampling = f", {config['sampling']}" if config.get("sampling") else ""
-    return f"{config.get('min_value')} to {config.get('max_value')}{step}{sampling}"
+    return f"{config['min_value']} to {config['max_value']}{step}{sampling}"
 
 
 def _read(path):
