@@ -50,14 +50,19 @@ def preprocess(photos, published, size=None):
 
 def scale(pixels, published):
     """Raw RGB pixels, 0..255, in the range and the order of channels that the weights know."""
-    mean, deviation = SCALINGS[published.scaling]
+    return scaled(pixels, published.scaling)
+
+
+def scaled(pixels, scaling):
+    """Raw RGB pixels, 0..255, scaled as a key of SCALINGS says: the same shape."""
+    mean, deviation = SCALINGS[scaling]
     x = layers.Normalization(
         mean=mean,
         variance=[d**2 for d in deviation],
         dtype="float32",  # bfloat16 would round the pixels before the mean is taken off
         name="normalization",
     )(pixels)
-    return ops.flip(x, axis=-1) if published.scaling == "caffe" else x
+    return ops.flip(x, axis=-1) if scaling == "caffe" else x
 
 
 def from_photos(net, published, shape=(None, None, 3)):
@@ -71,6 +76,36 @@ def from_photos(net, published, shape=(None, None, 3)):
     photo = keras.Input(shape, dtype="float32", name="photo")
     x = convert_channels(photo, 1, 3) if shape[-1] == 1 else photo
     return behind(photo, preprocess(x, published, net.input_shape[1]), net)
+
+
+def from_images(net, shape=(None, None, 3), *, scaling=None):
+    """Put a network that takes raw pixels behind what brings photos to its size.
+
+    Args:
+        net: A keras.Model of images (batch, height, width, 1 or 3), either size open or fixed.
+        shape: (height, width, channels) of the photos, 0..255; sizes may be open (None).
+        scaling: Key of SCALINGS that the pixels go through first; None leaves them at 0..255.
+
+    Returns:
+        A keras.Model from photos to net's output, one flat graph of copies of net's layers. For a
+        fixed size the largest centered part of the photo is resized (bilinear, antialiased); gray
+        and RGB are converted into each other.
+
+    Raises:
+        ValueError: If net takes gray pixels and `scaling` has a mean for each color.
+    """
+    *size, channels = net.input_shape[1:]
+    photo = keras.Input(shape, dtype="float32", name="photo")
+    x = photo if shape[-1] == channels else convert_channels(photo, shape[-1], channels)
+    if None not in size and tuple(size) != tuple(shape[:2]):
+        x = ops.image.resize(
+            x, size, antialias=True, crop_to_aspect_ratio=True, data_format="channels_last"
+        )
+    if scaling:
+        if channels != 3:
+            raise ValueError(f"the scaling {scaling} is of RGB pixels, and the network takes gray")
+        x = scaled(x, scaling)
+    return behind(photo, x, net)
 
 
 def resize_of(published, size=None):
