@@ -36,6 +36,9 @@ METHODS = ("probe", "top", "full", "gradual")
 LARGE = 2_000  # training images from which on fine-tuning is worth its risk; --method=auto
 SIMILAR = 0.01  # accuracy that an earlier layer must be better by for the data to be different
 UNFREEZE_BY = 0.5  # share of the epochs after which gradual unfreezing has reached the bottom
+SCALINGS = ("none", "unit", "tf", "torch", "caffe")  # that pixels may need; the usual ones
+GRAY_SCALINGS = 3  # the first ones: those that treat all colors alike
+TRIED_ON = 300  # training images at least, to find out which
 HELD_OUT = 0.2  # of the training split, to decide on
 ASKED, NEIGHBORS = 8, 6  # images whose nearest neighbors the report shows, and how many
 
@@ -49,11 +52,11 @@ class Config:
     weights: str = recipe.field(
         "default", "a tag of `cvcourse models --pretrained`, or a file, also of a net of your own"
     )
-    scaling: str | None = recipe.field(
-        None,
-        "of the pixels for a .keras file of your own that does not scale them; none: 0..255 as "
-        "they are; unit: 0..1; tf: -1..1",
-        choices=("unit", "tf", "torch", "caffe", "clip", "lite"),
+    scaling: str = recipe.field(
+        "auto",
+        "of the pixels for a .keras file of your own that does not scale them; none: 0..255, unit: "
+        "0..1, tf: -1..1; auto: that with which a probe is best within the training split",
+        choices=("auto", *SCALINGS),
     )
     weights_dir: str | None = recipe.field(None, "where files of weights are looked for first")
     allow_noncommercial: bool = recipe.field(False, "take weights that are not for commerce, too")
@@ -245,7 +248,7 @@ def load_backbone(config, dataset):
         if config.model_args or not is_saved_model(config.weights):
             raise
         return own_backbone(config, dataset, error)
-    if config.scaling:
+    if config.scaling != "auto":
         raise ValueError(f"--scaling: the weights {published} have their own, {published.scaling}")
     resize = pretrained.resize_of(published, net.input_shape[1])
     dataset = dataset.resized(resize, published.interpolation, crop=published.resize > 0)
@@ -260,8 +263,10 @@ def own_backbone(config, dataset, unpublished):
     ValueError for a network without features of images, or one that the settings do not fit.
     """
     import keras
+    import numpy as np
 
     import cvcourse.sequence  # noqa: F401  registers what the file may hold
+    from cvcourse import training
     from cvcourse.models import pretrained
     from cvcourse.saved_model import read_model
 
@@ -272,29 +277,43 @@ def own_backbone(config, dataset, unpublished):
         raise ValueError(
             f"{path} cannot go on as it was saved: {error}; nor as {config.model}: {unpublished}"
         ) from error
-    *sides, _ = features.input_shape[1:]
+    *sides, channels = features.input_shape[1:]
     if config.size and sides not in ([None, None], [config.size] * 2):
         raise ValueError(f"--size={config.size}: {path} takes images of {sides[0]}x{sides[1]}")
-    own_scaling = pretrained.scales_pixels(features)
-    if own_scaling and config.scaling:
-        raise ValueError(f"--scaling={config.scaling}: {path} scales the pixels itself: leave it")
     logits = keras.layers.Dense(dataset.num_classes, dtype="float32", name="logits")
     net = keras.Model(features.input, logits(features.output), name=features.name)
     side = config.size or sides[0]
     if side and sides in ([None, None], [side, side]):
         dataset = dataset.resized(side, "bilinear")
-    if own_scaling:
-        pixels = "scales the pixels itself"
-    elif config.scaling:
-        pixels = f"gets the pixels scaled by --scaling={config.scaling}"
-    else:
-        pixels = "gets raw pixels, 0..255: if it was trained on others, --scaling says on which"
-    note = (
+    said = (
         f"{path} holds no published weights of {config.model}: it goes on as it was saved, with a "
-        f"new head on the {features.output_shape[-1]:,} features of {place}, and {pixels}."
+        f"new head on the {features.output_shape[-1]:,} features of {place}."
     )
-    model = pretrained.from_images(net, dataset.input_shape, scaling=config.scaling)
-    return Backbone(model, path.stem, path.name, dataset, config, notes=(note,))
+
+    def scaled(scaling, *notes):
+        model = pretrained.from_images(net, dataset.input_shape, scaling=scaling)
+        return Backbone(model, path.stem, path.name, dataset, config, notes)
+
+    if pretrained.scales_pixels(features):
+        if config.scaling != "auto":
+            raise ValueError(f"--scaling: {path} scales the pixels itself: leave it out")
+        return scaled("none", said, "It scales the pixels itself.")
+    if config.scaling != "auto":
+        return scaled(config.scaling, said, f"It gets the pixels by --scaling={config.scaling}.")
+    few = dataset.limit(max(TRIED_ON, 10 * dataset.num_classes))
+    if np.bincount(few.train.labels, minlength=dataset.num_classes).min() < 2:
+        few = dataset
+    found = {
+        scaling: dataclasses.replace(scaled(scaling), dataset=few).probe(training.LAST).accuracy
+        for scaling in SCALINGS[: None if channels == 3 else GRAY_SCALINGS]
+    }
+    best = max(found, key=found.get)
+    shares = ", ".join(f"{scaling} {accuracy:.1%}" for scaling, accuracy in found.items())
+    why = (
+        f"It does not scale the pixels itself. With --scaling={best} a probe is best, by "
+        f"cross-validation within {len(few.train):,} training images: {shares}."
+    )
+    return scaled(best, said, why)
 
 
 @dataclasses.dataclass(frozen=True)

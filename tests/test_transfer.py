@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import pathlib
+import re
 import warnings
 
 import keras
@@ -312,7 +313,7 @@ def test_somebodys_own_network_goes_on_as_it_was_saved(own, photos, capsys, meth
     metrics = transfer.main(dataclasses.replace(config, method=method))
     said = capsys.readouterr().out
     assert "own.keras holds no published weights of mobilenet: it goes on as it was saved" in said
-    assert "the 8 features of pool, and scales the pixels itself" in said
+    assert "the 8 features of pool. It scales the pixels itself." in said.replace("\n", " ")
     assert metrics["weights"] == "own.keras"
     run = pathlib.Path(config.workdir)
     assert "it goes on as it was saved" in (run / "report.html").read_text()
@@ -339,13 +340,32 @@ def test_what_does_not_fit_somebodys_own_network_is_refused(own, tmp_path):
         assert not pathlib.Path(config.workdir).exists()
 
     refused(UsageError, "--size=40: .*own.keras takes images of 32x48", size=40)
-    refused(UsageError, "--scaling=tf: .*own.keras scales the pixels itself", scaling="tf")
+    refused(UsageError, "--scaling: .*own.keras scales the pixels itself", scaling="tf")
     refused(RunError, "own.keras: ", model_args={"width": 0.25})
     mlp = keras.Sequential([keras.Input((8, 8, 3)), layers.Flatten(), layers.Dense(3)])
     mlp.save(tmp_path / "mlp.keras")
     refused(UsageError, "no pooled features: no trained", weights=str(tmp_path / "mlp.keras"))
     (tmp_path / "bad.keras").write_bytes((tmp_path / "own.keras").read_bytes()[:500])
     refused(RunError, "cannot read a model from .*bad.keras", weights=str(tmp_path / "bad.keras"))
+
+
+def test_the_scaling_of_somebodys_own_network_is_measured(config, tmp_path):
+    """A network that tells colors apart around 0 alone: those of the mean of ImageNet."""
+    image = keras.Input((None, None, 3))
+    x = layers.Dense(3, activation="tanh", name="color")(image)
+    net = keras.Model(image, layers.Dense(2)(layers.GlobalAveragePooling2D(name="pool")(x)))
+    net.get_layer("color").set_weights([5 * np.eye(3), np.zeros(3)])
+    net.save(tmp_path / "own.keras")
+    own = dataclasses.replace(config, weights=str(tmp_path / "own.keras"), model_args={})
+    dataset = data.of(own)
+    *_, said = transfer.load_backbone(own, dataset).notes
+    accuracy = dict(re.findall(r"(\w+) ([\d.]+)%", said))
+    assert accuracy.keys() == {*transfer.SCALINGS}
+    assert float(accuracy["none"]) < 50  # all colors saturate
+    chosen = re.search("--scaling=(\\w+)", said)[1]
+    assert accuracy[chosen] == "100.0"
+    same = transfer.load_backbone(dataclasses.replace(own, scaling=chosen), dataset)
+    assert same.notes[-1] == f"It gets the pixels by --scaling={chosen}."
 
 
 def test_published_weights_have_their_own_scaling(config):

@@ -8,6 +8,7 @@ from cvcourse.models.raw_images import behind, convert_channels
 # (mean, standard deviation) of the red, green and blue of 0..255 that the weights were trained on
 IMAGENET = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))  # of ImageNet, as torch has it
 SCALINGS = {
+    "none": ((0.0,) * 3, (1.0,) * 3),  # 0..255
     "torch": IMAGENET,
     "tf": ((127.5,) * 3, (127.5,) * 3),  # -1..1
     "unit": ((0.0,) * 3, (255.0,) * 3),  # 0..1
@@ -54,8 +55,15 @@ def scale(pixels, published):
 
 
 def scaled(pixels, scaling):
-    """Raw RGB pixels, 0..255, scaled as a key of SCALINGS says: the same shape."""
-    mean, deviation = SCALINGS[scaling]
+    """Raw pixels, 0..255, scaled as a key of SCALINGS says: the same shape.
+
+    Raises ValueError for gray pixels where the scaling has a mean for each color.
+    """
+    if scaling == "none":
+        return pixels
+    mean, deviation = (values[: pixels.shape[-1]] for values in SCALINGS[scaling])
+    if len(mean) == 1 and len({*SCALINGS[scaling][0]}) > 1:
+        raise ValueError(f"the scaling {scaling} is of RGB pixels, and the network takes gray")
     x = layers.Normalization(
         mean=mean,
         variance=[d**2 for d in deviation],
@@ -78,13 +86,13 @@ def from_photos(net, published, shape=(None, None, 3)):
     return behind(photo, preprocess(x, published, net.input_shape[1]), net)
 
 
-def from_images(net, shape=(None, None, 3), *, scaling=None):
+def from_images(net, shape=(None, None, 3), *, scaling="none"):
     """Put a network that takes raw pixels behind what brings photos to its size.
 
     Args:
         net: A keras.Model of images (batch, height, width, 1 or 3), either size open or fixed.
         shape: (height, width, channels) of the photos, 0..255; sizes may be open (None).
-        scaling: Key of SCALINGS that the pixels go through first; None leaves them at 0..255.
+        scaling: Key of SCALINGS that the pixels go through first; "none" leaves them at 0..255.
 
     Returns:
         A keras.Model from photos to net's output, one flat graph of copies of net's layers. For a
@@ -101,11 +109,7 @@ def from_images(net, shape=(None, None, 3), *, scaling=None):
         x = ops.image.resize(
             x, size, antialias=True, crop_to_aspect_ratio=True, data_format="channels_last"
         )
-    if scaling:
-        if channels != 3:
-            raise ValueError(f"the scaling {scaling} is of RGB pixels, and the network takes gray")
-        x = scaled(x, scaling)
-    return behind(photo, x, net)
+    return behind(photo, scaled(x, scaling), net)
 
 
 def resize_of(published, size=None):
