@@ -65,6 +65,13 @@ def read_model(path, *, remedy="", compile=False):
         return model
 
 
+def is_saved_model(path):
+    """Whether a file is a .keras archive by its contents, sound or not."""
+    with contextlib.suppress(Exception):  # whatever a file may hold
+        return "keras_version" in json.loads(read_entry(os.path.expanduser(path), METADATA))
+    return False
+
+
 def _saved_by(path):
     """The version of Keras that a file says it is of, or "" if it does not."""
     with contextlib.suppress(Exception):  # whatever a file may hold

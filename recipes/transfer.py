@@ -2,13 +2,16 @@
 
     cvcourse transfer --model=mobilenet_v2 --dataset=PATH
     cvcourse transfer --model=efficientnet_b0 --dataset=PATH --method=full --epochs=20
+    cvcourse transfer --weights=FILE.keras --dataset=PATH
 
 PATH/train/CLASS/*.jpg and PATH/val/CLASS/*.jpg, or any data set that `train` takes. The features of
 the frozen network are computed once and kept, and a linear classifier on them is a matter of
 seconds: the probe. From there on the network itself may be fine-tuned: its top stage, all of it
 with a smaller rate for the body, or stage by stage from the top. `--method=auto` measures how much
 data there are and how similar they are, and decides as the course's table does. The saved
-model.keras takes raw RGB photos of any size.
+model.keras takes raw RGB photos of any size. A .keras file need not hold weights of --model: a
+network that you or somebody else trained goes on as it was saved, with a new head on its last
+pooled features and with the preprocessing that it has in it.
 
 Sharif Razavian et al., "CNN Features off-the-shelf", 2014, https://arxiv.org/abs/1403.6382; the
 probe's solution as the head to start fine-tuning from: Kumar et al., "Fine-Tuning can Distort
@@ -33,6 +36,9 @@ METHODS = ("probe", "top", "full", "gradual")
 LARGE = 2_000  # training images from which on fine-tuning is worth its risk; --method=auto
 SIMILAR = 0.01  # accuracy that an earlier layer must be better by for the data to be different
 UNFREEZE_BY = 0.5  # share of the epochs after which gradual unfreezing has reached the bottom
+SCALINGS = ("none", "unit", "tf", "torch", "caffe")  # that pixels may need; the usual ones
+GRAY_SCALINGS = 3  # the first ones: those that treat all colors alike
+TRIED_ON = 300  # training images at least, to find out which
 HELD_OUT = 0.2  # of the training split, to decide on
 ASKED, NEIGHBORS = 8, 6  # images whose nearest neighbors the report shows, and how many
 
@@ -43,7 +49,15 @@ class Config:
 
     model: str = recipe.field("mobilenet_v2", "a network with published weights")
     model_args: dict = recipe.field({}, "its builder's knobs, such as width=0.25")
-    weights: str = recipe.field("default", "a tag of `cvcourse models --pretrained`, or a file")
+    weights: str = recipe.field(
+        "default", "a tag of `cvcourse models --pretrained`, or a file, also of a net of your own"
+    )
+    scaling: str = recipe.field(
+        "auto",
+        "of the pixels for a .keras file of your own that does not scale them; none: 0..255, unit: "
+        "0..1, tf: -1..1; auto: that with which a probe is best within the training split",
+        choices=("auto", *SCALINGS),
+    )
     weights_dir: str | None = recipe.field(None, "where files of weights are looked for first")
     allow_noncommercial: bool = recipe.field(False, "take weights that are not for commerce, too")
     dataset: str = recipe.field("tfds:tf_flowers", "an image folder, or what train takes")
@@ -151,10 +165,11 @@ def main(config):
         batch_size, *_ = learning_rate(config, dataset)
         devices.require_divisible(batch_size)
     dataset = backbone.dataset
-    with recipe.claim(config, "transfer", config.model, config.dataset, **rules) as run:
+    with recipe.claim(config, "transfer", backbone.name, config.dataset, **rules) as run:
         run.begin()
         with data.naming_broken_images(dataset):
             method, depth, reasons, by_depth = decide(config, backbone)
+            reasons = [*backbone.notes, *reasons]
             print(*reasons, sep="\n", flush=True)
             probe, table = backbone.probe(depth), {}
             if method != "probe" and probe.kernel is None:  # nearest neighbors cannot be tuned
@@ -180,7 +195,7 @@ def main(config):
                 )
             return training.write_results(
                 run.path,
-                title=f"{config.model} to {pathlib.Path(config.dataset).stem}",
+                title=f"{backbone.name} to {pathlib.Path(config.dataset).stem}",
                 config=run.config,
                 dataset=dataset,
                 model=model,
@@ -195,7 +210,7 @@ def main(config):
                 more={
                     **(devices.facts(batch_size) if resume else {}),
                     "method": method,
-                    "weights": str(backbone.published),
+                    "weights": backbone.weights,
                     "probe": probe.summary,
                     "val_accuracies": table,
                     "held_out_accuracy_by_depth": by_depth,
@@ -212,6 +227,7 @@ def load_backbone(config, dataset):
     Raises ValueError and RunError for weights, sizes and channels that do not go together.
     """
     from cvcourse.models import pretrained
+    from cvcourse.saved_model import is_saved_model
 
     settings = dict(config.model_args)
     for knob, flag in (("input_shape", "--size"), ("num_classes", "the data set")):
@@ -220,17 +236,84 @@ def load_backbone(config, dataset):
     if config.size:
         settings["input_shape"] = (config.size, config.size, 3)
     settings["num_classes"] = dataset.num_classes
-    net, published = pretrained.load_published(
-        config.model,
-        config.weights,
-        weights_dir=config.weights_dir,
-        allow_noncommercial=config.allow_noncommercial,
-        **settings,
-    )
+    try:
+        net, published = pretrained.load_published(
+            config.model,
+            config.weights,
+            weights_dir=config.weights_dir,
+            allow_noncommercial=config.allow_noncommercial,
+            **settings,
+        )
+    except (ValueError, RunError) as error:
+        if config.model_args or not is_saved_model(config.weights):
+            raise
+        return own_backbone(config, dataset, error)
+    if config.scaling != "auto":
+        raise ValueError(f"--scaling: the weights {published} have their own, {published.scaling}")
     resize = pretrained.resize_of(published, net.input_shape[1])
     dataset = dataset.resized(resize, published.interpolation, crop=published.resize > 0)
     model = pretrained.from_photos(net, published, dataset.input_shape)
-    return Backbone(model, published, dataset, config)
+    return Backbone(model, config.model, str(published), dataset, config)
+
+
+def own_backbone(config, dataset, unpublished):
+    """The network of somebody's own .keras file, with a new head, as a `Backbone`.
+
+    `unpublished` is the error that says why it holds no published weights of --model. Raises
+    ValueError for a network without features of images, or one that the settings do not fit.
+    """
+    import keras
+    import numpy as np
+
+    import cvcourse.sequence  # noqa: F401  registers what the file may hold
+    from cvcourse import training
+    from cvcourse.models import pretrained
+    from cvcourse.saved_model import read_model
+
+    path = pathlib.Path(config.weights).expanduser()
+    try:
+        features, place = pretrained.feature_extractor(read_model(path))
+    except ValueError as error:
+        raise ValueError(
+            f"{path} cannot go on as it was saved: {error}; nor as {config.model}: {unpublished}"
+        ) from error
+    *sides, channels = features.input_shape[1:]
+    if config.size and sides not in ([None, None], [config.size] * 2):
+        raise ValueError(f"--size={config.size}: {path} takes images of {sides[0]}x{sides[1]}")
+    logits = keras.layers.Dense(dataset.num_classes, dtype="float32", name="logits")
+    net = keras.Model(features.input, logits(features.output), name=features.name)
+    side = config.size or sides[0]
+    if side and sides in ([None, None], [side, side]):
+        dataset = dataset.resized(side, "bilinear")
+    said = (
+        f"{path} holds no published weights of {config.model}: it goes on as it was saved, with a "
+        f"new head on the {features.output_shape[-1]:,} features of {place}."
+    )
+
+    def scaled(scaling, *notes):
+        model = pretrained.from_images(net, dataset.input_shape, scaling=scaling)
+        return Backbone(model, path.stem, path.name, dataset, config, notes)
+
+    if pretrained.scales_pixels(features):
+        if config.scaling != "auto":
+            raise ValueError(f"--scaling: {path} scales the pixels itself: leave it out")
+        return scaled("none", said, "It scales the pixels itself.")
+    if config.scaling != "auto":
+        return scaled(config.scaling, said, f"It gets the pixels by --scaling={config.scaling}.")
+    few = dataset.limit(max(TRIED_ON, 10 * dataset.num_classes))
+    if np.bincount(few.train.labels, minlength=dataset.num_classes).min() < 2:
+        few = dataset
+    found = {
+        scaling: dataclasses.replace(scaled(scaling), dataset=few).probe(training.LAST).accuracy
+        for scaling in SCALINGS[: None if channels == 3 else GRAY_SCALINGS]
+    }
+    best = max(found, key=found.get)
+    shares = ", ".join(f"{scaling} {accuracy:.1%}" for scaling, accuracy in found.items())
+    why = (
+        f"It does not scale the pixels itself. With --scaling={best} a probe is best, by "
+        f"cross-validation within {len(few.train):,} training images: {shares}."
+    )
+    return scaled(best, said, why)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -238,9 +321,11 @@ class Backbone:
     """A network behind the preprocessing of its weights, and what it makes of a data set."""
 
     model: object  # keras.Model from raw images of the data set's size
-    published: object
+    name: str  # of the network
+    weights: str  # which they are
     dataset: object  # of images at the size that the preprocessing resizes to
     config: Config
+    notes: tuple[str, ...] = ()  # sentences for the user
 
     def with_random_weights(self):
         """The same network that knows nothing, the same one for a seed."""

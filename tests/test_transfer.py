@@ -1,13 +1,16 @@
 """Transfer: features, probes, rates by layer, and the recipe on small folders of pictures."""
 
+import dataclasses
 import json
 import pathlib
+import re
 import warnings
 
 import keras
 import numpy as np
 import pytest
 from cvcourse.recipes import classify, transfer
+from keras import layers
 from networks import write_random_mobilenet
 from PIL import Image
 
@@ -286,6 +289,90 @@ def test_a_probe_saves_a_model_for_raw_photos(config, photos, capsys):
     assert transfer.main(config) == metrics  # finished: nothing is done again
 
 
+@pytest.fixture
+def own(config, tmp_path):
+    """The config with a network that somebody else has trained, of images of 32 x 48."""
+    keras.utils.set_random_seed(1)
+    net = keras.Sequential(
+        [
+            keras.Input((32, 48, 3)),
+            layers.Rescaling(1 / 255, name="normalization"),
+            keras.Sequential([layers.Conv2D(8, 5, 4, activation="relu", name="conv")]),
+            layers.GlobalAveragePooling2D(name="pool"),
+            layers.Dense(5, name="logits"),
+        ]
+    )
+    net.save(tmp_path / "own.keras")
+    weights = str(tmp_path / "own.keras")
+    return dataclasses.replace(config, weights=weights, model_args={}, size=None), net
+
+
+@pytest.mark.parametrize("method", ["probe", pytest.param("full", marks=pytest.mark.slow)])
+def test_somebodys_own_network_goes_on_as_it_was_saved(own, photos, capsys, method):
+    config, net = own
+    metrics = transfer.main(dataclasses.replace(config, method=method))
+    said = capsys.readouterr().out
+    assert "own.keras holds no published weights of mobilenet: it goes on as it was saved" in said
+    assert "the 8 features of pool. It scales the pixels itself." in said.replace("\n", " ")
+    assert metrics["weights"] == "own.keras"
+    run = pathlib.Path(config.workdir)
+    assert "it goes on as it was saved" in (run / "report.html").read_text()
+    assert metrics["val_accuracy"] == raw_accuracy(run / "model.keras", photos / "val")
+    model, _ = training.load_model(run / "model.keras")
+    kernel, bias = model.get_layer("logits").get_weights()
+    assert kernel.shape == (8, 3)
+    if method == "probe":
+        image = np.random.default_rng(0).uniform(0, 255, (1, 32, 48, 3)).astype("float32")
+        features = np.array(keras.Model(net.inputs[0], net.get_layer("pool").output)(image))
+        expected = features / np.linalg.norm(features) @ kernel + bias
+        np.testing.assert_allclose(model(image), expected, rtol=1e-4, atol=1e-4)
+    else:
+        before = net.layers[1].get_weights()[0]
+        assert np.abs(model.get_layer("conv").get_weights()[0] - before).max() > 1e-4
+
+
+def test_what_does_not_fit_somebodys_own_network_is_refused(own, tmp_path):
+    config, _ = own
+
+    def refused(error, match, **overrides):
+        with pytest.raises(error, match=match):
+            transfer.main(dataclasses.replace(config, **overrides))
+        assert not pathlib.Path(config.workdir).exists()
+
+    refused(UsageError, "--size=40: .*own.keras takes images of 32x48", size=40)
+    refused(UsageError, "--scaling: .*own.keras scales the pixels itself", scaling="tf")
+    refused(RunError, "own.keras: ", model_args={"width": 0.25})
+    mlp = keras.Sequential([keras.Input((8, 8, 3)), layers.Flatten(), layers.Dense(3)])
+    mlp.save(tmp_path / "mlp.keras")
+    refused(UsageError, "no pooled features: no trained", weights=str(tmp_path / "mlp.keras"))
+    (tmp_path / "bad.keras").write_bytes((tmp_path / "own.keras").read_bytes()[:500])
+    refused(RunError, "cannot read a model from .*bad.keras", weights=str(tmp_path / "bad.keras"))
+
+
+def test_the_scaling_of_somebodys_own_network_is_measured(config, tmp_path):
+    """A network that tells colors apart around 0 alone: those of the mean of ImageNet."""
+    image = keras.Input((None, None, 3))
+    x = layers.Dense(3, activation="tanh", name="color")(image)
+    net = keras.Model(image, layers.Dense(2)(layers.GlobalAveragePooling2D(name="pool")(x)))
+    net.get_layer("color").set_weights([5 * np.eye(3), np.zeros(3)])
+    net.save(tmp_path / "own.keras")
+    own = dataclasses.replace(config, weights=str(tmp_path / "own.keras"), model_args={})
+    dataset = data.of(own)
+    *_, said = transfer.load_backbone(own, dataset).notes
+    accuracy = dict(re.findall(r"(\w+) ([\d.]+)%", said))
+    assert accuracy.keys() == {*transfer.SCALINGS}
+    assert float(accuracy["none"]) < 50  # all colors saturate
+    chosen = re.search("--scaling=(\\w+)", said)[1]
+    assert accuracy[chosen] == "100.0"
+    same = transfer.load_backbone(dataclasses.replace(own, scaling=chosen), dataset)
+    assert same.notes[-1] == f"It gets the pixels by --scaling={chosen}."
+
+
+def test_published_weights_have_their_own_scaling(config):
+    with pytest.raises(UsageError, match=r"--scaling: the weights keras.mobilenet:.*own, tf"):
+        transfer.main(dataclasses.replace(config, scaling="unit"))
+
+
 @pytest.mark.parametrize(
     "method", ["top", *(pytest.param(one, marks=pytest.mark.slow) for one in ("full", "gradual"))]
 )
@@ -302,7 +389,7 @@ def test_batch_norm_of_the_body_stays_as_it_was(config, photos, method, monkeypa
 
     monkeypatch.setattr(transfer, "fine_tune", watched)
     overrides = {"method": method, "control": False, "learning_rate": 0.01}
-    metrics = transfer.main(transfer.dataclasses.replace(config, **overrides))
+    metrics = transfer.main(dataclasses.replace(config, **overrides))
     moved = set()
     for layer in kept["after"].layers:
         for a, b in zip(kept["before"].get(layer.name, ()), layer.get_weights(), strict=False):
@@ -318,7 +405,7 @@ def test_batch_norm_of_the_body_stays_as_it_was(config, photos, method, monkeypa
 
 
 def test_auto_measures_and_gives_its_reasons(config):
-    metrics = transfer.main(transfer.dataclasses.replace(config, method="auto", control=False))
+    metrics = transfer.main(dataclasses.replace(config, method="auto", control=False))
     assert list(metrics["held_out_accuracy_by_depth"]) == [
         *(f"stage{i}" for i in range(1, 6)),
         "last",
@@ -333,7 +420,7 @@ def test_wrong_values_are_refused_before_anything_is_written(config, photos, tmp
     def refused(error, match, **overrides):
         with warnings.catch_warnings(), pytest.raises(error, match=match):
             warnings.simplefilter("ignore")
-            transfer.main(transfer.dataclasses.replace(config, **overrides))
+            transfer.main(dataclasses.replace(config, **overrides))
         assert not pathlib.Path(config.workdir).exists()
 
     refused(UsageError, "takes images of 32x32 pixels or more", size=16)

@@ -1,6 +1,7 @@
 """Published weights: where they come from, how they fit our networks, how their pixels come."""
 
 from cvcourse.models.pretrained.catalog import Published, candidates, find, published
+from cvcourse.models.pretrained.feature_extractor import feature_extractor, scales_pixels
 from cvcourse.models.pretrained.fitting import (
     APART,
     SOURCES,
@@ -10,7 +11,13 @@ from cvcourse.models.pretrained.fitting import (
 )
 from cvcourse.models.pretrained.imagenet import imagenet_classes
 from cvcourse.models.pretrained.loading import is_file, load, load_published
-from cvcourse.models.pretrained.preprocessing import SCALINGS, from_photos, preprocess, resize_of
+from cvcourse.models.pretrained.preprocessing import (
+    SCALINGS,
+    from_images,
+    from_photos,
+    preprocess,
+    resize_of,
+)
 
 __all__ = [
     "APART",
@@ -19,7 +26,9 @@ __all__ = [
     "Published",
     "build_source",
     "candidates",
+    "feature_extractor",
     "find",
+    "from_images",
     "from_photos",
     "imagenet_classes",
     "is_file",
@@ -30,4 +39,5 @@ __all__ = [
     "preprocess",
     "published",
     "resize_of",
+    "scales_pixels",
 ]

@@ -8,6 +8,7 @@ from cvcourse.models.raw_images import behind, convert_channels
 # (mean, standard deviation) of the red, green and blue of 0..255 that the weights were trained on
 IMAGENET = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))  # of ImageNet, as torch has it
 SCALINGS = {
+    "none": ((0.0,) * 3, (1.0,) * 3),  # 0..255
     "torch": IMAGENET,
     "tf": ((127.5,) * 3, (127.5,) * 3),  # -1..1
     "unit": ((0.0,) * 3, (255.0,) * 3),  # 0..1
@@ -50,14 +51,26 @@ def preprocess(photos, published, size=None):
 
 def scale(pixels, published):
     """Raw RGB pixels, 0..255, in the range and the order of channels that the weights know."""
-    mean, deviation = SCALINGS[published.scaling]
+    return scaled(pixels, published.scaling)
+
+
+def scaled(pixels, scaling):
+    """Raw pixels, 0..255, scaled as a key of SCALINGS says: the same shape.
+
+    Raises ValueError for gray pixels where the scaling has a mean for each color.
+    """
+    if scaling == "none":
+        return pixels
+    mean, deviation = (values[: pixels.shape[-1]] for values in SCALINGS[scaling])
+    if len(mean) == 1 and len({*SCALINGS[scaling][0]}) > 1:
+        raise ValueError(f"the scaling {scaling} is of RGB pixels, and the network takes gray")
     x = layers.Normalization(
         mean=mean,
         variance=[d**2 for d in deviation],
         dtype="float32",  # bfloat16 would round the pixels before the mean is taken off
         name="normalization",
     )(pixels)
-    return ops.flip(x, axis=-1) if published.scaling == "caffe" else x
+    return ops.flip(x, axis=-1) if scaling == "caffe" else x
 
 
 def from_photos(net, published, shape=(None, None, 3)):
@@ -71,6 +84,32 @@ def from_photos(net, published, shape=(None, None, 3)):
     photo = keras.Input(shape, dtype="float32", name="photo")
     x = convert_channels(photo, 1, 3) if shape[-1] == 1 else photo
     return behind(photo, preprocess(x, published, net.input_shape[1]), net)
+
+
+def from_images(net, shape=(None, None, 3), *, scaling="none"):
+    """Put a network that takes raw pixels behind what brings photos to its size.
+
+    Args:
+        net: A keras.Model of images (batch, height, width, 1 or 3), either size open or fixed.
+        shape: (height, width, channels) of the photos, 0..255; sizes may be open (None).
+        scaling: Key of SCALINGS that the pixels go through first; "none" leaves them at 0..255.
+
+    Returns:
+        A keras.Model from photos to net's output, one flat graph of copies of net's layers. For a
+        fixed size the largest centered part of the photo is resized (bilinear, antialiased); gray
+        and RGB are converted into each other.
+
+    Raises:
+        ValueError: If net takes gray pixels and `scaling` has a mean for each color.
+    """
+    *size, channels = net.input_shape[1:]
+    photo = keras.Input(shape, dtype="float32", name="photo")
+    x = photo if shape[-1] == channels else convert_channels(photo, shape[-1], channels)
+    if None not in size and tuple(size) != tuple(shape[:2]):
+        x = ops.image.resize(
+            x, size, antialias=True, crop_to_aspect_ratio=True, data_format="channels_last"
+        )
+    return behind(photo, scaled(x, scaling), net)
 
 
 def resize_of(published, size=None):

@@ -1,0 +1,155 @@
+"""A network that somebody else has trained and saved, as a feature extractor.
+
+Its classifier is left out: what is before it, the last pooled features, is what a network's
+features are in Sharif Razavian et al., "CNN Features off-the-shelf", 2014,
+https://arxiv.org/abs/1403.6382.
+"""
+
+import keras
+import numpy as np
+from keras import layers
+
+from cvcourse.models.graph import operations
+from cvcourse.models.pretrained.fitting import APART
+
+UNPOOLED = (layers.Flatten, layers.Reshape)  # make a vector of a map without pooling it
+RESERVED = ("image", "photo", "normalization", "logits", "pooled")  # for layers around the features
+
+
+def feature_extractor(model):
+    """Cut a network off behind its last pooled features.
+
+    Nested models are opened, so that each of their layers is one of the result. The layers are
+    copies: `model` stays as it is.
+
+    Args:
+        model: A functional or sequential keras.Model of one input, images (batch, height, width, 1
+            or 3), and one output: class scores, an embedding or a map.
+
+    Returns:
+        A pair. A keras.Model from the images to the features (batch, c): the output of the last
+        pooling before the classifier, or where there is none, the mean over the places of the last
+        map or over the last tokens. And the name of the layer or operation whose output that is.
+
+    Raises:
+        ValueError: If it has no such place.
+    """
+    for kind, tensors in (("inputs", model.inputs), ("outputs", model.outputs)):
+        if len(tensors) != 1:
+            raise ValueError(f"one of its {kind} is needed; it has {len(tensors)}")
+    shape = tuple(model.inputs[0].shape)
+    if len(shape) != 4 or shape[-1] not in (1, 3):
+        raise ValueError(
+            "images (batch, height, width, 1 or 3) are needed as its input; it takes "
+            f"{_shown(shape)}"
+        )
+    flat = _opened(model)
+    features = _last_pooled(flat)
+    place = features._keras_history.operation.name
+    pools = {4: layers.GlobalAveragePooling2D, 3: layers.GlobalAveragePooling1D}
+    if pool := pools.get(len(features.shape)):
+        features = pool(data_format="channels_last", name="pooled")(features)
+    return keras.Model(flat.inputs[0], features, name=model.name), place
+
+
+def scales_pixels(net):
+    """Whether a network changes the values of pixels before its first trained layer.
+
+    Args:
+        net: A functional keras.Model of images without nested models, as `feature_extractor`
+            returns it.
+
+    Returns:
+        False if black and white images reach that layer as 0 and 255.
+    """
+    pixels = next(ins for operation, ins, _ in operations(net) if _is_trained(operation))
+    before = keras.Model(net.inputs[0], pixels[0])
+    shape = [side or 32 for side in net.inputs[0].shape[1:]]
+    images = np.stack([np.zeros(shape), np.full(shape, 255)]).astype("float32")
+    black, white = np.array(before(images, training=False), "float32")
+    return bool(np.abs(black).max() > 1e-3 or abs(white.max() - 255) > 1e-3)
+
+
+def _last_pooled(net):
+    """The tensor of the features: back from the output, past what makes vectors of a vector."""
+    tensor = net.outputs[0]
+    while _is_vector(tensor):
+        operation, index, _ = tensor._keras_history
+        ins = operation._inbound_nodes[index].input_tensors
+        if not ins:
+            break
+        if isinstance(operation, UNPOOLED) or (len(ins) == 1 and _is_vector(ins[0])):
+            tensor = ins[0]
+        else:
+            break
+    if not any(_is_trained(op) for op, *_ in operations(keras.Model(net.inputs[0], tensor))):
+        raise ValueError(
+            "it has no pooled features: no trained layer comes before the pixels are flattened "
+            "into a vector"
+        )
+    if not _is_vector(tensor) and tuple(tensor.shape[1:3]) == tuple(net.inputs[0].shape[1:3]):
+        raise ValueError(
+            f"it has no pooled features: its last map, {_shown(tensor.shape)}, is as large as its "
+            "images"
+        )
+    return tensor
+
+
+def _is_vector(tensor):
+    """Whether a tensor is a vector an image: (batch, c), or (batch, 1, 1, c) as well."""
+    *places, channels = tensor.shape[1:]
+    return all(side == 1 for side in places) and channels is not None
+
+
+def _is_trained(operation):
+    return bool(getattr(operation, "weights", ())) and not isinstance(operation, APART)
+
+
+def _opened(model):
+    """A functional model of copies of a model's layers, and of those in its nested models."""
+    copies, names = {}, {*RESERVED}
+
+    def copy(layer):
+        if isinstance(layer, keras.Model) or not isinstance(layer, layers.Layer):
+            return layer  # which is opened, or has no weights
+        if id(layer) not in copies:
+            name = layer.name
+            while name in names:
+                name = f"{name}_"
+            names.add(name)
+            config = {**layer.get_config(), "name": name}
+            if isinstance(layer, layers.Normalization) and layer.weights:
+                # As arguments: later copies of the layer would lose what it was adapted to.
+                mean, variance, *_ = (weight.tolist() for weight in layer.get_weights())
+                config |= {"mean": mean, "variance": variance}
+            copies[id(layer)] = layer, type(layer).from_config(config)
+        return copies[id(layer)][1]
+
+    def called(nested, tensor):
+        last = tensor
+
+        def call(layer, *args, **options):
+            nonlocal last
+            opened = isinstance(layer, keras.Model)
+            last = called(layer, *args) if opened else layer(*args, **options)
+            return last
+
+        if isinstance(nested, keras.Sequential):
+            for layer in nested.layers:
+                call(copy(layer), last)
+        else:
+            keras.models.clone_model(
+                nested, input_tensors=tensor, clone_function=copy, call_function=call
+            )
+        return last
+
+    image = keras.Input(batch_shape=model.inputs[0].shape, name="image")
+    flat = keras.Model(image, called(model, image), name=model.name)
+    for layer, other in copies.values():
+        if other.weights:
+            other.set_weights(layer.get_weights())
+    return flat
+
+
+def _shown(shape):
+    return f"({', '.join('any' if side is None else str(side) for side in shape)})"

@@ -1,0 +1,130 @@
+"""Where somebody's own network has its features, against Keras' own sub-models of it."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from cvcourse.models.pretrained import feature_extractor, from_images, scales_pixels
+
+RNG = np.random.default_rng(0)
+
+
+def nested():
+    """As Keras' guide on transfer learning builds them: augmentation, scaling, a base, a head."""
+    image = keras.Input((24, 24, 3))
+    x = keras.Sequential([layers.RandomFlip(), layers.RandomRotation(0.1)], name="augment")(image)
+    x = keras.applications.mobilenet_v2.preprocess_input(x)
+    inside = keras.Input((24, 24, 3))
+    y = layers.Conv2D(8, 3, strides=2, name="conv")(inside)
+    y = layers.BatchNormalization()(y)
+    base = keras.Model(inside, layers.Add()([y, layers.ReLU()(y)]), name="base")
+    base.layers[2].set_weights(RNG.uniform(0.5, 1.5, (4, 8)))
+    x = base(x, training=False)
+    x = layers.GlobalAveragePooling2D(name="pool")(x)
+    x = layers.Dense(16, activation="relu", name="conv")(layers.Dropout(0.5)(x))
+    return keras.Model(image, layers.Dense(5, activation="softmax")(x)), "pool"
+
+
+def adapted():
+    """Statistics of pixels that `adapt` has found, and an open size."""
+    scale = layers.Normalization(name="normalization")
+    scale.adapt(RNG.uniform(0, 255, (4, 8, 8, 3)).astype("float32"))
+    convolution = layers.Conv2D(8, 3, activation="relu")
+    head = [layers.GlobalMaxPooling2D(name="pool"), layers.Dense(4, name="logits")]
+    return keras.Sequential([keras.Input((None, None, 3)), scale, convolution, *head]), "pool"
+
+
+def two_poolings():
+    """The mean and the largest value of each channel side by side."""
+    image = keras.Input((16, 16, 1))
+    x = layers.Conv2D(4, 3)(image)
+    both = [layers.GlobalAveragePooling2D()(x), layers.GlobalMaxPooling2D()(x)]
+    return keras.Model(image, layers.Dense(3)(layers.Concatenate(name="both")(both))), "both"
+
+
+def embedding():
+    """Squeeze and excitation inside, and a map of one place before the head."""
+    image = keras.Input((16, 16, 3))
+    x = layers.Conv2D(6, 3)(layers.Rescaling(1 / 255)(image))
+    weight = layers.GlobalAveragePooling2D(keepdims=True)(x)
+    x = x * layers.Conv2D(6, 1, activation="sigmoid")(weight)
+    x = layers.GlobalAveragePooling2D(keepdims=True, name="pool")(x)
+    x = layers.Flatten()(layers.Conv2D(7, 1)(x))
+    return keras.Model(image, layers.UnitNormalization()(x)), "pool"
+
+
+@pytest.mark.parametrize("build", [nested, adapted, two_poolings, embedding])
+def test_features_are_those_of_the_last_pooling(build):
+    model, place = build()
+    features, found = feature_extractor(model)
+    images = RNG.uniform(0, 255, (2, 24 if build in (nested, adapted) else 16, 24, 3))
+    images = images[:, :, : images.shape[1], : model.input_shape[-1]].astype("float32")
+    cut = keras.Model(model.inputs[0], model.get_layer(place).output)
+    expected = np.reshape(cut(images, training=False), (2, -1))
+    assert found == place
+    np.testing.assert_allclose(features(images, training=False), expected, rtol=1e-5, atol=1e-6)
+    assert scales_pixels(features) == (build is not two_poolings)
+    # And behind what brings photos to its size, where names of layers must not meet.
+    photos = from_images(features, (None, None, 3))
+    if model.input_shape[-1] == 3:
+        np.testing.assert_allclose(photos(images, training=False), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "head", [[layers.Flatten(), layers.Dense(3)], [], [layers.Reshape((98,)), layers.Dense(3)]]
+)
+def test_the_mean_of_the_last_map_where_nothing_pools(head):
+    body = [keras.Input((16, 16, 3)), layers.Conv2D(2, 3), layers.MaxPooling2D(name="map")]
+    model = keras.Sequential([*body, *head])
+    features, place = feature_extractor(model)
+    images = RNG.uniform(0, 1, (2, 16, 16, 3)).astype("float32")
+    maps = keras.Model(model.inputs[0], model.get_layer("map").output)(images)
+    assert place == "map"
+    np.testing.assert_allclose(features(images), np.mean(maps, (1, 2)), rtol=1e-5, atol=1e-6)
+
+
+def test_a_class_token_is_taken_as_it_is():
+    image = keras.Input((8, 8, 3))
+    tokens = layers.Reshape((4, 6))(layers.Conv2D(6, 4, strides=4)(image))
+    tokens = layers.LayerNormalization()(tokens + layers.MultiHeadAttention(2, 3)(tokens, tokens))
+    model = keras.Model(image, layers.Dense(3)(tokens[:, 0]))
+    features, _ = feature_extractor(model)
+    images = RNG.uniform(0, 1, (2, 8, 8, 3)).astype("float32")
+    np.testing.assert_allclose(
+        features(images), keras.Model(image, tokens)(images)[:, 0], rtol=1e-5, atol=1e-6
+    )
+
+
+def no_features():
+    """What has none, and words of the reason."""
+    pixels = [layers.Flatten(), layers.Dense(8, activation="relu"), layers.Dense(3)]
+    yield keras.Sequential([keras.Input((8, 8, 1)), layers.Rescaling(1 / 255), *pixels]), "trained"
+    table = keras.Sequential([keras.Input((8,)), layers.Dense(3)])
+    yield table, r"it takes \(any, 8\)"
+    image = keras.Input((8, 8, 3))
+    mask = layers.Conv2D(1, 1)(layers.Conv2D(4, 3, padding="same")(image))
+    yield keras.Model(image, mask), "as large as its images"
+    yield keras.Model(image, [mask, mask]), "one of its outputs is needed; it has 2"
+    yield keras.Model([image, keras.Input((8, 8, 3))], mask), "one of its inputs"
+
+
+@pytest.mark.parametrize("place", range(5))
+def test_a_network_without_features_is_refused_with_the_reason(place):
+    model, reason = list(no_features())[place]
+    with pytest.raises(ValueError, match=reason):
+        feature_extractor(model)
+
+
+def test_photos_are_scaled_and_cut_to_the_networks_size():
+    image = keras.Input((4, 4, 3))
+    net = keras.Model(image, layers.GlobalAveragePooling2D()(image))
+    photo = np.zeros((1, 8, 16, 3), "float32")
+    photo[:, :, 4:12] = [255.0, 51.0, 0.0]  # its middle
+    np.testing.assert_allclose(
+        from_images(net, (None, None, 3), scaling="unit")(photo), [[1, 0.2, 0]], atol=1e-6
+    )
+    np.testing.assert_allclose(from_images(net, (8, 16, 3))(photo), [[255, 51, 0]], rtol=1e-6)
+    gray = keras.Sequential([keras.Input((4, 4, 1)), layers.GlobalAveragePooling2D()])
+    with pytest.raises(ValueError, match="takes gray"):
+        from_images(gray, (8, 16, 3), scaling="torch")
