@@ -264,7 +264,8 @@ def continued_by(command):
         said = f"cannot write{file}: {error.strerror}; make room and go on with: {again}"
         raise RunError(said) from error
     except RunError as error:
-        if again in str(error) or not isinstance(error.__cause__, OSError):
+        # The context, for `fit` takes the cause away.
+        if again in str(error) or not isinstance(error.__context__, OSError):
             raise
         raise type(error)(f"{error}; go on with: {again}") from error
     finally:
