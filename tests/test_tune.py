@@ -663,7 +663,7 @@ class Deadly(keras.callbacks.Callback):
             os.kill(os.getpid(), signal.SIGKILL)
 
 def callbacks(folder):
-    return [Deadly()] if folder.name == "1" else []
+    return [Deadly()] if int(folder.name) == 1 else []
 
 if __name__ == "__main__":
     tune.main(
