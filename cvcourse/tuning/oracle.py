@@ -43,10 +43,23 @@ class GridSearchOracle(oracles.GridSearchOracle):
         self._populate_next = list(dict.fromkeys([*state["populate_next"], *self.end_order]))
 
 
+class BayesianOptimizationOracle(oracles.BayesianOptimizationOracle):
+    """keras-tuner's, that keeps its random numbers, too: its own begins them anew."""
+
+    def get_state(self):
+        kind, keys, *rest = self._random_state.get_state()
+        return super().get_state() | {"random_state": [kind, keys.tolist(), *rest]}
+
+    def set_state(self, state):
+        super().set_state(state)
+        if "random_state" in state:  # not where an older version began the sweep
+            self._random_state.set_state(state["random_state"])
+
+
 ORACLES = {
     "random": oracles.RandomSearchOracle,
     "grid": GridSearchOracle,
-    "bayesian": oracles.BayesianOptimizationOracle,
+    "bayesian": BayesianOptimizationOracle,
     "hyperband": oracles.HyperbandOracle,
 }
 STATE, OLDER, SPACE = "oracle.json", "oracle.older.json", "space.json"
