@@ -46,7 +46,7 @@ STAGES = ((1 / 2, 1 / 9), (1 / 3, 1 / 3), (None, 1))  # shares of the trials and
 EXAMPLES = 32  # of the doctor
 COMMON = "common.json"  # what all trials of a sweep must have in common: data and versions
 TRIAL_METRICS = ("val_accuracy", "val_loss", "best_epoch", "epochs", "stopped", "seconds")
-INTERRUPTED = 130  # the code of a process that was asked to stop
+INTERRUPTED = 130  # the code of a trial's process that was asked to stop
 FREE = (*train.FREE, "retries", "isolate", "workers", "chief", "worker", "worker_timeout")
 
 
@@ -77,8 +77,8 @@ class Config(train.Config):
     isolate: bool = recipe.field(False, "each trial in a process of its own: memory stays flat")
     retries: int = recipe.field(
         2,
-        "of a trial that kills its process, or whose process is killed, before it gets on; then it "
-        "is tried once more in a process of its own",
+        "of a trial whose process is killed before it gets on; after them it is tried once more in "
+        "a process of its own, and fails where that dies, too",
         least=0,
     )
     workers: int = recipe.field(1, "processes on this machine that train at a time", least=1)
@@ -532,8 +532,8 @@ def attempt(sweep, trial, folder, watch=lambda *words: []):
             contextlib.redirect_stdout(log),
         ):
             return outcome_of(tuned, sweep.dataset, config.stop, callbacks)
-    # Who ends the sweep's own process ends the trial's start in vain: only how a process of its
-    # own ends is the trial's doing.
+    # Whatever ended the sweep's process made the starts vain; how a process of the trial's own ends
+    # is the trial's doing.
     killed = "its process was killed {} times before it got on"
     try:
         require_importable(sweep.callbacks, "to try it once more in a process of its own")
@@ -606,14 +606,8 @@ def in_its_own_process(config, folder, stop, callbacks):
             raise
     if not answer:
         code = process.returncode
-        if code == INTERRUPTED:
-            return None, "by asking it to stop"
-        return (
-            None,
-            f"by {signal.Signals(-code).name}"
-            if code < 0
-            else f"ending with code {code}: log.txt says more",
-        )
+        how = f"by {signal.Signals(-code).name}" if code < 0 else f"with code {code}: see log.txt"
+        return None, "by SIGTERM" if code == INTERRUPTED else how
     answer = pickle.loads(answer)
     if isinstance(answer, tuning.Outcome):
         return answer, ""
@@ -645,7 +639,8 @@ def child():
     except Interrupted:
         sys.exit(INTERRUPTED)
     except Exception as error:
-        traceback.print_exc()
+        with contextlib.suppress(OSError):  # the disk of the log may be full
+            traceback.print_exc()
         answer = (InUse if isinstance(error, InUse) else RunError)(recipe.verdict(error)[1])
     answers.write(pickle.dumps(answer))
     answers.close()

@@ -19,12 +19,12 @@ from cvcourse import recipe
 pytestmark = pytest.mark.slow
 KILLS = 8
 SWEEPS = {
-    "bayesian": dict(oracle="bayesian", trials=9),
-    "hyperband": dict(oracle="hyperband", epochs=3),
-    "coarse_to_fine": dict(protocol="coarse_to_fine", trials=8, epochs=6, stop="median"),
+    "bayesian": dict(oracle="bayesian", trials=14),
+    "hyperband": dict(oracle="hyperband", epochs=9),
+    "coarse_to_fine": dict(protocol="coarse_to_fine", trials=14, epochs=9, stop="median"),
     "isolate": dict(isolate=True, trials=4, epochs=6),
-    "workers": dict(workers=2, trials=12),
-    "mixed_bfloat16": dict(precision="mixed_bfloat16", trials=8),
+    "workers": dict(workers=2, trials=20),
+    "mixed_bfloat16": dict(precision="mixed_bfloat16", trials=14),
 }
 
 
@@ -59,15 +59,15 @@ def test_a_killed_sweep_ends_as_an_undisturbed_one(tmp_path, kind):
     peace = tune.Config(workdir=str(tmp_path / "peace"), **settings)
     war = dataclasses.replace(peace, workdir=str(tmp_path / "war"))
     with begun(peace) as process:
-        _, errors = process.communicate()
-        assert (process.returncode, errors) == (0, "")
+        process.communicate()
+        assert process.returncode == 0
     rng, kills, ended = random.Random(kind), 0, False
     while not ended:
         with begun(war) as process:
             try:
-                seconds = rng.uniform(3, 15) if kills < KILLS else None
-                _, errors = process.communicate(timeout=seconds)
-                assert (process.returncode, errors) == (0, "")
+                seconds = rng.uniform(3, 13) if kills < KILLS else None
+                output = process.communicate(timeout=seconds)
+                assert process.returncode == 0, output
                 ended = True
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
