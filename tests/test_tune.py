@@ -579,7 +579,11 @@ def test_what_failed_is_tried_again_by_extend(config, tmp_path, monkeypatch, cap
     seconds = {"seconds": None}
     assert metrics | seconds == expected | seconds
     assert tune.main(few(config, extend=True, trials=3), space) == metrics
-    assert "failed" not in capsys.readouterr().out.splitlines()[-1]
+    out = capsys.readouterr().out.splitlines()
+    assert out[-1] == "--extend --trials=6 goes on with it"
+    with recipe.continued_by("a recipe of sweeps"):  # which does not know what to do with more
+        assert tune.main(few(config, trials=3), space) == metrics
+    assert "--extend" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("changes", [dict(oracle="hyperband"), dict(protocol="coarse_to_fine")])
