@@ -10,10 +10,12 @@ import os
 import pathlib
 import re
 import stat
+import sys
 
 from cvcourse.errors import RunError
 
 PARTIAL = ".part-"
+DAMAGED = ".damaged"  # appended to the names of what is set aside
 PIPED = re.compile(r"/dev/stdin|/(dev|proc/self)/fd/\d+")  # what a shell's `|` and `<(...)` name
 KINDS = {  # that are no regular file, in words
     stat.S_IFDIR: "a directory",
@@ -115,6 +117,26 @@ def home(variable, default):
 def cache_folder():
     """Where our own downloads and features are kept."""
     return home("XDG_CACHE_HOME", "~/.cache") / "cvcourse"
+
+
+def set_aside(path, why):
+    """Rename a file or directory that cannot be used, and print that in one line.
+
+    Args:
+        path: The file or directory, as a pathlib.Path.
+        why: The reason, which is printed.
+
+    Raises:
+        RunError: If it cannot be renamed.
+    """
+    aside = path.with_name(path.name + DAMAGED)
+    while aside.exists():
+        aside = aside.with_name(aside.name + DAMAGED)
+    try:
+        os.replace(path, aside)
+    except OSError as error:
+        raise RunError(f"cannot rename {path}: {error.strerror}") from error
+    print(f"{why}: set aside as {aside.name}", file=sys.stderr)
 
 
 @contextlib.contextmanager

@@ -232,7 +232,7 @@ def main(config):
             metrics = devices.from_chief(metrics)
     if metrics:
         print(f"{config.workdir} is finished: {json.dumps(metrics)}")
-        if "fixed" not in rules:
+        if "fixed" not in rules and not recipe.whole_command():
             print("--extend --epochs=N goes on with it")
         return metrics
     import keras

@@ -28,12 +28,14 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
+from multiprocessing import spawn
 
 from cvcourse.recipes import train
 
 from cvcourse import distribution, recipe
 from cvcourse.errors import Diverged, Interrupted, InUse, RunError, UsageError
-from cvcourse.files import read_json, write_json, write_text
+from cvcourse.files import read_json, set_aside, write_json, write_text
 from cvcourse.startup import import_tensorflow_quietly
 
 PARTS = (  # what a ready-made space can vary: those of cvcourse.tuning
@@ -43,8 +45,8 @@ PARTS = (  # what a ready-made space can vary: those of cvcourse.tuning
 STAGES = ((1 / 2, 1 / 9), (1 / 3, 1 / 3), (None, 1))  # shares of the trials and of their epochs
 EXAMPLES = 32  # of the doctor
 COMMON = "common.json"  # what all trials of a sweep must have in common: data and versions
-ISOLATED = "isolated.json"  # how a trial in a process of its own ended
-IN_USE = 75  # the code of a process that finds another one in its trial: EX_TEMPFAIL
+TRIAL_METRICS = ("val_accuracy", "val_loss", "best_epoch", "epochs", "stopped", "seconds")
+INTERRUPTED = 130  # the code of a trial's process that was asked to stop
 OWN_OPTIONS = {  # of fit(), that a hypermodel sets itself
     *("x", "y", "sample_weight", "batch_size", "shuffle", "steps_per_epoch"),
     *("validation_data", "validation_split", "validation_batch_size"),
@@ -78,7 +80,10 @@ class Config(train.Config):
     )
     isolate: bool = recipe.field(False, "each trial in a process of its own: memory stays flat")
     retries: int = recipe.field(
-        2, "of a trial that kills its process, or is killed before it gets on", least=0
+        2,
+        "of a trial whose process is killed before it gets on; after them it is tried once more in "
+        "a process of its own, and fails where that dies, too",
+        least=0,
     )
     workers: int = recipe.field(1, "processes on this machine that train at a time", least=1)
     chief: str | None = recipe.field(
@@ -135,9 +140,12 @@ def main(config, space=None, callbacks=none_more):
     if config.protocol == "coarse_to_fine" and config.oracle == "hyperband":
         raise UsageError("--protocol=coarse_to_fine has stages of its own: choose another --oracle")
     if getattr(multiprocessing.current_process(), "_inheriting", False):
-        sys.exit('with --workers a script begins its sweep under: if __name__ == "__main__":')
-    if config.isolate and callbacks is not none_more:
-        raise UsageError("--isolate takes no callbacks of your own")
+        sys.exit(
+            "other processes need this script's functions: it begins its sweep under: "
+            'if __name__ == "__main__":'
+        )
+    if config.isolate:
+        require_importable(callbacks, "--isolate")
     if metrics := finished(config):
         return metrics
     import_tensorflow_quietly()
@@ -178,6 +186,8 @@ def main(config, space=None, callbacks=none_more):
             retries=config.retries,
         )
         run.begin()
+        if config.extend and (failed := oracle.retry_failed()):
+            print(f"failed trials that are tried again: {failed}", flush=True)
         tuning.keep_space(run.path, hyperparameters)
         write_json(run.path / COMMON, common_to_all)
         table = tuning.TrialTable(tuning.names_of(hyperparameters), config.objective, sys.stdout)
@@ -202,17 +212,27 @@ def alone(sweep, run, oracle, table):
 def rules(config):
     """Those of `recipe.recognize` for a sweep."""
     found = {"free": FREE, "vouched": ("dataset",), "grows": "trials"}
+    if not config.worker:
+        found["again"] = lambda metrics: metrics.get("failed")
     if config.protocol != "plain" or config.oracle == "hyperband":
-        found["fixed"] = "a sweep in stages or of hyperband takes no more trials"
+        found["fixed"] = (
+            "a sweep in stages or of hyperband takes no more trials and tries none again: how its "
+            "trials ended decided on those after them"
+        )
     return found
 
 
 def finished(config):
     """The metrics of a sweep that is over, after saying so; else None."""
+    fixed = rules(config).get("fixed")
+    if config.extend and fixed:
+        raise UsageError(f"--extend: {fixed}")
     if metrics := recipe.recognize(config, "tune", **rules(config)):
         print(f"{config.workdir} is finished: {json.dumps(metrics)}")
-        if "fixed" not in rules(config):
+        if not fixed and not recipe.whole_command():
             print(f"--extend --trials={2 * config.trials} goes on with it")
+            if failed := metrics.get("failed"):
+                print(f"--extend tries again what failed: {failed} of {metrics['trials']} trials")
     return metrics
 
 
@@ -234,11 +254,11 @@ def parties(config, *functions):
         raise UsageError(f"--protocol={config.protocol} takes --workers, and no --chief")
     if config.workers > 1 and not worker:
         for function in functions:
-            require_importable(function)
+            require_importable(function, "--workers")
     return address, worker
 
 
-def require_importable(function):
+def require_importable(function, why):
     """Raise UsageError for a function that another process cannot have by its name."""
     try:
         pickle.dumps(function)
@@ -247,7 +267,7 @@ def require_importable(function):
             raise ValueError("it is defined in a notebook or a terminal")
     except Exception as error:
         raise UsageError(
-            "--workers: a function that other processes need stands at the top level of a module: "
+            f"{why}: a function that other processes need stands at the top level of a module: "
             f"{error}"
         ) from error
 
@@ -271,7 +291,7 @@ def lead(sweep, run, oracle, table, address):
             functions = pickle.dumps((sweep.space, sweep.callbacks))
             crew = tuning.Crew(
                 config.workers,
-                functools.partial(worker_process, config, functions, os.getpid()),
+                functools.partial(worker_process, config, functions, os.getpid(), run.command),
                 chief,
                 served,
                 log_of=functools.partial(worker_log, run.path),
@@ -299,8 +319,10 @@ def lead(sweep, run, oracle, table, address):
 
 def work(sweep, address):
     """Run the trials that a chief gives, until there are no more."""
+    again = recipe.command(sweep.config, recipe.program("tune"))
     try:
-        return take_trials(sweep, address)
+        with recipe.continued_by(again):
+            return take_trials(sweep, address)
     except RunError:
         if metrics := finished(sweep.config):  # the chief has gone since all is done
             return metrics
@@ -355,19 +377,30 @@ def unless_in_use(sweep, trial, client):
             time.sleep(1)
 
 
-def worker_process(config, functions, parent, name, address):
-    """A worker on this machine, in a process of its own, which ends where its parent has died."""
+def worker_process(config, functions, parent, command, name, address, pipe):
+    """A worker on this machine, in a process of its own, which ends where its parent has died.
+
+    An error that ends it goes through the pipe: the disk of its log may be full.
+    """
     os.setsid()  # Ctrl-C reaches it once: through its parent
     threading.Thread(target=die_with, args=[parent], daemon=True).start()
     folder = pathlib.Path(os.path.expanduser(config.workdir))
     with open(worker_log(folder, name), "ab") as log:
         for stream in (1, 2):
             os.dup2(log.fileno(), stream)
-    config = dataclasses.replace(config, workers=1, worker=name, chief=address)
+    config = dataclasses.replace(config, workers=1, worker=name, chief=address, extend=False)
     flags = shlex.split(recipe.command(config, "tune"))[1:]
     import_tensorflow_quietly()
     space, callbacks = pickle.loads(functions)
-    call = functools.partial(main, space=space, callbacks=callbacks)
+
+    def call(config):
+        try:
+            with recipe.continued_by(command):
+                main(config, space, callbacks)
+        except Exception as error:
+            pipe.send(recipe.verdict(error)[1])
+            raise
+
     sys.exit(recipe.run(call, Config, flags, name="tune"))
 
 
@@ -505,21 +538,29 @@ def attempt(sweep, trial, folder, watch=lambda *words: []):
         tuning.require_registered(hp, sweep.hyperparameters)
     epochs = trial.hyperparameters.values.get("tuner/epochs", tuned.epochs)
     tuned = dataclasses.replace(tuned, workdir=str(folder / "run"), epochs=epochs)
-    callbacks = [*watch(trial, epochs, config.objective), *sweep.callbacks(folder)]
-    killed = ""
-    while (in_vain := tuning.starts(folder)) <= config.retries:
-        if not config.isolate:
-            with (
-                open(folder / "log.txt", "a", encoding="utf-8") as log,
-                contextlib.redirect_stdout(log),
-            ):
-                return outcome_of(tuned, sweep.dataset, config.stop, callbacks)
-        outcome, killed = in_its_own_process(tuned, folder, config.stop)
+    in_vain = 0 if config.isolate else tuning.starts(folder)
+    if not config.isolate and in_vain <= config.retries:
+        callbacks = [*watch(trial, epochs, config.objective), *sweep.callbacks(folder)]
+        with (
+            open(folder / "log.txt", "a", encoding="utf-8") as log,
+            contextlib.redirect_stdout(log),
+        ):
+            return outcome_of(tuned, sweep.dataset, config.stop, callbacks)
+    # Whatever ended the sweep's process made the starts vain; how a process of the trial's own ends
+    # is the trial's doing.
+    killed = "its process was killed {} times before it got on"
+    try:
+        require_importable(sweep.callbacks, "to try it once more in a process of its own")
+    except UsageError as error:
+        return tuning.Outcome(reason=f"{killed.format(in_vain)}; {error}")
+    while True:
+        before = tuning.progress(folder)
+        outcome, how = in_its_own_process(tuned, folder, config.stop, sweep.callbacks)
         if outcome:
             return outcome
-    return tuning.Outcome(
-        reason=f"its process was killed {in_vain} times before it got on{killed and f', {killed}'}"
-    )
+        in_vain = in_vain + 1 if tuning.progress(folder) == before else 0
+        if in_vain > config.retries:
+            return tuning.Outcome(reason=f"{killed.format(in_vain)}, the last time {how}")
 
 
 def outcome_of(config, dataset, stop, callbacks=()):
@@ -560,49 +601,82 @@ def refusal(error):
     return f"{type(error).__name__}: {text}" if unmeant else text or type(error).__name__
 
 
-def in_its_own_process(config, folder, stop):
-    """(Outcome, ""), or (None, what killed the process): memory is given back with it."""
+def in_its_own_process(config, folder, stop, callbacks):
+    """(Outcome, ""), or (None, how the process was killed): memory is given back with it.
+
+    Raises RunError for what is not the trial's fault.
+    """
     from cvcourse import tuning
 
-    write_json(folder / "config.json", dataclasses.asdict(config))
-    outcome = folder / ISOLATED
-    outcome.unlink(missing_ok=True)
+    task = {"config": config, "folder": folder, "stop": stop, "parent": os.getpid()}
+    task |= {"command": recipe.whole_command() or "", "callbacks": None, "main": None}
+    if callbacks is not none_more:  # which may be those of the script that began the sweep
+        prepare = spawn.get_preparation_data(folder.name)
+        prepare.pop("authkey")  # a secret of multiprocessing's, which this is not
+        task |= {"callbacks": pickle.dumps(callbacks), "main": prepare}
     with open(folder / "log.txt", "ab") as log:
-        call = "import sys; from cvcourse.recipes import tune; tune.child(*sys.argv[1:])"
-        words = [sys.executable, "-c", call, str(folder), stop, str(os.getpid())]
+        words = [sys.executable, "-c", "from cvcourse.recipes import tune; tune.child()"]
         # In a session of its own, Ctrl-C reaches it once: through this process.
-        quiet = {"stdout": log, "stderr": log, "stdin": subprocess.DEVNULL}
-        child = subprocess.Popen(words, **quiet, start_new_session=True)
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": log}
+        process = subprocess.Popen(words, **pipes, start_new_session=True)
         try:
-            code = child.wait()
+            answer, _ = process.communicate(pickle.dumps(task))
         except KeyboardInterrupt:
-            child.terminate()  # it writes its checkpoint
-            child.wait()
+            process.terminate()  # it writes its checkpoint
+            process.wait()
             raise
-    if outcome.exists():
-        return tuning.Outcome(**read_json(outcome)), ""
-    if code == IN_USE:
-        raise InUse(f"another process is in {folder}")
-    if code < 0:
-        return None, f"the last time by {signal.Signals(-code).name}"
-    return tuning.Outcome(reason=f"its process ended with code {code}: log.txt says more"), ""
+    if not answer:
+        code = process.returncode
+        how = f"by {signal.Signals(-code).name}" if code < 0 else f"with code {code}: see log.txt"
+        return None, "by SIGTERM" if code == INTERRUPTED else how
+    answer = pickle.loads(answer)
+    if isinstance(answer, tuning.Outcome):
+        return answer, ""
+    raise answer
 
 
-def child(folder, stop, parent):
-    """A trial in a process of its own, which ends where its parent has died."""
+def child():
+    """A trial in a process of its own, which ends where its parent has died.
+
+    Its task comes through standard input. Through standard output goes its Outcome, or an error
+    that is not its fault, and nothing where it is killed.
+    """
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what it prints goes into the log
+    task = pickle.load(sys.stdin.buffer)
+    threading.Thread(target=die_with, args=[task["parent"]], daemon=True).start()
+    import_tensorflow_quietly()
+
     from cvcourse import data
 
-    folder = pathlib.Path(folder)
-    threading.Thread(target=die_with, args=[int(parent)], daemon=True).start()
-    import_tensorflow_quietly()
-    config = recipe.parse(train.Config, [f"--config={folder / 'config.json'}"])
-    config = dataclasses.replace(config, workdir=str(folder / "run"))
-    dataset = data.of(config)
+    config, folder, callbacks = task["config"], task["folder"], none_more
     try:
-        outcome = outcome_of(config, dataset, stop)
-    except InUse:
-        sys.exit(IN_USE)
-    write_json(folder / ISOLATED, dataclasses.asdict(outcome))
+        with recipe.continued_by(task["command"]):
+            if task["main"]:
+                become(task["main"])
+                callbacks = pickle.loads(task["callbacks"])
+            dataset = data.of(config)
+            answer = outcome_of(config, dataset, task["stop"], callbacks(folder))
+    except Interrupted:
+        sys.exit(INTERRUPTED)
+    except Exception as error:
+        with contextlib.suppress(OSError):  # the disk of the log may be full
+            traceback.print_exc()
+        answer = (InUse if isinstance(error, InUse) else RunError)(recipe.verdict(error)[1])
+    answers.write(pickle.dumps(answer))
+    answers.close()
+
+
+def become(main):
+    """Import the script that began the sweep, as multiprocessing does, for its functions."""
+    process = multiprocessing.current_process()
+    process._inheriting = True
+    try:
+        spawn.prepare(main)
+    except SystemExit as error:
+        raise UsageError(str(error)) from error
+    finally:
+        del process._inheriting
 
 
 def die_with(parent):
@@ -618,8 +692,8 @@ def train_trial(config, dataset, callbacks):
 
     config = recipe.check(config)
     train.require_fit(config)
-    rules = {"free": train.FREE, "vouched": ("dataset",), "metrics": ("val_accuracy", "val_loss")}
-    if metrics := recipe.recognize(config, "train", **rules):
+    rules = {"free": train.FREE, "vouched": ("dataset",), "metrics": TRIAL_METRICS}
+    if metrics := own_metrics(config, rules):
         return metrics
     keras.utils.set_random_seed(config.seed)
     settled, model = train.prepared(config, dataset)
@@ -641,6 +715,25 @@ def train_trial(config, dataset, callbacks):
     keras.backend.clear_session()
     gc.collect()
     return metrics
+
+
+def own_metrics(config, rules):
+    """The metrics of a trial's run that is over, else None; what is another run's is set aside.
+
+    That is what its own `train` command leaves where somebody runs it, and what is damaged.
+    """
+    path = pathlib.Path(config.workdir)
+    while True:
+        try:
+            metrics = recipe.recognize(config, "train", **rules)
+            if metrics and not all(isinstance(metrics[n], (int, float)) for n in TRIAL_METRICS):
+                raise RunError(f"{path / 'metrics.json'} holds no metrics of a trial")
+            return metrics and {name: metrics[name] for name in TRIAL_METRICS}
+        except (UsageError, RunError) as error:
+            file = path / "metrics.json"
+            foreign = file if isinstance(error, RunError) and file.exists() else path
+            with recipe.locked(path):
+                set_aside(foreign, str(error).partition("; ")[0])
 
 
 def winner(oracle, objective):

@@ -1,6 +1,7 @@
 """Flags, config files, run directories and exit codes: nothing here imports Keras."""
 
 import dataclasses
+import functools
 import importlib
 import io
 import json
@@ -19,7 +20,7 @@ import cvcourse
 from cvcourse import recipe
 from cvcourse.__main__ import recipes
 from cvcourse.errors import Interrupted, RunError, UsageError
-from cvcourse.files import write_bytes, write_json
+from cvcourse.files import set_aside, write_bytes, write_json
 from cvcourse.recipe import semantics
 
 
@@ -502,6 +503,79 @@ def test_an_interruption_names_the_command_that_goes_on(tmp_path, words, said):
     said = f"^{''.join(said)}; go on with: .*--workdir={tmp_path}"
     with pytest.raises(Interrupted, match=said), recipe.claim(run_in(tmp_path), "x"):
         raise KeyboardInterrupt(*words)
+
+
+def test_a_part_of_a_run_names_the_command_of_the_whole(tmp_path, capsys):
+    """Of the parts' own commands none goes on with the whole."""
+    with recipe.claim(run_in(tmp_path / "whole"), "x") as whole:
+        with recipe.part("one", whole.command), recipe.claim(run_in(tmp_path / "one"), "y") as one:
+            assert one.command == whole.command
+        with (
+            pytest.raises(Interrupted, match=rf"^stopped in two; go on with: {whole.command}$"),
+            recipe.part("two", "another command"),
+        ):
+            raise KeyboardInterrupt
+    assert capsys.readouterr().out.count(f"interruption: {whole.command}\n") == 2
+    assert recipe.whole_command() is None
+    with recipe.claim(run_in(tmp_path / "one"), "y") as alone:
+        assert alone.command.endswith(f"--workdir={tmp_path / 'one'}")
+
+
+@pytest.mark.parametrize(
+    ("raised", "cause", "expected"),
+    [
+        (OSError(28, "No space left on device", "log.txt"), None, "cannot write log.txt: No space"),
+        (OSError(28, "No space left on device"), None, "cannot write: No space left on device; m"),
+        (RunError("cannot write a"), OSError(13, "Permission denied"), "cannot write a; go on"),
+    ],
+)
+def test_a_full_disk_is_one_line_with_the_command_of_the_whole(tmp_path, raised, cause, expected):
+    with (
+        pytest.raises(RunError) as error,
+        recipe.claim(run_in(tmp_path / "whole"), "x") as whole,
+        recipe.claim(run_in(tmp_path / "part"), "y"),
+    ):
+        try:
+            if cause:
+                raise cause
+        finally:
+            raise raised
+    assert str(error.value).startswith(expected)
+    assert str(error.value).split("; ", 1)[1].endswith(f"go on with: {whole.command}")
+    assert str(error.value).count("go on with") == 1
+
+
+def test_an_error_that_is_not_of_the_disk_is_left_as_it_is(tmp_path):
+    for raised in (RunError("all trials failed"), OSError(2, "No such file or directory")):
+        with (
+            pytest.raises(type(raised)) as error,
+            recipe.claim(run_in(tmp_path), "x"),
+        ):
+            raise raised
+        assert error.value is raised
+
+
+def test_extend_goes_on_with_a_finished_run_where_the_recipe_can(tmp_path):
+    begin(run_in(tmp_path))
+    finish(tmp_path)
+    extended = run_in(tmp_path, extend=True)
+    look = functools.partial(recipe.recognize, recipe="x", free=("extend",))
+    good = functools.partial(look, again=lambda metrics: metrics["test_accuracy"] < 0.6)
+    assert good(run_in(tmp_path)) == METRICS
+    assert good(extended) is None
+    assert look(extended) == look(extended, again=lambda metrics: False) == METRICS
+    with pytest.raises(UsageError, match=r"^--extend: in stages$"):
+        good(extended, fixed="in stages")
+
+
+def test_what_is_set_aside_is_kept_and_said(tmp_path, capsys):
+    for number in range(2):
+        (tmp_path / "run").mkdir()
+        (tmp_path / "run" / "file").write_text(f"{number}")
+        set_aside(tmp_path / "run", "it is another's")
+    assert (tmp_path / "run.damaged" / "file").read_text() == "0"
+    assert (tmp_path / "run.damaged.damaged" / "file").read_text() == "1"
+    assert capsys.readouterr().err.splitlines()[0] == "it is another's: set aside as run.damaged"
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):

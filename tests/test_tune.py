@@ -7,6 +7,9 @@ import itertools
 import json
 import os
 import pathlib
+import resource
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,7 +22,7 @@ import pytest
 from cvcourse.recipes import bench_tune, random_against_grid, train, tune
 
 from cvcourse import models, recipe, tuning
-from cvcourse.errors import RunError, UsageError
+from cvcourse.errors import Interrupted, RunError, UsageError
 from cvcourse.tuning import sweep_report
 
 pytestmark = pytest.mark.usefixtures("forgotten")
@@ -202,23 +205,25 @@ def values(oracle):
 def test_an_oracle_goes_on_as_if_it_had_not_been_killed(tmp_path, kind):
     for name in ("peace", "war"):
         (tmp_path / name).mkdir()
-    whole = made(tmp_path / "peace", kind)
-    run(whole, 6)
-    first = made(tmp_path / "war", kind)
+    trials = 9 if kind == "bayesian" else 6  # six at random, before its model proposes
+    whole = made(tmp_path / "peace", kind, trials=trials)
+    run(whole, trials)
+    again_made = functools.partial(made, tmp_path / "war", kind, trials=trials)
+    first = again_made()
     run(first, 2)
     began = tuning.next_trial(first)  # and is killed here
-    second = made(tmp_path / "war", kind)
+    second = again_made()
     again = tuning.next_trial(second)
     assert again.trial_id == began.trial_id
     assert again.hyperparameters.values == began.hyperparameters.values
     rate = again.hyperparameters.values["rate"]
     tuning.end_trial(second, again, tuning.Outcome({"val_loss": rate, "epochs": 1}, 1))
     run(second, 3)
-    if kind != "bayesian":  # whose proposals depend on random numbers it does not keep
-        assert values(second) == values(whole)
-    assert [trial.status for trial in second.trials.values()] == ["COMPLETED"] * 6
-    third = made(tmp_path / "war", kind)
-    assert values(third) == values(second)
+    for _ in range(6, trials):
+        run(again_made(), 1)
+    third = again_made()
+    assert values(third) == values(whole)
+    assert [trial.status for trial in third.trials.values()] == ["COMPLETED"] * trials
     if kind == "random":
         assert tuning.next_trial(third) is None
         assert run(made(tmp_path / "war", kind, trials=8), 9) == ["6", "7"]
@@ -281,11 +286,51 @@ def test_failures_do_not_end_a_sweep(tmp_path):
     assert oracle.trials["0"].message == "the loss became nan"
 
 
-def test_starts_in_vain_are_counted(tmp_path):
+@pytest.mark.parametrize("kind", ["random", "grid", "bayesian"])
+def test_failed_trials_are_tried_again(tmp_path, kind):
+    first = made(tmp_path, kind)
+    reasons = ["", "out of memory", "", "its process was killed", "", ""]
+    for reason in reasons:
+        trial = tuning.next_trial(first)
+        rate = trial.hyperparameters.values["rate"]
+        done = tuning.Outcome({"val_loss": rate, "epochs": 1}, 1)
+        tuning.end_trial(first, trial, tuning.Outcome(reason=reason) if reason else done)
+    before = {key: found for key, (found, _) in values(first).items()}
+    again = made(tmp_path, kind)
+    assert again.retry_failed() == 2
+    again = made(tmp_path, kind)  # killed right after
+    assert again.retry_failed() == 0
+    assert run(again, 9) == ["1", "3"]
+    after = values(made(tmp_path, kind))
+    assert {key: found for key, (found, _) in after.items()} == before
+    assert all(score == found["rate"] for found, score in after.values())
+    assert tuning.next_trial(made(tmp_path, kind)) is None
+    assert all(not trial.message for trial in again.trials.values())
+
+
+def test_a_file_of_another_trial_is_set_aside(tmp_path, capsys):
+    run(made(tmp_path), 6)
+    before = values(made(tmp_path))
+    (tmp_path / "trials" / "2" / "trial.json").write_text('{"test_accuracy": 0.5}')
+    other = (tmp_path / "trials" / "4" / "trial.json").read_text()
+    (tmp_path / "trials" / "3" / "trial.json").write_text(other)
+    assert [trial.trial_id for trial in tuning.kept_trials(tmp_path)] == ["0", "1", "4", "5"]
+    said = capsys.readouterr().err
+    assert "trial.json is no file of trial 2: KeyError: " in said
+    assert "it is of trial '4': set aside as trial.json.damaged" in said
+    assert run(made(tmp_path), 9) == ["3", "2"]
+    assert values(made(tmp_path)) == before
+
+
+def test_starts_in_vain_are_counted(tmp_path, capsys):
     assert [tuning.starts(tmp_path) for _ in range(3)] == [0, 1, 2]
     (tmp_path / "run" / "checkpoints").mkdir(parents=True)
     (tmp_path / "run" / "checkpoints" / "step-1.npz").touch()
     assert [tuning.starts(tmp_path) for _ in range(2)] == [0, 1]
+    for foreign in ('{"count": "many", "progress": []}', '{"count"', "[]"):
+        (tmp_path / "starts.json").write_text(foreign)
+        assert [tuning.starts(tmp_path) for _ in range(2)] == [0, 1]
+        assert capsys.readouterr().err.count("starts.json is damaged") == 1
 
 
 # --- the recipe ---
@@ -440,31 +485,238 @@ def test_where_every_trial_fails_the_sweep_says_why(config):
         tune.main(config, hopeless)
 
 
+# --- what becomes of trials that are killed, fail, or are meddled with ---
+
+
+def few(config, **changes):
+    """A sweep of two linear classifiers, a second long."""
+    small = {"model": "linear", "limit": 60, "epochs": 2, "trials": 2}
+    return dataclasses.replace(config, **small | changes)
+
+
+def interrupted(config, trial, monkeypatch):
+    """Interrupt a sweep as a trial begins; returns the trial's own config."""
+    runs, fit = [], train.fit
+
+    def killed(model, setting, dataset, run, **options):
+        if run.path.parent.name == trial:
+            run.begin()
+            runs.append(run.config)
+            raise KeyboardInterrupt
+        return fit(model, setting, dataset, run, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train, "fit", killed)
+        with pytest.raises(Interrupted):
+            tune.main(config, space)
+    return runs[0]
+
+
+@pytest.mark.parametrize(("epochs", "aside"), [(2, "run/metrics.json"), (3, "run")])
+def test_what_the_trial_s_own_command_has_left_is_set_aside(
+    config, tmp_path, monkeypatch, capsys, epochs, aside
+):
+    peace = few(config, workdir=str(tmp_path / "peace"))
+    expected = tune.main(peace, space)
+    own = interrupted(few(config), "1", monkeypatch)
+    if epochs != own.epochs:
+        shutil.rmtree(own.workdir)
+    foreign = train.main(dataclasses.replace(own, epochs=epochs))
+    assert "stopped" not in foreign
+    capsys.readouterr()
+    metrics = tune.main(few(config), space)
+    seconds = {"seconds": None}
+    assert metrics | seconds == expected | seconds
+    assert [row | seconds for row in _rows(config)] == [row | seconds for row in _rows(peace)]
+    folder = pathlib.Path(config.workdir) / "trials" / "1"
+    assert (folder / f"{aside}.damaged").exists()
+    assert capsys.readouterr().err.count(": set aside as ") == 1
+
+
+@pytest.mark.parametrize("value", ["0.5", None, [0.5]])
+def test_metrics_of_a_trial_that_are_no_numbers_are_set_aside(tmp_path, capsys, value):
+    own = train.Config(workdir=str(tmp_path))
+    with recipe.claim(own, "train") as run:
+        run.begin()
+    good = dict.fromkeys(tune.TRIAL_METRICS, 0.5)
+    rules = {"free": train.FREE, "metrics": tune.TRIAL_METRICS}
+    path = tmp_path / "metrics.json"
+    path.write_text(json.dumps(good | {"test_accuracy": None}))
+    assert tune.own_metrics(own, rules) == good
+    path.write_text(json.dumps(good | {"best_epoch": value}))
+    assert tune.own_metrics(own, rules) is None
+    assert not path.exists()
+    assert f"{path} holds no metrics of a trial: set aside" in capsys.readouterr().err
+
+
+def test_what_failed_is_tried_again_by_extend(config, tmp_path, monkeypatch, capsys):
+    expected = tune.main(few(config, workdir=str(tmp_path / "peace"), trials=3), space)
+    train_trial, fails = tune.train_trial, ["0", "1"]
+
+    def short_of_memory(setting, *more):
+        if pathlib.Path(setting.workdir).parent.name in fails:
+            raise MemoryError
+        return train_trial(setting, *more)
+
+    monkeypatch.setattr(tune, "train_trial", short_of_memory)
+    with pytest.raises(RunError, match="all of 2 trials failed: out of memory"):
+        tune.main(few(config), space)
+    fails.remove("0")
+    metrics = tune.main(few(config, extend=True), space)  # one that was not finished
+    assert "failed trials that are tried again: 2\n" in capsys.readouterr().out
+    assert metrics["failed"] == 1
+    assert tune.main(few(config), space) == metrics
+    assert "--extend tries again what failed: 1 of 2 trials" in capsys.readouterr().out
+    fails.clear()
+    metrics = tune.main(few(config, extend=True), space)  # a finished one
+    assert "failed trials that are tried again: 1\n" in capsys.readouterr().out
+    assert [row["status"] for row in _rows(config)] == ["completed"] * 2
+    fails.append("2")
+    metrics = tune.main(few(config, extend=True, trials=3), space)
+    assert metrics["failed"] == 1
+    fails.clear()
+    metrics = tune.main(few(config, extend=True, trials=3), space)
+    seconds = {"seconds": None}
+    assert metrics | seconds == expected | seconds
+    assert tune.main(few(config, extend=True, trials=3), space) == metrics
+    out = capsys.readouterr().out.splitlines()
+    assert out[-1] == "--extend --trials=6 goes on with it"
+    with recipe.continued_by("a recipe of sweeps"):  # which does not know what to do with more
+        assert tune.main(few(config, trials=3), space) == metrics
+    assert "--extend" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("changes", [dict(oracle="hyperband"), dict(protocol="coarse_to_fine")])
+def test_stages_are_not_extended(config, changes):
+    with pytest.raises(UsageError, match=r"^--extend: a sweep in stages or of hyperband takes no"):
+        tune.main(dataclasses.replace(config, extend=True, trials=9, **changes))
+
+
+KILLED = (None, "by SIGKILL")
+DONE = tuning.Outcome({"val_accuracy": 0.5}, 1)
+
+
+@pytest.mark.parametrize(
+    ("isolate", "starts", "ends", "expected"),
+    [
+        (False, 2, [], "in the sweep's process"),
+        (False, 3, [(DONE, "")], DONE),
+        (False, 9, [(DONE, "")], DONE),  # sweeps killed during the isolated try do not count
+        (False, 3, [KILLED], "its process was killed 4 times before it got on, the last time by S"),
+        (True, 9, [KILLED, KILLED, (DONE, "")], DONE),
+        (True, 0, [KILLED] * 3, "its process was killed 3 times before it got on, the last time b"),
+        (True, 0, [KILLED, "on", *[KILLED] * 2, (DONE, "")], DONE),
+    ],
+)
+def test_who_killed_the_trial(tmp_path, monkeypatch, isolate, starts, ends, expected):
+    """Starts in vain tell nothing of the trial; how a process of its own ends does."""
+    for _ in range(starts):
+        tuning.starts(tmp_path)
+    ends = list(ends)
+
+    def in_its_own_process(*words):
+        if ends[0] == "on":
+            ends.pop(0)
+            (tmp_path / "run" / "checkpoints").mkdir(parents=True)
+            (tmp_path / "run" / "checkpoints" / "step-1.npz").touch()
+            return KILLED
+        return ends.pop(0)
+
+    monkeypatch.setattr(tune, "in_its_own_process", in_its_own_process)
+    here = tuning.Outcome(reason="in the sweep's process")
+    monkeypatch.setattr(tune, "outcome_of", lambda *words: here)
+    sweep = tune.Sweep(
+        tune.Config(isolate=isolate),
+        lambda hp, config: config,
+        tune.none_more,
+        COMMON,
+        None,
+        asked(),
+    )
+    outcome = tune.attempt(sweep, trial(None, rate=0.1), tmp_path)
+    if expected is DONE:
+        assert outcome == DONE
+    else:
+        assert outcome.reason.startswith(expected)
+    assert ends == []
+
+
+def test_callbacks_that_no_other_process_can_have(config, tmp_path):
+    """The last try is not possible, which the reason says; --isolate refuses them."""
+    for _ in range(3):
+        tuning.starts(tmp_path)
+    sweep = tune.Sweep(
+        tune.Config(), lambda hp, config: config, lambda folder: [], COMMON, None, asked()
+    )
+    reason = tune.attempt(sweep, trial(None, rate=0.1), tmp_path).reason
+    assert reason.startswith("its process was killed 3 times before it got on; to try it once more")
+    assert "at the top level of a module" in reason
+    with pytest.raises(UsageError, match=r"^--isolate: a function that other processes need"):
+        tune.main(few(config, isolate=True), space, lambda folder: [])
+
+
 DEADLY = """
 import dataclasses, os, signal, sys
+import keras
 from cvcourse.recipes import train, tune
 
 def space(hp, config):
-    rate = hp.Choice("learning_rate", [0.3, 0.1, 0.03])
-    return dataclasses.replace(config, learning_rate=rate)
+    return dataclasses.replace(config, learning_rate=hp.Choice("learning_rate", [0.3, 0.1, 0.03]))
 
-def deadly(model, setting, *args, **options):
-    if setting.learning_rate == 0.1:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return fit(model, setting, *args, **options)
+class Deadly(keras.callbacks.Callback):
+    def on_train_begin(self, logs=None):
+        if __name__ == "__main__" or sys.argv[2] == "always":  # in the sweep's own process
+            os.kill(os.getpid(), signal.SIGKILL)
 
-fit, train.fit = train.fit, deadly
-tune.main(tune.Config(limit=100, epochs=1, trials=3, oracle="grid", workdir=sys.argv[1]), space)
+def callbacks(folder):
+    return [Deadly()] if int(folder.name) == 1 else []
+
+if __name__ == "__main__":
+    tune.main(
+        tune.Config(model="linear", limit=60, epochs=1, oracle="grid", workdir=sys.argv[1]),
+        space,
+        callbacks,
+    )
 """
 
 
 @pytest.mark.slow
-def test_a_trial_that_kills_its_process_is_not_tried_for_ever(config):
-    words = [sys.executable, "-c", DEADLY, config.workdir]
+@pytest.mark.parametrize("when", ["in the sweep's process", "always"])
+def test_a_trial_that_kills_its_process_is_not_tried_for_ever(config, tmp_path, when):
+    """Where it lives in a process of its own, something else had killed the sweep."""
+    script = tmp_path / "script.py"
+    script.write_text(DEADLY)
+    words = [sys.executable, str(script), config.workdir, when]
     codes = [subprocess.run(words, capture_output=True).returncode for _ in range(4)]
     assert codes == [-signal.SIGKILL] * 3 + [0]
-    assert [row["status"] for row in _rows(config)] == ["completed", "failed", "completed"]
-    assert "killed 3 times before it got on" in _rows(config)[1]["reason"]
+    rows = _rows(config)
+    if when == "always":
+        assert [row["status"] for row in rows] == ["completed", "failed", "completed"]
+        assert "killed 4 times before it got on, the last time by SIGKILL" in rows[1]["reason"]
+    else:
+        assert [row["status"] for row in rows] == ["completed"] * 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("flag", [{}, {"isolate": True}, {"workers": 2}])
+def test_a_full_disk_ends_no_trial_and_names_the_sweep_s_command(config, flag):
+    """Here the largest file is smaller than a checkpoint."""
+    sweep = dataclasses.replace(
+        config, oracle="random", vary=("learning_rate",), trials=2, epochs=1, limit=60, **flag
+    )
+    words = [sys.executable, "-m", *shlex.split(recipe.command(sweep, "cvcourse tune"))]
+
+    def small_files():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, resource.RLIM_INFINITY))
+
+    full = subprocess.run(words, capture_output=True, text=True, preexec_fn=small_files)
+    assert full.returncode == 1
+    said = full.stderr.splitlines()[-1]
+    assert "cannot write the checkpoint of step" in said
+    command = said.partition("make room and go on with: ")[2]
+    assert shlex.split(command) == shlex.split(recipe.command(sweep, "python -m cvcourse tune"))
+    subprocess.run([sys.executable, *shlex.split(command)[1:]], check=True, capture_output=True)
+    assert [row["status"] for row in _rows(sweep)] == ["completed"] * 2
 
 
 @pytest.mark.slow

@@ -14,13 +14,16 @@ import threading
 import time
 import types
 
+import grpc
 import keras_tuner
 import numpy as np
 import pytest
 from cvcourse.recipes import train, tune
+from keras_tuner.src import protos
 
 from cvcourse import recipe, tuning
 from cvcourse.errors import Diverged, InUse, RunError, UsageError
+from cvcourse.files import write_json
 from cvcourse.interrupt import handling
 from cvcourse.tuning import service
 
@@ -238,6 +241,91 @@ def test_a_worker_of_another_sweep_does_not_end_this_one(served, oracle):
         a.runs(stranger)
     assert not chief.over()
     assert worker("b").next_trial().trial_id == "1"
+
+
+GARBAGE = b"\xff\xff\xff\xff"  # no protobuf
+
+
+def stray_calls(address):
+    """{call: code} of each of the service's calls for a trial that there is not, and of garbage."""
+    service_pb, found = protos.get_service(), {}
+    with grpc.insecure_channel(address) as channel:
+        stub = protos.get_service_grpc().OracleStub(channel)
+        stranger = keras_tuner.engine.trial.Trial(keras_tuner.HyperParameters(), "77").to_proto()
+        surprise = keras_tuner.HyperParameters()
+        surprise.Boolean("surprise")
+        calls = {
+            "GetSpace": service_pb.GetSpaceRequest(),
+            "UpdateSpace": service_pb.UpdateSpaceRequest(hyperparameters=surprise.to_proto()),
+            "UpdateTrial": service_pb.UpdateTrialRequest(trial_id="77", metrics={"loss": 0.5}),
+            "EndTrial": service_pb.EndTrialRequest(trial=stranger),
+            "GetTrial": service_pb.GetTrialRequest(trial_id="77"),
+            "GetBestTrials": service_pb.GetBestTrialsRequest(num_trials=99),
+        }
+        for name, request in calls.items():
+            raw = channel.unary_unary(f"/keras_tuner.Oracle/{name}")
+            for what, call, sent in (
+                (name, getattr(stub, name), request),
+                (f"{name} garbage", raw, GARBAGE),
+            ):
+                try:
+                    call(sent, timeout=5)
+                    found[what] = "OK"
+                except grpc.RpcError as error:
+                    found[what] = error.code().name
+    return found
+
+
+def test_a_stray_call_is_answered_and_changes_nothing(served, oracle):
+    """keras-tuner 1.4.8's UpdateTrial of an unknown trial leaves its lock held: all would hang."""
+    chief, worker = served
+    a = worker("a")
+    trial = a.next_trial()
+    before = oracle.get_state()
+    found = stray_calls(a.address)
+    assert {name: code for name, code in found.items() if "garbage" not in name} == {
+        "GetSpace": "OK",
+        "UpdateSpace": "UNIMPLEMENTED",
+        "UpdateTrial": "UNIMPLEMENTED",
+        "EndTrial": "NOT_FOUND",
+        "GetTrial": "NOT_FOUND",
+        "GetBestTrials": "UNIMPLEMENTED",
+    }
+    assert "OK" not in {code for name, code in found.items() if "garbage" in name}
+    assert oracle.get_state() == before
+    with pytest.raises(RunError, match=r"there is no .*outcome\.json"):
+        a._ask("end_trial", trial)  # without an outcome that its worker has written
+    a.end_trial(trial, DONE)
+    with pytest.raises(RunError, match="UpdateTrial is not served"):
+        a._ask("update_trial", trial.trial_id, {"val_accuracy": 0.9})  # which has ended
+    a.end_trial(trial, tuning.Outcome(reason="once more"))
+    assert oracle.trials[trial.trial_id].score == 0.5
+    while trial := a.next_trial():
+        a.end_trial(trial, DONE)
+    assert chief.over()
+    assert [trial.score for trial in oracle.trials.values()] == [0.5] * 3
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"values": {"val_loss": 0.5}, "epoch": 1, "reason": ""},
+        {"values": {"val_accuracy": "high"}, "epoch": 1, "reason": ""},
+        {"values": {"val_accuracy": None}, "epoch": 1, "reason": ""},
+        {"values": [0.5], "epoch": 1, "reason": ""},
+        {"values": {}, "epoch": 0, "reason": ""},
+        {"test_accuracy": 0.5},
+    ],
+)
+def test_an_end_that_is_none_is_refused(served, oracle, values):
+    chief, worker = served
+    a = worker("a")
+    trial = a.next_trial()
+    write_json(oracle.trial_folder(trial.trial_id) / "outcome.json", values)
+    with pytest.raises(RunError, match=r"outcome\.json does not say how the trial ended"):
+        a._ask("end_trial", trial)
+    assert not chief.over()
+    assert oracle.trials[trial.trial_id].status == "RUNNING"
 
 
 def test_the_environment_is_left_as_it_was(served):

@@ -6,14 +6,16 @@ Standard library only: `--help` must not wait for TensorFlow.
 from cvcourse.recipe.command_line import command, parse, program, run, usage, verdict
 from cvcourse.recipe.fields import as_config, check, field
 from cvcourse.recipe.output import output_file
-from cvcourse.recipe.workdir import claim, part, recognize
+from cvcourse.recipe.workdir import claim, continued_by, locked, part, recognize, whole_command
 
 __all__ = [
     "as_config",
     "check",
     "claim",
     "command",
+    "continued_by",
     "field",
+    "locked",
     "output_file",
     "parse",
     "part",
@@ -22,4 +24,5 @@ __all__ = [
     "run",
     "usage",
     "verdict",
+    "whole_command",
 ]

@@ -1,8 +1,10 @@
 """The run directory: config.json says whose it is, metrics.json that it is finished."""
 
 import contextlib
+import contextvars
 import dataclasses
 import datetime
+import errno
 import json
 import math
 import os
@@ -19,9 +21,13 @@ LOCK = ".lock"
 METRICS = ("versions", "machine")  # that every recipe writes
 ELSEWHERE = "choose another directory, or leave --workdir out for a fresh one"
 AGAIN = "remove it, and the same command makes the report again"
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # disk, quota, or largest file
+_COMMAND = contextvars.ContextVar("command", default=None)  # that goes on with the outermost run
 
 
-def recognize(config, recipe, *, free=(), vouched=(), grows="epochs", fixed=None, metrics=METRICS):
+def recognize(
+    config, recipe, *, free=(), vouched=(), grows="epochs", fixed=None, metrics=METRICS, again=None
+):
     """Look for the run of a config in its directory.
 
     The directory's config must be this one, but for the `free` fields, and a field that it lacks
@@ -37,6 +43,8 @@ def recognize(config, recipe, *, free=(), vouched=(), grows="epochs", fixed=None
         grows: Name of the field that may have a larger value under `config.extend`.
         fixed: Why it cannot, if so.
         metrics: Names of the metrics without which metrics.json is damaged.
+        again: Function of the metrics of a finished run: whether `config.extend` goes on with it
+            though nothing has a larger value. None where that never is so.
 
     Returns:
         The metrics of a finished run; None if the run is new or unfinished.
@@ -65,7 +73,12 @@ def recognize(config, recipe, *, free=(), vouched=(), grows="epochs", fixed=None
         differ -= {key for key in vouched if _is_place(old[key]) and _is_place(new[key])}
     change = semantics.change_since(begun["version"], begun["semantics"])
     if not differ and finished:
-        return _sound(path / "metrics.json", config, metrics)
+        found = _sound(path / "metrics.json", config, metrics)
+        if not (again and config.extend and again(found)):
+            return found
+        if fixed or change:
+            raise UsageError(f"--extend: {fixed or change}")
+        return None
     if not differ and change:
         raise UsageError(f"--workdir={path} holds an unfinished run: {change}")
     if not differ:
@@ -141,7 +154,7 @@ class Run:
 
     config: object
     path: pathlib.Path
-    command: str  # that goes on with it
+    command: str  # that goes on with it, or with the outermost run that it is a part of
     recipe: str
 
     def begin(self):
@@ -160,7 +173,8 @@ def claim(config, recipe, *words, chief=True, **rules):
     Nothing in it is touched before `begin()`; `rules` are those of `recognize`. A process that is
     not the `chief` of those that train together gets a place that is thrown away. Raises what that
     does, RunError where the directory cannot be written or another process is in it, and
-    Interrupted for a KeyboardInterrupt inside.
+    Interrupted for a KeyboardInterrupt inside. Inside another run, the command is that run's: the
+    own one would give a part of it files that the whole does not expect.
     """
     again = command(config, program(recipe))
     if not chief:
@@ -173,8 +187,7 @@ def claim(config, recipe, *words, chief=True, **rules):
     path = pathlib.Path(os.path.expanduser(config.workdir))
     with _writing_to(path):
         path.mkdir(parents=True, exist_ok=True)
-    again = command(config, program(recipe))
-    with _locked(path):
+    with locked(path), continued_by(command(config, program(recipe))) as again:
         # Once more: another process may have been here since the caller looked.
         if recognize(config, recipe, **rules):
             raise InUse(f"another process has just finished the run in {path}")
@@ -194,8 +207,18 @@ def _writing_to(path):
 
 
 @contextlib.contextmanager
-def _locked(path):
-    """Keep other processes out of a directory; the system lets go when this one dies."""
+def locked(path):
+    """Context manager: keep other processes out of a directory.
+
+    The system lets go when this process dies.
+
+    Args:
+        path: The directory, as a pathlib.Path. It exists.
+
+    Raises:
+        InUse: If another process is in it.
+        RunError: If it cannot be written.
+    """
     try:
         import fcntl
     except ImportError:  # Windows
@@ -216,12 +239,52 @@ def _locked(path):
 
 
 @contextlib.contextmanager
+def continued_by(command):
+    """Context manager: messages inside name one command that goes on, that of the outermost block.
+
+    An error of a file or a full disk ends with it.
+
+    Args:
+        command: The command line that goes on with what is inside, as str.
+
+    Yields:
+        The command of the outermost such block, which is `command` where there is no other.
+
+    Raises:
+        RunError: Instead of an OSError that says that a disk is full.
+    """
+    token = _COMMAND.set(whole_command() or command)
+    again = whole_command()
+    try:
+        yield again
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        file = f" {error.filename}" if error.filename else ""
+        said = f"cannot write{file}: {error.strerror}; make room and go on with: {again}"
+        raise RunError(said) from error
+    except RunError as error:
+        # The context, for `fit` takes the cause away.
+        if again in str(error) or not isinstance(error.__context__, OSError):
+            raise
+        raise type(error)(f"{error}; go on with: {again}") from error
+    finally:
+        _COMMAND.reset(token)
+
+
+def whole_command():
+    """Return the command that goes on with the run that this code is a part of; None for none."""
+    return _COMMAND.get()
+
+
+@contextlib.contextmanager
 def part(name, command):
     """Inside, a part of a run, an interruption names the `command` that goes on with the whole."""
-    try:
-        yield
-    except (Interrupted, KeyboardInterrupt) as error:
-        raise Interrupted(f"stopped in {name}; go on with: {command}") from error
+    with continued_by(command) as whole:
+        try:
+            yield
+        except (Interrupted, KeyboardInterrupt) as error:
+            raise Interrupted(f"stopped in {name}; go on with: {whole}") from error
 
 
 def _is_place(name):

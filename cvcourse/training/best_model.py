@@ -53,9 +53,7 @@ def save_model(model, path, class_names, *, from_logits=True):
             with zipfile.ZipFile(partial, "a") as archive:
                 archive.writestr(CLASS_NAMES, json.dumps(list(class_names)))
     except OSError as error:
-        raise RunError(
-            f"cannot write {path}: {error.strerror or error}; make room and go on with this run"
-        ) from error
+        raise RunError(f"cannot write {path}: {error.strerror or error}; make room") from error
 
 
 def load_model(path):

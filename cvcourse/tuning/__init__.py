@@ -18,7 +18,7 @@ from cvcourse.tuning.oracle import (
 )
 from cvcourse.tuning.service import LOOPBACK, Chief, Worker, address_of, from_environment
 from cvcourse.tuning.spaces import PARTS, ask, ready_made, register, require_registered
-from cvcourse.tuning.starts import starts
+from cvcourse.tuning.starts import progress, starts
 from cvcourse.tuning.stopping import RULES, StopWhereBehind, first_epochs, signed
 from cvcourse.tuning.sweep_report import as_csv, as_texts, figures, rows
 from cvcourse.tuning.trial_table import TrialTable, last, said
@@ -52,6 +52,7 @@ __all__ = [
     "narrowed",
     "next_trial",
     "oracle",
+    "progress",
     "ranges_of",
     "ready_made",
     "register",

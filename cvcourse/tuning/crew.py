@@ -11,10 +11,10 @@ LINGER = 5.0  # seconds for a worker to hear that the sweep is over
 
 
 class Crew:
-    """`count` processes that run `target(name, address)`; one that is killed is started again.
+    """`count` processes that run `target(name, address, pipe)`; a killed one is started again.
 
     Its trial goes to the next that asks. One that ends with an error of its own ends the sweep:
-    `log_of(name)` is the file that says why.
+    it sends the reason through its end of the pipe, or `log_of(name)` is the file that says why.
     """
 
     def __init__(self, count, target, chief, address, *, log_of, deaths):
@@ -22,14 +22,23 @@ class Crew:
         self.log_of, self.most_deaths, self.deaths = log_of, deaths, 0
         # A fork of a process with TensorFlow's threads in it hangs.
         self.context = multiprocessing.get_context("spawn")
+        self.pipes = {}
         self.processes = {f"{number}": self._start(f"{number}") for number in range(1, count + 1)}
 
     def _start(self, name):
+        self.pipes[name], pipe = self.context.Pipe(duplex=False)
         process = self.context.Process(
-            target=self.target, args=(name, self.address), name=f"worker {name}", daemon=True
+            target=self.target, args=(name, self.address, pipe), name=f"worker {name}", daemon=True
         )
         process.start()
+        pipe.close()  # the worker has it
         return process
+
+    def _reason(self, name, code):
+        try:
+            return self.pipes[name].recv()
+        except EOFError:
+            return f"it ended with code {code}, and {self.log_of(name)} says why"
 
     def look_after(self):
         """Start those again that were killed, and say so.
@@ -43,9 +52,7 @@ class Crew:
             if not (code := process.exitcode):  # it runs, or was told that the sweep is over
                 continue
             if code > 0 and code != SIGTERM_CODE:
-                raise RunError(
-                    f"worker {name} ended with code {code}: {self.log_of(name)} says why"
-                )
+                raise RunError(f"worker {name}: {self._reason(name, code)}")
             self.deaths += 1
             killed = f"killed by {signal.Signals(-code).name}" if code < 0 else "asked to stop"
             if self.deaths > self.most_deaths:

@@ -8,8 +8,6 @@ said; of oracle.json there are two, of which the older counts then.
 import contextlib
 import dataclasses
 import json
-import os
-import sys
 
 import keras_tuner
 from keras_tuner import oracles
@@ -17,7 +15,7 @@ from keras_tuner.engine.hyperparameters import Int
 from keras_tuner.engine.trial import Trial, TrialStatus
 
 from cvcourse.errors import RunError, UsageError
-from cvcourse.files import read_json, write_bytes, write_json
+from cvcourse.files import read_json, set_aside, write_bytes, write_json
 from cvcourse.tuning.stopping import signed
 
 
@@ -82,15 +80,27 @@ def _order(hp):
     return [hp.default, *(value for value in values if value != hp.default)]
 
 
+class BayesianOptimizationOracle(oracles.BayesianOptimizationOracle):
+    """keras-tuner's, that keeps its random numbers, too: its own begins them anew."""
+
+    def get_state(self):
+        kind, keys, *rest = self._random_state.get_state()
+        return super().get_state() | {"random_state": [kind, keys.tolist(), *rest]}
+
+    def set_state(self, state):
+        super().set_state(state)
+        if "random_state" in state:  # not where an older version began the sweep
+            self._random_state.set_state(state["random_state"])
+
+
 ORACLES = {
     "random": oracles.RandomSearchOracle,
     "grid": GridSearchOracle,
-    "bayesian": oracles.BayesianOptimizationOracle,
+    "bayesian": BayesianOptimizationOracle,
     "hyperband": oracles.HyperbandOracle,
 }
 STATE, OLDER, SPACE = "oracle.json", "oracle.older.json", "space.json"
 TRIAL, OUTCOME = "trial.json", "outcome.json"
-DAMAGED = ".damaged"  # appended to the names of such files
 NEVER = 10**9  # consecutive failures after which keras-tuner gives up: the table shows them
 
 
@@ -149,6 +159,19 @@ class Kept:
         super()._record_values(trial)
         del trial.hyperparameters.ensure_active_values
 
+    def retry_failed(self):
+        """Make the failed trials ones that are to be run; returns how many there are."""
+        failed = [key for key in self.end_order if self.trials[key].status == TrialStatus.FAILED]
+        for key in failed:
+            (self.trial_folder(key) / OUTCOME).unlink(missing_ok=True)
+            self.trials[key].status, self.trials[key].message = TrialStatus.RUNNING, None
+        self.end_order = [key for key in self.end_order if key not in failed]
+        self._retry_queue += reversed(failed)  # the last is taken first
+        self.save()
+        for key in failed:  # after the list of what is to be run, in which they must not be missing
+            self._save_trial(self.trials[key])
+        return len(failed)
+
     def _save_trial(self, trial):
         folder = self.trial_folder(trial.trial_id)
         folder.mkdir(parents=True, exist_ok=True)
@@ -161,8 +184,8 @@ class Kept:
             return
         lost = []
         for key, values in state.pop("trials").items():
-            if kept := _read(self.trial_folder(key) / TRIAL):
-                self.trials[key] = Trial.from_state(kept)
+            if kept := _trial(self.trial_folder(key) / TRIAL, key):
+                self.trials[key] = kept
                 continue
             space = keras_tuner.HyperParameters.from_config(state["hyperparameters"])
             space.values = values
@@ -212,8 +235,8 @@ def oracle(kind, space, folder, *, objective, trials, epochs, seed, retries):
 
 def kept_trials(folder):
     """The trials of the sweep in a folder, in their order."""
-    kept = [_read(path) for path in sorted((folder / "trials").glob(f"*/{TRIAL}"))]
-    return [Trial.from_state(state) for state in kept if state]
+    paths = sorted((folder / "trials").glob(f"*/{TRIAL}"))
+    return [trial for path in paths if (trial := _trial(path, path.parent.name))]
 
 
 def next_trial(oracle, tuner_id="tuner"):
@@ -252,6 +275,33 @@ class Outcome:
     def status(self):
         """keras-tuner's word for it."""
         return TrialStatus.COMPLETED if self.values else TrialStatus.FAILED
+
+
+def kept_outcome(path, objective):
+    """Read how a trial ended.
+
+    Args:
+        path: The JSON file that its worker wrote, as a pathlib.Path.
+        objective: Name of the metric that the values of a completed trial hold.
+
+    Returns:
+        The Outcome.
+
+    Raises:
+        RunError: If there is no such file, or it holds something else.
+    """
+    try:
+        outcome = Outcome(**read_json(path))
+        numbers = [outcome.epoch, *outcome.values.values()]
+        if not all(isinstance(number, (int, float)) for number in numbers):
+            raise TypeError("its values are no numbers")
+        if objective not in outcome.values and (outcome.values or not outcome.reason):
+            raise ValueError(f"it has no {objective}")
+        return outcome
+    except FileNotFoundError as error:
+        raise RunError(f"there is no {path}, where its worker says how the trial ended") from error
+    except (TypeError, ValueError, AttributeError) as error:
+        raise RunError(f"{path} does not say how the trial ended: {error}") from error
 
 
 def names_of(space):
@@ -314,7 +364,19 @@ def _read(path):
     except FileNotFoundError:
         return None
     except RunError as error:
-        aside = path.with_name(path.name + DAMAGED)
-        os.replace(path, aside)
-        print(f"{error}: set aside as {aside.name}", file=sys.stderr)
+        set_aside(path, error)
+        return None
+
+
+def _trial(path, trial_id):
+    """The Trial in a JSON file; None for a file that is not there, or that is set aside."""
+    if (state := _read(path)) is None:
+        return None
+    try:
+        trial = Trial.from_state(state)
+        if trial.trial_id != trial_id:
+            raise ValueError(f"it is of trial {trial.trial_id!r}")
+        return trial
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        set_aside(path, f"{path} is no file of trial {trial_id}: {type(error).__name__}: {error}")
         return None

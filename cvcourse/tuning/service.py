@@ -24,7 +24,7 @@ from keras_tuner.src.engine.trial import Trial, TrialStatus
 
 from cvcourse.errors import RunError, UsageError
 from cvcourse.files import read_json, write_json
-from cvcourse.tuning.oracle import OUTCOME, TRIAL, Outcome, end_trial, trial_folder
+from cvcourse.tuning.oracle import OUTCOME, TRIAL, end_trial, kept_outcome, trial_folder
 
 conditions.print = lambda *words: None  # keras-tuner prints a value of each condition it sends
 
@@ -32,6 +32,12 @@ BEAT = 2.0  # seconds between a worker's signs of life
 DEADLINE = 15.0  # seconds for a call; a Bayesian proposal takes longer, and is asked for again
 CALLS = 64  # at a time; those that wait for a proposal must not keep the beats out
 LOOPBACK = "127.0.0.1"
+FINAL = (  # answers that the same call would get again
+    grpc.StatusCode.INTERNAL,
+    grpc.StatusCode.NOT_FOUND,
+    grpc.StatusCode.FAILED_PRECONDITION,
+    grpc.StatusCode.UNIMPLEMENTED,
+)
 ENVIRONMENT = ("KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT", "KERASTUNER_TUNER_ID")
 
 
@@ -65,11 +71,11 @@ def _alone(method):
     """
 
     @functools.wraps(method)
-    def answer(self, request, context):
+    def answer(self, request, context, *more):
         with self.lock:
             if self.failure is None:
                 try:
-                    return method(self, request, context)
+                    return method(self, request, context, *more)
                 except Exception as error:
                     self.failure = error
             said = f"{type(self.failure).__name__}: {self.failure}"
@@ -78,11 +84,31 @@ def _alone(method):
     return answer
 
 
+def _not_served(method):
+    """A service's method that only answers that it is none of a sweep of ours.
+
+    Workers of ours have no use for it, and keras-tuner's own leaves the oracle's lock held where a
+    trial is unknown, or changes what the sweep knows.
+    """
+
+    @functools.wraps(method)
+    def answer(self, request, context):
+        said = f"{method.__name__} is not served: the workers are those of `cvcourse tune`"
+        context.abort(grpc.StatusCode.UNIMPLEMENTED, said)
+
+    return answer
+
+
 class Chief(oracle_chief.OracleServicer):
     """Serves an oracle of ours to workers; what is `patience` seconds silent counts as dead.
 
-    Outside the service's own calls, the oracle is used under `lock`.
+    Outside the service's own calls, the oracle is used under `lock`. A call for a trial that there
+    is not, or with an end that cannot be read, gets an error and changes nothing.
     """
+
+    UpdateSpace = _not_served(oracle_chief.OracleServicer.UpdateSpace)
+    UpdateTrial = _not_served(oracle_chief.OracleServicer.UpdateTrial)
+    GetBestTrials = _not_served(oracle_chief.OracleServicer.GetBestTrials)
 
     def __init__(self, oracle, patience):
         super().__init__(oracle)
@@ -143,14 +169,20 @@ class Chief(oracle_chief.OracleServicer):
 
     def EndTrial(self, request, context):
         self._require(request.trial.trial_id, context)
-        return self._end_trial(request, context)
+        trial = self.oracle.trials[request.trial.trial_id]
+        outcome = None
+        if trial.status == TrialStatus.RUNNING:  # or else two workers had it
+            path = self.oracle.trial_folder(trial.trial_id) / OUTCOME
+            try:
+                outcome = kept_outcome(path, self.oracle.objective.name)
+            except RunError as error:
+                context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
+        return self._end_trial(request, context, trial, outcome)
 
     @_alone
-    def _end_trial(self, request, context):
-        trial = self.oracle.trials[request.trial.trial_id]
-        if trial.status == TrialStatus.RUNNING:  # or else two workers had it
-            kept = read_json(self.oracle.trial_folder(trial.trial_id) / OUTCOME)
-            end_trial(self.oracle, trial, Outcome(**kept))
+    def _end_trial(self, request, context, trial, outcome):
+        if trial.status == TrialStatus.RUNNING and outcome:
+            end_trial(self.oracle, trial, outcome)
             self.ended.append(trial)
         return protos.get_service().EndTrialResponse()
 
@@ -265,7 +297,7 @@ class Worker:
             try:
                 return getattr(self._client, what)(*values)
             except grpc.RpcError as error:
-                if error.code() in (grpc.StatusCode.INTERNAL, grpc.StatusCode.NOT_FOUND):
+                if error.code() in FINAL:
                     said = f"the chief at {self.address} has failed: {error.details()}"
                     raise RunError(said) from error
                 if not self._answers():

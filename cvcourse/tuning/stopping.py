@@ -66,7 +66,7 @@ def first_epochs(folder, objective):
     """The objective's values by epoch, larger is better, of the run in a folder; [] for none."""
     try:
         return [signed(objective, row[objective]) for row in read_history(folder)]
-    except FileNotFoundError:
+    except (FileNotFoundError, KeyError):  # KeyError: another program's history.csv
         return []
 
 
