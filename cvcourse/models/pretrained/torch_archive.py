@@ -135,6 +135,8 @@ def _state_dict(saved):
         return saved
     if type(saved) is not dict:
         raise Refused(f"no state_dict, but one {type(saved).__name__}")
+    if {"state", "param_groups"} <= saved.keys():
+        raise Refused("the state of an optimizer, not the weights of a network")
     found = [name for name in STATE_DICTS if _holds_tensors(saved.get(name))]
     if len(found) == 1:
         return saved[found[0]]
