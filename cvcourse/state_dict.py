@@ -16,6 +16,7 @@ PREFIXES = (
     "backbone.",  # the same of self-supervised training, detection and segmentation
 )
 MAX_NESTED = 4
+MAX_LOOKED_AT = 2000  # names; a DenseNet-201 has 1,002
 # Counters: of batches in a batch normalization, of models in torch.optim.swa_utils.AveragedModel
 COUNTERS = ("num_batches_tracked", "n_averaged")
 MAX_NAMES, MAX_LENGTH = 5, 140  # names in an error, and their characters in all
@@ -91,7 +92,7 @@ def tell_prefix(name, prefix):
 
 def foreign_prefix(names, wanted):
     """What stands before a wanted name in one of `names`, or ""."""
-    for name in names:
+    for name in itertools.islice(names, MAX_LOOKED_AT):
         start = 0
         for _ in range(MAX_NESTED):
             start = name.find(".", start) + 1

@@ -21,7 +21,14 @@ from cvcourse.models.graph import operations
 from cvcourse.models.pretrained import misfit
 from cvcourse.models.pretrained.misfit import TABLES
 from cvcourse.models.registry import FAMILIES, build
-from cvcourse.state_dict import refuse, require_finite, strip_prefix, tell_prefix, to_arrays
+from cvcourse.state_dict import (
+    foreign_prefix,
+    refuse,
+    require_finite,
+    strip_prefix,
+    tell_prefix,
+    to_arrays,
+)
 
 # "SOURCE.NAME": (our architecture, its settings there)
 SOURCES = {
@@ -69,7 +76,7 @@ def load_state_dict(model, tensors):
     for name in wanted.keys() & tensors.keys():
         layer, variable = wanted[name]
         values[name] = _to_keras(layer, variable, tensors[name])
-        if values[name].shape != tuple(variable.shape):
+        if values[name] is None:
             misshaped[name] = (layer.name, tensors[name].shape, tuple(variable.shape))
     refuse(
         model.name,
@@ -121,12 +128,16 @@ def load_keras(target, source):
     elif missing or extra:
         cause = misfit.OTHER_DEPTH
     refuse(target.name, cause, missing=missing, extra=extra, misshaped=misshaped)
-    values = {layer.name: layer.get_weights() for layer in theirs}
-    flat = {f"{name} {i}": value for name, row in values.items() for i, value in enumerate(row)}
-    require_finite(target.name, flat)
-    for a, b in zip(theirs, ours, strict=True):
-        pairs = zip(values[a.name], b.weights, strict=True)
-        b.set_weights([value.reshape(weight.shape) for value, weight in pairs])
+    values = [layer.get_weights() for layer in theirs]
+    named = {
+        f"{layer.name}.{weight.name}": value
+        for layer, row in zip(theirs, values, strict=True)
+        for weight, value in zip(layer.weights, row, strict=True)
+    }
+    require_finite(target.name, named)
+    for row, layer in zip(values, ours, strict=True):
+        pairs = zip(row, layer.weights, strict=True)
+        layer.set_weights([value.reshape(weight.shape) for value, weight in pairs])
     return target
 
 
@@ -149,7 +160,7 @@ class Reading:
 
     tensors: dict  # {published name: array}, without the prefix
     prefix: str  # that was removed from each name
-    sources: list  # whose names they are; empty if none is known
+    sources: list  # whose names they are; empty if most are not known
     names: dict  # {our LAYER.LEAF: published name}
 
 
@@ -160,9 +171,14 @@ def recognize(model, tensors):
     tensors, prefix = strip_prefix(
         tensors, lambda tensors: max(len(tensors.keys() & names) for names in known)
     )
-    counts = [(len(tensors.keys() & names), len(names)) for names in known]
+    if not (seen := tensors.keys() & set().union(*known)):  # perhaps after a prefix of another kind
+        foreign = foreign_prefix(tensors, set().union(*known))
+        seen = {name.removeprefix(foreign) for name in tensors}
+    counts = [(len(seen & names), len(names)) for names in known]
     sources, names = readings[counts.index(max(counts))]
-    return Reading(tensors, prefix, sources if max(counts)[0] else [], names)
+    enough = min(len(tensors), max(map(len, known))) / 2
+    fits = len(tensors.keys() & {*names.values()}) >= enough
+    return Reading(tensors, prefix, sources if fits else [], names)
 
 
 def classifiers(net):
@@ -230,7 +246,7 @@ def weighted_layers(model):
 
 
 def _to_keras(layer, variable, tensor):
-    """A tensor in the layout of `variable`; as it is where it cannot have that."""
+    """A tensor in the layout of `variable`; None if it cannot have that."""
     value = tensor
     depthwise = isinstance(layer, layers.DepthwiseConv2D) or variable.name == "depthwise_kernel"
     if depthwise and tensor.ndim == 4 and tensor.shape[1] == 1:
@@ -247,7 +263,7 @@ def _to_keras(layer, variable, tensor):
     if isinstance(layer, layers.Dense) and value.ndim == 4:
         value = value.reshape(-1, value.shape[-1])
     same = _squeezed(value.shape) == _squeezed(variable.shape)
-    return value.reshape(variable.shape) if same else tensor
+    return value.reshape(variable.shape) if same else None
 
 
 def _flattened(layer):

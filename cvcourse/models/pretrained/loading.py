@@ -134,17 +134,40 @@ def _from_file(path, rows):
         if row.architecture in networks and store.file_name(row.address) == path.name
     ]
     reasons = {}
-    for row in called_so or rows:
+    for row in _of_source(called_so or rows, path, content):
         if path.name != store.file_name(row.address):
             row = dataclasses.replace(row, tag=path.name, address=str(path), hash="", licence="")
-        scaling = row.scaling if isinstance(content, keras.Model) else ""
-        kind = repr((row.source, row.architecture, row.form, scaling))  # all that fitting needs
-        if kind not in reasons:
+        kind = [row.architecture, row.form, row.scaling]  # all that fitting depends on
+        if not isinstance(content, keras.Model):
+            kind = [row.architecture, row.variant if content is None else row.form]
+        if repr(kind) not in reasons:
             try:
                 return _fill(row, path, content)
             except ValueError as error:
-                reasons[kind] = str(error)
+                reasons[repr(kind)] = str(error)
     raise RunError(f"{path}: {next(iter(reasons.values()))}")
+
+
+def _of_source(rows, path, content):
+    """Those of the `rows` from whose source a file's content can be."""
+    if isinstance(content, keras.Model):
+        return rows
+    sources = ["keras"]
+    if _is_state_dict(content):
+        net = build_source(rows[0].network, **rows[0].form)
+        sources = recognize(net, content).sources or [rows[0].source]
+    found = [row for row in rows if row.source in sources]
+    if not found:
+        raise RunError(
+            f"{path}: its weights are those of {' or '.join(sources)}, and {rows[0].architecture} "
+            f"takes those of {' or '.join(dict.fromkeys(row.source for row in rows))}"
+        )
+    return found
+
+
+def _is_state_dict(content):
+    """Whether a file's content has torch's names, with dots; Keras' have slashes."""
+    return isinstance(content, dict) and not any("/" in name for name in content)
 
 
 def _read(path):
@@ -160,7 +183,7 @@ def _read(path):
 
 def _fill(row, path, content):
     """The net of a row with a file's content in it, as `_from_file`. Raises ValueError."""
-    if isinstance(content, dict) and not any("/" in name for name in content):  # torch has dots
+    if _is_state_dict(content):
         return _fill_by_name(row, content)
     theirs = content if isinstance(content, keras.Model) else _of_keras(row, path, content)
     net = build_source(row.network, **row.form)
@@ -180,9 +203,6 @@ def _fill_by_name(row, tensors):
     form = row.form
     net = build_source(row.network, **form)
     reading = recognize(net, tensors)
-    if reading.sources and row.source not in reading.sources:
-        theirs = " and ".join(reading.sources)
-        raise ValueError(f"its names are those of {theirs}, not {row.source}'s")
     if form.get("aux") and not any(map(AUXILIARY.match, reading.tensors)):
         form |= {"aux": False}
         net = build_source(row.network, **form)
@@ -231,8 +251,6 @@ def _of_keras(row, path, tensors):
 
     The shapes of the file's kernels tell whether it has a classifier, and of how many classes.
     """
-    if row.source != "keras":
-        raise ValueError(f"it holds Keras' weights, and {row} are not")
     if tensors is None:
         shapes, legacy = tensor_files.hdf5_shapes(path)
     else:
@@ -251,8 +269,8 @@ def _of_keras(row, path, tensors):
         refuse(
             row.architecture,
             OTHER_DEPTH if 2 * (held & whole).total() > whole.total() else OTHER_NETWORK,
-            missing=map(str, missing),
-            extra=map(str, extra),
+            missing={*map(str, missing)},
+            extra={*map(str, extra)},
         )
     if tensors is None:
         try:
@@ -266,6 +284,10 @@ def _of_keras(row, path, tensors):
         f"{layer.name}/{weight.name}": weight
         for layer in weighted_layers(model)
         for weight in layer.weights
+    }
+    tensors = {  # Keras 2 called a depthwise kernel so
+        name if name in variables else name.replace("/depthwise_", "/"): array
+        for name, array in tensors.items()
     }
     refuse(
         row.architecture,

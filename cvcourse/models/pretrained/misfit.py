@@ -3,7 +3,7 @@
 import re
 
 from cvcourse.models.registry import FAMILIES
-from cvcourse.state_dict import foreign_prefix
+from cvcourse.state_dict import MAX_LOOKED_AT, foreign_prefix
 
 TABLES = [  # (family, sources, our layer: published name)
     (family.__name__.rpartition(".")[2], re.findall(r"\w+", sources), table)
@@ -18,7 +18,6 @@ OTHER_LIBRARIES = {  # that call the same tensors otherwise, and what tells
     # vit.encoder.layer.0.…, convnext.encoder.stages.0.…, resnet.embedder.…
     "Hugging Face's transformers": r"\b(encoder\.(layers?|stages)\.\d|embeddings\.|embedder\.)",
 }
-MAX_NAMES = 2000  # that are looked at; a DenseNet-201 has 1,002
 
 
 def cause(tensors, wanted, misshaped, classifiers):
@@ -32,16 +31,16 @@ def cause(tensors, wanted, misshaped, classifiers):
     """
     extra, missing = tensors.keys() - wanted.keys(), wanted.keys() - tensors.keys()
     known = len(wanted) - len(missing)
-    prefix = foreign_prefix(sorted(extra)[:MAX_NAMES], wanted)
+    prefix = foreign_prefix(sorted(extra), wanted)
     if prefix and (count := sum(name.startswith(prefix) for name in tensors)) > known:
         return f"{count} of {len(tensors)} names begin with {prefix!r}: remove it"
     if 2 * known < min(len(tensors), len(wanted)):
-        return _owner([*tensors][:MAX_NAMES])
+        return _owner([*tensors][:MAX_LOOKED_AT])
     if missing or extra:
         return OTHER_DEPTH
     if {layer for layer, *_ in misshaped.values()} <= classifiers:
         return OTHER_CLASSES
-    kernels = [(given, ours) for _, given, ours in misshaped.values() if len(given) == 4]
+    kernels = [(given, ours) for _, given, ours in misshaped.values() if len(given) > 1]
     if kernels and all(sorted(given) == sorted(ours) for given, ours in kernels):
         return "the axes of its kernels are in another order than torch's (out, in, h, w)"
     return "all names fit, the shapes do not: it is of another width"

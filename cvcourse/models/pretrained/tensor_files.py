@@ -68,9 +68,7 @@ def read_index(path):
     """
     files = read_json(path).get("weight_map")
     if not isinstance(files, dict) or not all(isinstance(file, str) for file in files.values()):
-        raise ValueError(
-            'a JSON file without a "weight_map" of shards: give the weights themselves'
-        )
+        raise ValueError('it is JSON without a "weight_map" of shards: give the weights themselves')
     arrays = {}
     for file in dict.fromkeys(files.values()):
         if file in ("", ".", "..") or re.search(r"[/\\:\0]", file):
@@ -79,7 +77,7 @@ def read_index(path):
         if not shard.is_file():
             raise ValueError(f"its shard {file} is not beside it: all of its shards are needed")
         if (kind := find_kind(shard)) not in ("npz", "safetensors", "torch"):
-            raise ValueError(f"its shard {file} holds no tensors by name, but {kind}")
+            raise ValueError(f"its shard {file} holds no tensors by name: it is of the kind {kind}")
         arrays[file] = read(shard)
         if absent := [name for name in files if files[name] == file and name not in arrays[file]]:
             raise ValueError(f"its shard {file} lacks {absent[0]}")
@@ -113,7 +111,7 @@ def read(path):
     try:
         kind = find_kind(path)
         if kind not in READERS:
-            raise ValueError(f"tensors by name are needed, and it is {kind}")
+            raise ValueError(f"tensors by name are needed, and it is of the kind {kind}")
         return READERS[kind](path)
     except RunError:
         raise
