@@ -255,6 +255,7 @@ A = whole(STORAGE, (12,))
         ({"state_dict": {"a": A, "b": 1}}, "no state_dict among {'state_dict': dict}"),
         ({"state_dict": {"state_dict": {"a": A}}}, "no state_dict among"),
         ({"state_dict": {"a": A}, "model": {"a": A}}, "several state_dicts among"),
+        ({"state": {0: {"step": A}}, "param_groups": [{}]}, "the state of an optimizer, not"),
         ({"weights" * 1000: A, "b": 1}, "no state_dict among {'weightsweights"),
     ],
 )
