@@ -166,7 +166,7 @@ def error_of(net, tensors):
             lambda t: {k: rule.tensor(k, s) for k, s in SPEC["resnet18"]["state_dict"]},
             "its names are those of torchvision's resnet",
         ),
-        (lambda t: {}, "missing: classifier.1.bias, "),
+        (lambda t: {}, "there are no tensors; missing: classifier.1.bias, "),
     ],
 )
 def test_errors_name_the_likeliest_cause(change, cause):

@@ -226,7 +226,7 @@ def test_what_python_2_wrote(write):
     equal(read_torch(write(Call(ORDERED_DICT, ([pair],)), STORAGE)), {"a": ROW})
 
 
-@pytest.mark.parametrize("key", ["state_dict", "model", "model_state_dict"])
+@pytest.mark.parametrize("key", ["state_dict", "model", "model_state_dict", "net"])
 def test_a_training_checkpoint(write, key):
     other = Storage(ROW[:5] * 2, key="momentum")
     saved = {

@@ -112,8 +112,9 @@ def is_file(weights):
         return True
     if weights in {"default", *(tag for row in catalog.published() for tag in (row.tag, str(row)))}:
         return False
-    path = pathlib.PurePath(weights)
-    return len(path.parts) > 1 or path.suffix.lower() in SUFFIXES or os.path.isfile(weights)
+    in_a_folder = os.path.basename(weights) != weights
+    suffix = pathlib.PurePath(weights).suffix.lower()
+    return in_a_folder or suffix in SUFFIXES or os.path.isfile(weights)
 
 
 def _require_licence(published, allow_noncommercial):

@@ -29,6 +29,8 @@ def cause(tensors, wanted, misshaped, classifiers):
         misshaped: {name: (our layer, given shape, shape of our variable)}.
         classifiers: Names of the net's layers with a weight a class.
     """
+    if not tensors:
+        return "there are no tensors"
     extra, missing = tensors.keys() - wanted.keys(), wanted.keys() - tensors.keys()
     known = len(wanted) - len(missing)
     prefix = foreign_prefix(sorted(extra), wanted)
