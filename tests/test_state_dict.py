@@ -151,7 +151,7 @@ def error_of(net, tensors):
         (lambda t: {k: v[: len(v) // 2] for k, v in t.items()}, "it is of another width"),
         (
             lambda t: {k: v for k, v in t.items() if "12" not in k},
-            "it is of another depth or variant of the network; missing: features.12.expand1x1.bias",
+            "incomplete, or of another depth or variant of the network; missing: features.12.",
         ),
         (
             lambda t: {f"layer{i}/kernel:0": v for i, v in enumerate(t.values())},
@@ -165,6 +165,10 @@ def error_of(net, tensors):
         (
             lambda t: {k: rule.tensor(k, s) for k, s in SPEC["resnet18"]["state_dict"]},
             "its names are those of torchvision's resnet",
+        ),
+        (
+            lambda t: {k: v for k, v in t.items() if "classifier" not in k},
+            "there is no classifier; missing: classifier.1.bias, classifier.1.weight",
         ),
         (lambda t: {}, "there are no tensors; missing: classifier.1.bias, "),
     ],

@@ -12,7 +12,7 @@ TABLES = [  # (family, sources, our layer: published name)
 ]
 OTHER_CLASSES = "the classifier has another number of classes: build the net with its num_classes"
 OTHER_NETWORK = "they are of another network, or of another width"
-OTHER_DEPTH = "most of it fits: it is of another depth or variant of the network"
+OTHER_DEPTH = "most of it fits: it is incomplete, or of another depth or variant of the network"
 OTHER_LIBRARIES = {  # that call the same tensors otherwise, and what tells
     "Keras": r"(^|[./])(kernel|gamma|beta|moving_mean|moving_variance)(:0)?$",
     # vit.encoder.layer.0.…, convnext.encoder.stages.0.…, resnet.embedder.…
@@ -25,8 +25,8 @@ def cause(tensors, wanted, misshaped, classifiers):
 
     Args:
         tensors: {name: array} as given.
-        wanted: {name: value} of the tensors that the net needs.
-        misshaped: {name: (our layer, given shape, shape of our variable)}.
+        wanted: {name: (our layer, its variable)} of the tensors that the net needs.
+        misshaped: {name: (name of our layer, given shape, shape of our variable)}.
         classifiers: Names of the net's layers with a weight a class.
     """
     if not tensors:
@@ -38,6 +38,8 @@ def cause(tensors, wanted, misshaped, classifiers):
         return f"{count} of {len(tensors)} names begin with {prefix!r}: remove it"
     if 2 * known < min(len(tensors), len(wanted)):
         return _owner([*tensors][:MAX_LOOKED_AT])
+    if missing and not extra and {wanted[name][0].name for name in missing} <= classifiers:
+        return "there is no classifier"
     if missing or extra:
         return OTHER_DEPTH
     if {layer for layer, *_ in misshaped.values()} <= classifiers:
