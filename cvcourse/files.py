@@ -9,8 +9,10 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import stat
 import sys
+import tempfile
 
 from cvcourse.errors import RunError
 
@@ -137,6 +139,29 @@ def set_aside(path, why):
     except OSError as error:
         raise RunError(f"cannot rename {path}: {error.strerror}") from error
     print(f"{why}: set aside as {aside.name}", file=sys.stderr)
+
+
+@contextlib.contextmanager
+def with_suffix(path, suffix):
+    """Context manager: a name of the file `path` that ends in `suffix`, for readers that need one.
+
+    Args:
+        path: Path of the file, as str or PathLike.
+        suffix: What the name must end in, such as ".weights.h5".
+
+    Yields:
+        `path`, or the path of a temporary link to it.
+    """
+    if os.fspath(path).endswith(suffix):
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        link = pathlib.Path(folder) / f"file{suffix}"
+        try:
+            link.symlink_to(pathlib.Path(path).resolve())
+        except OSError:  # Windows allows links to administrators alone
+            shutil.copyfile(path, link)
+        yield link
 
 
 @contextlib.contextmanager

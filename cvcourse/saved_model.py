@@ -15,7 +15,7 @@ import zipfile
 from concurrent.futures import ThreadPoolExecutor
 
 from cvcourse.errors import RunError, reason
-from cvcourse.files import require_regular
+from cvcourse.files import require_regular, with_suffix
 
 METADATA, CONFIG = "metadata.json", "config.json"  # of the archive
 WEIGHTS = ("model.weights.h5", "model.weights.npz")
@@ -51,7 +51,8 @@ def read_model(path, *, remedy="", compile=False):
             held = _largest_size(path, WEIGHTS)
             if values > held + UNSAVED:
                 raise ValueError(f"its layers have {values:,} weights, and it holds {held:,} bytes")
-            model = keras.saving.load_model(path, compile=compile)
+            with with_suffix(path, ".keras") as file:
+                model = keras.saving.load_model(file, compile=compile)
         except Exception as error:
             saved = _saved_by(path)
             if _numbers(saved) > _numbers(keras.__version__):

@@ -21,6 +21,17 @@ def test_a_regular_file_is_read_up_to_the_limit(tmp_path):
         files.read_bytes(path, 4)
 
 
+def test_a_file_under_another_suffix_for_a_while(tmp_path):
+    path = tmp_path / "net.bin"
+    path.write_bytes(b"12345")
+    with files.with_suffix(path, ".weights.h5") as other:
+        assert (other.name, other.read_bytes()) == ("file.weights.h5", b"12345")
+    assert not other.exists()
+    assert path.read_bytes() == b"12345"
+    with files.with_suffix(str(path), ".bin") as same:
+        assert same == str(path)
+
+
 def test_what_grows_without_a_size_is_bounded_too():
     """Files under /proc are regular ones of size 0."""
     with pytest.raises(RunError, match=r"^/proc/self/maps is larger than 10 bytes"):

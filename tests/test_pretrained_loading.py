@@ -1,11 +1,14 @@
 """Networks from files of weights: published names, Keras' files, other heads, wrong files."""
 
 import csv
+import gzip
 import io
 import json
 import os
 import pathlib
 import re
+import shutil
+import tarfile
 import zipfile
 
 import keras
@@ -118,6 +121,217 @@ def test_files_of_keras_give_its_outputs(keras_mobilenet, file):
     x = rule.inputs(224, 224)
     assert rule.error(net(x, training=False), whole(x, training=False)) < 1e-5
     assert (published.source, published.scaling) == ("keras", "tf")
+
+
+@pytest.mark.parametrize(
+    ("file", "suffix"), [("a.weights.h5", ".pth.tar"), ("b.keras", ".hdf5"), ("c.npz", "")]
+)
+def test_the_contents_of_a_file_decide_not_its_suffix(keras_mobilenet, tmp_path, file, suffix):
+    folder, whole = keras_mobilenet
+    path = tmp_path / f"net{suffix}"
+    shutil.copyfile(folder / file, path)
+    net = pretrained.load("mobilenet", str(path), width=0.25)
+    x = rule.inputs(224, 224)
+    assert rule.error(net(x, training=False), whole(x, training=False)) < 1e-5
+    kind = tensor_files.find_kind(folder / file)
+    for suffix in (".ckpt", ".bin", ".PTH", ".H5", ".tar", ".weights.h5", ".npz", ".keras"):
+        shutil.copyfile(folder / file, tmp_path / f"other{suffix}")
+        assert tensor_files.find_kind(tmp_path / f"other{suffix}") == kind
+
+
+def test_a_file_of_keras_layout_before_keras_3(keras_mobilenet, tmp_path):
+    _, whole = keras_mobilenet
+    whole.save(tmp_path / "whole.h5")  # group model_weights; HDF5 as Keras 2 wrote it
+    (tmp_path / "whole.h5").rename(tmp_path / "whole.weights.h5")
+    net = pretrained.load("mobilenet", tmp_path / "whole.weights.h5", width=0.25)
+    x = rule.inputs(224, 224)
+    assert rule.error(net(x, training=False), whole(x, training=False)) < 1e-5
+
+
+@pytest.mark.parametrize("file", ["head.weights.h5", "head.keras"])
+def test_files_of_keras_with_another_number_of_classes_keep_it(tmp_path, file):
+    theirs = keras.applications.MobileNet(
+        alpha=0.25, weights=None, classes=37, classifier_activation=None
+    )
+    (theirs.save if file.endswith(".keras") else theirs.save_weights)(tmp_path / file)
+    net, published = pretrained.load_published("mobilenet", tmp_path / file, width=0.25)
+    assert (net.output_shape, published.classes) == ((None, 37), 37)
+    kernel, _ = net.get_layer("logits").get_weights()
+    theirs_kernel, _ = theirs.get_layer("conv_preds").get_weights()
+    np.testing.assert_array_equal(kernel.ravel(), theirs_kernel.ravel())
+
+
+def test_a_file_of_keras_without_classifier_under_another_name(keras_mobilenet, tmp_path):
+    path = tmp_path / "mine.bin"
+    shutil.copyfile(keras_mobilenet[0] / "mobilenet_2_5_224_tf_no_top.weights.h5", path)
+    with pytest.raises(UsageError, match="holds no classifier: say how many classes"):
+        pretrained.load("mobilenet", path, width=0.25)
+
+
+def test_nan_in_a_file_is_named(keras_mobilenet, tmp_path):
+    tensors = dict(np.load(keras_mobilenet[0] / "c.npz"))
+    tensors["conv1_bn/gamma"][2] = np.nan
+    np.savez(tmp_path / "nan.npz", **tensors)
+    message = (
+        r"nan.npz: the weights for mobilenet are NaN or infinite in 1 of 137 tensors: conv1_bn"
+    )
+    with pytest.raises(RunError, match=message):
+        pretrained.load("mobilenet", tmp_path / "nan.npz", width=0.25)
+
+
+def write_shards(folder, tensors, **changes):
+    names = {name: f"model-{1 + k % 2}.safetensors" for k, name in enumerate(tensors)}
+    for file in set(names.values()):
+        held = {name: tensors[name] for name in tensors if names[name] == file}
+        safetensors.numpy.save_file(held, folder / file)
+    index = folder / "model.safetensors.index.json"
+    index.write_text(json.dumps({"metadata": {}, "weight_map": names | changes}))
+    return index
+
+
+def test_shards_by_their_index(tmp_path):
+    tensors = {f"a{k}": np.full(3, k, "float32") for k in range(5)}
+    found = tensor_files.read(write_shards(tmp_path, tensors))
+    assert found.keys() == tensors.keys()
+    for name, array in tensors.items():
+        np.testing.assert_array_equal(found[name], array)
+
+
+@pytest.mark.parametrize(
+    ("file", "message"),
+    [
+        ("model-3.safetensors", "its shard model-3.safetensors is not beside it"),
+        ("model-1.safetensors", "its shard model-1.safetensors lacks b"),
+        ("../model-1.safetensors", "names '../model-1.safetensors', which is no file beside it"),
+        ("..\\model-1.safetensors", "which is no file beside it"),
+        ("/etc/passwd", "names '/etc/passwd', which is no file beside it"),
+        ("..", "names '..', which is no file beside it"),
+        ("model.safetensors.index.json", "holds no tensors by name: it is of the kind index"),
+        (7, 'JSON without a "weight_map" of shards'),
+    ],
+)
+def test_shards_that_are_not_there_or_elsewhere(tmp_path, file, message):
+    index = write_shards(tmp_path, {"a": np.zeros(3, "float32")}, b=file)
+    with pytest.raises(RunError) as error:
+        tensor_files.read(index)
+    assert str(error.value).startswith(f"cannot read the weights in {index}: ")
+    assert message in str(error.value)
+
+
+def write_tar(path):
+    with tarfile.open(path, "w") as archive:
+        archive.addfile(tarfile.TarInfo("storages"))
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (b"", "it is an empty file"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:1", "a Git LFS pointer"),
+        (b"\n<!DOCTYPE html><html>", "a web page, not the file itself"),
+        (b"<HTML><head>", "a web page, not the file itself"),
+        (gzip.compress(b"weights"), "gzip-compressed"),
+        (b"\x93NUMPY\x01\x00", "one array without a name"),
+        (b"\x1c\0\0\0TFL3\x14\0", "a LiteRT (TFLite) model"),
+        (b"\x08\x07\x12\x07pytorch", "an ONNX model"),
+        (b"\x08\x01\x12\x9a\x01", "a TensorFlow SavedModel"),
+        (b"\0\0\x00" * 20 + bytes.fromhex("57fb808b247547db"), "a TensorFlow checkpoint"),
+        (b"PK\x03\x04" + b"0" * 40, "a zip archive that is damaged or truncated"),
+        (b"PK\x05\x06" + bytes(18), "a zip archive of something else"),
+        (b"weights" * 100, "of no known format (it begins with b'weightsw')"),
+        (b"\x89HDF\r\n\x1a\n" + b"0" * 100, "a damaged or truncated HDF5 file"),
+        (b'{"architectures": ["ViT"]}', 'JSON without a "weight_map"'),
+        (b"\x80\x02}q\x00.", "not a torch archive"),
+        (write_tar, "a tar archive"),
+    ],
+)
+@pytest.mark.parametrize("suffix", ["pth", ""])
+def test_what_is_not_read_is_named_by_what_it_is(tmp_path, content, found, suffix):
+    path = tmp_path / f"net.{suffix}"
+    path.write_bytes(content) if isinstance(content, bytes) else content(path)
+    with pytest.raises(RunError) as error:
+        pretrained.load("mobilenet", str(path), width=0.25)
+    assert found in str(error.value)
+    assert str(path) in str(error.value)
+    assert len(str(error.value)) < 400
+
+
+def test_folders_and_checkpoints_of_tensorflow_are_named(tmp_path):
+    (tmp_path / "saved").mkdir()
+    (tmp_path / "saved" / "saved_model.pb").write_bytes(b"")
+    with pytest.raises(RunError, match="saved: it is a TensorFlow SavedModel"):
+        pretrained.load("mobilenet", tmp_path / "saved")
+    (tmp_path / "net.ckpt.index").write_bytes(b"1")
+    with pytest.raises(RunError, match=r"net.ckpt: it is a TensorFlow checkpoint"):
+        pretrained.load("mobilenet", tmp_path / "net.ckpt")
+
+
+def test_a_file_or_a_tag(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "checkpoint").write_bytes(b"1")
+    (tmp_path / "imagenet").write_bytes(b"1")
+    paths = [
+        "checkpoint",
+        "a/b",
+        "folder/",
+        "~/net",
+        "net.pth.tar",
+        "net.H5",
+        "./imagenet",
+        "last.ckpt",
+    ]
+    assert all(map(pretrained.is_file, [*paths, pathlib.Path("imagenet")]))
+    tags = [
+        "default",
+        "imagenet",
+        "IMAGENET1K_V1",
+        "imagenett",
+        "torchvision.resnet18:IMAGENET1K_V1",
+    ]
+    assert not any(map(pretrained.is_file, tags))
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    with pytest.raises(RunError, match=f"there is no file {tmp_path}/home/net.pth"):
+        pretrained.load("mobilenet", "~/net.pth")
+
+
+@pytest.mark.parametrize(
+    ("name", "heads"),
+    [("googlenet", "aux"), pytest.param("inception_v3", "AuxLogits", marks=pytest.mark.slow)],
+)
+def test_files_without_auxiliary_heads(tmp_path, name, heads):
+    tensors = {key: value for key, value in state_dict(name).items() if not key.startswith(heads)}
+    np.savez(tmp_path / "net.npz", **tensors)
+    settings = {"input_shape": (96, 96, 3)}
+    net = pretrained.load(name, tmp_path / "net.npz", **settings)
+    assert net.output_shape == (None, 1000)
+    kernel = tensors["fc.weight"]
+    np.testing.assert_array_equal(net.get_layer("logits").get_weights()[0], kernel.T)
+    with pytest.raises(ValueError, match="need layers that the weights lack: aux"):
+        pretrained.load(name, tmp_path / "net.npz", aux=True, **settings)
+
+
+def test_a_prefix_is_told_once_and_another_network_is_named_soon(tmp_path, capsys, monkeypatch):
+    tensors = state_dict("squeezenet1_1")
+    wrapped = {f"module.{name}": value for name, value in tensors.items()}
+    np.savez(tmp_path / "net.pth.tar.npz", **wrapped)
+    path = (tmp_path / "net.pth.tar.npz").rename(tmp_path / "net.pth.tar")
+    settings = {"num_classes": 7, "input_shape": (64, 64, 3)}
+    net = pretrained.load("squeezenet1_1", str(path), **settings)
+    np.testing.assert_array_equal(
+        net.get_layer("conv1_conv").get_weights()[0],
+        tensors["features.0.weight"].transpose(2, 3, 1, 0),
+    )
+    line = "squeezenet1_1: each name of the weights began with 'module.', removed\n"
+    assert capsys.readouterr().err == line
+    built = []
+    monkeypatch.setattr(
+        pretrained.loading, "build_source", lambda *a, **k: built.append(a) or build(*a, **k)
+    )
+    build = pretrained.build_source
+    with pytest.raises(RunError, match="its names are those of torchvision's squeezenet") as error:
+        pretrained.load("resnet50", path)
+    assert len(str(error.value)) < 600
+    assert len(built) <= 2  # of 21 published sets
 
 
 def test_a_file_without_classifier_needs_the_number_of_classes(keras_mobilenet):

@@ -226,7 +226,7 @@ def test_what_python_2_wrote(write):
     equal(read_torch(write(Call(ORDERED_DICT, ([pair],)), STORAGE)), {"a": ROW})
 
 
-@pytest.mark.parametrize("key", ["state_dict", "model", "model_state_dict"])
+@pytest.mark.parametrize("key", ["state_dict", "model", "model_state_dict", "net"])
 def test_a_training_checkpoint(write, key):
     other = Storage(ROW[:5] * 2, key="momentum")
     saved = {
@@ -255,6 +255,7 @@ A = whole(STORAGE, (12,))
         ({"state_dict": {"a": A, "b": 1}}, "no state_dict among {'state_dict': dict}"),
         ({"state_dict": {"state_dict": {"a": A}}}, "no state_dict among"),
         ({"state_dict": {"a": A}, "model": {"a": A}}, "several state_dicts among"),
+        ({"state": {0: {"step": A}}, "param_groups": [{}]}, "the state of an optimizer, not"),
         ({"weights" * 1000: A, "b": 1}, "no state_dict among {'weightsweights"),
     ],
 )

@@ -8,6 +8,14 @@ import numpy as np
 from keras import layers
 
 from cvcourse.sequence import gru, lstm, rnn
+from cvcourse.state_dict import (
+    foreign_prefix,
+    refuse,
+    require_finite,
+    strip_prefix,
+    tell_prefix,
+    to_arrays,
+)
 
 CONVERTERS = {"SimpleRNN": rnn, "LSTM": lstm, "GRU": gru}
 CONVERTERS |= {"RNNCell": rnn, "LSTMCell": lstm, "GRUCell": gru}
@@ -44,13 +52,25 @@ def load_torch(model_or_layer, tensors):
     `norm.weight`; the names of one layer alone for a depth of 1; `encoder.…` and `decoder.…`), and
     Keras' own SimpleRNN, LSTM, GRU, Bidirectional, RNN over one of our cells, and
     MultiHeadAttention. Where no tensor is a bias (torch's bias=False) biases become 0. What torch's
-    layers have not (embeddings, logits) stays as it is. Returns what it was given. Raises
-    ValueError naming every tensor that is missing, left over or of another shape, and changes
-    nothing then.
+    layers have not (embeddings, logits) stays as it is. A prefix that wrappers put before every
+    name (`cvcourse.state_dict.PREFIXES`) is removed, and a line on stderr tells so.
+
+    Args:
+        model_or_layer: keras.Model, or a keras.layers.Layer that is built.
+        tensors: {torch.nn's name: array or torch tensor in torch's layout}.
+
+    Returns:
+        `model_or_layer`.
+
+    Raises:
+        ValueError: If tensors are missing, left over, misshaped, NaN or infinite. It names the
+            first of each kind, and nothing is changed.
     """
-    tensors = {name: np.asarray(value) for name, value in tensors.items()}
+    tensors, prefix = strip_prefix(
+        to_arrays(tensors), lambda tensors: len(tensors.keys() & _names(model_or_layer, tensors))
+    )
     biased = any("bias" in name.split(".")[-1] for name in tensors)
-    wanted, problems, ready, named = list(plan(model_or_layer, tensors)), {}, [], set()
+    wanted, misshaped, ready, named = list(plan(model_or_layer, tensors)), [], [], set()
     for layer, names, convert in wanted:
         borne = biased and any(w.name in ("bias", "beta") for w in layer.weights)
         there = [name for name in names if borne or "bias" not in name]
@@ -62,24 +82,31 @@ def load_torch(model_or_layer, tensors):
             for name in names
         ]
         forms = [tuple(weight.shape) for weight in layer.weights]
-        values = convert(*given)[: len(forms)]  # the bias is last, and may have no place
+        try:
+            values = convert(*given)[: len(forms)]  # the bias is last, and may have no place
+        except (ValueError, TypeError, IndexError):  # of another rank
+            values = []
         if [value.size for value in values] != [math.prod(form) for form in forms]:
             shapes = ", ".join(f"{name} {tensors[name].shape}" for name in there)
-            problems.setdefault("misshaped", []).append(f"{shapes} for {layer.name} {forms}")
+            misshaped.append(f"{shapes} for {layer.name} {forms}")
             continue
         ready.append((layer, [v.reshape(form) for v, form in zip(values, forms, strict=True)]))
-    problems = {
-        "missing": sorted(named - set(tensors)),
-        "left over": sorted(set(tensors) - named),
-        **problems,
-    }
-    said = "; ".join(f"{kind}: {', '.join(names)}" for kind, names in problems.items() if names)
-    if said or not wanted:
-        said = said or "it has no layer that torch.nn has"
-        raise ValueError(f"these are not the weights of {model_or_layer.name}: {said}")
+    missing, extra = named - tensors.keys(), tensors.keys() - named
+    before = foreign_prefix(sorted(extra), named)
+    cause = f"names begin with {before!r}: remove it" if before else ""
+    if not wanted:
+        raise ValueError(f"{model_or_layer.name} has no layer that torch.nn has")
+    refuse(model_or_layer.name, cause, missing=missing, misshaped=misshaped, **{"left over": extra})
+    require_finite(model_or_layer.name, tensors)
+    tell_prefix(model_or_layer.name, prefix)
     for layer, values in ready:
         layer.set_weights(values)
     return model_or_layer
+
+
+def _names(model_or_layer, tensors):
+    """torch's names of all that `model_or_layer` has."""
+    return {name for _, names, _ in plan(model_or_layer, tensors) for name in names}
 
 
 def zeros(weight):

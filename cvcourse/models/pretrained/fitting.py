@@ -7,6 +7,7 @@ numbers the modules of a Sequential. A pattern may match LAYER.VARIABLE as well,
 the tensor's whole name then.
 """
 
+import dataclasses
 import difflib
 import math
 import re
@@ -17,13 +18,18 @@ from keras import layers
 
 from cvcourse.errors import unknown
 from cvcourse.models.graph import operations
+from cvcourse.models.pretrained import misfit
+from cvcourse.models.pretrained.misfit import TABLES
 from cvcourse.models.registry import FAMILIES, build
+from cvcourse.state_dict import (
+    foreign_prefix,
+    refuse,
+    require_finite,
+    strip_prefix,
+    tell_prefix,
+    to_arrays,
+)
 
-TABLES = [
-    (re.findall(r"\w+", sources), table)
-    for family in FAMILIES
-    for sources, table in getattr(family, "PUBLISHED_NAMES", {}).items()
-]
 # "SOURCE.NAME": (our architecture, its settings there)
 SOURCES = {
     name: form for family in FAMILIES for name, form in getattr(family, "SOURCES", {}).items()
@@ -36,66 +42,102 @@ LEAVES = {  # our variable: torch's
     "moving_mean": "running_mean",
     "moving_variance": "running_var",
 }
+AUXILIARY = re.compile(r"(aux\d|AuxLogits)\.")  # torchvision's GoogLeNet and Inception-v3
 # Layers whose weights are no part of what is published
 APART = (layers.Rescaling, layers.Normalization, layers.Resizing)
 
 
 def load_state_dict(model, tensors):
-    """Fill `model` from {published name: array in torch's layout}; returns the model.
+    """Load a state_dict of a published implementation into one of our networks.
 
-    The names are torchvision's or timm's, in any order; num_batches_tracked is ignored. Raises
-    ValueError naming every missing, extra and misshaped tensor, and changes nothing then.
+    A prefix that wrappers put before every name (`cvcourse.state_dict.PREFIXES`) is removed, and a
+    line on stderr tells so. Tensors of auxiliary heads are left out where the model has none.
+
+    Args:
+        model: keras.Model with the layers of one of our networks; layers of preprocessing are left
+            as they are.
+        tensors: {torchvision's or timm's name: array or torch tensor in torch's layout}, in any
+            order; num_batches_tracked is ignored. bfloat16 and half precision are converted.
+
+    Returns:
+        The model.
+
+    Raises:
+        ValueError: If tensors are missing, extra, misshaped, NaN or infinite. It names the
+            likeliest cause and the first of each kind, and the model is unchanged.
     """
-    tensors = {
-        name: np.asarray(value)
-        for name, value in tensors.items()
-        if not name.endswith("num_batches_tracked")
-    }
     variables = _variables(model)
-    _, names = naming(model, tensors)
-    wanted = {names.get(key, f"{key} (ours)"): variable for key, variable in variables.items()}
-    values, misshaped = [], []
+    reading = recognize(model, to_arrays(tensors))
+    wanted = {reading.names.get(key, f"{key} (ours)"): pair for key, pair in variables.items()}
+    tensors = reading.tensors
+    if not any(map(AUXILIARY.match, wanted)):
+        tensors = {key: value for key, value in tensors.items() if not AUXILIARY.match(key)}
+    values, misshaped = {}, {}
     for name in wanted.keys() & tensors.keys():
         layer, variable = wanted[name]
-        value = _to_keras(layer, variable, tensors[name])
-        values.append((variable, value))
-        if value.shape != tuple(variable.shape):
-            misshaped.append(f"{name} {tensors[name].shape} for {tuple(variable.shape)}")
-    _refuse(
+        values[name] = _to_keras(layer, variable, tensors[name])
+        if values[name] is None:
+            misshaped[name] = (layer.name, tensors[name].shape, tuple(variable.shape))
+    refuse(
         model.name,
+        misfit.cause(tensors, wanted, misshaped, classifiers(model)),
         missing=wanted.keys() - tensors.keys(),
         extra=tensors.keys() - wanted.keys(),
-        misshaped=misshaped,
+        misshaped=[f"{name} {given} for {ours}" for name, (_, given, ours) in misshaped.items()],
     )
-    for variable, value in values:
-        variable.assign(value)
+    require_finite(model.name, values)
+    tell_prefix(model.name, reading.prefix)
+    for name, value in values.items():
+        wanted[name][1].assign(value)
     return model
 
 
 def load_keras(target, source):
-    """Copy the weights of the Keras model `source` into `target`, one of ours or the reverse.
+    """Copy the weights of a Keras model into another; either may be one of our networks.
 
     Layers with weights are paired in the order in which the outputs need them, so both must add
     and concatenate in the same order; preprocessing layers are skipped; a 1x1 convolution and a
-    dense layer are the same thing. Returns the target. Raises ValueError naming the layers that
-    do not pair, and changes nothing then.
+    dense layer are the same thing.
+
+    Args:
+        target: keras.Model to fill.
+        source: keras.Model to copy from.
+
+    Returns:
+        The target.
+
+    Raises:
+        ValueError: If layers do not pair, or weights are NaN or infinite. It names the first of
+            each kind, and the target is unchanged.
     """
     theirs, ours = weighted_layers(source), weighted_layers(target)
     forms = [[_forms(layer) for layer in side] for side in (theirs, ours)]
-    problems = {"missing": [], "extra": [], "misshaped": []}
+    missing, extra, misshaped = {}, {}, {}
     for tag, i, i_end, j, j_end in difflib.SequenceMatcher(None, *forms, False).get_opcodes():
         if tag == "replace" and i_end - i == j_end - j:
-            problems["misshaped"] += [
-                f"{a.name} {_shapes(a)} for {b.name} {_shapes(b)}"
-                for a, b in zip(theirs[i:i_end], ours[j:j_end], strict=True)
-            ]
+            for a, b in zip(theirs[i:i_end], ours[j:j_end], strict=True):
+                misshaped[f"{a.name} {_shapes(a)} for {b.name} {_shapes(b)}"] = b.name
         elif tag != "equal":
-            problems["extra"] += [layer.name for layer in theirs[i:i_end]]
-            problems["missing"] += [layer.name for layer in ours[j:j_end]]
-    _refuse(target.name, **problems)
-    for a, b in zip(theirs, ours, strict=True):
-        values = zip(a.get_weights(), b.weights, strict=True)
-        b.set_weights([value.reshape(weight.shape) for value, weight in values])
+            extra |= {layer.name: layer for layer in theirs[i:i_end]}
+            missing |= {layer.name: layer for layer in ours[j:j_end]}
+    cause = ""
+    if not missing and not extra and {*misshaped.values()} <= classifiers(target):
+        cause = misfit.OTHER_CLASSES
+    elif len(extra) + len(misshaped) > len(theirs) / 2:
+        cause = misfit.OTHER_NETWORK
+    elif missing or extra:
+        cause = misfit.OTHER_DEPTH
+    refuse(target.name, cause, missing=missing, extra=extra, misshaped=misshaped)
+    values = [layer.get_weights() for layer in theirs]
+    named = {
+        f"{layer.name}.{weight.name}": value
+        for layer, row in zip(theirs, values, strict=True)
+        for weight, value in zip(layer.weights, row, strict=True)
+    }
+    require_finite(target.name, named)
+    for row, layer in zip(values, ours, strict=True):
+        pairs = zip(row, layer.weights, strict=True)
+        layer.set_weights([value.reshape(weight.shape) for value, weight in pairs])
     return target
 
 
@@ -112,10 +154,37 @@ def build_source(source, /, **settings):
     return build(architecture, **{**form, **settings})
 
 
-def naming(model, tensors):
-    """Whose names `tensors` bear: the sources, and {our LAYER.LEAF: their name}."""
-    readings = [(sources, _read(model, table)) for sources, table in TABLES]
-    return max(readings, key=lambda reading: len(tensors.keys() & {*reading[1].values()}))
+@dataclasses.dataclass(frozen=True)
+class Reading:
+    """The tensors of a state_dict as their names were understood."""
+
+    tensors: dict  # {published name: array}, without the prefix
+    prefix: str  # that was removed from each name
+    sources: list  # whose names they are; empty if most are not known
+    names: dict  # {our LAYER.LEAF: published name}
+
+
+def recognize(model, tensors):
+    """Find out whose names a state_dict bears, as a `Reading`; `model` is the net they are for."""
+    readings = [(sources, _read(model, table)) for _, sources, table in TABLES]
+    known = [{*names.values()} for _, names in readings]
+    tensors, prefix = strip_prefix(
+        tensors, lambda tensors: max(len(tensors.keys() & names) for names in known)
+    )
+    if not (seen := tensors.keys() & set().union(*known)):  # perhaps after a prefix of another kind
+        foreign = foreign_prefix(tensors, set().union(*known))
+        seen = {name.removeprefix(foreign) for name in tensors}
+    counts = [(len(seen & names), len(names)) for names in known]
+    sources, names = readings[counts.index(max(counts))]
+    enough = min(len(tensors), max(map(len, known))) / 2
+    fits = len(tensors.keys() & {*names.values()}) >= enough
+    return Reading(tensors, prefix, sources if fits else [], names)
+
+
+def classifiers(net):
+    """The names of the layers with a weight a class: the logits, also of auxiliary heads."""
+    names = [layer.name for layer in weighted_layers(net)]
+    return {name for name in names if "logits" in name} or {*names[-1:]}
 
 
 def plain(name):
@@ -177,7 +246,7 @@ def weighted_layers(model):
 
 
 def _to_keras(layer, variable, tensor):
-    """A tensor in the layout of `variable`; as it is where it cannot have that."""
+    """A tensor in the layout of `variable`; None if it cannot have that."""
     value = tensor
     depthwise = isinstance(layer, layers.DepthwiseConv2D) or variable.name == "depthwise_kernel"
     if depthwise and tensor.ndim == 4 and tensor.shape[1] == 1:
@@ -194,7 +263,7 @@ def _to_keras(layer, variable, tensor):
     if isinstance(layer, layers.Dense) and value.ndim == 4:
         value = value.reshape(-1, value.shape[-1])
     same = _squeezed(value.shape) == _squeezed(variable.shape)
-    return value.reshape(variable.shape) if same else tensor
+    return value.reshape(variable.shape) if same else None
 
 
 def _flattened(layer):
@@ -216,10 +285,3 @@ def _shapes(layer):
 
 def _forms(layer):
     return tuple(map(_squeezed, _shapes(layer)))
-
-
-def _refuse(name, **problems):
-    """Raise ValueError for the kinds of problem that list something."""
-    found = [f"{kind}: {', '.join(sorted(names))}" for kind, names in problems.items() if names]
-    if found:
-        raise ValueError(f"these weights are not those of {name}; {'; '.join(found)}")

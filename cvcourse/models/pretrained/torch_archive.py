@@ -17,7 +17,7 @@ import numpy as np
 
 ZIP, PICKLE = b"PK\x03\x04", b"\x80"  # how either format begins
 MAGIC_NUMBER, VERSION = 0x1950A86A20F9469CFC6C, 1001
-STATE_DICTS = ("state_dict", "model", "model_state_dict")  # as training checkpoints call it
+STATE_DICTS = ("state_dict", "model", "model_state_dict")  # as most training checkpoints call it
 MAX_OPCODES = 1_000_000  # a state_dict takes some 36 a tensor
 MAX_RANK = 8
 MAX_BITS = 63
@@ -135,7 +135,10 @@ def _state_dict(saved):
         return saved
     if type(saved) is not dict:
         raise Refused(f"no state_dict, but one {type(saved).__name__}")
+    if {"state", "param_groups"} <= saved.keys():
+        raise Refused("the state of an optimizer, not the weights of a network")
     found = [name for name in STATE_DICTS if _holds_tensors(saved.get(name))]
+    found = found or [name for name in saved if _holds_tensors(saved[name])]
     if len(found) == 1:
         return saved[found[0]]
     held = ", ".join(f"{key!r}: {type(saved[key]).__name__}" for key in list(saved)[:8])
@@ -279,7 +282,8 @@ def _build(machine, _):
 
 def _find(machine, name):
     if name not in GLOBALS:
-        raise Refused(f"names {name!r}: refused, only tensors and plain values are read")
+        known = "only tensors and plain values are read: save the state_dict alone"
+        raise Refused(f"names {name!r}: refused, {known}")
     machine.push(GLOBALS[name])
 
 

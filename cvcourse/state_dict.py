@@ -1,0 +1,146 @@
+"""A state_dict of PyTorch's as NumPy arrays, and short errors for weights that do not fit.
+
+torch itself is not needed: its tensors convert themselves.
+"""
+
+import itertools
+import sys
+
+from cvcourse.errors import reason
+
+# What wrappers and training code put before every name; they may be nested.
+PREFIXES = (
+    "module.",  # torch.nn.DataParallel, DistributedDataParallel, AveragedModel
+    "_orig_mod.",  # torch.compile
+    "model.",  # the attribute that Lightning's and most training code calls its network
+    "backbone.",  # the same of self-supervised training, detection and segmentation
+)
+MAX_NESTED = 4
+MAX_LOOKED_AT = 2000  # names; a DenseNet-201 has 1,002
+# Counters: of batches in a batch normalization, of models in torch.optim.swa_utils.AveragedModel
+COUNTERS = ("num_batches_tracked", "n_averaged")
+MAX_NAMES, MAX_LENGTH = 5, 140  # names in an error, and their characters in all
+
+
+def to_arrays(tensors):
+    """Convert the tensors of a state_dict to NumPy arrays.
+
+    Args:
+        tensors: {name: array, or any tensor that NumPy or torch converts}. Parameters that require
+            gradients and tensors on other devices are taken; bfloat16 becomes float32.
+
+    Returns:
+        {name: array}, without the counters that no output depends on (`num_batches_tracked`).
+
+    Raises:
+        ValueError: If a tensor cannot be converted or is not of numbers.
+    """
+    return {
+        name: _to_array(name, tensor)
+        for name, tensor in tensors.items()
+        if not name.endswith(COUNTERS)
+    }
+
+
+def _to_array(name, tensor):
+    import numpy as np
+
+    try:
+        if hasattr(tensor, "detach"):  # torch's
+            tensor = tensor.detach().cpu()
+            try:
+                tensor = tensor.numpy()
+            except TypeError:  # bfloat16, which NumPy does not have
+                tensor = tensor.float().numpy()
+        array = np.asarray(tensor)
+        if array.dtype.kind == "V" and array.dtype.names is None:  # bfloat16 of ml_dtypes
+            array = array.astype("float32")
+    except Exception as error:  # torch's, of any class
+        raise ValueError(f"the tensor {name} cannot be converted: {reason(error)}") from error
+    if array.dtype.kind not in "fiub":
+        raise ValueError(f"the tensor {name} holds no numbers, but {array.dtype}")
+    return array
+
+
+def strip_prefix(tensors, count_known):
+    """Remove the prefixes that every name begins with, if more names are known without.
+
+    Args:
+        tensors: {name: value}.
+        count_known: Function from such a mapping to the number of names that a model knows.
+
+    Returns:
+        (tensors, prefix): the mapping by its shorter names and what was removed, "" for nothing.
+    """
+    best, known, removed, prefix = tensors, count_known(tensors), "", ""
+    for _ in range(MAX_NESTED):
+        found = next((p for p in PREFIXES if all(name.startswith(p) for name in tensors)), None)
+        if not (tensors and found):
+            break
+        prefix += found
+        tensors = {name.removeprefix(found): value for name, value in tensors.items()}
+        if (count := count_known(tensors)) > known:
+            best, known, removed = tensors, count, prefix
+    return best, removed
+
+
+def tell_prefix(name, prefix):
+    """Print that `prefix` was removed from the names of the weights of the model `name`."""
+    if prefix:
+        print(f"{name}: each name of the weights began with {prefix!r}, removed", file=sys.stderr)
+
+
+def foreign_prefix(names, wanted):
+    """What stands before a wanted name in one of `names`, or ""."""
+    for name in itertools.islice(names, MAX_LOOKED_AT):
+        start = 0
+        for _ in range(MAX_NESTED):
+            start = name.find(".", start) + 1
+            if not start:
+                break
+            if name[start:] in wanted:
+                return name[:start]
+    return ""
+
+
+def require_finite(name, arrays):
+    """Check that the weights for the model `name` are finite.
+
+    Raises:
+        ValueError: If some of `arrays`, {name: array}, hold NaN or infinite values.
+    """
+    import numpy as np
+
+    broken = [key for key, array in arrays.items() if not np.isfinite(array).all()]
+    if broken:
+        raise ValueError(
+            f"the weights for {name} are NaN or infinite in {len(broken)} of {len(arrays)} "
+            f"tensors: {shorten(broken)}"
+        )
+
+
+def shorten(names):
+    """The first few of `names`, and how many more there are, in one line."""
+    names = sorted(names)
+    lengths = itertools.accumulate(len(name) for name in names[:MAX_NAMES])
+    count = max(1, sum(length <= MAX_LENGTH for length in lengths))
+    shown = [name if len(name) <= MAX_LENGTH else f"{name[:MAX_LENGTH]}..." for name in names]
+    more = len(names) - count
+    return ", ".join(shown[:count]) + (f" and {more} more" if more else "")
+
+
+def refuse(name, cause="", **problems):
+    """Raise the error for weights that do not fit a model, if there are any problems.
+
+    Args:
+        name: Name of the model.
+        cause: The likeliest cause, in a few words.
+        problems: {kind: names of tensors or layers}, such as missing=, extra=, misshaped=.
+
+    Raises:
+        ValueError: If a kind has names; with the first `MAX_NAMES` of each.
+    """
+    found = [f"{kind}: {shorten(names)}" for kind, names in problems.items() if names]
+    if found:
+        said = "; ".join([cause, *found] if cause else found)
+        raise ValueError(f"these weights are not those of {name}: {said}")
