@@ -8,7 +8,7 @@ from cvcourse.models.pretrained.fitting import (
     load_keras,
     load_state_dict,
 )
-from cvcourse.models.pretrained.imagenet import imagenet_classes
+from cvcourse.models.pretrained.imagenet import imagenet_classes, imagenet_synsets
 from cvcourse.models.pretrained.loading import is_file, load, load_published
 from cvcourse.models.pretrained.preprocessing import SCALINGS, from_photos, preprocess, resize_of
 
@@ -22,6 +22,7 @@ __all__ = [
     "find",
     "from_photos",
     "imagenet_classes",
+    "imagenet_synsets",
     "is_file",
     "load",
     "load_keras",
