@@ -129,8 +129,8 @@ def require_finite(evaluation, chosen):
     broken = ~np.isfinite(evaluation.logits).all(axis=1)
     if broken.any():
         raise RunError(
-            f"the model gives NaN or infinity for {broken.sum():,} of {len(broken):,} images, first "
-            f"for {chosen.names[broken.argmax()]}: its weights are damaged, or it does not take "
+            f"the model gives NaN or infinity for {broken.sum():,} of {len(broken):,} images, "
+            f"first for {chosen.names[broken.argmax()]}: its weights are damaged, or it takes no "
             "pixels of 0..255"
         )
 

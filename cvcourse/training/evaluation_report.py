@@ -189,6 +189,5 @@ def _defined(value):
 @contextlib.contextmanager
 def _table(path):
     """Context manager: the csv.writer of a file that appears whole or not at all."""
-    with replacing(path) as partial:
-        with open(partial, "w", newline="", encoding="utf-8") as file:
-            yield csv.writer(file)
+    with replacing(path) as partial, open(partial, "w", newline="", encoding="utf-8") as file:
+        yield csv.writer(file)
