@@ -36,11 +36,6 @@ class Classifier:
     run: dict = dataclasses.field(default_factory=dict)
     folder: pathlib.Path | None = None
 
-    @property
-    def is_ours(self):
-        """Whether a recipe has saved it: only these name their classes."""
-        return self.class_names is not None
-
     def columns(self, names):
         """Find the outputs for the classes of a data set.
 

@@ -118,21 +118,20 @@ def _automatic(classifier, name, dataset, is_own):
         if getattr(dataset, part) and part not in dataset.held_out
     ]
     held_out = "test" if dataset.test else "validation"
+    chose = (
+        "" if dataset.test or not is_own else ", and the run's best epoch was chosen on this one"
+    )
     if "test" in provided:
         return "test", "which the data set comes with"
     if provided:
-        chose = ", and by which the run chose its best epoch" if is_own else ""
-        return "validation", f"which the data set comes with, as it has no test split{chose}"
+        return "validation", f"which the data set comes with; it has no test split{chose}"
     if dataset.validation and is_own:
-        chose = "" if dataset.test else ", by which the run chose its best epoch"
         return held_out, f"which was held out when the model was trained on the rest{chose}"
-    if dataset.validation and classifier.folder and classifier.is_ours and not classifier.run:
-        return held_out, (
-            "which every run holds out: no config.json beside the model tells whether it was "
-            "trained on the rest; if not, --split=all takes all images"
+    if classifier.folder and not classifier.run:
+        return "all", (
+            "as no config.json beside the model tells whether it was trained on some of them; if "
+            f"so, --split={held_out} takes those that every run holds out"
         )
-    if classifier.folder and not classifier.is_ours:
-        return "all", f"of which {classifier.source} does not tell whether it was trained on them"
     return "all", "new to the model"
 
 

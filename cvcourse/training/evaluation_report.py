@@ -151,7 +151,10 @@ def _summary(metrics):
         ("among the five likeliest classes", _percent(metrics["top5_accuracy"])),
         (f"loss, {metrics['loss_name']}{unit}", f"{metrics['loss']:.4f}"),
         ("expected calibration error", _percent(metrics["ece"])),
-        *((f"macro {name}", _percent(value)) for name, value in metrics["macro"].items()),
+        *(
+            (f"macro {name.replace('f1', 'F1')}", _percent(value))
+            for name, value in metrics["macro"].items()
+        ),
     ]
     return [["", ""], *rows]
 
