@@ -36,6 +36,13 @@ class Classifier:
     run: dict = dataclasses.field(default_factory=dict)
     folder: pathlib.Path | None = None
 
+    @property
+    def title(self):
+        """A short name: that of the run's directory, the file or the weights."""
+        path = pathlib.Path(self.source)
+        named_by_run = self.folder and path.name in MODELS
+        return self.folder.resolve().name if named_by_run else path.stem
+
     def columns(self, names):
         """Find the outputs for the classes of a data set.
 
@@ -128,7 +135,7 @@ def resizing(model):
             return None
         if type(operation).__name__ == "Resize":  # keras.ops.image.resize
             height, width = operation.size
-            if height != width or not operation.antialias or operation.pad_to_aspect_ratio:
+            if height != width or not operation.antialias:
                 return None
             return dict(
                 side=height,

@@ -91,6 +91,7 @@ def choose(classifier, name, split="auto", *, data_dir=None, limit=None):
         )
     notes = [f"{name}: {len(examples):,} images, {split if split == 'all' else f'{split} split'}"]
     notes[0] += f", {why}." if why else "."
+    notes += [f"{note[0].upper()}{note[1:]}." for note in dataset.notes]
     if is_own and split in ("train", "all"):
         notes.append("The model was trained on these images: new ones it will know less well.")
     if seen:

@@ -84,7 +84,7 @@ def main(config):
         )
     print(f"model: {trained.source}", *chosen.notes, sep="\n", flush=True)
     split, names = chosen.examples, chosen.class_names
-    model, dataset = (pathlib.Path(name).stem for name in (config.model, config.dataset))
+    model, dataset = trained.title, pathlib.Path(config.dataset).stem
     with (
         recipe.claim(config, "evaluate", model, dataset, **RULES) as run,
         data.naming_broken_images(data.Dataset(split, None, None, names)),

@@ -55,7 +55,7 @@ def parse(config_class, argv=None, *, prog=None, description=None):
             options["metavar"] = spec.kind.__name__.upper() + (",..." if spec.several else "")
         parser.add_argument(*dict.fromkeys([f"--{name}", f"--{name.replace('_', '-')}"]), **options)
     given, strangers = parser.parse_known_intermixed_args(argv)
-    if strangers and not strangers[0].startswith("-"):
+    if rest and strangers and not strangers[0].startswith("-"):
         raise UsageError(f"{strangers[0]!r} is one argument too many after {' '.join(places)}")
     if strangers:
         name = strangers[0].split("=")[0].lstrip("-")
