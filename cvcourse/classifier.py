@@ -39,9 +39,10 @@ class Classifier:
     @property
     def title(self):
         """A short name: that of the run's directory, the file or the weights."""
+        if self.folder is None:
+            return self.source
         path = pathlib.Path(self.source)
-        named_by_run = self.folder and path.name in MODELS
-        return self.folder.resolve().name if named_by_run else path.stem
+        return self.folder.resolve().name if path.name in MODELS else path.stem
 
     def columns(self, names):
         """Find the outputs for the classes of a data set.

@@ -91,12 +91,12 @@ def choose(classifier, name, split="auto", *, data_dir=None, limit=None):
         )
     notes = [f"{name}: {len(examples):,} images, {split if split == 'all' else f'{split} split'}"]
     notes[0] += f", {why}." if why else "."
-    notes += [f"{note[0].upper()}{note[1:]}." for note in dataset.notes]
+    notes += [f"Data: {'; '.join(dataset.notes)}."] if dataset.notes else []
     if is_own and split in ("train", "all"):
         notes.append("The model was trained on these images: new ones it will know less well.")
     if seen:
         notes.append(f"The model was trained on {seen:,} of these images.")
-    if is_own and changed:
+    if changed and split in dataset.held_out:
         notes.append(
             f"{name} has changed since the run began, so that images of this split may have been "
             "among those that it was trained on."
@@ -119,16 +119,15 @@ def _automatic(classifier, name, dataset, is_own):
         if getattr(dataset, part) and part not in dataset.held_out
     ]
     held_out = "test" if dataset.test else "validation"
-    chose = (
-        "" if dataset.test or not is_own else ", and the run's best epoch was chosen on this one"
-    )
+    selected = is_own and not dataset.test
+    chose = ", and the run's best epoch was chosen on these images" if selected else ""
     if "test" in provided:
         return "test", "which the data set comes with"
     if provided:
         return "validation", f"which the data set comes with; it has no test split{chose}"
     if dataset.validation and is_own:
         return held_out, f"which was held out when the model was trained on the rest{chose}"
-    if classifier.folder and not classifier.run:
+    if dataset.validation and classifier.folder and not classifier.run:
         return "all", (
             "as no config.json beside the model tells whether it was trained on some of them; if "
             f"so, --split={held_out} takes those that every run holds out"

@@ -86,7 +86,7 @@ def main(config):
     split, names = chosen.examples, chosen.class_names
     model, dataset = trained.title, pathlib.Path(config.dataset).stem
     with (
-        recipe.claim(config, "evaluate", model, dataset, **RULES) as run,
+        recipe.claim(config, "evaluate", model.replace(".", "-"), dataset, **RULES) as run,
         data.naming_broken_images(data.Dataset(split, None, None, names)),
     ):
         run.begin()
