@@ -113,9 +113,13 @@ def load(
 
     path = pathlib.Path(os.path.expanduser(name))
     if path.suffix == ".keras" or (path.is_dir() and name not in models.REGISTRY):
+        if weights != "default" or settings:
+            raise UsageError(
+                f"--weights and --model_args are for published weights, and {name} is a model"
+            )
         return _from_file(_model_in(path) if path.is_dir() else path, named)
     if os.sep in name:
-        raise UsageError(f"there is no run directory or .keras file {name}")
+        raise UsageError(f"{name} is neither a run's directory nor a .keras file")
     return _published(name, weights, weights_dir, allow_noncommercial, settings)
 
 

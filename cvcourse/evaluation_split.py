@@ -92,6 +92,8 @@ def choose(classifier, name, split="auto", *, data_dir=None, limit=None):
     notes = [f"{name}: {len(examples):,} images, {split if split == 'all' else f'{split} split'}"]
     notes[0] += f", {why}." if why else "."
     notes += [f"Data: {'; '.join(dataset.notes)}."] if dataset.notes else []
+    if classifier.run and not (classifier.folder / "metrics.json").exists():
+        notes.append("The run is unfinished: the model is that of its best epoch so far.")
     if is_own and split in ("train", "all"):
         notes.append("The model was trained on these images: new ones it will know less well.")
     if seen:

@@ -90,12 +90,17 @@ def main(config):
         data.naming_broken_images(data.Dataset(split, None, None, names)),
     ):
         run.begin()
-        loss_name = trained.run.get("loss", "softmax")
+        loss_name = "hinge" if trained.run.get("loss") == "hinge" else "softmax"
         batches = data.stream(split, batch_size=chosen.batch_size, seed=0, shuffle=False)
         evaluation = training.evaluate(trained.model, split, batches, loss_name)
         require_finite(evaluation, chosen)
-        reliability = calibration.reliability(evaluation.probabilities, evaluation.labels)
-        metrics = training.evaluation_metrics(evaluation, names, reliability)
+        judged = evaluation.probabilities, evaluation.labels
+        reliability = calibration.reliability(*judged)
+        metrics = {
+            "split": chosen.name,
+            "ece": calibration.expected_calibration_error(*judged),
+            **training.evaluation_metrics(evaluation, names, reliability),
+        }
         try:
             predictions = run.path / "predictions.csv"
             training.write_predictions(predictions, evaluation, chosen.names, names)
@@ -105,7 +110,6 @@ def main(config):
         metrics = training.write_page(
             run.path,
             metrics={
-                "split": chosen.name,
                 **metrics,
                 "pixel_range": chosen.pixel_range,
                 "seconds": round(time.monotonic() - begun, 1),

@@ -9,7 +9,8 @@ import shutil
 import keras
 import numpy as np
 import pytest
-from cvcourse.recipes import classify, evaluate, train
+from cvcourse.recipes import classify, evaluate, train, transfer
+from networks import write_random_mobilenet
 from PIL import Image
 
 from cvcourse import classifier, data, evaluation_split, files, recipe, training
@@ -82,7 +83,7 @@ def test_precision_recall_and_f1_by_hand():
     np.testing.assert_allclose(found["f1"], [2 / 3, 1 / 2, 0, np.nan])
     assert found["support"].tolist() == [2, 1, 1, 0]
     assert evaluation.macro() == pytest.approx({"precision": 2 / 3, "recall": 0.5, "f1": 7 / 18})
-    metrics = training.evaluation_metrics(evaluation, "abcd", (np.ones(1), *np.ones((2, 1))))
+    metrics = training.evaluation_metrics(evaluation, "abcd", np.ones((3, 1)))
     undefined = {"name": "d", "precision": None, "recall": None, "f1": None, "support": 0}
     assert metrics["classes"][3] == undefined
 
@@ -141,6 +142,36 @@ def test_a_run_on_a_folder(trained_on_folder, tmp_path):
     assert metrics["loss"] == json.loads((model / "metrics.json").read_text())["test_loss"]
 
 
+@pytest.mark.slow
+def test_a_transfer_run_that_was_fine_tuned(tmp_path):
+    """Photos of several sizes, decoded at once to the size that the network takes."""
+    write_random_mobilenet(tmp_path / "mobilenet.npz")
+    folder = tmp_path / "set"
+    for i in range(10):
+        for name in COLORS:
+            paint(folder / name, name, f"{i}.png", size=(30 + i, 50 - i))
+    config = transfer.Config(
+        model="mobilenet",
+        model_args={"width": 0.25},
+        weights=str(tmp_path / "mobilenet.npz"),
+        dataset=str(folder),
+        size=32,
+        epochs=1,
+        method="top",
+        control=False,
+        cache_dir=str(tmp_path / "features"),
+        workdir=str(tmp_path / "run"),
+    )
+    trained = transfer.main(config)
+    shutil.copytree(folder, tmp_path / "copy")
+    metrics, _ = run(tmp_path / "run", tmp_path / "copy", tmp_path)
+    assert (metrics["split"], metrics["accuracy"], metrics["loss"]) == (
+        "test",
+        trained["test_accuracy"],
+        trained["test_loss"],
+    )
+
+
 # Which images
 
 
@@ -167,8 +198,12 @@ def test_of_the_folder_that_it_was_trained_on_the_test_tenth(trained_on_folder, 
     name, count, note = chosen(model, folder)
     assert (name, count) == ("test", 3)
     assert "held out when the model was trained on the rest" in note
+    assert "unfinished" not in note
     shutil.copytree(folder, tmp_path / "copy")
     assert chosen(model, tmp_path / "copy")[:2] == ("test", 3)
+    shutil.copytree(model, tmp_path / "run")
+    (tmp_path / "run" / "metrics.json").unlink()
+    assert "The run is unfinished" in chosen(tmp_path / "run", folder)[2]
     (tmp_path / "link").symlink_to(folder)
     assert chosen(model, tmp_path / "link")[:2] == ("test", 3)
     name, count, note = chosen(model, folder, "all")
@@ -251,6 +286,11 @@ def test_classes_by_name_in_another_order_and_fewer(tmp_path):
     assert by_name["green"]["recall"] is None
     assert by_name["blue"]["recall"] == 0.75
     assert by_name["red"]["precision"] == 0.75
+    sure, right = (np.float64([row[key] for row in rows]) for key in ("probability", "correct"))
+    place = np.ceil(sure * 15)  # bins of Guo et al. 2017
+    gaps = [abs((right - sure)[place == i].sum()) for i in range(1, 16)]
+    assert metrics["ece"] == pytest.approx(sum(gaps) / 7, abs=1e-5)
+    assert sum(one["images"] for one in metrics["reliability"]) == 7
 
 
 def test_unknown_classes_are_one_line(tmp_path, capsys):
@@ -397,7 +437,9 @@ def test_directories_without_a_model(tmp_path, capsys):
     assert evaluate.cli([str(tmp_path / "sweep"), "digits"]) == 2
     assert f"cvcourse train --config={tmp_path}/sweep/best.json" in capsys.readouterr().err
     assert evaluate.cli([str(tmp_path / "nowhere"), "digits"]) == 2
-    assert "there is no run directory or .keras file" in capsys.readouterr().err
+    assert "is neither a run's directory nor a .keras file" in capsys.readouterr().err
+    assert evaluate.cli([str(saved(tmp_path)), "digits", "--model_args=width=0.25"]) == 2
+    assert "--weights and --model_args are for published weights" in capsys.readouterr().err
 
 
 def test_a_finished_evaluation_is_not_repeated(tmp_path, capsys):

@@ -71,14 +71,12 @@ def evaluation_metrics(evaluation, class_names, reliability):
     counts, confidences, accuracies = reliability
     scores = evaluation.by_class()
     edges = np.linspace(0, 1, len(counts) + 1)
-    gaps = np.abs(accuracies - confidences)
     return {
         "images": len(evaluation.labels),
         "accuracy": evaluation.accuracy,
         "top5_accuracy": evaluation.top5_accuracy,
         "loss": evaluation.loss,
         "loss_name": evaluation.loss_name,
-        "ece": float(counts @ gaps / counts.sum()),  # Guo et al. 2017, eq. 3
         "macro": evaluation.macro(),
         "classes": [
             {
@@ -109,7 +107,7 @@ def evaluation_sections(evaluation, split, names, class_names, metrics, reliabil
         split: Its Split.
         names: Names of the images.
         class_names: Names of the classes.
-        metrics: As `evaluation_metrics` gives them.
+        metrics: As `evaluation_metrics` gives them, and `ece`.
         reliability: As `evaluation_metrics` takes it.
 
     Returns:

@@ -133,19 +133,17 @@ def confusion_figure(counts, names):
     return figure
 
 
-def reliability_figure(bins, *, title=""):
+def reliability_figure(bins):
     """Draw accuracy over confidence: a bar a bin, a dot at its mean confidence.
 
     Args:
         bins: Counts, mean confidences and accuracies (bins,), as calibration.reliability gives.
-        title: Of the panel.
 
     Returns:
         A matplotlib figure.
     """
     figure, (ax,) = new_figure(width=5, height=4)
     draw_reliability(ax, bins)
-    ax.set_title(title, loc="left")
     ax.set_ylabel("accuracy")
     return figure
 
