@@ -69,7 +69,7 @@ def choose(classifier, name, split="auto", *, data_dir=None, limit=None):
             raise
         # A folder with too few images to hold some out, on which nothing was trained.
         dataset = whole = data.load(name, whole=True)
-    is_own, changed = (False, False) if whole else _trained_on(classifier, name, dataset)
+    is_own, doubt = (False, "") if whole else _trained_on(classifier, name, dataset)
     automatic = split == "auto"
     split, why = _automatic(classifier, name, dataset, is_own) if automatic else (split, "")
     if split == "all":
@@ -98,11 +98,8 @@ def choose(classifier, name, split="auto", *, data_dir=None, limit=None):
         notes.append("The model was trained on these images: new ones it will know less well.")
     if seen:
         notes.append(f"The model was trained on {seen:,} of these images.")
-    if changed and split in dataset.held_out:
-        notes.append(
-            f"{name} has changed since the run began, so that images of this split may have been "
-            "among those that it was trained on."
-        )
+    if doubt and split in dataset.held_out:
+        notes.append(doubt)
     class_names, columns, note = _matched(classifier, name, dataset.class_names)
     notes += [note] if note else []
     names = _names(examples.images, name)
@@ -138,22 +135,35 @@ def _automatic(classifier, name, dataset, is_own):
 
 
 def _trained_on(classifier, name, dataset):
-    """(whether a model was trained on a data set, whether that has changed since)."""
+    """(whether a model was trained on a data set, what is doubtful about that)."""
     run = classifier.run
     if not run:
-        return False, False
+        return False, ""
     then = training.data_fingerprint(classifier.folder / "checkpoints")
     limit, resize = run.get("limit"), resizing(classifier.model)
     trained = dataset.limit(limit) if limit else dataset
     now = (trained.resized(**resize) if resize else trained).fingerprint()
     is_folder = os.path.isdir(os.path.expanduser(name))
     if run["dataset"] == name or (is_folder and _is_same_place(run["dataset"], name)):
-        return True, then not in (None, now)
+        changed = (
+            f"{name} has changed since the run began, so that images of this split may have been "
+            "among those that it was trained on."
+        )
+        return True, "" if then in (None, now) else changed
     if then is not None:
-        return then == now, False
-    # A run without checkpoints, whose folder has moved: it may be this one.
-    moved = os.sep in run["dataset"] and not os.path.exists(os.path.expanduser(run["dataset"]))
-    return moved and is_folder and dataset.class_names == classifier.class_names, False
+        return then == now, ""
+    # A run without checkpoints: its data set may have been copied, or moved here.
+    there = os.path.expanduser(run["dataset"])
+    if os.path.exists(there):
+        with contextlib.suppress(data.DataError, ValueError):  # no longer what it was
+            return data.load(there).fingerprint() == dataset.fingerprint(), ""
+    is_name = run["dataset"] in data.NAMES or run["dataset"].startswith("tfds:")
+    if is_name or not is_folder or dataset.class_names != classifier.class_names:
+        return False, ""
+    return True, (
+        f"{run['dataset']}, which the model was trained on, is not here: {name} is taken for it; "
+        "if all its images are new to the model, --split=all takes them."
+    )
 
 
 def _count_seen(classifier, examples):

@@ -211,6 +211,23 @@ def test_of_the_folder_that_it_was_trained_on_the_test_tenth(trained_on_folder, 
     assert "was trained on these images" in note
 
 
+def test_a_copy_is_found_without_checkpoints(trained_on_folder, tmp_path):
+    """As of a probe of `transfer`, from the run's own folder; if that is gone, by its classes."""
+    model, folder = trained_on_folder
+    shutil.copytree(folder, tmp_path / "copy")
+    shutil.copytree(model, tmp_path / "run", ignore=shutil.ignore_patterns("checkpoints"))
+    assert chosen(tmp_path / "run", tmp_path / "copy")[:2] == ("test", 3)
+    new = photos(tmp_path / "new", 8, red="red", green="green", blue="blue")
+    assert chosen(tmp_path / "run", new)[:2] == ("all", 24)
+    config = files.read_json(model / "config.json") | {"dataset": str(tmp_path / "gone")}
+    files.write_json(tmp_path / "run" / "config.json", config)
+    name, _, note = chosen(tmp_path / "run", new)
+    assert name == "test"
+    assert "gone, which the model was trained on, is not here" in note
+    fewer = photos(tmp_path / "fewer", 8, red="red", green="green")
+    assert chosen(tmp_path / "run", fewer)[:2] == ("all", 16)
+
+
 def test_a_new_folder_is_taken_whole(trained_on_folder, tmp_path):
     model, _ = trained_on_folder
     new = photos(tmp_path / "new", 7, red="red", blue="blue")
