@@ -1,13 +1,15 @@
 """What is in a photo: the likeliest classes, by a network with published weights or one of yours.
 
     cvcourse classify photo.jpg --model=mobilenet_v2
-    cvcourse classify photo.jpg --model=runs/train/flowers/model.keras
+    cvcourse classify photos/ more.png --model=runs/train/flowers
 
-A line for each of the five likeliest classes: its probability, a tab, its name.
+A line for each of the five likeliest classes: its probability, a tab, its name. Of a folder, all
+photos in it and in the folders below are classified, in the order of their paths. A photo that
+cannot be read is reported, and the others are classified; the exit code is then 1.
 """
 
 import dataclasses
-import pathlib
+import os
 import sys
 
 from cvcourse import recipe
@@ -19,9 +21,10 @@ from cvcourse.startup import import_tensorflow_quietly
 class Config:
     """Which photos, and what looks at them."""
 
-    photos: tuple[str, ...] = recipe.field((), "files of images", positional=True)
+    photos: tuple[str, ...] = recipe.field((), "files of images, and folders", positional=True)
     model: str = recipe.field(
-        "mobilenet_v2", "a network with published weights, or the model.keras of a run"
+        "mobilenet_v2",
+        "a network with published weights, a run's directory, or a model.keras",
     )
     weights: str = recipe.field("default", "a tag of `cvcourse models --pretrained`, or a file")
     model_args: dict = recipe.field({}, "knobs of the model's builder: width=0.25")
@@ -31,55 +34,66 @@ class Config:
 
 
 def main(config):
-    """Print the classes; returns {photo: [(probability, name), ...]}."""
+    """Print the classes; returns {photo: [(probability, name), ...]}.
+
+    Raises UsageError for a wrong value, RunError for a model or photos that cannot be read, of
+    several after the others have been classified.
+    """
     config = recipe.check(config)
     if not config.photos:
         raise UsageError("no photo to look at: cvcourse classify photo.jpg")
     import_tensorflow_quietly()
-    from cvcourse import data
-
-    model, names = _model(config)
-    *size, channels = model.input_shape[1:]
-    size = None if None in size else size  # a model for one size sees the photo's middle
-    photos = {photo: data.read_photo(photo, channels, size) for photo in config.photos}
-    found = {}
-    for photo, pixels in photos.items():
-        probabilities = _probabilities(model, pixels)
-        order = probabilities.argsort()[::-1][: config.top]
-        found[photo] = [(float(probabilities[i]), names[i]) for i in order]
-        if len(photos) > 1:
-            print(photo)
-        for probability, name in found[photo]:
-            print(f"{probability:.4f}\t{name}")
-    return found
-
-
-def _model(config):
-    """A model from raw pixels to logits or probabilities, and the names of its classes."""
-    from cvcourse import training
-
-    if pathlib.Path(config.model).suffix == ".keras":
-        model, names = training.load_model(config.model)
-        if [len(tensor.shape) for tensor in (*model.inputs, *model.outputs)] != [4, 2]:
-            raise RunError(f"{config.model} does not turn images into one score a class")
-        return model, names
-    from cvcourse.models import pretrained
+    from cvcourse import classifier, data
 
     with recipe.usage():
-        net, published = pretrained.load_published(
+        loaded = classifier.load(
             config.model,
             config.weights,
             weights_dir=config.weights_dir,
             allow_noncommercial=config.allow_noncommercial,
             **config.model_args,
         )
-    names = pretrained.imagenet_classes(config.weights_dir)
-    if len(names) != net.output_shape[-1]:
-        raise RunError(
-            f"{published} tells {net.output_shape[-1]} classes apart, whose names are not known: "
-            "weights of ImageNet's 1000 are needed"
-        )
-    return pretrained.from_photos(net, published), names
+    *size, channels = loaded.model.input_shape[1:]
+    size = None if None in size else size  # a model for one size sees the photo's middle
+    photos = list(_photos(config))
+    if not photos:
+        raise RunError(f"there is no photo in {', '.join(config.photos)}")
+    found, damaged = {}, 0
+    for photo in photos:
+        try:
+            pixels = data.read_photo(photo, channels, size)
+        except data.DataError as error:
+            if len(photos) == 1:
+                raise
+            print(error, file=sys.stderr)
+            damaged += 1
+            continue
+        probabilities = _probabilities(loaded.model, pixels)
+        order = probabilities.argsort()[::-1][: config.top]
+        found[photo] = [(float(probabilities[i]), loaded.class_names[i]) for i in order]
+        if len(photos) > 1:
+            print(photo)
+        for probability, name in found[photo]:
+            print(f"{probability:.4f}\t{name}")
+    if damaged:
+        raise RunError(f"{damaged:,} of {len(photos):,} photos cannot be read")
+    return found
+
+
+def _photos(config):
+    """Yield the files to classify: those that are named, and the images in folders."""
+    from cvcourse import data
+
+    for name in config.photos:
+        path = os.path.expanduser(name)
+        if os.path.isdir(path):
+            files, note = data.photos(path)
+            note = note or ("" if files else "no image in it")
+            if note:
+                print(f"{name}: {note}", file=sys.stderr)
+            yield from map(str, files)
+        else:
+            yield name
 
 
 def _probabilities(model, pixels):
@@ -87,9 +101,10 @@ def _probabilities(model, pixels):
     import keras
     import numpy as np
 
-    output = np.array(model(pixels[None].astype("float32"), training=False), "float64")[0]
-    is_distribution = output.min() >= 0 and abs(output.sum() - 1) < 1e-3
-    return output if is_distribution else np.array(keras.ops.softmax(output))
+    from cvcourse import training
+
+    scores = np.array(model(pixels[None].astype("float32"), training=False), "float32")
+    return np.array(keras.ops.softmax(training.as_logits(scores).astype("float64")))[0]
 
 
 def cli(argv=None):

@@ -410,14 +410,8 @@ def draw_reliability(answers, labels):
     figure, axes = report.new_figure(width=11, height=3.8, columns=len(answers))
     for ax, (row, given) in zip(axes, answers.items(), strict=True):
         mean = np.exp(calibration.log_mean(given))
-        counts, confidences, accuracies = calibration.reliability(mean, labels)
-        edges = np.linspace(0, 1, len(counts) + 1)
-        ax.bar(edges[:-1], accuracies, 1 / len(counts), align="edge", color=report.BLUE, alpha=0.6)
-        there = counts > 0
-        ax.plot(confidences[there], accuracies[there], "o", color=report.ORANGE, markersize=4)
-        ax.plot([0, 1], [0, 1], color=report.GRAY, linestyle="--", linewidth=0.8)
+        report.draw_reliability(ax, calibration.reliability(mean, labels))
         ax.set_title(row, loc="left")
-        ax.set_xlabel("confidence")
     axes[0].set_ylabel("accuracy")
     return figure
 

@@ -100,6 +100,65 @@ def test_a_model_sees_the_pixels_of_a_data_set(shape, tmp_path):
         )
 
 
+@pytest.fixture
+def run_directory(tmp_path):
+    """Of a model whose logits are the means of red and green."""
+    image = keras.Input((None, None, 3))
+    logits = keras.layers.Dense(2, name="logits")
+    model = keras.Model(image, logits(keras.layers.GlobalAveragePooling2D()(image)))
+    logits.set_weights([np.eye(3, 2), np.zeros(2)])
+    training.save_model(model, tmp_path / "run" / "model.keras", ["red", "green"])
+    return tmp_path / "run"
+
+
+def test_a_run_directory_and_a_folder_of_photos(run_directory, tmp_path, capsys):
+    """By contents, in all folders below, in order; what is no image is passed over and told."""
+    folder = tmp_path / "photos"
+    (folder / "below").mkdir(parents=True)
+    Image.new("RGB", (5, 4), "red").save(folder / "z.png")
+    Image.new("RGB", (4, 5), "lime").save(folder / "below" / "no_suffix", "jpeg")
+    (folder / "notes.txt").write_text("no photo")
+    (folder / ".hidden.png").write_bytes((folder / "z.png").read_bytes())
+    assert classify.cli([str(folder), f"--model={run_directory}", "--top=1"]) == 0
+    said = capsys.readouterr()
+    assert said.out == f"{folder}/below/no_suffix\n1.0000\tgreen\n{folder}/z.png\n1.0000\tred\n"
+    assert "passed over 2 files or folders without images: .hidden.png, notes.txt" in said.err
+
+
+def test_damaged_photos_are_told_and_the_others_classified(run_directory, tmp_path, capsys):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for name in ("a.png", "c.png"):
+        Image.new("RGB", (5, 4), "red").save(folder / name)
+    (folder / "b.jpg").write_text("damaged")
+    assert classify.cli([str(folder), str(tmp_path / "none.png"), f"--model={run_directory}"]) == 1
+    said = capsys.readouterr()
+    assert [line for line in said.out.splitlines() if "/" in line] == [
+        f"{folder}/a.png",
+        f"{folder}/c.png",
+    ]
+    *errors, last = said.err.splitlines()
+    assert len(errors) == 2
+    assert "b.jpg is not an image" in errors[0]
+    assert "none.png: No such file" in errors[1]
+    assert "2 of 4 photos cannot be read" in last
+
+
+def test_a_folder_without_photos(run_directory, tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    assert classify.cli([str(tmp_path / "empty"), f"--model={run_directory}"]) == 1
+    assert "there is no photo in" in capsys.readouterr().err
+
+
+def test_a_model_whose_classes_have_no_names(tmp_path, capsys):
+    keras.Sequential([keras.Input((4, 4, 3)), keras.layers.Flatten(), keras.layers.Dense(2)]).save(
+        tmp_path / "theirs.keras"
+    )
+    Image.new("RGB", (5, 4), "red").save(tmp_path / "a.png")
+    assert classify.cli([str(tmp_path / "a.png"), f"--model={tmp_path / 'theirs.keras'}"]) == 1
+    assert "cannot read a model from" in capsys.readouterr().err
+
+
 def test_photos_stand_without_a_flag_anywhere(monkeypatch):
     found = []
     monkeypatch.setattr(classify, "main", found.append)

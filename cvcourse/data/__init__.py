@@ -7,7 +7,8 @@ from cvcourse.data import digits, folder, npz, published, tfds
 from cvcourse.data.augmentation import AUGMENTATIONS, MIXTURES
 from cvcourse.data.captions import CaptionedPhoto, Captions, load_captions
 from cvcourse.data.dataset import DataError, Dataset, Split, channel_statistics, hold_out
-from cvcourse.data.encoded import naming_broken_images
+from cvcourse.data.encoded import fitted, naming_broken_images
+from cvcourse.data.folder import photos
 from cvcourse.data.photo import read_photo
 from cvcourse.data.stream import steps_per_epoch, stream
 from cvcourse.data.text import read_text
@@ -37,11 +38,13 @@ __all__ = [
     "Vocabulary",
     "channel_statistics",
     "fingerprint",
+    "fitted",
     "hold_out",
     "load",
     "load_captions",
     "naming_broken_images",
     "of",
+    "photos",
     "read_photo",
     "read_text",
     "steps_per_epoch",
@@ -63,14 +66,15 @@ NEVER_FLIPPED = (
 NAMES = ("digits", *published.PUBLISHED, "tfds:NAME", "a folder", "an .npz file")
 
 
-def load(name, *, data_dir=None, limit=None):
+def load(name, *, data_dir=None, limit=None, whole=False):
     """A data set as `.train .validation .test`: `.images` (n, h, w, c) and `.labels` (n,) each.
 
     `name` is digits, mnist, fashion_mnist, cifar10, cifar100, tfds:NAME, an image folder or an
     .npz file. `data_dir` is where published sets are looked for first, `limit` keeps n examples of
     each split, stratified by class. Where a set has no validation split, a fixed stratified 10 % of
-    train is held out. Pixels are in 0..255, whatever range those of an array were in. Raises
-    ValueError for an unknown name, DataError for anything amiss in the data.
+    train is held out; `whole` puts all examples into one split, `train`, to evaluate a model on: a
+    folder may then have one class. Pixels are in 0..255, whatever range those of an array were in.
+    Raises ValueError for an unknown name, DataError for anything amiss in the data.
     """
     name = str(name)
     path = pathlib.Path(os.path.expanduser(name))
@@ -83,11 +87,13 @@ def load(name, *, data_dir=None, limit=None):
     elif path.suffix.lower() == ".npz":
         data = npz.load(path)
     elif name and os.path.isdir(path):
-        data = folder.load(path)
+        data = folder.load(path, whole=whole)
     elif os.sep in name:
         raise DataError(f"there is no folder or .npz file {path}")
     else:
         raise ValueError(unknown("data set", name, NAMES))
+    if whole and data.validation:
+        data = data.whole()
     return data.limit(limit) if limit else data
 
 

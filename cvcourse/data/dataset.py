@@ -39,18 +39,22 @@ class Dataset:
     """Three splits of raw images, 0..255; `test` is None where a set has none.
 
     `pixel_range` is the range that its arrays were in, `notes` says what else was done to it.
+    `held_out` names the splits that the set does not come with: they were cut off `train` here.
+    A set that is `whole` has one split, `train`, and `validation` is None.
     """
 
     train: Split
-    validation: Split
+    validation: Split | None
     test: Split | None
     class_names: tuple[str, ...]
     pixel_range: str = BYTES
     notes: tuple[str, ...] = ()
+    held_out: tuple[str, ...] = ()
 
     def __str__(self):
-        parts = {"training": self.train, "validation": self.validation, "test": self.test}
-        counts = [f"{len(split):,} {name}" for name, split in parts.items() if split]
+        training = "training" if self.validation else ""
+        parts = {training: self.train, "validation": self.validation, "test": self.test}
+        counts = [f"{len(split):,} {name}".strip() for name, split in parts.items() if split]
         shape = "x".join(map(str, self.input_shape))
         said = f"{', '.join(counts)} images of {shape} in {self.num_classes:,} classes"
         return "; ".join([said, *self.notes])
@@ -88,6 +92,18 @@ class Dataset:
         }
         return dataclasses.replace(self, **splits)
 
+    def whole(self):
+        """The set with all its examples in one split: those of train, validation and test."""
+        splits = [split for split in (self.train, self.validation, self.test) if split]
+        images = [split.images for split in splits]
+        if isinstance(images[0], np.ndarray):
+            images = np.concatenate(images)
+        else:
+            images = images[0].joined(images[1:])
+        labels = np.concatenate([split.labels for split in splits])
+        split = Split(images, labels)
+        return dataclasses.replace(self, train=split, validation=None, test=None, held_out=())
+
     def limit(self, n):
         """`n` examples of each split, stratified by class by the rule of `hold_out`: a smoke run.
 
@@ -115,12 +131,14 @@ def hold_out(split, count):
     return split.take(np.flatnonzero(~held)), split.take(np.flatnonzero(held))
 
 
-def dataset(train, test, class_names=None, *, validation=None, where, notes=()):
+def dataset(
+    train, test, class_names=None, *, validation=None, where, notes=(), held_out=(), whole=False
+):
     """A checked Dataset; without `validation`, a stratified 10 % of `train` is held out.
 
-    `where` names the source in errors. Raises DataError for images that are not (n, h, w, 1 or 3),
-    not finite, not of one size or in no known range of pixels, for labels that do not fit, and for
-    a single class.
+    `where` names the source in errors. `whole` holds nothing out: a set to evaluate on may have one
+    class or one image. Raises DataError for images that are not (n, h, w, 1 or 3), not finite, not
+    of one size or in no known range of pixels, for labels that do not fit, and for a single class.
     """
     splits = {"train": train, "validation": validation, "test": test}
     splits = {
@@ -149,20 +167,21 @@ def dataset(train, test, class_names=None, *, validation=None, where, notes=()):
             f"{where}: no training image of class {absent}{named} of 0 to {count - 1}: "
             "renumber the labels from 0, or add images"
         )
-    if count < 2:
+    if count < 2 and not whole:
         raise DataError(f"{where} has one class: there is nothing to tell apart; add another")
     splits, pixel_range = _in_bytes(splits, where)
     train, notes = splits["train"], list(notes)
     if pixel_range != BYTES:
         notes.append(f"pixels of {pixel_range} brought to {BYTES}")
-    if "validation" not in splits:
+    if "validation" not in splits and not whole:
         splits["train"], splits["validation"] = hold_out(train, max(1, round(len(train) / 10)))
+        held_out = (*held_out, "validation")
     # Printable: a folder's name may be no UTF-8.
     names = [
         os.fsencode(str(name)).decode(errors="replace") for name in class_names or range(count)
     ]
-    splits = (splits["train"], splits["validation"], splits.get("test"))
-    return Dataset(*splits, tuple(names), pixel_range, tuple(notes))
+    splits = (splits["train"], splits.get("validation"), splits.get("test"))
+    return Dataset(*splits, tuple(names), pixel_range, tuple(notes), tuple(held_out))
 
 
 def _in_bytes(splits, where):

@@ -2,12 +2,13 @@
 
 import contextlib
 import copy
+import dataclasses
 import os
 
 import numpy as np
 import tensorflow as tf
 
-from cvcourse.data.photo import decode, naming_image, to_size, to_size_exactly
+from cvcourse.data.photo import BY_PILLOW, decode, naming_image, to_size, to_size_exactly
 from cvcourse.startup import standard_error_closed
 
 FEW = 32  # images that are decoded sooner than a graph is made
@@ -58,6 +59,23 @@ class EncodedImages:
         other.interpolation, other.crop, other.rounded = interpolation, crop, False
         return other
 
+    def fitted(self, height, width, channels):
+        """The sequence with images of another shape, each as `read_photo` reads it."""
+        other = copy.copy(self)
+        other.shape = (len(self), height, width, channels)
+        other.interpolation, other.crop, other.rounded = "bilinear", True, True
+        if channels < self.shape[3]:  # only Pillow weighs colors into gray
+            other.routes = np.full_like(self.routes, BY_PILLOW)
+        return other
+
+    def joined(self, others):
+        """The sequence with those of `others`, of the same shape, one after another."""
+        files = np.concatenate([one.files for one in (self, *others)])
+        routes = np.concatenate([one.routes for one in (self, *others)])
+        joined = copy.copy(self)
+        joined.files, joined.routes, joined.shape = files, routes, (len(files), *self.shape[1:])
+        return joined
+
     def decode(self, file, route):
         """A file's path or contents () and its route -> image (h, w, c); works inside graphs.
 
@@ -85,6 +103,31 @@ class EncodedImages:
         i = range(len(self))[i]  # IndexError, which ends an iteration
         with naming_image(f"image {i}" if self.in_memory else os.fsdecode(self.files[i])):
             return self.decode(tf.constant(self.files[i]), int(self.routes[i])).numpy()
+
+
+UPRIGHT = 1  # the route of a plain PNG
+
+
+def fitted(split, height, width, channels):
+    """Bring a split's images to another shape, each as `read_photo` reads it from a file.
+
+    Args:
+        split: Split of images (n, h, w, c), of files or an array; pixels of the latter are rounded.
+        height, width: to scale the largest centered part of those proportions to.
+        channels: 3 for RGB, 1 for gray.
+
+    Returns:
+        A Split of images (n, height, width, channels), decoded when asked for.
+    """
+    images = split.images
+    if images.shape[1:] == (height, width, channels):
+        return split
+    if isinstance(images, np.ndarray):
+        pixels = np.uint8(np.clip(np.round(images), 0, 255))
+        files = [tf.io.encode_png(image).numpy() for image in pixels]
+        routes = [UPRIGHT] * len(files)
+        images = EncodedImages(files, routes, images.shape[1:3], images.shape[3], in_memory=True)
+    return dataclasses.replace(split, images=images.fitted(height, width, channels))
 
 
 @contextlib.contextmanager

@@ -25,7 +25,7 @@ SHARE = 10  # one of so many examples is held out for validation, and one for te
 SHOWN = 3  # names in a list
 
 
-def load(path):
+def load(path, *, whole=False):
     """Load an image folder; its images stay on disk and are decoded when needed.
 
     If all images are of one size, that is theirs; otherwise all are brought to one square, as
@@ -34,6 +34,7 @@ def load(path):
 
     Args:
         path: of the folder.
+        whole: hold nothing out; all images are in one split, and one class of one image will do.
 
     Returns:
         A Dataset, whose notes say what was held out and what was passed over.
@@ -46,7 +47,7 @@ def load(path):
     passed = []
     parts = _split_folders(path, passed)
     classes = _class_folders(parts.get("train", path), [])
-    _require_classes(path, parts, classes)
+    _require_classes(path, parts, classes, enough=1 if whole else 2)
     found = {
         name: _files_and_labels(folder, classes, passed)
         for name, folder in (parts or {"train": path}).items()
@@ -59,7 +60,9 @@ def load(path):
         files = list(map(os.fsencode, files))
         splits[name] = Split(EncodedImages(files, routes, size, channels), labels)
     notes = [f"{name}: {folder.name}/" for name, folder in parts.items() if folder.name != name]
-    if not parts:
+    held_out = ()
+    if not parts and not whole:
+        held_out = ("validation", "test")
         count = max(1, round(len(splits["train"]) / SHARE))
         rest, splits["test"] = hold_out(splits["train"], count)
         splits["train"], splits["validation"] = hold_out(rest, count)
@@ -69,14 +72,45 @@ def load(path):
         )
     if passed:
         notes.append(_passed_over(path, passed))
-    return dataset(
+    loaded = dataset(
         splits["train"],
         splits.get("test"),
         [folder.name for folder in classes],
         validation=splits.get("validation"),
         where=str(path),
         notes=notes,
+        held_out=held_out,
+        whole=whole,
     )
+    return loaded.whole() if whole else loaded
+
+
+def photos(path):
+    """Find the images in a folder and in all folders below it.
+
+    Args:
+        path: of the folder.
+
+    Returns:
+        A pair: the sorted paths of files that are images by their contents or their names, of which
+        the latter may be damaged, and a note of what was passed over, which may be empty.
+
+    Raises:
+        DataError: for a folder that cannot be read.
+    """
+    path, passed = pathlib.Path(path), []
+    try:
+        files = [file for file in sorted(_walk(path, [], passed)) if _is_photo(file, passed)]
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}") from error
+    return files, _passed_over(path, passed) if passed else ""
+
+
+def _is_photo(file, passed):
+    try:
+        return _header(file, passed) is not None
+    except DataError:  # damaged, for who reads it
+        return True
 
 
 def _split_folders(path, passed):
@@ -111,14 +145,14 @@ def _class_folders(path, passed):
     return folders
 
 
-def _require_classes(path, parts, classes):
+def _require_classes(path, parts, classes, enough=2):
     """Raise DataError for no class or one, whose folders are likely to be the classes."""
     where = parts.get("train", path)
     if not classes:
         raise DataError(f"{path} has no class folders CLASS/ or train/CLASS/ with images in them")
-    if len(classes) > 1:
-        return
     inside = [folder.name for folder in _class_folders(classes[0], [])]
+    if len(classes) >= enough and not (len(classes) == 1 and inside):
+        return
     if parts and len(inside) > 1:
         hint = f"{_listed(inside)} in it look like the classes: move them up into {where}"
     elif inside:

@@ -30,9 +30,10 @@ def parse(config_class, argv=None, *, prog=None, description=None):
     """
     specs = fields(config_class)
     rest = [name for name, spec in specs.items() if spec.rules["positional"]]
+    places = [name.upper() + (" ..." if specs[name].several else "") for name in rest]
     parser = _Parser(
         prog=prog,
-        usage=" ".join(["%(prog)s", *(f"{name.upper()} ..." for name in rest), "[--flags]"]),
+        usage=" ".join(["%(prog)s", *places, "[--flags]"]),
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -44,8 +45,8 @@ def parse(config_class, argv=None, *, prog=None, description=None):
         choices = f": {', '.join(spec.rules['choices'])}" if spec.rules["choices"] else ""
         text = f"{spec.rules['help']}{choices} (default: {spec.to_text(spec.default) or 'none'})"
         if name in rest:
-            help = spec.rules["help"].replace("%", "%%")
-            parser.add_argument(name, nargs="*", metavar=name.upper(), help=help)
+            help, nargs = spec.rules["help"].replace("%", "%%"), "*" if spec.several else "?"
+            parser.add_argument(name, nargs=nargs, metavar=name.upper(), help=help)
             continue
         options = dict(help=text.replace("%", "%%"), dest=name)
         if spec.kind is bool:
@@ -54,7 +55,12 @@ def parse(config_class, argv=None, *, prog=None, description=None):
             options["metavar"] = spec.kind.__name__.upper() + (",..." if spec.several else "")
         parser.add_argument(*dict.fromkeys([f"--{name}", f"--{name.replace('_', '-')}"]), **options)
     given, strangers = parser.parse_known_intermixed_args(argv)
+    if rest and strangers and not strangers[0].startswith("-"):
+        raise UsageError(f"{strangers[0]!r} is one argument too many after {' '.join(places)}")
     if strangers:
+        name = strangers[0].split("=")[0].lstrip("-")
+        if name in rest:
+            raise UsageError(f"{name.upper()} stands without a flag: {prog} {' '.join(places)}")
         flags = [f"--{name}" for name in ("help", "config", "debug", *specs)]
         raise UsageError(unknown("flag", strangers[0].split("=")[0], flags))
     given = vars(given)
@@ -65,7 +71,7 @@ def parse(config_class, argv=None, *, prog=None, description=None):
     for name, spec in specs.items():
         if name in given:
             text = given[name]
-            if name in rest:
+            if name in rest and spec.several:
                 values[name] = tuple(map(spec.kind, text)) or values.get(name, spec.default)
             else:
                 values[name] = spec.from_text(text) if isinstance(text, str) else text
@@ -99,7 +105,7 @@ def command(config, prog):
         if value == spec.default:
             continue
         if spec.rules["positional"]:
-            words += value
+            words += value if spec.several else [value]
         elif spec.kind is bool:
             words.append(f"--{'' if value else 'no-'}{name}")
         else:

@@ -19,7 +19,8 @@ RANGES = {"least": "of at least", "above": "above", "below": "below"}
 def field(default, help, *, choices=None, least=None, above=None, below=None, positional=False):
     """A dataclass field with its help text and the values it takes.
 
-    A `positional` one, a tuple, is what stands on the command line without a flag.
+    A `positional` one stands on the command line without a flag; it is a tuple, or a single name,
+    which is required where the default is "".
     """
     metadata = dict(help=help, choices=choices, least=least, above=above, below=below)
     metadata["positional"] = positional
@@ -54,6 +55,8 @@ class Field:
         """Raise UsageError for a value of a wrong type or out of the field's range."""
         if value is None and self.optional:
             return
+        if self.rules["positional"] and value == "":
+            raise UsageError(f"{self.name.upper()} is missing: {self.rules['help']}")
         items = value if self.several else (value,)
         if not isinstance(items, tuple) or not all(map(self._accepts, items)):
             raise UsageError(f"--{self.name} takes {self.wants()}; received {shown(value)}")

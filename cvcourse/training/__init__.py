@@ -1,9 +1,16 @@
 """What surrounds `fit()`: exact resume, the best model, evaluation and the report."""
 
 from cvcourse.training.best_model import BestModel, class_names, load_model, save_model
+from cvcourse.training.checkpoint import data_fingerprint
 from cvcourse.training.conclusion import conclude, write_results
 from cvcourse.training.doctor_report import write_examination
-from cvcourse.training.evaluation import Evaluation, evaluate, evaluate_held_out
+from cvcourse.training.evaluation import Evaluation, as_logits, evaluate, evaluate_held_out
+from cvcourse.training.evaluation_report import (
+    evaluation_metrics,
+    evaluation_sections,
+    write_confusion,
+    write_predictions,
+)
 from cvcourse.training.exact_resume import ExactResume, read_history
 from cvcourse.training.feature_space import MAPPED, feature_map, in_the_plane, nearest
 from cvcourse.training.features import (
@@ -21,7 +28,14 @@ from cvcourse.training.machine import machine, precision, someone_watches, versi
 from cvcourse.training.page import write_page
 from cvcourse.training.probe import Probe, fit_probe
 from cvcourse.training.progress import DataLossIsLoss, EpochLine, EpochTensorBoard, weighted_metrics
-from cvcourse.training.report import curves, new_figure, save_figure, write_report
+from cvcourse.training.report import (
+    confusion_figure,
+    curves,
+    new_figure,
+    reliability_figure,
+    save_figure,
+    write_report,
+)
 from cvcourse.training.resumable import resumable
 from cvcourse.training.snapshots import Snapshots
 
@@ -37,13 +51,18 @@ __all__ = [
     "LayerStatistics",
     "Probe",
     "Snapshots",
+    "as_logits",
     "class_names",
     "computed_features",
     "conclude",
+    "confusion_figure",
     "curves",
+    "data_fingerprint",
     "depths",
     "evaluate",
     "evaluate_held_out",
+    "evaluation_metrics",
+    "evaluation_sections",
     "feature_map",
     "features",
     "fit_probe",
@@ -56,6 +75,7 @@ __all__ = [
     "new_figure",
     "precision",
     "read_history",
+    "reliability_figure",
     "resumable",
     "save_figure",
     "save_model",
@@ -65,8 +85,10 @@ __all__ = [
     "versions",
     "weighted_metrics",
     "with_classifier",
+    "write_confusion",
     "write_examination",
     "write_page",
+    "write_predictions",
     "write_report",
     "write_results",
 ]

@@ -56,14 +56,16 @@ def save_model(model, path, class_names, *, from_logits=True):
         raise RunError(f"cannot write {path}: {error.strerror or error}; make room") from error
 
 
-def load_model(path):
+def load_model(path, *, named=True):
     """Read a model that `save_model` has written, and the names of its classes.
 
     Args:
         path: Path of the .keras file, as str or PathLike.
+        named: Whether it must name its classes.
 
     Returns:
-        A pair: the keras.Model, not compiled, and a tuple of names, one for each of its outputs.
+        A pair: the keras.Model, not compiled, and a tuple of names, one for each of its outputs;
+        None for a file that names none and need not.
 
     Raises:
         RunError: If it is damaged or no such file.
@@ -71,7 +73,11 @@ def load_model(path):
     import cvcourse.layers
     import cvcourse.sequence  # noqa: F401  they register what the file may hold
 
-    model, names = read_model(path, remedy=WANTED), class_names(path)
+    model = read_model(path, remedy=WANTED)
+    with zipfile.ZipFile(os.path.expanduser(path)) as archive:
+        if not named and CLASS_NAMES not in archive.namelist():
+            return model, None
+    names = class_names(path)
     if len(names) != model.outputs[0].shape[-1]:
         raise RunError(
             f"cannot read a model from {path}: it names {len(names)} classes and has "

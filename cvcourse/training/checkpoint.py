@@ -74,6 +74,16 @@ def newest(folder):
     return None
 
 
+def data_fingerprint(folder):
+    """The fingerprint of the data that a run was trained on; None without a sound checkpoint."""
+    for path in _newest_first(folder):
+        with contextlib.suppress(Exception):  # whatever a damaged file raises
+            require_regular(path)
+            with np.load(path) as arrays:
+                return json.loads(arrays[VALUES].tobytes())["data"]
+    return None
+
+
 def _digest(data):
     return hashlib.sha256(data).hexdigest()[:16]
 

@@ -68,7 +68,7 @@ def write_report(
             caption: [[(picture(image), text) for image, text in row] for row in rows]
             for caption, rows in (galleries or {}).items()
         },
-        confusion=_confusion(evaluation.confusion, dataset.class_names),
+        confusion=svg(confusion_figure(evaluation.confusion, dataset.class_names)),
         classes=_classes(evaluation.confusion, dataset.class_names),
         mistakes=_mistakes(evaluation, getattr(dataset, split), dataset.class_names),
         layers=_layers(model),
@@ -100,8 +100,16 @@ def curves(history, best_epoch, loss):
     return figure
 
 
-def _confusion(counts, names):
-    """The confusion matrix as an SVG, each row colored by its shares."""
+def confusion_figure(counts, names):
+    """Draw a confusion matrix, each row colored by its shares.
+
+    Args:
+        counts: Integer array (classes, classes): row the true class, column the predicted one.
+        names: Of the classes.
+
+    Returns:
+        A matplotlib figure.
+    """
     from matplotlib.colors import PowerNorm
 
     side = min(11, 3.5 + 0.5 * len(names)) if len(names) <= ANNOTATED else 11
@@ -122,7 +130,33 @@ def _confusion(counts, names):
                 color = "white" if shares[row, column] > 0.4 else "black"
                 ax.text(column, row, count, ha="center", va="center", color=color, fontsize=8)
     figure.colorbar(image, ax=ax, fraction=0.046, label="share of the true class")
-    return svg(figure, outlines=all(map(str.isascii, names)))
+    return figure
+
+
+def reliability_figure(bins):
+    """Draw accuracy over confidence: a bar a bin, a dot at its mean confidence.
+
+    Args:
+        bins: Counts, mean confidences and accuracies (bins,), as calibration.reliability gives.
+
+    Returns:
+        A matplotlib figure.
+    """
+    figure, (ax,) = new_figure(width=5, height=4)
+    draw_reliability(ax, bins)
+    ax.set_ylabel("accuracy")
+    return figure
+
+
+def draw_reliability(ax, bins):
+    """Draw `reliability_figure`'s bars and dots on an axis of a larger figure."""
+    counts, confidences, accuracies = bins
+    edges = np.linspace(0, 1, len(counts) + 1)
+    ax.bar(edges[:-1], accuracies, 1 / len(counts), align="edge", color=BLUE, alpha=0.6)
+    there = counts > 0
+    ax.plot(confidences[there], accuracies[there], "o", color=ORANGE, markersize=4)
+    ax.plot([0, 1], [0, 1], color=GRAY, linestyle="--", linewidth=0.8)
+    ax.set_xlabel("confidence")
 
 
 def _classes(counts, names):
@@ -218,17 +252,22 @@ def save_figure(figure, file, **options):
         figure.savefig(file, **options)
 
 
-def svg(figure, *, outlines=True):
+def svg(figure, *, outlines=None):
     """Draw a figure as an SVG picture for a page.
 
     Args:
         figure: A matplotlib figure.
         outlines: Whether letters are drawn. If not, the browser sets them, in any script it knows.
+            None draws them if all are ASCII.
 
     Returns:
         A data URL.
     """
     import matplotlib
+    from matplotlib.text import Text
+
+    if outlines is None:
+        outlines = all(text.get_text().isascii() for text in figure.findobj(Text))
 
     buffer = io.BytesIO()
     with (

@@ -9,7 +9,7 @@ from cvcourse.models.pretrained.fitting import (
     load_keras,
     load_state_dict,
 )
-from cvcourse.models.pretrained.imagenet import imagenet_classes
+from cvcourse.models.pretrained.imagenet import imagenet_classes, imagenet_synsets
 from cvcourse.models.pretrained.loading import is_file, load, load_published
 from cvcourse.models.pretrained.preprocessing import (
     SCALINGS,
@@ -31,6 +31,7 @@ __all__ = [
     "from_images",
     "from_photos",
     "imagenet_classes",
+    "imagenet_synsets",
     "is_file",
     "load",
     "load_keras",

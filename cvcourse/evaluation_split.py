@@ -1,0 +1,222 @@
+"""Which images of a data set a model is evaluated on, so that none of them it was trained on.
+
+A data set may come with its test split. Of others `train` holds out a fixed tenth, which tells
+something only of a model that was trained on the rest: of one that has seen none of the images, all
+can be taken.
+"""
+
+import contextlib
+import dataclasses
+import os
+
+import numpy as np
+
+from cvcourse import data, training
+from cvcourse.classifier import resizing
+from cvcourse.errors import UsageError
+
+BATCH_SIZE = 32  # of a model without a run; the last digits of its outputs may depend on it
+SPLITS = ("train", "validation", "test")
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluationSplit:
+    """The images to evaluate a model on, as it takes them.
+
+    Attributes:
+        examples: Split with images of the model's size and labels that are its outputs' numbers.
+        name: train, validation, test or all.
+        class_names: of the model's outputs.
+        names: of the images: paths in the data set's folder, or numbers in the split.
+        notes: sentences for the reader: which images, and how classes are matched.
+        batch_size: of the run where there is one, which gives its outputs to the bit.
+        pixel_range: that the data set's arrays were in.
+    """
+
+    examples: data.Split
+    name: str
+    class_names: tuple[str, ...]
+    names: tuple[str, ...]
+    notes: tuple[str, ...]
+    batch_size: int
+    pixel_range: str
+
+
+def choose(classifier, name, split="auto", *, data_dir=None, limit=None):
+    """Load the images of a data set that a model is to be evaluated on.
+
+    Args:
+        classifier: Classifier.
+        name: of the data set, as `data.load` takes it.
+        split: auto, train, validation, test or all.
+        data_dir: as `data.load` takes it.
+        limit: examples of each split, stratified by class.
+
+    Returns:
+        An EvaluationSplit.
+
+    Raises:
+        ValueError: for an unknown data set, and classes that the model does not know.
+        UsageError: for a split that there is not, and for auto where the images are among those
+            that the model was trained on.
+        DataError: for anything amiss in the data.
+    """
+    whole = None
+    try:
+        dataset = data.load(name, data_dir=data_dir)
+    except data.DataError:
+        if split not in ("auto", "all") or not os.path.isdir(os.path.expanduser(name)):
+            raise
+        # A folder with too few images to hold some out, on which nothing was trained.
+        dataset = whole = data.load(name, whole=True)
+    is_own, doubt = (False, "") if whole else _trained_on(classifier, name, dataset)
+    automatic = split == "auto"
+    split, why = _automatic(classifier, name, dataset, is_own) if automatic else (split, "")
+    if split == "all":
+        dataset = whole or data.load(name, data_dir=data_dir, whole=True)
+    batch_size = classifier.run.get("batch_size", BATCH_SIZE)
+    if is_own:
+        batch_size = min(batch_size, limit or batch_size, len(dataset.train))
+    dataset = dataset.limit(limit) if limit else dataset
+    examples = dataset.train if split == "all" else getattr(dataset, split)
+    if not examples:
+        there = [part for part in SPLITS if getattr(dataset, part)]
+        raise UsageError(f"{name} has no {split} split: choose from auto, {', '.join(there)}, all")
+    seen = 0 if is_own else _count_seen(classifier, examples)
+    if seen and automatic:
+        raise UsageError(
+            f"{seen:,} of the {len(examples):,} images of {name} are among those that the model "
+            f"was trained on: give {classifier.run['dataset']}, whose other splits it has not "
+            "seen, or --split=all for all the same"
+        )
+    notes = [f"{name}: {len(examples):,} images, {split if split == 'all' else f'{split} split'}"]
+    notes[0] += f", {why}." if why else "."
+    notes += [f"Data: {'; '.join(dataset.notes)}."] if dataset.notes else []
+    if classifier.run and not (classifier.folder / "metrics.json").exists():
+        notes.append("The run is unfinished: the model is that of its best epoch so far.")
+    if is_own and split in ("train", "all"):
+        notes.append("The model was trained on these images: new ones it will know less well.")
+    if seen:
+        notes.append(f"The model was trained on {seen:,} of these images.")
+    if doubt and split in dataset.held_out:
+        notes.append(doubt)
+    class_names, columns, note = _matched(classifier, name, dataset.class_names)
+    notes += [note] if note else []
+    names = _names(examples.images, name)
+    examples = data.Split(examples.images, np.array(columns, "int32")[examples.labels])
+    examples = _fitted(classifier.model, examples)
+    return EvaluationSplit(
+        examples, split, class_names, names, tuple(notes), batch_size, dataset.pixel_range
+    )
+
+
+def _automatic(classifier, name, dataset, is_own):
+    """(split, why) for --split=auto."""
+    provided = [
+        part
+        for part in ("test", "validation")
+        if getattr(dataset, part) and part not in dataset.held_out
+    ]
+    held_out = "test" if dataset.test else "validation"
+    selected = is_own and not dataset.test
+    chose = ", and the run's best epoch was chosen on these images" if selected else ""
+    if "test" in provided:
+        return "test", "which the data set comes with"
+    if provided:
+        return "validation", f"which the data set comes with; it has no test split{chose}"
+    if dataset.validation and is_own:
+        return held_out, f"which was held out when the model was trained on the rest{chose}"
+    if dataset.validation and classifier.folder and not classifier.run:
+        return "all", (
+            "as no config.json beside the model tells whether it was trained on some of them; if "
+            f"so, --split={held_out} takes those that every run holds out"
+        )
+    return "all", "new to the model"
+
+
+def _trained_on(classifier, name, dataset):
+    """(whether a model was trained on a data set, what is doubtful about that)."""
+    run = classifier.run
+    if not run:
+        return False, ""
+    then = training.data_fingerprint(classifier.folder / "checkpoints")
+    limit, resize = run.get("limit"), resizing(classifier.model)
+    trained = dataset.limit(limit) if limit else dataset
+    now = (trained.resized(**resize) if resize else trained).fingerprint()
+    is_folder = os.path.isdir(os.path.expanduser(name))
+    if run["dataset"] == name or (is_folder and _is_same_place(run["dataset"], name)):
+        changed = (
+            f"{name} has changed since the run began, so that images of this split may have been "
+            "among those that it was trained on."
+        )
+        return True, "" if then in (None, now) else changed
+    if then is not None:
+        return then == now, ""
+    # A run without checkpoints: its data set may have been copied, or moved here.
+    there = os.path.expanduser(run["dataset"])
+    if os.path.exists(there):
+        with contextlib.suppress(data.DataError, ValueError):  # no longer what it was
+            return data.load(there).fingerprint() == dataset.fingerprint(), ""
+    is_name = run["dataset"] in data.NAMES or run["dataset"].startswith("tfds:")
+    if is_name or not is_folder or dataset.class_names != classifier.class_names:
+        return False, ""
+    return True, (
+        f"{run['dataset']}, which the model was trained on, is not here: {name} is taken for it; "
+        "if all its images are new to the model, --split=all takes them."
+    )
+
+
+def _count_seen(classifier, examples):
+    """How many of the files lie in the training split of the model's run, if it is a folder."""
+    there = os.path.expanduser(classifier.run.get("dataset", ""))
+    if isinstance(examples.images, np.ndarray) or not os.path.isdir(there):
+        return 0
+    with contextlib.suppress(data.DataError, OSError):  # it has changed since
+        known = data.load(there).train.images.files
+        return len(
+            {*map(os.path.realpath, known)} & {*map(os.path.realpath, examples.images.files)}
+        )
+    return 0
+
+
+def _is_same_place(one, other):
+    one, other = os.path.expanduser(one), os.path.expanduser(other)
+    return os.path.exists(one) and os.path.samefile(one, other)
+
+
+def _matched(classifier, name, names):
+    """(names of the model's classes, the output of each of the data set's, a note)."""
+    outputs = classifier.model.output_shape[-1]
+    if classifier.class_names is not None:
+        return classifier.class_names, *classifier.columns(names)
+    if outputs != len(names):
+        raise ValueError(
+            f"{classifier.source} names none of its {outputs} classes, and {name} has "
+            f"{len(names)}: as many are needed to take their names"
+        )
+    note = f"The model does not name its classes: they are taken to be {name}'s, in its order."
+    return names, list(range(outputs)), note
+
+
+def _names(images, dataset):
+    """What an image is called in a table, as text that UTF-8 can write."""
+    if isinstance(images, np.ndarray) or images.in_memory:
+        return tuple(map(str, range(len(images))))
+    folder = os.fsencode(os.path.expanduser(dataset))
+    paths = [os.path.relpath(file, folder) for file in images.files]
+    return tuple(path.decode(errors="backslashreplace") for path in paths)
+
+
+def _fitted(model, examples):
+    """The images in the shape that a model takes, read as `classify` reads them."""
+    height, width, channels = (
+        wanted or there
+        for wanted, there in zip(model.input_shape[1:], examples.images.shape[1:], strict=True)
+    )
+    if (resize := resizing(model)) and not isinstance(examples.images, np.ndarray):
+        side, channels_now = resize["side"], examples.images.shape[3]
+        if channels != channels_now:
+            examples = data.fitted(examples, *examples.images.shape[1:3], channels)
+        images = examples.images.resized(side, resize["interpolation"], crop=resize["crop"])
+        return dataclasses.replace(examples, images=images)
+    return data.fitted(examples, height, width, channels)

@@ -1,0 +1,159 @@
+"""Evaluate a trained model on a data set, its own or a new one, without training.
+
+    cvcourse evaluate runs/train/flowers photos/
+    cvcourse evaluate runs/train/digits digits
+    cvcourse evaluate mobilenet_v2 imagenet_folder/
+
+MODEL is the directory of a run, a .keras file, or a network with published weights; DATASET is what
+`train` takes. Classes are matched by name, ImageNet's also by WordNet id (n01440764). Which images
+are taken is printed first: by --split=auto the test split that the data set comes with; all images
+of a folder PATH/CLASS/*.jpg that is new to the model, and of one that it was trained on the tenth
+that the run held out for test.
+
+The directory of the evaluation holds metrics.json, predictions.csv (a row an image, with the
+probability of every class), confusion.csv (a row a true class) and report.html.
+"""
+
+import dataclasses
+import json
+import pathlib
+import sys
+import time
+
+from cvcourse import recipe
+from cvcourse.errors import RunError
+from cvcourse.startup import import_tensorflow_quietly
+
+RULES = {"free": ("workdir", "data_dir", "weights_dir")}
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Which model, and what it is evaluated on."""
+
+    model: str = recipe.field(
+        "",
+        "a run's directory, a .keras file, or a network with published weights",
+        positional=True,
+    )
+    dataset: str = recipe.field(
+        "",
+        "digits, mnist, fashion_mnist, cifar10, cifar100, tfds:NAME, a folder or an .npz",
+        positional=True,
+    )
+    data_dir: str | None = recipe.field(None, "where published data sets are looked for first")
+    limit: int | None = recipe.field(None, "N examples of each split, of every class", least=1)
+    split: str = recipe.field(
+        "auto",
+        "images to evaluate; auto: the test split, or all of a folder that is new to the model",
+        choices=("auto", "train", "validation", "test", "all"),
+    )
+    weights: str = recipe.field("default", "a tag of `cvcourse models --pretrained`, or a file")
+    model_args: dict = recipe.field({}, "knobs of a published network's builder: width=0.25")
+    weights_dir: str | None = recipe.field(None, "where files of weights are looked for first")
+    allow_noncommercial: bool = recipe.field(False, "take weights that are not for commerce, too")
+    workdir: str | None = recipe.field(None, "the directory to write; none: a fresh one in runs/")
+
+
+def main(config):
+    """Evaluate, write the tables and the report; returns what metrics.json holds.
+
+    Raises UsageError for a wrong value, classes that the model does not know or another run's
+    workdir, RunError for what goes wrong in data or files, and for outputs that are not finite.
+    """
+    config = recipe.check(config)
+    if metrics := recipe.recognize(config, "evaluate", **RULES):
+        print(f"{config.workdir} is finished: {json.dumps(metrics)}")
+        return metrics
+    begun = time.monotonic()
+    import_tensorflow_quietly()
+    from cvcourse import classifier, data, evaluation_split, training
+    from cvcourse.regularization import calibration
+
+    with recipe.usage():
+        trained = classifier.load(
+            config.model,
+            config.weights,
+            weights_dir=config.weights_dir,
+            allow_noncommercial=config.allow_noncommercial,
+            named=False,
+            **config.model_args,
+        )
+        chosen = evaluation_split.choose(
+            trained, config.dataset, config.split, data_dir=config.data_dir, limit=config.limit
+        )
+    print(f"model: {trained.source}", *chosen.notes, sep="\n", flush=True)
+    split, names = chosen.examples, chosen.class_names
+    model, dataset = trained.title, pathlib.Path(config.dataset).stem
+    with (
+        recipe.claim(config, "evaluate", model.replace(".", "-"), dataset, **RULES) as run,
+        data.naming_broken_images(data.Dataset(split, None, None, names)),
+    ):
+        run.begin()
+        loss_name = "hinge" if trained.run.get("loss") == "hinge" else "softmax"
+        batches = data.stream(split, batch_size=chosen.batch_size, seed=0, shuffle=False)
+        evaluation = training.evaluate(trained.model, split, batches, loss_name)
+        require_finite(evaluation, chosen)
+        judged = evaluation.probabilities, evaluation.labels
+        reliability = calibration.reliability(*judged)
+        metrics = {
+            "split": chosen.name,
+            "ece": calibration.expected_calibration_error(*judged),
+            **training.evaluation_metrics(evaluation, names, reliability),
+        }
+        try:
+            predictions = run.path / "predictions.csv"
+            training.write_predictions(predictions, evaluation, chosen.names, names)
+            training.write_confusion(run.path / "confusion.csv", evaluation, names)
+        except OSError as error:
+            raise RunError(f"cannot write to {run.path}: {error.strerror}") from error
+        metrics = training.write_page(
+            run.path,
+            metrics={
+                **metrics,
+                "pixel_range": chosen.pixel_range,
+                "seconds": round(time.monotonic() - begun, 1),
+            },
+            title=f"{model} evaluated on {dataset}",
+            lead=[*chosen.notes, *explanations(evaluation)],
+            config={"source": trained.source, **dataclasses.asdict(run.config)},
+            **training.evaluation_sections(
+                evaluation, split, chosen.names, names, metrics, reliability
+            ),
+        )
+    print(f"accuracy: {metrics['accuracy']:.4f}")
+    print(f"predictions: {predictions}\nreport: {run.path / 'report.html'}")
+    return metrics
+
+
+def require_finite(evaluation, chosen):
+    """Raise RunError for outputs that are NaN or infinite, naming the first image."""
+    import numpy as np
+
+    broken = ~np.isfinite(evaluation.logits).all(axis=1)
+    if broken.any():
+        raise RunError(
+            f"the model gives NaN or infinity for {broken.sum():,} of {len(broken):,} images, "
+            f"first for {chosen.names[broken.argmax()]}: its weights are damaged, or it takes no "
+            "pixels of 0..255"
+        )
+
+
+def explanations(evaluation):
+    """Sentences on how to read the numbers."""
+    said = [
+        "A dash means undefined: the precision of a class that is never predicted. Macro averages "
+        "are means over the classes that have images, where they are defined.",
+    ]
+    if evaluation.loss_name == "hinge":
+        said.append("Probabilities are the softmax of scores that were not trained to be any.")
+    return said
+
+
+def cli(argv=None):
+    """Run from a command line; returns the exit code."""
+    return recipe.run(main, Config, argv, name="evaluate", description=__doc__)
+
+
+if __name__ == "__main__":
+    sys.exit(cli())
