@@ -11,6 +11,7 @@ import pathlib
 
 from cvcourse.errors import RunError, UsageError
 from cvcourse.files import read_json
+from cvcourse.saved_model import is_saved_model
 
 MODELS = ("model.keras", "ensemble.keras")  # in a run directory
 SHOWN = 5  # names of classes in an error
@@ -112,12 +113,13 @@ def load(
     from cvcourse import models
 
     path = pathlib.Path(os.path.expanduser(name))
-    if path.suffix == ".keras" or (path.is_dir() and name not in models.REGISTRY):
+    is_run = path.is_dir() and name not in models.REGISTRY
+    if is_run or path.suffix == ".keras" or is_saved_model(path):
         if weights != "default" or settings:
             raise UsageError(
                 f"--weights and --model_args are for published weights, and {name} is a model"
             )
-        return _from_file(_model_in(path) if path.is_dir() else path, named)
+        return _from_file(_model_in(path) if is_run else path, named)
     if os.sep in name:
         raise UsageError(f"{name} is neither a run's directory nor a .keras file")
     return _published(name, weights, weights_dir, allow_noncommercial, settings)

@@ -50,7 +50,8 @@ def choose(classifier, name, split="auto", *, data_dir=None, limit=None):
         name: of the data set, as `data.load` takes it.
         split: auto, train, validation, test or all.
         data_dir: as `data.load` takes it.
-        limit: examples of each split, stratified by class.
+        limit: examples of each split, stratified by class. If None, those that the model's run
+            took, where it was trained on this data set and the split is not "all".
 
     Returns:
         An EvaluationSplit.
@@ -74,6 +75,8 @@ def choose(classifier, name, split="auto", *, data_dir=None, limit=None):
     split, why = _automatic(classifier, name, dataset, is_own) if automatic else (split, "")
     if split == "all":
         dataset = whole or data.load(name, data_dir=data_dir, whole=True)
+    runs_own = classifier.run.get("limit") if is_own and split != "all" and not limit else None
+    limit = limit or runs_own
     batch_size = classifier.run.get("batch_size", BATCH_SIZE)
     if is_own:
         batch_size = min(batch_size, limit or batch_size, len(dataset.train))
@@ -91,6 +94,8 @@ def choose(classifier, name, split="auto", *, data_dir=None, limit=None):
         )
     notes = [f"{name}: {len(examples):,} images, {split if split == 'all' else f'{split} split'}"]
     notes[0] += f", {why}." if why else "."
+    if runs_own:
+        notes.append(f"The run was one of --limit={limit}, which holds here: a larger one has all.")
     notes += [f"Data: {'; '.join(dataset.notes)}."] if dataset.notes else []
     if classifier.run and not (classifier.folder / "metrics.json").exists():
         notes.append("The run is unfinished: the model is that of its best epoch so far.")

@@ -123,7 +123,7 @@ def test_equal_to_the_run_s_metrics_to_the_last_digit(settings, tmp_path, precis
     trained = train.main(config)
     precision("float32")  # that of a fresh process
     (tmp_path / "run").rename(tmp_path / "moved")
-    metrics, rows = run(tmp_path / "moved", "digits", tmp_path, limit=100)
+    metrics, rows = run(tmp_path / "moved", "digits", tmp_path)  # with the run's own limit
     assert (metrics["accuracy"], metrics["loss"]) == (
         trained["test_accuracy"],
         trained["test_loss"],
