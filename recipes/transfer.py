@@ -175,11 +175,11 @@ def main(config):
             if method != "probe" and probe.kernel is None:  # nearest neighbors cannot be tuned
                 probe = backbone.probe(depth, "softmax")
             model = backbone.with_classifier(depth, probe)
-            validation = backbone.evaluation("validation", depth, probe)
+            validation = backbone.evaluation("validation", depth, model)
             table[f"probe: {probe.classifier}, {probe.setting}"] = validation.accuracy
             resume = None
             if method == "probe":
-                test = backbone.evaluation("test", depth, probe)
+                test = backbone.evaluation("test", depth, model)
                 training.save_model(
                     training.for_any_size(model), run.path / "model.keras", dataset.class_names
                 )
@@ -344,11 +344,16 @@ class Backbone:
 
         return training.depths(self.model)
 
+    @property
+    def batch_size(self):
+        """That of the config, or the training split's if that is smaller."""
+        return min(self.config.batch_size, len(self.dataset.train))
+
     def batches(self, split):
         """The evaluation stream of a split."""
         from cvcourse import data
 
-        size = self.config.batch_size
+        size = self.batch_size
         return data.stream(split, batch_size=size, seed=self.config.seed, shuffle=False)
 
     @functools.cached_property
@@ -392,14 +397,25 @@ class Backbone:
         with distribution.of(self.config).scope():
             return training.with_classifier(self.model, self.depths[depth], classes, probe)
 
-    def evaluation(self, name, depth, probe):
-        """A probe on the split called `name`: an Evaluation, or None for a split that is not."""
+    def evaluation(self, name, depth, model):
+        """A model `with_classifier` on the split called `name`, whose features are known.
+
+        Its Evaluation, or None for a split that is not: to the bit what the whole model gives.
+        """
+        import keras
+        import numpy as np
+
         from cvcourse import training
 
         split = getattr(self.dataset, name)
         if split is None:
             return None
-        logits = probe.logits(self.features(name)[depth]).astype("float32")
+        features = self.features(name)[depth]
+        vector = keras.Input(features.shape[1:])
+        head = keras.Model(vector, model.get_layer("logits")(vector))
+        size = self.batch_size
+        padded = np.concatenate([features, np.zeros((-len(features) % size, features.shape[1]))])
+        logits = head.predict(padded, batch_size=size, verbose=0)[: len(split)]
         return training.Evaluation(logits, split.labels)
 
 
@@ -542,7 +558,8 @@ def control(config, stranger, method, depth, classifier, run):
     """The validation accuracy of the same from random weights: a probe, or training all of it."""
     if method == "probe":
         probe = stranger.probe(depth, classifier)
-        return stranger.evaluation("validation", depth, probe).accuracy
+        model = stranger.with_classifier(depth, probe)
+        return stranger.evaluation("validation", depth, model).accuracy
     path = run.path / "control"
     path.mkdir(exist_ok=True)
     model = stranger.with_classifier(depth)

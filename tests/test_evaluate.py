@@ -142,8 +142,8 @@ def test_a_run_on_a_folder(trained_on_folder, tmp_path):
     assert metrics["loss"] == json.loads((model / "metrics.json").read_text())["test_loss"]
 
 
-@pytest.mark.slow
-def test_a_transfer_run_that_was_fine_tuned(tmp_path):
+@pytest.mark.parametrize("method", ["probe", pytest.param("top", marks=pytest.mark.slow)])
+def test_a_transfer_run(tmp_path, method):
     """Photos of several sizes, decoded at once to the size that the network takes."""
     write_random_mobilenet(tmp_path / "mobilenet.npz")
     folder = tmp_path / "set"
@@ -157,7 +157,7 @@ def test_a_transfer_run_that_was_fine_tuned(tmp_path):
         dataset=str(folder),
         size=32,
         epochs=1,
-        method="top",
+        method=method,
         control=False,
         cache_dir=str(tmp_path / "features"),
         workdir=str(tmp_path / "run"),

@@ -189,6 +189,8 @@ def _fill(row, path, content):
     theirs = content if isinstance(content, keras.Model) else _of_keras(row, path, content)
     net = build_source(row.network, **row.form)
     if len(theirs.output_shape) == 2:
+        if len(weighted_layers(theirs)) != len(weighted_layers(net)):
+            load_keras(net, theirs)  # which refuses it
         row, net = _with_classes(row, net, theirs.output_shape[-1])
         if theirs is content:
             _require_same(theirs, row)
