@@ -205,28 +205,46 @@ def values(oracle):
 def test_an_oracle_goes_on_as_if_it_had_not_been_killed(tmp_path, kind):
     for name in ("peace", "war"):
         (tmp_path / name).mkdir()
-    trials = 9 if kind == "bayesian" else 6  # six at random, before its model proposes
-    whole = made(tmp_path / "peace", kind, trials=trials)
-    run(whole, trials)
-    again_made = functools.partial(made, tmp_path / "war", kind, trials=trials)
-    first = again_made()
+    whole = made(tmp_path / "peace", kind)
+    run(whole, 6)
+    first = made(tmp_path / "war", kind)
     run(first, 2)
     began = tuning.next_trial(first)  # and is killed here
-    second = again_made()
+    second = made(tmp_path / "war", kind)
     again = tuning.next_trial(second)
     assert again.trial_id == began.trial_id
     assert again.hyperparameters.values == began.hyperparameters.values
     rate = again.hyperparameters.values["rate"]
     tuning.end_trial(second, again, tuning.Outcome({"val_loss": rate, "epochs": 1}, 1))
     run(second, 3)
-    for _ in range(6, trials):
-        run(again_made(), 1)
-    third = again_made()
-    assert values(third) == values(whole)
-    assert [trial.status for trial in third.trials.values()] == ["COMPLETED"] * trials
+    assert values(second) == values(whole)
+    assert [trial.status for trial in second.trials.values()] == ["COMPLETED"] * 6
+    third = made(tmp_path / "war", kind)
+    assert values(third) == values(second)
     if kind == "random":
         assert tuning.next_trial(third) is None
         assert run(made(tmp_path / "war", kind, trials=8), 9) == ["6", "7"]
+
+
+def test_a_bayesian_oracle_keeps_its_random_numbers(tmp_path):
+    """They decide which of the optima that its model finds is the next trial's."""
+
+    def wavy(oracle, count):
+        found = []
+        while len(found) < count:
+            trial = tuning.next_trial(oracle)
+            loss = np.sin(9 * np.log10(trial.hyperparameters.values["rate"]))
+            tuning.end_trial(oracle, trial, tuning.Outcome({"val_loss": loss, "epochs": 1}, 1))
+            found.append(trial.hyperparameters.values)
+        return found
+
+    for name in ("peace", "war"):
+        (tmp_path / name).mkdir()
+    whole = wavy(made(tmp_path / "peace", "bayesian", trials=12), 12)
+    killed = []
+    for count in (7, 1, 2, 2):
+        killed += wavy(made(tmp_path / "war", "bayesian", trials=12), count)
+    assert killed == whole
 
 
 @pytest.mark.parametrize("size", [0, 20])
