@@ -8,6 +8,7 @@ import collections
 import dataclasses
 import os
 import pathlib
+import shlex
 
 from cvcourse.errors import RunError, UsageError
 from cvcourse.files import read_json
@@ -158,9 +159,10 @@ def _model_in(folder):
         if (folder / name).exists():
             return folder / name
     if (folder / "best.json").exists():
+        again = shlex.join(["cvcourse", "train", f"--config={folder / 'best.json'}"])
         raise UsageError(
-            f"{folder} is a sweep's directory, which holds no model: "
-            f"cvcourse train --config={folder / 'best.json'} trains the best one first"
+            f"{folder} is a sweep's directory, which holds no model: {again} trains the best one "
+            "first"
         )
     raise UsageError(f"{folder} holds no {MODELS[0]}: give the directory of a run of train")
 

@@ -109,6 +109,14 @@ def no_features():
     yield keras.Model([image, keras.Input((8, 8, 3))], mask), "one of its inputs"
 
 
+def test_weights_that_are_no_numbers_are_named():
+    model, _ = two_poolings()
+    convolution = next(layer for layer in model.layers if layer.weights)
+    convolution.set_weights([np.full(w.shape, np.nan) for w in convolution.get_weights()])
+    with pytest.raises(ValueError, match="NaN or infinite in 2 of 2 tensors"):
+        feature_extractor(model)
+
+
 @pytest.mark.parametrize("place", range(5))
 def test_a_network_without_features_is_refused_with_the_reason(place):
     model, reason = list(no_features())[place]

@@ -11,6 +11,7 @@ from keras import layers
 
 from cvcourse.models.graph import operations
 from cvcourse.models.pretrained.fitting import APART
+from cvcourse.state_dict import require_finite
 
 UNPOOLED = (layers.Flatten, layers.Reshape)  # make a vector of a map without pooling it
 RESERVED = ("image", "photo", "normalization", "logits", "pooled")  # for layers around the features
@@ -32,7 +33,7 @@ def feature_extractor(model):
         map or over the last tokens. And the name of the layer or operation whose output that is.
 
     Raises:
-        ValueError: If it has no such place.
+        ValueError: If it has no such place, or weights that are NaN or infinite.
     """
     for kind, tensors in (("inputs", model.inputs), ("outputs", model.outputs)):
         if len(tensors) != 1:
@@ -49,7 +50,9 @@ def feature_extractor(model):
     pools = {4: layers.GlobalAveragePooling2D, 3: layers.GlobalAveragePooling1D}
     if pool := pools.get(len(features.shape)):
         features = pool(data_format="channels_last", name="pooled")(features)
-    return keras.Model(flat.inputs[0], features, name=model.name), place
+    net = keras.Model(flat.inputs[0], features, name=model.name)
+    require_finite(net.name, {weight.path: np.array(weight) for weight in net.weights})
+    return net, place
 
 
 def scales_pixels(net):
