@@ -230,7 +230,7 @@ def write_tar(path):
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:1", "a Git LFS pointer"),
         (b"\n<!DOCTYPE html><html>", "a web page, not the file itself"),
         (b"<HTML><head>", "a web page, not the file itself"),
-        (gzip.compress(b"weights"), "gzip-compressed"),
+        (gzip.compress(b"weights", mtime=0), "gzip-compressed"),
         (b"\x93NUMPY\x01\x00", "one array without a name"),
         (b"\x1c\0\0\0TFL3\x14\0", "a LiteRT (TFLite) model"),
         (b"\x08\x07\x12\x07pytorch", "an ONNX model"),
