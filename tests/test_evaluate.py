@@ -352,6 +352,8 @@ def test_numbers_for_names(tmp_path):
     metrics, rows = run(saved(tmp_path), tmp_path / "set.npz", tmp_path)
     assert (metrics["accuracy"], metrics["split"]) == (1, "test")
     assert [(row["file"], row["true"]) for row in rows[:2]] == [("0", "red"), ("1", "green")]
+    note = evaluation_split.choose(loaded(tmp_path / "run"), str(tmp_path / "set.npz")).notes[-1]
+    assert note == "Classes are matched by number: 0 of the data set is red of the model."
 
 
 def test_a_foreign_model_takes_the_names_of_as_many_classes(tmp_path, capsys):
@@ -446,6 +448,18 @@ def test_outputs_that_are_not_finite(tmp_path, capsys):
     assert not (workdir / "metrics.json").exists()
 
 
+@pytest.mark.parametrize("recipe_name", ["evaluate", "classify"])
+def test_a_model_of_five_channels_is_refused(recipe_name, tmp_path, capsys):
+    image = keras.Input((8, 8, 5))
+    scores = keras.layers.Dense(3)(keras.layers.GlobalAveragePooling2D()(image))
+    training.save_model(keras.Model(image, scores), tmp_path / "five.keras", COLORS)
+    paint(tmp_path / "new" / "red", "red")
+    path, folder = str(tmp_path / "five.keras"), str(tmp_path / "new")
+    words = {"evaluate": [path, folder], "classify": [folder, f"--model={path}"]}[recipe_name]
+    assert {"evaluate": evaluate, "classify": classify}[recipe_name].cli(words) == 1
+    assert "five.keras takes images of 5 channels: 1 (gray)" in capsys.readouterr().err
+
+
 def test_directories_without_a_model(tmp_path, capsys):
     (tmp_path / "sweep").mkdir()
     assert evaluate.cli([str(tmp_path / "sweep"), "digits"]) == 2
@@ -466,7 +480,10 @@ def test_a_finished_evaluation_is_not_repeated(tmp_path, capsys):
     report = (tmp_path / "evaluation" / "report.html").read_text()
     assert "4 images, all" in report
     assert evaluate.cli(words) == 0
-    assert "is finished" in capsys.readouterr().out
+    (said,) = capsys.readouterr().out.splitlines()[-1:]
+    assert "is finished" in said
+    assert '"accuracy": ' in said
+    assert "classes" not in said
     assert evaluate.cli([*words, "--split=train"]) == 2
     assert "differs in split" in capsys.readouterr().err
 
