@@ -142,20 +142,44 @@ def test_a_run_on_a_folder(trained_on_folder, tmp_path):
     assert metrics["loss"] == json.loads((model / "metrics.json").read_text())["test_loss"]
 
 
-@pytest.mark.parametrize("method", ["probe", pytest.param("top", marks=pytest.mark.slow)])
-def test_a_transfer_run(tmp_path, method):
-    """Photos of several sizes, decoded at once to the size that the network takes."""
+def published_network(tmp_path):
     write_random_mobilenet(tmp_path / "mobilenet.npz")
+    return {"weights": "mobilenet.npz", "model_args": {"width": 0.25}, "size": 32}
+
+
+def own_network(tmp_path, side=32):
+    layer = keras.layers
+    parts = [layer.Rescaling(1 / 255), layer.Conv2D(4, 5, 3), layer.GlobalMaxPooling2D()]
+    net = keras.Sequential([keras.Input((side, side, 3)), *parts, layer.Dense(2)])
+    net.save(tmp_path / "own.keras")
+    return {"weights": "own.keras"}
+
+
+def own_open_network(tmp_path):
+    return own_network(tmp_path, None) | {"size": 32}
+
+
+@pytest.mark.parametrize(
+    ("network", "method"),
+    [
+        (published_network, "probe"),
+        pytest.param(published_network, "top", marks=pytest.mark.slow),
+        (own_network, "probe"),
+        (own_open_network, "probe"),
+        pytest.param(own_network, "full", marks=pytest.mark.slow),
+    ],
+)
+def test_a_transfer_run(tmp_path, network, method):
+    """Photos of several sizes, decoded at once to the size that the network takes."""
+    settings = network(tmp_path)
     folder = tmp_path / "set"
     for i in range(10):
         for name in COLORS:
             paint(folder / name, name, f"{i}.png", size=(30 + i, 50 - i))
     config = transfer.Config(
         model="mobilenet",
-        model_args={"width": 0.25},
-        weights=str(tmp_path / "mobilenet.npz"),
+        **settings | {"weights": str(tmp_path / settings["weights"])},
         dataset=str(folder),
-        size=32,
         epochs=1,
         method=method,
         control=False,

@@ -174,6 +174,12 @@ def test_photos_are_scaled_and_cut_to_the_networks_size():
         from_images(net, (None, None, 3), scaling="unit")(photo), [[1, 0.2, 0]], atol=1e-6
     )
     np.testing.assert_allclose(from_images(net, (8, 16, 3))(photo), [[255, 51, 0]], rtol=1e-6)
+    # Of the size already, and then opened for photos of any size.
+    (resize,) = {op for op in from_images(net, (4, 4, 3)).operations if hasattr(op, "antialias")}
+    np.testing.assert_allclose(resize(photo)[0, 0, 0], photo[0, 0, 4], atol=1e-4)
+    image = keras.Input((None, None, 3))
+    opened = keras.Model(image, layers.GlobalAveragePooling2D()(image))
+    np.testing.assert_allclose(from_images(opened, size=(4, 4))(photo), [[255, 51, 0]], rtol=1e-6)
     gray = keras.Sequential([keras.Input((4, 4, 1)), layers.GlobalAveragePooling2D()])
     with pytest.raises(ValueError, match="takes gray"):
         from_images(gray, (8, 16, 3), scaling="torch")
