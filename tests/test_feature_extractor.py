@@ -89,7 +89,14 @@ def small_without_head():
     return small(), "map"
 
 
-BUILDS = [nested, adapted, two_poolings, embedding, nested_outputs]
+def shared():
+    """One convolution, called twice."""
+    image, convolution = keras.Input((8, 8, 3)), layers.Conv2D(3, 3)
+    x = layers.GlobalMaxPooling2D(name="pool")(convolution(convolution(image)))
+    return keras.Model(image, layers.Dense(2)(x)), "pool"
+
+
+BUILDS = [shared, nested, adapted, two_poolings, embedding, nested_outputs]
 BUILDS += [small_pooled, small_flattened, small_without_head]
 
 
@@ -104,7 +111,7 @@ def test_features_are_those_of_the_last_pooling(build):
     assert found == place
     assert features.input_shape == (None, *sides, channels)
     np.testing.assert_allclose(features(images, training=False), expected, rtol=1e-5, atol=1e-6)
-    assert scales_pixels(features) == (build is not two_poolings)
+    assert scales_pixels(features) == (build not in (two_poolings, shared))
     # And behind what brings photos to its size, where names of layers must not meet.
     photos = from_images(features, (None, None, 3))
     if channels == 3:

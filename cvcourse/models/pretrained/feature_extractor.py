@@ -67,8 +67,9 @@ def scales_pixels(net):
     Returns:
         False if black and white images reach that layer as 0 and 255.
     """
-    pixels = next(ins for operation, ins, _ in operations(net) if _is_trained(operation))
-    before = keras.Model(net.inputs[0], pixels[0])
+    before = net
+    while trained := [ins for operation, ins, _ in operations(before) if _is_trained(operation)]:
+        before = keras.Model(net.inputs[0], trained[0][0])  # a shared layer is met at its last call
     shape = [side or 32 for side in net.inputs[0].shape[1:]]
     images = np.stack([np.zeros(shape), np.full(shape, 255)]).astype("float32")
     black, white = np.array(before(images, training=False), "float32")
