@@ -274,9 +274,9 @@ def own_backbone(config, dataset, unpublished):
     try:
         features, place = pretrained.feature_extractor(read_model(path))
     except ValueError as error:
-        raise ValueError(
-            f"{path} cannot go on as it was saved: {error}; nor as {config.model}: {unpublished}"
-        ) from error
+        named = config.model != Config.model  # the default is nobody's claim
+        also = f"; nor as {config.model}: {unpublished}" if named else ""
+        raise ValueError(f"{path} cannot go on as it was saved: {error}{also}") from error
     *sides, channels = features.input_shape[1:]
     if config.size and sides not in ([None, None], [config.size] * 2):
         raise ValueError(f"--size={config.size}: {path} takes images of {sides[0]}x{sides[1]}")
