@@ -72,8 +72,9 @@ class Classifier:
         outputs = len(self.spellings)
         numbered = _are_numbers(names) and len(names) <= outputs
         if numbered or (_are_numbers(self.class_names) and len(names) == outputs):
-            columns = map(int, names) if numbered else range(outputs)
-            return list(columns), "Classes are matched by number: one side does not name them."
+            columns = list(map(int, names) if numbered else range(outputs))
+            first = f"{names[0]} of the data set is {self.class_names[columns[0]]} of the model"
+            return columns, f"Classes are matched by number: {first}."
         for name, places in zip(names, found, strict=True):
             if len(places) > 1:
                 several = " and ".join(" or ".join(self.spellings[place]) for place in places)
@@ -173,6 +174,8 @@ def _from_file(file, named):
     model, names = training.load_model(file, named=named)
     if [len(tensor.shape) for tensor in (*model.inputs, *model.outputs)] != [4, 2]:
         raise RunError(f"{file} does not turn images into one score a class")
+    if (channels := model.input_shape[-1]) not in (1, 3):
+        raise RunError(f"{file} takes images of {channels} channels: 1 (gray) or 3 (RGB) are read")
     run = {}
     if (file.parent / "config.json").exists():
         values = read_json(file.parent / "config.json")

@@ -95,7 +95,7 @@ def choose(classifier, name, split="auto", *, data_dir=None, limit=None):
     notes = [f"{name}: {len(examples):,} images, {split if split == 'all' else f'{split} split'}"]
     notes[0] += f", {why}." if why else "."
     if runs_own:
-        notes.append(f"The run was one of --limit={limit}, which holds here: a larger one has all.")
+        notes.append(f"The run's --limit={limit} is kept here: a larger one takes more images.")
     notes += [f"Data: {'; '.join(dataset.notes)}."] if dataset.notes else []
     if classifier.run and not (classifier.folder / "metrics.json").exists():
         notes.append("The run is unfinished: the model is that of its best epoch so far.")

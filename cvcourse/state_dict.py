@@ -33,8 +33,15 @@ def to_arrays(tensors):
         {name: array}, without the counters that no output depends on (`num_batches_tracked`).
 
     Raises:
-        ValueError: If a tensor cannot be converted or is not of numbers.
+        ValueError: If it is no mapping by name, or a tensor cannot be converted to numbers.
     """
+    if not hasattr(tensors, "items"):  # of a torch.nn.Module, for one
+        raise ValueError(
+            f"weights are needed as {{name: tensor}}, such as a state_dict(); received "
+            f"{type(tensors).__name__}"
+        )
+    if others := [name for name in tensors if not isinstance(name, str)]:
+        raise ValueError(f"tensors are needed by name; received the key {others[0]!r}")
     return {
         name: _to_array(name, tensor)
         for name, tensor in tensors.items()

@@ -63,7 +63,8 @@ def main(config):
     """
     config = recipe.check(config)
     if metrics := recipe.recognize(config, "evaluate", **RULES):
-        print(f"{config.workdir} is finished: {json.dumps(metrics)}")
+        said = {name: value for name, value in metrics.items() if not isinstance(value, list)}
+        print(f"{config.workdir} is finished: {json.dumps(said)}")  # without the many classes
         return metrics
     begun = time.monotonic()
     import_tensorflow_quietly()

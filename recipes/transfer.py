@@ -274,24 +274,25 @@ def own_backbone(config, dataset, unpublished):
     try:
         features, place = pretrained.feature_extractor(read_model(path))
     except ValueError as error:
-        raise ValueError(
-            f"{path} cannot go on as it was saved: {error}; nor as {config.model}: {unpublished}"
-        ) from error
+        named = config.model != Config.model  # the default is nobody's claim
+        also = f"; nor as {config.model}: {unpublished}" if named else ""
+        raise ValueError(f"{path} cannot go on as it was saved: {error}{also}") from error
     *sides, channels = features.input_shape[1:]
     if config.size and sides not in ([None, None], [config.size] * 2):
         raise ValueError(f"--size={config.size}: {path} takes images of {sides[0]}x{sides[1]}")
     logits = keras.layers.Dense(dataset.num_classes, dtype="float32", name="logits")
     net = keras.Model(features.input, logits(features.output), name=features.name)
-    side = config.size or sides[0]
-    if side and sides in ([None, None], [side, side]):
-        dataset = dataset.resized(side, "bilinear")
+    if config.size:
+        sides = [config.size] * 2
+    if sides[0] and sides[0] == sides[1]:
+        dataset = dataset.resized(sides[0], "bilinear")
     said = (
         f"{path} holds no published weights of {config.model}: it goes on as it was saved, with a "
         f"new head on the {features.output_shape[-1]:,} features of {place}."
     )
 
     def scaled(scaling, *notes):
-        model = pretrained.from_images(net, dataset.input_shape, scaling=scaling)
+        model = pretrained.from_images(net, dataset.input_shape, size=sides, scaling=scaling)
         return Backbone(model, path.stem, path.name, dataset, config, notes)
 
     if pretrained.scales_pixels(features):

@@ -142,20 +142,44 @@ def test_a_run_on_a_folder(trained_on_folder, tmp_path):
     assert metrics["loss"] == json.loads((model / "metrics.json").read_text())["test_loss"]
 
 
-@pytest.mark.parametrize("method", ["probe", pytest.param("top", marks=pytest.mark.slow)])
-def test_a_transfer_run(tmp_path, method):
-    """Photos of several sizes, decoded at once to the size that the network takes."""
+def published_network(tmp_path):
     write_random_mobilenet(tmp_path / "mobilenet.npz")
+    return {"weights": "mobilenet.npz", "model_args": {"width": 0.25}, "size": 32}
+
+
+def own_network(tmp_path, side=32):
+    layer = keras.layers
+    parts = [layer.Rescaling(1 / 255), layer.Conv2D(4, 5, 3), layer.GlobalMaxPooling2D()]
+    net = keras.Sequential([keras.Input((side, side, 3)), *parts, layer.Dense(2)])
+    net.save(tmp_path / "own.keras")
+    return {"weights": "own.keras"}
+
+
+def own_open_network(tmp_path):
+    return own_network(tmp_path, None) | {"size": 32}
+
+
+@pytest.mark.parametrize(
+    ("network", "method"),
+    [
+        (published_network, "probe"),
+        pytest.param(published_network, "top", marks=pytest.mark.slow),
+        (own_network, "probe"),
+        (own_open_network, "probe"),
+        pytest.param(own_network, "full", marks=pytest.mark.slow),
+    ],
+)
+def test_a_transfer_run(tmp_path, network, method):
+    """Photos of several sizes, decoded at once to the size that the network takes."""
+    settings = network(tmp_path)
     folder = tmp_path / "set"
     for i in range(10):
         for name in COLORS:
             paint(folder / name, name, f"{i}.png", size=(30 + i, 50 - i))
     config = transfer.Config(
         model="mobilenet",
-        model_args={"width": 0.25},
-        weights=str(tmp_path / "mobilenet.npz"),
+        **settings | {"weights": str(tmp_path / settings["weights"])},
         dataset=str(folder),
-        size=32,
         epochs=1,
         method=method,
         control=False,
@@ -352,6 +376,8 @@ def test_numbers_for_names(tmp_path):
     metrics, rows = run(saved(tmp_path), tmp_path / "set.npz", tmp_path)
     assert (metrics["accuracy"], metrics["split"]) == (1, "test")
     assert [(row["file"], row["true"]) for row in rows[:2]] == [("0", "red"), ("1", "green")]
+    note = evaluation_split.choose(loaded(tmp_path / "run"), str(tmp_path / "set.npz")).notes[-1]
+    assert note == "Classes are matched by number: 0 of the data set is red of the model."
 
 
 def test_a_foreign_model_takes_the_names_of_as_many_classes(tmp_path, capsys):
@@ -446,6 +472,18 @@ def test_outputs_that_are_not_finite(tmp_path, capsys):
     assert not (workdir / "metrics.json").exists()
 
 
+@pytest.mark.parametrize("recipe_name", ["evaluate", "classify"])
+def test_a_model_of_five_channels_is_refused(recipe_name, tmp_path, capsys):
+    image = keras.Input((8, 8, 5))
+    scores = keras.layers.Dense(3)(keras.layers.GlobalAveragePooling2D()(image))
+    training.save_model(keras.Model(image, scores), tmp_path / "five.keras", COLORS)
+    paint(tmp_path / "new" / "red", "red")
+    path, folder = str(tmp_path / "five.keras"), str(tmp_path / "new")
+    words = {"evaluate": [path, folder], "classify": [folder, f"--model={path}"]}[recipe_name]
+    assert {"evaluate": evaluate, "classify": classify}[recipe_name].cli(words) == 1
+    assert "five.keras takes images of 5 channels: 1 (gray)" in capsys.readouterr().err
+
+
 def test_directories_without_a_model(tmp_path, capsys):
     (tmp_path / "sweep").mkdir()
     assert evaluate.cli([str(tmp_path / "sweep"), "digits"]) == 2
@@ -466,7 +504,10 @@ def test_a_finished_evaluation_is_not_repeated(tmp_path, capsys):
     report = (tmp_path / "evaluation" / "report.html").read_text()
     assert "4 images, all" in report
     assert evaluate.cli(words) == 0
-    assert "is finished" in capsys.readouterr().out
+    (said,) = capsys.readouterr().out.splitlines()[-1:]
+    assert "is finished" in said
+    assert '"accuracy": ' in said
+    assert "classes" not in said
     assert evaluate.cli([*words, "--split=train"]) == 2
     assert "differs in split" in capsys.readouterr().err
 

@@ -54,20 +54,67 @@ def embedding():
     return keras.Model(image, layers.UnitNormalization()(x)), "pool"
 
 
-@pytest.mark.parametrize("build", [nested, adapted, two_poolings, embedding])
+def nested_outputs():
+    """A base of two maps in a dict; images by name, and a fixed batch size."""
+    image = keras.Input((16, 16, 3), name="photo")
+    x = layers.Conv2D(4, 3)(layers.Rescaling(1 / 255)(image))
+    base = keras.Model({"photo": image}, {"fine": x, "coarse": layers.MaxPooling2D()(x)})
+    image = keras.Input((16, 16, 3), batch_size=4, name="image")
+    maps = base({"photo": image})
+    pools = [layers.GlobalAveragePooling2D()(maps[name]) for name in ("fine", "coarse")]
+    x = layers.Concatenate(name="both")(pools)
+    return keras.Model({"image": image}, {"classes": layers.Dense(3)(x)}), "both"
+
+
+def small(*head):
+    """So few pixels that a single place is left before the head, and after its last addition."""
+    image = keras.Input((8, 8, 3))
+    x = layers.Conv2D(4, 8)(layers.Rescaling(1 / 255)(image))
+    x = layers.Add()([x, layers.Conv2D(4, 1)(x)])
+    x = layers.ReLU(name="map")(layers.Conv2D(6, 1)(x))
+    for layer in head:
+        x = layer(x)
+    return keras.Model(image, x)
+
+
+def small_pooled():
+    return small(layers.GlobalMaxPooling2D(name="pool"), layers.Dense(3)), "pool"
+
+
+def small_flattened():
+    return small(layers.Flatten(), layers.Dense(3)), "map"
+
+
+def small_without_head():
+    return small(), "map"
+
+
+def shared():
+    """One convolution, called twice."""
+    image, convolution = keras.Input((8, 8, 3)), layers.Conv2D(3, 3)
+    x = layers.GlobalMaxPooling2D(name="pool")(convolution(convolution(image)))
+    return keras.Model(image, layers.Dense(2)(x)), "pool"
+
+
+BUILDS = [shared, nested, adapted, two_poolings, embedding, nested_outputs]
+BUILDS += [small_pooled, small_flattened, small_without_head]
+
+
+@pytest.mark.parametrize("build", BUILDS)
 def test_features_are_those_of_the_last_pooling(build):
     model, place = build()
     features, found = feature_extractor(model)
-    images = RNG.uniform(0, 255, (2, 24 if build in (nested, adapted) else 16, 24, 3))
-    images = images[:, :, : images.shape[1], : model.input_shape[-1]].astype("float32")
+    *sides, channels = model.inputs[0].shape[1:]
+    images = RNG.uniform(0, 255, (2, *(side or 24 for side in sides), channels)).astype("float32")
     cut = keras.Model(model.inputs[0], model.get_layer(place).output)
     expected = np.reshape(cut(images, training=False), (2, -1))
     assert found == place
+    assert features.input_shape == (None, *sides, channels)
     np.testing.assert_allclose(features(images, training=False), expected, rtol=1e-5, atol=1e-6)
-    assert scales_pixels(features) == (build is not two_poolings)
+    assert scales_pixels(features) == (build not in (two_poolings, shared))
     # And behind what brings photos to its size, where names of layers must not meet.
     photos = from_images(features, (None, None, 3))
-    if model.input_shape[-1] == 3:
+    if channels == 3:
         np.testing.assert_allclose(photos(images, training=False), expected, rtol=1e-5, atol=1e-6)
 
 
@@ -107,6 +154,7 @@ def no_features():
     yield keras.Model(image, mask), "as large as its images"
     yield keras.Model(image, [mask, mask]), "one of its outputs is needed; it has 2"
     yield keras.Model([image, keras.Input((8, 8, 3))], mask), "one of its inputs"
+    yield keras.Model(), "subclassed"
 
 
 def test_weights_that_are_no_numbers_are_named():
@@ -117,7 +165,7 @@ def test_weights_that_are_no_numbers_are_named():
         feature_extractor(model)
 
 
-@pytest.mark.parametrize("place", range(5))
+@pytest.mark.parametrize("place", range(6))
 def test_a_network_without_features_is_refused_with_the_reason(place):
     model, reason = list(no_features())[place]
     with pytest.raises(ValueError, match=reason):
@@ -133,6 +181,12 @@ def test_photos_are_scaled_and_cut_to_the_networks_size():
         from_images(net, (None, None, 3), scaling="unit")(photo), [[1, 0.2, 0]], atol=1e-6
     )
     np.testing.assert_allclose(from_images(net, (8, 16, 3))(photo), [[255, 51, 0]], rtol=1e-6)
+    # Of the size already, and then opened for photos of any size.
+    (resize,) = {op for op in from_images(net, (4, 4, 3)).operations if hasattr(op, "antialias")}
+    np.testing.assert_allclose(resize(photo)[0, 0, 0], photo[0, 0, 4], atol=1e-4)
+    image = keras.Input((None, None, 3))
+    opened = keras.Model(image, layers.GlobalAveragePooling2D()(image))
+    np.testing.assert_allclose(from_images(opened, size=(4, 4))(photo), [[255, 51, 0]], rtol=1e-6)
     gray = keras.Sequential([keras.Input((4, 4, 1)), layers.GlobalAveragePooling2D()])
     with pytest.raises(ValueError, match="takes gray"):
         from_images(gray, (8, 16, 3), scaling="torch")

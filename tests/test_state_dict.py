@@ -1,5 +1,6 @@
 """state_dicts as training code writes them: torch's tensors, prefixes, errors; without torch."""
 
+import keras
 import numpy as np
 import pytest
 from golden import golden_rule as rule
@@ -71,6 +72,20 @@ def test_bfloat16_of_numpy_becomes_float32():
 def test_what_holds_no_numbers_is_named(value):
     with pytest.raises(ValueError, match=r"^the tensor conv\.weight holds no numbers, but "):
         state_dict.to_arrays({"conv.weight": value})
+
+
+@pytest.mark.parametrize(
+    ("tensors", "received"),
+    [
+        ([("a", 1.0)], r"a state_dict\(\); received list"),
+        (None, "received NoneType"),
+        ({b"a": 1.0}, "received the key b'a'"),
+        ({0: 1.0}, "received the key 0"),
+    ],
+)
+def test_what_has_no_names_is_refused(tensors, received):
+    with pytest.raises(ValueError, match=received):
+        state_dict.to_arrays(tensors)
 
 
 def squeezenet():
@@ -239,6 +254,8 @@ def test_sequence_models_take_prefixes_and_torchs_tensors(capsys):
         (lambda t: {f"rnn.{k}": v for k, v in t.items()}, "names begin with 'rnn.': remove it"),
         (lambda t: t | {"bias_hh_l0": np.full(24, np.nan)}, "in 1 of 4 tensors: bias_hh_l0"),
         (lambda t: t | {"weight_hh_l0": np.float32(0)}, "misshaped: weight_ih_l0 (24, 5)"),
+        (lambda t: t | {"bias_hh_l0": np.float32(1)}, "misshaped: weight_ih_l0 (24, 5)"),
+        (lambda t: t | {"bias_hh_l0": np.ones(1)}, "bias_hh_l0 (1,) for "),
         (
             lambda t: t | {f"x{i}": np.zeros(1) for i in range(30)},
             "left over: x0, x1, x10, x11, x12 and 25 more",
@@ -253,3 +270,11 @@ def test_errors_of_sequence_models(change, said):
     assert said in str(error.value)
     assert len(str(error.value)) < 600
     assert all(map(np.array_equal, net.get_weights(), before))
+
+
+def test_a_transposed_weight_is_not_reshaped():
+    layer = keras.layers.SimpleRNN(6)
+    layer.build((None, None, 5))
+    tensors = {"weight_ih_l0": np.ones((5, 6)), "weight_hh_l0": np.ones((6, 6))}
+    with pytest.raises(ValueError, match=r"misshaped: weight_ih_l0 \(5, 6\)"):
+        sequence.load_torch(layer, tensors)

@@ -77,16 +77,17 @@ def load_torch(model_or_layer, tensors):
         named.update(there)
         if {*there} - {*tensors}:
             continue
-        given = [
-            tensors[name] if name in there else zeros(tensors[name.replace("bias", "weight")])
-            for name in names
-        ]
+        zeros = {name: _zeros(tensors[name.replace("bias", "weight")]) for name in names}
+        given = [tensors[name] if name in there else zeros[name] for name in names]
         forms = [tuple(weight.shape) for weight in layer.weights]
         try:
             values = convert(*given)[: len(forms)]  # the bias is last, and may have no place
         except (ValueError, TypeError, IndexError):  # of another rank
             values = []
-        if [value.size for value in values] != [math.prod(form) for form in forms]:
+        biases = [name for name in there if "bias" in name]  # which adding would broadcast
+        if any(tensors[name].shape != zeros[name].shape for name in biases) or not (
+            len(values) == len(forms) and all(map(_same_shape, values, forms))
+        ):
             shapes = ", ".join(f"{name} {tensors[name].shape}" for name in there)
             misshaped.append(f"{shapes} for {layer.name} {forms}")
             continue
@@ -109,9 +110,15 @@ def _names(model_or_layer, tensors):
     return {name for _, names, _ in plan(model_or_layer, tensors) for name in names}
 
 
-def zeros(weight):
+def _zeros(weight):
     """The bias of a layer that has none, for its weight (to, …)."""
-    return np.zeros(len(weight), weight.dtype)
+    return np.zeros(weight.shape[:1], weight.dtype)
+
+
+def _same_shape(value, form):
+    """Whether an array has a shape, but for places split into heads: (to,) -> (heads, to/heads)."""
+    split = value.ndim < len(form) and value.size == math.prod(form)
+    return split or value.shape == form
 
 
 def plan(target, tensors):

@@ -100,7 +100,10 @@ def class_names(path):
     """
     path = os.path.expanduser(path)
     with naming_damage(path, WANTED):
-        names = json.loads(read_entry(path, CLASS_NAMES))
+        try:
+            names = json.loads(read_entry(path, CLASS_NAMES))
+        except KeyError:  # saved by Keras alone
+            raise ValueError("its classes have no names") from None
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise ValueError(f"its {CLASS_NAMES} is no list of names")
         return tuple(names)

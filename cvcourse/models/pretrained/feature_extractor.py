@@ -33,8 +33,10 @@ def feature_extractor(model):
         map or over the last tokens. And the name of the layer or operation whose output that is.
 
     Raises:
-        ValueError: If it has no such place, or weights that are NaN or infinite.
+        ValueError: If it is subclassed, has no such place, or weights that are NaN or infinite.
     """
+    if not _has_graph(model):
+        raise ValueError("it is a subclassed model: a functional or sequential one is needed")
     for kind, tensors in (("inputs", model.inputs), ("outputs", model.outputs)):
         if len(tensors) != 1:
             raise ValueError(f"one of its {kind} is needed; it has {len(tensors)}")
@@ -65,8 +67,9 @@ def scales_pixels(net):
     Returns:
         False if black and white images reach that layer as 0 and 255.
     """
-    pixels = next(ins for operation, ins, _ in operations(net) if _is_trained(operation))
-    before = keras.Model(net.inputs[0], pixels[0])
+    before = net
+    while trained := [ins for operation, ins, _ in operations(before) if _is_trained(operation)]:
+        before = keras.Model(net.inputs[0], trained[0][0])  # a shared layer is met at its last call
     shape = [side or 32 for side in net.inputs[0].shape[1:]]
     images = np.stack([np.zeros(shape), np.full(shape, 255)]).astype("float32")
     black, white = np.array(before(images, training=False), "float32")
@@ -75,16 +78,21 @@ def scales_pixels(net):
 
 def _last_pooled(net):
     """The tensor of the features: back from the output, past what makes vectors of a vector."""
-    tensor = net.outputs[0]
+    tensor, one_place = net.outputs[0], None
+    headed = len(tensor.shape) == 4  # a map as output, or trained layers behind `tensor`
     while _is_vector(tensor):
         operation, index, _ = tensor._keras_history
         ins = operation._inbound_nodes[index].input_tensors
-        if not ins:
+        if len(tensor.shape) == 4 and headed and one_place is None:
+            one_place = tensor  # the last map, of an image so small that this is all there is
+        if not ins or _pools(operation):
+            one_place = None
             break
-        if isinstance(operation, UNPOOLED) or (len(ins) == 1 and _is_vector(ins[0])):
-            tensor = ins[0]
-        else:
+        if not (isinstance(operation, UNPOOLED) or (len(ins) == 1 and _is_vector(ins[0]))):
             break
+        headed = headed or _is_trained(operation)
+        tensor = ins[0]
+    tensor = tensor if one_place is None else one_place
     if not any(_is_trained(op) for op, *_ in operations(keras.Model(net.inputs[0], tensor))):
         raise ValueError(
             "it has no pooled features: no trained layer comes before the pixels are flattened "
@@ -104,6 +112,12 @@ def _is_vector(tensor):
     return all(side == 1 for side in places) and channels is not None
 
 
+def _pools(operation):
+    """Whether an operation pools, perhaps a map of one place: of small images nets make such."""
+    name = type(operation).__name__
+    return "Pool" in name or name in ("Mean", "Max")  # the latter two are those of keras.ops
+
+
 def _is_trained(operation):
     return bool(getattr(operation, "weights", ())) and not isinstance(operation, APART)
 
@@ -113,7 +127,7 @@ def _opened(model):
     copies, names = {}, {*RESERVED}
 
     def copy(layer):
-        if isinstance(layer, keras.Model) or not isinstance(layer, layers.Layer):
+        if _has_graph(layer) or not isinstance(layer, layers.Layer):
             return layer  # which is opened, or has no weights
         if id(layer) not in copies:
             name = layer.name
@@ -128,30 +142,43 @@ def _opened(model):
             copies[id(layer)] = layer, type(layer).from_config(config)
         return copies[id(layer)][1]
 
-    def called(nested, tensor):
-        last = tensor
+    def called(nested, tensors):
+        if isinstance(nested, keras.Sequential):
+            for layer in nested.layers:
+                tensors = called(layer, tensors) if _has_graph(layer) else copy(layer)(tensors)
+            return tensors
+        return keras.tree.map_structure(
+            lambda output: computed(output, nested.input, tensors), nested.output
+        )
+
+    def computed(output, inputs, tensors):
+        last = tensors
 
         def call(layer, *args, **options):
             nonlocal last
-            opened = isinstance(layer, keras.Model)
-            last = called(layer, *args) if opened else layer(*args, **options)
+            last = called(layer, *args) if _has_graph(layer) else layer(*args, **options)
             return last
 
-        if isinstance(nested, keras.Sequential):
-            for layer in nested.layers:
-                call(copy(layer), last)
-        else:
-            keras.models.clone_model(
-                nested, input_tensors=tensor, clone_function=copy, call_function=call
-            )
-        return last
+        keras.models.clone_model(  # whose own result has inputs of its own
+            keras.Model(inputs, output),
+            input_tensors=tensors,
+            clone_function=copy,
+            call_function=call,
+        )
+        return keras.tree.flatten(last)[output._keras_history.tensor_index]
 
-    image = keras.Input(batch_shape=model.inputs[0].shape, name="image")
-    flat = keras.Model(image, called(model, image), name=model.name)
+    image = keras.Input(model.inputs[0].shape[1:], name="image")  # of any batch size
+    features = computed(model.outputs[0], model.inputs[0], image)
+    flat = keras.Model(image, features, name=model.name)
     for layer, other in copies.values():
         if other.weights:
             other.set_weights(layer.get_weights())
     return flat
+
+
+def _has_graph(layer):
+    """Whether a layer is a model of layers, functional or sequential; not a subclassed one."""
+    return isinstance(layer, keras.Model) and bool(getattr(layer, "outputs", ()))
 
 
 def _shown(shape):

@@ -86,26 +86,30 @@ def from_photos(net, published, shape=(None, None, 3)):
     return behind(photo, preprocess(x, published, net.input_shape[1]), net)
 
 
-def from_images(net, shape=(None, None, 3), *, scaling="none"):
+def from_images(net, shape=(None, None, 3), *, size=None, scaling="none"):
     """Put a network that takes raw pixels behind what brings photos to its size.
 
     Args:
-        net: A keras.Model of images (batch, height, width, 1 or 3), either size open or fixed.
+        net: A functional keras.Model of images (batch, height, width, 1 or 3), either size open or
+            fixed.
         shape: (height, width, channels) of the photos, 0..255; sizes may be open (None).
+        size: (height, width) that the photos are brought to; that of net if None.
         scaling: Key of SCALINGS that the pixels go through first; "none" leaves them at 0..255.
 
     Returns:
         A keras.Model from photos to net's output, one flat graph of copies of net's layers. For a
-        fixed size the largest centered part of the photo is resized (bilinear, antialiased); gray
+        fixed size the largest centered part of the photo is resized (bilinear, antialiased), also
+        if `shape` has that size: the layers may be called on photos of another size later. Gray
         and RGB are converted into each other.
 
     Raises:
         ValueError: If net takes gray pixels and `scaling` has a mean for each color.
     """
-    *size, channels = net.input_shape[1:]
+    *own, channels = net.input_shape[1:]
+    size = size or own
     photo = keras.Input(shape, dtype="float32", name="photo")
     x = photo if shape[-1] == channels else convert_channels(photo, shape[-1], channels)
-    if None not in size and tuple(size) != tuple(shape[:2]):
+    if None not in size:
         x = ops.image.resize(
             x, size, antialias=True, crop_to_aspect_ratio=True, data_format="channels_last"
         )
