@@ -185,9 +185,9 @@ def main(config, space=None, callbacks=none_more):
             seed=config.seed,
             retries=config.retries,
         )
-        run.begin()
-        if config.extend and (failed := oracle.retry_failed()):
+        if config.extend and not goes_on_extended(run.path) and (failed := oracle.retry_failed()):
             print(f"failed trials that are tried again: {failed}", flush=True)
+        run.begin()
         tuning.keep_space(run.path, hyperparameters)
         write_json(run.path / COMMON, common_to_all)
         table = tuning.TrialTable(tuning.names_of(hyperparameters), config.objective, sys.stdout)
@@ -234,6 +234,17 @@ def finished(config):
             if failed := metrics.get("failed"):
                 print(f"--extend tries again what failed: {failed} of {metrics['trials']} trials")
     return metrics
+
+
+def goes_on_extended(path):
+    """Whether the sweep in a directory was begun with --extend and is unfinished.
+
+    It has tried again what had failed: once, or else a sweep that is killed now and then would
+    never get beyond its failed trials.
+    """
+    if (path / "metrics.json").exists() or not (path / "config.json").exists():
+        return False
+    return read_json(path / "config.json").get("extend") is True
 
 
 def parties(config, *functions):
@@ -424,7 +435,9 @@ def require_common(path, here):
     remedy = "remove it, and the sweep's own command writes it again"
     there = read_json(path / COMMON, remedy=remedy)
     for name, value in here.items():
-        if value != there.get(name):
+        if name not in there:
+            raise RunError(f"{path / COMMON} is damaged: it has no {name}; {remedy}")
+        if value != there[name]:
             raise UsageError(
                 f"the sweep in {path} was begun with {name} {there.get(name)}, and here is "
                 f"{value}: all its trials must have the same"

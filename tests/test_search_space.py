@@ -154,6 +154,12 @@ def test_a_grid_has_whole_numbers_in_the_order_of_the_product(tmp_path):
     assert {type(one["size"]) for one in found} == {int}
 
 
+def test_a_grid_has_a_default_that_is_a_step_but_for_rounding_once(tmp_path):
+    space = asking(("Float", ("rate", 0.1, 0.5), {"step": 0.1, "default": 0.3}))
+    found = [one["rate"] for one in grid_of(space, tmp_path, 9)]
+    np.testing.assert_allclose(found, [0.3, 0.1, 0.2, 0.4, 0.5])
+
+
 def test_a_grid_of_a_name_with_two_ranges_has_each_scope_s_values(tmp_path):
     found = grid_of(by_kind, tmp_path, 30)
     assert [tuple(one.values()) for one in found] == [

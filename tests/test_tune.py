@@ -266,9 +266,10 @@ def test_a_damaged_list_of_what_trials_have_in_common_is_named(tmp_path):
     tune.require_common(tmp_path, {"data": "abc"})
     with pytest.raises(UsageError, match="was begun with data abc, and here is abd"):
         tune.require_common(tmp_path, {"data": "abd"})
-    path.write_text('{"data": "ab')
-    with pytest.raises(RunError, match=f"^{path} is damaged: .*; remove it, and the sweep's own"):
-        tune.require_common(tmp_path, {"data": "abc"})
+    for damaged in ('{"data": "ab', '{"keras": "3"}'):
+        path.write_text(damaged)
+        with pytest.raises(RunError, match=f"^{path} is damaged: .*; remove it, and the sweep's"):
+            tune.require_common(tmp_path, {"data": "abc"})
 
 
 def test_a_damaged_oracle_file_has_an_older_one_behind_it(tmp_path, capsys):
@@ -294,6 +295,25 @@ def test_another_space_is_refused_and_the_change_is_named(tmp_path):
         UsageError, match=r"differs in rate \(there 0.001 to 1.0, log, here 0.01 to 1.0, log\)"
     ):
         tuning.oracle("random", hp, tmp_path, **settings)
+
+
+@pytest.mark.parametrize("text", ['{"rate": 1}', '{"rate": ["log"]}', '{"rate": [{"x": 1}]}'])
+def test_a_file_that_holds_no_space_is_set_aside(tmp_path, capsys, text):
+    (tmp_path / "space.json").write_text(text)
+    tuning.require_same_space(tmp_path, asked())
+    assert (tmp_path / "space.json.damaged").read_text() == text
+    assert "space.json holds no search space: " in capsys.readouterr().err
+
+
+def test_a_file_of_another_oracle_is_named_with_the_remedy(tmp_path):
+    run(made(tmp_path), 3)
+    (tmp_path / "oracle.json").write_text('{"score": 1}')
+    with pytest.raises(RunError, match=r"'trials'; remove it, and oracle\.older\.json counts$"):
+        made(tmp_path)
+    (tmp_path / "oracle.json").unlink()
+    oracle = made(tmp_path)
+    run(oracle, 6)
+    assert [trial.status for trial in oracle.trials.values()] == ["COMPLETED"] * 6
 
 
 def test_failures_do_not_end_a_sweep(tmp_path):
@@ -602,6 +622,31 @@ def test_what_failed_is_tried_again_by_extend(config, tmp_path, monkeypatch, cap
     with recipe.continued_by("a recipe of sweeps"):  # which does not know what to do with more
         assert tune.main(few(config, trials=3), space) == metrics
     assert "--extend" not in capsys.readouterr().out
+
+
+def test_an_extended_sweep_that_is_killed_tries_what_failed_once(config, monkeypatch):
+    """Or else failed trials that take longer than the time between two kills are all it does."""
+    train_trial, begun = tune.train_trial, []
+
+    def killed_in_the_second(setting, *more):
+        begun.append(pathlib.Path(setting.workdir).parent.name)
+        if begun[-1] == "0":
+            raise MemoryError
+        if begun == ["0", "1"]:
+            raise KeyboardInterrupt
+        return train_trial(setting, *more)
+
+    monkeypatch.setattr(tune, "train_trial", killed_in_the_second)
+    with pytest.raises(RunError, match="all of 1 trials failed"):
+        tune.main(few(config, trials=1), space)
+    begun.clear()
+    extended = few(config, extend=True)
+    with pytest.raises(Interrupted):
+        tune.main(extended, space)
+    assert tune.main(extended, space)["failed"] == 1
+    assert begun == ["0", "1", "1"]
+    assert tune.main(extended, space)["failed"] == 1  # finished: now what failed is tried once more
+    assert begun == ["0", "1", "1", "0"]
 
 
 @pytest.mark.parametrize("changes", [dict(oracle="hyperband"), dict(protocol="coarse_to_fine")])

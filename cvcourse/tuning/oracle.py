@@ -8,6 +8,7 @@ said; of oracle.json there are two, of which the older counts then.
 import contextlib
 import dataclasses
 import json
+import math
 
 import keras_tuner
 from keras_tuner import oracles
@@ -77,7 +78,12 @@ class GridSearchOracle(oracles.GridSearchOracle):
 def _order(hp):
     """A hyperparameter's values in a grid's order: the default comes first."""
     values = [int(value) if isinstance(hp, Int) else value for value in hp.values]
-    return [hp.default, *(value for value in values if value != hp.default)]
+    return [hp.default, *(value for value in values if not _same(value, hp.default))]
+
+
+def _same(a, b):
+    """Whether two values are one but for rounding: 0.1 + 2 * 0.1 is more than 0.3."""
+    return math.isclose(a, b) if isinstance(a, float) else a == b
 
 
 class BayesianOptimizationOracle(oracles.BayesianOptimizationOracle):
@@ -228,7 +234,7 @@ def oracle(kind, space, folder, *, objective, trials, epochs, seed, retries):
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise RunError(
             f"{folder / STATE} is not of this kind of sweep or of another version of keras-tuner: "
-            f"{type(error).__name__}: {error}"
+            f"{type(error).__name__}: {error}; remove it, and {OLDER} counts"
         ) from error
     return made
 
@@ -318,6 +324,13 @@ def require_same_space(folder, space):
     """Raise UsageError naming what differs from the space that was kept in a folder, if any."""
     here, there = _as_json(space), _read(folder / SPACE)
     if there is None:
+        return
+    try:
+        if wrong := [name for name in there for one in there[name] if one["name"] != name]:
+            raise ValueError(f"{wrong[0]!r} is something else")
+    except (KeyError, TypeError, ValueError) as error:
+        path = folder / SPACE
+        set_aside(path, f"{path} holds no search space: {type(error).__name__}: {error}")
         return
     changes = [
         f"{name} (there {_range(there.get(name))}, here {_range(here.get(name))})"

@@ -2,9 +2,8 @@
 
 A space is a function `space(hp, config) -> config` that asks `hp` (a keras_tuner.HyperParameters)
 for values and returns the config with those fields replaced. It may refuse a combination by raising
-an error. Why ranges on a logarithmic scale,
-and why random rather than a grid: Bergstra & Bengio, "Random Search for Hyper-Parameter
-Optimization", JMLR 2012.
+an error. Why ranges on a logarithmic scale, and why random rather than a grid: Bergstra & Bengio,
+"Random Search for Hyper-Parameter Optimization", JMLR 2012.
 """
 
 import collections
