@@ -168,6 +168,8 @@ class Kept:
     def retry_failed(self):
         """Make the failed trials ones that are to be run; returns how many there are."""
         failed = [key for key in self.end_order if self.trials[key].status == TrialStatus.FAILED]
+        if not failed:  # and perhaps no run yet: nothing is written
+            return 0
         for key in failed:
             (self.trial_folder(key) / OUTCOME).unlink(missing_ok=True)
             self.trials[key].status, self.trials[key].message = TrialStatus.RUNNING, None
