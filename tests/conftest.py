@@ -9,6 +9,15 @@ import pytest
 from PIL import Image
 
 
+@pytest.fixture(scope="session", autouse=True)
+def imported():
+    """What imports have made is searched for garbage once: it takes a third of a second."""
+    import tensorflow  # noqa: F401
+
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture
 def forgotten():
     """What a test has built is dropped after it: hundreds of nets slow down all that follows."""

@@ -103,7 +103,7 @@ def changed(config, **settings):
 # --- learned by heart ---
 
 
-SLOW = ("caption_rnn",)  # learns as caption_lstm does
+SLOW = ("caption_rnn", "caption_transformer")  # learn as the other two do
 
 
 @pytest.fixture(

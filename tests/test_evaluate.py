@@ -165,7 +165,7 @@ def own_open_network(tmp_path):
         (published_network, "probe"),
         pytest.param(published_network, "top", marks=pytest.mark.slow),
         (own_network, "probe"),
-        (own_open_network, "probe"),
+        pytest.param(own_open_network, "probe", marks=pytest.mark.slow),
         pytest.param(own_network, "full", marks=pytest.mark.slow),
     ],
 )

@@ -550,7 +550,10 @@ def interrupted(config, trial, monkeypatch):
     return runs[0]
 
 
-@pytest.mark.parametrize(("epochs", "aside"), [(2, "run/metrics.json"), (3, "run")])
+@pytest.mark.parametrize(
+    ("epochs", "aside"),
+    [(2, "run/metrics.json"), pytest.param(3, "run", marks=pytest.mark.slow)],
+)
 def test_what_the_trial_s_own_command_has_left_is_set_aside(
     config, tmp_path, monkeypatch, capsys, epochs, aside
 ):
