@@ -127,6 +127,30 @@ def load(
     return _published(name, weights, weights_dir, allow_noncommercial, settings)
 
 
+def of(config, *, named=True):
+    """Load the classifier that a recipe's config names.
+
+    Args:
+        config: With the fields `model`, `weights`, `weights_dir`, `allow_noncommercial` and
+            `model_args`.
+        named: As `load` takes it.
+
+    Returns:
+        A Classifier.
+
+    Raises:
+        ValueError, UsageError, RunError: As `load`.
+    """
+    return load(
+        config.model,
+        config.weights,
+        weights_dir=config.weights_dir,
+        allow_noncommercial=config.allow_noncommercial,
+        named=named,
+        **config.model_args,
+    )
+
+
 def resizing(model):
     """Find the resizing that a model for images of any size begins with.
 

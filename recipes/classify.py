@@ -46,13 +46,7 @@ def main(config):
     from cvcourse import classifier, data
 
     with recipe.usage():
-        loaded = classifier.load(
-            config.model,
-            config.weights,
-            weights_dir=config.weights_dir,
-            allow_noncommercial=config.allow_noncommercial,
-            **config.model_args,
-        )
+        loaded = classifier.of(config)
     *size, channels = loaded.model.input_shape[1:]
     size = None if None in size else size  # a model for one size sees the photo's middle
     photos = list(_photos(config))

@@ -72,14 +72,7 @@ def main(config):
     from cvcourse.regularization import calibration
 
     with recipe.usage():
-        trained = classifier.load(
-            config.model,
-            config.weights,
-            weights_dir=config.weights_dir,
-            allow_noncommercial=config.allow_noncommercial,
-            named=False,
-            **config.model_args,
-        )
+        trained = classifier.of(config, named=False)
         chosen = evaluation_split.choose(
             trained, config.dataset, config.split, data_dir=config.data_dir, limit=config.limit
         )
