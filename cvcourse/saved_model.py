@@ -68,9 +68,7 @@ def read_model(path, *, remedy="", compile=False):
 
 def is_saved_model(path):
     """Whether a file is a .keras archive by its contents, sound or not."""
-    with contextlib.suppress(Exception):  # whatever a file may hold
-        return "keras_version" in json.loads(read_entry(os.path.expanduser(path), METADATA))
-    return False
+    return bool(_saved_by(os.path.expanduser(path)))
 
 
 def _saved_by(path):
