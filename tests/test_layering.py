@@ -16,6 +16,7 @@ HEAVY = {"tensorflow", "keras_tuner", "tensorflow_datasets"}
 # package: (packages of ours it may import, heavy ones it may import)
 ARROWS = {
     "classic": (set(), set()),
+    "figures": (set(), set()),
     "layers": (set(), set()),
     "models": ({"layers"}, set()),
     "optimization": (set(), set()),
@@ -24,10 +25,10 @@ ARROWS = {
     "sequence": ({"layers"}, set()),
     "data": ({"layers"}, {"tensorflow", "tensorflow_datasets"}),
     "training": (
-        {"classic", "distribution", "layers", "optimization", "sequence"},
+        {"classic", "distribution", "figures", "layers", "optimization", "sequence"},
         {"tensorflow"},
     ),
-    "tuning": ({"models", "training"}, {"keras_tuner"}),
+    "tuning": ({"distribution", "figures", "models", "recipe", "training"}, {"keras_tuner"}),
 }
 INSIDE_FUNCTIONS = {
     "layers": {"tensorflow"},  # its kernels that Keras does not call
