@@ -23,8 +23,8 @@ RESULTS = {  # metric: how it is shown, the first that a run has
     "val_accuracy": "validation accuracy {:.2%}",
     "test_bits_per_character": "test {:.3f} bits per character",
     "test_exact_match": "test exact match {:.2%}",
-    "test_bleu_4": "test BLEU-4 {:.3f}",
-    "val_bleu_4": "validation BLEU-4 {:.3f}",
+    "test_bleu4": "test BLEU-4 {:.3f}",
+    "val_bleu4": "validation BLEU-4 {:.3f}",
     "accuracy": "accuracy {:.2%}",
 }
 DATA = ("dataset", "text", "photos")  # the fields that may name a run's data
