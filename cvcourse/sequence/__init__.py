@@ -1,5 +1,6 @@
 """Sequences: recurrent nets, attention, Transformers, captioning, and how they say things."""
 
+from cvcourse.sequence.attention_maps import attention_maps
 from cvcourse.sequence.bleu import bleu
 from cvcourse.sequence.captioning import AttendingLSTM
 from cvcourse.sequence.decoding import Generator
@@ -20,6 +21,7 @@ __all__ = [
     "LearnedPositions",
     "RNNCell",
     "SinusoidalPositions",
+    "attention_maps",
     "bleu",
     "build",
     "gradient_norms",
