@@ -6,6 +6,7 @@ from cvcourse.sequence.captioning import AttendingLSTM
 from cvcourse.sequence.decoding import Generator
 from cvcourse.sequence.gradient_flow import gradient_norms
 from cvcourse.sequence.gru import GRUCell
+from cvcourse.sequence.interpretable_units import interpretable_units
 from cvcourse.sequence.lstm import LSTMCell
 from cvcourse.sequence.positions import LearnedPositions, SinusoidalPositions
 from cvcourse.sequence.registry import REGISTRY, build, knobs
@@ -25,6 +26,7 @@ __all__ = [
     "bleu",
     "build",
     "gradient_norms",
+    "interpretable_units",
     "knobs",
     "load_torch",
 ]
