@@ -49,7 +49,7 @@ def test_the_last_block_of_a_decoder_sees_no_later_token():
 
 
 def test_a_captioner_attends_to_the_places_of_a_map():
-    """The attention of Xu et al., eq. 4 to 6, of the first word, in NumPy."""
+    """The attention of Xu et al., section 3.1.2, for the first word, in NumPy."""
     settings = dict(units=4, embedding=4, memory_shape=(3, 5), num_classes=7)
     model = sequence.build("caption_attention", **settings)
     memory = np.random.default_rng(0).normal(size=(2, 3, 5)).astype("float32")

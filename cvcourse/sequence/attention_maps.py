@@ -1,7 +1,7 @@
 """Attention maps: the weights by which a trained sequence net attends, read from its layers.
 
 Bahdanau, Cho & Bengio, "Neural Machine Translation by Jointly Learning to Align and Translate",
-ICLR 2015, https://arxiv.org/abs/1409.0473, section 5.2.1, read a translator's as an alignment.
+ICLR 2015, https://arxiv.org/abs/1409.0473, read those of a translator as an alignment.
 """
 
 import keras

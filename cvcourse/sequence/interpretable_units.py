@@ -1,7 +1,7 @@
 """Units of a recurrent net that follow a property of the text it reads.
 
 Karpathy, Johnson & Fei-Fei, "Visualizing and Understanding Recurrent Networks", 2015,
-https://arxiv.org/abs/1506.02078, section 4.2, show such units; here they are found by correlation.
+https://arxiv.org/abs/1506.02078, show such units; here they are found by correlation.
 """
 
 import typing
