@@ -18,6 +18,7 @@ import sys
 
 from cvcourse.errors import RunError, UsageError
 from cvcourse.interrupt import handling
+from cvcourse.startup import import_tensorflow_quietly
 
 STRATEGIES = ("auto", "none", "mirrored", "multi_worker", "tpu")
 HIGHEST = 2  # of what workers vote on
@@ -448,6 +449,30 @@ def alone():
         yield
     finally:
         keras.distribution.set_distribution(before)
+
+
+def meet(config, look, command):
+    """Meet the workers that train together, if there are several, and hear what the chief found.
+
+    Args:
+        config: Config with the fields strategy and cpu_devices.
+        look: Function () -> the metrics of a finished run, or None, that the chief alone calls.
+        command: The command line that starts a worker again.
+
+    Returns:
+        A pair: the strategy, None where the run is finished and no worker waits to hear of it, and
+        what `look` returned to the chief.
+
+    Raises:
+        RunError: If a worker died. UsageError and RunError also as `start` does.
+    """
+    found = look() if is_chief(config.strategy) else None
+    if found and not cluster(config.strategy):
+        return None, found
+    import_tensorflow_quietly()
+    devices = of(config)
+    with devices.together(command):
+        return devices, devices.from_chief(found)
 
 
 def of(config):

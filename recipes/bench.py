@@ -236,9 +236,7 @@ def random_images(count, shape):
     return images, np.arange(count, dtype="int32") % CLASSES
 
 
-def cli(argv=None):
-    """Run from a command line; returns the exit code."""
-    return recipe.run(main, Config, argv, name="bench", description=__doc__)
+cli = recipe.cli(main)
 
 
 if __name__ == "__main__":

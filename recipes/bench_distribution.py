@@ -132,9 +132,7 @@ def tf_configs(addresses):
     ]
 
 
-def cli(argv=None):
-    """Run from a command line; returns the exit code."""
-    return recipe.run(main, Config, argv, name="bench_distribution", description=__doc__)
+cli = recipe.cli(main)
 
 
 if __name__ == "__main__":

@@ -111,9 +111,7 @@ def made_photos(folder, count):
     return str(folder)
 
 
-def cli(argv=None):
-    """Run from a command line; returns the exit code."""
-    return recipe.run(main, Config, argv, name="bench_features", description=__doc__)
+cli = recipe.cli(main)
 
 
 if __name__ == "__main__":

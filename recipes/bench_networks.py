@@ -185,9 +185,7 @@ def building(rounds):
         yield source, found[1:]  # the first pays for what is loaded once
 
 
-def cli(argv=None):
-    """Run from a command line; returns the exit code."""
-    return recipe.run(main, Config, argv, name="bench_networks", description=__doc__)
+cli = recipe.cli(main)
 
 
 if __name__ == "__main__":

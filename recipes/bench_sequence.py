@@ -210,9 +210,7 @@ def torch_blocks(units, window, batch_size, count, dropout):
         yield np.diff(ends)
 
 
-def cli(argv=None):
-    """Run from a command line; returns the exit code."""
-    return recipe.run(main, Config, argv, name="bench_sequence", description=__doc__)
+cli = recipe.cli(main)
 
 
 if __name__ == "__main__":

@@ -137,9 +137,7 @@ def ours(config, folder):
     )
 
 
-def cli(argv=None):
-    """Run from a command line; returns the exit code."""
-    return recipe.run(main, Config, argv, name="bench_tune", description=__doc__)
+cli = recipe.cli(main)
 
 
 if __name__ == "__main__":

@@ -16,17 +16,13 @@ its class names are the vocabulary.
 
 import dataclasses
 import functools
-import json
 import math
 import pathlib
 import sys
 
-from cvcourse import recipe
-from cvcourse.errors import UsageError
+from cvcourse import distribution, recipe
 from cvcourse.startup import import_tensorflow_quietly
 
-FREE = ("workdir", "weights_dir", "cache_dir", "checkpoint_minutes", "caption")
-RULES = {"free": FREE, "vouched": ("photos",)}
 MODELS = tuple(f"caption_{kind}" for kind in ("lstm", "gru", "rnn", "attention", "transformer"))
 SET_BY = {  # what is no knob of --model_args where a flag or the data set it
     "dropout": "--dropout",
@@ -36,7 +32,6 @@ SET_BY = {  # what is no knob of --model_args where a flag or the data set it
     **dict.fromkeys(("cell", "name"), "--model"),
     **dict.fromkeys(("input_shape", "padding", "part"), "the recipe"),
 }
-CLIP_NORM = 5.0  # the largest norm of a step's whole gradient
 LENGTH = 5.0  # of a place's vector
 AT_ONCE = 32  # photos that are looked at, and captioned
 SHOWN, LOOKED_AT = 15, 5  # photos in the report, and those of them with maps of attention
@@ -44,10 +39,20 @@ DARK = 0.35  # the share of light left where nobody looks
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class Config(
+    recipe.RunFields,
+    recipe.CacheFields,
+    recipe.DeviceFields,
+    recipe.StoppingFields,
+    recipe.ScheduleFields,
+    recipe.FitFields,
+    recipe.WeightsFields,
+):
     """The settings of a run; the defaults are measured on 100 photos of Flickr8k."""
 
-    photos: str | None = recipe.field(None, "the folder of the photos and their captions file")
+    photos: str | None = recipe.field(
+        None, "the folder of the photos and their captions file", vouched=True
+    )
     captions_file: str | None = recipe.field(None, "none: a file of a usual name in the folder")
     missing: str = recipe.field(
         "error", "a photo that the captions file names and is not there", choices=("error", "skip")
@@ -55,9 +60,6 @@ class Config:
     limit: int | None = recipe.field(None, "the first N photos of each split: a smoke run", least=1)
     backbone: str = recipe.field("efficientnet_lite0", "a network with published weights")
     backbone_args: dict = recipe.field({}, "its builder's knobs, such as width=0.25")
-    weights: str = recipe.field("default", "a tag of `cvcourse models --pretrained`, or a file")
-    weights_dir: str | None = recipe.field(None, "where files of weights are looked for first")
-    allow_noncommercial: bool = recipe.field(False, "take weights that are not for commerce, too")
     size: int | None = recipe.field(
         None, "side of the images the backbone sees, in pixels; none: its weights' own", least=16
     )
@@ -68,20 +70,25 @@ class Config:
     too_long: str = recipe.field(
         "error", "a caption of more words than --longest", choices=("error", "cut")
     )
-    epochs: int = recipe.field(60, "passes over the training captions", least=1)
-    batch_size: int = recipe.field(32, "captions a step", least=1)
-    learning_rate: float = recipe.field(1e-3, "Adam's", above=0)
+    epochs: int = 60
+    optimizer: str = "adam"
+    learning_rate: float = 1e-3
+    schedule: str = "constant"
+    weight_decay: float = 0.0
+    clip_norm: float | None = 5.0
+    patience: int | None = 5
     dropout: float = recipe.field(0.3, "between the net's layers", least=0, below=1)
-    patience: int | None = recipe.field(5, "epochs without a better one, then stop", least=1)
     beams: int = recipe.field(5, "captions kept while searching for the likeliest", least=1)
     length_penalty: float = recipe.field(0.6, "how much longer captions are preferred", least=0)
-    caption: str | None = recipe.field(None, "a photo to caption with the finished net")
-    seed: int = recipe.field(0, "of weights and order", least=0, below=2**32)
-    cache_dir: str | None = recipe.field(
-        None, "where features are kept; none: cvcourse/features in the user's cache"
+    caption: str | None = recipe.field(None, "a photo to caption with the finished net", free=True)
+
+    MISFITS = (
+        lambda c: (
+            "--photos names the folder of the photos and their captions file"
+            if c.photos is None
+            else None
+        ),
     )
-    workdir: str | None = recipe.field(None, "the run's directory; none: a fresh one under runs/")
-    checkpoint_minutes: float = recipe.field(5.0, "between checkpoints inside an epoch", above=0)
 
 
 def main(config):
@@ -90,17 +97,15 @@ def main(config):
     Returns what metrics.json holds. Raises UsageError for a wrong value or another run's workdir,
     RunError for what goes wrong in data, files or training, Interrupted after Ctrl-C or SIGTERM.
     """
-    config = recipe.check(config)
-    if config.photos is None:
-        raise UsageError("--photos names the folder of the photos and their captions file")
-    if metrics := recipe.recognize(config, "caption", **RULES):
-        print(f"{config.workdir} is finished: {json.dumps(metrics)}")
+    config, metrics = recipe.begin(config, "caption")
+    if metrics:
         if config.caption:
             import_tensorflow_quietly()
             with recipe.usage():
                 eye = load_eye(config)
             say(config.caption, eye, Speaker.of_run(config, config.workdir))
         return metrics
+    distribution.require_one_process(config.strategy)
     import_tensorflow_quietly()
     import keras
 
@@ -112,52 +117,50 @@ def main(config):
         vocabulary = data.Vocabulary.of_words(texts, config.least)
         eye = load_eye(config)
         settings = net(config, len(vocabulary), eye.model.output["features"].shape[1:])
+        batch_size = min(config.batch_size, len(texts))
+        steps = len(texts) // batch_size
+        devices = distribution.of(config)
+        devices.require_divisible(batch_size)
+        loss = optimization.LOSSES["softmax"]
         keras.utils.set_random_seed(config.seed)
-        model = sequence.build(config.model, **settings)
+        with devices.scope(), training.precision(config.precision):
+            model = sequence.build(config.model, **settings)
+            model.compile(
+                optimization.of(config, model, steps),
+                loss(reduction="mean_with_sample_weight"),  # padding weighs 0
+                weighted_metrics=training.weighted_metrics(loss),
+            )
+        devices.ready(model)
     if config.caption:
         eye.square(config.caption)  # before the long part: can it be?
     maps = {split: eye.features(photos) for split, photos in vars(captions).items() if photos}
     train, validation = (
         rows(photos, vocabulary, config.longest) for photos in (captions.train, captions.validation)
     )
-    batch_size = min(config.batch_size, len(texts))
     shuffled = functools.partial(
         batches, train, maps["train"], batch_size=batch_size, seed=config.seed
     )
     judged = functools.partial(
         batches, validation, maps["validation"], batch_size=batch_size, shuffle=False
     )
-    optimizer = optimization.optimizer("adam", model, config.learning_rate, clip_norm=CLIP_NORM)
-    loss = optimization.LOSSES["softmax"]
-    a_word = loss(reduction="mean_with_sample_weight")
-    model.compile(optimizer, a_word, weighted_metrics=training.weighted_metrics(loss))
-    with recipe.claim(config, "caption", config.model, config.photos, **RULES) as run:
+    with recipe.claim(config, "caption", config.model, config.photos) as run:
         initial = model.evaluate(judged(), verbose=0, return_dict=True)["data_loss"]
         print(
             f"{len(texts)} captions of {len(captions.train)} photos; initial loss {initial:.3f}, "
             f"and ln {len(vocabulary)} is {math.log(len(vocabulary)):.3f}",
             flush=True,
         )
-        resume, callbacks = training.resumable(
+        trained = training.fit(
             model,
             run,
-            epochs=config.epochs,
-            steps_per_epoch=len(texts) // batch_size,
-            patience=config.patience,
-            minutes=config.checkpoint_minutes,
+            shuffled,
+            judged,
+            steps_per_epoch=steps,
+            batch_size=batch_size,
             data=data.fingerprint((train, validation, maps["train"], maps["validation"])),
             names=vocabulary.tokens,
+            devices=devices,
         )
-        with resume.stopping_on_signals():
-            for span in resume.spans(config.epochs):
-                model.fit(
-                    shuffled(start_step=resume.step),
-                    validation_data=judged(),
-                    callbacks=callbacks,
-                    shuffle=False,  # the stream's affair
-                    verbose=int(training.someone_watches()),
-                    **span,
-                )
         speaker = Speaker.of_run(config, run.path)
         said = {
             split: speaker.captions(maps[split])
@@ -171,18 +174,14 @@ def main(config):
         metrics = {
             **{f"test_{name}": bleu.get("test", {}).get(name) for name in bleu["validation"]},
             **{f"val_{name}": value for name, value in bleu["validation"].items()},
-            "val_loss": resume.history[resume.best_epoch - 1]["val_loss"],
+            "val_loss": trained.history[trained.best_epoch - 1]["val_loss"],
             "initial_loss": initial,
-            "best_epoch": resume.best_epoch,
-            "epochs": len(resume.history),
-            "seconds": round(resume.total_seconds(), 1),
-            "parameters": model.count_params(),
+            **training.facts(trained, model, config),
             "vocabulary": len(vocabulary),
             "photos": {split: len(photos) for split, photos in vars(captions).items()},
             "weights": str(eye.published),
-            "seed": config.seed,
         }
-        metrics = report(run, metrics, resume, speaker, eye, captions, maps, said, bleu)
+        metrics = report(run, metrics, trained, speaker, eye, captions, maps, said, bleu)
     for split, values in bleu.items():
         print(f"{split} BLEU-1 to 4: {'  '.join(f'{value:.4f}' for value in values.values())}")
     print(f"report: {run.path / 'report.html'}\nmodel: {run.path / 'model.keras'}")
@@ -535,9 +534,7 @@ def lit(picture, look, grid):
     return np.uint8(picture * (DARK + (1 - DARK) * light))
 
 
-def cli(argv=None):
-    """Run from a command line; returns the exit code."""
-    return recipe.run(main, Config, argv, name="caption", description=__doc__)
+cli = recipe.cli(main)
 
 
 if __name__ == "__main__":

@@ -13,12 +13,11 @@ where a Transformer looks.
 
 import dataclasses
 import functools
-import json
 import math
 import pathlib
 import sys
 
-from cvcourse import recipe
+from cvcourse import distribution, recipe
 from cvcourse.startup import import_tensorflow_quietly
 
 EMBEDDED = "python_reference"
@@ -28,16 +27,21 @@ JUDGED = 256  # characters of a window of validation and test, which recurrent n
 SHOWN = 30 * 64  # characters of the test split whose activations are looked at
 LOOKED_AT = 48  # characters of it in the picture of attention
 COLORED = 600  # of them that are shown
-FREE = ("workdir", "checkpoint_minutes")
-SAYING = ("prompt", "sample_length", "temperature", "top_k", "top_p")
-RULES = {"free": (*FREE, *SAYING), "vouched": ("text",)}
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class Config(
+    recipe.RunFields,
+    recipe.DeviceFields,
+    recipe.StoppingFields,
+    recipe.ScheduleFields,
+    recipe.FitFields,
+):
     """The settings of a run; the defaults are measured on tinyshakespeare."""
 
-    text: str = recipe.field(EMBEDDED, f"{EMBEDDED} (Python's own, embedded) or a UTF-8 text file")
+    text: str = recipe.field(
+        EMBEDDED, f"{EMBEDDED} (Python's own, embedded) or a UTF-8 text file", vouched=True
+    )
     limit: int | None = recipe.field(None, "the first N characters: a smoke run", least=1)
     model: str = recipe.field("lstm", "the net", choices=tuple(MODELS))
     units: int = recipe.field(256, "of a recurrent layer; channels of a Transformer", least=1)
@@ -46,36 +50,36 @@ class Config:
     embedding: int = recipe.field(64, "channels of a character, of recurrent nets", least=1)
     dropout: float = recipe.field(0.2, "between layers and before the logits", least=0, below=1)
     window: int = recipe.field(64, "characters that gradients go back through", least=2)
-    epochs: int = recipe.field(10, "passes over the training text", least=1)
-    batch_size: int = recipe.field(64, "windows a step", least=1)
-    optimizer: str = recipe.field("adam", "update rule", choices=("adam", "adamw", "rmsprop"))
-    learning_rate: float = recipe.field(0.006, "the highest of the run", above=0)
-    schedule: str = recipe.field(
-        "cosine", "the learning rate's course", choices=("constant", "linear", "cosine")
-    )
-    warmup_epochs: float = recipe.field(0.0, "epochs of rising learning rate before it", least=0)
-    weight_decay: float = recipe.field(0.0, "on kernels, of adamw decoupled", least=0)
-    clip_norm: float | None = recipe.field(
-        1.0, "the largest norm of a step's whole gradient", above=0
-    )
+    epochs: int = 10
+    batch_size: int = 64
+    optimizer: str = "adam"
+    learning_rate: float = 0.006
+    weight_decay: float = 0.0
+    clip_norm: float | None = 1.0
+    patience: int | None = 3
     jit_compile: bool = recipe.field(
         False, "compile with XLA; measured on a CPU: faster for an LSTM without dropout alone"
     )
-    patience: int | None = recipe.field(3, "epochs without a better one, then stop", least=1)
-    prompt: str | None = recipe.field(None, "what a sample begins with; none: a new line")
+    prompt: str | None = recipe.field(
+        None, "what a sample begins with; none: a new line", free=True
+    )
     sample_length: int | None = recipe.field(
         None,
         f"characters of a sample; none: {SAMPLE}, or what a Transformer's window leaves",
         least=1,
+        free=True,
     )
-    temperature: float = recipe.field(0.8, "of samples; 0 takes the likeliest", least=0)
-    top_k: int | None = recipe.field(None, "draw from so many likeliest characters", least=1)
+    temperature: float = recipe.field(0.8, "of samples; 0 takes the likeliest", least=0, free=True)
+    top_k: int | None = recipe.field(
+        None, "draw from so many likeliest characters", least=1, free=True
+    )
     top_p: float = recipe.field(
-        1.0, "draw from the likeliest with this share; 1: from all", above=0, below=1.0001
+        1.0,
+        "draw from the likeliest with this share; 1: from all",
+        above=0,
+        below=1.0001,
+        free=True,
     )
-    seed: int = recipe.field(0, "of weights, order and samples", least=0, below=2**32)
-    workdir: str | None = recipe.field(None, "the run's directory; none: a fresh one under runs/")
-    checkpoint_minutes: float = recipe.field(5.0, "between checkpoints inside an epoch", above=0)
 
 
 def main(config):
@@ -84,11 +88,10 @@ def main(config):
     Returns what metrics.json holds. Raises UsageError for a wrong value or another run's workdir,
     RunError for what goes wrong in files or training, Interrupted after Ctrl-C or SIGTERM.
     """
-    config = recipe.check(config)
-    metrics = recipe.recognize(config, "char_lm", **RULES)
+    config, metrics = recipe.begin(config, "char_lm")
+    distribution.require_one_process(config.strategy)
     import_tensorflow_quietly()
     if metrics:
-        print(f"{config.workdir} is finished: {json.dumps(metrics)}")
         print(said_by(config, pathlib.Path(config.workdir).expanduser()))
         return metrics
     import keras
@@ -115,30 +118,20 @@ def main(config):
         }
         judged = functools.partial(data.stream_rows, batch_size=config.batch_size, shuffle=False)
         architecture, settings = net(config, len(vocabulary))
-        model = sequence.build(architecture, **settings)
-        generator = sequence.Generator(architecture, model, **settings)
+        devices = distribution.of(config)
+        devices.require_divisible(config.batch_size)
+        loss = optimization.LOSSES["softmax"]
+        with devices.scope(), training.precision(config.precision):
+            model = sequence.build(architecture, **settings)
+            model.compile(
+                optimization.of(config, model, steps),
+                loss(),
+                weighted_metrics=training.weighted_metrics(loss),
+                jit_compile=config.jit_compile or "auto",
+            )
+        generator = sequence.Generator(architecture, devices.ready(model), **settings)
         prompted(config, vocabulary)
-    rate = optimization.schedule(
-        config.schedule,
-        config.learning_rate,
-        steps=config.epochs * steps,
-        warmup_steps=round(config.warmup_epochs * steps),
-    )
-    optimizer = optimization.optimizer(
-        config.optimizer,
-        model,
-        rate,
-        weight_decay=config.weight_decay,
-        clip_norm=config.clip_norm,
-    )
-    loss = optimization.LOSSES["softmax"]
-    model.compile(
-        optimizer,
-        loss(),
-        weighted_metrics=training.weighted_metrics(loss),
-        jit_compile=config.jit_compile or "auto",
-    )
-    with recipe.claim(config, "char_lm", config.model, config.text, **RULES) as run:
+    with recipe.claim(config, "char_lm", config.model, config.text) as run:
         samples = run.path / "samples"
 
         def sample(epoch, logs):
@@ -147,27 +140,18 @@ def main(config):
             samples.mkdir(exist_ok=True)
             (samples / f"epoch-{epoch + 1:04}.txt").write_text(text, "utf-8")
 
-        resume, callbacks = training.resumable(
+        trained = training.fit(
             model,
             run,
-            epochs=config.epochs,
+            windows,
+            functools.partial(judged, held_out["validation"]),
             steps_per_epoch=steps,
-            patience=config.patience,
-            minutes=config.checkpoint_minutes,
+            batch_size=config.batch_size,
             data=data.fingerprint((train, validation)),
             names=vocabulary.tokens,
             callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=sample)],
+            devices=devices,
         )
-        with resume.stopping_on_signals():
-            for span in resume.spans(config.epochs):
-                model.fit(
-                    windows(start_step=resume.step),
-                    validation_data=judged(held_out["validation"]),
-                    callbacks=callbacks,
-                    shuffle=False,  # the stream's affair
-                    verbose=int(training.someone_watches()),
-                    **span,
-                )
         best, _ = training.load_model(run.path / "model.keras")
         best.compile(weighted_metrics=training.weighted_metrics(loss), loss=loss())
         bits = {
@@ -175,23 +159,15 @@ def main(config):
             / math.log(2)
             for name, rows in held_out.items()
         }
-        seconds = resume.step_seconds
         metrics = {
             "test_bits_per_character": bits["test"],
             "val_bits_per_character": bits["validation"],
-            "best_epoch": resume.best_epoch,
-            "epochs": len(resume.history),
-            "seconds": round(resume.total_seconds(), 1),
-            "characters_per_second": round(
-                resume.timed_steps * config.batch_size * config.window / seconds
-            )
-            if seconds
-            else None,
-            "parameters": model.count_params(),
+            **training.facts(
+                trained, best, config, characters_per_second=config.batch_size * config.window
+            ),
             "characters": {"text": len(text), "distinct": len(vocabulary)},
-            "seed": config.seed,
         }
-        metrics = report(run, metrics, resume, best, vocabulary, test)
+        metrics = report(run, metrics, trained, best, vocabulary, test)
     print(f"test bits per character: {bits['test']:.4f}")
     print(f"report: {run.path / 'report.html'}\nmodel: {run.path / 'model.keras'}")
     return metrics
@@ -312,9 +288,7 @@ def in_bits(history):
     return [row | {key: row[key] / math.log(2) for key in keys} for row in history]
 
 
-def cli(argv=None):
-    """Run from a command line; returns the exit code."""
-    return recipe.run(main, Config, argv, name="char_lm", description=__doc__)
+cli = recipe.cli(main)
 
 
 if __name__ == "__main__":

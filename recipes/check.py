@@ -60,8 +60,7 @@ def main(config):
     config = recipe.check(config)
     if config.strategy not in ("auto", "none"):
         raise UsageError("check examines on one device: leave --strategy out")
-    train.require_fit(config)
-    recipe.recognize(config, "check", free=train.FREE)
+    recipe.recognize(config, "check")
     import_tensorflow_quietly()
     import keras
 
@@ -88,7 +87,7 @@ def main(config):
     chance = math.log(classes) if config.loss == "softmax" else classes - 1.0
 
     words = pathlib.Path(config.model).stem, config.dataset
-    with recipe.claim(config, "check", *words, free=train.FREE) as run:
+    with recipe.claim(config, "check", *words) as run:
         run.begin()
         begin = time.monotonic()
         findings = []

@@ -18,7 +18,7 @@ from cvcourse.startup import import_tensorflow_quietly
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class Config(recipe.WeightsFields):
     """Which photos, and what looks at them."""
 
     photos: tuple[str, ...] = recipe.field((), "files of images, and folders", positional=True)
@@ -26,10 +26,7 @@ class Config:
         "mobilenet_v2",
         "a network with published weights, a run's directory, or a model.keras",
     )
-    weights: str = recipe.field("default", "a tag of `cvcourse models --pretrained`, or a file")
     model_args: dict = recipe.field({}, "knobs of the model's builder: width=0.25")
-    weights_dir: str | None = recipe.field(None, "where files of weights are looked for first")
-    allow_noncommercial: bool = recipe.field(False, "take weights that are not for commerce, too")
     top: int = recipe.field(5, "how many classes to print", least=1)
 
 
@@ -101,9 +98,7 @@ def _probabilities(model, pixels):
     return np.array(keras.ops.softmax(training.as_logits(scores).astype("float64")))[0]
 
 
-def cli(argv=None):
-    """Run from a command line; returns the exit code."""
-    return recipe.run(main, Config, argv, name="classify", description=__doc__)
+cli = recipe.cli(main)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,6 @@ probability of every class), confusion.csv (a row a true class) and report.html.
 """
 
 import dataclasses
-import json
 import pathlib
 import sys
 import time
@@ -24,11 +23,9 @@ from cvcourse import recipe
 from cvcourse.errors import RunError
 from cvcourse.startup import import_tensorflow_quietly
 
-RULES = {"free": ("workdir", "data_dir", "weights_dir")}
-
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class Config(recipe.WorkdirFields, recipe.WeightsFields):
     """Which model, and what it is evaluated on."""
 
     model: str = recipe.field(
@@ -41,18 +38,16 @@ class Config:
         "digits, mnist, fashion_mnist, cifar10, cifar100, tfds:NAME, a folder or an .npz",
         positional=True,
     )
-    data_dir: str | None = recipe.field(None, "where published data sets are looked for first")
+    data_dir: str | None = recipe.field(
+        None, "where published data sets are looked for first", free=True
+    )
     limit: int | None = recipe.field(None, "N examples of each split, of every class", least=1)
     split: str = recipe.field(
         "auto",
         "images to evaluate; auto: the test split, or all of a folder that is new to the model",
         choices=("auto", "train", "validation", "test", "all"),
     )
-    weights: str = recipe.field("default", "a tag of `cvcourse models --pretrained`, or a file")
     model_args: dict = recipe.field({}, "knobs of a published network's builder: width=0.25")
-    weights_dir: str | None = recipe.field(None, "where files of weights are looked for first")
-    allow_noncommercial: bool = recipe.field(False, "take weights that are not for commerce, too")
-    workdir: str | None = recipe.field(None, "the directory to write; none: a fresh one in runs/")
 
 
 def main(config):
@@ -61,10 +56,8 @@ def main(config):
     Raises UsageError for a wrong value, classes that the model does not know or another run's
     workdir, RunError for what goes wrong in data or files, and for outputs that are not finite.
     """
-    config = recipe.check(config)
-    if metrics := recipe.recognize(config, "evaluate", **RULES):
-        said = {name: value for name, value in metrics.items() if not isinstance(value, list)}
-        print(f"{config.workdir} is finished: {json.dumps(said)}")  # without the many classes
+    config, metrics = recipe.begin(config, "evaluate", shown=without_classes)
+    if metrics:
         return metrics
     begun = time.monotonic()
     import_tensorflow_quietly()
@@ -80,7 +73,7 @@ def main(config):
     split, names = chosen.examples, chosen.class_names
     model, dataset = trained.title, pathlib.Path(config.dataset).stem
     with (
-        recipe.claim(config, "evaluate", model.replace(".", "-"), dataset, **RULES) as run,
+        recipe.claim(config, "evaluate", model.replace(".", "-"), dataset) as run,
         data.naming_broken_images(data.Dataset(split, None, None, names)),
     ):
         run.begin()
@@ -120,6 +113,11 @@ def main(config):
     return metrics
 
 
+def without_classes(metrics):
+    """The metrics but for the lists, which have a row a class."""
+    return {name: value for name, value in metrics.items() if not isinstance(value, list)}
+
+
 def require_finite(evaluation, chosen):
     """Raise RunError for outputs that are NaN or infinite, naming the first image."""
     import numpy as np
@@ -144,9 +142,7 @@ def explanations(evaluation):
     return said
 
 
-def cli(argv=None):
-    """Run from a command line; returns the exit code."""
-    return recipe.run(main, Config, argv, name="evaluate", description=__doc__)
+cli = recipe.cli(main)
 
 
 if __name__ == "__main__":

@@ -229,9 +229,7 @@ def draw(found):
     return figure
 
 
-def cli(argv=None):
-    """Run from a command line; returns the exit code."""
-    return recipe.run(main, Config, argv, name="gradient_flow", description=__doc__)
+cli = recipe.cli(main)
 
 
 if __name__ == "__main__":

@@ -122,9 +122,7 @@ def draw(activations, statistics):
     return figure
 
 
-def cli(argv=None):
-    """Run from a command line; returns the exit code."""
-    return recipe.run(main, Config, argv, name="initialization", description=__doc__)
+cli = recipe.cli(main)
 
 
 if __name__ == "__main__":

@@ -98,9 +98,7 @@ def label(ax, points):
         taken.append(box)
 
 
-def cli(argv=None):
-    """Run from a command line; returns the exit code."""
-    return recipe.run(main, Config, argv, name="landscape", description=__doc__)
+cli = recipe.cli(main)
 
 
 if __name__ == "__main__":

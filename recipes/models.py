@@ -117,9 +117,7 @@ def _print(rows):
         print("  ".join(cells).rstrip())
 
 
-def cli(argv=None):
-    """Run from a command line; returns the exit code."""
-    return recipe.run(main, Config, argv, name="models", description=__doc__)
+cli = recipe.cli(main)
 
 
 if __name__ == "__main__":

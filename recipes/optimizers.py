@@ -10,7 +10,6 @@ all training images at each step. The test split is not read.
 
 import dataclasses
 import functools
-import json
 import math
 import pathlib
 import sys
@@ -21,8 +20,6 @@ from cvcourse import recipe
 from cvcourse.errors import RunError
 from cvcourse.startup import import_tensorflow_quietly
 
-RULES = {"free": ("workdir", "data_dir"), "vouched": ("dataset",)}
-AS_IN_TRAIN = ("model", "model_args", "dataset", "data_dir", "limit")
 FULL_BATCH = ("lbfgs", "newton")
 OPTIMIZERS = (
     *("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "almost_adam", "adamw"),
@@ -57,23 +54,26 @@ SURFACES = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class Config(recipe.RunFields, recipe.DataFields, recipe.ModelFields):
     """What is compared, and on what; the fields of `train` have its meaning."""
 
-    optimizers: tuple[str, ...] = recipe.field(OPTIMIZERS, "the contestants", choices=OPTIMIZERS)
-    rates: tuple[float, ...] = recipe.field(
-        (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0), "the grid of learning rates", above=0
+    optimizers: tuple[str, ...] = recipe.field(
+        OPTIMIZERS, "the contestants", choices=OPTIMIZERS, distinct=True
     )
-    model: str = recipe.field("mlp", "a network of cvcourse.models.REGISTRY")
+    rates: tuple[float, ...] = recipe.field(
+        (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0),
+        "the grid of learning rates",
+        above=0,
+        distinct=True,
+    )
+    model: str = "mlp"
     model_args: dict = recipe.field({"hidden": (16,)}, "its builder's knobs; small, for Newton")
-    dataset: str = recipe.field("digits", "as in train")
-    data_dir: str | None = recipe.field(None, "where published data sets are looked for first")
-    limit: int | None = recipe.field(None, "N examples of each split, of every class", least=1)
     epochs: int = recipe.field(20, "passes over the training images; full-batch steps", least=1)
     batch_size: int = recipe.field(32, "examples a step, but for full batches", least=1)
     weight_decay: float = recipe.field(0.01, "of adamw, decoupled; the others have none", least=0)
-    seed: int = recipe.field(0, "of weights and order", least=0, below=2**32)
-    workdir: str | None = recipe.field(None, "the run's directory; none: a fresh one under runs/")
+    precision: str = recipe.field(
+        "float32", "dtype policy of the layers", choices=("float32", "mixed_bfloat16")
+    )
 
 
 def main(config):
@@ -82,13 +82,8 @@ def main(config):
     Raises UsageError for a wrong value or a net too large for Newton, before anything is written;
     RunError where an optimizer diverges at every rate.
     """
-    config = recipe.check(config)
-    with recipe.usage():
-        for name, values in (("optimizers", config.optimizers), ("rates", config.rates)):
-            if not values or len(set(values)) < len(values):
-                raise ValueError(f"--{name} names one or more, each once; received {values}")
-    if metrics := recipe.recognize(config, "optimizers", **RULES):
-        print(f"{config.workdir} is finished: {json.dumps(metrics)}")
+    config, metrics = recipe.begin(config, "optimizers")
+    if metrics:
         return metrics
 
     import_tensorflow_quietly()
@@ -101,12 +96,11 @@ def main(config):
     with recipe.usage():
         models.knobs(config.model)
         dataset = data.of(config)
-        setting = train.Config(**{name: getattr(config, name) for name in AS_IN_TRAIN})
-        model = train.build(setting, dataset)
+        model = train.build(recipe.as_config(train.Config, config), dataset)
         if "newton" in config.optimizers:  # is the net small enough?
             few = dataset.train.images[:1], dataset.train.labels[:1]
             optimization.newton(model, *few, loss=optimization.LOSSES["softmax"](), steps=0)
-    with recipe.claim(config, "optimizers", config.model, config.dataset, **RULES) as run:
+    with recipe.claim(config, "optimizers", config.model, config.dataset) as run:
         run.begin()
         paths = {
             where: {name: path(config, name, surface) for name in config.optimizers}
@@ -316,9 +310,7 @@ def style(name):
     return dict(color=color, linestyle="--" if name in FULL_BATCH else "-")
 
 
-def cli(argv=None):
-    """Run from a command line; returns the exit code."""
-    return recipe.run(main, Config, argv, name="optimizers", description=__doc__)
+cli = recipe.cli(main)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ Search for Hyper-Parameter Optimization", JMLR 2012, figure 1; CS231n, lecture 7
 
 import dataclasses
 import functools
-import json
 import sys
 
 from cvcourse.recipes import train, tune
@@ -26,9 +25,7 @@ RANGES = {"learning_rate": (1e-3, 1.0), "weight_decay": (1e-6, 1e-3)}  # both lo
 class Config(train.Config):
     """Two sweeps; the fields of `train` are what all trials have in common."""
 
-    dataset: str = recipe.field("digits", "what train takes")
-    epochs: int = recipe.field(5, "of each trial", least=1)
-    batch_size: int = recipe.field(32, "examples a step", least=1)
+    epochs: int = 5
     side: int = recipe.field(4, "values of each hyperparameter on the grid", least=2)
 
 
@@ -37,11 +34,9 @@ def main(config):
 
     Raises what `cvcourse tune` does. After an interruption the same command goes on.
     """
-    config = recipe.check(config)
-    train.require_fit(config)
-    rules = {"free": train.FREE, "vouched": ("dataset",), "fixed": "a grid takes no more trials"}
-    if metrics := recipe.recognize(config, "random_against_grid", **rules):
-        print(f"{config.workdir} is finished: {json.dumps(metrics)}")
+    rules = {"fixed": "a grid takes no more trials"}
+    config, metrics = recipe.begin(config, "random_against_grid", **rules)
+    if metrics:
         return metrics
     import_tensorflow_quietly()
 
@@ -133,9 +128,7 @@ def draw(trials):
     return figure
 
 
-def cli(argv=None):
-    """Run from a command line; returns the exit code."""
-    return recipe.run(main, Config, argv, name="random_against_grid", description=__doc__)
+cli = recipe.cli(main)
 
 
 if __name__ == "__main__":

@@ -10,24 +10,17 @@ evaluated at the very end, once a seed.
 
 import dataclasses
 import functools
-import json
 import pathlib
 import sys
 
 from cvcourse.recipes import train
 
 from cvcourse import recipe
-from cvcourse.distribution import STRATEGIES
 from cvcourse.startup import import_tensorflow_quietly
 
-RULES = {"free": ("workdir", "data_dir", "checkpoint_minutes"), "vouched": ("dataset",)}
-AS_IN_TRAIN = (
-    *("model", "model_args", "dataset", "data_dir", "limit", "epochs", "batch_size", "optimizer"),
-    *("learning_rate", "schedule", "checkpoint_minutes", "strategy", "cpu_devices"),
-)
 BARE = {"augment": (), "weight_decay": 0.0, "dropout": 0.0}
 REGULARIZERS = {  # row: the fields of `train` that are not those of BARE
-    "weight_decay": {"weight_decay": 5e-4},  # Zagoruyko & Komodakis 2016, section 3
+    "weight_decay": {},  # that of the config
     "dropout": {"dropout": 0.3},  # before the logits, as Szegedy et al. 2015, table 1: 0.4
     "stochastic_depth": {"stochastic_depth": 0.2},  # Huang et al. 2016, section 4, take 0.5
     "label_smoothing": {"label_smoothing": 0.1},  # Szegedy et al. 2016, section 7
@@ -42,30 +35,31 @@ REGULARIZERS = {  # row: the fields of `train` that are not those of BARE
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class Config(
+    recipe.WorkdirFields,
+    recipe.DeviceFields,
+    recipe.FitFields,
+    recipe.DataFields,
+    recipe.ModelFields,
+):
     """What is compared, and on what; the fields of `train` have its meaning."""
 
     regularizers: tuple[str, ...] = recipe.field(
-        tuple(REGULARIZERS), "the rows, beside that of none", choices=tuple(REGULARIZERS)
+        tuple(REGULARIZERS),
+        "the rows, beside that of none",
+        choices=tuple(REGULARIZERS),
+        distinct=True,
     )
-    model: str = recipe.field("resnet20", "a network of cvcourse.models.REGISTRY")
+    model: str = "resnet20"
     model_args: dict = recipe.field({"depth": 8}, "its builder's knobs")
-    dataset: str = recipe.field("digits", "as in train")
-    data_dir: str | None = recipe.field(None, "where published data sets are looked for first")
-    limit: int | None = recipe.field(
-        300, "N examples of each split: few, so that they are learned by heart", least=1
+    limit: int | None = 300  # few, so that they are memorized
+    weight_decay: float = recipe.field(  # Zagoruyko & Komodakis 2016, section 3
+        5e-4, "of the row weight_decay, on kernels", least=0
     )
-    epochs: int = recipe.field(30, "the budget of each row", least=1)
-    batch_size: int = recipe.field(32, "examples a step", least=1)
-    optimizer: str = recipe.field("nesterov", "update rule, as in train")
-    learning_rate: float = recipe.field(0.05, "the highest of the run", above=0)
-    schedule: str = recipe.field("cosine", "the learning rate's course, as in train")
-    seeds: tuple[int, ...] = recipe.field((0, 1, 2), "of the repetitions", least=0, below=2**32)
+    seeds: tuple[int, ...] = recipe.field(
+        (0, 1, 2), "of the repetitions", least=0, below=2**32, distinct=True
+    )
     test: bool = recipe.field(True, "evaluate the test split at the end")
-    strategy: str = recipe.field("auto", "as in train, in one process", choices=STRATEGIES)
-    cpu_devices: int | None = recipe.field(None, "as in train", least=1)
-    workdir: str | None = recipe.field(None, "the directory of it all; none: a fresh one in runs/")
-    checkpoint_minutes: float = recipe.field(5.0, "between checkpoints inside an epoch", above=0)
 
 
 def main(config):
@@ -73,11 +67,8 @@ def main(config):
 
     Raises UsageError for wrong values, before anything is written, and what `train.main` does.
     """
-    config = recipe.check(config)
-    with recipe.usage():
-        require_different(config)
-    if metrics := recipe.recognize(config, "regularizers", **RULES):
-        print(f"{config.workdir} is finished: {json.dumps(metrics)}")
+    config, metrics = recipe.begin(config, "regularizers")
+    if metrics:
         return metrics
 
     import_tensorflow_quietly()
@@ -85,10 +76,11 @@ def main(config):
     from cvcourse.training import comparison
 
     dataset = train.rehearse([*runs(config, pathlib.Path(), config.seeds[0]).values()])
-    with recipe.claim(config, "regularizers", config.model, config.dataset, **RULES) as run:
+    with recipe.claim(config, "regularizers", config.model, config.dataset) as run:
         run.begin()
         folders = {seed: run.path / f"seed{seed}" for seed in config.seeds}
-        trained = train.main_each(
+        trained = recipe.run_each(
+            train.main,
             {
                 f"seed {seed}, {name}": settings
                 for seed, folder in folders.items()
@@ -146,27 +138,17 @@ def main(config):
         )
 
 
-def require_different(config):
-    """Raise ValueError for seeds or rows that are missing or named twice."""
-    if not config.seeds:
-        raise ValueError("--seeds names one or more; received none")
-    for name in ("regularizers", "seeds"):
-        values = getattr(config, name)
-        if len({*values}) < len(values):
-            raise ValueError(f"--{name} names each once; received {values}")
-
-
 def runs(config, folder, seed):
     """The training runs of a seed in its folder: {row: train.Config}."""
-    shared = {name: getattr(config, name) for name in AS_IN_TRAIN}
     found = {}
     for row in ("none", *config.regularizers):
-        settings = {"snapshots": 1, **REGULARIZERS.get(row, {})}
+        settings = BARE | {"snapshots": 1} | REGULARIZERS.get(row, {})
+        if row == "weight_decay":
+            settings["weight_decay"] = config.weight_decay
         if "patience" in settings:
             settings["snapshots"] = 0  # the best epoch counts
-        found[row] = train.Config(
-            **{**shared, **BARE, **settings}, seed=seed, workdir=str(folder / row), test=False
-        )
+        own = {"seed": seed, "workdir": str(folder / row), "test": False}
+        found[row] = recipe.as_config(train.Config, config, **settings, **own)
     return found
 
 
@@ -197,9 +179,7 @@ def draw_gains(judged):
     return figure
 
 
-def cli(argv=None):
-    """Run from a command line; returns the exit code."""
-    return recipe.run(main, Config, argv, name="regularizers", description=__doc__)
+cli = recipe.cli(main)
 
 
 if __name__ == "__main__":

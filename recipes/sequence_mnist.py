@@ -14,51 +14,39 @@ of its own inside, like that of a run with one of --models.
 
 import dataclasses
 import functools
-import json
 import pathlib
 import sys
 
-from cvcourse.recipes import train
-
-from cvcourse import recipe
+from cvcourse import distribution, recipe
 from cvcourse.startup import import_tensorflow_quietly
 
-RULES = {"free": ("workdir", "data_dir", "checkpoint_minutes"), "vouched": ("dataset",)}
-AS_IN_TRAIN = (
-    *("dataset", "data_dir", "limit", "epochs", "batch_size", "clip_norm", "seed"),
-    "checkpoint_minutes",
-)
 NETS = {"rnn": "rnn", "lstm": "lstm", "gru": "gru", "transformer": "transformer_encoder"}
 RATES = {"rnn": 0.003, "lstm": 0.02, "gru": 0.02, "transformer": 0.003}  # on digits, by pixels
 ASKED = range(0, 256, 32)  # batches of validation images whose gradients are averaged
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
-    """What is compared, and on what; the fields of `train` have its meaning."""
+class Config(recipe.RunFields, recipe.DeviceFields, recipe.FitFields, recipe.DataFields):
+    """What is compared, and on what."""
 
-    models: tuple[str, ...] = recipe.field(tuple(NETS), "the nets", choices=tuple(NETS))
+    models: tuple[str, ...] = recipe.field(
+        tuple(NETS), "the nets", choices=tuple(NETS), distinct=True
+    )
     read: str = recipe.field("pixels", "what a step sees", choices=("rows", "pixels"))
-    dataset: str = recipe.field("digits", "as in train")
-    data_dir: str | None = recipe.field(None, "where published data sets are looked for first")
-    limit: int | None = recipe.field(None, "N examples of each split, of every class", least=1)
     units: int = recipe.field(64, "of a recurrent layer; channels of the Transformer", least=1)
     depth: int = recipe.field(1, "recurrent layers, or the Transformer's blocks", least=1)
     heads: int = recipe.field(4, "of the Transformer's attention; they share its channels", least=1)
-    epochs: int = recipe.field(25, "passes over the training split", least=1)
-    batch_size: int = recipe.field(64, "examples a step", least=1)
+    epochs: int = 25
+    batch_size: int = 64
+    optimizer: str = "adam"
     learning_rate: float | None = recipe.field(
         None,
-        "Adam's highest, then down a cosine; none: each net's own, "
+        "the highest learning rate of the run; none: each net's own, "
         + ", ".join(f"{name} {rate:g}" for name, rate in RATES.items()),
         above=0,
     )
-    clip_norm: float | None = recipe.field(
-        1.0, "the largest norm of a step's whole gradient", above=0
-    )
-    seed: int = recipe.field(0, "of weights and order", least=0, below=2**32)
-    workdir: str | None = recipe.field(None, "the directory of it all; none: a fresh one in runs/")
-    checkpoint_minutes: float = recipe.field(5.0, "between checkpoints inside an epoch", above=0)
+    weight_decay: float = 0.0
+    clip_norm: float | None = 1.0
 
 
 def main(config):
@@ -67,28 +55,21 @@ def main(config):
     Raises UsageError for wrong values, before anything is written, RunError for what goes wrong in
     data, files or training, Interrupted after Ctrl-C or SIGTERM.
     """
-    config = recipe.check(config)
-    with recipe.usage():
-        if not config.models or len({*config.models}) < len(config.models):
-            raise ValueError(f"--models names one or more, each once; received {config.models}")
-    if metrics := recipe.recognize(config, "sequence_mnist", **RULES):
-        accuracies = {name: row["test_accuracy"] for name, row in metrics["nets"].items()}
-        print(f"{config.workdir} is finished: test accuracy {json.dumps(accuracies)}")
+    config, metrics = recipe.begin(config, "sequence_mnist", shown=test_accuracies)
+    if metrics:
         return metrics
 
+    distribution.require_one_process(config.strategy)
     import_tensorflow_quietly()
-    import keras
 
     from cvcourse import data
 
     with recipe.usage():
         dataset = data.of(config)
-        untrained = {}
-        for name in config.models:
-            keras.utils.set_random_seed(config.seed)
-            untrained[name] = build(config, name, dataset)
+        setting = dataclasses.replace(config, batch_size=min(config.batch_size, len(dataset.train)))
+        untrained = {name: build_and_compile(setting, name, dataset) for name in config.models}
     with (
-        recipe.claim(config, "sequence_mnist", config.read, config.dataset, **RULES) as run,
+        recipe.claim(config, "sequence_mnist", config.read, config.dataset) as run,
         data.naming_broken_images(dataset),
     ):
         if len(config.models) > 1:
@@ -96,17 +77,13 @@ def main(config):
             nets = {name: part["nets"][name] for name, part in parts(run).items()}
         else:
             (name,) = config.models
-            nets = {name: alone(run, name, dataset, untrained[name])}
+            nets = {name: alone(run, setting, name, dataset, untrained[name])}
         return report(run, nets, steps(config, dataset)[0])
 
 
-def as_in_train(config, name, dataset):
-    """The settings of a net's training, as `train` has them."""
-    rate = config.learning_rate or RATES[name]
-    shared = {name: getattr(config, name) for name in AS_IN_TRAIN}
-    own = {"optimizer": "adam", "schedule": "cosine", "weight_decay": 0.0, "augment": ()}
-    own |= {"learning_rate": rate, "strategy": "none"}
-    return train.settled(train.Config(**shared, **own), dataset)
+def test_accuracies(metrics):
+    """The test accuracy of each net."""
+    return {name: row["test_accuracy"] for name, row in metrics["nets"].items()}
 
 
 def steps(config, dataset):
@@ -115,6 +92,27 @@ def steps(config, dataset):
     if config.read == "rows":
         return height, width * channels
     return height * width, channels
+
+
+def build_and_compile(config, name, dataset):
+    """A net with its optimizer, loss and metrics. Raises ValueError for what does not fit."""
+    import keras
+
+    from cvcourse import data, optimization, training
+
+    keras.utils.set_random_seed(config.seed)
+    config = dataclasses.replace(config, learning_rate=config.learning_rate or RATES[name])
+    loss = optimization.LOSSES["softmax"]
+    devices = distribution.of(config)
+    devices.require_divisible(config.batch_size)
+    with devices.scope(), training.precision(config.precision):
+        model = build(config, name, dataset)
+        model.compile(
+            optimization.of(config, model, data.steps_per_epoch(dataset.train, config.batch_size)),
+            loss(),
+            weighted_metrics=training.weighted_metrics(loss),
+        )
+    return devices.ready(model)
 
 
 def build(config, name, dataset):
@@ -151,33 +149,38 @@ def parts(run):
         name: dataclasses.replace(run.config, models=(name,), workdir=str(folder / name))
         for name in run.config.models
     }
-    return train.main_each(configs, run.command, main)
+    return recipe.run_each(main, configs, run.command)
 
 
-def alone(run, name, dataset, model):
-    """Train one net, look at how far back it reaches, and judge its best epoch: its metrics."""
-    import math
-
+def alone(run, config, name, dataset, model):
+    """Train one net, measure how far back it reaches, evaluate its best epoch: its metrics."""
     from cvcourse import data, training
 
-    setting = as_in_train(run.config, name, dataset)
-    before = reach(model, dataset.validation, steps(run.config, dataset))
-    model = train.compiled(setting, model, data.steps_per_epoch(dataset.train, setting.batch_size))
-    resume = train.fit(model, setting, dataset, run)
+    before = reach(model, dataset.validation, steps(config, dataset))
+    stream = functools.partial(data.stream, batch_size=config.batch_size, seed=config.seed)
+    trained = training.fit(
+        model,
+        run,
+        functools.partial(stream, dataset.train),
+        functools.partial(stream, dataset.validation, shuffle=False),
+        steps_per_epoch=data.steps_per_epoch(dataset.train, config.batch_size),
+        batch_size=config.batch_size,
+        data=dataset.fingerprint(),
+        names=dataset.class_names,
+        devices=distribution.of(config),
+    )
     best, _ = training.load_model(run.path / "model.keras")
-    batches = functools.partial(train.stream, setting, dataset, shuffle=False)
-    validation, test = training.evaluate_held_out(best, dataset, batches)
-    after = reach(best, dataset.validation, steps(run.config, dataset))
+    validation, test = training.evaluate_held_out(
+        best, dataset, functools.partial(stream, shuffle=False)
+    )
+    after = reach(best, dataset.validation, steps(config, dataset))
     return {
-        "learning_rate": setting.learning_rate,
+        "learning_rate": config.learning_rate or RATES[name],
         "test_accuracy": test and test.accuracy,
         "test_loss": test and test.loss,
         "val_accuracy": validation.accuracy,
         "val_loss": validation.loss,
-        "best_epoch": resume.best_epoch,
-        "epochs": len(resume.history),
-        "seconds": round(resume.total_seconds(), 1),
-        "parameters": sum(math.prod(v.shape) for v in best.trainable_variables),
+        **training.facts(trained, best, config),
         "first_half": {"before": first_half(before), "after": first_half(after)},
         "gradient_norms": {"before": before, "after": after},
     }
@@ -334,9 +337,7 @@ def color(name):
     return colormaps["tab10"]([*NETS].index(name))
 
 
-def cli(argv=None):
-    """Run from a command line; returns the exit code."""
-    return recipe.run(main, Config, argv, name="sequence_mnist", description=__doc__)
+cli = recipe.cli(main)
 
 
 if __name__ == "__main__":

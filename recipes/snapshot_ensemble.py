@@ -20,7 +20,6 @@ seed, is ensemble.keras: raw images in, probabilities out.
 
 import dataclasses
 import functools
-import json
 import math
 import pathlib
 import sys
@@ -28,14 +27,8 @@ import sys
 from cvcourse.recipes import train
 
 from cvcourse import recipe
-from cvcourse.distribution import STRATEGIES
 from cvcourse.startup import import_tensorflow_quietly
 
-RULES = {"free": ("workdir", "data_dir", "checkpoint_minutes"), "vouched": ("dataset",)}
-AS_IN_TRAIN = (
-    *("model", "model_args", "dataset", "data_dir", "limit", "augment", "batch_size"),
-    *("optimizer", "weight_decay", "checkpoint_minutes", "strategy", "cpu_devices"),
-)
 USUAL_CYCLES = range(2, 7)
 IMAGES_FOR_BATCH_NORM = 10_000  # at most, to estimate its statistics after weights were averaged
 KINDS = {  # of the ensembles: their colors
@@ -46,26 +39,28 @@ KINDS = {  # of the ensembles: their colors
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class Config(
+    recipe.WorkdirFields,
+    recipe.DeviceFields,
+    recipe.FitFields,
+    recipe.DataFields,
+    recipe.ModelFields,
+):
     """What is compared, and on what; the fields of `train` have its meaning."""
 
-    model: str = recipe.field("lenet5", "a network of cvcourse.models.REGISTRY")
-    model_args: dict = recipe.field({}, "its builder's knobs, such as width=0.25,depths=1/1")
-    dataset: str = recipe.field("digits", "as in train")
-    data_dir: str | None = recipe.field(None, "where published data sets are looked for first")
-    limit: int | None = recipe.field(None, "N examples of each split, of every class", least=1)
     augment: tuple[str, ...] | None = recipe.field(
         None, "none, or as in train; auto: what is usual for the data set"
     )
     epochs: int = recipe.field(60, "the budget of each row", least=1)
     cycles: tuple[int, ...] | None = recipe.field(
-        None, "M, each of them divides --epochs; auto: those of 2 to 6 that do", least=2
+        None,
+        "M, each of them divides --epochs; auto: those of 2 to 6 that do",
+        least=2,
+        distinct=True,
     )
     last_m: int | None = recipe.field(
         None, "average the last m of M snapshots and checkpoints; none: all", least=1
     )
-    batch_size: int = recipe.field(32, "examples a step", least=1)
-    optimizer: str = recipe.field("nesterov", "update rule, as in train")
     learning_rate: float = recipe.field(0.05, "alpha_0 of eq. 2: at the start of a cycle", above=0)
     schedule: str = recipe.field(
         "cosine", "of the single run and the independent nets", choices=("step", "cosine")
@@ -73,13 +68,12 @@ class Config:
     single_learning_rate: float | None = recipe.field(
         None, "the highest of theirs; none: that of --learning_rate", above=0
     )
-    weight_decay: float = recipe.field(5e-4, "on kernels, as in train", least=0)
-    seeds: tuple[int, ...] = recipe.field((0, 1, 2), "of the repetitions", least=0, below=2**28)
+    seeds: tuple[int, ...] = recipe.field(
+        (0, 1, 2), "of the repetitions", least=0, below=2**28, distinct=True
+    )
     test: bool = recipe.field(True, "evaluate the test split at the end; not while choosing")
-    strategy: str = recipe.field("auto", "as in train, in one process", choices=STRATEGIES)
-    cpu_devices: int | None = recipe.field(None, "as in train", least=1)
-    workdir: str | None = recipe.field(None, "the directory of it all; none: a fresh one in runs/")
-    checkpoint_minutes: float = recipe.field(5.0, "between checkpoints inside an epoch", above=0)
+
+    MISFITS = (lambda c: misfit(c),)
 
 
 def main(config):
@@ -87,11 +81,8 @@ def main(config):
 
     Raises UsageError for wrong values, before anything is written, and what `train.main` does.
     """
-    config = recipe.check(config)
-    with recipe.usage():
-        require_fit(config)
-    if metrics := recipe.recognize(config, "snapshot_ensemble", **RULES):
-        print(f"{config.workdir} is finished: {json.dumps(metrics)}")
+    config, metrics = recipe.begin(config, "snapshot_ensemble")
+    if metrics:
         return metrics
 
     import_tensorflow_quietly()
@@ -102,10 +93,11 @@ def main(config):
     first = config.seeds[0]
     plain, cyclic, *_ = runs(config, pathlib.Path(), first).values()
     dataset = train.rehearse([plain, cyclic])
-    with recipe.claim(config, "snapshot_ensemble", config.model, config.dataset, **RULES) as run:
+    with recipe.claim(config, "snapshot_ensemble", config.model, config.dataset) as run:
         run.begin()
         folders = {seed: run.path / f"seed{seed}" for seed in config.seeds}
-        trained = train.main_each(
+        trained = recipe.run_each(
+            train.main,
             {
                 f"seed {seed}, {name}": settings
                 for seed, folder in folders.items()
@@ -178,21 +170,16 @@ def main(config):
         )
 
 
-def require_fit(config):
-    """Raise ValueError for fields that do not go together."""
-    cycles = cycles_of(config)
-    if not cycles and config.cycles is None:
-        raise ValueError(f"no number of cycles from 2 to 6 divides --epochs={config.epochs}")
-    for name, values in (("cycles", cycles), ("seeds", config.seeds)):
-        if not values:
-            raise ValueError(f"--{name} names one or more; received none")
-        if len({*values}) < len(values):
-            raise ValueError(f"--{name} names each number once; received {values}")
-    for m in cycles:
+def misfit(config):
+    """A sentence for cycles that do not fit, else None."""
+    if not cycles_of(config):
+        return f"no number of cycles from 2 to 6 divides --epochs={config.epochs}"
+    for m in cycles_of(config):
         if config.epochs % m:
-            raise ValueError(f"--cycles={m} does not divide --epochs={config.epochs}")
+            return f"--cycles={m} does not divide --epochs={config.epochs}"
         if config.last_m and config.last_m > m:
-            raise ValueError(f"--last_m={config.last_m} exceeds the M={m} snapshots of a run")
+            return f"--last_m={config.last_m} exceeds the M={m} snapshots of a run"
+    return None
 
 
 def cycles_of(config):
@@ -204,10 +191,10 @@ def cycles_of(config):
 
 def runs(config, folder, seed):
     """The training runs of a seed in its folder: {name: train.Config}."""
-    shared = {name: getattr(config, name) for name in AS_IN_TRAIN}
     plain = {
         "schedule": config.schedule,
         "learning_rate": config.single_learning_rate or config.learning_rate,
+        "cycles": None,
     }
     cyclic = {"schedule": "shifted_cosine", "learning_rate": config.learning_rate}
     own = {"single": {**plain, "snapshots": math.lcm(*cycles_of(config))}}
@@ -221,10 +208,10 @@ def runs(config, folder, seed):
                 "seed": seed * m + i,  # no two of an M are alike
             }
     return {
-        name: train.Config(
-            **{"epochs": config.epochs, "seed": seed, **shared, **settings},
-            workdir=str(folder / name),
-            test=False,
+        name: recipe.as_config(
+            train.Config,
+            config,
+            **{"seed": seed, "workdir": str(folder / name), "test": False, **settings},
         )
         for name, settings in own.items()
     }
@@ -416,9 +403,7 @@ def draw_reliability(answers, labels):
     return figure
 
 
-def cli(argv=None):
-    """Run from a command line; returns the exit code."""
-    return recipe.run(main, Config, argv, name="snapshot_ensemble", description=__doc__)
+cli = recipe.cli(main)
 
 
 if __name__ == "__main__":

@@ -10,17 +10,12 @@ the result is the same to the bit.
 
 import dataclasses
 import functools
-import itertools
-import json
 import pathlib
 import sys
 
 from cvcourse import distribution, recipe
-from cvcourse.distribution import STRATEGIES
-from cvcourse.errors import UsageError
 from cvcourse.startup import import_tensorflow_quietly
 
-FREE = ("workdir", "data_dir", "checkpoint_minutes", "extend")  # cannot change the result
 SET_BY = {  # what is no knob of --model_args where a flag sets it
     "input_shape": "--input_shape",
     "num_classes": "the data set",
@@ -30,7 +25,6 @@ SET_BY = {  # what is no knob of --model_args where a flag sets it
     "drop_path": "--stochastic_depth",
 }
 MIXING = ("mixup", "cutmix")  # augmentations that change labels too
-CYCLIC = ("cosine_restarts", "shifted_cosine")
 IMAGES_FOR_BATCH_NORM = 10_000  # at most: more of them would hardly move its statistics
 EXTENDABLE = ("constant", "inverse_sqrt")
 NOT_EXTENDABLE = (
@@ -44,22 +38,21 @@ SCHEDULED_DROP_PATH = (
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class Config(
+    recipe.RunFields,
+    recipe.DeviceFields,
+    recipe.StoppingFields,
+    recipe.ScheduleFields,
+    recipe.FitFields,
+    recipe.DataFields,
+    recipe.ModelFields,
+):
     """The settings of a run; the defaults are measured on the embedded digits."""
 
-    model: str = recipe.field("lenet5", "a network of cvcourse.models.REGISTRY")
-    model_args: dict = recipe.field({}, "its builder's knobs, such as width=0.25,depths=1/1")
     input_shape: tuple[int, ...] | None = recipe.field(
         None,
         "height,width,channels the network takes; auto: the images', or its usual size",
         least=1,
-    )
-    dataset: str = recipe.field(
-        "digits", "digits, mnist, fashion_mnist, cifar10, cifar100, tfds:NAME, a folder or an .npz"
-    )
-    data_dir: str | None = recipe.field(None, "where published data sets are looked for first")
-    limit: int | None = recipe.field(
-        None, "N examples of each split, of every class: a smoke run", least=1
     )
     augment: tuple[str, ...] | None = recipe.field(
         None,
@@ -74,53 +67,10 @@ class Config:
     label_smoothing: float = recipe.field(
         0.0, "share of a label that all classes get alike; in training alone", least=0, below=1
     )
-    epochs: int = recipe.field(30, "passes over the training split", least=1)
-    batch_size: int = recipe.field(32, "examples a step", least=1)
-    optimizer: str = recipe.field(
-        "nesterov",
-        "update rule",
-        choices=(
-            *("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "almost_adam", "adamw"),
-            "lbfgs",
-        ),
-    )
-    learning_rate: float = recipe.field(0.05, "the highest of the run", above=0)
     scale_learning_rate: int | None = recipe.field(
         None,
         "the batch size that --learning_rate is meant for: scaled to --batch_size (linear rule)",
         least=1,
-    )
-    schedule: str = recipe.field(
-        "cosine",
-        "the learning rate's course",
-        choices=(
-            *("constant", "step", "exponential", "inverse_time", "linear", "cosine"),
-            *("inverse_sqrt", "one_cycle", *CYCLIC),
-        ),
-    )
-    cycles: int | None = recipe.field(
-        None, f"how often {' and '.join(CYCLIC)} begin anew; divides --epochs", least=1
-    )
-    milestones: tuple[float, ...] | None = recipe.field(
-        None,
-        "of --schedule=step: when the rate drops, in epochs from the start of the run, as 30,60; "
-        "auto: at 50 % and 75 % of what follows the warm-up",
-        above=0,
-    )
-    milestone_unit: str = recipe.field(
-        "epochs",
-        "what --milestones count; steps are updates of the weights",
-        choices=("epochs", "steps"),
-    )
-    factor: float = recipe.field(
-        0.1, "of --schedule=step: what the rate is multiplied by at a milestone", above=0, below=1
-    )
-    warmup_epochs: float = recipe.field(0.0, "epochs of rising learning rate before it", least=0)
-    weight_decay: float = recipe.field(
-        5e-4, "on kernels: coupled L2, as in the papers; decoupled for adamw", least=0
-    )
-    clip_norm: float | None = recipe.field(
-        None, "the largest norm of a step's whole gradient", above=0
     )
     dropout: float | None = recipe.field(
         None, "rate of the network's dropout layers; none: as its paper has it", least=0, below=1
@@ -134,16 +84,9 @@ class Config:
     )
     average: str = recipe.field(
         "none",
-        "of the weights, to validate and keep: exponential, or the last quarter's epochs alike",
+        "average of the weights to validate and keep: exponential, or equal over the epochs of the "
+        "last quarter",
         choices=("none", "ema", "swa"),
-    )
-    monitor: str = recipe.field(
-        "val_loss", "what makes an epoch the best", choices=("val_loss", "val_accuracy")
-    )
-    patience: int | None = recipe.field(None, "epochs without a better one, then stop", least=1)
-    min_delta: float = recipe.field(0.0, "how much better an epoch must be to count", least=0)
-    start_from_epoch: int = recipe.field(
-        0, "epochs that cannot be the best and use up no patience", least=0
     )
     snapshots: int = recipe.field(
         0, "how many epochs' models to keep in snapshots/; divides --epochs", least=0
@@ -155,58 +98,23 @@ class Config:
         "and averages go by these updates",
         least=1,
     )
-    strategy: str = recipe.field(
-        "auto", "where to train; auto: several devices or workers if there are", choices=STRATEGIES
+    extend: bool = recipe.field(
+        False, "let the run in workdir have more epochs than it had", free=True
     )
-    cpu_devices: int | None = recipe.field(
-        None, "split the CPU into so many devices, to try a strategy", least=1
-    )
-    precision: str = recipe.field(
-        "float32", "of the layers", choices=("float32", "mixed_bfloat16", "mixed_float16")
-    )
-    seed: int = recipe.field(0, "of weights, order and augmentation", least=0, below=2**32)
-    workdir: str | None = recipe.field(None, "the run's directory; none: a fresh one under runs/")
-    checkpoint_minutes: float = recipe.field(5.0, "between checkpoints inside an epoch", above=0)
-    extend: bool = recipe.field(False, "let the run in workdir have more epochs than it had")
 
-
-MISFITS = (  # what no field says alone: the sentence, and whether it holds of a config
-    (
-        "--optimizer=lbfgs sees the whole data set at each step, and train sees batches: "
-        "`cvcourse optimizers` runs it",
-        lambda c: c.optimizer == "lbfgs",
-    ),
-    (
-        "--loss=hinge takes whole labels, so neither --label_smoothing nor --augment=mixup,cutmix: "
-        "leave them out, or take --loss=softmax",
-        lambda c: c.loss == "hinge" and soft_labels(c),
-    ),
-    (
-        "--cycles={c.cycles} does not divide --epochs={c.epochs}",
-        lambda c: c.cycles and c.epochs % c.cycles,
-    ),
-    (
-        "--milestones and --factor are of --schedule=step; received --schedule={c.schedule}",
-        lambda c: c.schedule != "step" and (c.milestones is not None or c.factor != Config.factor),
-    ),
-    (
-        "--milestones={c.milestones} do not ascend between the {c.warmup_epochs:g} epochs of the "
-        "warm-up and --epochs={c.epochs}",
+    MISFITS = (
         lambda c: (
-            c.milestones is not None
-            and c.milestone_unit == "epochs"
-            and not ascend(c.warmup_epochs, *c.milestones, c.epochs)
+            "--loss=hinge takes whole labels, so neither --label_smoothing nor --augment=mixup,"
+            "cutmix: leave them out, or take --loss=softmax"
+            if c.loss == "hinge" and soft_labels(c)
+            else None
         ),
-    ),
-    (
-        "--snapshots={c.snapshots} does not divide --epochs={c.epochs}",
-        lambda c: c.snapshots and c.epochs % c.snapshots,
-    ),
-    (
-        "--start_from_epoch={c.start_from_epoch} leaves none of --epochs={c.epochs} to be the best",
-        lambda c: c.start_from_epoch >= c.epochs,
-    ),
-)
+        lambda c: (
+            f"--snapshots={c.snapshots} does not divide --epochs={c.epochs}"
+            if c.snapshots and c.epochs % c.snapshots
+            else None
+        ),
+    )
 
 
 def main(config):
@@ -216,23 +124,14 @@ def main(config):
     data, files or training, Interrupted after Ctrl-C or SIGTERM.
     """
     config = recipe.check(config)
-    require_fit(config)
-    rules = {"free": FREE, "vouched": ("dataset",)}
-    if config.schedule not in EXTENDABLE or config.average == "swa" or config.snapshots:
-        rules["fixed"] = NOT_EXTENDABLE
-    elif config.extend and drops_paths_by_schedule(config):
-        rules["fixed"] = SCHEDULED_DROP_PATH
-    chief = distribution.is_chief(config.strategy)
-    metrics = recipe.recognize(config, "train", **rules) if chief else None
-    if not metrics or distribution.cluster(config.strategy):  # whose others wait to hear of it
-        import_tensorflow_quietly()
-        devices = distribution.of(config)
-        again = recipe.command(config, recipe.program("train"))
-        with devices.together(again):
-            metrics = devices.from_chief(metrics)
+    rules = {"fixed": why_not_longer(config)}
+    devices, metrics = distribution.meet(
+        config,
+        lambda: recipe.begin(config, "train", **rules)[1],
+        recipe.command(config, recipe.program("train")),
+    )
     if metrics:
-        print(f"{config.workdir} is finished: {json.dumps(metrics)}")
-        if "fixed" not in rules and not recipe.whole_command():
+        if not rules["fixed"] and not recipe.whole_command():
             print("--extend --epochs=N goes on with it")
         return metrics
     import keras
@@ -246,38 +145,32 @@ def main(config):
         if not config.test:
             dataset = dataclasses.replace(dataset, test=None)
         setting, model = prepared(config, dataset)
-    if devices.workers > 1:
-        with devices.together(again):
-            devices.require_alike(what_workers_share(config, dataset))
-    words = config.model, config.dataset
     with (
-        recipe.claim(config, "train", *words, chief=chief, **rules) as run,
-        devices.together(run.command),
+        recipe.claim(
+            config,
+            "train",
+            *(config.model, config.dataset),
+            devices=devices,
+            alike=lambda: {"data": dataset.fingerprint(), "versions": training.versions()},
+            **rules,
+        ) as run,
         data.naming_broken_images(dataset),
     ):
-        resume = fit(model, setting, dataset, run)
-        if chief:
+        trained = fit(model, setting, dataset, run)
+        metrics = None
+        if devices.chief:
             metrics = training.conclude(
                 run.path,
                 title=f"{config.model} on {pathlib.Path(config.dataset).stem}",
                 config=dataclasses.replace(run.config, augment=setting.augment),
                 dataset=dataset,
-                resume=resume,
+                resume=trained,
                 batch_size=setting.batch_size,
                 batches=functools.partial(stream, setting, dataset, shuffle=False),
                 loss_name=config.loss,
                 more=devices.facts(setting.batch_size),
             )
         return devices.from_chief(metrics)
-
-
-def what_workers_share(config, dataset):
-    """{name: value} of what processes that train together must have in common."""
-    from cvcourse import training
-
-    fields = {key: value for key, value in vars(config).items() if key not in FREE}
-    fields = json.loads(json.dumps(fields))
-    return {**fields, "data": dataset.fingerprint(), "versions": training.versions()}
 
 
 def settled(config, dataset):
@@ -323,20 +216,10 @@ def fit(model, config, dataset, run, *, files=True, callbacks=()):
     `config` is a settled one. Without `files` only what resuming needs is written: no model.keras,
     no TensorBoard. `callbacks` see each epoch's logs before it is saved.
     """
-    import keras
-
     from cvcourse import data, regularization, training
 
-    devices = distribution.of(config)
     steps = data.steps_per_epoch(dataset.train, config.batch_size)
     shuffled = functools.partial(stream, config, dataset, dataset.train, augment=config.augment)
-    early_stopping = keras.callbacks.EarlyStopping(
-        config.monitor,
-        mode="max" if config.monitor == "val_accuracy" else "min",
-        patience=config.patience or sys.maxsize,
-        min_delta=config.min_delta,
-        start_from_epoch=config.start_from_epoch,
-    )
     averages = []
     if config.average != "none":
         images = shuffled().take(min(steps, -(-IMAGES_FOR_BATCH_NORM // config.batch_size)))
@@ -346,65 +229,30 @@ def fit(model, config, dataset, run, *, files=True, callbacks=()):
             if config.average == "ema"
             else regularization.SWA(model, images, first_epoch=first)
         ]
-    resume = training.ExactResume(
-        model,
-        run.path,
-        steps_per_epoch=steps,
-        early_stopping=early_stopping,
-        minutes=config.checkpoint_minutes,
-        command=run.command,
-        data=dataset.fingerprint(),
-        one_hot=soft_labels(config),
-        others=[variable for average in averages for variable in average.variables],
-        devices=devices,
-    )
-    run.begin()
-    keep = []
-    if files and devices.chief:
-        best, names = run.path / "model.keras", dataset.class_names
-        keep = [
-            training.BestModel(best, early_stopping, names),
-            training.EpochTensorBoard(run.path / "tensorboard", write_graph=False),
-        ]
-        if config.snapshots:
-            every = config.epochs // config.snapshots
-            keep.append(training.Snapshots(run.path / "snapshots", every, names))
-    watched = training.someone_watches()
-    show = [training.EpochLine(config.epochs)] if devices.chief and not watched else []
-    print(devices.said(config.batch_size), flush=True)
     print(f"augmentation: {', '.join(config.augment) or 'none'}", flush=True)
-    validation = functools.partial(stream, config, dataset, dataset.validation, shuffle=False)
-    with resume.stopping_on_signals(), devices.fitting():
-        for span in resume.spans(config.epochs):
-            model.fit(
-                devices.feed(shuffled, start_step=resume.step),
-                validation_data=devices.feed(validation),
-                callbacks=[
-                    training.DataLossIsLoss(),
-                    early_stopping,
-                    *keep,
-                    *averages,  # behind what saves the model as it was validated
-                    *callbacks,
-                    resume,  # behind what trains on
-                    *show,
-                ],
-                shuffle=False,  # the stream's affair
-                verbose=int(devices.chief and watched),
-                **span,
-            )
-    return resume
+    return training.fit(
+        model,
+        run,
+        shuffled,
+        functools.partial(stream, config, dataset, dataset.validation, shuffle=False),
+        steps_per_epoch=steps,
+        batch_size=config.batch_size,
+        data=dataset.fingerprint(),
+        names=dataset.class_names if files else None,
+        averages=averages,
+        callbacks=callbacks,
+        one_hot=soft_labels(config),
+        devices=distribution.of(config),
+    )
 
 
-def require_fit(config):
-    """Raise UsageError for fields that do not go together."""
-    for message, is_wrong in MISFITS:
-        if is_wrong(config):
-            raise UsageError(message.format(c=config))
-
-
-def ascend(*numbers):
-    """Whether each is larger than the one before."""
-    return all(a < b for a, b in itertools.pairwise(numbers))
+def why_not_longer(config):
+    """Why a run of this config cannot have more epochs; None where it can."""
+    if config.schedule not in EXTENDABLE or config.average == "swa" or config.snapshots:
+        return NOT_EXTENDABLE
+    if config.extend and drops_paths_by_schedule(config):
+        return SCHEDULED_DROP_PATH
+    return None
 
 
 def soft_labels(config):
@@ -463,47 +311,16 @@ def build(config, dataset):
         return models.from_raw_images(net, dataset.input_shape, mean=mean, variance=variance)
 
 
-def learning_rate(config, steps_per_epoch):
-    """The run's learning rate by updates of the weights. Raises ValueError for what does not fit.
-
-    What is left of the batches of an epoch is accumulated into the next; of the run, is lost.
-    """
-    from cvcourse import optimization
-
-    peak, base = config.learning_rate, config.scale_learning_rate
-    if base:
-        peak = optimization.linear_scaling(peak, config.batch_size * config.accumulate, base)
-    updates = config.epochs * steps_per_epoch // config.accumulate
-    if not updates:
-        raise ValueError(
-            f"--accumulate={config.accumulate} is more than the {config.epochs * steps_per_epoch} "
-            "batches of the run: the weights would never move"
-        )
-    an_epoch = steps_per_epoch / config.accumulate
-    unit = an_epoch if config.milestone_unit == "epochs" else 1
-    return optimization.schedule(
-        config.schedule,
-        peak,
-        steps=updates,
-        warmup_steps=round(config.warmup_epochs * an_epoch),
-        cycles=config.cycles,
-        milestones=config.milestones and [unit * milestone for milestone in config.milestones],
-        factor=config.factor,
-    )
-
-
 def compiled(config, model, steps_per_epoch):
     """The model with its optimizer, loss and metrics. Raises ValueError for what does not fit."""
     import keras
 
     from cvcourse import optimization, training
 
-    optimizer = optimization.optimizer(
-        config.optimizer,
+    optimizer = optimization.of(
+        config,
         model,
-        learning_rate(config, steps_per_epoch),
-        weight_decay=config.weight_decay,
-        clip_norm=config.clip_norm,
+        steps_per_epoch,
         use_ema=config.average == "ema",
         gradient_accumulation_steps=config.accumulate if config.accumulate > 1 else None,
     )
@@ -528,28 +345,11 @@ def rehearse(configs):
         models.knobs(source.model)
         dataset = data.of(source)
         for config in map(recipe.check, configs):
-            require_fit(config)
             prepared(config, dataset)
     return dataset
 
 
-def main_each(configs, command, run=None):
-    """`main`, or another recipe's as `run`, of each of {name: config}: {name: metrics}.
-
-    What is finished is not repeated. Raises what `main` does; Interrupted with the `command` that
-    goes on with all of them.
-    """
-    metrics = {}
-    for number, (name, config) in enumerate(configs.items(), start=1):
-        print(f"\nrun {number} of {len(configs)}: {name}", flush=True)
-        with recipe.part(name, command):
-            metrics[name] = (run or main)(config)
-    return metrics
-
-
-def cli(argv=None):
-    """Run from a command line; returns the exit code."""
-    return recipe.run(main, Config, argv, name="train", description=__doc__)
+cli = recipe.cli(main)
 
 
 if __name__ == "__main__":

@@ -21,17 +21,14 @@ https://arxiv.org/abs/2202.10054.
 
 import dataclasses
 import functools
-import json
 import pathlib
 import sys
 import time
 
 from cvcourse import distribution, recipe
-from cvcourse.distribution import STRATEGIES
 from cvcourse.errors import RunError
 from cvcourse.startup import import_tensorflow_quietly
 
-FREE = ("workdir", "data_dir", "weights_dir", "cache_dir", "checkpoint_minutes")
 METHODS = ("probe", "top", "full", "gradual")
 LARGE = 2_000  # training images from which on fine-tuning is worth its risk; --method=auto
 SIMILAR = 0.01  # accuracy that an earlier layer must be better by for the data to be different
@@ -44,11 +41,20 @@ ASKED, NEIGHBORS = 8, 6  # images whose nearest neighbors the report shows, and 
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class Config(
+    recipe.RunFields,
+    recipe.CacheFields,
+    recipe.DeviceFields,
+    recipe.StoppingFields,
+    recipe.ScheduleFields,
+    recipe.FitFields,
+    recipe.DataFields,
+    recipe.WeightsFields,
+    recipe.ModelFields,
+):
     """The settings of a run; the probe was measured on ten classes of flowers, 60 photos each."""
 
     model: str = recipe.field("mobilenet_v2", "a network with published weights")
-    model_args: dict = recipe.field({}, "its builder's knobs, such as width=0.25")
     weights: str = recipe.field(
         "default", "a tag of `cvcourse models --pretrained`, or a file, also of a net of your own"
     )
@@ -58,13 +64,7 @@ class Config:
         "0..1, tf: -1..1; auto: that with which a probe is best within the training split",
         choices=("auto", *SCALINGS),
     )
-    weights_dir: str | None = recipe.field(None, "where files of weights are looked for first")
-    allow_noncommercial: bool = recipe.field(False, "take weights that are not for commerce, too")
-    dataset: str = recipe.field("tfds:tf_flowers", "an image folder, or what train takes")
-    data_dir: str | None = recipe.field(None, "where published data sets are looked for first")
-    limit: int | None = recipe.field(
-        None, "N examples of each split, of every class: a smoke run", least=1
-    )
+    dataset: str = "tfds:tf_flowers"
     size: int | None = recipe.field(
         None, "side of the images the network sees, in pixels; none: its weights' own", least=16
     )
@@ -82,52 +82,14 @@ class Config:
         "none, or any of them, in fine-tuning",
         choices=("crop", "shift", "flip", "color", "pca_color", "cutout"),
     )
-    epochs: int = recipe.field(15, "passes over the training split in fine-tuning", least=1)
-    batch_size: int = recipe.field(32, "examples a step", least=1)
-    optimizer: str = recipe.field(
-        "adam", "update rule", choices=("sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw")
-    )
-    learning_rate: float = recipe.field(1e-3, "the classifier's, at its highest", above=0)
+    epochs: int = 15
+    optimizer: str = "adam"
+    learning_rate: float = 1e-3
     body_rate: float = recipe.field(
         0.1, "the body's learning rate as a share of the classifier's", above=0
     )
-    schedule: str = recipe.field(
-        "cosine",
-        "the learning rate's course",
-        choices=("constant", "step", "exponential", "linear", "cosine", "one_cycle"),
-    )
-    milestones: tuple[float, ...] | None = recipe.field(
-        None,
-        "of --schedule=step: when the rate drops, in epochs from the start of the run, as 30,60; "
-        "auto: at 50 % and 75 % of what follows the warm-up",
-        above=0,
-    )
-    milestone_unit: str = recipe.field(
-        "epochs",
-        "what --milestones count; steps are updates of the weights",
-        choices=("epochs", "steps"),
-    )
-    factor: float = recipe.field(
-        0.1, "of --schedule=step: what the rate is multiplied by at a milestone", above=0, below=1
-    )
-    warmup_epochs: float = recipe.field(0.5, "epochs of rising learning rate before it", least=0)
-    weight_decay: float = recipe.field(1e-4, "on kernels: coupled L2; decoupled for adamw", least=0)
-    patience: int | None = recipe.field(None, "epochs without a better one, then stop", least=1)
-    monitor: str = recipe.field(
-        "val_loss", "what makes an epoch the best", choices=("val_loss", "val_accuracy")
-    )
-    seed: int = recipe.field(0, "of folds, order and augmentation", least=0, below=2**32)
-    strategy: str = recipe.field(
-        "auto", "where to fine-tune, as in train, in one process", choices=STRATEGIES
-    )
-    cpu_devices: int | None = recipe.field(
-        None, "split the CPU into so many devices, to try a strategy", least=1
-    )
-    cache_dir: str | None = recipe.field(
-        None, "where features are kept; none: cvcourse/features in the user's cache"
-    )
-    workdir: str | None = recipe.field(None, "the run's directory; none: a fresh one under runs/")
-    checkpoint_minutes: float = recipe.field(5.0, "between checkpoints inside an epoch", above=0)
+    warmup_epochs: float = 0.5
+    weight_decay: float = 1e-4
 
 
 def main(config):
@@ -136,18 +98,16 @@ def main(config):
     Raises UsageError for a wrong value or another run's workdir, RunError for what goes wrong in
     data, files or training, Interrupted after Ctrl-C or SIGTERM.
     """
-    config = recipe.check(config)
-    distribution.require_one_process(config.strategy)
-    rules = {"free": FREE, "vouched": ("dataset",)}
-    if metrics := recipe.recognize(config, "transfer", **rules):
-        print(f"{config.workdir} is finished: {json.dumps(metrics)}")
+    config, metrics = recipe.begin(config, "transfer")
+    if metrics:
         return metrics
+    distribution.require_one_process(config.strategy)
     begun = time.monotonic()
     import_tensorflow_quietly()
     import keras
     import numpy as np
 
-    from cvcourse import data, training
+    from cvcourse import data, optimization, training
 
     devices = distribution.of(config)
     keras.utils.set_random_seed(config.seed)
@@ -162,10 +122,12 @@ def main(config):
             )
         with devices.scope():
             backbone = load_backbone(config, dataset)
-        batch_size, *_ = learning_rate(config, dataset)
+        batch_size = min(config.batch_size, len(dataset.train))
+        steps = data.steps_per_epoch(dataset.train, batch_size)
+        optimization.schedule_of(config, steps)  # do they fit?
         devices.require_divisible(batch_size)
     dataset = backbone.dataset
-    with recipe.claim(config, "transfer", backbone.name, config.dataset, **rules) as run:
+    with recipe.claim(config, "transfer", backbone.name, config.dataset) as run:
         run.begin()
         with data.naming_broken_images(dataset):
             method, depth, reasons, by_depth = decide(config, backbone)
@@ -184,7 +146,7 @@ def main(config):
                     training.for_any_size(model), run.path / "model.keras", dataset.class_names
                 )
             else:
-                resume = fine_tune(config, dataset, model, method, run.path, run.command)
+                resume = fine_tune(run, dataset, model, method)
                 model, _ = training.load_model(run.path / "model.keras")
                 validation, test = training.evaluate_held_out(model, dataset, backbone.batches)
                 table[f"fine-tuned: {method}"] = validation.accuracy
@@ -462,8 +424,8 @@ def decide(config, backbone):
     return method, depth, [*reasons, f"So: {why}."], by_depth
 
 
-def fine_tune(config, dataset, model, method, path, command, *, from_scratch=False):
-    """Fit `model`, whose best epoch goes to model.keras in `path`; returns its ExactResume.
+def fine_tune(run, dataset, model, method, *, from_scratch=False):
+    """Fit `model`, whose best epoch goes to the run's model.keras; returns its ExactResume.
 
     Batch norm of the body stays as it was trained: its weights and its statistics. `from_scratch`
     trains all of it at one rate instead.
@@ -472,7 +434,9 @@ def fine_tune(config, dataset, model, method, path, command, *, from_scratch=Fal
 
     from cvcourse import data, optimization, training
 
-    batch_size, steps, rate = learning_rate(config, dataset)
+    config, devices = run.config, distribution.of(run.config)
+    batch_size = min(config.batch_size, len(dataset.train))
+    steps = data.steps_per_epoch(dataset.train, batch_size)
     *body, _ = training.stages(model)
     if from_scratch:
         groups = []
@@ -487,72 +451,25 @@ def fine_tune(config, dataset, model, method, path, command, *, from_scratch=Fal
             ([v for layer in stage for v in layer.trainable_variables], config.body_rate, begin)
             for stage, begin in zip(body, begins, strict=True)
         ]
-    devices = distribution.of(config)
-    loss = functools.partial(keras.losses.SparseCategoricalCrossentropy, from_logits=True)
+    loss = optimization.LOSSES["softmax"]
     with devices.scope():
-        optimizer = optimization.optimizer(
-            config.optimizer, model, rate, weight_decay=config.weight_decay
-        )
+        optimizer = optimization.of(config, model, steps)
         optimization.discriminative_rates(optimizer, groups)
         model.compile(optimizer, loss(), weighted_metrics=training.weighted_metrics(loss))
-    devices.ready(model)
-    print(devices.said(batch_size), flush=True)
-    early_stopping = keras.callbacks.EarlyStopping(
-        config.monitor,
-        mode="max" if config.monitor == "val_accuracy" else "min",
-        patience=config.patience or sys.maxsize,
-    )
-    resume = training.ExactResume(
-        model,
-        path,
+    print(f"fine-tuning: {'all from scratch' if from_scratch else method}", flush=True)
+    stream = functools.partial(data.stream, batch_size=batch_size, seed=config.seed)
+    return training.fit(
+        devices.ready(model),
+        run,
+        functools.partial(stream, dataset.train, augment=config.augment),
+        functools.partial(stream, dataset.validation, shuffle=False),
         steps_per_epoch=steps,
-        early_stopping=early_stopping,
-        minutes=config.checkpoint_minutes,
-        command=command,
+        batch_size=batch_size,
         data=dataset.fingerprint(),
+        names=dataset.class_names,
+        saved=training.for_any_size(model),
         devices=devices,
     )
-    stream = functools.partial(data.stream, batch_size=batch_size, seed=config.seed)
-    served = training.for_any_size(model)
-    callbacks = [
-        training.DataLossIsLoss(),
-        early_stopping,
-        training.BestModel(path / "model.keras", early_stopping, dataset.class_names, served),
-        resume,
-    ]
-    if not training.someone_watches():
-        callbacks.append(training.EpochLine(config.epochs))
-    print(f"fine-tuning: {'all from scratch' if from_scratch else method}", flush=True)
-    shuffled = functools.partial(stream, dataset.train, augment=config.augment)
-    with resume.stopping_on_signals(), devices.fitting():
-        for span in resume.spans(config.epochs):
-            model.fit(
-                devices.feed(shuffled, start_step=resume.step),
-                validation_data=devices.feed(stream, split=dataset.validation, shuffle=False),
-                callbacks=callbacks,
-                shuffle=False,  # the stream's affair
-                verbose=int(training.someone_watches()),
-                **span,
-            )
-    return resume
-
-
-def learning_rate(config, dataset):
-    """(batch size, steps an epoch, learning rate's schedule). Raises ValueError for a misfit."""
-    from cvcourse import data, optimization
-
-    batch_size = min(config.batch_size, len(dataset.train))
-    steps = data.steps_per_epoch(dataset.train, batch_size)
-    unit = steps if config.milestone_unit == "epochs" else 1
-    rate = optimization.schedule(
-        config.schedule,
-        config.learning_rate,
-        steps=config.epochs * steps,
-        warmup_steps=round(config.warmup_epochs * steps),
-        milestones=config.milestones and [unit * milestone for milestone in config.milestones],
-        factor=config.factor,
-    )
-    return batch_size, steps, rate
 
 
 def control(config, stranger, method, depth, classifier, run):
@@ -561,12 +478,8 @@ def control(config, stranger, method, depth, classifier, run):
         probe = stranger.probe(depth, classifier)
         model = stranger.with_classifier(depth, probe)
         return stranger.evaluation("validation", depth, model).accuracy
-    path = run.path / "control"
-    path.mkdir(exist_ok=True)
     model = stranger.with_classifier(depth)
-    resume = fine_tune(
-        config, stranger.dataset, model, method, path, run.command, from_scratch=True
-    )
+    resume = fine_tune(run.inside("control"), stranger.dataset, model, method, from_scratch=True)
     return resume.history[resume.best_epoch - 1]["val_accuracy"]
 
 
@@ -644,9 +557,7 @@ def pictures(backbone, depth, seed):
     }
 
 
-def cli(argv=None):
-    """Run from a command line; returns the exit code."""
-    return recipe.run(main, Config, argv, name="transfer", description=__doc__)
+cli = recipe.cli(main)
 
 
 if __name__ == "__main__":

@@ -15,22 +15,26 @@ the attention.
 
 import dataclasses
 import functools
-import json
 import pathlib
 import sys
 
-from cvcourse import recipe
+from cvcourse import distribution, recipe
 from cvcourse.startup import import_tensorflow_quietly
 
 JUDGED = 250  # texts translated at a time
 BEAMS = 3
 DRAWN = 6  # examples whose attention is drawn
 MISTAKES = 20  # listed
-RULES = {"free": ("workdir", "checkpoint_minutes", "translate")}
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class Config(
+    recipe.RunFields,
+    recipe.DeviceFields,
+    recipe.StoppingFields,
+    recipe.ScheduleFields,
+    recipe.FitFields,
+):
     """The settings of a run; the defaults are measured."""
 
     model: str = recipe.field(
@@ -53,21 +57,15 @@ class Config:
     )
     examples: int = recipe.field(10_000, "dates to learn from", least=1)
     held_out: int = recipe.field(1000, "dates of validation, and as many of the test", least=1)
-    epochs: int = recipe.field(4, "passes over the examples", least=1)
-    batch_size: int = recipe.field(100, "examples a step", least=1)
-    learning_rate: float = recipe.field(0.01, "Adam's highest, then down a cosine", above=0)
-    clip_norm: float | None = recipe.field(
-        1.0, "the largest norm of a step's whole gradient", above=0
-    )
-    patience: int | None = recipe.field(None, "epochs without a better one, then stop", least=1)
+    epochs: int = 4
+    batch_size: int = 100
+    optimizer: str = "adam"
+    learning_rate: float = 0.01
+    weight_decay: float = 0.0
+    clip_norm: float | None = 1.0
     translate: str | None = recipe.field(
-        None, "a date to translate at the end, such as 3 march 1984"
+        None, "a date to translate at the end, such as 3 march 1984", free=True
     )
-    seed: int = recipe.field(
-        0, "of weights and order; the dates are the same", least=0, below=2**32
-    )
-    workdir: str | None = recipe.field(None, "the run's directory; none: a fresh one under runs/")
-    checkpoint_minutes: float = recipe.field(5.0, "between checkpoints inside an epoch", above=0)
 
 
 def main(config):
@@ -76,8 +74,8 @@ def main(config):
     Returns what metrics.json holds. Raises UsageError for a wrong value or another run's workdir,
     RunError for what goes wrong in files or training, Interrupted after Ctrl-C or SIGTERM.
     """
-    config = recipe.check(config)
-    metrics = recipe.recognize(config, "translate", **RULES)
+    config, metrics = recipe.begin(config, "translate")
+    distribution.require_one_process(config.strategy)
     import_tensorflow_quietly()
     import keras
 
@@ -88,7 +86,6 @@ def main(config):
         if config.translate is not None:
             dates.require_readable(config.translate, "--translate")
     if metrics:
-        print(f"{config.workdir} is finished: {json.dumps(metrics)}")
         if config.translate:
             say(config, best(config, pathlib.Path(config.workdir).expanduser())[1])
         return metrics
@@ -100,39 +97,33 @@ def main(config):
             data.stream_rows, train, batch_size=config.batch_size, seed=config.seed
         )
         shuffled()
-        architecture, settings = net(config)
-        model = sequence.build(architecture, **settings)
-    steps = config.examples // config.batch_size
-    rate = optimization.schedule("cosine", config.learning_rate, steps=config.epochs * steps)
-    loss = optimization.LOSSES["softmax"]
-    model.compile(
-        optimization.optimizer("adam", model, rate, clip_norm=config.clip_norm),
-        loss(reduction="mean_with_sample_weight"),  # padding weighs 0
-        weighted_metrics=training.weighted_metrics(loss),
-    )
-    with recipe.claim(config, "translate", config.model, **RULES) as run:
-        resume, callbacks = training.resumable(
+        steps = config.examples // config.batch_size
+        devices = distribution.of(config)
+        devices.require_divisible(config.batch_size)
+        loss = optimization.LOSSES["softmax"]
+        with devices.scope(), training.precision(config.precision):
+            architecture, settings = net(config)
+            model = sequence.build(architecture, **settings)
+            model.compile(
+                optimization.of(config, model, steps),
+                loss(reduction="mean_with_sample_weight"),  # padding weighs 0
+                weighted_metrics=training.weighted_metrics(loss),
+            )
+        devices.ready(model)
+    with recipe.claim(config, "translate", config.model) as run:
+        trained = training.fit(
             model,
             run,
-            epochs=config.epochs,
+            shuffled,
+            functools.partial(
+                data.stream_rows, validation, batch_size=config.batch_size, shuffle=False
+            ),
             steps_per_epoch=steps,
-            patience=config.patience,
-            minutes=config.checkpoint_minutes,
+            batch_size=config.batch_size,
             data=data.fingerprint((train, validation)),
             names=dates.vocabularies()[1].tokens,
+            devices=devices,
         )
-        with resume.stopping_on_signals():
-            for span in resume.spans(config.epochs):
-                model.fit(
-                    shuffled(start_step=resume.step),
-                    validation_data=data.stream_rows(
-                        validation, batch_size=config.batch_size, shuffle=False
-                    ),
-                    callbacks=callbacks,
-                    shuffle=False,  # the stream's affair
-                    verbose=int(training.someone_watches()),
-                    **span,
-                )
         model, generator = best(config, run.path)
         said = {
             name: translated(generator, [pair.source for pair in split])
@@ -141,16 +132,10 @@ def main(config):
         metrics = {
             "test_exact_match": dates.exact_match(pairs.test, said["test"]),
             "val_exact_match": dates.exact_match(pairs.validation, said["validation"]),
-            "val_loss": resume.history[resume.best_epoch - 1]["val_loss"],
-            "best_epoch": resume.best_epoch,
-            "epochs": len(resume.history),
-            "seconds": round(resume.total_seconds(), 1),
-            "examples_per_second": resume.timed_steps
-            and round(resume.timed_steps * config.batch_size / resume.step_seconds, 1),
-            "parameters": model.count_params(),
-            "seed": config.seed,
+            "val_loss": trained.history[trained.best_epoch - 1]["val_loss"],
+            **training.facts(trained, model, config, examples_per_second=config.batch_size),
         }
-        metrics = report(run, metrics, resume.history, model, generator, pairs.test, said["test"])
+        metrics = report(run, metrics, trained.history, model, generator, pairs.test, said["test"])
         print(f"test exact match: {metrics['test_exact_match']:.4f}")
         print(f"report: {run.path / 'report.html'}\nmodel: {run.path / 'model.keras'}")
         if config.translate:
@@ -296,9 +281,7 @@ def cells(guesses):
         yield from (text, f"{100 * probability:.2f}")
 
 
-def cli(argv=None):
-    """Run from a command line; returns the exit code."""
-    return recipe.run(main, Config, argv, name="translate", description=__doc__)
+cli = recipe.cli(main)
 
 
 if __name__ == "__main__":

@@ -51,7 +51,6 @@ OWN_OPTIONS = {  # of fit(), that a hypermodel sets itself
     *("x", "y", "sample_weight", "batch_size", "shuffle", "steps_per_epoch"),
     *("validation_data", "validation_split", "validation_batch_size"),
 }
-FREE = (*train.FREE, "retries", "isolate", "workers", "chief", "worker", "worker_timeout")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,22 +77,30 @@ class Config(train.Config):
         "one sweep, or three: many short trials, then fewer and longer ones in narrower ranges",
         choices=("plain", "coarse_to_fine"),
     )
-    isolate: bool = recipe.field(False, "each trial in a process of its own: memory stays flat")
+    isolate: bool = recipe.field(
+        False, "each trial in a process of its own: memory stays flat", free=True
+    )
     retries: int = recipe.field(
         2,
         "of a trial whose process is killed before it gets on; after them it is tried once more in "
         "a process of its own, and fails where that dies, too",
         least=0,
+        free=True,
     )
-    workers: int = recipe.field(1, "processes on this machine that train at a time", least=1)
+    workers: int = recipe.field(
+        1, "processes on this machine that train at a time", least=1, free=True
+    )
     chief: str | None = recipe.field(
-        None, "HOST:PORT to serve workers at, or, with --worker, where the chief is"
+        None, "HOST:PORT to serve workers at, or, with --worker, where the chief is", free=True
     )
     worker: str | None = recipe.field(
-        None, "be the worker of this name; --workdir is the chief's, on a shared disk"
+        None, "be the worker of this name; --workdir is the chief's, on a shared disk", free=True
     )
     worker_timeout: float = recipe.field(
-        60.0, "seconds of silence after which a worker, or the chief, counts as dead", least=10
+        60.0,
+        "seconds of silence after which a worker, or the chief, counts as dead",
+        least=10,
+        free=True,
     )
 
 
@@ -123,7 +130,6 @@ def main(config, space=None, callbacks=none_more):
     training; RunError for data that cannot be read, or where every trial has failed.
     """
     config = recipe.check(config)
-    train.require_fit(config)
     distribution.require_one_process(config.strategy)
     if config.protocol == "coarse_to_fine" and config.trials < len(STAGES):
         raise UsageError(
@@ -211,7 +217,7 @@ def alone(sweep, run, oracle, table):
 
 def rules(config):
     """Those of `recipe.recognize` for a sweep."""
-    found = {"free": FREE, "vouched": ("dataset",), "grows": "trials"}
+    found = {"grows": "trials"}
     if not config.worker:
         found["again"] = lambda metrics: metrics.get("failed")
     if config.protocol != "plain" or config.oracle == "hyperband":
@@ -704,8 +710,7 @@ def train_trial(config, dataset, callbacks):
     import keras
 
     config = recipe.check(config)
-    train.require_fit(config)
-    rules = {"free": train.FREE, "vouched": ("dataset",), "metrics": TRIAL_METRICS}
+    rules = {"metrics": TRIAL_METRICS}
     if metrics := own_metrics(config, rules):
         return metrics
     keras.utils.set_random_seed(config.seed)
@@ -888,7 +893,7 @@ def hypermodel(space, config):
             setting = self.setting(hp)
             setting = dataclasses.replace(setting, epochs=epochs or setting.epochs)
             steps = data.steps_per_epoch(dataset.train, setting.batch_size)
-            rate = train.learning_rate(setting, steps)
+            rate = optimization.schedule_of(setting, steps)
             if callable(rate):
                 done = int(keras.ops.convert_to_numpy(model.optimizer.iterations))
                 begin = initial_epoch * steps // setting.accumulate
@@ -911,9 +916,7 @@ def hypermodel(space, config):
     return Recipe()
 
 
-def cli(argv=None):
-    """Run from a command line; returns the exit code."""
-    return recipe.run(main, Config, argv, name="tune", description=__doc__)
+cli = recipe.cli(main)
 
 
 if __name__ == "__main__":

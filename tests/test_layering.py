@@ -21,7 +21,7 @@ ARROWS = {
     "models": ({"layers"}, set()),
     "optimization": (set(), set()),
     "regularization": (set(), set()),
-    "recipe": (set(), set()),
+    "recipe": ({"distribution"}, set()),
     "sequence": ({"layers"}, set()),
     "data": ({"layers"}, {"tensorflow", "tensorflow_datasets"}),
     "training": (

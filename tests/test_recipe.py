@@ -30,7 +30,7 @@ class Config:
 
     steps: int = recipe.field(3, "steps", least=1)
     rate: float = recipe.field(0.1, "rate", above=0, below=1)
-    net: str = recipe.field("mlp", "net")
+    net: str = recipe.field("mlp", "net", vouched=True)
     mode: str = recipe.field("slow", "mode", choices=("slow", "fast"))
     patience: int | None = recipe.field(None, "patience", least=1)
     sizes: tuple[int, ...] = recipe.field((8, 4), "sizes", least=1)
@@ -38,8 +38,8 @@ class Config:
     knobs: dict = recipe.field({}, "knobs")
     dry_run: bool = recipe.field(False, "dry")
     epochs: int = recipe.field(2, "epochs", least=1)
-    workdir: str | None = recipe.field(None, "workdir")
-    extend: bool = recipe.field(False, "extend")
+    workdir: str | None = recipe.field(None, "workdir", free=True)
+    extend: bool = recipe.field(False, "extend", free=True)
 
 
 def parse(*flags):
@@ -248,9 +248,9 @@ def finish(path, **changes):
     write_json(path / "metrics.json", METRICS | changes)
 
 
-def begin(config, **rules):
+def begin(config):
     """What a recipe does with its run's directory before it works in it."""
-    with recipe.claim(config, "x", **rules) as run:
+    with recipe.claim(config, "x") as run:
         run.begin()
     return run.config
 
@@ -275,7 +275,7 @@ def test_another_config_is_refused(tmp_path, change, message):
     config = begin(run_in(tmp_path))
     other = dataclasses.replace(config, **change)
     with pytest.raises(UsageError) as error:
-        recipe.recognize(other, "x", free=("extend", "workdir"), fixed="because")
+        recipe.recognize(other, "x", fixed="because")
     assert message in str(error.value)
     assert json.loads((tmp_path / "config.json").read_text())["epochs"] == 2
 
@@ -322,7 +322,7 @@ def test_a_field_that_only_another_version_knows_is_refused(tmp_path):
     rewrite(tmp_path, mood="good", version="7.1")
     message = r"holds another run, begun by version 7\.1: x has no mood here; choose another"
     with pytest.raises(UsageError, match=message):
-        recipe.recognize(config, "x", vouched=("net",))
+        recipe.recognize(config, "x")
     with pytest.raises(UsageError, match=r"\(version 7\.1 wrote it\): unknown field 'mood'"):
         parse(f"--config={tmp_path / 'config.json'}")
 
@@ -357,11 +357,11 @@ def test_an_unfinished_run_that_means_something_else_is_refused(tmp_path, versio
     ):
         recipe.recognize(config, "x")
     with pytest.raises(UsageError, match=f"--extend: {message}"):
-        recipe.recognize(longer, "x", free=("extend",))
+        recipe.recognize(longer, "x")
     finish(tmp_path)
     assert recipe.recognize(config, "x") == METRICS
     with pytest.raises(UsageError, match=message):
-        recipe.recognize(longer, "x", free=("extend",))
+        recipe.recognize(longer, "x")
     with pytest.raises(UsageError, match=rf"epochs \(there 2, here 3\); {message}"):
         recipe.recognize(dataclasses.replace(longer, extend=False), "x")
     assert parse(f"--config={tmp_path / 'config.json'}").epochs == 2
@@ -400,23 +400,22 @@ def test_more_epochs_are_offered_where_they_can_be_had(tmp_path):
 
 
 def test_files_may_have_moved_while_the_run_is_unfinished(tmp_path):
-    rules = dict(vouched=("net",))
     config = begin(run_in(tmp_path, net="there/a.npz"))
     moved = dataclasses.replace(config, net="here/a.npz")
-    assert recipe.recognize(moved, "x", **rules) is None
+    assert recipe.recognize(moved, "x") is None
     with pytest.raises(UsageError, match="net"):
-        recipe.recognize(dataclasses.replace(config, net="mnist"), "x", **rules)
+        recipe.recognize(dataclasses.replace(config, net="mnist"), "x")
     finish(tmp_path)
     with pytest.raises(UsageError, match=r"there/a\.npz"):
-        recipe.recognize(moved, "x", **rules)
+        recipe.recognize(moved, "x")
 
 
 def test_extension_reopens_a_finished_run(tmp_path):
     config = begin(run_in(tmp_path))
     finish(tmp_path)
     longer = dataclasses.replace(config, epochs=5, extend=True)
-    assert recipe.recognize(longer, "x", free=("extend",)) is None
-    begin(longer, free=("extend",))
+    assert recipe.recognize(longer, "x") is None
+    begin(longer)
     assert not (tmp_path / "metrics.json").exists()
     assert json.loads((tmp_path / "config.json").read_text())["epochs"] == 5
 
@@ -559,7 +558,7 @@ def test_extend_goes_on_with_a_finished_run_where_the_recipe_can(tmp_path):
     begin(run_in(tmp_path))
     finish(tmp_path)
     extended = run_in(tmp_path, extend=True)
-    look = functools.partial(recipe.recognize, recipe="x", free=("extend",))
+    look = functools.partial(recipe.recognize, recipe="x")
     good = functools.partial(look, again=lambda metrics: metrics["test_accuracy"] < 0.6)
     assert good(run_in(tmp_path)) == METRICS
     assert good(extended) is None

@@ -19,6 +19,7 @@ from recipe_runs import assert_same_run, finished_in_spite_of_kills, started, st
 import cvcourse
 from cvcourse import data, optimization, recipe, training
 from cvcourse.errors import Interrupted, RunError, UsageError
+from cvcourse.recipe import groups
 from cvcourse.recipe.semantics import SEMANTICS
 
 # Everything whose state must survive: dropout, augmentation, momentum, schedule, early stopping.
@@ -580,7 +581,7 @@ def test_the_learning_rate_goes_by_updates(accumulate, tmp_path):
 def test_milestones_of_epochs_and_of_updates(flags):
     """Of 4 epochs of 10 batches: the first and last updates of each rate."""
     given = recipe.parse(train.Config, ["--schedule=step", "--epochs=4", "--factor=0.5", *flags])
-    rate = train.learning_rate(given, STEPS)
+    rate = optimization.schedule_of(given, STEPS)
     first, second = (int(m) // given.accumulate for m in (20, 35))
     found = [float(rate(step)) for step in (0, first - 1, first, second - 1, second)]
     np.testing.assert_allclose(found, [0.05, 0.05, 0.025, 0.025, 0.0125], rtol=1e-6)
@@ -694,7 +695,7 @@ def test_choices_are_what_there_is():
     assert set(train.MIXING) == set(data.MIXTURES)
     assert choices("optimizer") == {*optimization.OPTIMIZERS, "lbfgs"}
     assert choices("schedule") == set(optimization.SCHEDULES)
-    assert (train.CYCLIC, train.EXTENDABLE) == (optimization.CYCLIC, optimization.EXTENDABLE)
+    assert (groups.CYCLIC, train.EXTENDABLE) == (optimization.CYCLIC, optimization.EXTENDABLE)
 
 
 @pytest.mark.slow

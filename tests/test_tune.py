@@ -580,7 +580,7 @@ def test_metrics_of_a_trial_that_are_no_numbers_are_set_aside(tmp_path, capsys, 
     with recipe.claim(own, "train") as run:
         run.begin()
     good = dict.fromkeys(tune.TRIAL_METRICS, 0.5)
-    rules = {"free": train.FREE, "metrics": tune.TRIAL_METRICS}
+    rules = {"metrics": tune.TRIAL_METRICS}
     path = tmp_path / "metrics.json"
     path.write_text(json.dumps(good | {"test_accuracy": None}))
     assert tune.own_metrics(own, rules) == good
@@ -875,7 +875,7 @@ def test_a_sweep_over_schedules_keeps_milestones_for_step_alone():
     for name in ("step", "cosine"):
         hp.values["schedule"] = name
         one = tuning.ready_made(["schedule"])(hp, common)
-        train.require_fit(one)
+        recipe.check(one)
         kept = ((3, 9), 0.5) if name == "step" else (None, 0.1)
         assert (one.schedule, (one.milestones, one.factor)) == (name, kept)
 

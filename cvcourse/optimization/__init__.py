@@ -14,7 +14,7 @@ from cvcourse.optimization.lbfgs import lbfgs
 from cvcourse.optimization.learning_rate_range import LearningRateRange, learning_rate_range
 from cvcourse.optimization.losses import LOSSES, MulticlassSVM
 from cvcourse.optimization.newton import newton
-from cvcourse.optimization.optimizers import OPTIMIZERS, optimizer
+from cvcourse.optimization.optimizers import OPTIMIZERS, of, optimizer
 from cvcourse.optimization.schedules import (
     CYCLIC,
     EXTENDABLE,
@@ -23,6 +23,7 @@ from cvcourse.optimization.schedules import (
     Shifted,
     linear_scaling,
     schedule,
+    schedule_of,
 )
 from cvcourse.optimization.weight_decay import l2_on_kernels
 
@@ -50,7 +51,9 @@ __all__ = [
     "learning_rate_range",
     "linear_scaling",
     "newton",
+    "of",
     "optimizer",
     "schedule",
+    "schedule_of",
     "set_flat_weights",
 ]

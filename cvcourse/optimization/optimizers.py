@@ -8,6 +8,7 @@ from functools import partial
 
 from cvcourse.errors import pick
 from cvcourse.optimization.course_optimizers import SGD, Adagrad, Adam, AdamW, AlmostAdam, RMSprop
+from cvcourse.optimization.schedules import schedule_of
 from cvcourse.optimization.weight_decay import kernels, l2_on_kernels
 
 OPTIMIZERS = {
@@ -50,3 +51,28 @@ def optimizer(name, model, rate, *, weight_decay=0.0, clip_norm=None, **settings
     free = [v for v in model.trainable_variables if id(v) not in decayed]
     decoupled.exclude_from_weight_decay(var_list=free)
     return decoupled
+
+
+def of(config, model, steps_per_epoch, **settings):
+    """Make the optimizer of a run from its config, with its learning-rate schedule.
+
+    Args:
+        config: Config with the fields of `recipe.groups.FitFields`; see `schedule_of`.
+        model: keras.Model whose variables it will move.
+        steps_per_epoch: Batches of an epoch.
+        settings: Go to the optimizer's class.
+
+    Returns:
+        A keras.optimizers.Optimizer.
+
+    Raises:
+        ValueError: If the settings do not fit one another or the length of the run.
+    """
+    return optimizer(
+        config.optimizer,
+        model,
+        schedule_of(config, steps_per_epoch),
+        weight_decay=config.weight_decay,
+        clip_norm=config.clip_norm,
+        **settings,
+    )

@@ -195,6 +195,48 @@ def schedule(
     return WarmUp(peak, warmup_steps, after) if warmup_steps else after
 
 
+def schedule_of(config, steps_per_epoch) -> float | schedules.LearningRateSchedule:
+    """Make the learning rate of a run, by updates of its weights.
+
+    What is left of the batches of an epoch is accumulated into the next; of the run, is lost.
+
+    Args:
+        config: Config with the fields epochs, learning_rate and schedule. Where it has them,
+            those of `recipe.groups.ScheduleFields` count, and batch_size, scale_learning_rate and
+            accumulate of `train`.
+        steps_per_epoch: Batches of an epoch.
+
+    Returns:
+        A number for the constant rate without a warm-up, else a Keras schedule: update -> rate.
+
+    Raises:
+        ValueError: If the settings do not fit the schedule or the length of the run.
+    """
+    settings = vars(config)
+    accumulate = settings.get("accumulate", 1)
+    peak, base = config.learning_rate, settings.get("scale_learning_rate")
+    if base:
+        peak = linear_scaling(peak, config.batch_size * accumulate, base)
+    updates = config.epochs * steps_per_epoch // accumulate
+    if not updates:
+        raise ValueError(
+            f"--accumulate={accumulate} is more than the {config.epochs * steps_per_epoch} "
+            "batches of the run: the weights would never move"
+        )
+    an_epoch = steps_per_epoch / accumulate
+    unit = an_epoch if settings.get("milestone_unit") == "epochs" else 1
+    milestones = settings.get("milestones")
+    return schedule(
+        config.schedule,
+        peak,
+        steps=updates,
+        warmup_steps=round(settings.get("warmup_epochs", 0.0) * an_epoch),
+        cycles=settings.get("cycles"),
+        milestones=milestones and [unit * milestone for milestone in milestones],
+        factor=settings.get("factor", FACTOR),
+    )
+
+
 def linear_scaling(rate, batch_size, base):
     """The rate for batches of `batch_size` where `rate` is right for batches of `base` examples.
 

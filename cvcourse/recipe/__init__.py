@@ -3,25 +3,60 @@
 Standard library only: `--help` must not wait for TensorFlow.
 """
 
-from cvcourse.recipe.command_line import command, parse, program, run, usage, verdict
-from cvcourse.recipe.fields import as_config, check, field
+from cvcourse.recipe.command_line import cli, command, parse, program, run, usage, verdict
+from cvcourse.recipe.fields import as_config, check, field, names_of
+from cvcourse.recipe.groups import (
+    CacheFields,
+    DataFields,
+    DeviceFields,
+    FitFields,
+    ModelFields,
+    RunFields,
+    ScheduleFields,
+    StoppingFields,
+    WeightsFields,
+    WorkdirFields,
+)
+from cvcourse.recipe.many import run_each
 from cvcourse.recipe.output import output_file
-from cvcourse.recipe.workdir import claim, continued_by, locked, part, recognize, whole_command
+from cvcourse.recipe.workdir import (
+    begin,
+    claim,
+    continued_by,
+    locked,
+    part,
+    recognize,
+    whole_command,
+)
 
 __all__ = [
+    "CacheFields",
+    "DataFields",
+    "DeviceFields",
+    "FitFields",
+    "ModelFields",
+    "RunFields",
+    "ScheduleFields",
+    "StoppingFields",
+    "WeightsFields",
+    "WorkdirFields",
     "as_config",
+    "begin",
     "check",
     "claim",
+    "cli",
     "command",
     "continued_by",
     "field",
     "locked",
+    "names_of",
     "output_file",
     "parse",
     "part",
     "program",
     "recognize",
     "run",
+    "run_each",
     "usage",
     "verdict",
     "whole_command",

@@ -14,7 +14,7 @@ from cvcourse.errors import Interrupted, RunError, UsageError, unknown
 from cvcourse.files import read_json
 from cvcourse.interrupt import handling, terminate
 from cvcourse.recipe import semantics
-from cvcourse.recipe.fields import check, fields
+from cvcourse.recipe.fields import check, fields, names_of
 from cvcourse.recipe.standard_streams import make_output_tolerant
 
 
@@ -24,9 +24,22 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parse(config_class, argv=None, *, prog=None, description=None):
-    """Flags -> the config. Later beats earlier: defaults, the file of `--config`, flags.
+    """Parse flags into a config. Later beats earlier: defaults, the file of `--config`, flags.
 
-    `--batch_size` and `--batch-size` are one flag. Raises UsageError for a wrong flag or value.
+    `--batch_size` and `--batch-size` are one flag. Where `--workdir` has come with nothing but
+    `free` fields, or with --extend, and holds a run, that run's config.json is the file.
+
+    Args:
+        config_class: Class of the recipe's config.
+        argv: Words of the command line after the recipe's name.
+        prog: How the user called the recipe.
+        description: Text above the flags in the help.
+
+    Returns:
+        A `config_class`.
+
+    Raises:
+        UsageError: For a wrong flag or value.
     """
     specs = fields(config_class)
     rest = [name for name, spec in specs.items() if spec.rules["positional"]]
@@ -67,7 +80,8 @@ def parse(config_class, argv=None, *, prog=None, description=None):
     for name, text in given.items():
         if isinstance(text, list) and name not in rest:  # argparse makes [] of `--flag=--`
             raise UsageError(f"--{name} expects one argument; received '--'")
-    values = _from_file(specs, given["config"]) if "config" in given else {}
+    file = given["config"] if "config" in given else _own_file(config_class, given)
+    values = _from_file(specs, file) if file is not None else {}
     for name, spec in specs.items():
         if name in given:
             text = given[name]
@@ -76,6 +90,15 @@ def parse(config_class, argv=None, *, prog=None, description=None):
             else:
                 values[name] = spec.from_text(text) if isinstance(text, str) else text
     return check(config_class(**values))
+
+
+def _own_file(config_class, given):
+    """The config.json in --workdir, if the other flags leave open which run is meant."""
+    others = given.keys() - {"debug"} - names_of(config_class, "free")
+    path = pathlib.Path(os.path.expanduser(given.get("workdir") or ""), "config.json")
+    if "workdir" not in given or (others and not given.get("extend")) or not path.is_file():
+        return None
+    return str(path)
 
 
 def _from_file(specs, file):
@@ -159,6 +182,25 @@ def run(main, config_class, argv=None, *, name, description=None):
         code, message = verdict(error)
         print(f"{prog}: {' '.join(message.split())}", file=sys.stderr)
         return code
+
+
+def cli(main):
+    """Make the command line of a recipe from its module.
+
+    Args:
+        main: The recipe's function `main(config)`. Its module has a Config, and a docstring, which
+            is the help's text.
+
+    Returns:
+        A function of `argv`, without it sys.argv, that runs the recipe and returns the exit code.
+    """
+    module = sys.modules[main.__module__]
+    name = pathlib.Path(module.__file__).stem
+
+    def run_recipe(argv=None):
+        return run(main, module.Config, argv, name=name, description=module.__doc__)
+
+    return run_recipe
 
 
 def verdict(error):

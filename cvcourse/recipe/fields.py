@@ -16,14 +16,42 @@ SHOWN = 100  # characters of a wrong value, at most
 RANGES = {"least": "of at least", "above": "above", "below": "below"}
 
 
-def field(default, help, *, choices=None, least=None, above=None, below=None, positional=False):
-    """A dataclass field with its help text and the values it takes.
+def field(
+    default,
+    help,
+    *,
+    choices=None,
+    least=None,
+    above=None,
+    below=None,
+    distinct=False,
+    positional=False,
+    free=False,
+    vouched=False,
+):
+    """Define a field of a config by its help text and its rules.
 
-    A `positional` one stands on the command line without a flag; it is a tuple, or a single name,
-    which is required where the default is "".
+    A class beneath that gives the field a plain default, `epochs: int = 10`, keeps them.
+
+    Args:
+        default: Default value.
+        help: Help text of the flag.
+        choices: Values that are taken; None for any.
+        least: Smallest value.
+        above: A bound that values exceed.
+        below: A bound that values stay below.
+        distinct: Whether a tuple holds one value or more, each once.
+        positional: Whether it stands on the command line without a flag. It is a tuple, or a single
+            name, which is required where the default is "".
+        free: Whether it may differ when a run goes on, since it cannot change the result.
+        vouched: Whether it names files that may have moved while the run is unfinished: the
+            checkpoint's fingerprint tells whether they are the same.
+
+    Returns:
+        A dataclasses.Field.
     """
     metadata = dict(help=help, choices=choices, least=least, above=above, below=below)
-    metadata["positional"] = positional
+    metadata |= dict(distinct=distinct, positional=positional, free=free, vouched=vouched)
     if isinstance(default, dict):
         return dataclasses.field(default_factory=default.copy, metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
@@ -66,6 +94,8 @@ class Field:
             raise UsageError(
                 f"--{self.name} takes numbers within {LARGEST_INT}; received {shown(value)}"
             )
+        if self.rules["distinct"] and (not items or len({*items}) < len(items)):
+            raise UsageError(f"--{self.name} names one or more, each once; received {value}")
         choices = self.rules.get("choices")
         for item in items:
             if choices and item not in choices:
@@ -125,26 +155,71 @@ def fields(config_class):
         default = spec.default
         if default is dataclasses.MISSING:
             default = spec.default_factory()
-        found[spec.name] = Field(spec.name, kind, several, optional, default, spec.metadata)
+        rules = _rules(owner, spec.name)
+        found[spec.name] = Field(spec.name, kind, several, optional, default, rules)
     return found
 
 
+def _rules(owner, name):
+    """The metadata of the nearest class that gives a field more than a plain default."""
+    for base in owner.__mro__:
+        spec = vars(base).get("__dataclass_fields__", {}).get(name)
+        if spec and spec.metadata:
+            return spec.metadata
+    raise TypeError(f"{owner.__name__}.{name} is no recipe.field")
+
+
+def names_of(config_class, rule):
+    """Name the fields that have a rule.
+
+    Args:
+        config_class: Class of a config, or a config.
+        rule: free or vouched.
+
+    Returns:
+        A set of names.
+    """
+    return {name for name, spec in fields(config_class).items() if spec.rules[rule]}
+
+
 def as_config(config_class, config, **changes):
-    """A config of `config_class` with the fields that `config`, of a class beneath it, has."""
+    """Make a config of another class from the fields that both have.
+
+    Args:
+        config_class: Class of the new config.
+        config: Config of any recipe.
+        changes: Values of fields, in place of those of `config`.
+
+    Returns:
+        A `config_class`, whose other fields have their defaults.
+    """
     names = [spec.name for spec in dataclasses.fields(config_class) if hasattr(config, spec.name)]
     return config_class(**{name: getattr(config, name) for name in names} | changes)
 
 
 def check(config):
-    """The config in plain values: a notebook's lists, paths and NumPy numbers are taken too.
+    """Convert a config to plain values: a notebook's lists, paths and NumPy numbers are taken too.
 
-    Raises UsageError for the first field of a wrong type or out of its range.
+    Args:
+        config: Config of a recipe. Its class, and those above, may have MISFITS: functions of the
+            config that return a sentence where fields do not go together, and None where they do.
+
+    Returns:
+        The same config in plain values.
+
+    Raises:
+        UsageError: For the first field of a wrong type or out of its range, and for the first
+            misfit.
     """
     config = dataclasses.replace(
         config, **{name: _plain(getattr(config, name), name) for name in fields(config)}
     )
     for name, spec in fields(config).items():
         spec.check(getattr(config, name))
+    for owner in type(config).__mro__:
+        for misfit in vars(owner).get("MISFITS", ()):
+            if sentence := misfit(config):
+                raise UsageError(sentence)
     return config
 
 

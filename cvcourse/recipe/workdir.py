@@ -15,7 +15,7 @@ from cvcourse.errors import Interrupted, InUse, RunError, UsageError
 from cvcourse.files import PARTIAL, read_json, require_regular, write_json
 from cvcourse.recipe import semantics
 from cvcourse.recipe.command_line import command, program
-from cvcourse.recipe.fields import fields, shown
+from cvcourse.recipe.fields import check, fields, names_of, shown
 
 LOCK = ".lock"
 METRICS = ("versions", "machine")  # that every recipe writes
@@ -25,21 +25,17 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # disk, quota, or largest file
 _COMMAND = contextvars.ContextVar("command", default=None)  # that goes on with the outermost run
 
 
-def recognize(
-    config, recipe, *, free=(), vouched=(), grows="epochs", fixed=None, metrics=METRICS, again=None
-):
+def recognize(config, recipe, *, grows="epochs", fixed=None, metrics=METRICS, again=None):
     """Look for the run of a config in its directory.
 
-    The directory's config must be this one, but for the `free` fields, and a field that it lacks
-    has its default there. A run that an older or newer version began, for which settings mean
-    something else (`recipe.semantics`), is recognized only if it is finished.
+    The directory's config must be this one, but for fields that are `free`, and for those that are
+    `vouched` while the run is unfinished. A field that it lacks has its default there. A run that
+    an older or newer version began, for which settings mean something else (`recipe.semantics`), is
+    recognized only if it is finished.
 
     Args:
         config: A config with the fields `workdir` and, if `grows` is to count, `extend`.
         recipe: Name of the recipe that the run must be of.
-        free: Names of the fields that cannot change the result.
-        vouched: Names of the fields that name files, which may have moved while the run is
-            unfinished: its checkpoint tells whether they are the same.
         grows: Name of the field that may have a larger value under `config.extend`.
         fixed: Why it cannot, if so.
         metrics: Names of the metrics without which metrics.json is damaged.
@@ -67,10 +63,11 @@ def recognize(
         return None
     begun, old = _begun(path, config, recipe)
     new = _as_json(dataclasses.asdict(config))
-    differ = {key for key in new.keys() - {*free} if old[key] != new[key]}
+    differ = {key for key in new.keys() - names_of(config, "free") if old[key] != new[key]}
     finished = "metrics.json" in names
     if not finished:
-        differ -= {key for key in vouched if _is_place(old[key]) and _is_place(new[key])}
+        moved = names_of(config, "vouched")
+        differ -= {key for key in moved if _is_place(old[key]) and _is_place(new[key])}
     change = semantics.change_since(begun["version"], begun["semantics"])
     if not differ and finished:
         found = _sound(path / "metrics.json", config, metrics)
@@ -96,6 +93,29 @@ def recognize(
     raise UsageError(
         f"--workdir={path} holds another run, which differs in {', '.join(said)}{hint}"
     )
+
+
+def begin(config, recipe, *, shown=None, **rules):
+    """Check a config and look for its run, of which a finished one is announced.
+
+    Args:
+        config: Config of the recipe.
+        recipe: Name of the recipe.
+        shown: Function of the metrics: what is announced of them, as JSON. None for all.
+        rules: Keyword arguments of `recognize`.
+
+    Returns:
+        A pair: the config in plain values, and the metrics of a finished run, else None.
+
+    Raises:
+        UsageError: For a wrong value, and as `recognize` does.
+        RunError: As `recognize` does.
+    """
+    config = check(config)
+    metrics = recognize(config, recipe, **rules)
+    if metrics:
+        print(f"{config.workdir} is finished: {json.dumps(shown(metrics) if shown else metrics)}")
+    return config, metrics
 
 
 def _begun(path, config, recipe):
@@ -156,31 +176,69 @@ class Run:
     path: pathlib.Path
     command: str  # that goes on with it, or with the outermost run that it is a part of
     recipe: str
+    whole: bool = True  # and not a training inside it
+
+    def inside(self, name):
+        """Return a training inside this run, with a folder of its own."""
+        return dataclasses.replace(self, path=self.path / name, whole=False)
 
     def begin(self):
         """Write config.json; a finished run that is extended is unfinished from here on."""
         with _writing_to(self.path):
+            if not self.whole:
+                self.path.mkdir(exist_ok=True)
+                return
             (self.path / "metrics.json").unlink(missing_ok=True)
             origin = semantics.origin(self.recipe)
             write_json(self.path / "config.json", origin | dataclasses.asdict(self.config))
 
 
 @contextlib.contextmanager
-def claim(config, recipe, *words, chief=True, **rules):
-    """Make the run's directory, keep other processes out, print the command that goes on: a Run.
+def claim(config, recipe, *words, devices=None, alike=None, **rules):
+    """Context manager: hold the run's directory, and print the command that goes on with it.
 
-    Without `config.workdir` it is a fresh one under runs/, named by `recipe`, `words` and the time.
-    Nothing in it is touched before `begin()`; `rules` are those of `recognize`. A process that is
-    not the `chief` of those that train together gets a place that is thrown away. Raises what that
-    does, RunError where the directory cannot be written or another process is in it, and
-    Interrupted for a KeyboardInterrupt inside. Inside another run, the command is that run's: the
-    own one would give a part of it files that the whole does not expect.
+    Nothing in the directory is touched before `begin()`. Inside another run, the command is that
+    run's: the own one would give a part of it files that the whole does not expect.
+
+    Args:
+        config: Config of the recipe. Without a workdir the run gets a fresh directory under runs/,
+            named by `recipe`, `words` and the time.
+        recipe: Name of the recipe.
+        *words: Words of the name of a fresh directory.
+        devices: Strategy of cvcourse.distribution. Where several workers train together, a worker
+            that is not the chief gets a folder that is thrown away, and a dead one is an error.
+        alike: Function () -> {name: value} of what all workers must have in common beside the
+            fields of `config` that are not `free`; called where there are several.
+        **rules: Keyword arguments of `recognize`.
+
+    Yields:
+        A Run.
+
+    Raises:
+        UsageError: As `recognize` does, and where workers differ.
+        RunError: If the directory cannot be written, another process is in it, or a worker died.
+        Interrupted: For a KeyboardInterrupt inside.
     """
     again = command(config, program(recipe))
-    if not chief:
-        with tempfile.TemporaryDirectory() as place, part("training", again):
-            yield Run(config, pathlib.Path(place), again, recipe)
-        return
+    with contextlib.ExitStack() as stack:
+        if devices and devices.workers > 1:
+            ours = vars(config).keys() - names_of(config, "free")
+            values = _as_json({name: getattr(config, name) for name in sorted(ours)})
+            stack.enter_context(devices.together(again))
+            devices.require_alike(values | (alike() if alike else {}))
+        if devices and not devices.chief:
+            place = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            stack.enter_context(part("training", again))
+            yield Run(config, place, again, recipe)
+        else:
+            run = stack.enter_context(_claim(config, recipe, words, rules))
+            if devices:
+                stack.enter_context(devices.together(run.command))
+            yield run
+
+
+@contextlib.contextmanager
+def _claim(config, recipe, words, rules):
     if config.workdir is None:
         with _writing_to("runs/"):
             config = dataclasses.replace(config, workdir=str(_fresh([recipe, *words])))

@@ -23,6 +23,7 @@ from cvcourse.training.features import (
     vector,
     with_classifier,
 )
+from cvcourse.training.fit import facts, fit
 from cvcourse.training.layer_statistics import LayerStatistics, layer_statistics
 from cvcourse.training.machine import machine, precision, someone_watches, versions
 from cvcourse.training.page import write_page
@@ -36,7 +37,6 @@ from cvcourse.training.report import (
     save_figure,
     write_report,
 )
-from cvcourse.training.resumable import resumable
 from cvcourse.training.snapshots import Snapshots
 
 __all__ = [
@@ -63,8 +63,10 @@ __all__ = [
     "evaluate_held_out",
     "evaluation_metrics",
     "evaluation_sections",
+    "facts",
     "feature_map",
     "features",
+    "fit",
     "fit_probe",
     "for_any_size",
     "in_the_plane",
@@ -76,7 +78,6 @@ __all__ = [
     "precision",
     "read_history",
     "reliability_figure",
-    "resumable",
     "save_figure",
     "save_model",
     "someone_watches",

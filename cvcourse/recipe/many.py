@@ -1,0 +1,25 @@
+"""Many runs of one recipe, one after the other, that one command goes on with."""
+
+from cvcourse.recipe.workdir import part
+
+
+def run_each(main, configs, command):
+    """Run a recipe once for each config. What is finished is not repeated.
+
+    Args:
+        main: Function of a config that returns the run's metrics.
+        configs: {name: config}.
+        command: The command line that goes on with all of them.
+
+    Returns:
+        {name: metrics}.
+
+    Raises:
+        Interrupted: With the `command`. Other errors of `main` pass.
+    """
+    metrics = {}
+    for number, (name, config) in enumerate(configs.items(), start=1):
+        print(f"\nrun {number} of {len(configs)}: {name}", flush=True)
+        with part(name, command):
+            metrics[name] = main(config)
+    return metrics

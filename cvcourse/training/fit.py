@@ -1,0 +1,144 @@
+"""Keras' `fit`, made resumable: early stopping, the best model, exact resume and their order."""
+
+import math
+import sys
+
+import keras
+
+from cvcourse.distribution import OneDevice
+from cvcourse.training.best_model import BestModel
+from cvcourse.training.exact_resume import ExactResume
+from cvcourse.training.machine import someone_watches
+from cvcourse.training.progress import DataLossIsLoss, EpochLine, EpochTensorBoard
+from cvcourse.training.snapshots import Snapshots
+
+
+def fit(
+    model,
+    run,
+    batches,
+    validation,
+    *,
+    steps_per_epoch,
+    batch_size,
+    data,
+    names=None,
+    saved=None,
+    averages=(),
+    callbacks=(),
+    one_hot=False,
+    devices=None,
+):
+    """Fit a compiled model in a run's directory, or go on with it there.
+
+    The run's config says how: epochs and checkpoint_minutes, and where it has them, the fields of
+    `recipe.groups.StoppingFields` and snapshots. Ctrl-C and SIGTERM stop at the end of a step,
+    behind a checkpoint.
+
+    Args:
+        model: keras.Model, compiled with `weighted_metrics` and made ready by `devices`.
+        run: Run of `recipe.claim`, whose `begin()` is called here, or one inside it.
+        batches: Function of start_step -> the shuffled batches of the training split from that step
+            of the run on, without end.
+        validation: Function () -> the batches of the validation split in order.
+        steps_per_epoch: Batches of an epoch.
+        batch_size: Examples of a batch.
+        data: Fingerprint of the data, which those of a checkpoint must equal.
+        names: Names of the classes, which model.keras holds beside the best epoch's model. None
+            writes no model, no snapshots and no TensorBoard logs.
+        saved: Model to save in place of `model`, with the same layers, for other inputs.
+        averages: Averages of weights of `cvcourse.regularization`, callbacks with `variables`.
+        callbacks: Further callbacks, which see an epoch before it is saved.
+        one_hot: Whether labels are rows of one number a class.
+        devices: Strategy of cvcourse.distribution; None for one device.
+
+    Returns:
+        The ExactResume: the history, the best epoch and times of the whole run.
+
+    Raises:
+        RunError: For a checkpoint of other data or another model, and files that cannot be written.
+        Diverged: If a loss or weight became NaN or infinite.
+        Interrupted: After a signal.
+    """
+    config, settings = run.config, vars(run.config)
+    devices = devices or OneDevice([keras.backend.backend()])
+    monitor = settings.get("monitor", "val_loss")
+    early_stopping = keras.callbacks.EarlyStopping(
+        monitor,
+        mode="max" if monitor == "val_accuracy" else "min",
+        patience=settings.get("patience") or sys.maxsize,
+        min_delta=settings.get("min_delta", 0.0),
+        start_from_epoch=settings.get("start_from_epoch", 0),
+    )
+    resume = ExactResume(
+        model,
+        run.path,
+        steps_per_epoch=steps_per_epoch,
+        early_stopping=early_stopping,
+        minutes=config.checkpoint_minutes,
+        command=run.command,
+        data=data,
+        one_hot=one_hot,
+        others=[variable for average in averages for variable in average.variables],
+        devices=devices,
+    )
+    run.begin()
+    files = []
+    if names is not None and devices.chief:
+        files = [
+            BestModel(run.path / "model.keras", early_stopping, names, saved),
+            EpochTensorBoard(run.path / "tensorboard", write_graph=False),
+        ]
+        if snapshots := settings.get("snapshots"):
+            files.append(Snapshots(run.path / "snapshots", config.epochs // snapshots, names))
+    watched = someone_watches()
+    lines = [EpochLine(config.epochs)] if devices.chief and not watched else []
+    print(devices.said(batch_size), flush=True)
+    with resume.stopping_on_signals(), devices.fitting():
+        for span in resume.spans(config.epochs):
+            model.fit(
+                devices.feed(batches, start_step=resume.step),
+                validation_data=devices.feed(validation),
+                callbacks=[
+                    DataLossIsLoss(),
+                    early_stopping,
+                    *files,
+                    *averages,  # after what saves the model as it was validated
+                    *lines,
+                    *callbacks,
+                    resume,  # after what trains on
+                ],
+                shuffle=False,  # batches are already shuffled
+                verbose=int(devices.chief and watched),
+                **span,
+            )
+    return resume
+
+
+def facts(trained, model, config, **per_step):
+    """Collect the metrics that the runs of all recipes share.
+
+    Args:
+        trained: What `fit` returned.
+        model: The keras.Model that was trained.
+        config: Config of the run.
+        per_step: {name: things of a step}, such as images_per_second=batch_size.
+
+    Returns:
+        A dict: best_epoch, epochs, seconds, parameters (trainable ones), seed, and each name of
+        `per_step` with so many things a second, None where no step was timed.
+    """
+    rates = {
+        name: round(trained.timed_steps * count / trained.step_seconds, 1)
+        if trained.timed_steps
+        else None
+        for name, count in per_step.items()
+    }
+    return {
+        "best_epoch": trained.best_epoch,
+        "epochs": len(trained.history),
+        "seconds": round(trained.total_seconds(), 1),
+        **rates,
+        "parameters": sum(math.prod(v.shape) for v in model.trainable_variables),
+        "seed": config.seed,
+    }
