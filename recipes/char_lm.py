@@ -21,14 +21,12 @@ from cvcourse import distribution, recipe
 from cvcourse.startup import import_tensorflow_quietly
 
 EMBEDDED = "python_reference"
-TEST = 0.1  # of the text, its end
-PIECES, EVERY = 90, 18  # the rest is cut into so many, of which every 18th is for validation
 MODELS = {"rnn": "rnn", "lstm": "lstm", "gru": "gru", "transformer": "transformer_decoder"}
 SAMPLE = 300  # characters
 JUDGED = 256  # characters of a window of validation and test, which recurrent nets can exceed
 SHOWN = 30 * 64  # characters of the test split whose activations are looked at
 LOOKED_AT = 48  # characters of it in the picture of attention
-COLORED = 600  # of them are shown
+COLORED = 600  # of them that are shown
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,10 +99,10 @@ def main(config):
     from cvcourse import data, optimization, sequence, training
 
     keras.utils.set_random_seed(config.seed)
-    text = read(config)
+    text = data.load_text(config.text, config.limit)
     with recipe.usage():
         vocabulary = data.Vocabulary.of_characters(text)
-        train, validation, test = splits(vocabulary.encode(text))
+        train, validation, test = data.split_text(vocabulary.encode(text))
         steps = data.windows_per_epoch(train, config.window) // config.batch_size
         windows = functools.partial(
             data.stream_windows,
@@ -175,36 +173,6 @@ def main(config):
     return metrics
 
 
-def read(config):
-    """The text of a config. Raises DataError for a file that is no text, or nothing to learn."""
-    from cvcourse import data
-
-    if config.text == EMBEDDED:
-        from pydoc_data.topics import topics
-
-        text = "\n".join(topics[name] for name in sorted(topics))
-    else:
-        text = data.read_text(pathlib.Path(config.text).expanduser())
-    text = text[: config.limit]
-    if len(characters := set(text)) < 2:
-        has = f"one character alone, {text[0]!r}" if characters else "nothing"
-        raise data.DataError(
-            f"the text {config.text} has {has}: two or more different characters are needed"
-        )
-    return text
-
-
-def splits(tokens):
-    """The training, validation and test part of a text, each in the text's order."""
-    import numpy as np
-
-    end = int((1 - TEST) * len(tokens))
-    pieces = np.array_split(tokens[:end], PIECES)
-    validation = pieces[EVERY - 1 :: EVERY]
-    del pieces[EVERY - 1 :: EVERY]
-    return np.concatenate(pieces), np.concatenate(validation), tokens[end:]
-
-
 def judged_window(config, length):
     """Of how many characters a window is that judges: half of them are there to be read alone."""
     if config.model == "transformer":
@@ -272,19 +240,25 @@ def said_by(config, workdir):
 
 def report(run, metrics, resume, model, vocabulary, test):
     """Write report.html and metrics.json; returns what that holds."""
-    from cvcourse import training
+    from cvcourse import sequence, training
+    from cvcourse.figures import attention, colored_text
 
-    excerpt = test[:SHOWN]
+    tokens = test[:SHOWN]
+    text = vocabulary.decode(tokens)
     figures = {
         "By epoch": training.curves(in_bits(resume.history), resume.best_epoch, "loss (bits)")
     }
     highlighted = {}
     if run.config.model == "transformer":
-        figures["Where the last block looks: rows take from columns, head by head"] = looks(
-            model, vocabulary, excerpt[: min(LOOKED_AT, run.config.window)], run.config.depth
+        few = min(LOOKED_AT, run.config.window)
+        (weights,) = sequence.attention_maps(model, tokens[None, :few])
+        figures["Where the last block looks: rows take from columns, head by head"] = (
+            attention.self_attention(weights, text[:few])
         )
     else:
-        highlighted = units(model, vocabulary, excerpt)
+        for name, unit in sequence.interpretable_units(model, tokens, text).items():
+            caption = f"Unit {unit.index} follows {name} (correlation {unit.correlation:.2f})"
+            highlighted[caption] = colored_text.colored(text[:COLORED], unit.values[:COLORED])
     samples = sorted((run.path / "samples").glob("epoch-*.txt"))
     return training.write_page(
         run.path,
@@ -312,79 +286,6 @@ def in_bits(history):
     """The history with its losses in bits."""
     keys = ("loss", "val_loss")
     return [row | {key: row[key] / math.log(2) for key in keys} for row in history]
-
-
-PROPERTIES = {  # of each character of a text: what a unit may have come to follow
-    "the place in the line": lambda text: [i - text.rfind("\n", 0, i) for i in range(len(text))],
-    "the length of the word so far": lambda text: [
-        i - max(text.rfind(" ", 0, i + 1), text.rfind("\n", 0, i + 1)) for i in range(len(text))
-    ],
-    "capitals": lambda text: [char.isupper() for char in text],
-    "the start of a line": lambda text: [i == 0 or text[i - 1] == "\n" for i in range(len(text))],
-    "what is quoted": lambda text: [text.count('"', 0, i + 1) % 2 for i in range(len(text))],
-    "what stands in brackets": lambda text: [
-        sum(text.count(char, 0, i + 1) for char in "([")
-        > sum(text.count(char, 0, i + 1) for char in ")]")
-        for i in range(len(text))
-    ],
-    "punctuation": lambda text: [char in ".,;:!?" for char in text],
-}
-
-
-def units(model, vocabulary, excerpt):
-    """{what it follows: colored text} of the unit that follows each property of it best."""
-    import keras
-    import numpy as np
-
-    tap = keras.Model(model.input, model.get_layer("features").output)
-    states = np.asarray(tap.predict_on_batch(excerpt[None])[0])  # (characters, units)
-    text = "".join(vocabulary.tokens[i] for i in excerpt)
-    centered = states - states.mean(0)
-    found = {}
-    for name, property in PROPERTIES.items():
-        wanted = np.asarray(property(text), float)
-        if not wanted.std():
-            continue
-        wanted = (wanted - wanted.mean()) / wanted.std()
-        correlation = wanted @ centered / len(text) / np.maximum(states.std(0), 1e-9)
-        unit = int(np.abs(correlation).argmax())
-        caption = f"Unit {unit} follows {name} (correlation {correlation[unit]:.2f})"
-        found[caption] = colored(text, states[:, unit])
-    return found
-
-
-def colored(text, values):
-    """The beginning of a text, each character with the color of its value in -1..1."""
-    from matplotlib import colormaps
-    from matplotlib.colors import to_hex
-
-    paint = colormaps["coolwarm"]
-    return [
-        (char, to_hex(paint((value + 1) / 2)))
-        for char, value in zip(text[:COLORED], values, strict=False)
-    ]
-
-
-def looks(model, vocabulary, excerpt, depth):
-    """A Transformer's attention in its last block, a matrix for each head."""
-    import keras
-
-    from cvcourse.training import new_figure
-
-    tap = keras.Model(model.input, model.get_layer(f"block{depth}_attention").output)
-    weights = tap.predict_on_batch(excerpt[None])[0]
-    names = [
-        {"\n": "↵", "\t": "⇥", " ": "·"}.get(vocabulary.tokens[i], vocabulary.tokens[i])
-        for i in excerpt
-    ]
-    figure, axes = new_figure(width=5.5 * len(weights), height=5.5, columns=len(weights))
-    for head, (ax, matrix) in enumerate(zip(axes, weights, strict=True), start=1):
-        ax.imshow(matrix, cmap="Blues")
-        ax.set_xticks(range(len(names)), labels=names, fontsize=6)
-        ax.set_yticks(range(len(names)), labels=names, fontsize=6)
-        ax.set_title(f"head {head}", loc="left")
-        ax.grid(False)
-    return figure
 
 
 cli = recipe.cli(main)

@@ -21,7 +21,6 @@ import sys
 from cvcourse import distribution, recipe
 from cvcourse.startup import import_tensorflow_quietly
 
-SPECIAL = "\0\1\2"  # the characters of data.PAD, START and END
 JUDGED = 250  # texts translated at a time
 BEAMS = 3
 DRAWN = 6  # examples whose attention is drawn
@@ -85,7 +84,7 @@ def main(config):
 
     with recipe.usage():
         if config.translate is not None:
-            require_readable(config.translate)
+            dates.require_readable(config.translate, "--translate")
     if metrics:
         if config.translate:
             say(config, best(config, pathlib.Path(config.workdir).expanduser())[1])
@@ -93,7 +92,7 @@ def main(config):
     keras.utils.set_random_seed(config.seed)
     with recipe.usage():
         pairs = dates.load(config.examples, config.held_out)
-        train, validation = rows(pairs.train), rows(pairs.validation)
+        train, validation = dates.rows(pairs.train), dates.rows(pairs.validation)
         shuffled = functools.partial(
             data.stream_rows, train, batch_size=config.batch_size, seed=config.seed
         )
@@ -122,7 +121,7 @@ def main(config):
             steps_per_epoch=steps,
             batch_size=config.batch_size,
             data=data.fingerprint((train, validation)),
-            names=vocabularies()[1].tokens,
+            names=dates.vocabularies()[1].tokens,
             devices=devices,
         )
         model, generator = best(config, run.path)
@@ -131,8 +130,8 @@ def main(config):
             for name, split in (("validation", pairs.validation), ("test", pairs.test))
         }
         metrics = {
-            "test_exact_match": exact_match(pairs.test, said["test"]),
-            "val_exact_match": exact_match(pairs.validation, said["validation"]),
+            "test_exact_match": dates.exact_match(pairs.test, said["test"]),
+            "val_exact_match": dates.exact_match(pairs.validation, said["validation"]),
             "val_loss": trained.history[trained.best_epoch - 1]["val_loss"],
             **training.facts(trained, model, config, examples_per_second=config.batch_size),
         }
@@ -144,81 +143,14 @@ def main(config):
         return metrics
 
 
-# ---- the data and the net ----
-
-
-def vocabularies():
-    """Those of what is read and of what is written."""
-    from cvcourse import data
-    from cvcourse.data import dates
-
-    read, write = SPECIAL[: data.START] + dates.CHARACTERS, SPECIAL + dates.ISO_CHARACTERS
-    return data.Vocabulary(tuple(read), ""), data.Vocabulary(tuple(write), "")
-
-
-def require_readable(text):
-    """Raise ValueError for a text unlike those that are learned from."""
-    from cvcourse.data import dates
-
-    if not 0 < len(text) <= dates.LONGEST:
-        raise ValueError(
-            f"--translate takes a date of up to {dates.LONGEST} characters, such as "
-            f"{dates.EXAMPLES[0]!r}; received {len(text)}: {text[: 2 * dates.LONGEST]!r}"
-        )
-    for character in text.lower():
-        if character not in dates.CHARACTERS:
-            raise ValueError(
-                f"--translate: no date that was learned from has the character {character!r}, "
-                f"only {dates.CHARACTERS!r}; received {text!r}"
-            )
-
-
-def sources(texts):
-    """Texts as tokens, padded at the end: (n, dates.LONGEST)."""
-    import numpy as np
-
-    from cvcourse import data
-    from cvcourse.data import dates
-
-    read, _ = vocabularies()
-    tokens = np.full((len(texts), dates.LONGEST), data.PAD, "int32")
-    for row, text in zip(tokens, texts, strict=True):
-        row[: len(text)] = read.encode(text.lower())
-    return tokens
-
-
-def targets(texts):
-    """What the decoder is given, and what it is to say: START and a text; the text and END.
-
-    Both (n, characters of the longest and 1), padded at the end.
-    """
-    import numpy as np
-
-    from cvcourse import data
-
-    _, write = vocabularies()
-    given, wanted = np.full((2, len(texts), 1 + max(map(len, texts))), data.PAD, "int32")
-    for i, text in enumerate(texts):
-        tokens = write.encode(text)
-        given[i, : 1 + len(text)] = [data.START, *tokens]
-        wanted[i, : 1 + len(text)] = [*tokens, data.END]
-    return given, wanted
-
-
-def rows(pairs):
-    """A split as arrays to train on: (inputs, labels, weights), 0 where a label is padding."""
-    from cvcourse import data
-
-    given, wanted = targets([pair.target for pair in pairs])
-    inputs = {"source": sources([pair.source for pair in pairs]), "tokens": given}
-    return inputs, wanted, (wanted != data.PAD).astype("float32")
+# ---- the net and what it writes ----
 
 
 def net(config):
     """The architecture and the settings that `sequence.build` makes the net of."""
     from cvcourse.data import dates
 
-    read, write = vocabularies()
+    read, write = dates.vocabularies()
     settings = {"source_vocabulary": len(read), "num_classes": len(write)}
     settings |= {"dropout": config.dropout}
     if config.model == "transformer":
@@ -231,9 +163,6 @@ def net(config):
     return config.model, settings
 
 
-# ---- what it says ----
-
-
 def best(config, workdir):
     """The best epoch's model, and a Generator that speaks with it."""
     from cvcourse import sequence, training
@@ -244,46 +173,38 @@ def best(config, workdir):
 
 
 def asked(texts):
-    """What a Generator's methods take: the prompt, how many tokens follow, and keywords.
-
-    Filled up with the first text to JUDGED of them, so that all is compiled once.
-    """
+    """The arguments of a Generator's methods for texts to translate."""
     import numpy as np
 
     from cvcourse import data
     from cvcourse.data import dates
 
-    source = np.repeat(sources(texts[:1]), JUDGED, axis=0)
-    source[: len(texts)] = sources(texts)
-    prompt = np.full((JUDGED, 1), data.START, "int32")
-    return (prompt, len(dates.ISO) + 1), {"end": data.END, "source": source}
-
-
-def text_of(tokens):
-    """The text of tokens (START, …), up to END."""
-    _, write = vocabularies()
-    return write.decode(tokens[1:]).split(SPECIAL[2])[0]
+    return dict(
+        prompt=np.full((len(texts), 1), data.START),
+        length=len(dates.ISO) + 1,
+        end=data.END,
+        batch_size=JUDGED,
+        source=dates.encode_sources(texts),
+    )
 
 
 def translated(generator, texts):
-    """What a net says of each text: always the likeliest character."""
-    found = []
-    for start in range(0, len(texts), JUDGED):
-        some = texts[start : start + JUDGED]
-        arguments, settings = asked(some)
-        found += generator.greedy(*arguments, **settings)[: len(some)].tolist()
-    return [text_of(tokens) for tokens in found]
+    """The translation of each text that always takes the likeliest character."""
+    from cvcourse.data import dates
+
+    return [dates.decode_target(tokens) for tokens in generator.greedy(**asked(texts))]
 
 
 def guesses(generator, texts):
-    """The likeliest translations of up to JUDGED texts with their probabilities, by beam search."""
+    """The likeliest translations of each text with their probabilities, by beam search."""
     import numpy as np
 
-    arguments, settings = asked(texts)
-    tokens, scores = generator.beam_search(*arguments, beams=BEAMS, length_penalty=0.0, **settings)
+    from cvcourse.data import dates
+
+    tokens, scores = generator.beam_search(beams=BEAMS, length_penalty=0.0, **asked(texts))
     return [
-        [(text_of(row), float(p)) for row, p in zip(beams, np.exp(logs), strict=True)]
-        for beams, logs in zip(tokens[: len(texts)], scores, strict=False)
+        [(dates.decode_target(row), float(p)) for row, p in zip(beams, np.exp(logs), strict=True)]
+        for beams, logs in zip(tokens, scores, strict=True)
     ]
 
 
@@ -292,27 +213,19 @@ def say(config, generator):
     print(f"{config.translate} -> {translated(generator, [config.translate])[0]}")
 
 
-def exact_match(pairs, said):
-    """The share of translations that are right from end to end."""
-    return sum(pair.target == text for pair, text in zip(pairs, said, strict=True)) / len(pairs)
-
-
 # ---- the report ----
 
 
 def report(run, metrics, history, model, generator, test, said):
     """Write report.html and metrics.json; returns the metrics."""
-    from cvcourse import training
+    from cvcourse import sequence, training
     from cvcourse.data import dates
+    from cvcourse.figures import attention
 
     config = run.config
     wrong = [(pair, text) for pair, text in zip(test, said, strict=True) if pair.target != text]
     shown = test[: len(dates.EXAMPLES)]  # one of each way
-    by_way = {}
-    for way, example in enumerate(dates.EXAMPLES):
-        of_it = [(pair, text) for pair, text in zip(test, said, strict=True) if pair.way == way]
-        if of_it:
-            by_way[example] = exact_match(*zip(*of_it, strict=True))
+    by_way = dates.exact_match_by_way(test, said)
     tables = {
         "By the way a date is written": [
             ["written like", "exact match, %"],
@@ -338,10 +251,13 @@ def report(run, metrics, history, model, generator, test, said):
             ),
         ]
     figures = {"By epoch": training.curves(history, metrics["best_epoch"], "loss (nats)")}
-    if config.model != "encoder_decoder":
-        longest = sorted(shown, key=lambda pair: -len(pair.source))[:DRAWN]
-        figures["Where it looks for each character it writes"] = draw_attention(
-            looks(config, model, longest), longest
+    longest = sorted(shown, key=lambda pair: -len(pair.source))[:DRAWN]
+    weights = sequence.attention_maps(model, dates.rows(longest)[0])
+    if weights is not None:
+        figures["Where it looks for each character it writes"] = attention.alignment(
+            weights,
+            [pair.source for pair in longest],
+            [[*pair.target, "end"] for pair in longest],
         )
     return training.write_page(
         run.path,
@@ -363,52 +279,6 @@ def cells(guesses):
     """Texts and probabilities as cells of a table."""
     for text, probability in guesses:
         yield from (text, f"{100 * probability:.2f}")
-
-
-def looks(config, model, pairs):
-    """Who looks at whom: the weights (examples, heads, characters written, characters read)."""
-    import keras
-    from keras import ops
-
-    from cvcourse import data
-
-    source, (given, _) = sources([p.source for p in pairs]), targets([p.target for p in pairs])
-    if config.model != "transformer":
-        tap = keras.Model(model.input, model.get_layer("attention").output)
-        return tap({"source": source, "tokens": given}).numpy()[:, None]
-    decoder, name = model.get_layer("decoder"), f"block{config.depth}_memory_attention"
-    tap = keras.Model(decoder.input, decoder.get_layer(name).output)
-    memory = {"memory": model.get_layer("encoder")(source), "memory_mask": source != data.PAD}
-    return tap(keras.tree.map_structure(ops.convert_to_tensor, {"tokens": given, **memory})).numpy()
-
-
-def draw_attention(weights, pairs):
-    """A matrix for each example and head: rows are written, columns read, as a figure."""
-    from matplotlib.figure import Figure
-
-    heads = weights.shape[1]
-    columns = heads if heads > 1 else 2
-    panels = [
-        (pair, matrix, f"head {head}" if heads > 1 else "")
-        for pair, several in zip(pairs, weights, strict=True)
-        for head, matrix in enumerate(several, start=1)
-    ]
-    rows = -(-len(panels) // columns)
-    figure = Figure(figsize=(11, 2.6 * rows), layout="constrained")
-    axes = [*figure.subplots(rows, columns, squeeze=False).flat]
-    for ax, (pair, matrix, title) in zip(axes, panels, strict=False):
-        names = [*pair.target, "end"]
-        ax.imshow(
-            matrix[: len(names), : len(pair.source)], cmap="Blues", vmin=0, vmax=1, aspect="auto"
-        )
-        text = dict(fontsize=9 - 2 * (heads > 1), family="monospace")
-        ax.set_xticks(range(len(pair.source)), labels=pair.source.replace(" ", "␣"), **text)
-        ax.set_yticks(range(len(names)), labels=names, **text)
-        ax.tick_params(length=0)
-        ax.set_title(title, loc="left", fontsize=9)
-    for ax in axes[len(panels) :]:
-        ax.remove()
-    return figure
 
 
 cli = recipe.cli(main)

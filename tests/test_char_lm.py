@@ -25,12 +25,6 @@ def text(tmp_path):
     return str(path)
 
 
-def test_a_byte_order_mark_is_no_character_of_the_text(tmp_path):
-    path = tmp_path / "text.txt"
-    path.write_bytes(b"\xef\xbb\xbfone\r\ntwo\n")
-    assert char_lm.read(char_lm.Config(text=str(path))) == "one\ntwo\n"
-
-
 @pytest.mark.parametrize("model", ["rnn", "lstm", "gru", "transformer"])
 def test_a_run(model, text, tmp_path, capsys):
     workdir = tmp_path / "run"
@@ -125,21 +119,6 @@ def test_what_is_refused_writes_nothing(flags, code, said, tmp_path, monkeypatch
     (line,) = capsys.readouterr().err.splitlines()
     assert said in line
     assert not pathlib.Path("run").exists()
-
-
-def test_splits_are_pieces_of_the_text():
-    """The last tenth for the test; five of ninety pieces of the rest for validation."""
-    train, validation, test = char_lm.splits(np.arange(1000))
-    np.testing.assert_array_equal(test, np.arange(900, 1000))
-    expected = np.concatenate([np.arange(10 * i, 10 * i + 10) for i in (17, 35, 53, 71, 89)])
-    np.testing.assert_array_equal(validation, expected)
-    np.testing.assert_array_equal(train, np.setdiff1d(np.arange(900), expected))
-
-
-def test_the_embedded_text_needs_no_file():
-    text = char_lm.read(char_lm.Config(limit=5000))
-    assert len(text) == 5000
-    assert "assert" in text
 
 
 @pytest.mark.slow

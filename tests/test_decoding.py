@@ -353,6 +353,26 @@ def test_the_step_is_traced_once(name, method):
     assert counts[0] == counts[1]
 
 
+@pytest.mark.parametrize("method", ["greedy", "sample", "beam_search"])
+def test_batches_give_what_all_rows_at_once_give(method):
+    """Five rows, two at a time: one shape, and the last batch filled up."""
+    _, generator, _ = made("transformer")
+    prompt = np.array([[1], [2], [3], [4], [1]], "int32")
+    source = np.random.default_rng(1).integers(1, 6, (5, 4)).astype("int32")
+    decode = getattr(generator, method)
+    shapes, run = [], generator._run
+    generator._run = lambda *a, **k: shapes.append(k["tokens"].shape) or run(*a, **k)
+    found = decode(prompt, 6, source=source, batch_size=2)
+    assert shapes == [(5, 7), (2, 7), (2, 7), (2, 7)]
+    expected = decode(prompt, 6, source=source)
+    if method != "beam_search":
+        found, expected = [found], [expected]
+    np.testing.assert_array_equal(found[0], expected[0])
+    for one, other in zip(found[1:], expected[1:], strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5)
+    assert len({row.tobytes() for row in expected[0]}) > 2
+
+
 def test_it_speaks_with_the_nets_present_weights():
     net, generator, _ = made("lstm")
     generator.greedy(PROMPT, 3)
@@ -371,6 +391,7 @@ def test_it_speaks_with_the_nets_present_weights():
         (lambda g: g.greedy(PROMPT, 0), "at least 1; received 0"),
         (lambda g: g.greedy(PROMPT, 2.0), "length must be an integer of at least 1; received 2.0"),
         (lambda g: g.greedy(PROMPT, True), "received True"),
+        (lambda g: g.greedy(PROMPT, 3, batch_size=0), "batch_size must be None or .* received 0"),
         (lambda g: g.greedy([[7]], 3), "prompt: tokens are 0 to 4; received 7 to 7"),
         (lambda g: g.greedy(PROMPT, 3, end=5), "end: tokens are 0 to 4; received 5 to 5"),
         (lambda g: g.greedy(PROMPT, 3, end=-1), "end must be None or a token; received -1"),

@@ -11,7 +11,7 @@ from cvcourse.data.encoded import fitted, naming_broken_images
 from cvcourse.data.folder import photos
 from cvcourse.data.photo import read_photo
 from cvcourse.data.stream import steps_per_epoch, stream
-from cvcourse.data.text import read_text
+from cvcourse.data.text import load_text, read_text, split_text
 from cvcourse.data.token_stream import (
     fingerprint,
     stream_rows,
@@ -42,11 +42,13 @@ __all__ = [
     "hold_out",
     "load",
     "load_captions",
+    "load_text",
     "naming_broken_images",
     "of",
     "photos",
     "read_photo",
     "read_text",
+    "split_text",
     "steps_per_epoch",
     "stream",
     "stream_rows",

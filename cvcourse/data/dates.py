@@ -8,10 +8,13 @@ import datetime
 
 import numpy as np
 
+from cvcourse.data.vocabulary import END, PAD, START, Vocabulary
+
 FIRST, LAST = datetime.date(1900, 1, 1), datetime.date(2099, 12, 31)
 CHARACTERS = " ,-./0123456789abcdefghijlmnoprstuvwxy"  # of all that people write
 ISO, ISO_CHARACTERS = "yyyy-mm-dd", "-0123456789"
 LONGEST = 36  # characters: the twenty-seventh of september 1984
+SPECIAL = "\0\1\2"  # the characters of PAD, START and END
 # strftime and the calendar module speak the user's language.
 MONTHS = (
     *("january", "february", "march", "april", "may", "june", "july", "august", "september"),
@@ -109,3 +112,91 @@ def pair(date, number):
     texts = ways(date)
     way = number % len(texts)
     return Pair(texts[way], date.isoformat(), way)
+
+
+def vocabularies():
+    """The vocabularies of characters that are read and of those that are written, as a pair."""
+    read, write = SPECIAL[:START] + CHARACTERS, SPECIAL + ISO_CHARACTERS
+    return Vocabulary(tuple(read), ""), Vocabulary(tuple(write), "")
+
+
+def require_readable(text, name="text"):
+    """Check that a text is written with the characters of the dates, and no longer than they are.
+
+    Args:
+        text: The text.
+        name: What an error calls it.
+
+    Raises:
+        ValueError: If it is not.
+    """
+    if not 0 < len(text) <= LONGEST:
+        raise ValueError(
+            f"{name} takes a date of up to {LONGEST} characters, such as {EXAMPLES[0]!r}; "
+            f"received {len(text)}: {text[: 2 * LONGEST]!r}"
+        )
+    for character in text.lower():
+        if character not in CHARACTERS:
+            raise ValueError(
+                f"{name}: no date that was learned from has the character {character!r}, "
+                f"only {CHARACTERS!r}; received {text!r}"
+            )
+
+
+def encode_sources(texts):
+    """Encode texts to be read, in any case: (n, LONGEST) int32, padded with PAD at the end."""
+    read, _ = vocabularies()
+    tokens = np.full((len(texts), LONGEST), PAD, "int32")
+    for row, text in zip(tokens, texts, strict=True):
+        row[: len(text)] = read.encode(text.lower())
+    return tokens
+
+
+def encode_targets(texts):
+    """Encode texts to be written, for teacher forcing.
+
+    Args:
+        texts: n texts of ISO_CHARACTERS.
+
+    Returns:
+        A pair of int32 arrays (n, length of the longest text + 1), padded with PAD at the end: the
+        decoder's inputs, START and the text, and its labels, the text and END.
+    """
+    _, write = vocabularies()
+    inputs, labels = np.full((2, len(texts), 1 + max(map(len, texts))), PAD, "int32")
+    for i, text in enumerate(texts):
+        tokens = write.encode(text)
+        inputs[i, : 1 + len(text)] = [START, *tokens]
+        labels[i, : 1 + len(text)] = [*tokens, END]
+    return inputs, labels
+
+
+def decode_target(tokens):
+    """Decode what was written: tokens (n,), START first -> the text before END."""
+    _, write = vocabularies()
+    return write.decode(tokens[1:]).split(SPECIAL[END])[0]
+
+
+def rows(pairs):
+    """Encode a split for `stream_rows`: (inputs, labels, weights), 0 where a label is padding.
+
+    Shapes of n pairs: inputs {"source": (n, LONGEST), "tokens": (n, m)}, labels and weights (n, m),
+    with m as in `encode_targets`.
+    """
+    tokens, labels = encode_targets([pair.target for pair in pairs])
+    inputs = {"source": encode_sources([pair.source for pair in pairs]), "tokens": tokens}
+    return inputs, labels, (labels != PAD).astype("float32")
+
+
+def exact_match(pairs, texts):
+    """The share of pairs whose target is the text, from end to end: n pairs, n texts -> 0..1."""
+    return sum(pair.target == text for pair, text in zip(pairs, texts, strict=True)) / len(pairs)
+
+
+def exact_match_by_way(pairs, texts):
+    """`exact_match` of the pairs of each way that a date is written: {example: share}."""
+    found = {}
+    for way, example in enumerate(EXAMPLES):
+        if some := [one for one in zip(pairs, texts, strict=True) if one[0].way == way]:
+            found[example] = exact_match(*zip(*some, strict=True))
+    return found

@@ -1,10 +1,12 @@
 """Sequences: recurrent nets, attention, Transformers, captioning, and how they say things."""
 
+from cvcourse.sequence.attention_maps import attention_maps
 from cvcourse.sequence.bleu import bleu
 from cvcourse.sequence.captioning import AttendingLSTM
 from cvcourse.sequence.decoding import Generator
 from cvcourse.sequence.gradient_flow import gradient_norms
 from cvcourse.sequence.gru import GRUCell
+from cvcourse.sequence.interpretable_units import interpretable_units
 from cvcourse.sequence.lstm import LSTMCell
 from cvcourse.sequence.positions import LearnedPositions, SinusoidalPositions
 from cvcourse.sequence.registry import REGISTRY, build, knobs
@@ -20,9 +22,11 @@ __all__ = [
     "LearnedPositions",
     "RNNCell",
     "SinusoidalPositions",
+    "attention_maps",
     "bleu",
     "build",
     "gradient_norms",
+    "interpretable_units",
     "knobs",
     "load_torch",
 ]

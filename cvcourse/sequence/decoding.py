@@ -52,7 +52,7 @@ class Generator:
         self._loops = {}
         self._learn()
 
-    def greedy(self, prompt, length, *, end=None, suppress_tokens=(), **inputs):
+    def greedy(self, prompt, length, *, end=None, suppress_tokens=(), batch_size=None, **inputs):
         """Continue the prompt with the likeliest token, `length` times.
 
         Args:
@@ -60,6 +60,8 @@ class Generator:
             length: Number of tokens to generate.
             end: Token that ends a sequence: after it there are only more of it.
             suppress_tokens: Tokens that are never generated.
+            batch_size: Number of rows decoded at a time, the last ones filled up to as many, so
+                that one shape is compiled; None decodes all at once. The result is the same.
             **inputs: The net's inputs besides its tokens (`source`, `memory`), (batch, ...).
 
         Returns:
@@ -69,7 +71,13 @@ class Generator:
             ValueError: an argument out of range, or more tokens than the net has positions.
         """
         return self.sample(
-            prompt, length, top_k=1, end=end, suppress_tokens=suppress_tokens, **inputs
+            prompt,
+            length,
+            top_k=1,
+            end=end,
+            suppress_tokens=suppress_tokens,
+            batch_size=batch_size,
+            **inputs,
         )
 
     def sample(
@@ -83,6 +91,7 @@ class Generator:
         seed=0,
         end=None,
         suppress_tokens=(),
+        batch_size=None,
         **inputs,
     ):
         """Continue the prompt with tokens drawn from the net's distribution.
@@ -97,6 +106,8 @@ class Generator:
             seed: The same seed draws the same tokens; None draws others each time.
             end: Token that ends a sequence: after it there are only more of it.
             suppress_tokens: Tokens that are never generated.
+            batch_size: Number of rows decoded at a time, the last ones filled up to as many, so
+                that one shape is compiled; None decodes all at once. The result is the same.
             **inputs: The net's inputs besides its tokens (`source`, `memory`), (batch, ...).
 
         Returns:
@@ -133,6 +144,7 @@ class Generator:
             temperature=np.full(batch, temperature, "float32"),
             top_k=np.full(batch, min(top_k or vocabulary, vocabulary), "int32"),
             top_p=np.full(batch, max(top_p, SMALLEST), "float32"),
+            batch_size=batch_size,
             **arrays,
         )["tokens"]
 
@@ -145,6 +157,7 @@ class Generator:
         length_penalty=0.6,
         end=None,
         suppress_tokens=(),
+        batch_size=None,
         **inputs,
     ):
         """Search the likeliest continuations of the prompt.
@@ -156,6 +169,8 @@ class Generator:
             length_penalty: Scores are divided by ((5 + tokens) / 6) ** length_penalty.
             end: Token that ends a sequence: after it there are only more of it.
             suppress_tokens: Tokens that are never generated: their logits are minus infinity.
+            batch_size: Number of rows decoded at a time, the last ones filled up to as many, so
+                that one shape is compiled; None decodes all at once. The result is the same.
             **inputs: The net's inputs besides its tokens (`source`, `memory`), (batch, ...).
 
         Returns:
@@ -175,7 +190,14 @@ class Generator:
             length_penalty,
         )
         penalty = np.full(len(arrays["tokens"]), length_penalty, "float32")
-        found = self._run(BeamSearch, inputs, beams=int(beams), length_penalty=penalty, **arrays)
+        found = self._run(
+            BeamSearch,
+            inputs,
+            beams=int(beams),
+            length_penalty=penalty,
+            batch_size=batch_size,
+            **arrays,
+        )
         return found["tokens"], found["scores"]
 
     def _arrays(self, prompt, length, end, suppress_tokens):
@@ -213,7 +235,7 @@ class Generator:
             "allowed": np.tile(allowed, (batch, 1)),
         }
 
-    def _run(self, kind, inputs, *, beams=1, **arrays):
+    def _run(self, kind, inputs, *, beams=1, batch_size=None, **arrays):
         """Run a loop from where the encoder, or nothing, leaves the states."""
         batch = len(arrays["tokens"])
         expected = sorted(self.encoder.input) if self.encoder else []
@@ -223,6 +245,23 @@ class Generator:
                 f"besides a prompt of {batch} rows the net takes as many of "
                 f"{', '.join(expected) or 'nothing'}; received {received or 'nothing'}"
             )
+        if batch_size is not None:
+            require(
+                at_least(1, batch_size),
+                "batch_size must be None or an integer of at least 1",
+                batch_size,
+            )
+            several = []
+            for begin in range(0, batch, batch_size):
+                rows = np.minimum(np.arange(begin, begin + batch_size), batch - 1)
+                some, given = (
+                    {name: np.asarray(values)[rows] for name, values in arguments.items()}
+                    for arguments in (arrays, inputs)
+                )
+                several.append(self._run(kind, given, beams=beams, **some))
+            return {
+                name: np.concatenate([one[name] for one in several])[:batch] for name in several[0]
+            }
         self._learn()
         begun = self.encoder.predict_on_batch(inputs) if self.encoder else {}
         for name, tensor in self.step.input.items():

@@ -1,0 +1,61 @@
+"""Units of a recurrent net that follow a property of the text it reads.
+
+Karpathy, Johnson & Fei-Fei, "Visualizing and Understanding Recurrent Networks", 2015,
+https://arxiv.org/abs/1506.02078, show such units; here they are found by correlation.
+"""
+
+import typing
+
+import keras
+import numpy as np
+
+PROPERTIES = {  # functions from a text to a number for each of its characters
+    "the place in the line": lambda text: [i - text.rfind("\n", 0, i) for i in range(len(text))],
+    "the length of the word so far": lambda text: [
+        i - max(text.rfind(" ", 0, i + 1), text.rfind("\n", 0, i + 1)) for i in range(len(text))
+    ],
+    "capitals": lambda text: [char.isupper() for char in text],
+    "the start of a line": lambda text: [i == 0 or text[i - 1] == "\n" for i in range(len(text))],
+    "what is quoted": lambda text: [text.count('"', 0, i + 1) % 2 for i in range(len(text))],
+    "what stands in brackets": lambda text: [
+        sum(text.count(char, 0, i + 1) for char in "([")
+        > sum(text.count(char, 0, i + 1) for char in ")]")
+        for i in range(len(text))
+    ],
+    "punctuation": lambda text: [char in ".,;:!?" for char in text],
+}
+
+
+class Unit(typing.NamedTuple):
+    """A unit of a net, its correlation with a property, and its values on a text, (n,)."""
+
+    index: int
+    correlation: float
+    values: np.ndarray
+
+
+def interpretable_units(model, tokens, text):
+    """Find the unit that follows each property of a text best.
+
+    Args:
+        model: A net of tokens with a layer `features`, (batch, n, units).
+        tokens: The text as the net takes it, (n,).
+        text: Its n characters.
+
+    Returns:
+        {property: Unit} with the correlation, in -1..1, that is largest in size; without the
+        PROPERTIES that are the same at each character of the text.
+    """
+    tap = keras.Model(model.input, model.get_layer("features").output)
+    states = np.asarray(tap.predict_on_batch(tokens[None])[0])
+    centered = states - states.mean(0)
+    found = {}
+    for name, property in PROPERTIES.items():
+        wanted = np.asarray(property(text), float)
+        if not wanted.std():
+            continue
+        wanted = (wanted - wanted.mean()) / wanted.std()
+        correlation = wanted @ centered / len(text) / np.maximum(states.std(0), 1e-9)
+        unit = int(np.abs(correlation).argmax())
+        found[name] = Unit(unit, float(correlation[unit]), states[:, unit])
+    return found
