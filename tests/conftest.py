@@ -1,5 +1,7 @@
 """Tiny data sets, and a machine without network or caches."""
 
+import contextlib
+import ctypes
 import gc
 import socket
 
@@ -18,12 +20,14 @@ def imported():
     gc.freeze()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module", autouse=True)
 def forgotten():
-    """What a test has built is dropped after it: hundreds of nets slow down all that follows."""
+    """What a file's tests have built is dropped after them, and its memory given back."""
     yield
     keras.utils.clear_session(free_memory=False)
     gc.collect()
+    with contextlib.suppress(AttributeError, OSError, TypeError):  # of glibc alone
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 @pytest.fixture

@@ -13,8 +13,6 @@ from networks import ADAM, LONG, PARAMETERS, SMALL, quiet, small
 from cvcourse import models, training
 from cvcourse.models import registry
 
-pytestmark = pytest.mark.usefixtures("forgotten")
-
 
 def trainable(model):
     return sum(int(np.prod(v.shape)) for v in model.trainable_variables)
