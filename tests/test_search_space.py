@@ -19,7 +19,6 @@ from keras_tuner.errors import FailedTrialError, FatalError, FatalValueError
 from cvcourse import recipe, tuning
 from cvcourse.errors import UsageError
 
-pytestmark = pytest.mark.usefixtures("forgotten")
 COMMON = train.Config()
 
 

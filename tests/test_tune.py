@@ -25,7 +25,6 @@ from cvcourse import models, recipe, tuning
 from cvcourse.errors import Interrupted, RunError, UsageError
 from cvcourse.tuning import sweep_report
 
-pytestmark = pytest.mark.usefixtures("forgotten")
 COMMON = train.Config(augment=("shift",))
 
 
