@@ -28,7 +28,19 @@ ARROWS = {
         {"classic", "distribution", "figures", "layers", "optimization", "sequence"},
         {"tensorflow"},
     ),
-    "tuning": ({"distribution", "figures", "models", "recipe", "training"}, {"keras_tuner"}),
+    "tuning": (
+        {
+            "data",
+            "distribution",
+            "figures",
+            "layers",
+            "models",
+            "optimization",
+            "recipe",
+            "training",
+        },
+        {"keras_tuner"},
+    ),
 }
 INSIDE_FUNCTIONS = {
     "layers": {"tensorflow"},  # its kernels that Keras does not call

@@ -5,16 +5,103 @@ forest's inputs: Breiman, "Random Forests", Machine Learning 2001.
 """
 
 import csv
+import dataclasses
 import io
+import pathlib
+import shlex
 
 import numpy as np
 
+from cvcourse import recipe, training
+from cvcourse.errors import RunError
+from cvcourse.files import write_json, write_text
 from cvcourse.training.report import BLUE, GRAY, ORANGE, new_figure
+from cvcourse.tuning.hparams import write_hparams
+from cvcourse.tuning.narrowing import at_the_border
 from cvcourse.tuning.oracle import names_of
-from cvcourse.tuning.stopping import signed
+from cvcourse.tuning.stopping import first_epochs, signed
 from cvcourse.tuning.trial_table import last, said
 
 ENOUGH = 8  # trials, to say what mattered
+
+
+def report_sweep(sweep, run, oracle):
+    """Write trials.csv, best.json, TensorBoard's runs, report.html and last metrics.json.
+
+    Args:
+        sweep: Sweep.
+        run: recipe.Run of the sweep.
+        oracle: The oracle whose trials have ended.
+
+    Returns:
+        What metrics.json holds.
+
+    Raises:
+        RunError: If all trials failed, or a file cannot be written.
+    """
+    config, trials, folder = sweep.config, list(oracle.trials.values()), run.path
+    best = _winner(trials, config.objective)
+    if best is None:
+        reasons = sorted({trial.message for trial in trials})
+        raise RunError(
+            f"all of {len(trials)} trials failed: {reasons[0]}; {folder} holds what they said"
+        )
+    names = names_of(sweep.hyperparameters)
+    table = rows(trials, names, config.objective)
+    curves = {
+        trial.trial_id: first_epochs(oracle.run_folder(trial), config.objective) for trial in trials
+    }
+    seconds = sum(row["seconds"] or 0 for row in table)
+    metrics = {
+        "trials": len(trials),
+        "failed": sum(row[config.objective] is None for row in table),
+        "stopped_early": sum(row["status"] == "stopped early" for row in table),
+        "best_trial": best.trial_id,
+        config.objective: best.score,
+        "best_epoch": int(last(best, "best_epoch")),
+        "values": best.hyperparameters.values,
+        "epochs": sum(row["epochs_run"] or 0 for row in table),
+        "seconds": round(seconds, 1),
+        "seed": config.seed,
+    }
+    data_dir = type(sweep.common)(data_dir=config.data_dir)
+    again = recipe.command(data_dir, recipe.program("train"))
+    again += " " + shlex.quote(f"--config={folder / 'best.json'}")
+    borders = at_the_border(sweep.hyperparameters.space, best)
+    chosen = dataclasses.replace(sweep.chosen(best.hyperparameters), workdir=None, test=True)
+    try:
+        write_text(folder / "trials.csv", as_csv(table))
+        write_json(folder / "best.json", dataclasses.asdict(chosen))
+        write_hparams(folder / "tensorboard", table, names, config.objective, curves)
+    except OSError as error:
+        raise RunError(f"cannot write to {folder}: {error.strerror}") from error
+    metrics = training.write_page(
+        folder,
+        metrics=metrics,
+        title=f"A sweep of {config.model} on {pathlib.Path(config.dataset).stem}",
+        lead=[
+            f"{len(trials)} trials, of which {metrics['stopped_early']} were stopped early and "
+            f"{metrics['failed']} failed, and {metrics['epochs']} epochs in {seconds / 60:.1f} "
+            f"minutes. The best is trial {best.trial_id}: {config.objective} {best.score:.4f} at "
+            "its best epoch. The test split was not touched.",
+            f"{again} trains it again and evaluates the test split.",
+            *borders,
+        ],
+        tables={"Trials": as_texts(table)},
+        figures=figures(table, sweep.hyperparameters, config.objective, curves, best.trial_id),
+        config=dataclasses.asdict(run.config),
+    )
+    print("", *borders, sep="\n")
+    print(f"\nbest: trial {best.trial_id}, {config.objective} {best.score:.4f}")
+    print(again)
+    return metrics
+
+
+def _winner(trials, objective):
+    """The best of the completed trials; one that was stopped early only where there is no other."""
+    completed = [trial for trial in trials if trial.score is not None]
+    whole = [trial for trial in completed if not last(trial, "stopped")]
+    return max(whole or completed, key=lambda trial: signed(objective, trial.score), default=None)
 
 
 def rows(trials, names, objective):
