@@ -30,7 +30,7 @@ AS_IN_TRAIN = (
 )
 NETS = {"rnn": "rnn", "lstm": "lstm", "gru": "gru", "transformer": "transformer_encoder"}
 RATES = {"rnn": 0.003, "lstm": 0.02, "gru": 0.02, "transformer": 0.003}  # on digits, by pixels
-ASKED = range(0, 256, 32)  # batches of validation images whose gradients are averaged
+ASKED = 256  # validation images, at most, whose gradients are averaged
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,16 +158,18 @@ def alone(run, name, dataset, model):
     """Train one net, look at how far back it reaches, and judge its best epoch: its metrics."""
     import math
 
-    from cvcourse import data, training
+    from cvcourse import data, sequence, training
 
+    shape = steps(run.config, dataset)
+    asked = dataset.validation.take(slice(ASKED))
     setting = as_in_train(run.config, name, dataset)
-    before = reach(model, dataset.validation, steps(run.config, dataset))
+    norms = {"before": sequence.input_gradient_norms(model, asked.images, asked.labels, shape)}
     model = train.compiled(setting, model, data.steps_per_epoch(dataset.train, setting.batch_size))
     resume = train.fit(model, setting, dataset, run)
     best, _ = training.load_model(run.path / "model.keras")
     batches = functools.partial(train.stream, setting, dataset, shuffle=False)
     validation, test = training.evaluate_held_out(best, dataset, batches)
-    after = reach(best, dataset.validation, steps(run.config, dataset))
+    norms["after"] = sequence.input_gradient_norms(best, asked.images, asked.labels, shape)
     return {
         "learning_rate": setting.learning_rate,
         "test_accuracy": test and test.accuracy,
@@ -178,41 +180,9 @@ def alone(run, name, dataset, model):
         "epochs": len(resume.history),
         "seconds": round(resume.total_seconds(), 1),
         "parameters": sum(math.prod(v.shape) for v in best.trainable_variables),
-        "first_half": {"before": first_half(before), "after": first_half(after)},
-        "gradient_norms": {"before": before, "after": after},
+        "first_half": {when: sequence.share_of_first_half(row) for when, row in norms.items()},
+        "gradient_norms": norms,
     }
-
-
-def reach(model, split, steps):
-    """The norm of the gradient of an example's loss with respect to each step, by its mean.
-
-    A list of floats, in the order of reading. TensorFlow is imported for the gradient.
-    """
-    import keras
-    import numpy as np
-    import tensorflow as tf
-
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="sum")
-
-    @tf.function
-    def gradient(images, labels):
-        with tf.GradientTape() as tape:
-            tape.watch(images)
-            total = loss(labels, model(images, training=False))
-        return tape.gradient(total, images)
-
-    norms = []
-    for start in ASKED[: -(-len(split) // ASKED.step)]:
-        place = slice(start, start + ASKED.step)
-        images = tf.constant(np.asarray(split.images[place]), tf.float32)
-        found = gradient(images, tf.constant(split.labels[place])).numpy().astype("float64")
-        norms.extend(np.linalg.norm(found.reshape(len(found), *steps), axis=-1))
-    return np.mean(norms, axis=0).tolist()
-
-
-def first_half(norms):
-    """The first half of the steps' share of all norms."""
-    return sum(norms[: len(norms) // 2]) / sum(norms) if any(norms) else 0.0
 
 
 # ---- the report ----

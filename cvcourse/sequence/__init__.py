@@ -3,7 +3,11 @@
 from cvcourse.sequence.bleu import bleu
 from cvcourse.sequence.captioning import AttendingLSTM
 from cvcourse.sequence.decoding import Generator
-from cvcourse.sequence.gradient_flow import gradient_norms
+from cvcourse.sequence.gradient_flow import (
+    gradient_norms,
+    input_gradient_norms,
+    share_of_first_half,
+)
 from cvcourse.sequence.gru import GRUCell
 from cvcourse.sequence.lstm import LSTMCell
 from cvcourse.sequence.positions import LearnedPositions, SinusoidalPositions
@@ -23,6 +27,8 @@ __all__ = [
     "bleu",
     "build",
     "gradient_norms",
+    "input_gradient_norms",
     "knobs",
     "load_torch",
+    "share_of_first_half",
 ]
