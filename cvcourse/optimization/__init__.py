@@ -11,6 +11,7 @@ from cvcourse.optimization.course_optimizers import (
 from cvcourse.optimization.discriminative_rates import discriminative_rates
 from cvcourse.optimization.flat_weights import Objective, flat_weights, set_flat_weights
 from cvcourse.optimization.lbfgs import lbfgs
+from cvcourse.optimization.learning_rate_grid import lowest_run, runs_by_rate
 from cvcourse.optimization.learning_rate_range import LearningRateRange, learning_rate_range
 from cvcourse.optimization.losses import LOSSES, MulticlassSVM
 from cvcourse.optimization.newton import newton
@@ -24,6 +25,7 @@ from cvcourse.optimization.schedules import (
     linear_scaling,
     schedule,
 )
+from cvcourse.optimization.surfaces import SURFACE_STEPS, SURFACES, Surface, surface_path
 from cvcourse.optimization.weight_decay import l2_on_kernels
 
 __all__ = [
@@ -34,6 +36,8 @@ __all__ = [
     "OPTIMIZERS",
     "SCHEDULES",
     "SGD",
+    "SURFACES",
+    "SURFACE_STEPS",
     "Adagrad",
     "Adam",
     "AdamW",
@@ -43,14 +47,18 @@ __all__ = [
     "Objective",
     "RMSprop",
     "Shifted",
+    "Surface",
     "discriminative_rates",
     "flat_weights",
     "l2_on_kernels",
     "lbfgs",
     "learning_rate_range",
     "linear_scaling",
+    "lowest_run",
     "newton",
     "optimizer",
+    "runs_by_rate",
     "schedule",
     "set_flat_weights",
+    "surface_path",
 ]
