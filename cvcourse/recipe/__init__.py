@@ -4,16 +4,19 @@ Standard library only: `--help` must not wait for TensorFlow.
 """
 
 from cvcourse.recipe.command_line import command, parse, program, run, usage, verdict
+from cvcourse.recipe.dispatch import HELP, dispatch
 from cvcourse.recipe.fields import as_config, check, field
 from cvcourse.recipe.output import output_file
 from cvcourse.recipe.workdir import claim, continued_by, locked, part, recognize, whole_command
 
 __all__ = [
+    "HELP",
     "as_config",
     "check",
     "claim",
     "command",
     "continued_by",
+    "dispatch",
     "field",
     "locked",
     "output_file",

@@ -114,15 +114,16 @@ def command(config, prog):
 
 
 def program(name):
-    """How a user calls this recipe: `cvcourse train`, or the script as it was called."""
+    """How a user calls a recipe: `cvcourse train`, `cvcourse bench tune`, or the script's path."""
     script = pathlib.Path(sys.argv[0] if sys.argv else "")
-    if script.name == f"{name}.py":
+    *_, last = words = name.split()
+    if script.name == f"{last}.py":
         return shlex.join(["python", str(script)])
     if script.name == "__main__.py":
         return f"python -m cvcourse {name}"
     installed = shutil.which("cvcourse")
     if script.name == "cvcourse" and not (installed and os.path.samefile(installed, script)):
-        return shlex.join([str(script), name])
+        return shlex.join([str(script), *words])
     return f"cvcourse {name}"
 
 

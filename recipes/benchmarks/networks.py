@@ -1,7 +1,7 @@
 """How fast the networks are: against keras.applications, and against torchvision where it is.
 
-    cvcourse bench_networks
-    cvcourse bench_networks --networks=resnet50 --rounds=3
+    cvcourse bench networks
+    cvcourse bench networks --networks=resnet50 --rounds=3
 
 Blocks of training steps, and of inference, on random images in memory take turns in one run; a
 ratio is that of two blocks' medians in one round, its spread is over the rounds. Each opponent
@@ -187,7 +187,7 @@ def building(rounds):
 
 def cli(argv=None):
     """Run from a command line; returns the exit code."""
-    return recipe.run(main, Config, argv, name="bench_networks", description=__doc__)
+    return recipe.run(main, Config, argv, name="bench networks", description=__doc__)
 
 
 if __name__ == "__main__":

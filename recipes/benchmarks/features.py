@@ -1,7 +1,7 @@
 """How fast features are computed from photos on disk, against the network's own `predict`.
 
-    cvcourse bench_features
-    cvcourse bench_features --networks=mobilenet_v2 --dataset=PATH
+    cvcourse bench features
+    cvcourse bench features --networks=mobilenet_v2 --dataset=PATH
 
 Reading, decoding, resizing and scaling run beside the network; the opponent has its images ready in
 memory. Blocks of both take turns. Without `--dataset`, the photos are JPEG files made for it.
@@ -113,7 +113,7 @@ def made_photos(folder, count):
 
 def cli(argv=None):
     """Run from a command line; returns the exit code."""
-    return recipe.run(main, Config, argv, name="bench_features", description=__doc__)
+    return recipe.run(main, Config, argv, name="bench features", description=__doc__)
 
 
 if __name__ == "__main__":

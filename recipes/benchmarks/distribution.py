@@ -1,6 +1,6 @@
 """What a strategy costs: mirrored on one device against none, two workers against one process.
 
-    cvcourse bench_distribution
+    cvcourse bench distribution
 
 Steps of `none` and `mirrored` take turns in one process, on the same device and stream. The workers
 are two processes on this machine that share a batch over the loopback address, and take turns with
@@ -134,7 +134,7 @@ def tf_configs(addresses):
 
 def cli(argv=None):
     """Run from a command line; returns the exit code."""
-    return recipe.run(main, Config, argv, name="bench_distribution", description=__doc__)
+    return recipe.run(main, Config, argv, name="bench distribution", description=__doc__)
 
 
 if __name__ == "__main__":
