@@ -9,15 +9,12 @@ all training images at each step. The test split is not read.
 """
 
 import dataclasses
-import functools
-import math
 import pathlib
 import sys
 
 from cvcourse.recipes import train
 
 from cvcourse import recipe
-from cvcourse.errors import RunError
 from cvcourse.startup import import_tensorflow_quietly
 
 FULL_BATCH = ("lbfgs", "newton")
@@ -25,32 +22,6 @@ OPTIMIZERS = (
     *("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "almost_adam", "adamw"),
     *FULL_BATCH,
 )
-
-
-@dataclasses.dataclass(frozen=True)
-class Surface:
-    """The height over a plane, where paths on it begin, and what of it is drawn."""
-
-    formula: str
-    height: object  # (x, y) -> z
-    start: tuple
-    x: tuple
-    y: tuple
-
-
-SURFACE_STEPS = 60
-SURFACES = {
-    "ravine": Surface(
-        "x²/40 + y²", lambda x, y: x**2 / 40 + y**2, (-8.0, 1.6), (-9, 4), (-2.2, 2.2)
-    ),
-    "saddle": Surface(
-        "x²/2 − y²/2 + y⁴/8",
-        lambda x, y: x**2 / 2 - y**2 / 2 + y**4 / 8,
-        (-1.8, 0.01),
-        (-2.2, 2.2),
-        (-2.2, 2.2),
-    ),
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,9 +73,13 @@ def main(config):
             optimization.newton(model, *few, loss=optimization.LOSSES["softmax"](), steps=0)
     with recipe.claim(config, "optimizers", config.model, config.dataset) as run:
         run.begin()
+        rates, decay = config.rates, config.weight_decay
         paths = {
-            where: {name: path(config, name, surface) for name in config.optimizers}
-            for where, surface in SURFACES.items()
+            where: {
+                name: optimization.surface_path(name, surface, rates, weight_decay=decay)
+                for name in config.optimizers
+            }
+            for where, surface in optimization.SURFACES.items()
         }
         losses = {
             key: optimization.Objective(
@@ -113,6 +88,7 @@ def main(config):
             for key, split in (("loss", dataset.train), ("val_loss", dataset.validation))
         }
         curves = {name: curve(config, name, model, dataset, losses) for name in config.optimizers}
+        steps = optimization.SURFACE_STEPS
         return comparison.conclude(
             run.path,
             metrics={"surfaces": paths, "curves": curves, "seed": config.seed},
@@ -128,42 +104,14 @@ def main(config):
             figures={
                 "Loss by passes over the training images": draw_curves(curves),
                 **{
-                    f"{where.capitalize()}: {surface.formula}, {SURFACE_STEPS} steps": draw_paths(
+                    f"{where.capitalize()}: {surface.formula}, {steps} steps": draw_paths(
                         surface, paths[where]
                     )
-                    for where, surface in SURFACES.items()
+                    for where, surface in optimization.SURFACES.items()
                 },
             },
             config=dataclasses.asdict(run.config),
         )
-
-
-def path(config, name, surface):
-    """An optimizer's way over a surface: its learning rate, and its points and their heights."""
-    import keras
-    import numpy as np
-
-    from cvcourse import optimization
-
-    # A net whose answer to 1 is its two weights, so that its loss is the height at them.
-    point = keras.Sequential([keras.Input((1,)), keras.layers.Dense(2, use_bias=False)])
-    point.set_weights([np.array([surface.start])])
-    examples = np.ones((1, 1), "float32"), np.zeros((1, 2), "float32")
-
-    def fit(on_step):
-        for _ in range(SURFACE_STEPS):
-            point.train_on_batch(*examples)
-            on_step()
-
-    def note():
-        x, y = optimization.flat_weights(point).tolist()
-        return {"x": x, "y": y, "height": surface.height(x, y)}
-
-    def height(_, points):
-        return surface.height(points[:, 0], points[:, 1])
-
-    found = runs(config, name, point, examples, height, steps=SURFACE_STEPS, fit=fit, note=note)
-    return lowest(name, found, lambda run: sum(run["height"]))
 
 
 def curve(config, name, model, dataset, losses):
@@ -194,57 +142,21 @@ def curve(config, name, model, dataset, losses):
         evaluation = training.evaluate(model, dataset.validation, batches)
         return {**run, "val_accuracy": evaluation.accuracy}
 
-    examples, loss = (dataset.train.images, dataset.train.labels), optimization.LOSSES["softmax"]()
-    found = runs(config, name, model, examples, loss, steps=config.epochs, fit=fit, note=note)
-    run = lowest(name, map(judged, found), lambda run: run["val_loss"][-1])
+    found = optimization.runs_by_rate(
+        name,
+        model,
+        dataset.train.images,
+        dataset.train.labels,
+        optimization.LOSSES["softmax"](),
+        rates=config.rates,
+        steps=config.epochs,
+        fit=fit,
+        note=note,
+        weight_decay=config.weight_decay,
+    )
+    run = optimization.lowest_run(name, map(judged, found), lambda run: run["val_loss"][-1])
     print(f"{name:12} val_loss {run['val_loss'][-1]:.4f}", flush=True)
     return run
-
-
-def runs(config, name, model, examples, loss, *, steps, fit, note):
-    """Train `model` from its weights on, once for each learning rate where there is one.
-
-    `fit(on_step)` trains the compiled model; `note()` gives numbers to keep, before the first step
-    and after each. Yields the run, with the model at its end: its learning_rate, its passes over
-    the examples, and a list of each number. The model has its first weights again at the end.
-    """
-    from cvcourse import optimization
-
-    start = model.get_weights()
-
-    def run(rate, fit):
-        notes = [note()]
-        history = fit(on_step=lambda: notes.append(note())) or {}
-        return {
-            "learning_rate": rate,
-            "passes": history.get("passes", [*range(len(notes))]),
-            **{key: [row[key] for row in notes] for key in notes[0]},
-        }
-
-    if name in FULL_BATCH:
-        method = getattr(optimization, name)
-        yield run(None, functools.partial(method, model, *examples, loss=loss, steps=steps))
-    else:
-        decay = config.weight_decay if name == "adamw" else 0.0
-        optimizer = optimization.optimizer(name, model, config.rates[0], weight_decay=decay)
-        optimizer.build(model.trainable_variables)
-        fresh = [variable.numpy() for variable in optimizer.variables]
-        model.compile(optimizer, loss)
-        for rate in config.rates:  # with one optimizer: its step is traced once
-            model.set_weights(start)
-            optimizer.set_weights(fresh)
-            optimizer.learning_rate = rate
-            yield run(rate, fit)
-    model.set_weights(start)
-
-
-def lowest(name, found, cost):
-    """The run of the least `cost(run)`. Raises RunError where that is never a finite number."""
-    costs = [(cost(run), run) for run in found]
-    finite = [pair for pair in costs if math.isfinite(pair[0])]
-    if not finite:
-        raise RunError(f"{name} diverges at every rate: give --rates lower ones")
-    return min(finite, key=lambda pair: pair[0])[1]
 
 
 def ending(run):

@@ -22,7 +22,7 @@ from cvcourse.startup import import_tensorflow_quietly
 
 NETS = {"rnn": "rnn", "lstm": "lstm", "gru": "gru", "transformer": "transformer_encoder"}
 RATES = {"rnn": 0.003, "lstm": 0.02, "gru": 0.02, "transformer": 0.003}  # on digits, by pixels
-ASKED = range(0, 256, 32)  # batches of validation images whose gradients are averaged
+ASKED = 256  # validation images, at most, whose gradients are averaged
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,9 +154,11 @@ def parts(run):
 
 def alone(run, config, name, dataset, model):
     """Train one net, measure how far back it reaches, evaluate its best epoch: its metrics."""
-    from cvcourse import data, training
+    from cvcourse import data, sequence, training
 
-    before = reach(model, dataset.validation, steps(config, dataset))
+    shape = steps(config, dataset)
+    asked = dataset.validation.take(slice(ASKED))
+    norms = {"before": sequence.input_gradient_norms(model, asked.images, asked.labels, shape)}
     stream = functools.partial(data.stream, batch_size=config.batch_size, seed=config.seed)
     trained = training.fit(
         model,
@@ -173,7 +175,7 @@ def alone(run, config, name, dataset, model):
     validation, test = training.evaluate_held_out(
         best, dataset, functools.partial(stream, shuffle=False)
     )
-    after = reach(best, dataset.validation, steps(config, dataset))
+    norms["after"] = sequence.input_gradient_norms(best, asked.images, asked.labels, shape)
     return {
         "learning_rate": config.learning_rate or RATES[name],
         "test_accuracy": test and test.accuracy,
@@ -181,41 +183,9 @@ def alone(run, config, name, dataset, model):
         "val_accuracy": validation.accuracy,
         "val_loss": validation.loss,
         **training.facts(trained, best, config),
-        "first_half": {"before": first_half(before), "after": first_half(after)},
-        "gradient_norms": {"before": before, "after": after},
+        "first_half": {when: sequence.share_of_first_half(row) for when, row in norms.items()},
+        "gradient_norms": norms,
     }
-
-
-def reach(model, split, steps):
-    """The norm of the gradient of an example's loss with respect to each step, by its mean.
-
-    A list of floats, in the order of reading. TensorFlow is imported for the gradient.
-    """
-    import keras
-    import numpy as np
-    import tensorflow as tf
-
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="sum")
-
-    @tf.function
-    def gradient(images, labels):
-        with tf.GradientTape() as tape:
-            tape.watch(images)
-            total = loss(labels, model(images, training=False))
-        return tape.gradient(total, images)
-
-    norms = []
-    for start in ASKED[: -(-len(split) // ASKED.step)]:
-        place = slice(start, start + ASKED.step)
-        images = tf.constant(np.asarray(split.images[place]), tf.float32)
-        found = gradient(images, tf.constant(split.labels[place])).numpy().astype("float64")
-        norms.extend(np.linalg.norm(found.reshape(len(found), *steps), axis=-1))
-    return np.mean(norms, axis=0).tolist()
-
-
-def first_half(norms):
-    """The first half of the steps' share of all norms."""
-    return sum(norms[: len(norms) // 2]) / sum(norms) if any(norms) else 0.0
 
 
 # ---- the report ----

@@ -243,22 +243,17 @@ def evenly_spaced(config, run, m):
 def write_averages(config, folder, seed, dataset):
     """Save the means of snapshots' and checkpoints' weights, where they are not yet there."""
     from cvcourse import data, regularization, training
-    from cvcourse.saved_model import read_model
 
     setting = train.settled(config, dataset)
     batch_size, augment = setting.batch_size, setting.augment
     images = data.stream(dataset.train, batch_size=batch_size, seed=seed, augment=augment)
-    count = min(len(dataset.train), IMAGES_FOR_BATCH_NORM) // batch_size
+    images = images.take(max(1, min(len(dataset.train), IMAGES_FOR_BATCH_NORM) // batch_size))
     rows = members(config)
     for row, (file, *_) in rows.items():
-        path = folder / file
-        if not file.startswith("averages/") or path.exists():
-            continue
-        nets = [read_model(folder / f) for f in rows[row.replace("_weights", "")]]
-        net = regularization.estimate_batch_norm(
-            regularization.average_weights(nets), images.take(max(1, count))
-        )
-        training.save_model(net, path, dataset.class_names)
+        if file.startswith("averages/") and not (folder / file).exists():
+            files = [folder / member for member in rows[row.replace("_weights", "")]]
+            net = regularization.average_saved(files, images)
+            training.save_model(net, folder / file, dataset.class_names)
 
 
 def best(rows, names):
@@ -270,19 +265,17 @@ def errors_of_first_k(config, answers, labels):
     """Mean errors over seeds of the first 1, 2, … of the snapshots averaged: {M: errors}."""
     import numpy as np
 
-    from cvcourse.regularization import calibration
-
-    def error(given, files):
-        mean = calibration.log_mean([given[file] for file in files])
-        return 1 - calibration.accuracy(mean, labels)
+    from cvcourse import regularization
 
     found = {}
     for m in cycles_of(config):
         files = members(config)[f"snapshot_m{m}"]
-        found[str(m)] = [  # a key of JSON
-            float(np.mean([error(given, files[: k + 1]) for given in answers]))
-            for k in range(len(files))
+        by_seed = [
+            regularization.errors_of_first_k([given[file] for file in files], labels)
+            for given in answers
         ]
+        # A key of JSON is a text.
+        found[str(m)] = [float(np.mean(errors)) for errors in zip(*by_seed, strict=True)]
     return found
 
 

@@ -3,8 +3,10 @@
 import json
 
 import pytest
-from cvcourse.recipes import bench_features, bench_networks, landscape
+from cvcourse.recipes import landscape
 from cvcourse.recipes import models as models_recipe
+from cvcourse.recipes.benchmarks import features as bench_features
+from cvcourse.recipes.benchmarks import networks as bench_networks
 
 from cvcourse import models
 from cvcourse.errors import UsageError

@@ -19,7 +19,8 @@ import keras
 import keras_tuner
 import numpy as np
 import pytest
-from cvcourse.recipes import bench_tune, random_against_grid, train, tune
+from cvcourse.recipes import random_against_grid, train, tune
+from cvcourse.recipes.benchmarks import tune as bench_tune
 
 from cvcourse import models, recipe, tuning
 from cvcourse.errors import Interrupted, RunError, UsageError

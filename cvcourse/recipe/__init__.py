@@ -4,6 +4,7 @@ Standard library only: `--help` must not wait for TensorFlow.
 """
 
 from cvcourse.recipe.command_line import cli, command, parse, program, run, usage, verdict
+from cvcourse.recipe.dispatch import HELP, dispatch
 from cvcourse.recipe.fields import as_config, check, field, names_of
 from cvcourse.recipe.groups import (
     CacheFields,
@@ -32,6 +33,7 @@ from cvcourse.recipe.workdir import (
 )
 
 __all__ = [
+    "HELP",
     "CacheFields",
     "DataFields",
     "DeviceFields",
@@ -49,6 +51,7 @@ __all__ = [
     "cli",
     "command",
     "continued_by",
+    "dispatch",
     "field",
     "is_running",
     "locked",

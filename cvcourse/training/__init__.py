@@ -1,5 +1,6 @@
 """What surrounds `fit()`: exact resume, the best model, evaluation and the report."""
 
+from cvcourse.training.backbone import Backbone, best_scaling
 from cvcourse.training.best_model import BestModel, class_names, load_model, save_model
 from cvcourse.training.checkpoint import data_fingerprint
 from cvcourse.training.conclusion import conclude, write_results
@@ -12,7 +13,14 @@ from cvcourse.training.evaluation_report import (
     write_predictions,
 )
 from cvcourse.training.exact_resume import ExactResume, read_history
-from cvcourse.training.feature_space import MAPPED, feature_map, in_the_plane, nearest
+from cvcourse.training.feature_space import (
+    MAPPED,
+    feature_map,
+    in_the_plane,
+    map_of_split,
+    nearest,
+    neighbors_gallery,
+)
 from cvcourse.training.features import (
     LAST,
     computed_features,
@@ -38,10 +46,17 @@ from cvcourse.training.report import (
     write_report,
 )
 from cvcourse.training.snapshots import Snapshots
+from cvcourse.training.transfer_learning import (
+    accuracy_tables,
+    choose_method,
+    judge_fine_tuning,
+    unfreeze,
+)
 
 __all__ = [
     "LAST",
     "MAPPED",
+    "Backbone",
     "BestModel",
     "DataLossIsLoss",
     "EpochLine",
@@ -51,7 +66,10 @@ __all__ = [
     "LayerStatistics",
     "Probe",
     "Snapshots",
+    "accuracy_tables",
     "as_logits",
+    "best_scaling",
+    "choose_method",
     "class_names",
     "computed_features",
     "conclude",
@@ -70,10 +88,13 @@ __all__ = [
     "fit_probe",
     "for_any_size",
     "in_the_plane",
+    "judge_fine_tuning",
     "layer_statistics",
     "load_model",
     "machine",
+    "map_of_split",
     "nearest",
+    "neighbors_gallery",
     "new_figure",
     "precision",
     "read_history",
@@ -82,6 +103,7 @@ __all__ = [
     "save_model",
     "someone_watches",
     "stages",
+    "unfreeze",
     "vector",
     "versions",
     "weighted_metrics",

@@ -10,6 +10,7 @@ from cvcourse.training.report import new_figure
 
 MAPPED = 1_500  # points at most: t-SNE's time grows faster than their number
 THUMBNAILS = 60  # on a map
+ASKED, NEIGHBORS = 8, 6  # images whose nearest neighbors a gallery shows, and how many
 
 
 def nearest(known, asked, count):
@@ -20,6 +21,55 @@ def nearest(known, asked, count):
     similarity = unit(asked) @ unit(known).T
     order = np.argsort(-similarity, axis=1, kind="stable")[:, :count]
     return order, np.take_along_axis(similarity, order, axis=1)
+
+
+def neighbors_gallery(known, train, asked, validation, class_names):
+    """Show some validation images with their nearest neighbors in the training split.
+
+    Args:
+        known: Features (n, c) of the training images.
+        train: Split of the n images.
+        asked: Features (m, c) of the validation images.
+        validation: Split of the m images.
+        class_names: Names of the classes.
+
+    Returns:
+        Rows of (image, caption) for `write_results`: an image and its neighbors, nearest first.
+    """
+    few = _evenly(len(asked), ASKED)
+    order, similarity = nearest(known, asked[few], NEIGHBORS)
+    return [
+        [
+            (validation.images[int(i)], f"{class_names[validation.labels[i]]}: whose neighbors?"),
+            *(
+                (train.images[int(j)], f"{class_names[train.labels[j]]}, {cosine:.2f}")
+                for j, cosine in zip(neighbors, cosines, strict=True)
+            ),
+        ]
+        for i, neighbors, cosines in zip(few, order, similarity, strict=True)
+    ]
+
+
+def map_of_split(features, split, class_names, seed=0):
+    """Draw the map of a split's images in feature space: a figure.
+
+    Args:
+        features: Array (n, c); of more than MAPPED, as many evenly spaced ones are shown.
+        split: Split of the n images.
+        class_names: Names of the classes.
+        seed: Seed of the map.
+
+    Returns:
+        A matplotlib figure, as `feature_map` draws it.
+    """
+    shown = _evenly(len(features), MAPPED)
+    points = in_the_plane(features[shown], seed)
+    return feature_map(points, split.labels[shown], split.take(shown).images, class_names)
+
+
+def _evenly(count, most):
+    """Indices of `most` of `count` things, or of all, evenly spaced."""
+    return np.linspace(0, count - 1, min(most, count)).astype(int)
 
 
 def in_the_plane(features, seed=0):

@@ -18,12 +18,14 @@ from cvcourse.models.pretrained.preprocessing import (
     preprocess,
     resize_of,
 )
+from cvcourse.models.pretrained.trained_network import TrainedNetwork, load_trained
 
 __all__ = [
     "APART",
     "SCALINGS",
     "SOURCES",
     "Published",
+    "TrainedNetwork",
     "build_source",
     "candidates",
     "feature_extractor",
@@ -37,6 +39,7 @@ __all__ = [
     "load_keras",
     "load_published",
     "load_state_dict",
+    "load_trained",
     "preprocess",
     "published",
     "resize_of",
