@@ -217,7 +217,7 @@ def main(config):
                 },
                 lead=reasons,
                 tables=tables(table, by_depth, len(dataset.validation)),
-                **pictures(backbone, depth, config.seed),
+                sections=pictures(backbone, depth, config.seed),
             )
 
 
@@ -613,7 +613,7 @@ def pictures(backbone, depth, seed):
     """The report's map of the validation images and some of their nearest neighbors in train."""
     import numpy as np
 
-    from cvcourse import training
+    from cvcourse import figures, training
 
     known, asked = (backbone.features(name)[depth] for name in ("train", "validation"))
     train, validation = backbone.dataset.train, backbone.dataset.validation
@@ -632,16 +632,17 @@ def pictures(backbone, depth, seed):
         ]
         for i, neighbors, cosines in zip(few, order, similarity, strict=True)
     ]
-    return {
-        "figures": {
-            "The validation images in the network's eyes (t-SNE of its features)": (
-                training.feature_map(
-                    points, validation.labels[shown], validation.take(shown).images, names
-                )
-            )
+    images = validation.take(shown).images
+    return [
+        {
+            "caption": "The validation images in the network's eyes (t-SNE of its features)",
+            "figure": figures.feature_map(points, validation.labels[shown], images, names),
         },
-        "galleries": {"Nearest neighbors in the training split, by the cosine": rows},
-    }
+        {
+            "caption": "Nearest neighbors in the training split, by the cosine",
+            "gallery": rows,
+        },
+    ]
 
 
 def cli(argv=None):
