@@ -60,7 +60,7 @@ def main(config):
     import_tensorflow_quietly()
     import keras
 
-    from cvcourse import data, models, optimization
+    from cvcourse import data, figures, models, optimization
     from cvcourse.training import comparison
 
     keras.utils.set_random_seed(config.seed)
@@ -102,10 +102,22 @@ def main(config):
             ],
             tables={"After the last epoch": {name: ending(row) for name, row in curves.items()}},
             figures={
-                "Loss by passes over the training images": draw_curves(curves),
+                "Loss by passes over the training images": figures.compared_curves(
+                    curves,
+                    {"loss": "training loss (nats)", "val_loss": "validation loss (nats)"},
+                    styles(curves),
+                    x="passes",
+                    xlabel="passes over the training images (newton: steps)",
+                ),
                 **{
-                    f"{where.capitalize()}: {surface.formula}, {steps} steps": draw_paths(
-                        surface, paths[where]
+                    f"{where.capitalize()}: {surface.formula}, {steps} steps": (
+                        figures.surface_paths(
+                            surface.height,
+                            paths[where],
+                            styles(paths[where]),
+                            x=surface.x,
+                            y=surface.y,
+                        )
                     )
                     for where, surface in optimization.SURFACES.items()
                 },
@@ -168,58 +180,22 @@ def ending(run):
     return {key: comparison.spread([value]) for key, value in values.items()}
 
 
-def draw_curves(curves):
-    """Training and validation loss by passes, as a matplotlib figure."""
-    from cvcourse.training.report import logarithmic, new_figure
+def styles(runs):
+    """How the runs are drawn: an optimizer's color is the same in each picture; {name: options}.
 
-    figure, axes = new_figure(width=12, height=5, columns=2)
-    for ax, key, title in zip(
-        axes, ("loss", "val_loss"), ("training loss (nats)", "validation loss (nats)"), strict=True
-    ):
-        for name, run in curves.items():
-            ax.plot(run["passes"], run[key], **style(name), label=label(name, run))
-        logarithmic(ax)
-        ax.set_title(title, loc="left")
-        ax.set_xlabel("passes over the training images (newton: steps)")
-    axes[1].legend(frameon=False, bbox_to_anchor=(1, 1), loc="upper left")
-    return figure
+    Those of full batches are dashed. The label has the learning rate, if there is one.
+    """
+    from cvcourse import figures
 
-
-def draw_paths(surface, paths):
-    """Each optimizer's path over a surface's contour lines, as a matplotlib figure."""
-    import numpy as np
-    from matplotlib.figure import Figure
-
-    columns = min(5, len(paths))
-    rows = -(-len(paths) // columns)
-    figure = Figure(figsize=(12, 2.9 * rows), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).flat
-    x, y = np.meshgrid(np.linspace(*surface.x, 200), np.linspace(*surface.y, 200))
-    for ax, (name, run) in zip(axes, paths.items(), strict=False):
-        ax.contour(x, y, surface.height(x, y), 20, colors="#d0d7de", linewidths=0.7)
-        color = style(name)["color"]
-        ax.plot(run["x"], run["y"], color=color, linewidth=1.2, marker=".", markersize=4)
-        ax.plot(run["x"][-1], run["y"][-1], color="black", marker="*", markersize=9)
-        ax.set_title(label(name, run), fontsize=10)
-        ax.set_xlim(surface.x)
-        ax.set_ylim(surface.y)
-    for ax in [*axes][len(paths) :]:
-        ax.remove()
-    return figure
-
-
-def label(name, run):
-    """The name with the learning rate, if there is one."""
-    rate = run["learning_rate"]
-    return name if rate is None else f"{name} {rate:g}"
-
-
-def style(name):
-    """An optimizer's color, the same in each picture; those of full batches are dashed."""
-    from matplotlib import colormaps
-
-    color = colormaps["tab10"](OPTIMIZERS.index(name))
-    return dict(color=color, linestyle="--" if name in FULL_BATCH else "-")
+    colors = dict(zip(OPTIMIZERS, figures.palette(len(OPTIMIZERS)), strict=True))
+    return {
+        name: {
+            "color": colors[name],
+            "linestyle": "--" if name in FULL_BATCH else "-",
+            "label": name if name in FULL_BATCH else f"{name} {run['learning_rate']:g}",
+        }
+        for name, run in runs.items()
+    }
 
 
 cli = recipe.cli(main)

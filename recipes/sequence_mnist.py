@@ -193,7 +193,7 @@ def alone(run, config, name, dataset, model):
 
 def report(run, nets, count):
     """Write report.html and metrics.json, print the table; returns the metrics."""
-    from cvcourse import training
+    from cvcourse import figures, training
 
     config = run.config
     titles = (
@@ -216,7 +216,9 @@ def report(run, nets, count):
         )
     source = pathlib.Path(config.dataset).stem
     unit = config.read.removesuffix("s")
-    metrics = training.write_page(
+    colors = zip(NETS, figures.palette(len(NETS)), strict=True)  # the same in each picture
+    styles = {name: {"color": color, "label": name} for name, color in colors}
+    metrics = training.write_report(
         run.path,
         metrics={
             "nets": nets,
@@ -233,9 +235,20 @@ def report(run, nets, count):
         ],
         tables={"The epoch of the lowest validation loss": table},
         figures={
-            "By epoch": draw_curves({name: history(run, name) for name in nets}),
-            "How far back the loss reaches: norm of its gradient by step": draw_reach(
-                nets, f"{unit}, in the order of reading"
+            "By epoch": figures.compared_curves(
+                {name: history(run, name) for name in nets},
+                {"val_loss": "validation loss (nats)", "val_accuracy": "validation accuracy"},
+                styles,
+            ),
+            "How far back the loss reaches: norm of its gradient by step": figures.gradient_reach(
+                {
+                    f"{when} training": {
+                        name: row["gradient_norms"][when] for name, row in nets.items()
+                    }
+                    for when in ("before", "after")
+                },
+                styles,
+                xlabel=f"{unit}, in the order of reading",
             ),
         },
         config=dataclasses.asdict(config),
@@ -249,62 +262,12 @@ def report(run, nets, count):
 
 
 def history(run, name):
-    """A net's history.csv as rows of numbers."""
+    """A net's history.csv as columns of numbers."""
     from cvcourse import training
 
     folder = run.path / name if len(run.config.models) > 1 else run.path
-    return training.read_history(folder)
-
-
-def draw_curves(histories):
-    """Validation loss and accuracy of each net by epoch, as a matplotlib figure."""
-    from cvcourse.training.report import logarithmic, new_figure
-
-    figure, axes = new_figure(width=11, height=4, columns=2)
-    titles = {"val_loss": "validation loss (nats)", "val_accuracy": "validation accuracy"}
-    for ax, (key, title) in zip(axes, titles.items(), strict=True):
-        for name, rows in histories.items():
-            ax.plot(
-                [row["epoch"] for row in rows],
-                [row[key] for row in rows],
-                color=color(name),
-                label=name,
-            )
-        ax.set_title(title, loc="left")
-        ax.set_xlabel("epoch")
-        ax.xaxis.get_major_locator().set_params(integer=True)
-    logarithmic(axes[0])
-    axes[1].legend(frameon=False)
-    return figure
-
-
-def draw_reach(nets, label):
-    """The gradient's norm at each step, as a share of each net's largest: a matplotlib figure."""
-    from cvcourse import training
-
-    figure, axes = training.new_figure(width=11, height=4, columns=2)
-    for ax, when in zip(axes, ("before", "after"), strict=True):
-        for name, row in nets.items():
-            norms = row["gradient_norms"][when]
-            largest = max(norms) or 1.0
-            places = range(1, len(norms) + 1)
-            ax.plot(places, [norm / largest for norm in norms], color=color(name), label=name)
-        ax.set_yscale("log")
-        ax.set_title(f"{when} training", loc="left")
-        ax.set_xlabel(label)
-    low = min(ax.get_ylim()[0] for ax in axes)
-    for ax in axes:
-        ax.set_ylim(low, 2)
-    axes[0].set_ylabel("share of the largest")
-    axes[1].legend(frameon=False)
-    return figure
-
-
-def color(name):
-    """A net's color, the same in each picture."""
-    from matplotlib import colormaps
-
-    return colormaps["tab10"]([*NETS].index(name))
+    rows = training.read_history(folder)
+    return {key: [row[key] for row in rows] for key in rows[0]}
 
 
 cli = recipe.cli(main)

@@ -174,7 +174,7 @@ def main(config):
                 },
                 lead=reasons,
                 tables=training.accuracy_tables(table, by_depth, len(dataset.validation)),
-                **pictures(backbone, depth, config.seed),
+                sections=pictures(backbone, depth, config.seed),
             )
 
 

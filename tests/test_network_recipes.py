@@ -61,14 +61,6 @@ def test_wrong_networks(settings, message):
     assert message in str(error.value)
 
 
-def test_the_landscape_has_a_disc_and_a_name_for_each_point():
-    points = {"a": (1e9, 5e6, 70.0), "b": (4e9, 25e6, 76.0)}
-    (ax,) = landscape.draw(points, {"a": "x", "b": "y"}).axes
-    discs = [c.get_offsets()[0].tolist() for c in ax.collections if len(c.get_offsets())]
-    assert discs == [[1.0, 70.0], [4.0, 76.0]]
-    assert [text.get_text() for text in ax.texts] == ["a", "b"]
-
-
 def test_a_picture_needs_a_known_form():
     with pytest.raises(UsageError, match=r"\.svg, \.png or \.pdf"):
         landscape.main(landscape.Config(output="landscape.txt"))

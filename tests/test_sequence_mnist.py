@@ -143,7 +143,7 @@ def test_resume_is_exact_and_repeats_no_finished_part(finished, tmp_path, monkey
         if (self.model.name, self.step) == ("gru", self.steps_per_epoch + 1):
             raise Stop
 
-    monkeypatch.setattr("cvcourse.training.page.svg", lambda figure: "")  # it takes its time
+    monkeypatch.setattr("cvcourse.training.report.svg", lambda figure: "")  # it takes its time
     with monkeypatch.context() as patch:
         patch.setattr(training.ExactResume, "on_train_batch_end", hook)
         with pytest.raises(Stop):

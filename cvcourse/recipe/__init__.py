@@ -19,7 +19,7 @@ from cvcourse.recipe.groups import (
     WorkdirFields,
 )
 from cvcourse.recipe.many import run_each
-from cvcourse.recipe.output import output_file
+from cvcourse.recipe.output import PICTURES, output_file
 from cvcourse.recipe.workdir import (
     begin,
     claim,
@@ -34,6 +34,7 @@ from cvcourse.recipe.workdir import (
 
 __all__ = [
     "HELP",
+    "PICTURES",
     "CacheFields",
     "DataFields",
     "DeviceFields",
