@@ -11,14 +11,13 @@ import signal
 import sys
 
 import keras
-import numpy as np
 import pytest
 from cvcourse.recipes import caption
 from networks import write_random_mobilenet
 from PIL import Image, ImageDraw
 from recipe_runs import assert_same_run, finished_in_spite_of_kills
 
-from cvcourse import data, sequence, training
+from cvcourse import data, training
 from cvcourse.errors import Interrupted, UsageError
 
 COLORS = ("red", "green", "blue", "yellow", "black")
@@ -163,71 +162,6 @@ def test_photos_are_learned_by_heart(memorized, photos, capsys, tmp_path):
     assert model.input["tokens"].shape == (None, None)
 
 
-def test_looks_are_shares_of_the_map(settings):
-    rng = np.random.default_rng(0)
-    maps = rng.normal(size=(2, 4, 8)).astype("float32")
-    vocabulary = data.Vocabulary.of_words(["a red square"])
-    for kind, (model_args, _) in KINDS.items():
-        config = caption.Config(**settings, model=kind, model_args=model_args)
-        model = sequence.build(kind, **caption.net(config, len(vocabulary), (4, 8)))
-        speaker = caption.Speaker(model, vocabulary, None, config)
-        looks = speaker.looks(maps, ["a red square", "a red"])
-        if kind in ("caption_attention", "caption_transformer"):
-            assert [one.shape for one in looks] == [(3, 4), (2, 4)]
-            for one in looks:
-                np.testing.assert_allclose(one.sum(axis=1), 1, atol=1e-5)
-            np.testing.assert_allclose(speaker.looks(maps[1:], ["a red"])[0], looks[1], atol=1e-5)
-        else:
-            assert looks is None
-
-
-def test_a_picture_is_lit_where_it_is_looked_at():
-    picture = np.full((40, 60, 3), 200, "uint8")
-    lit = caption.lit(picture, np.float32([0, 0, 0, 0, 0, 1]), (2, 3))
-    assert lit.shape == picture.shape
-    assert abs(int(lit[-1, -1, 0]) - 200) <= 1
-    assert lit[0, 0, 0] == int(200 * caption.DARK)
-    np.testing.assert_array_equal(caption.lit(picture, np.full(6, 0.1), (2, 3)), picture)
-
-
-def test_rows_are_captions_between_start_and_end():
-    vocabulary = data.Vocabulary.of_words(["a a a red dog", "a red cat"], least=2)
-    assert vocabulary.tokens[4:] == ("a", "red")
-    photos = [
-        data.CaptionedPhoto(pathlib.Path("1.jpg"), ("a red dog", "red")),
-        data.CaptionedPhoto(pathlib.Path("2.jpg"), ("a a a a red",)),
-    ]
-    inputs, labels, weights = caption.rows(photos, vocabulary, longest=4)
-    assert inputs["photo"].tolist() == [0, 0, 1]
-    start, end, unk, a, red = data.START, data.END, data.UNK, 4, 5
-    assert inputs["tokens"].tolist() == [
-        [start, a, red, unk],
-        [start, red, 0, 0],
-        [start, a, a, a],
-    ]
-    assert labels.tolist() == [[a, red, unk, end], [red, end, 0, 0], [a, a, a, a]]
-    assert weights.tolist() == [[1, 1, 0, 1], [1, 1, 0, 0], [1, 1, 1, 1]]
-
-
-@pytest.mark.parametrize("wanted", ["<unk>", "<pad>", "<start>"])
-def test_what_is_never_taught_is_never_said(wanted):
-    """A net that finds a special token likeliest, then a word."""
-    vocabulary = data.Vocabulary((*data.SPECIAL, "dog"), " ")
-    settings = dict(units=4, embedding=4, memory_shape=(2, 3), num_classes=len(vocabulary))
-    net = sequence.build("caption_lstm", **settings)
-    bias = np.zeros(len(vocabulary))
-    bias[vocabulary.tokens.index(wanted)], bias[-1] = 90, 9
-    net.get_layer("logits").bias.assign(bias)
-    speaker = caption.Speaker(
-        net,
-        vocabulary,
-        sequence.Generator("caption_lstm", net, **settings),
-        caption.Config(longest=3),
-    )
-    (said,) = speaker.captions(np.ones((1, 2, 3), "float32"))
-    assert set(said.split()) == {"dog"}
-
-
 # --- resume ---
 
 
@@ -259,7 +193,7 @@ def test_resume_is_exact_and_features_are_computed_once(config, monkeypatch, tmp
     metrics = caption.main(changed(config, workdir=str(tmp_path / "peace")))
     assert metrics["epochs"] == 2
     assert "computing the features of 10 photos" in capsys.readouterr().out
-    monkeypatch.setattr(caption.Eye, "squares", None)  # they are kept
+    monkeypatch.setattr(data, "stream", None)  # they are kept
     with pytest.raises(Stop):
         interrupted(config, STEPS + 2, stop, monkeypatch)
     with pytest.raises(Interrupted, match=r"stopped at step 9; go on with: .*--workdir="):

@@ -2,6 +2,7 @@
 
 from cvcourse.sequence.attention_maps import attention_maps
 from cvcourse.sequence.bleu import bleu
+from cvcourse.sequence.captioner import Captioner
 from cvcourse.sequence.captioning import AttendingLSTM
 from cvcourse.sequence.decoding import Generator
 from cvcourse.sequence.gradient_flow import (
@@ -20,6 +21,7 @@ from cvcourse.sequence.torch_weights import load_torch
 __all__ = [
     "REGISTRY",
     "AttendingLSTM",
+    "Captioner",
     "GRUCell",
     "Generator",
     "LSTMCell",

@@ -2,6 +2,7 @@
 
 from cvcourse.models.pretrained.catalog import Published, candidates, find, published
 from cvcourse.models.pretrained.feature_extractor import feature_extractor, scales_pixels
+from cvcourse.models.pretrained.feature_maps import FeatureMaps
 from cvcourse.models.pretrained.fitting import (
     APART,
     SOURCES,
@@ -24,6 +25,7 @@ __all__ = [
     "APART",
     "SCALINGS",
     "SOURCES",
+    "FeatureMaps",
     "Published",
     "TrainedNetwork",
     "build_source",

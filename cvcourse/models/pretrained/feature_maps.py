@@ -1,0 +1,80 @@
+"""Feature maps of photos by a network with published weights: a vector for each place.
+
+What a captioning net looks at in Xu et al., "Show, Attend and Tell", ICML 2015,
+https://arxiv.org/abs/1502.03044, section 3.1.1.
+"""
+
+import dataclasses
+import math
+
+import keras
+import numpy as np
+from keras import layers
+
+from cvcourse.models.pretrained.catalog import Published
+from cvcourse.models.pretrained.loading import load_published
+from cvcourse.models.pretrained.preprocessing import from_photos, resize_of
+
+LENGTH = 5.0  # of a place's vector
+
+
+@dataclasses.dataclass(frozen=True)
+class FeatureMaps:
+    """A network behind the preprocessing of its weights, up to its last map.
+
+    Attributes:
+        model: keras.Model from squares (batch, side, side, 3) of 0..255 to {"features": (batch, m,
+            c)}, the m places of the map row by row.
+        published: Which weights they are.
+        grid: Rows and columns of the map; m is their product.
+        size: Pixels of the side of the square's middle that the network sees.
+    """
+
+    model: keras.Model
+    published: Published
+    grid: tuple[int, int]
+    size: int
+
+    @classmethod
+    def load(cls, name, weights="default", **settings):
+        """Load a network with published weights; the arguments are those of `load`.
+
+        Vectors are scaled to one length, at which neither the map nor the words of a captioning
+        net drown each other.
+
+        Raises:
+            ValueError, RunError, UsageError: As `load`.
+        """
+        # The classifier is not used, and a file may lack it.
+        net, published = load_published(name, weights, num_classes=1000, **settings)
+        size = net.input_shape[1]
+        side = resize_of(published, size)
+        prepared = from_photos(net, published, (side, side, 3))
+        features = prepared.get_layer("features").output
+        if len(features.shape) == 4:
+            grid = features.shape[1:3]
+        else:  # a ViT's tokens, of which the first may stand for all
+            grid = (math.isqrt(features.shape[1]),) * 2
+            features = features[:, features.shape[1] - math.prod(grid) :]
+        shape = (math.prod(grid), features.shape[-1])
+        features = layers.Reshape(shape, name="places")(features)
+        features = layers.UnitNormalization(dtype="float32", name="of_length_1")(features)
+        features = layers.Rescaling(LENGTH, dtype="float32", name="length")(features)
+        model = keras.Model(prepared.input, {"features": features}, name="eye")
+        return cls(model, published, tuple(grid), size)
+
+    @property
+    def side(self):
+        """Pixels of a square's side."""
+        return self.model.input_shape[1]
+
+    @property
+    def crop(self):
+        """Whether a square is the middle of its photo; False: the photo is squashed."""
+        return self.published.resize > 0
+
+    def seen(self, square):
+        """The part of a square (side, side, 3) that the network sees: (size, size, 3) uint8."""
+        before = (self.side - self.size) // 2
+        middle = slice(before, before + self.size)
+        return np.uint8(np.clip(square[middle, middle].round(), 0, 255))

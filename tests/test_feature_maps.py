@@ -1,0 +1,69 @@
+"""Feature maps of published weights: their places, their length, and what the network sees."""
+
+import keras
+import numpy as np
+import pytest
+from networks import write_random_mobilenet
+
+from cvcourse import training
+from cvcourse.models import pretrained
+
+rng = np.random.default_rng(0)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """A file of random weights for MobileNet of a quarter's width, in Keras' names."""
+    path = tmp_path_factory.mktemp("weights") / "mobilenet.npz"
+    write_random_mobilenet(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def backbone(weights):
+    shape = (64, 64, 3)
+    return pretrained.FeatureMaps.load("mobilenet", str(weights), width=0.25, input_shape=shape)
+
+
+def test_places_are_those_of_the_networks_map_at_one_length(backbone, weights):
+    squares = rng.uniform(0, 255, (2, backbone.side, backbone.side, 3)).astype("float32")
+    maps = backbone.model.predict_on_batch(squares)["features"]
+    assert maps.shape == (2, 4, 256)
+    assert (backbone.grid, backbone.size) == ((2, 2), 64)
+    net, published = pretrained.load_published(
+        "mobilenet", str(weights), width=0.25, input_shape=(64, 64, 3), num_classes=1000
+    )
+    whole = pretrained.from_photos(net, published, (backbone.side, backbone.side, 3))
+    features = keras.Model(whole.input, whole.get_layer("features").output)
+    expected = features.predict_on_batch(squares).reshape(2, 4, 256)
+    expected *= 5 / np.linalg.norm(expected, axis=-1, keepdims=True)
+    np.testing.assert_allclose(maps, expected, atol=1e-5)
+
+
+def test_a_photo_of_any_size_has_the_map_of_its_square(backbone):
+    """As the square of `data.caption_rows.squares`, which Keras' resize equals."""
+    photo = rng.uniform(0, 255, (50, 91, 3)).astype("float32")
+    square = keras.ops.image.resize(
+        photo,
+        (backbone.side,) * 2,
+        interpolation=backbone.published.interpolation,
+        antialias=True,
+        crop_to_aspect_ratio=backbone.crop,
+    )
+    square = keras.ops.convert_to_numpy(square)
+    expected = backbone.model(square[None], training=False)["features"]
+    any_size = training.for_any_size(backbone.model)
+    np.testing.assert_allclose(any_size(photo[None])["features"], expected, atol=1e-5)
+
+
+def test_the_middle_of_a_square_is_seen(backbone):
+    """Of 8 pixels the network sees 6, as 224 of 256."""
+    published = backbone.published
+    published = type(published)(**{**vars(published), "resize": 8, "size": 6})
+    net = keras.Model((x := keras.Input((8, 8, 3))), {"features": x})
+    maps = pretrained.FeatureMaps(net, published, (6, 6), size=6)
+    square = np.arange(192, dtype="float32").reshape(8, 8, 3) * 1.5 - 3.2
+    seen = maps.seen(square)
+    expected = np.clip(np.round(square[1:7, 1:7]), 0, 255)
+    np.testing.assert_array_equal(seen, expected)
+    assert seen.dtype == "uint8"
