@@ -30,7 +30,6 @@ from cvcourse import recipe
 from cvcourse.startup import import_tensorflow_quietly
 
 USUAL_CYCLES = range(2, 7)
-IMAGES_FOR_BATCH_NORM = 10_000  # at most, to estimate its statistics after weights were averaged
 
 
 @dataclasses.dataclass(frozen=True)
@@ -241,7 +240,9 @@ def write_averages(config, folder, seed, dataset):
     setting = train.settled(config, dataset)
     batch_size, augment = setting.batch_size, setting.augment
     images = data.stream(dataset.train, batch_size=batch_size, seed=seed, augment=augment)
-    images = images.take(max(1, min(len(dataset.train), IMAGES_FOR_BATCH_NORM) // batch_size))
+    images = images.take(
+        max(1, min(len(dataset.train), regularization.IMAGES_FOR_BATCH_NORM) // batch_size)
+    )
     rows = members(config)
     for row, (file, *_) in rows.items():
         if file.startswith("averages/") and not (folder / file).exists():

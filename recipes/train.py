@@ -25,7 +25,6 @@ SET_BY = {  # what is no knob of --model_args where a flag sets it
     "drop_path": "--stochastic_depth",
 }
 MIXING = ("mixup", "cutmix")  # augmentations that change labels too
-IMAGES_FOR_BATCH_NORM = 10_000  # at most: more of them would hardly move its statistics
 EXTENDABLE = ("constant", "inverse_sqrt")
 NOT_EXTENDABLE = (
     f"only --schedule={' or '.join(EXTENDABLE)}, without --average=swa and --snapshots, goes on as "
@@ -220,15 +219,6 @@ def fit(model, config, dataset, run, *, files=True, callbacks=()):
 
     steps = data.steps_per_epoch(dataset.train, config.batch_size)
     shuffled = functools.partial(stream, config, dataset, dataset.train, augment=config.augment)
-    averages = []
-    if config.average != "none":
-        images = shuffled().take(min(steps, -(-IMAGES_FOR_BATCH_NORM // config.batch_size)))
-        first = int(regularization.SWA_FROM * config.epochs)
-        averages = [
-            regularization.EMA(images)
-            if config.average == "ema"
-            else regularization.SWA(model, images, first_epoch=first)
-        ]
     print(f"augmentation: {', '.join(config.augment) or 'none'}", flush=True)
     return training.fit(
         model,
@@ -239,7 +229,7 @@ def fit(model, config, dataset, run, *, files=True, callbacks=()):
         batch_size=config.batch_size,
         data=dataset.fingerprint(),
         names=dataset.class_names if files else None,
-        averages=averages,
+        averages=regularization.weight_averages(config, model, shuffled(), steps),
         callbacks=callbacks,
         one_hot=soft_labels(config),
         devices=distribution.of(config),
