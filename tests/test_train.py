@@ -721,7 +721,8 @@ def test_the_wheel_runs_outside_the_clone(tmp_path):
     wheel = next(tmp_path.glob("*.whl"))
     subprocess.run([*pip, "install", "--no-deps", "--target", tmp_path / "site", wheel], check=True)
     environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
-    where = "import cvcourse, cvcourse.recipes.train as t; print(cvcourse.__file__, t.__file__)"
+    where = "import cvcourse, cvcourse.recipes.benchmarks.networks as b; "
+    where += "print(cvcourse.__file__, b.__file__)"
     ran = subprocess.run(
         [sys.executable, "-c", where], env=environment, cwd=tmp_path, capture_output=True, text=True
     )
