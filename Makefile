@@ -32,12 +32,12 @@ test-colab:
 
 # Torch is compared with where `.venv/bin/pip install torch torchvision` was run before.
 bench: $(VENV)/.installed
-	$(BIN)/cvcourse bench
-	$(BIN)/cvcourse bench_networks
-	$(BIN)/cvcourse bench_features
-	$(BIN)/cvcourse bench_tune
-	$(BIN)/cvcourse bench_distribution
-	$(BIN)/cvcourse bench_sequence
+	$(BIN)/cvcourse bench train
+	$(BIN)/cvcourse bench networks
+	$(BIN)/cvcourse bench features
+	$(BIN)/cvcourse bench tune
+	$(BIN)/cvcourse bench distribution
+	$(BIN)/cvcourse bench sequence
 
 format: $(VENV)/.installed-test
 	$(BIN)/ruff check --fix .

@@ -1,28 +1,17 @@
 """The command line: `cvcourse RECIPE --flags` runs a recipe, `cvcourse --help` lists them."""
 
-import importlib
-import pkgutil
 import signal
 import sys
 
 from cvcourse import __version__
-from cvcourse.errors import unknown
 from cvcourse.interrupt import handling, terminate
+from cvcourse.recipe.dispatch import dispatch, summaries
 from cvcourse.recipe.standard_streams import make_output_tolerant
 
 
 def recipes():
     """The recipes by name, each with the first line of its docstring; none of them is imported."""
-    import ast
-    import pathlib
-
-    import cvcourse.recipes
-
-    found = {}
-    for module in pkgutil.iter_modules(cvcourse.recipes.__path__):
-        source = pathlib.Path(module.module_finder.path, f"{module.name}.py").read_text("utf-8")
-        found[module.name] = ast.get_docstring(ast.parse(source)).splitlines()[0]
-    return found
+    return summaries("cvcourse.recipes")
 
 
 def main(argv=None):
@@ -39,22 +28,15 @@ def main(argv=None):
 
 
 def _run(argv):
-    known = recipes()
-    if not argv or argv[0] in ("-h", "--help"):
-        print(
-            "usage: cvcourse RECIPE [--flags]      cvcourse RECIPE --help\n\nrecipes:",
-            *(f"  {name:14} {line}" for name, line in known.items()),
-            sep="\n",
-            file=sys.stdout if argv else sys.stderr,
-        )
-        return 0 if argv else 2
-    if argv[0] == "--version":
+    if argv[:1] == ["--version"]:
         print(f"cvcourse {__version__}")
         return 0
-    if argv[0] not in known:
-        print(f"cvcourse: {unknown('recipe', argv[0], known)}", file=sys.stderr)
+    # The benchmarks were recipes until version 0.4.
+    if argv and argv[0] in {f"bench_{name}" for name in summaries("cvcourse.recipes.benchmarks")}:
+        new = argv[0].replace("_", " ")
+        print(f"cvcourse: {argv[0]} is `cvcourse {new}` now", file=sys.stderr)
         return 2
-    return importlib.import_module(f"cvcourse.recipes.{argv[0]}").cli(argv[1:])
+    return dispatch("cvcourse.recipes", argv, prog="cvcourse", kind="recipe")
 
 
 if __name__ == "__main__":

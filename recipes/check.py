@@ -27,7 +27,6 @@ from cvcourse.recipes import train
 
 from cvcourse import recipe
 from cvcourse.errors import RunError, UsageError
-from cvcourse.files import write_json
 from cvcourse.startup import import_tensorflow_quietly
 
 STEPS = ("initial_loss", "memorize", "learning_rate", "updates", "gradients", "pipeline")
@@ -101,28 +100,22 @@ def main(config):
                     findings.append(doctor.Finding(name, doctor.SKIP))
                 if name == "memorize":  # it has compiled the model its own way
                     compiled()
-        report = {
-            "steps": [finding.as_json() for finding in findings],
-            "failed": [finding.name for finding in findings if finding.verdict == doctor.FAIL],
-            "seconds": round(time.monotonic() - begin, 1),
-            "seed": config.seed,
-            "machine": training.machine(),
-            "versions": training.versions(),
-        }
-        page, file = run.path / "report.html", run.path / "check.json"
-        try:
-            training.write_examination(
-                page,
-                title=" on ".join(pathlib.Path(word).stem for word in words),
-                findings=findings,
-                report=report,
-                config={**dataclasses.asdict(settled), "workdir": run.config.workdir},
-                chance=chance,
-            )
-            write_json(file, report)
-        except OSError as error:
-            raise RunError(f"cannot write to {run.path}: {error.strerror}") from error
-        print(f"report: {page}")
+        seconds = round(time.monotonic() - begin, 1)
+        report = training.write_report(
+            run.path,
+            title=f"Check: {' on '.join(pathlib.Path(word).stem for word in words)}",
+            metrics={
+                "steps": [finding.as_json() for finding in findings],
+                "failed": [finding.name for finding in findings if finding.verdict == doctor.FAIL],
+                "seconds": seconds,
+                "seed": config.seed,
+            },
+            config={**dataclasses.asdict(settled), "workdir": run.config.workdir},
+            lead=[f"Examined in {seconds:.0f} s."],
+            **training.examination_sections(findings, chance),
+            file="check.json",
+        )
+        print(f"report: {run.path / 'report.html'}")
         return report
 
 

@@ -94,7 +94,7 @@ def main(config):
             training.write_confusion(run.path / "confusion.csv", evaluation, names)
         except OSError as error:
             raise RunError(f"cannot write to {run.path}: {error.strerror}") from error
-        metrics = training.write_page(
+        metrics = training.write_report(
             run.path,
             metrics={
                 **metrics,

@@ -7,19 +7,19 @@ On its way back through a vanilla RNN a gradient is multiplied by the recurrent 
 with a largest singular value below 1 it vanishes, with one above 1 it may explode, and the slope of
 tanh, at most 1, only makes it smaller. The cell state of an LSTM is multiplied by a forget gate
 instead. What explodes can be clipped; what has vanished is gone. Pascanu et al. 2013,
-https://arxiv.org/abs/1211.5063; CS231n, lecture 10.
+https://arxiv.org/abs/1211.5063; CS231n, lecture 10. The run directory has the tables and the
+picture in report.html, the numbers in metrics.json; --output has the picture.
 """
 
 import dataclasses
 import sys
 
 from cvcourse import recipe
-from cvcourse.errors import RunError
 from cvcourse.startup import import_tensorflow_quietly
 
 EXAMPLES, CHANNELS = 32, 64  # of unit-Gaussian inputs
 SINGULAR_VALUES = (0.5, 0.9, 1.0, 1.1, 1.5, 2.0)  # the one value of a scaled orthogonal matrix
-ACTIVATIONS = {"linear": "-", "tanh": "--"}  # name: its line
+ACTIVATIONS = ("linear", "tanh")
 CELLS = {  # name: (layer of Keras, its states, of which the first is drawn, forget bias)
     "RNN": ("SimpleRNN", "h", None),
     "GRU": ("GRU", "h", None),
@@ -27,6 +27,7 @@ CELLS = {  # name: (layer of Keras, its states, of which the first is drawn, for
     "LSTM, forget bias 1": ("LSTM", "ch", 1),  # as usual: Jozefowicz et al. 2015
     "LSTM, forget bias 3": ("LSTM", "ch", 3),
 }
+TITLES = ("RNN, by its largest singular value", "h of RNN and GRU, c of LSTM")
 CLIPPING = {"not clipped": None, "norm clipped at 1": 1.0}
 # The net that is trained says at the end which symbol it saw at the first of all steps.
 SYMBOLS, NOISE, SINGULAR_VALUE, LEARNING_RATE, UPDATES = 8, 0.1, 1.2, 0.15, 200
@@ -34,13 +35,14 @@ SYMBOLS, NOISE, SINGULAR_VALUE, LEARNING_RATE, UPDATES = 8, 0.1, 1.2, 0.15, 200
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """Where the picture goes, the size of the nets, and the draw."""
+    """Where the picture and the report go, the size of the nets, and the draw."""
 
-    output: str = recipe.field("runs/gradient_flow.svg", "the file: .svg, .png or .pdf")
+    output: str = recipe.field("runs/gradient_flow.svg", "the picture's file: .svg, .png or .pdf")
     # float32 ends at 2**128, and the largest singular value is 2.
     steps: int = recipe.field(50, "of time", least=2, below=121)
     units: int = recipe.field(64, "of each recurrent layer", least=1, below=1025)
     seed: int = recipe.field(0, "of inputs and weights", least=0, below=2**32)
+    workdir: str | None = recipe.field(None, "the run's directory; none: a fresh one under runs/")
 
 
 def main(config):
@@ -51,38 +53,58 @@ def main(config):
     a number for each update.
     """
     config = recipe.check(config)
-    with recipe.usage():
-        if not config.output.endswith((".svg", ".png", ".pdf")):
-            raise ValueError(f"--output is an .svg, .png or .pdf file; received {config.output!r}")
-    output = recipe.output_file(config.output)
+    output = recipe.output_file(config.output, recipe.PICTURES)
+    if metrics := recipe.recognize(config, "gradient_flow", free=("workdir",)):
+        print(f"{config.workdir} is finished")
+        return metrics
     import_tensorflow_quietly()
     import numpy as np
 
-    from cvcourse import training
+    from cvcourse import figures, training
 
-    rng = np.random.default_rng(config.seed)
-    inputs = rng.normal(size=(EXAMPLES, config.steps, CHANNELS)).astype("float32")
-    found = {
-        "singular_values": {
-            activation: {
-                f"{value:g}": norms(config, inputs, rnn(config, value, activation), "h")["h"]
-                for value in SINGULAR_VALUES
-            }
-            for activation in ACTIVATIONS
-        },
-        "cells": {
-            name: norms(config, inputs, cell(config, kind, forget_bias), states)
-            for name, (kind, states, forget_bias) in CELLS.items()
-        },
-        "training": {name: train(config, largest) for name, largest in CLIPPING.items()},
-    }
-    report(found)
-    try:
-        training.save_figure(draw(found), output)
-    except OSError as error:
-        raise RunError(f"cannot write {output}: {error.strerror}") from error
-    print(f"\npicture: {output}")
-    return found
+    with recipe.claim(config, "gradient_flow", free=("workdir",)) as run:
+        run.begin()
+        rng = np.random.default_rng(config.seed)
+        inputs = rng.normal(size=(EXAMPLES, config.steps, CHANNELS)).astype("float32")
+        found = {
+            "singular_values": {
+                activation: {
+                    f"{value:g}": norms(config, inputs, rnn(config, value, activation), "h")["h"]
+                    for value in SINGULAR_VALUES
+                }
+                for activation in ACTIVATIONS
+            },
+            "cells": {
+                name: norms(config, inputs, cell(config, kind, forget_bias), states)
+                for name, (kind, states, forget_bias) in CELLS.items()
+            },
+            "training": {name: train(config, largest) for name, largest in CLIPPING.items()},
+        }
+        vanilla, cells = curves(found)
+        figure = figures.gradients_through_time(
+            vanilla, cells, found["training"], titles=TITLES, chance=np.log(SYMBOLS)
+        )
+        figures.save_figure(figure, output)
+        said = tables(vanilla, cells, found["training"])
+        metrics = training.write_report(
+            run.path,
+            title="Gradients through time",
+            metrics={**found, "seed": config.seed},
+            lead=[
+                "Norms of the gradient with respect to a state, by steps back in time; 1 at the "
+                f"last. The net that is trained for {UPDATES} updates names at the end the symbol "
+                f"that it saw at the first step; chance is a loss of {np.log(SYMBOLS):.2f} nats."
+            ],
+            tables=said,
+            figures={"Gradients and training": figure},
+            config=dataclasses.asdict(run.config),
+        )
+    for caption, rows in said.items():
+        print(f"\n{caption}")
+        for name, *cells in rows:
+            print(f"{name:20}", *(f"{cell:>12}" for cell in cells))
+    print(f"\npicture: {output}\nreport: {run.path / 'report.html'}")
+    return metrics
 
 
 def rnn(config, singular_value, activation="tanh"):
@@ -154,79 +176,49 @@ def train(config, largest):
 
 
 def curves(found):
-    """{title: {label: norms}} of what is drawn: by steps back in time, as shares of the last."""
+    """What is drawn, by steps back in time and as shares of the last norm.
+
+    {(value, activation): shares} of the vanilla RNNs, and {name: shares} of the cells.
+    """
     import numpy as np
 
     def back(norms):
         return np.array(norms[::-1]) / norms[-1]
 
     vanilla = {
-        f"{value}, {activation}": back(norms)
+        (value, activation): back(norms)
         for activation, rows in found["singular_values"].items()
         for value, norms in rows.items()
     }
     cells = {name: back(next(iter(states.values()))) for name, states in found["cells"].items()}
-    return {"RNN, by its largest singular value": vanilla, "h of RNN and GRU, c of LSTM": cells}
+    return vanilla, cells
 
 
-def report(found):
-    """Print the tables."""
+def tables(vanilla, cells, training):
+    """The report's tables: {caption: rows of texts}."""
     import numpy as np
 
-    for title, rows in curves(found).items():
+    found = {}
+    named = {", ".join(names): row for names, row in vanilla.items()}
+    for title, rows in zip(TITLES, (named, cells), strict=True):
         steps = len(next(iter(rows.values())))
         columns = np.unique(np.linspace(0, steps - 1, 6).astype(int))
-        print(f"\n{title}: norm of the gradient by steps back in time, 1 at the last")
-        print(f"{'':20}", *(f"{column:8}" for column in columns))
-        for name, row in rows.items():
-            print(f"{name:20}", *(f"{row[column]:8.1e}" for column in columns))
-    print(f"\ntraining: {UPDATES} updates, chance is a loss of {np.log(SYMBOLS):.2f}")
-    print(f"{'':20} {'loss':>8} {'largest norm':>13}")
-    for name, history in found["training"].items():
-        loss, largest = np.mean(history["loss"][-20:]), np.max(history["gradient_norm"])
-        print(f"{name:20} {loss:8.3f} {largest:13.1f}")
-
-
-def draw(found):
-    """The curves and the training as a matplotlib figure."""
-    import numpy as np
-    from matplotlib import colormaps
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(16, 6), layout="constrained")
-    axes = figure.subplot_mosaic([["vanilla", "cells", "loss"], ["vanilla", "cells", "norm"]])
-    blue_to_red = colormaps["coolwarm"]([0, 0.15, 0.5, 0.78, 0.9, 1])
-    colors = dict(zip(found["singular_values"]["linear"], blue_to_red, strict=True))
-    colors["1"] = "black"  # what neither vanishes nor explodes
-    (title, vanilla), (cells_title, cells) = curves(found).items()
-    for name, row in vanilla.items():
-        value, activation = name.split(", ")
-        axes["vanilla"].plot(row, ACTIVATIONS[activation], color=colors[value])
-        place = dict(xytext=(5 if activation == "linear" else 25, -3), textcoords="offset points")
-        axes["vanilla"].annotate(value, (len(row) - 1, row[-1]), color=colors[value], **place)
-    for activation, line in ACTIVATIONS.items():
-        axes["vanilla"].plot([], [], line, color="black", label=activation)
-    for name, row in cells.items():
-        axes["cells"].plot(row, label=name)
-    for name, history in found["training"].items():
-        axes["loss"].plot(history["loss"], label=name)
-        axes["norm"].plot(history["gradient_norm"], label=name)
-    axes["loss"].axhline(np.log(SYMBOLS), color="gray", linestyle=":", label="chance")
-    axes["norm"].axhline(1, color="gray", linestyle=":")
-    of_gradient = "norm of the gradient, 1 at the last step"
-    axes["vanilla"].set(title=title, xlabel="steps back in time", ylabel=of_gradient)
-    axes["cells"].set(title=cells_title, xlabel="steps back in time", ylabel=of_gradient)
-    steps = len(next(iter(cells.values())))
-    axes["loss"].set(title=f"Training an RNN to remember {steps} steps", ylabel="loss (nats)")
-    axes["norm"].set(xlabel="updates", ylabel="norm before clipping")
-    for name in ("vanilla", "cells", "norm"):
-        axes[name].set_yscale("log", nonpositive="mask")
-    for name, ax in axes.items():
-        ax.grid(alpha=0.25)
-        ax.spines[["top", "right"]].set_visible(False)
-        if name != "norm":
-            ax.legend(frameon=False)
-    return figure
+        found[f"{title}: norm of the gradient by steps back in time, 1 at the last"] = [
+            ["", *map(str, columns)],
+            *([name, *(f"{row[column]:.1e}" for column in columns)] for name, row in rows.items()),
+        ]
+    found[f"Training: {UPDATES} updates"] = [
+        ["", "loss", "largest norm"],
+        *(
+            [
+                name,
+                f"{np.mean(history['loss'][-20:]):.3f}",
+                f"{np.max(history['gradient_norm']):.1f}",
+            ]
+            for name, history in training.items()
+        ),
+    ]
+    return found
 
 
 cli = recipe.cli(main)

@@ -9,15 +9,12 @@ all training images at each step. The test split is not read.
 """
 
 import dataclasses
-import functools
-import math
 import pathlib
 import sys
 
 from cvcourse.recipes import train
 
 from cvcourse import recipe
-from cvcourse.errors import RunError
 from cvcourse.startup import import_tensorflow_quietly
 
 FULL_BATCH = ("lbfgs", "newton")
@@ -25,32 +22,6 @@ OPTIMIZERS = (
     *("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "almost_adam", "adamw"),
     *FULL_BATCH,
 )
-
-
-@dataclasses.dataclass(frozen=True)
-class Surface:
-    """The height over a plane, where paths on it begin, and what of it is drawn."""
-
-    formula: str
-    height: object  # (x, y) -> z
-    start: tuple
-    x: tuple
-    y: tuple
-
-
-SURFACE_STEPS = 60
-SURFACES = {
-    "ravine": Surface(
-        "x²/40 + y²", lambda x, y: x**2 / 40 + y**2, (-8.0, 1.6), (-9, 4), (-2.2, 2.2)
-    ),
-    "saddle": Surface(
-        "x²/2 − y²/2 + y⁴/8",
-        lambda x, y: x**2 / 2 - y**2 / 2 + y**4 / 8,
-        (-1.8, 0.01),
-        (-2.2, 2.2),
-        (-2.2, 2.2),
-    ),
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +60,7 @@ def main(config):
     import_tensorflow_quietly()
     import keras
 
-    from cvcourse import data, models, optimization
+    from cvcourse import data, figures, models, optimization
     from cvcourse.training import comparison
 
     keras.utils.set_random_seed(config.seed)
@@ -102,9 +73,13 @@ def main(config):
             optimization.newton(model, *few, loss=optimization.LOSSES["softmax"](), steps=0)
     with recipe.claim(config, "optimizers", config.model, config.dataset) as run:
         run.begin()
+        rates, decay = config.rates, config.weight_decay
         paths = {
-            where: {name: path(config, name, surface) for name in config.optimizers}
-            for where, surface in SURFACES.items()
+            where: {
+                name: optimization.surface_path(name, surface, rates, weight_decay=decay)
+                for name in config.optimizers
+            }
+            for where, surface in optimization.SURFACES.items()
         }
         losses = {
             key: optimization.Objective(
@@ -113,6 +88,7 @@ def main(config):
             for key, split in (("loss", dataset.train), ("val_loss", dataset.validation))
         }
         curves = {name: curve(config, name, model, dataset, losses) for name in config.optimizers}
+        steps = optimization.SURFACE_STEPS
         return comparison.conclude(
             run.path,
             metrics={"surfaces": paths, "curves": curves, "seed": config.seed},
@@ -126,44 +102,28 @@ def main(config):
             ],
             tables={"After the last epoch": {name: ending(row) for name, row in curves.items()}},
             figures={
-                "Loss by passes over the training images": draw_curves(curves),
+                "Loss by passes over the training images": figures.compared_curves(
+                    curves,
+                    {"loss": "training loss (nats)", "val_loss": "validation loss (nats)"},
+                    styles(curves),
+                    x="passes",
+                    xlabel="passes over the training images (newton: steps)",
+                ),
                 **{
-                    f"{where.capitalize()}: {surface.formula}, {SURFACE_STEPS} steps": draw_paths(
-                        surface, paths[where]
+                    f"{where.capitalize()}: {surface.formula}, {steps} steps": (
+                        figures.surface_paths(
+                            surface.height,
+                            paths[where],
+                            styles(paths[where]),
+                            x=surface.x,
+                            y=surface.y,
+                        )
                     )
-                    for where, surface in SURFACES.items()
+                    for where, surface in optimization.SURFACES.items()
                 },
             },
             config=dataclasses.asdict(run.config),
         )
-
-
-def path(config, name, surface):
-    """An optimizer's way over a surface: its learning rate, and its points and their heights."""
-    import keras
-    import numpy as np
-
-    from cvcourse import optimization
-
-    # A net whose answer to 1 is its two weights, so that its loss is the height at them.
-    point = keras.Sequential([keras.Input((1,)), keras.layers.Dense(2, use_bias=False)])
-    point.set_weights([np.array([surface.start])])
-    examples = np.ones((1, 1), "float32"), np.zeros((1, 2), "float32")
-
-    def fit(on_step):
-        for _ in range(SURFACE_STEPS):
-            point.train_on_batch(*examples)
-            on_step()
-
-    def note():
-        x, y = optimization.flat_weights(point).tolist()
-        return {"x": x, "y": y, "height": surface.height(x, y)}
-
-    def height(_, points):
-        return surface.height(points[:, 0], points[:, 1])
-
-    found = runs(config, name, point, examples, height, steps=SURFACE_STEPS, fit=fit, note=note)
-    return lowest(name, found, lambda run: sum(run["height"]))
 
 
 def curve(config, name, model, dataset, losses):
@@ -194,57 +154,21 @@ def curve(config, name, model, dataset, losses):
         evaluation = training.evaluate(model, dataset.validation, batches)
         return {**run, "val_accuracy": evaluation.accuracy}
 
-    examples, loss = (dataset.train.images, dataset.train.labels), optimization.LOSSES["softmax"]()
-    found = runs(config, name, model, examples, loss, steps=config.epochs, fit=fit, note=note)
-    run = lowest(name, map(judged, found), lambda run: run["val_loss"][-1])
+    found = optimization.runs_by_rate(
+        name,
+        model,
+        dataset.train.images,
+        dataset.train.labels,
+        optimization.LOSSES["softmax"](),
+        rates=config.rates,
+        steps=config.epochs,
+        fit=fit,
+        note=note,
+        weight_decay=config.weight_decay,
+    )
+    run = optimization.lowest_run(name, map(judged, found), lambda run: run["val_loss"][-1])
     print(f"{name:12} val_loss {run['val_loss'][-1]:.4f}", flush=True)
     return run
-
-
-def runs(config, name, model, examples, loss, *, steps, fit, note):
-    """Train `model` from its weights on, once for each learning rate where there is one.
-
-    `fit(on_step)` trains the compiled model; `note()` gives numbers to keep, before the first step
-    and after each. Yields the run, with the model at its end: its learning_rate, its passes over
-    the examples, and a list of each number. The model has its first weights again at the end.
-    """
-    from cvcourse import optimization
-
-    start = model.get_weights()
-
-    def run(rate, fit):
-        notes = [note()]
-        history = fit(on_step=lambda: notes.append(note())) or {}
-        return {
-            "learning_rate": rate,
-            "passes": history.get("passes", [*range(len(notes))]),
-            **{key: [row[key] for row in notes] for key in notes[0]},
-        }
-
-    if name in FULL_BATCH:
-        method = getattr(optimization, name)
-        yield run(None, functools.partial(method, model, *examples, loss=loss, steps=steps))
-    else:
-        decay = config.weight_decay if name == "adamw" else 0.0
-        optimizer = optimization.optimizer(name, model, config.rates[0], weight_decay=decay)
-        optimizer.build(model.trainable_variables)
-        fresh = [variable.numpy() for variable in optimizer.variables]
-        model.compile(optimizer, loss)
-        for rate in config.rates:  # with one optimizer: its step is traced once
-            model.set_weights(start)
-            optimizer.set_weights(fresh)
-            optimizer.learning_rate = rate
-            yield run(rate, fit)
-    model.set_weights(start)
-
-
-def lowest(name, found, cost):
-    """The run of the least `cost(run)`. Raises RunError where that is never a finite number."""
-    costs = [(cost(run), run) for run in found]
-    finite = [pair for pair in costs if math.isfinite(pair[0])]
-    if not finite:
-        raise RunError(f"{name} diverges at every rate: give --rates lower ones")
-    return min(finite, key=lambda pair: pair[0])[1]
 
 
 def ending(run):
@@ -256,58 +180,22 @@ def ending(run):
     return {key: comparison.spread([value]) for key, value in values.items()}
 
 
-def draw_curves(curves):
-    """Training and validation loss by passes, as a matplotlib figure."""
-    from cvcourse.training.report import logarithmic, new_figure
+def styles(runs):
+    """How the runs are drawn: an optimizer's color is the same in each picture; {name: options}.
 
-    figure, axes = new_figure(width=12, height=5, columns=2)
-    for ax, key, title in zip(
-        axes, ("loss", "val_loss"), ("training loss (nats)", "validation loss (nats)"), strict=True
-    ):
-        for name, run in curves.items():
-            ax.plot(run["passes"], run[key], **style(name), label=label(name, run))
-        logarithmic(ax)
-        ax.set_title(title, loc="left")
-        ax.set_xlabel("passes over the training images (newton: steps)")
-    axes[1].legend(frameon=False, bbox_to_anchor=(1, 1), loc="upper left")
-    return figure
+    Those of full batches are dashed. The label has the learning rate, if there is one.
+    """
+    from cvcourse import figures
 
-
-def draw_paths(surface, paths):
-    """Each optimizer's path over a surface's contour lines, as a matplotlib figure."""
-    import numpy as np
-    from matplotlib.figure import Figure
-
-    columns = min(5, len(paths))
-    rows = -(-len(paths) // columns)
-    figure = Figure(figsize=(12, 2.9 * rows), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).flat
-    x, y = np.meshgrid(np.linspace(*surface.x, 200), np.linspace(*surface.y, 200))
-    for ax, (name, run) in zip(axes, paths.items(), strict=False):
-        ax.contour(x, y, surface.height(x, y), 20, colors="#d0d7de", linewidths=0.7)
-        color = style(name)["color"]
-        ax.plot(run["x"], run["y"], color=color, linewidth=1.2, marker=".", markersize=4)
-        ax.plot(run["x"][-1], run["y"][-1], color="black", marker="*", markersize=9)
-        ax.set_title(label(name, run), fontsize=10)
-        ax.set_xlim(surface.x)
-        ax.set_ylim(surface.y)
-    for ax in [*axes][len(paths) :]:
-        ax.remove()
-    return figure
-
-
-def label(name, run):
-    """The name with the learning rate, if there is one."""
-    rate = run["learning_rate"]
-    return name if rate is None else f"{name} {rate:g}"
-
-
-def style(name):
-    """An optimizer's color, the same in each picture; those of full batches are dashed."""
-    from matplotlib import colormaps
-
-    color = colormaps["tab10"](OPTIMIZERS.index(name))
-    return dict(color=color, linestyle="--" if name in FULL_BATCH else "-")
+    colors = dict(zip(OPTIMIZERS, figures.palette(len(OPTIMIZERS)), strict=True))
+    return {
+        name: {
+            "color": colors[name],
+            "linestyle": "--" if name in FULL_BATCH else "-",
+            "label": name if name in FULL_BATCH else f"{name} {run['learning_rate']:g}",
+        }
+        for name, run in runs.items()
+    }
 
 
 cli = recipe.cli(main)

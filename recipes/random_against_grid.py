@@ -40,7 +40,7 @@ def main(config):
         return metrics
     import_tensorflow_quietly()
 
-    from cvcourse import training, tuning
+    from cvcourse import figures, training, tuning
 
     with recipe.claim(config, "random_against_grid", config.model, config.dataset, **rules) as run:
         run.begin()
@@ -70,7 +70,7 @@ def main(config):
             "another draw.",
         ]
         print("", *lead[1:-1], sep="\n")
-        return training.write_page(
+        return training.write_report(
             run.path,
             metrics={
                 name: {key: one[key] for key in ("val_accuracy", "values", "trials", "failed")}
@@ -79,8 +79,7 @@ def main(config):
             | {"seed": config.seed},
             title=f"Random against grid search: {config.model} on {config.dataset}",
             lead=lead,
-            tables={},
-            figures={"The trials of both searches": draw(trials)},
+            figures={"The trials of both searches": figures.search_planes(trials)},
             config=dataclasses.asdict(run.config),
         )
 
@@ -101,31 +100,6 @@ def space(points, hp, config):
             step = (high / low) ** (1 / (points - 1))
             values[name] = hp.Choice(name, [low * step**i for i in range(points)])
     return dataclasses.replace(config, **values)
-
-
-def draw(trials):
-    """The picture: of each search the plane of its trials, and what the first axis alone shows."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(11, 6), layout="constrained")
-    axes = figure.subplots(2, 2, sharex=True, sharey="row", height_ratios=(1, 2))
-    scores = [score for found in trials.values() for *_, score in found]
-    shades = {"cmap": "viridis", "vmin": min(scores), "vmax": max(scores)}
-    for (above, plane), (name, found) in zip(axes.T, trials.items(), strict=True):
-        rates, decays, reached = zip(*found, strict=True)
-        above.vlines(rates, min(scores), reached, color="#d0d7de", linewidth=0.8, zorder=0)
-        above.scatter(rates, reached, c=reached, s=30, **shades)
-        above.set_title(f"{name} search: {len(set(rates))} learning rates in {len(found)} trials")
-        dots = plane.scatter(rates, decays, c=reached, s=60, **shades)
-        for value in set(rates):
-            plane.axvline(value, color="#d0d7de", linewidth=0.8, zorder=0)
-        plane.set(xscale="log", yscale="log", xlabel="learning rate")
-        for ax in (above, plane):
-            ax.spines[["top", "right"]].set_visible(False)
-    axes[0, 0].set_ylabel("validation accuracy")
-    axes[1, 0].set_ylabel("weight decay")
-    figure.colorbar(dots, ax=axes[1], label="validation accuracy")
-    return figure
 
 
 cli = recipe.cli(main)

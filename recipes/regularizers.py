@@ -72,7 +72,7 @@ def main(config):
         return metrics
 
     import_tensorflow_quietly()
-    from cvcourse import data, regularization
+    from cvcourse import data, figures, regularization
     from cvcourse.training import comparison
 
     dataset = train.rehearse([*runs(config, pathlib.Path(), config.seeds[0]).values()])
@@ -133,7 +133,11 @@ def main(config):
                 "its best on validation data. gain: accuracy over that of none of the same seed."
             ],
             tables={f"On {name} data": table for name, table in judged.items()},
-            figures={"Gain in accuracy over none": draw_gains(judged)},
+            figures={
+                "Gain in accuracy over none": figures.accuracy_gains(
+                    {name: rows for name, rows in judged.items() if name != "training"}
+                )
+            },
             config=dataclasses.asdict(run.config),
         )
 
@@ -150,33 +154,6 @@ def runs(config, folder, seed):
         own = {"seed": seed, "workdir": str(folder / row), "test": False}
         found[row] = recipe.as_config(train.Config, config, **settings, **own)
     return found
-
-
-def draw_gains(judged):
-    """The gain of each row on validation and test data, with its standard deviation."""
-    from cvcourse.training import report
-
-    splits = {name: rows for name, rows in judged.items() if name != "training"}
-    names = [row for row in next(iter(splits.values())) if row != "none"]
-    figure, (ax,) = report.new_figure(width=9, height=1 + 0.42 * len(names))
-    for (split, rows), color, offset in zip(
-        splits.items(), (report.ORANGE, report.BLUE), (-0.12, 0.12), strict=False
-    ):
-        ax.errorbar(
-            [100 * rows[row]["gain"]["mean"] for row in names],
-            [place + offset for place in range(len(names))],
-            xerr=[100 * (rows[row]["gain"]["std"] or 0) for row in names],
-            fmt="o",
-            color=color,
-            capsize=3,
-            label=split,
-        )
-    ax.axvline(0, color=report.GRAY, linewidth=0.8)
-    ax.set_yticks(range(len(names)), names)
-    ax.invert_yaxis()
-    ax.set_xlabel("gain (points of accuracy)")
-    ax.legend(frameon=False)
-    return figure
 
 
 cli = recipe.cli(main)

@@ -22,7 +22,7 @@ from cvcourse.startup import import_tensorflow_quietly
 
 NETS = {"rnn": "rnn", "lstm": "lstm", "gru": "gru", "transformer": "transformer_encoder"}
 RATES = {"rnn": 0.003, "lstm": 0.02, "gru": 0.02, "transformer": 0.003}  # on digits, by pixels
-ASKED = range(0, 256, 32)  # batches of validation images whose gradients are averaged
+ASKED = 256  # validation images, at most, whose gradients are averaged
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,9 +154,11 @@ def parts(run):
 
 def alone(run, config, name, dataset, model):
     """Train one net, measure how far back it reaches, evaluate its best epoch: its metrics."""
-    from cvcourse import data, training
+    from cvcourse import data, sequence, training
 
-    before = reach(model, dataset.validation, steps(config, dataset))
+    shape = steps(config, dataset)
+    asked = dataset.validation.take(slice(ASKED))
+    norms = {"before": sequence.input_gradient_norms(model, asked.images, asked.labels, shape)}
     stream = functools.partial(data.stream, batch_size=config.batch_size, seed=config.seed)
     trained = training.fit(
         model,
@@ -173,7 +175,7 @@ def alone(run, config, name, dataset, model):
     validation, test = training.evaluate_held_out(
         best, dataset, functools.partial(stream, shuffle=False)
     )
-    after = reach(best, dataset.validation, steps(config, dataset))
+    norms["after"] = sequence.input_gradient_norms(best, asked.images, asked.labels, shape)
     return {
         "learning_rate": config.learning_rate or RATES[name],
         "test_accuracy": test and test.accuracy,
@@ -181,41 +183,9 @@ def alone(run, config, name, dataset, model):
         "val_accuracy": validation.accuracy,
         "val_loss": validation.loss,
         **training.facts(trained, best, config),
-        "first_half": {"before": first_half(before), "after": first_half(after)},
-        "gradient_norms": {"before": before, "after": after},
+        "first_half": {when: sequence.share_of_first_half(row) for when, row in norms.items()},
+        "gradient_norms": norms,
     }
-
-
-def reach(model, split, steps):
-    """The norm of the gradient of an example's loss with respect to each step, by its mean.
-
-    A list of floats, in the order of reading. TensorFlow is imported for the gradient.
-    """
-    import keras
-    import numpy as np
-    import tensorflow as tf
-
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="sum")
-
-    @tf.function
-    def gradient(images, labels):
-        with tf.GradientTape() as tape:
-            tape.watch(images)
-            total = loss(labels, model(images, training=False))
-        return tape.gradient(total, images)
-
-    norms = []
-    for start in ASKED[: -(-len(split) // ASKED.step)]:
-        place = slice(start, start + ASKED.step)
-        images = tf.constant(np.asarray(split.images[place]), tf.float32)
-        found = gradient(images, tf.constant(split.labels[place])).numpy().astype("float64")
-        norms.extend(np.linalg.norm(found.reshape(len(found), *steps), axis=-1))
-    return np.mean(norms, axis=0).tolist()
-
-
-def first_half(norms):
-    """The first half of the steps' share of all norms."""
-    return sum(norms[: len(norms) // 2]) / sum(norms) if any(norms) else 0.0
 
 
 # ---- the report ----
@@ -223,7 +193,7 @@ def first_half(norms):
 
 def report(run, nets, count):
     """Write report.html and metrics.json, print the table; returns the metrics."""
-    from cvcourse import training
+    from cvcourse import figures, training
 
     config = run.config
     titles = (
@@ -246,7 +216,9 @@ def report(run, nets, count):
         )
     source = pathlib.Path(config.dataset).stem
     unit = config.read.removesuffix("s")
-    metrics = training.write_page(
+    colors = zip(NETS, figures.palette(len(NETS)), strict=True)  # the same in each picture
+    styles = {name: {"color": color, "label": name} for name, color in colors}
+    metrics = training.write_report(
         run.path,
         metrics={
             "nets": nets,
@@ -263,9 +235,20 @@ def report(run, nets, count):
         ],
         tables={"The epoch of the lowest validation loss": table},
         figures={
-            "By epoch": draw_curves({name: history(run, name) for name in nets}),
-            "How far back the loss reaches: norm of its gradient by step": draw_reach(
-                nets, f"{unit}, in the order of reading"
+            "By epoch": figures.compared_curves(
+                {name: history(run, name) for name in nets},
+                {"val_loss": "validation loss (nats)", "val_accuracy": "validation accuracy"},
+                styles,
+            ),
+            "How far back the loss reaches: norm of its gradient by step": figures.gradient_reach(
+                {
+                    f"{when} training": {
+                        name: row["gradient_norms"][when] for name, row in nets.items()
+                    }
+                    for when in ("before", "after")
+                },
+                styles,
+                xlabel=f"{unit}, in the order of reading",
             ),
         },
         config=dataclasses.asdict(config),
@@ -279,62 +262,12 @@ def report(run, nets, count):
 
 
 def history(run, name):
-    """A net's history.csv as rows of numbers."""
+    """A net's history.csv as columns of numbers."""
     from cvcourse import training
 
     folder = run.path / name if len(run.config.models) > 1 else run.path
-    return training.read_history(folder)
-
-
-def draw_curves(histories):
-    """Validation loss and accuracy of each net by epoch, as a matplotlib figure."""
-    from cvcourse.training.report import logarithmic, new_figure
-
-    figure, axes = new_figure(width=11, height=4, columns=2)
-    titles = {"val_loss": "validation loss (nats)", "val_accuracy": "validation accuracy"}
-    for ax, (key, title) in zip(axes, titles.items(), strict=True):
-        for name, rows in histories.items():
-            ax.plot(
-                [row["epoch"] for row in rows],
-                [row[key] for row in rows],
-                color=color(name),
-                label=name,
-            )
-        ax.set_title(title, loc="left")
-        ax.set_xlabel("epoch")
-        ax.xaxis.get_major_locator().set_params(integer=True)
-    logarithmic(axes[0])
-    axes[1].legend(frameon=False)
-    return figure
-
-
-def draw_reach(nets, label):
-    """The gradient's norm at each step, as a share of each net's largest: a matplotlib figure."""
-    from cvcourse import training
-
-    figure, axes = training.new_figure(width=11, height=4, columns=2)
-    for ax, when in zip(axes, ("before", "after"), strict=True):
-        for name, row in nets.items():
-            norms = row["gradient_norms"][when]
-            largest = max(norms) or 1.0
-            places = range(1, len(norms) + 1)
-            ax.plot(places, [norm / largest for norm in norms], color=color(name), label=name)
-        ax.set_yscale("log")
-        ax.set_title(f"{when} training", loc="left")
-        ax.set_xlabel(label)
-    low = min(ax.get_ylim()[0] for ax in axes)
-    for ax in axes:
-        ax.set_ylim(low, 2)
-    axes[0].set_ylabel("share of the largest")
-    axes[1].legend(frameon=False)
-    return figure
-
-
-def color(name):
-    """A net's color, the same in each picture."""
-    from matplotlib import colormaps
-
-    return colormaps["tab10"]([*NETS].index(name))
+    rows = training.read_history(folder)
+    return {key: [row[key] for row in rows] for key in rows[0]}
 
 
 cli = recipe.cli(main)

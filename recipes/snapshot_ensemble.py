@@ -31,11 +31,6 @@ from cvcourse.startup import import_tensorflow_quietly
 
 USUAL_CYCLES = range(2, 7)
 IMAGES_FOR_BATCH_NORM = 10_000  # at most, to estimate its statistics after weights were averaged
-KINDS = {  # of the ensembles: their colors
-    "snapshot": "#1f6feb",
-    "checkpoint": "#e8710a",
-    "independent": "#2da44e",
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,7 +81,7 @@ def main(config):
         return metrics
 
     import_tensorflow_quietly()
-    from cvcourse import data, regularization, training
+    from cvcourse import data, figures, regularization, training
     from cvcourse.saved_model import read_model
     from cvcourse.training import comparison
 
@@ -155,15 +150,14 @@ def main(config):
             lead=lead(config, chosen, splits),
             tables={f"On {split} data": splits[split] for split in splits},
             figures={
-                "Error by M": draw_errors(cycles_of(config), splits),
-                "Validation error of the first k snapshots": draw_first_k(first_k),
-                f"Learning rate and loss of seed {first}": draw_runs(config, folders[first]),
-                f"Reliability on validation data, seed {first}": draw_reliability(
+                "Error by M": figures.ensemble_errors(cycles_of(config), splits),
+                "Validation error of the first k snapshots": figures.first_snapshots(first_k),
+                f"Learning rate and loss of seed {first}": cycles_figure(config, folders[first]),
+                f"Reliability on validation data, seed {first}": figures.reliability_diagram(
                     {
-                        row: [answers[0][file] for file in rows[row]]
+                        row: reliability([answers[0][file] for file in rows[row]], labels)
                         for row in ("single", *chosen.values())
-                    },
-                    labels,
+                    }
                 ),
             },
             config=dataclasses.asdict(run.config),
@@ -243,22 +237,17 @@ def evenly_spaced(config, run, m):
 def write_averages(config, folder, seed, dataset):
     """Save the means of snapshots' and checkpoints' weights, where they are not yet there."""
     from cvcourse import data, regularization, training
-    from cvcourse.saved_model import read_model
 
     setting = train.settled(config, dataset)
     batch_size, augment = setting.batch_size, setting.augment
     images = data.stream(dataset.train, batch_size=batch_size, seed=seed, augment=augment)
-    count = min(len(dataset.train), IMAGES_FOR_BATCH_NORM) // batch_size
+    images = images.take(max(1, min(len(dataset.train), IMAGES_FOR_BATCH_NORM) // batch_size))
     rows = members(config)
     for row, (file, *_) in rows.items():
-        path = folder / file
-        if not file.startswith("averages/") or path.exists():
-            continue
-        nets = [read_model(folder / f) for f in rows[row.replace("_weights", "")]]
-        net = regularization.estimate_batch_norm(
-            regularization.average_weights(nets), images.take(max(1, count))
-        )
-        training.save_model(net, path, dataset.class_names)
+        if file.startswith("averages/") and not (folder / file).exists():
+            files = [folder / member for member in rows[row.replace("_weights", "")]]
+            net = regularization.average_saved(files, images)
+            training.save_model(net, folder / file, dataset.class_names)
 
 
 def best(rows, names):
@@ -270,19 +259,17 @@ def errors_of_first_k(config, answers, labels):
     """Mean errors over seeds of the first 1, 2, … of the snapshots averaged: {M: errors}."""
     import numpy as np
 
-    from cvcourse.regularization import calibration
-
-    def error(given, files):
-        mean = calibration.log_mean([given[file] for file in files])
-        return 1 - calibration.accuracy(mean, labels)
+    from cvcourse import regularization
 
     found = {}
     for m in cycles_of(config):
         files = members(config)[f"snapshot_m{m}"]
-        found[str(m)] = [  # a key of JSON
-            float(np.mean([error(given, files[: k + 1]) for given in answers]))
-            for k in range(len(files))
+        by_seed = [
+            regularization.errors_of_first_k([given[file] for file in files], labels)
+            for given in answers
         ]
+        # A key of JSON is a text.
+        found[str(m)] = [float(np.mean(errors)) for errors in zip(*by_seed, strict=True)]
     return found
 
 
@@ -306,101 +293,33 @@ def lead(config, chosen, splits):
     )
 
 
-def draw_errors(cycles, splits):
-    """Errors over M, a panel a split: ensembles with their spread, the single net as a band."""
-    from cvcourse.training import report
-
-    figure, axes = report.new_figure(width=11, height=3.8, columns=len(splits))
-    for ax, (split, rows) in zip(axes, splits.items(), strict=True):
-        for offset, (kind, color) in zip((-0.06, 0, 0.06), KINDS.items(), strict=True):
-            found = [rows[f"{kind}_m{m}"]["accuracy"] for m in cycles]
-            ax.errorbar(
-                [m + offset for m in cycles],
-                [100 - 100 * row["mean"] for row in found],
-                [100 * (row["std"] or 0) for row in found],
-                color=color,
-                label=kind,
-                marker="o",
-                capsize=3,
-            )
-        single = rows["single"]["accuracy"]
-        error, std = 100 - 100 * single["mean"], 100 * (single["std"] or 0)
-        ax.axhline(error, color=report.GRAY, linestyle="--", label="single")
-        ax.axhspan(error - std, error + std, color=report.GRAY, alpha=0.12, linewidth=0)
-        ax.set_title(f"{split} error (%)", loc="left")
-        ax.set_xlabel("M")
-        ax.set_xticks(cycles)
-    axes[0].legend(frameon=False)
-    return figure
-
-
-def draw_first_k(errors):
-    """The error of the first k snapshots, a line for each M of {M: errors}."""
-    from matplotlib import colormaps
-
-    from cvcourse.training import report
-
-    figure, (ax,) = report.new_figure(width=6, height=3.8)
-    for place, (m, values) in enumerate(errors.items(), start=1):
-        ax.plot(
-            range(1, len(values) + 1),
-            [100 * value for value in values],
-            color=colormaps["Blues"](0.3 + 0.7 * place / len(errors)),
-            label=f"M = {m}",
-            marker="o",
-        )
-    ax.set_title("validation error (%)", loc="left")
-    ax.set_xlabel("k, snapshots averaged from the first on")
-    ax.xaxis.get_major_locator().set_params(integer=True)
-    ax.legend(frameon=False)
-    return figure
-
-
-def draw_runs(config, folder):
-    """Learning rate and loss of the run with the most cycles, beside the single run."""
+def cycles_figure(config, folder):
+    """Learning rate and loss of the run with the most cycles and of the single run: a figure."""
     import numpy as np
 
-    from cvcourse import optimization, training
-    from cvcourse.training import report
+    from cvcourse import figures, optimization, training
 
-    figure, axes = report.new_figure(width=11, height=3.8, columns=2)
     m = max(cycles_of(config))
     steps = np.arange(50 * config.epochs)  # enough of them for a smooth curve
-    for run, color in ((f"snapshot_m{m}", KINDS["snapshot"]), ("single", KINDS["checkpoint"])):
+    rates, histories = {}, {}
+    for run in (f"snapshot_m{m}", "single"):
         settings = runs(config, folder, 0)[run]
         rate = optimization.schedule(
             settings.schedule, settings.learning_rate, steps=len(steps), cycles=settings.cycles
         )
-        axes[0].plot(steps / 50, np.asarray(rate(steps)), color=color)
-        rows = training.read_history(folder / run)
-        epochs = [row["epoch"] for row in rows]
-        for key, style, label in (("loss", ":", None), ("val_loss", "-", run)):
-            axes[1].plot(epochs, [row[key] for row in rows], style, color=color, label=label)
-    for end in range(config.epochs // m, config.epochs + 1, config.epochs // m):
-        axes[1].axvline(end, color=report.GRAY, linewidth=0.6, alpha=0.5)
-    axes[0].set_title("learning rate", loc="left")
-    axes[1].legend(frameon=False)
-    axes[1].set_title("loss (nats): training dotted, validation solid", loc="left")
-    axes[1].set_yscale("log")
-    for ax in axes:
-        ax.set_xlabel("epoch")
-    return figure
+        rates[run] = steps / 50, np.asarray(rate(steps))
+        histories[run] = training.read_history(folder / run)
+    length = config.epochs // m
+    return figures.cyclic_runs(rates, histories, range(length, config.epochs + 1, length))
 
 
-def draw_reliability(answers, labels):
-    """Accuracy over confidence of {row: its members' log-probabilities}, a panel a row."""
+def reliability(given, labels):
+    """Counts, confidences and accuracies by bin of the mean of members' log-probabilities."""
     import numpy as np
 
     from cvcourse.regularization import calibration
-    from cvcourse.training import report
 
-    figure, axes = report.new_figure(width=11, height=3.8, columns=len(answers))
-    for ax, (row, given) in zip(axes, answers.items(), strict=True):
-        mean = np.exp(calibration.log_mean(given))
-        report.draw_reliability(ax, calibration.reliability(mean, labels))
-        ax.set_title(row, loc="left")
-    axes[0].set_ylabel("accuracy")
-    return figure
+    return calibration.reliability(np.exp(calibration.log_mean(given)), labels)
 
 
 cli = recipe.cli(main)

@@ -26,18 +26,11 @@ import sys
 import time
 
 from cvcourse import distribution, recipe
-from cvcourse.errors import RunError
 from cvcourse.startup import import_tensorflow_quietly
 
 METHODS = ("probe", "top", "full", "gradual")
-LARGE = 2_000  # training images from which on fine-tuning is worth its risk; --method=auto
-SIMILAR = 0.01  # accuracy that an earlier layer must be better by for the data to be different
-UNFREEZE_BY = 0.5  # share of the epochs after which gradual unfreezing has reached the bottom
 SCALINGS = ("none", "unit", "tf", "torch", "caffe")  # that pixels may need; the usual ones
-GRAY_SCALINGS = 3  # the first ones: those that treat all colors alike
-TRIED_ON = 300  # training images at least, to find out which
 HELD_OUT = 0.2  # of the training split, to decide on
-ASKED, NEIGHBORS = 8, 6  # images whose nearest neighbors the report shows, and how many
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,7 +126,7 @@ def main(config):
             method, depth, reasons, by_depth = decide(config, backbone)
             reasons = [*backbone.notes, *reasons]
             print(*reasons, sep="\n", flush=True)
-            probe, table = backbone.probe(depth), {}
+            probe, table = backbone.probe(depth, config.classifier), {}
             if method != "probe" and probe.kernel is None:  # nearest neighbors cannot be tuned
                 probe = backbone.probe(depth, "softmax")
             model = backbone.with_classifier(depth, probe)
@@ -150,7 +143,9 @@ def main(config):
                 model, _ = training.load_model(run.path / "model.keras")
                 validation, test = training.evaluate_held_out(model, dataset, backbone.batches)
                 table[f"fine-tuned: {method}"] = validation.accuracy
-                reasons += verdict(table, resume, len(dataset.validation))
+                reasons += training.judge_fine_tuning(
+                    *table.values(), len(dataset.validation), resume.history, resume.best_epoch
+                )
             if config.control:
                 table["the same from random weights"] = control(
                     config, backbone.with_random_weights(), method, depth, probe.classifier, run
@@ -178,250 +173,69 @@ def main(config):
                     "held_out_accuracy_by_depth": by_depth,
                 },
                 lead=reasons,
-                tables=tables(table, by_depth, len(dataset.validation)),
-                **pictures(backbone, depth, config.seed),
+                tables=training.accuracy_tables(table, by_depth, len(dataset.validation)),
+                sections=pictures(backbone, depth, config.seed),
             )
 
 
 def load_backbone(config, dataset):
-    """The network with its weights behind their preprocessing, as a `Backbone`.
+    """The network with its weights behind their preprocessing, as a training.Backbone.
 
     Raises ValueError and RunError for weights, sizes and channels that do not go together.
     """
+    import cvcourse.sequence  # noqa: F401  registers what a file may hold
+    from cvcourse import data, training
     from cvcourse.models import pretrained
-    from cvcourse.saved_model import is_saved_model
 
-    settings = dict(config.model_args)
     for knob, flag in (("input_shape", "--size"), ("num_classes", "the data set")):
-        if knob in settings:
+        if knob in config.model_args:
             raise ValueError(f"--model_args: {knob} is set by {flag}")
-    if config.size:
-        settings["input_shape"] = (config.size, config.size, 3)
-    settings["num_classes"] = dataset.num_classes
-    try:
-        net, published = pretrained.load_published(
-            config.model,
-            config.weights,
-            weights_dir=config.weights_dir,
-            allow_noncommercial=config.allow_noncommercial,
-            **settings,
-        )
-    except (ValueError, RunError) as error:
-        if config.model_args or not is_saved_model(config.weights):
-            raise
-        return own_backbone(config, dataset, error)
-    if config.scaling != "auto":
-        raise ValueError(f"--scaling: the weights {published} have their own, {published.scaling}")
-    resize = pretrained.resize_of(published, net.input_shape[1])
-    dataset = dataset.resized(resize, published.interpolation, crop=published.resize > 0)
-    model = pretrained.from_photos(net, published, dataset.input_shape)
-    return Backbone(model, config.model, str(published), dataset, config)
-
-
-def own_backbone(config, dataset, unpublished):
-    """The network of somebody's own .keras file, with a new head, as a `Backbone`.
-
-    `unpublished` is the error that says why it holds no published weights of --model. Raises
-    ValueError for a network without features of images, or one that the settings do not fit.
-    """
-    import keras
-    import numpy as np
-
-    import cvcourse.sequence  # noqa: F401  registers what the file may hold
-    from cvcourse import training
-    from cvcourse.models import pretrained
-    from cvcourse.saved_model import read_model
-
-    path = pathlib.Path(config.weights).expanduser()
-    try:
-        features, place = pretrained.feature_extractor(read_model(path))
-    except ValueError as error:
-        named = config.model != Config.model  # the default is nobody's claim
-        also = f"; nor as {config.model}: {unpublished}" if named else ""
-        raise ValueError(f"{path} cannot go on as it was saved: {error}{also}") from error
-    *sides, channels = features.input_shape[1:]
-    if config.size and sides not in ([None, None], [config.size] * 2):
-        raise ValueError(f"--size={config.size}: {path} takes images of {sides[0]}x{sides[1]}")
-    logits = keras.layers.Dense(dataset.num_classes, dtype="float32", name="logits")
-    net = keras.Model(features.input, logits(features.output), name=features.name)
-    if config.size:
-        sides = [config.size] * 2
-    if sides[0] and sides[0] == sides[1]:
-        dataset = dataset.resized(sides[0], "bilinear")
-    said = (
-        f"{path} holds no published weights of {config.model}: it goes on as it was saved, with a "
-        f"new head on the {features.output_shape[-1]:,} features of {place}."
+    network = pretrained.load_trained(
+        config.model,
+        config.weights,
+        config.model_args,
+        num_classes=dataset.num_classes,
+        size=config.size,
+        scaling=config.scaling,
+        weights_dir=config.weights_dir,
+        allow_noncommercial=config.allow_noncommercial,
+        named=config.model != Config.model,  # the default is nobody's claim
     )
+    if network.resize:
+        dataset = dataset.resized(**network.resize)
 
-    def scaled(scaling, *notes):
-        model = pretrained.from_images(net, dataset.input_shape, size=sides, scaling=scaling)
-        return Backbone(model, path.stem, path.name, dataset, config, notes)
-
-    if pretrained.scales_pixels(features):
-        if config.scaling != "auto":
-            raise ValueError(f"--scaling: {path} scales the pixels itself: leave it out")
-        return scaled("none", said, "It scales the pixels itself.")
-    if config.scaling != "auto":
-        return scaled(config.scaling, said, f"It gets the pixels by --scaling={config.scaling}.")
-    few = dataset.limit(max(TRIED_ON, 10 * dataset.num_classes))
-    if np.bincount(few.train.labels, minlength=dataset.num_classes).min() < 2:
-        few = dataset
-    found = {
-        scaling: dataclasses.replace(scaled(scaling), dataset=few).probe(training.LAST).accuracy
-        for scaling in SCALINGS[: None if channels == 3 else GRAY_SCALINGS]
-    }
-    best = max(found, key=found.get)
-    shares = ", ".join(f"{scaling} {accuracy:.1%}" for scaling, accuracy in found.items())
-    why = (
-        f"It does not scale the pixels itself. With --scaling={best} a probe is best, by "
-        f"cross-validation within {len(few.train):,} training images: {shares}."
-    )
-    return scaled(best, said, why)
-
-
-@dataclasses.dataclass(frozen=True)
-class Backbone:
-    """A network behind the preprocessing of its weights, and what it makes of a data set."""
-
-    model: object  # keras.Model from raw images of the data set's size
-    name: str  # of the network
-    weights: str  # which they are
-    dataset: object  # of images at the size that the preprocessing resizes to
-    config: Config
-    notes: tuple[str, ...] = ()  # sentences for the user
-
-    def with_random_weights(self):
-        """The same network that knows nothing, the same one for a seed."""
-        import keras
-
-        keras.utils.set_random_seed(self.config.seed)
-        with distribution.of(self.config).scope():
-            model = keras.models.clone_model(self.model)
-        model.trainable = True  # whatever fine-tuning has frozen
-        return dataclasses.replace(self, model=model)
-
-    @functools.cached_property
-    def depths(self):
-        """{name: tensor}: where a classifier may stand."""
-        from cvcourse import training
-
-        return training.depths(self.model)
-
-    @property
-    def batch_size(self):
-        """That of the config, or the training split's if that is smaller."""
-        return min(self.config.batch_size, len(self.dataset.train))
-
-    def batches(self, split):
-        """The evaluation stream of a split."""
-        from cvcourse import data
-
-        size = self.batch_size
-        return data.stream(split, batch_size=size, seed=self.config.seed, shuffle=False)
-
-    @functools.cached_property
-    def _kept(self):
-        return {}
-
-    def features(self, name):
-        """{depth: (n, c)} of the split called `name`: computed once, and kept on disk."""
-        import keras
-
-        from cvcourse import training
-
-        if name not in self._kept:
-            split = getattr(self.dataset, name)
-            outputs = {depth: training.vector(x) for depth, x in self.depths.items()}
-            extractor = keras.Model(self.model.input, outputs)
-            self._kept[name] = training.features(
-                extractor, split, self.batches, cache_dir=self.config.cache_dir
-            )
-        return self._kept[name]
-
-    def probe(self, depth, classifier=None):
-        """The best probe of the features at a depth, by cross-validation within train."""
-        from cvcourse import training
-
-        features, labels = self.features("train")[depth], self.dataset.train.labels
-        classifier = classifier or self.config.classifier
-        return training.fit_probe(
-            classifier,
-            features,
-            labels,
-            num_classes=self.dataset.num_classes,
-            seed=self.config.seed,
+    def with_scaling(scaling):
+        return training.Backbone(
+            network.preprocessed(dataset.input_shape, scaling),
+            network.name,
+            network.weights,
+            dataset,
+            stream=functools.partial(data.stream, seed=config.seed),
+            devices=distribution.of(config),
+            batch_size=config.batch_size,
+            seed=config.seed,
+            cache_dir=config.cache_dir,
+            notes=network.notes,
         )
 
-    def with_classifier(self, depth, probe=None):
-        """A model from raw images to logits: a probe's, or a new classifier's."""
-        from cvcourse import training
-
-        classes = self.dataset.num_classes
-        with distribution.of(self.config).scope():
-            return training.with_classifier(self.model, self.depths[depth], classes, probe)
-
-    def evaluation(self, name, depth, model):
-        """A model `with_classifier` on the split called `name`, whose features are known.
-
-        Its Evaluation, or None for a split that is not: to the bit what the whole model gives.
-        """
-        import keras
-        import numpy as np
-
-        from cvcourse import training
-
-        split = getattr(self.dataset, name)
-        if split is None:
-            return None
-        features = self.features(name)[depth]
-        vector = keras.Input(features.shape[1:])
-        head = keras.Model(vector, model.get_layer("logits")(vector))
-        size = self.batch_size
-        padded = np.concatenate([features, np.zeros((-len(features) % size, features.shape[1]))])
-        logits = head.predict(padded, batch_size=size, verbose=0)[: len(split)]
-        return training.Evaluation(logits, split.labels)
+    if len(network.scalings) > 1:
+        return training.best_scaling(with_scaling, network.scalings, config.classifier)
+    return with_scaling(*network.scalings)
 
 
 def decide(config, backbone):
-    """(method, depth, reasons, {depth: accuracy}): the course's table of data size and similarity.
-
-    The accuracies are probes' on a part held out of train; only --method=auto measures them.
-    """
+    """(method, depth, reasons, {depth: accuracy}), the accuracies with --method=auto alone."""
     import numpy as np
 
     from cvcourse import data, training
 
     if config.method != "auto":
         return config.method, training.LAST, [], {}
-    features, labels = backbone.features("train"), backbone.dataset.train.labels
+    labels = backbone.dataset.train.labels
     indices = data.Split(np.arange(len(labels)), labels)
     rest, held = (part.images for part in data.hold_out(indices, round(HELD_OUT * len(labels))))
-    if not len(held) or np.bincount(labels[rest], minlength=backbone.dataset.num_classes).min() < 2:
-        raise RunError("too few training images of a class to hold some out: choose a --method")
-    by_depth = {}
-    for depth, vectors in features.items():
-        probe = training.fit_probe("svm", vectors[rest], labels[rest], seed=config.seed)
-        right = probe.logits(vectors[held]).argmax(axis=1) == labels[held]
-        by_depth[depth] = float(right.mean())
-    earlier = {depth: value for depth, value in by_depth.items() if depth != training.LAST}
-    best = max(earlier, key=earlier.get, default=training.LAST)
-    similar = by_depth[best] <= by_depth[training.LAST] + SIMILAR
-    large = len(labels) >= LARGE
-    reasons = [
-        f"Data: {len(labels):,} training images, which is {'much' if large else 'little'} "
-        f"({LARGE:,} and more count as much).",
-        f"Similarity: on {len(held):,} of them, held out, a probe is right in "
-        f"{by_depth[training.LAST]:.1%} on the network's last features and in {by_depth[best]:.1%} "
-        f"on {best}, the best earlier ones: the data are "
-        f"{'similar to' if similar else 'different from'} what the network has learned on.",
-    ]
-    method, depth, why = {
-        (False, True): ("probe", training.LAST, "a linear classifier on the last features"),
-        (False, False): ("probe", best, f"a linear classifier on earlier features, {best}"),
-        (True, True): ("top", training.LAST, "fine-tune the top stage"),
-        (True, False): ("full", training.LAST, "fine-tune the whole network"),
-    }[large, similar]
-    return method, depth, [*reasons, f"So: {why}."], by_depth
+    features = backbone.features("train")
+    return training.choose_method(features, labels, rest, held, seed=config.seed)
 
 
 def fine_tune(run, dataset, model, method, *, from_scratch=False):
@@ -430,27 +244,15 @@ def fine_tune(run, dataset, model, method, *, from_scratch=False):
     Batch norm of the body stays as it was trained: its weights and its statistics. `from_scratch`
     trains all of it at one rate instead.
     """
-    import keras
-
     from cvcourse import data, optimization, training
 
     config, devices = run.config, distribution.of(run.config)
     batch_size = min(config.batch_size, len(dataset.train))
     steps = data.steps_per_epoch(dataset.train, batch_size)
-    *body, _ = training.stages(model)
-    if from_scratch:
-        groups = []
-    else:
-        for layer in (layer for stage in body for layer in stage):
-            layer.trainable = not isinstance(layer, keras.layers.BatchNormalization)
-        for layer in (layer for stage in body[:-1] for layer in stage if method == "top"):
-            layer.trainable = False
-        pace = config.epochs * steps * UNFREEZE_BY / max(1, len(body) - 1)
-        begins = [round(pace * i) if method == "gradual" else 0 for i in range(len(body))][::-1]
-        groups = [
-            ([v for layer in stage for v in layer.trainable_variables], config.body_rate, begin)
-            for stage, begin in zip(body, begins, strict=True)
-        ]
+    groups = []
+    if not from_scratch:
+        total = config.epochs * steps
+        groups = training.unfreeze(model, method, steps=total, factor=config.body_rate)
     loss = optimization.LOSSES["softmax"]
     with devices.scope():
         optimizer = optimization.of(config, model, steps)
@@ -483,77 +285,23 @@ def control(config, stranger, method, depth, classifier, run):
     return resume.history[resume.best_epoch - 1]["val_accuracy"]
 
 
-def verdict(table, resume, images):
-    """Sentences that say whether fine-tuning was worth it, and if not, what can be seen of why."""
-    probed, tuned = list(table.values())[:2]
-    chance = (tuned * (1 - tuned) / images) ** 0.5
-    said = [
-        f"Fine-tuning changes validation accuracy from {probed:.2%} to {tuned:.2%}; the standard "
-        f"error of one such figure on {images:,} images is {chance:.2%}."
-    ]
-    if tuned <= probed:
-        best, last = resume.history[resume.best_epoch - 1], resume.history[-1]
-        said.append(
-            f"It does not beat the probe: at its best epoch, {resume.best_epoch}, training "
-            f"accuracy is {best['accuracy']:.2%}, validation loss {best['val_loss']:.4f}, at the "
-            f"last one {last['accuracy']:.2%} and {last['val_loss']:.4f}. Where training accuracy "
-            "is near 100 % the few images are learned by heart, and more of them or more "
-            "augmentation are needed; where it is not, a higher --learning_rate or more --epochs."
-        )
-    return said
-
-
-def tables(table, by_depth, images):
-    """The report's tables of accuracies."""
-    found = {
-        "Validation accuracy": [
-            ["", "accuracy, %", f"wrong of {images:,}"],
-            *(
-                [name, f"{100 * value:.2f}", f"{round((1 - value) * images):,}"]
-                for name, value in table.items()
-            ),
-        ]
-    }
-    if by_depth:
-        found["A probe at several depths, on a part held out of train"] = [
-            ["features", "accuracy, %"],
-            *([depth, f"{100 * value:.2f}"] for depth, value in by_depth.items()),
-        ]
-    return found
-
-
 def pictures(backbone, depth, seed):
     """The report's map of the validation images and some of their nearest neighbors in train."""
-    import numpy as np
-
     from cvcourse import training
 
+    dataset = backbone.dataset
     known, asked = (backbone.features(name)[depth] for name in ("train", "validation"))
-    train, validation = backbone.dataset.train, backbone.dataset.validation
-    names = backbone.dataset.class_names
-    shown = np.linspace(0, len(asked) - 1, min(training.MAPPED, len(asked))).astype(int)
-    points = training.in_the_plane(asked[shown], seed)
-    few = np.linspace(0, len(asked) - 1, min(ASKED, len(asked))).astype(int)
-    order, similarity = training.nearest(known, asked[few], NEIGHBORS)
-    rows = [
-        [
-            (validation.images[int(i)], f"{names[validation.labels[i]]}: whose neighbors?"),
-            *(
-                (train.images[int(j)], f"{names[train.labels[j]]}, {cosine:.2f}")
-                for j, cosine in zip(neighbors, cosines, strict=True)
-            ),
-        ]
-        for i, neighbors, cosines in zip(few, order, similarity, strict=True)
-    ]
     return {
         "figures": {
             "The validation images in the network's eyes (t-SNE of its features)": (
-                training.feature_map(
-                    points, validation.labels[shown], validation.take(shown).images, names
-                )
+                training.map_of_split(asked, dataset.validation, dataset.class_names, seed)
             )
         },
-        "galleries": {"Nearest neighbors in the training split, by the cosine": rows},
+        "galleries": {
+            "Nearest neighbors in the training split, by the cosine": training.neighbors_gallery(
+                known, dataset.train, asked, dataset.validation, dataset.class_names
+            )
+        },
     }
 
 

@@ -1,5 +1,7 @@
 """Tiny data sets, and a machine without network or caches."""
 
+import contextlib
+import ctypes
 import gc
 import socket
 
@@ -7,23 +9,29 @@ import keras
 import numpy as np
 import pytest
 from PIL import Image
+from tensorflow.python.framework import ops
 
 
 @pytest.fixture(scope="session", autouse=True)
 def imported():
     """What imports have made is searched for garbage once: it takes a third of a second."""
-    import tensorflow  # noqa: F401
-
     gc.collect()
     gc.freeze()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module", autouse=True)
 def forgotten():
-    """What a test has built is dropped after it: hundreds of nets slow down all that follows."""
+    """What a file's tests have built is dropped after them, and its memory given back."""
     yield
+    # TensorFlow keeps the graph of each traced training step, which sums gradients over replicas
+    # by a custom gradient, and registers that for ever.
+    registry = ops.gradient_registry._registry
+    for name in [name for name in registry if name.startswith("CustomGradient-")]:
+        del registry[name]
     keras.utils.clear_session(free_memory=False)
     gc.collect()
+    with contextlib.suppress(AttributeError, OSError, TypeError):  # glibc alone has it
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import importlib.util
 import json
 
 import pytest
-from cvcourse.recipes import bench
+from cvcourse.recipes.benchmarks import train as bench
 
 from cvcourse import models
 

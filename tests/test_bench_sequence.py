@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from cvcourse.recipes import bench_sequence
+from cvcourse.recipes.benchmarks import sequence as bench_sequence
 
 TINY = dict(units=4, window=8, batch_size=4, steps=2, rounds=1, tokens=6)
 

@@ -20,8 +20,6 @@ from recipe_runs import assert_same_run, finished_in_spite_of_kills
 from cvcourse import data, training
 from cvcourse.errors import Interrupted, UsageError
 
-pytestmark = pytest.mark.usefixtures("forgotten")
-
 COLORS = ("red", "green", "blue", "yellow", "black")
 GROUNDS = ("white", "orange")
 TIMES = 30  # that a caption is learned in an epoch

@@ -10,7 +10,7 @@ import time
 
 import numpy as np
 import pytest
-from cvcourse.recipes.bench_distribution import loopback, tf_configs
+from cvcourse.recipes.benchmarks.distribution import loopback, tf_configs
 
 from cvcourse import distribution
 from cvcourse.errors import RunError, UsageError

@@ -7,7 +7,14 @@ import tensorflow as tf
 from keras import layers
 
 from cvcourse import models, training
-from cvcourse.regularization import average_weights, calibration, ensemble, estimate_batch_norm
+from cvcourse.regularization import (
+    average_saved,
+    average_weights,
+    calibration,
+    ensemble,
+    errors_of_first_k,
+    estimate_batch_norm,
+)
 
 
 def net(seed, *, classes=3, size=6, name="net"):
@@ -170,6 +177,16 @@ def test_an_average_with_its_own_statistics(nets, images):
     )
 
 
+def test_saved_nets_are_averaged_and_the_mean_has_statistics_of_its_own(nets, images, tmp_path):
+    files = [tmp_path / f"{number}.keras" for number in range(len(nets))]
+    for model, file in zip(nets, files, strict=True):
+        model.save(file)
+    batches = [images[:8], images[8:]]
+    expected = estimate_batch_norm(average_weights(nets), batches).get_weights()
+    for value, other in zip(average_saved(files, batches).get_weights(), expected, strict=True):
+        np.testing.assert_array_equal(value, other)
+
+
 def test_unlike_weights_are_not_averaged(nets):
     other = models.build("mlp", hidden=(5,), input_shape=(6, 6, 1), num_classes=3)
     with pytest.raises(ValueError, match="received net, mlp, whose weights have different shapes"):
@@ -252,3 +269,12 @@ def test_measures_are_of_the_mean():
         "ece": pytest.approx(calibration.expected_calibration_error(mean, LABELS)),
         "disagreement": calibration.disagreement(members),
     }
+
+
+def test_errors_of_the_first_members_averaged_by_hand():
+    """The second member is certain of the labels, the third of the class after each."""
+    right = np.log(np.clip(np.eye(3)[LABELS], 1e-6, 1))
+    wrong = np.log(np.clip(np.eye(3)[(LABELS + 1) % 3], 1e-6, 1))
+    assert errors_of_first_k([LOGS, right, right], LABELS) == [0.5, 0.0, 0.0]
+    # Of .3, .6, .1 and 0, 1, 0 the mean is .15, .8, .05, and so on.
+    assert errors_of_first_k([LOGS, wrong], LABELS) == [0.5, 1.0]

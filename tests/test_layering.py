@@ -28,7 +28,19 @@ ARROWS = {
         {"classic", "distribution", "figures", "layers", "optimization", "sequence"},
         {"tensorflow"},
     ),
-    "tuning": ({"distribution", "figures", "models", "recipe", "training"}, {"keras_tuner"}),
+    "tuning": (
+        {
+            "data",
+            "distribution",
+            "figures",
+            "layers",
+            "models",
+            "optimization",
+            "recipe",
+            "training",
+        },
+        {"keras_tuner"},
+    ),
 }
 INSIDE_FUNCTIONS = {
     "layers": {"tensorflow"},  # its kernels that Keras does not call
@@ -75,7 +87,7 @@ def test_leaves_and_command_line_start_at_once(leaf):
 
 
 def test_recipes_import_train_and_tune_at_most_and_nothing_heavy_at_the_top():
-    for path in (ROOT / "recipes").glob("*.py"):
+    for path in (ROOT / "recipes").rglob("*.py"):
         for name in imports(path):
             if name.startswith("cvcourse.recipes"):
                 assert name.split(".")[-1] in ("train", "tune"), f"{path} imports {name}"
@@ -92,6 +104,10 @@ def test_setup_cfg_lists_every_package():
     setup = configparser.ConfigParser()
     setup.read(ROOT / "setup.cfg")
     listed = set(setup["options"]["packages"].split())
-    folders = [path.parent for path in (ROOT / "cvcourse").rglob("__init__.py")]
-    packages = {".".join(folder.relative_to(ROOT).parts) for folder in folders}
-    assert listed == packages | {"cvcourse.recipes"}
+    recipes = {ROOT / "recipes": ROOT / "cvcourse" / "recipes"}  # package_dir
+    folders = [
+        recipes.get(top, top) / path.parent.relative_to(top)
+        for top in (ROOT / "cvcourse", *recipes)
+        for path in top.rglob("__init__.py")
+    ]
+    assert listed == {".".join(folder.relative_to(ROOT).parts) for folder in folders}

@@ -1,5 +1,6 @@
 """Facts about every network of the registry, as tables."""
 
+import functools
 import os
 import subprocess
 import sys
@@ -13,7 +14,11 @@ from networks import ADAM, LONG, PARAMETERS, SMALL, quiet, small
 from cvcourse import models, training
 from cvcourse.models import registry
 
-pytestmark = pytest.mark.usefixtures("forgotten")
+
+@pytest.fixture(scope="module")
+def shared():
+    """`small`, built once for the tests of this file that compare a net with itself."""
+    return functools.cache(small)
 
 
 def trainable(model):
@@ -48,8 +53,8 @@ def the_output(model):
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_taps_and_logits(name):
-    model = small(name)
+def test_taps_and_logits(name, shared):
+    model = shared(name)
     assert model.name == name
     logits = the_output(model)._keras_history.operation
     assert (logits.name, logits.compute_dtype) == ("logits", "float32")
@@ -186,6 +191,7 @@ def memorizes(model, optimizer, count, steps):
     """Whether the loss of a batch falls to a quarter in `steps` steps that move every weight."""
     x, y = images(count, *model.input_shape[1:]), np.arange(count) % 10
     model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    optimizer.build(model.trainable_variables)  # or else the step is traced twice
     before = [keras.ops.convert_to_numpy(w) for w in model.trainable_weights]
     data = tf.data.Dataset.from_tensors((x, y)).repeat()
     losses = []
@@ -213,8 +219,8 @@ def test_memorizes_a_batch_at_its_usual_size(name):
 
 
 @pytest.mark.parametrize("name", long_ones_slow(SMALL))
-def test_saves_loads_and_takes_raw_images(name, tmp_path):
-    model, rng = small(name), np.random.default_rng(0)
+def test_saves_loads_and_takes_raw_images(name, shared, tmp_path):
+    model, rng = shared(name), np.random.default_rng(0)
     model.set_weights([w + rng.normal(0, 0.02, w.shape) for w in model.get_weights()])
     model.save(tmp_path / "model.keras")
     x = images(2, *SMALL[name]["input_shape"])
@@ -250,8 +256,8 @@ FIXED_SIZE = ("linear", "mlp", "lenet5", "lenet5_1998", "vit_b_16")
 
 
 @pytest.mark.parametrize("name", [name for name in SMALL if name not in FIXED_SIZE])
-def test_takes_images_of_any_size(name):
-    fixed = small(name)
+def test_takes_images_of_any_size(name, shared):
+    fixed = shared(name)
     height, width, channels = SMALL[name]["input_shape"]
     free = small(name, input_shape=(None, None, channels))
     free.set_weights(fixed.get_weights())
@@ -267,7 +273,8 @@ def test_builds_at_its_minimum_and_says_it(name):
     settings = {key: value for key, value in SMALL[name].items() if key != "input_shape"}
     channels = SMALL[name]["input_shape"][-1]
     if name != "vit_b_16":  # below
-        assert models.build(name, input_shape=(minimum, minimum, channels), **settings)
+        cost = models.summary(name, input_shape=(minimum, minimum, channels), **settings)
+        assert cost[-1].output_shape == (models.knobs(name)["num_classes"],)
     if minimum > 1:
         with pytest.raises(ValueError, match=f"{minimum}x{minimum} pixels or more"):
             models.build(name, input_shape=(minimum - 1, minimum, channels), **settings)

@@ -3,8 +3,10 @@
 import json
 
 import pytest
-from cvcourse.recipes import bench_features, bench_networks, landscape
+from cvcourse.recipes import landscape
 from cvcourse.recipes import models as models_recipe
+from cvcourse.recipes.benchmarks import features as bench_features
+from cvcourse.recipes.benchmarks import networks as bench_networks
 
 from cvcourse import models
 from cvcourse.errors import UsageError
@@ -57,14 +59,6 @@ def test_wrong_networks(settings, message):
     with pytest.raises(UsageError) as error:
         models_recipe.main(models_recipe.Config(**settings))
     assert message in str(error.value)
-
-
-def test_the_landscape_has_a_disc_and_a_name_for_each_point():
-    points = {"a": (1e9, 5e6, 70.0), "b": (4e9, 25e6, 76.0)}
-    (ax,) = landscape.draw(points, {"a": "x", "b": "y"}).axes
-    discs = [c.get_offsets()[0].tolist() for c in ax.collections if len(c.get_offsets())]
-    assert discs == [[1.0, 70.0], [4.0, 76.0]]
-    assert [text.get_text() for text in ax.texts] == ["a", "b"]
 
 
 def test_a_picture_needs_a_known_form():

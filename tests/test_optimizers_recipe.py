@@ -40,24 +40,22 @@ def test_rates_are_those_of_the_grid_and_the_lowest(run):
             assert row["learning_rate"] in (
                 (None,) if name in optimizers.FULL_BATCH else config.rates
             )
-    alone = optimizers.path(config, "sgd", optimizers.SURFACES["ravine"])
+    alone = optimization.surface_path("sgd", optimization.SURFACES["ravine"], config.rates)
     assert alone == metrics["surfaces"]["ravine"]["sgd"]  # the same again
     for rate in config.rates:
-        other = optimizers.path(
-            optimizers.Config(rates=(rate,)), "sgd", optimizers.SURFACES["ravine"]
-        )
+        other = optimization.surface_path("sgd", optimization.SURFACES["ravine"], (rate,))
         assert sum(other["height"]) >= sum(alone["height"])
 
 
 def test_paths_begin_at_the_start_and_follow_the_gradient(run):
-    for where, surface in optimizers.SURFACES.items():
+    for where, surface in optimization.SURFACES.items():
         for row in run[1]["surfaces"][where].values():
             assert (row["x"][0], row["y"][0]) == pytest.approx(surface.start)
             assert row["height"][-1] < row["height"][0]
             last = surface.height(row["x"][-1], row["y"][-1])
             assert row["height"][-1] == pytest.approx(last)
     sgd = run[1]["surfaces"]["ravine"]["sgd"]
-    x, y = optimizers.SURFACES["ravine"].start
+    x, y = optimization.SURFACES["ravine"].start
     step = x - sgd["learning_rate"] * x / 20, y - sgd["learning_rate"] * 2 * y
     assert (sgd["x"][1], sgd["y"][1]) == pytest.approx(step)
     newton = run[1]["surfaces"]["ravine"]["newton"]
@@ -104,6 +102,10 @@ def test_what_it_refuses_before_it_writes(changes, message, tmp_path):
 
 
 def test_rates_that_all_diverge_are_a_clear_error():
-    config = optimizers.Config(optimizers=("sgd",), rates=(1e30,))
     with pytest.raises(RunError, match="sgd diverges at every rate: give --rates lower ones"):
-        optimizers.path(config, "sgd", optimizers.SURFACES["saddle"])
+        optimization.surface_path("sgd", optimization.SURFACES["saddle"], (1e30,))
+
+
+def test_an_unknown_optimizer_is_named():
+    with pytest.raises(ValueError, match="unknown optimizer 'sdg': did you mean 'sgd'"):
+        optimization.surface_path("sdg", optimization.SURFACES["saddle"], (0.1,))

@@ -13,8 +13,6 @@ from golden import golden_rule as rule
 from cvcourse import models
 from cvcourse.models import pretrained
 
-pytestmark = pytest.mark.usefixtures("forgotten")
-
 SPEC = rule.load_spec()["models"]
 SLOW = (
     *("vgg", "nasnet", "vit", "NASNet", "VGG", "wide", "101", "152", "169", "201", "Large"),

@@ -24,7 +24,6 @@ from cvcourse.errors import RunError, UsageError
 from cvcourse.models import pretrained
 from cvcourse.models.pretrained import tensor_files
 
-pytestmark = pytest.mark.usefixtures("forgotten")
 SPEC = rule.load_spec()["models"]
 
 

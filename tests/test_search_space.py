@@ -19,7 +19,6 @@ from keras_tuner.errors import FailedTrialError, FatalError, FatalValueError
 from cvcourse import recipe, tuning
 from cvcourse.errors import UsageError
 
-pytestmark = pytest.mark.usefixtures("forgotten")
 COMMON = train.Config()
 
 
@@ -235,9 +234,9 @@ def test_a_combination_may_be_refused_by_any_error(config, error):
 
 
 def test_a_bug_of_a_space_is_named_by_its_class():
-    assert tune.refusal(KeyError("depth")) == "KeyError: 'depth'"
-    assert tune.refusal(ValueError("no\n such net")) == "no such net"
-    assert tune.refusal(AssertionError()) == "AssertionError"
+    assert tuning.refusal(KeyError("depth")) == "KeyError: 'depth'"
+    assert tuning.refusal(ValueError("no\n such net")) == "no such net"
+    assert tuning.refusal(AssertionError()) == "AssertionError"
 
 
 def test_what_accepted_combinations_ask_for_is_found_beside_refused_ones():

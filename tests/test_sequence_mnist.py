@@ -26,6 +26,10 @@ def config(workdir, **settings):
     return sequence_mnist.Config(**{**SMALL, "workdir": str(workdir), **settings})
 
 
+def gradient_norms(model, split, steps):
+    return sequence.input_gradient_norms(model, split.images, split.labels, steps)
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     workdir = tmp_path_factory.mktemp("finished") / "run"
@@ -59,10 +63,10 @@ def test_every_net_looks_at_all_steps():
     setting = sequence_mnist.Config(**SMALL)
     for name in sequence_mnist.NETS:
         model = sequence_mnist.build(setting, name, digits)
-        norms = sequence_mnist.reach(model, digits.validation, (8, 8))
+        norms = gradient_norms(model, digits.validation, (8, 8))
         assert len(norms) == 8 and min(norms) > 0
         assert norms[0] < norms[-1] or name == "transformer"
-    assert 0.3 < sequence_mnist.first_half(norms) < 0.7
+    assert 0.3 < sequence.share_of_first_half(norms) < 0.7
 
 
 def test_reach_is_back_propagation_through_time():
@@ -89,9 +93,9 @@ def test_reach_is_back_propagation_through_time():
             found.append(np.linalg.norm(w_x @ back) / std)
             back = w_h @ back
         norms.append(found[::-1])
-    reach = sequence_mnist.reach(model, digits.validation, shape)
+    reach = gradient_norms(model, digits.validation, shape)
     np.testing.assert_allclose(reach, np.mean(norms, axis=0), rtol=1e-3)
-    assert sequence_mnist.first_half([1.0, 2.0, 3.0, 4.0]) == 0.3
+    assert sequence.share_of_first_half([1.0, 2.0, 3.0, 4.0]) == 0.3
 
 
 def test_metrics_are_those_of_the_saved_models(finished):
@@ -105,11 +109,11 @@ def test_metrics_are_those_of_the_saved_models(finished):
         assert row["test_accuracy"] == pytest.approx(accuracy, abs=1e-6)
         assert row["parameters"] == sum(w.size for w in map(np.array, model.trainable_weights))
         assert row["learning_rate"] == sequence_mnist.RATES[name]
-        after = sequence_mnist.reach(model, digits.validation, (8, 8))
+        after = gradient_norms(model, digits.validation, (8, 8))
         assert row["gradient_norms"]["after"] == pytest.approx(after, rel=1e-4)
         keras.utils.set_random_seed(0)
         fresh = sequence_mnist.build(config(workdir), name, digits)
-        before = sequence_mnist.reach(fresh, digits.validation, (8, 8))
+        before = gradient_norms(fresh, digits.validation, (8, 8))
         assert row["gradient_norms"]["before"] == pytest.approx(before, rel=1e-4)
     # Wx, Wh, b; logits
     assert metrics["nets"]["rnn"]["parameters"] == 8 * 8 + 8 * 8 + 8 + 10 * 9
@@ -139,7 +143,7 @@ def test_resume_is_exact_and_repeats_no_finished_part(finished, tmp_path, monkey
         if (self.model.name, self.step) == ("gru", self.steps_per_epoch + 1):
             raise Stop
 
-    monkeypatch.setattr("cvcourse.training.page.svg", lambda figure: "")  # it takes its time
+    monkeypatch.setattr("cvcourse.training.report.svg", lambda figure: "")  # it takes its time
     with monkeypatch.context() as patch:
         patch.setattr(training.ExactResume, "on_train_batch_end", hook)
         with pytest.raises(Stop):

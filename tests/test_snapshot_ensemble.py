@@ -36,7 +36,7 @@ def config(workdir, **settings):
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     workdir = tmp_path_factory.mktemp("finished") / "run"
-    with mock.patch("cvcourse.training.conclusion.write_report"):  # the nets', which take most time
+    with mock.patch("cvcourse.training.report.svg", return_value=""):  # it takes most time
         return workdir, snapshot_ensemble.main(config(workdir))
 
 

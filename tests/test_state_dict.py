@@ -8,7 +8,6 @@ from golden import golden_rule as rule
 from cvcourse import models, sequence, state_dict
 from cvcourse.models import pretrained
 
-pytestmark = pytest.mark.usefixtures("forgotten")
 SPEC = rule.load_spec()["models"]
 
 

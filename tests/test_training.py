@@ -1,10 +1,9 @@
 """Checkpoint files, evaluation and the report, each by itself."""
 
-import base64
+import dataclasses
 import json
 import os
 import re
-from xml.etree import ElementTree
 
 import keras
 import numpy as np
@@ -15,9 +14,6 @@ from cvcourse import training
 from cvcourse.data import Dataset, Split
 from cvcourse.errors import RunError
 from cvcourse.training import checkpoint
-from cvcourse.training.report import svg
-
-SVG = "{http://www.w3.org/2000/svg}"
 
 
 def save(folder, step):
@@ -282,6 +278,12 @@ def test_saved_models_know_their_classes_and_evaluate(tmp_path):
 HOSTILE = "<script>alert('x')</script>"
 
 
+@dataclasses.dataclass
+class Settings:
+    dataset: str
+    seed: int = 0
+
+
 def report(tmp_path, *, classes=3, images=None, test_accuracy=0.5, loss="softmax"):
     images = (
         np.random.default_rng(0).integers(0, 256, (4, 5, 5, 3)).astype("uint8")
@@ -291,31 +293,23 @@ def report(tmp_path, *, classes=3, images=None, test_accuracy=0.5, loss="softmax
     split = Split(images, EVALUATION.labels)
     names = (HOSTILE, r"$\frac{$ 漢字", *(f"class {i}" for i in range(2, classes)))
     logits = np.pad(LOGITS, [[0, 0], [0, classes - 3]], constant_values=-9)
-    training.write_report(
-        tmp_path / "report.html",
+    judged = training.Evaluation(logits, EVALUATION.labels, loss)
+    there = test_accuracy is not None
+    training.write_results(
+        tmp_path,
         title=f"net on {HOSTILE}",
-        metrics=dict(
-            test_accuracy=test_accuracy,
-            test_loss=0.3,
-            val_accuracy=0.6,
-            best_epoch=1,
-            epochs=2,
-            parameters=1234567,
-            seconds=61.0,
-            images_per_second=999.0,
-            seed=0,
-            machine="m",
-            versions=training.versions(),
-        ),
-        config={"dataset": HOSTILE},
+        config=Settings(dataset=HOSTILE),
+        dataset=Dataset(split, split, split if there else None, names),
+        model=model_of(images.shape[1:], classes),
+        validation=judged,
+        test=judged if there else None,
         history=[
             dict(epoch=e, loss=1.0, accuracy=0.5, val_loss=0.9, val_accuracy=0.6, learning_rate=0.1)
             for e in (1, 2)
         ],
-        model=model_of(images.shape[1:], classes),
-        dataset=Dataset(split, split, split, names),
-        evaluation=training.Evaluation(logits, EVALUATION.labels, loss),
-        split="test",
+        best_epoch=1,
+        seconds=61.0,
+        images_per_second=999.0,
     )
     return (tmp_path / "report.html").read_text()
 
@@ -326,7 +320,7 @@ def test_report_stands_alone_and_says_what_it_should(tmp_path):
     assert "http" not in page.replace("http-equiv", "")
     assert page.count("data:image/png") == 2  # the mistakes
     assert page.count("data:image/svg+xml") == 2  # curves and confusion matrix
-    for text in ("50.00 %", "1,234,567", "1.0 min", "class 2", "taken for", "logits", "Dense"):
+    for text in ("50.00 %", "228<", "1.0 min", "class 2", "taken for", "logits", "Dense"):
         assert text in page
 
 
@@ -334,64 +328,6 @@ def test_report_escapes_the_user_s_words(tmp_path):
     page = report(tmp_path)
     assert "<script" not in page
     assert page.count("&lt;script&gt;") >= 4
-
-
-TEXTS = (r"$\frac$", "$x$", "a_b^c", "<b>&", "_hidden", "100 $ or $ 200", "漢字", r"\textbf{x")
-
-
-def texts_in(figure):
-    """What a figure's SVG writes, letters not drawn: a list of texts."""
-    _, data = svg(figure, outlines=False).split(",")
-    picture = ElementTree.fromstring(base64.b64decode(data))
-    return ["".join(node.itertext()) for node in picture.iter(f"{SVG}text")]
-
-
-@pytest.mark.parametrize("outlines", [True, False])
-def test_the_user_s_texts_are_no_mathematics_anywhere_in_a_figure(outlines):
-    figure, (ax,) = training.new_figure(width=9, height=4)
-    for place, name in enumerate(TEXTS):
-        ax.plot([place], [place], "o", label=f"legend {name}")
-        ax.text(place, place, f"text {name}")
-        ax.annotate(f"note {name}", (place, place))
-    ax.set_xticks(range(len(TEXTS)), labels=[f"tick {name}" for name in TEXTS])
-    ax.set_title(f"title {TEXTS[0]}")
-    ax.set_ylabel(f"axis {TEXTS[0]}")
-    ax.legend()
-    if outlines:
-        assert svg(figure).startswith("data:image/svg+xml;base64,")
-        return
-    kinds = ("legend", "text", "note", "tick")
-    expected = {f"{kind} {name}" for kind in kinds for name in TEXTS}
-    assert expected | {f"title {TEXTS[0]}", f"axis {TEXTS[0]}"} <= {*texts_in(figure)}
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "labels"),
-    [(1e-4, 1e3, {"1e-04", "1e-02", "1", "100"}), (2e-3, 7e-3, {"2e-03", "3e-03", "6e-03"})],
-)
-def test_logarithmic_axes_have_plain_numbers(low, high, labels):
-    """matplotlib's own labels of them are mathematics, and need to be parsed."""
-    figure, (ax,) = training.new_figure(width=4, height=4)
-    ax.plot([low, high], [low, high])
-    ax.set_yscale("log")
-    ax.set_xscale("log")
-    found = [text.replace("\N{MINUS SIGN}", "-") for text in texts_in(figure)]
-    assert labels <= {*found}
-    assert not [text for text in found if "$" in text or "math" in text]
-
-
-def test_a_map_of_classes_names_each_of_them():
-    points = np.random.default_rng(0).normal(size=(2 * len(TEXTS), 2))
-    labels = np.arange(len(points)) % len(TEXTS)
-    images = np.zeros((len(points), 4, 4, 3), "uint8")
-    found = texts_in(training.feature_map(points, labels, images, TEXTS))
-    assert [text for text in found if text in TEXTS] == [*TEXTS]
-
-
-def test_a_name_with_a_control_character_is_a_picture_still():
-    figure, (ax,) = training.new_figure(width=4, height=4)
-    ax.set_title("esc\x1bape")
-    assert "esc\ufffdape" in texts_in(figure)
 
 
 @pytest.mark.parametrize(

@@ -19,9 +19,6 @@ from cvcourse.errors import RunError, UsageError
 from cvcourse.layers import NearestNeighbors
 from cvcourse.models import pretrained
 
-pytestmark = pytest.mark.usefixtures("forgotten")
-
-
 # --- probes ---
 
 

@@ -19,13 +19,14 @@ import keras
 import keras_tuner
 import numpy as np
 import pytest
-from cvcourse.recipes import bench_tune, random_against_grid, train, tune
+from cvcourse.recipes import random_against_grid, train, tune
+from cvcourse.recipes.benchmarks import tune as bench_tune
 
 from cvcourse import models, recipe, tuning
 from cvcourse.errors import Interrupted, RunError, UsageError
 from cvcourse.tuning import sweep_report
+from cvcourse.tuning import trial as trial_module
 
-pytestmark = pytest.mark.usefixtures("forgotten")
 COMMON = train.Config(augment=("shift",))
 
 
@@ -261,15 +262,15 @@ def test_a_damaged_trial_is_set_aside_and_done_again(tmp_path, capsys, size):
 
 
 def test_a_damaged_list_of_what_trials_have_in_common_is_named(tmp_path):
-    path = tmp_path / tune.COMMON
+    path = tmp_path / tuning.COMMON
     path.write_text('{"data": "abc", "keras": "3"}')
-    tune.require_common(tmp_path, {"data": "abc"})
+    tuning.require_common(tmp_path, {"data": "abc"})
     with pytest.raises(UsageError, match="was begun with data abc, and here is abd"):
-        tune.require_common(tmp_path, {"data": "abd"})
+        tuning.require_common(tmp_path, {"data": "abd"})
     for damaged in ('{"data": "ab', '{"keras": "3"}'):
         path.write_text(damaged)
         with pytest.raises(RunError, match=f"^{path} is damaged: .*; remove it, and the sweep's"):
-            tune.require_common(tmp_path, {"data": "abc"})
+            tuning.require_common(tmp_path, {"data": "abc"})
 
 
 def test_a_damaged_oracle_file_has_an_older_one_behind_it(tmp_path, capsys):
@@ -579,13 +580,13 @@ def test_metrics_of_a_trial_that_are_no_numbers_are_set_aside(tmp_path, capsys, 
     own = train.Config(workdir=str(tmp_path))
     with recipe.claim(own, "train") as run:
         run.begin()
-    good = dict.fromkeys(tune.TRIAL_METRICS, 0.5)
-    rules = {"metrics": tune.TRIAL_METRICS}
+    good = dict.fromkeys(tuning.TRIAL_METRICS, 0.5)
+    rules = {"metrics": tuning.TRIAL_METRICS}
     path = tmp_path / "metrics.json"
     path.write_text(json.dumps(good | {"test_accuracy": None}))
-    assert tune.own_metrics(own, rules) == good
+    assert tuning.own_metrics(own, rules) == good
     path.write_text(json.dumps(good | {"best_epoch": value}))
-    assert tune.own_metrics(own, rules) is None
+    assert tuning.own_metrics(own, rules) is None
     assert not path.exists()
     assert f"{path} holds no metrics of a trial: set aside" in capsys.readouterr().err
 
@@ -658,6 +659,11 @@ def test_stages_are_not_extended(config, changes):
         tune.main(dataclasses.replace(config, extend=True, trials=9, **changes))
 
 
+def untrained(config, callbacks):
+    """A sweep whose trials are not trained."""
+    return tuning.Sweep(config, COMMON, None, lambda hp, config: config, asked(), callbacks, None)
+
+
 KILLED = (None, "by SIGKILL")
 DONE = tuning.Outcome({"val_accuracy": 0.5}, 1)
 
@@ -688,18 +694,11 @@ def test_who_killed_the_trial(tmp_path, monkeypatch, isolate, starts, ends, expe
             return KILLED
         return ends.pop(0)
 
-    monkeypatch.setattr(tune, "in_its_own_process", in_its_own_process)
+    monkeypatch.setattr(trial_module, "in_its_own_process", in_its_own_process)
     here = tuning.Outcome(reason="in the sweep's process")
-    monkeypatch.setattr(tune, "outcome_of", lambda *words: here)
-    sweep = tune.Sweep(
-        tune.Config(isolate=isolate),
-        lambda hp, config: config,
-        tune.none_more,
-        COMMON,
-        None,
-        asked(),
-    )
-    outcome = tune.attempt(sweep, trial(None, rate=0.1), tmp_path)
+    monkeypatch.setattr(trial_module, "outcome_of", lambda *words: here)
+    sweep = untrained(tune.Config(isolate=isolate), tune.no_callbacks)
+    outcome = tuning.attempt(sweep, trial(None, rate=0.1), tmp_path)
     if expected is DONE:
         assert outcome == DONE
     else:
@@ -711,10 +710,8 @@ def test_callbacks_that_no_other_process_can_have(config, tmp_path):
     """The last try is not possible, which the reason says; --isolate refuses them."""
     for _ in range(3):
         tuning.starts(tmp_path)
-    sweep = tune.Sweep(
-        tune.Config(), lambda hp, config: config, lambda folder: [], COMMON, None, asked()
-    )
-    reason = tune.attempt(sweep, trial(None, rate=0.1), tmp_path).reason
+    sweep = untrained(tune.Config(), lambda folder: [])
+    reason = tuning.attempt(sweep, trial(None, rate=0.1), tmp_path).reason
     assert reason.startswith("its process was killed 3 times before it got on; to try it once more")
     assert "at the top level of a module" in reason
     with pytest.raises(UsageError, match=r"^--isolate: a function that other processes need"):

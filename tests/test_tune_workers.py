@@ -25,7 +25,8 @@ from cvcourse import recipe, tuning
 from cvcourse.errors import Diverged, InUse, RunError, UsageError
 from cvcourse.files import write_json
 from cvcourse.interrupt import handling
-from cvcourse.tuning import service
+from cvcourse.tuning import service, workers
+from cvcourse.tuning.trial import outcome_of
 
 LOOPBACK = f"{tuning.LOOPBACK}:0"
 SETTINGS = {"objective": "val_accuracy", "trials": 3, "epochs": 1, "seed": 0, "retries": 0}
@@ -345,12 +346,12 @@ def test_a_run_that_another_process_is_in_is_no_failed_trial(tmp_path, monkeypat
         patience, folder = 30, tmp_path
         runs = staticmethod(lambda trial: len(begun) < 2)
 
-    monkeypatch.setattr(tune, "attempt", in_use)
-    monkeypatch.setattr(tune.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(workers, "attempt", in_use)
+    monkeypatch.setattr(workers.time, "sleep", lambda seconds: None)
     trial = types.SimpleNamespace(trial_id="0")
-    assert tune.unless_in_use(None, trial, Client) is None
+    assert workers.unless_in_use(None, trial, Client) is None
     Client.patience, Client.runs = -1, staticmethod(lambda trial: True)
-    outcome = tune.unless_in_use(None, trial, Client)
+    outcome = workers.unless_in_use(None, trial, Client)
     assert (outcome.status, "does not get on" in outcome.reason) == ("FAILED", True)
 
 
@@ -364,17 +365,16 @@ def test_a_run_that_another_process_is_in_is_no_failed_trial(tmp_path, monkeypat
         (InUse("another process"), InUse),
     ],
 )
-def test_what_is_not_the_trial_s_fault_ends_no_trial(error, expected, tmp_path, monkeypatch):
+def test_what_is_not_the_trial_s_fault_ends_no_trial(error, expected, tmp_path):
     def fail(*words):
         raise error
 
-    monkeypatch.setattr(tune, "train_trial", fail)
     setting = train.Config(workdir=str(tmp_path))
     if isinstance(expected, str):
-        assert expected in tune.outcome_of(setting, None, "none").reason
+        assert expected in outcome_of(fail, setting, None, "none").reason
     else:
         with pytest.raises(expected):
-            tune.outcome_of(setting, None, "none")
+            outcome_of(fail, setting, None, "none")
 
 
 def test_a_port_in_use_is_refused(served, oracle):
@@ -437,15 +437,15 @@ def test_chief_and_worker_by_flags_or_environment(variables, flags, expected, mo
         monkeypatch.setenv(name, value)
     config = tune.Config(**flags)
     if isinstance(expected, tuple):
-        assert tune.parties(config) == expected
+        assert tuning.parties(config) == expected
     else:
         with pytest.raises(UsageError, match=expected):
-            tune.parties(config)
+            tuning.parties(config)
 
 
 def test_a_space_that_other_processes_cannot_have_is_refused():
     with pytest.raises(UsageError, match="at the top level of a module"):
-        tune.parties(tune.Config(workers=2), lambda hp, config: config)
+        tuning.parties(tune.Config(workers=2), lambda hp, config: config)
 
 
 # --- the recipe ---
@@ -486,7 +486,9 @@ def until(condition, process, seconds=120):
 
 
 def workers_of(chief):
-    found = subprocess.run(["pgrep", "-P", str(chief.pid), "-f", "spawn_main"], capture_output=True)
+    found = subprocess.run(
+        ["pgrep", "-P", str(chief.pid), "-f", "child_process"], capture_output=True
+    )
     return list(map(int, found.stdout.split()))
 
 

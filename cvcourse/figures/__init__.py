@@ -1,1 +1,64 @@
 """Figures: arrays and texts in, a matplotlib figure out; each picture is drawn in one place."""
+
+from cvcourse.figures.confusion import confusion_matrix
+from cvcourse.figures.curves import compared_curves, gradient_reach, training_curves
+from cvcourse.figures.doctor import (
+    gradient_errors,
+    memorized_examples,
+    range_test,
+    step_times,
+    updates_and_signals,
+)
+from cvcourse.figures.ensembles import (
+    accuracy_gains,
+    cyclic_runs,
+    ensemble_errors,
+    first_snapshots,
+)
+from cvcourse.figures.feature_space import feature_map
+from cvcourse.figures.figure import data_url, logarithmic, new_figure, palette, save_figure, svg
+from cvcourse.figures.gradient_flow import gradients_through_time
+from cvcourse.figures.initialization import activation_histograms
+from cvcourse.figures.landscape import accuracy_by_work
+from cvcourse.figures.random_against_grid import search_planes
+from cvcourse.figures.reliability import reliability_diagram
+from cvcourse.figures.surfaces import surface_paths
+from cvcourse.figures.sweep import (
+    importance_bars,
+    objective_by_value,
+    parallel_coordinates,
+    trial_curves,
+)
+
+__all__ = [
+    "accuracy_by_work",
+    "accuracy_gains",
+    "activation_histograms",
+    "compared_curves",
+    "confusion_matrix",
+    "cyclic_runs",
+    "data_url",
+    "ensemble_errors",
+    "feature_map",
+    "first_snapshots",
+    "gradient_errors",
+    "gradient_reach",
+    "gradients_through_time",
+    "importance_bars",
+    "logarithmic",
+    "memorized_examples",
+    "new_figure",
+    "objective_by_value",
+    "palette",
+    "parallel_coordinates",
+    "range_test",
+    "reliability_diagram",
+    "save_figure",
+    "search_planes",
+    "step_times",
+    "surface_paths",
+    "svg",
+    "training_curves",
+    "trial_curves",
+    "updates_and_signals",
+]

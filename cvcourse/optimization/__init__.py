@@ -11,6 +11,7 @@ from cvcourse.optimization.course_optimizers import (
 from cvcourse.optimization.discriminative_rates import discriminative_rates
 from cvcourse.optimization.flat_weights import Objective, flat_weights, set_flat_weights
 from cvcourse.optimization.lbfgs import lbfgs
+from cvcourse.optimization.learning_rate_grid import lowest_run, runs_by_rate
 from cvcourse.optimization.learning_rate_range import LearningRateRange, learning_rate_range
 from cvcourse.optimization.losses import LOSSES, MulticlassSVM
 from cvcourse.optimization.newton import newton
@@ -25,6 +26,7 @@ from cvcourse.optimization.schedules import (
     schedule,
     schedule_of,
 )
+from cvcourse.optimization.surfaces import SURFACE_STEPS, SURFACES, Surface, surface_path
 from cvcourse.optimization.weight_decay import l2_on_kernels
 
 __all__ = [
@@ -35,6 +37,8 @@ __all__ = [
     "OPTIMIZERS",
     "SCHEDULES",
     "SGD",
+    "SURFACES",
+    "SURFACE_STEPS",
     "Adagrad",
     "Adam",
     "AdamW",
@@ -44,16 +48,20 @@ __all__ = [
     "Objective",
     "RMSprop",
     "Shifted",
+    "Surface",
     "discriminative_rates",
     "flat_weights",
     "l2_on_kernels",
     "lbfgs",
     "learning_rate_range",
     "linear_scaling",
+    "lowest_run",
     "newton",
     "of",
     "optimizer",
+    "runs_by_rate",
     "schedule",
     "schedule_of",
     "set_flat_weights",
+    "surface_path",
 ]

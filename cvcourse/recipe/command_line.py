@@ -137,15 +137,16 @@ def command(config, prog):
 
 
 def program(name):
-    """How a user calls this recipe: `cvcourse train`, or the script as it was called."""
+    """How a user calls a recipe: `cvcourse train`, `cvcourse bench tune`, or the script's path."""
     script = pathlib.Path(sys.argv[0] if sys.argv else "")
-    if script.name == f"{name}.py":
+    *_, last = words = name.split()
+    if script.name == f"{last}.py":
         return shlex.join(["python", str(script)])
     if script.name == "__main__.py":
         return f"python -m cvcourse {name}"
     installed = shutil.which("cvcourse")
     if script.name == "cvcourse" and not (installed and os.path.samefile(installed, script)):
-        return shlex.join([str(script), name])
+        return shlex.join([str(script), *words])
     return f"cvcourse {name}"
 
 
@@ -184,18 +185,19 @@ def run(main, config_class, argv=None, *, name, description=None):
         return code
 
 
-def cli(main):
+def cli(main, name=None):
     """Make the command line of a recipe from its module.
 
     Args:
         main: The recipe's function `main(config)`. Its module has a Config, and a docstring, which
             is the help's text.
+        name: How `cvcourse` calls the recipe. None for the name of its file.
 
     Returns:
         A function of `argv`, without it sys.argv, that runs the recipe and returns the exit code.
     """
     module = sys.modules[main.__module__]
-    name = pathlib.Path(module.__file__).stem
+    name = name or pathlib.Path(module.__file__).stem
 
     def run_recipe(argv=None):
         return run(main, module.Config, argv, name=name, description=module.__doc__)

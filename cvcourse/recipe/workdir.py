@@ -118,16 +118,49 @@ def begin(config, recipe, *, shown=None, **rules):
     return config, metrics
 
 
+def read_config(folder):
+    """Read the config.json of a run.
+
+    Args:
+        folder: The run's directory, as a pathlib.Path.
+
+    Returns:
+        A pair of dicts: recipe, version and semantics of the code that began it, and its fields.
+
+    Raises:
+        UsageError: If there is none.
+        RunError: If it is damaged or cannot be read.
+    """
+    file = folder / "config.json"
+    if not file.exists():
+        raise UsageError(f"{folder} is no run's directory: it has no config.json")
+    values = read_json(file, remedy=ELSEWHERE)
+    begun = {key: values.pop(key, usual) for key, usual in semantics.FIRST.items()}
+    if type(begun["semantics"]) is not int:
+        raise RunError(f"{file} is damaged: its semantics is no whole number; {ELSEWHERE}")
+    return begun, values
+
+
+def is_running(folder):
+    """Tell whether a process holds a run's directory; nothing is written."""
+    try:
+        import fcntl
+
+        with open(folder / LOCK) as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except (ImportError, OSError):  # Windows, no lock, or a file system without locks
+        return False
+    return False
+
+
 def _begun(path, config, recipe):
     """Read a run's config.json: what `semantics.origin` wrote, and a value for each field.
 
     Raises UsageError for the run of another recipe, RunError for a damaged file.
     """
-    file = path / "config.json"
-    values = read_json(file, remedy=ELSEWHERE)
-    begun = {key: values.pop(key, usual) for key, usual in semantics.FIRST.items()}
-    if type(begun["semantics"]) is not int:
-        raise RunError(f"{file} is damaged: its semantics is no whole number; {ELSEWHERE}")
+    begun, values = read_config(path)
     if begun["recipe"] not in (recipe, None):
         raise UsageError(
             f"--workdir={path} holds a run of {begun['recipe']}, not of {recipe}; {ELSEWHERE}"

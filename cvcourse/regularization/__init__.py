@@ -1,7 +1,12 @@
 """Techniques that make a net generalize, each on any keras.Model: averages, ensembles, honesty."""
 
 from cvcourse.regularization import calibration
-from cvcourse.regularization.ensemble import average_weights, ensemble
+from cvcourse.regularization.ensemble import (
+    average_saved,
+    average_weights,
+    ensemble,
+    errors_of_first_k,
+)
 from cvcourse.regularization.test_time_augmentation import (
     averaged_passes,
     flip_averaged,
@@ -13,10 +18,12 @@ __all__ = [
     "EMA",
     "SWA",
     "SWA_FROM",
+    "average_saved",
     "average_weights",
     "averaged_passes",
     "calibration",
     "ensemble",
+    "errors_of_first_k",
     "estimate_batch_norm",
     "flip_averaged",
     "ten_crop",

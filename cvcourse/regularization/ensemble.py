@@ -9,6 +9,10 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+from cvcourse.regularization import calibration
+from cvcourse.regularization.weight_averaging import estimate_batch_norm
+from cvcourse.saved_model import read_model
+
 
 def ensemble(models, *, name="ensemble"):
     """One model that gives the mean of the members' softmax probabilities; members give logits.
@@ -53,6 +57,39 @@ def average_weights(models):
     values = zip(*(model.get_weights() for model in models), strict=True)
     average.set_weights([np.mean(arrays, axis=0, dtype="float64") for arrays in values])
     return average
+
+
+def average_saved(files, batches):
+    """Average the weights of saved models, and estimate batch norm's statistics for the mean.
+
+    Args:
+        files: Paths of .keras files of one net at several times.
+        batches: Training images (n, ...), or tuples that begin with them; passed in training mode.
+
+    Returns:
+        A new keras.Model.
+
+    Raises:
+        ValueError: As `average_weights`.
+        RunError: If a file is damaged or no model.
+    """
+    return estimate_batch_norm(average_weights([read_model(file) for file in files]), batches)
+
+
+def errors_of_first_k(members, labels):
+    """Compute the errors of the mean of the first k members' probabilities, for each k.
+
+    Args:
+        members: Log-probabilities (members, n, classes).
+        labels: Class numbers (n,).
+
+    Returns:
+        A list of as many shares of wrong answers as there are members.
+    """
+    return [
+        1 - calibration.accuracy(calibration.log_mean(members[:k]), labels)
+        for k in range(1, len(members) + 1)
+    ]
 
 
 def _alike(models):

@@ -5,7 +5,11 @@ from cvcourse.sequence.bleu import bleu
 from cvcourse.sequence.captioner import Captioner
 from cvcourse.sequence.captioning import AttendingLSTM
 from cvcourse.sequence.decoding import Generator
-from cvcourse.sequence.gradient_flow import gradient_norms
+from cvcourse.sequence.gradient_flow import (
+    gradient_norms,
+    input_gradient_norms,
+    share_of_first_half,
+)
 from cvcourse.sequence.gru import GRUCell
 from cvcourse.sequence.interpretable_units import interpretable_units
 from cvcourse.sequence.lstm import LSTMCell
@@ -30,7 +34,9 @@ __all__ = [
     "bleu",
     "build",
     "gradient_norms",
+    "input_gradient_norms",
     "interpretable_units",
     "knobs",
     "load_torch",
+    "share_of_first_half",
 ]

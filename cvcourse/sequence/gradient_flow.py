@@ -40,11 +40,7 @@ def gradient_norms(model, inputs, targets=None, *, loss=None, layer=None, state=
     Returns float64. Raises ValueError for a model without such a layer, a `layer` or `state` that
     is not there or not used, several outputs without `loss`, and on backends other than TensorFlow.
     """
-    if keras.backend.backend() != "tensorflow":
-        raise ValueError(
-            f"gradients through time are TensorFlow's; received {keras.backend.backend()}: "
-            "set KERAS_BACKEND=tensorflow"
-        )
+    require_tensorflow()
     import tensorflow as tf
 
     layer = recurrent_layer(model, layer)
@@ -61,6 +57,61 @@ def gradient_norms(model, inputs, targets=None, *, loss=None, layer=None, state=
     states = [step[kinds.index(state)] for step in steps]
     gradients = tape.gradient(value, states, unconnected_gradients="zero")
     return np.array([summed_norms(gradient) for gradient in gradients])
+
+
+def input_gradient_norms(model, images, labels, steps, *, batch_size=32):
+    """Compute how far back in a sequence an example's loss reaches: its gradient by step.
+
+    The model may be any: the gradient is with respect to the pixels, not to a recurrent state, so
+    a Transformer is compared with a recurrent net.
+
+    Args:
+        model: keras.Model from raw images (batch, h, w, c), which it reads as sequences, to logits.
+        images: Array (n, h, w, c), n at least 1.
+        labels: Class numbers (n,).
+        steps: (time, channels) of the sequence of an image, in the order of its pixels.
+        batch_size: Images at a time.
+
+    Returns:
+        A list of `time` floats: the mean over images of the norm of the gradient of an image's
+        cross-entropy with respect to each step's pixels, in the order of reading.
+
+    Raises:
+        ValueError: On backends other than TensorFlow.
+    """
+    require_tensorflow()
+    import tensorflow as tf
+
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="sum")
+
+    @tf.function
+    def gradient(images, labels):
+        with tf.GradientTape() as tape:
+            tape.watch(images)
+            total = loss(labels, model(images, training=False))
+        return tape.gradient(total, images)
+
+    norms = []
+    for start in range(0, len(labels), batch_size):
+        place = slice(start, start + batch_size)
+        batch = tf.constant(np.asarray(images[place]), tf.float32)
+        found = gradient(batch, tf.constant(labels[place])).numpy().astype("float64")
+        norms.extend(np.linalg.norm(found.reshape(len(found), *steps), axis=-1))
+    return np.mean(norms, axis=0).tolist()
+
+
+def share_of_first_half(norms):
+    """Compute the share of the first half of the steps in the sum of norms; 0.0 if all are 0."""
+    return sum(norms[: len(norms) // 2]) / sum(norms) if any(norms) else 0.0
+
+
+def require_tensorflow():
+    """Raise ValueError on other backends: Keras has no neutral function for gradients."""
+    if keras.backend.backend() != "tensorflow":
+        raise ValueError(
+            f"gradients through time are TensorFlow's; received {keras.backend.backend()}: "
+            "set KERAS_BACKEND=tensorflow"
+        )
 
 
 def recurrent_layer(model, layer=None):

@@ -1,9 +1,12 @@
 """What surrounds `fit()`: exact resume, the best model, evaluation and the report."""
 
+from cvcourse.figures import new_figure
+from cvcourse.figures import training_curves as curves
+from cvcourse.training.backbone import Backbone, best_scaling
 from cvcourse.training.best_model import BestModel, class_names, load_model, save_model
 from cvcourse.training.checkpoint import data_fingerprint
 from cvcourse.training.conclusion import conclude, write_results
-from cvcourse.training.doctor_report import write_examination
+from cvcourse.training.doctor_report import examination_sections
 from cvcourse.training.evaluation import Evaluation, as_logits, evaluate, evaluate_held_out
 from cvcourse.training.evaluation_report import (
     evaluation_metrics,
@@ -12,7 +15,13 @@ from cvcourse.training.evaluation_report import (
     write_predictions,
 )
 from cvcourse.training.exact_resume import ExactResume, read_history
-from cvcourse.training.feature_space import MAPPED, feature_map, in_the_plane, nearest
+from cvcourse.training.feature_space import (
+    MAPPED,
+    in_the_plane,
+    map_of_split,
+    nearest,
+    neighbors_gallery,
+)
 from cvcourse.training.features import (
     LAST,
     computed_features,
@@ -26,22 +35,23 @@ from cvcourse.training.features import (
 from cvcourse.training.fit import facts, fit
 from cvcourse.training.layer_statistics import LayerStatistics, layer_statistics
 from cvcourse.training.machine import machine, precision, someone_watches, versions
-from cvcourse.training.page import write_page
 from cvcourse.training.probe import Probe, fit_probe
 from cvcourse.training.progress import DataLossIsLoss, EpochLine, EpochTensorBoard, weighted_metrics
-from cvcourse.training.report import (
-    confusion_figure,
-    curves,
-    new_figure,
-    reliability_figure,
-    save_figure,
-    write_report,
-)
+from cvcourse.training.report import write_report
 from cvcourse.training.snapshots import Snapshots
+from cvcourse.training.transfer_learning import (
+    accuracy_tables,
+    choose_method,
+    judge_fine_tuning,
+    unfreeze,
+)
+
+write_page = write_report
 
 __all__ = [
     "LAST",
     "MAPPED",
+    "Backbone",
     "BestModel",
     "DataLossIsLoss",
     "EpochLine",
@@ -51,11 +61,13 @@ __all__ = [
     "LayerStatistics",
     "Probe",
     "Snapshots",
+    "accuracy_tables",
     "as_logits",
+    "best_scaling",
+    "choose_method",
     "class_names",
     "computed_features",
     "conclude",
-    "confusion_figure",
     "curves",
     "data_fingerprint",
     "depths",
@@ -63,31 +75,32 @@ __all__ = [
     "evaluate_held_out",
     "evaluation_metrics",
     "evaluation_sections",
+    "examination_sections",
     "facts",
-    "feature_map",
     "features",
     "fit",
     "fit_probe",
     "for_any_size",
     "in_the_plane",
+    "judge_fine_tuning",
     "layer_statistics",
     "load_model",
     "machine",
+    "map_of_split",
     "nearest",
+    "neighbors_gallery",
     "new_figure",
     "precision",
     "read_history",
-    "reliability_figure",
-    "save_figure",
     "save_model",
     "someone_watches",
     "stages",
+    "unfreeze",
     "vector",
     "versions",
     "weighted_metrics",
     "with_classifier",
     "write_confusion",
-    "write_examination",
     "write_page",
     "write_predictions",
     "write_report",

@@ -5,7 +5,7 @@ import statistics
 
 from cvcourse.saved_model import CONFIG, naming_damage, read_entry, read_model
 from cvcourse.training.evaluation import evaluate
-from cvcourse.training.page import write_page
+from cvcourse.training.report import write_report
 
 REMEDY = "remove the run it is of, and the same command trains that anew"
 COLUMNS = {  # measure: its column's title, scale and digits
@@ -103,10 +103,10 @@ def _said(row, scale, digits):
 def conclude(workdir, *, metrics, title, lead, tables, figures, config):
     """Write report.html and last metrics.json, print the tables; returns the metrics.
 
-    `tables` are {caption: {row: {measure: spread}}}; the rest is as in `write_page`.
+    `tables` are {caption: {row: {measure: spread}}}; the rest is as in `write_report`.
     """
     tables = {caption: list(table(rows)) for caption, rows in tables.items()}
-    metrics = write_page(
+    metrics = write_report(
         workdir,
         metrics=metrics,
         title=title,

@@ -3,12 +3,16 @@
 import dataclasses
 import math
 
-from cvcourse.errors import RunError
-from cvcourse.files import write_json
+from cvcourse.figures import confusion_matrix, training_curves
 from cvcourse.saved_model import read_model
 from cvcourse.training.evaluation import evaluate_held_out
-from cvcourse.training.machine import machine, versions
+from cvcourse.training.evaluation_report import confident_mistakes, mostly_taken_for
 from cvcourse.training.report import write_report
+
+LOSSES = {  # name: what its values are, and their unit
+    "softmax": ("cross-entropy", " (nats)"),
+    "hinge": ("multiclass SVM loss", ""),
+}
 
 
 def conclude(workdir, *, title, config, dataset, resume, batch_size, batches, loss_name, more=None):
@@ -53,11 +57,14 @@ def write_results(
     seconds,
     images_per_second,
     more=None,
-    **sections,
+    lead=(),
+    sections=(),
+    **parts,
 ):
     """Write report.html and last metrics.json from the Evaluations of a model; see `conclude`.
 
-    `more` are further metrics, `sections` further parts of the report (`write_report` names them).
+    `more` are further metrics, `lead`, `sections` and `parts` further parts of the report, as
+    `write_report` takes them.
     """
     metrics = {
         "test_accuracy": test and test.accuracy,
@@ -72,27 +79,124 @@ def write_results(
         **(more or {}),
         "pixel_range": dataset.pixel_range,
         "seed": config.seed,
-        "machine": machine(),
-        "versions": versions(),
     }
     judged, split = (test, "test") if test else (validation, "validation")
-    report, finished = workdir / "report.html", workdir / "metrics.json"
-    try:
-        write_report(
-            report,
-            title=title,
-            metrics=metrics,
-            config=dataclasses.asdict(config),
-            history=history,
-            model=model,
-            dataset=dataset,
-            evaluation=judged,
-            split=split,
-            **sections,
-        )
-        write_json(finished, metrics)
-    except OSError as error:
-        raise RunError(f"cannot write to {workdir}: {error.strerror}") from error
+    metrics = write_report(
+        workdir,
+        title=title,
+        metrics=metrics,
+        config=dataclasses.asdict(config),
+        lead=[f"{config.dataset}: {dataset}", *lead],
+        tiles=_tiles(metrics, LOSSES[judged.loss_name][1]),
+        sections=[*sections, *result_sections(metrics, history, model, dataset, judged, split)],
+        **parts,
+    )
     print(f"{split} accuracy: {judged.accuracy:.4f}")
-    print(f"report: {report}\nmodel: {workdir / 'model.keras'}")
+    print(f"report: {workdir / 'report.html'}\nmodel: {workdir / 'model.keras'}")
     return metrics
+
+
+def result_sections(metrics, history, model, dataset, evaluation, split):
+    """Make the parts of a report on a trained classifier.
+
+    Args:
+        metrics: The run's, as metrics.json has them.
+        history: Rows of history.csv; empty where nothing was trained by steps.
+        model: keras.Model.
+        dataset: Dataset.
+        evaluation: Evaluation of the split of the dataset.
+        split: Name of that split.
+
+    Returns:
+        A list of sections for `write_report`.
+    """
+    loss, unit = LOSSES[evaluation.loss_name]
+    read = f"{len(evaluation.labels):,} images of the {split} split"
+    unread = " (no test split was read)" if metrics["test_accuracy"] is None else ""
+    sections = [
+        {
+            "caption": "Confusion matrix",
+            "paragraphs": [f"{read}{unread}."],
+            "figure": confusion_matrix(evaluation.confusion, dataset.class_names),
+        },
+        {
+            "caption": "Accuracy by class, hardest first",
+            "table": _classes(evaluation.confusion, dataset.class_names),
+        },
+        _mistakes(evaluation, dataset, split),
+        _layers(model),
+    ]
+    if history:
+        sections.insert(0, _curves(history, metrics["best_epoch"], loss, unit))
+    return sections
+
+
+def _tiles(metrics, unit):
+    found = []
+    if metrics["test_accuracy"] is not None:
+        found.append((f"{100 * metrics['test_accuracy']:.2f} %", "test accuracy"))
+        found.append((f"{metrics['test_loss']:.4f}", f"test loss{unit}"))
+    found.append((f"{100 * metrics['val_accuracy']:.2f} %", "validation accuracy"))
+    speed = "in all"
+    if metrics["epochs"]:
+        found.append((f"{metrics['best_epoch']} of {metrics['epochs']}", "best epoch"))
+        speed = f"{metrics['images_per_second'] or 0:,.0f} images/s in training"
+    found.append((f"{metrics['parameters']:,}", "trainable parameters"))
+    found.append((f"{metrics['seconds'] / 60:.1f} min", speed))
+    return [{"value": value, "words": words} for value, words in found]
+
+
+def _curves(history, best_epoch, loss, unit):
+    return {
+        "caption": "Learning curves",
+        "figure": training_curves(history, best_epoch, f"loss{unit}"),
+        "notes": [
+            f"Loss is the mean {loss}, without weight decay's penalty and label smoothing. "
+            "Training values are averages over an epoch of a net that is still changing, with "
+            "augmentation and dropout in play; validation values are taken at its end. The saved "
+            f"model is that of epoch {best_epoch}."
+        ],
+    }
+
+
+def _classes(counts, names):
+    """A row a class, hardest first: its examples, accuracy, and what it is mostly taken for."""
+    rows = []
+    for label, name in enumerate(names):
+        total, right = int(counts[label].sum()), int(counts[label, label])
+        share = right / max(total, 1)
+        bar = (share, f"{100 * share:.1f} %")
+        rows.append([name, total, bar, mostly_taken_for(counts, label, names)])
+    rows.sort(key=lambda row: row[2][0])
+    return [["class", "images", "accuracy", "mostly taken for"], *rows]
+
+
+def _mistakes(evaluation, dataset, split):
+    section = {"caption": "Most confident mistakes"}
+    if mistakes := confident_mistakes(evaluation, getattr(dataset, split), dataset.class_names):
+        section["gallery"] = [mistakes]
+        if evaluation.loss_name == "hinge":
+            said = (
+                "Percentages are the softmax of scores that were not trained to be probabilities."
+            )
+            section["paragraphs"] = [said]
+    else:
+        section["paragraphs"] = [f"None: every image of the {split} split is classified right."]
+    return section
+
+
+def _layers(model):
+    rows = [
+        [
+            layer.name,
+            type(layer).__name__,
+            " x ".join("batch" if side is None else str(side) for side in layer.output.shape),
+            f"{layer.count_params():,}" if layer.count_params() else "",
+        ]
+        for layer in model.layers
+    ]
+    return {
+        "caption": "Layers",
+        "table": [["name", "layer", "output", "parameters"], *rows],
+        "fold": f"{len(rows)} layers, from raw image to logits",
+    }

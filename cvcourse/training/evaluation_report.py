@@ -5,12 +5,13 @@ import csv
 
 import numpy as np
 
+from cvcourse.figures import confusion_matrix, reliability_diagram
 from cvcourse.files import replacing
-from cvcourse.training.report import MISTAKES, confusion_figure, reliability_figure
 
 HEADINGS = ("file", "true", "predicted", "correct", "probability")
 DRAWN = 100  # classes up to which the confusion matrix is drawn
 CONFUSIONS = 20  # in the table of the most frequent ones
+MISTAKES = 24  # pictures
 
 
 def write_predictions(path, evaluation, names, class_names):
@@ -111,25 +112,17 @@ def evaluation_sections(evaluation, split, names, class_names, metrics, reliabil
         reliability: As `evaluation_metrics` takes it.
 
     Returns:
-        A dict with `tables`, `figures` and `galleries` for `write_page`.
+        A dict with `tables`, `figures` and `galleries` for `write_report`.
     """
     counts = evaluation.confusion
     there = np.flatnonzero(counts.sum(axis=0) + counts.sum(axis=1))
     figures = {}
     if len(there) <= DRAWN:
-        figures["Confusion matrix"] = confusion_figure(
+        figures["Confusion matrix"] = confusion_matrix(
             counts[np.ix_(there, there)], [class_names[i] for i in there]
         )
-    figures["Reliability: accuracy by confidence"] = reliability_figure(reliability)
-    examples, probabilities = evaluation.confident_mistakes(MISTAKES)
-    mistakes = [
-        (
-            split.images[int(i)],
-            f"{class_names[evaluation.labels[i]]}, predicted as "
-            f"{class_names[evaluation.predictions[i]]} at {share:.1%}\n{names[i]}",
-        )
-        for i, share in zip(examples, probabilities, strict=True)
-    ]
+    figures["Reliability: accuracy by confidence"] = reliability_diagram({"": reliability})
+    mistakes = confident_mistakes(evaluation, split, class_names, names)
     return {
         "tables": {
             "Summary": _summary(metrics),
@@ -139,6 +132,46 @@ def evaluation_sections(evaluation, split, names, class_names, metrics, reliabil
         "figures": figures,
         "galleries": {"Most confident mistakes": mistakes} if mistakes else {},
     }
+
+
+def confident_mistakes(evaluation, split, class_names, names=None):
+    """Make a gallery of the wrong predictions that the model was surest of.
+
+    Args:
+        evaluation: Evaluation.
+        split: Its Split.
+        class_names: Names of the classes.
+        names: Names of the images; None for their numbers.
+
+    Returns:
+        A list of pairs of an image and a text.
+    """
+    examples, probabilities = evaluation.confident_mistakes(MISTAKES)
+    return [
+        (
+            split.images[int(i)],
+            f"{class_names[evaluation.labels[i]]}, predicted as "
+            f"{class_names[evaluation.predictions[i]]} at {share:.1%}\n"
+            f"{names[i] if names else f'no. {i}'}",
+        )
+        for i, share in zip(examples, probabilities, strict=True)
+    ]
+
+
+def mostly_taken_for(counts, label, class_names):
+    """Find the class that examples of a class are wrongly predicted as most often.
+
+    Args:
+        counts: Confusion matrix (classes, classes).
+        label: Number of the true class.
+        class_names: Names of the classes.
+
+    Returns:
+        Its name and how often, as text; "" where there is none.
+    """
+    others = counts[label].copy()
+    others[label] = 0
+    return f"{class_names[others.argmax()]} ({others.max()})" if others.any() else ""
 
 
 def _summary(metrics):
@@ -161,10 +194,8 @@ def _classes(classes, counts, names):
     rows = []
     for i, one in enumerate(classes):
         if one["support"]:
-            others = counts[i].copy()
-            others[i] = 0
-            mostly = f"{names[others.argmax()]} ({others.max()})" if others.any() else ""
             shares = [_percent(one[key]) for key in ("precision", "recall", "f1")]
+            mostly = mostly_taken_for(counts, i, names)
             rows.append((one["recall"], [names[i], one["support"], *shares, mostly]))
     rows.sort(key=lambda row: row[0])
     title = ["class", "images", "precision", "recall", "F1", "mostly confused with"]

@@ -5,11 +5,11 @@ t-SNE: van der Maaten & Hinton, "Visualizing Data using t-SNE", JMLR 2008.
 
 import numpy as np
 
+from cvcourse.figures import feature_map
 from cvcourse.training.probe import unit
-from cvcourse.training.report import new_figure
 
 MAPPED = 1_500  # points at most: t-SNE's time grows faster than their number
-THUMBNAILS = 60  # on a map
+ASKED, NEIGHBORS = 8, 6  # images whose nearest neighbors a gallery shows, and how many
 
 
 def nearest(known, asked, count):
@@ -20,6 +20,55 @@ def nearest(known, asked, count):
     similarity = unit(asked) @ unit(known).T
     order = np.argsort(-similarity, axis=1, kind="stable")[:, :count]
     return order, np.take_along_axis(similarity, order, axis=1)
+
+
+def neighbors_gallery(known, train, asked, validation, class_names):
+    """Show some validation images with their nearest neighbors in the training split.
+
+    Args:
+        known: Features (n, c) of the training images.
+        train: Split of the n images.
+        asked: Features (m, c) of the validation images.
+        validation: Split of the m images.
+        class_names: Names of the classes.
+
+    Returns:
+        Rows of (image, caption) for `write_results`: an image and its neighbors, nearest first.
+    """
+    few = _evenly(len(asked), ASKED)
+    order, similarity = nearest(known, asked[few], NEIGHBORS)
+    return [
+        [
+            (validation.images[int(i)], f"{class_names[validation.labels[i]]}: whose neighbors?"),
+            *(
+                (train.images[int(j)], f"{class_names[train.labels[j]]}, {cosine:.2f}")
+                for j, cosine in zip(neighbors, cosines, strict=True)
+            ),
+        ]
+        for i, neighbors, cosines in zip(few, order, similarity, strict=True)
+    ]
+
+
+def map_of_split(features, split, class_names, seed=0):
+    """Draw the map of a split's images in feature space: a figure.
+
+    Args:
+        features: Array (n, c); of more than MAPPED, as many evenly spaced ones are shown.
+        split: Split of the n images.
+        class_names: Names of the classes.
+        seed: Seed of the map.
+
+    Returns:
+        A matplotlib figure, as `feature_map` draws it.
+    """
+    shown = _evenly(len(features), MAPPED)
+    points = in_the_plane(features[shown], seed)
+    return feature_map(points, split.labels[shown], split.take(shown).images, class_names)
+
+
+def _evenly(count, most):
+    """Indices of `most` of `count` things, or of all, evenly spaced."""
+    return np.linspace(0, count - 1, min(most, count)).astype(int)
 
 
 def in_the_plane(features, seed=0):
@@ -40,53 +89,3 @@ def in_the_plane(features, seed=0):
     perplexity = min(30.0, (len(features) - 1) / 3)
     with threadpool_limits(1):  # as in `fit_probe`
         return TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(reduced)
-
-
-def feature_map(points, labels, images, class_names):
-    """A figure: points (n, 2) colored by their label, with the pictures of some of them.
-
-    `images` is a sequence of n images (h, w, c) of 0..255.
-    """
-    from matplotlib.offsetbox import AnnotationBbox, OffsetImage
-
-    figure, (ax,) = new_figure(width=11, height=8)
-    colors = _colors(len(class_names))
-    for label in range(len(class_names)):
-        x, y = points[labels == label].T
-        ax.scatter(x, y, s=18, color=colors[label], label=str(label), alpha=0.8, linewidths=0)
-    for i in _spread_out(points, THUMBNAILS):
-        picture = OffsetImage(_thumbnail(images[int(i)]), zoom=0.5, cmap="gray")
-        frame = {"edgecolor": colors[labels[i]], "linewidth": 1.5, "boxstyle": "square,pad=0.05"}
-        ax.add_artist(AnnotationBbox(picture, points[i], bboxprops=frame, pad=0))
-    ax.set_axis_off()  # distances count, and not what they are along
-    if len(class_names) <= 20:
-        legend = ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
-        # As a label, a name that begins with an underscore would be left out.
-        for text, name in zip(legend.get_texts(), class_names, strict=True):
-            text.set_text(name)
-    return figure
-
-
-def _colors(count):
-    from matplotlib import colormaps
-
-    if count <= 20:
-        return colormaps["tab10" if count <= 10 else "tab20"].colors[:count]
-    return colormaps["gist_rainbow"](np.linspace(0, 1, count))
-
-
-def _spread_out(points, count):
-    """Indices of points of which each is as far as can be from those before it."""
-    chosen, distance = [0], np.linalg.norm(points - points[0], axis=1)
-    while len(chosen) < min(count, len(points)):
-        chosen.append(int(distance.argmax()))
-        distance = np.minimum(distance, np.linalg.norm(points - points[chosen[-1]], axis=1))
-    return chosen
-
-
-def _thumbnail(image, side=64):
-    from PIL import Image
-
-    image = np.clip(np.asarray(image), 0, 255).astype("uint8")
-    picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
-    return np.asarray(picture.resize((side, side)))

@@ -1,20 +1,111 @@
-"""A sweep's results: the table of its trials as rows and as CSV, and pictures of what mattered.
+"""A sweep's results: the table of its trials as rows and as CSV, and figures of what mattered.
 
-Parallel coordinates: Inselberg, The Visual Computer 1985. Importance by permuting a random
-forest's inputs: Breiman, "Random Forests", Machine Learning 2001.
+Importance by permuting a random forest's inputs: Breiman, "Random Forests", Machine Learning 2001.
 """
 
 import csv
+import dataclasses
 import io
+import pathlib
+import shlex
 
 import numpy as np
 
-from cvcourse.training.report import BLUE, GRAY, ORANGE, new_figure
+from cvcourse import recipe, training
+from cvcourse.errors import RunError
+from cvcourse.figures import (
+    importance_bars,
+    objective_by_value,
+    parallel_coordinates,
+    trial_curves,
+)
+from cvcourse.files import write_json, write_text
+from cvcourse.tuning.hparams import write_hparams
+from cvcourse.tuning.narrowing import at_the_border
 from cvcourse.tuning.oracle import names_of
-from cvcourse.tuning.stopping import signed
+from cvcourse.tuning.stopping import first_epochs, signed
 from cvcourse.tuning.trial_table import last, said
 
 ENOUGH = 8  # trials, to say what mattered
+
+
+def report_sweep(sweep, run, oracle):
+    """Write trials.csv, best.json, TensorBoard's runs, report.html and last metrics.json.
+
+    Args:
+        sweep: Sweep.
+        run: recipe.Run of the sweep.
+        oracle: The oracle whose trials have ended.
+
+    Returns:
+        What metrics.json holds.
+
+    Raises:
+        RunError: If all trials failed, or a file cannot be written.
+    """
+    config, trials, folder = sweep.config, list(oracle.trials.values()), run.path
+    best = _winner(trials, config.objective)
+    if best is None:
+        reasons = sorted({trial.message for trial in trials})
+        raise RunError(
+            f"all of {len(trials)} trials failed: {reasons[0]}; {folder} holds what they said"
+        )
+    names = names_of(sweep.hyperparameters)
+    table = rows(trials, names, config.objective)
+    curves = {
+        trial.trial_id: first_epochs(oracle.run_folder(trial), config.objective) for trial in trials
+    }
+    seconds = sum(row["seconds"] or 0 for row in table)
+    metrics = {
+        "trials": len(trials),
+        "failed": sum(row[config.objective] is None for row in table),
+        "stopped_early": sum(row["status"] == "stopped early" for row in table),
+        "best_trial": best.trial_id,
+        config.objective: best.score,
+        "best_epoch": int(last(best, "best_epoch")),
+        "values": best.hyperparameters.values,
+        "epochs": sum(row["epochs_run"] or 0 for row in table),
+        "seconds": round(seconds, 1),
+        "seed": config.seed,
+    }
+    data_dir = type(sweep.common)(data_dir=config.data_dir)
+    again = recipe.command(data_dir, recipe.program("train"))
+    again += " " + shlex.quote(f"--config={folder / 'best.json'}")
+    borders = at_the_border(sweep.hyperparameters.space, best)
+    chosen = dataclasses.replace(sweep.chosen(best.hyperparameters), workdir=None, test=True)
+    try:
+        write_text(folder / "trials.csv", as_csv(table))
+        write_json(folder / "best.json", dataclasses.asdict(chosen))
+        write_hparams(folder / "tensorboard", table, names, config.objective, curves)
+    except OSError as error:
+        raise RunError(f"cannot write to {folder}: {error.strerror}") from error
+    metrics = training.write_page(
+        folder,
+        metrics=metrics,
+        title=f"A sweep of {config.model} on {pathlib.Path(config.dataset).stem}",
+        lead=[
+            f"{len(trials)} trials, of which {metrics['stopped_early']} were stopped early and "
+            f"{metrics['failed']} failed, and {metrics['epochs']} epochs in {seconds / 60:.1f} "
+            f"minutes. The best is trial {best.trial_id}: {config.objective} {best.score:.4f} at "
+            "its best epoch. The test split was not touched.",
+            f"{again} trains it again and evaluates the test split.",
+            *borders,
+        ],
+        tables={"Trials": as_texts(table)},
+        figures=figures(table, sweep.hyperparameters, config.objective, curves, best.trial_id),
+        config=dataclasses.asdict(run.config),
+    )
+    print("", *borders, sep="\n")
+    print(f"\nbest: trial {best.trial_id}, {config.objective} {best.score:.4f}")
+    print(again)
+    return metrics
+
+
+def _winner(trials, objective):
+    """The best of the completed trials; one that was stopped early only where there is no other."""
+    completed = [trial for trial in trials if trial.score is not None]
+    whole = [trial for trial in completed if not last(trial, "stopped")]
+    return max(whole or completed, key=lambda trial: signed(objective, trial.score), default=None)
 
 
 def rows(trials, names, objective):
@@ -66,17 +157,28 @@ def figures(table, space, objective, curves, best):
     logarithmic = {hp.name for hp in space.space if getattr(hp, "sampling", None) == "log"}
     found = {}
     if len(done) > 1:
-        found["Each trial as a line through its values"] = _parallel(
-            done, names, logarithmic, objective
+        found["Each trial as a line through its values"] = parallel_coordinates(
+            {name: _axis(done, name, name in logarithmic) for name in (*names, objective)},
+            [signed(objective, row[objective]) for row in done],
         )
-        found["The objective against each hyperparameter"] = _scatter(
-            done, names, logarithmic, objective
+        found["The objective against each hyperparameter"] = objective_by_value(
+            {name: _numbers(done, name, False) for name in names},
+            [row[objective] for row in done],
+            objective,
+            logarithmic,
         )
     if any(curves.values()):
-        found["The curves of all trials"] = _curves(table, curves, objective, best)
+        found["The curves of all trials"] = trial_curves(
+            {
+                row["trial"]: [signed(objective, value) for value in curves[row["trial"]]]
+                for row in table
+            },
+            best,
+            objective,
+        )
     if len(done) >= ENOUGH:
-        found["What mattered: the loss in fit where a hyperparameter is shuffled"] = _bars(
-            importance(done, names, logarithmic, objective)
+        found["What mattered: the loss in fit where a hyperparameter is shuffled"] = (
+            importance_bars(importance(done, names, logarithmic, objective))
         )
     return found
 
@@ -113,82 +215,8 @@ def _numbers(done, name, logarithmic):
     return (np.log10(numbers) if logarithmic and not texts else numbers), texts
 
 
-def _parallel(done, names, logarithmic, objective):
-    from matplotlib import colormaps
-    from matplotlib.collections import LineCollection
-
-    axes = [*names, objective]
-    figure, (ax,) = new_figure(width=1.5 + 1.6 * len(axes), height=4.5)
-    columns, ends = [], []
-    for name in axes:
-        numbers, texts = _numbers(done, name, name in logarithmic)
-        if np.isnan(numbers).all():
-            numbers = np.zeros(len(done))
-        low, high = np.nanmin(numbers), np.nanmax(numbers)
-        place = (numbers - low) / (high - low) if high > low else 0.5 + 0 * numbers
-        columns.append(np.nan_to_num(place, nan=-0.1))  # beneath all that have a value
-        values = [row[name] for row in done if row[name] is not None] or [None]
-        ends.append([texts[0], texts[-1]] if texts else [said(min(values)), said(max(values))])
-    good = np.argsort(np.argsort([signed(objective, row[objective]) for row in done]))
-    lines = np.stack([np.stack([np.arange(len(axes)), y], axis=1) for y in np.stack(columns, 1)])
-    colors = colormaps["viridis"](good / max(1, len(done) - 1))
-    ax.add_collection(LineCollection(lines, colors=colors, linewidths=1.2, alpha=0.8))
-    for i, (low, high) in enumerate(ends):
-        ax.axvline(i, color=GRAY, linewidth=0.8)
-        ax.text(i, -0.03, low, ha="center", va="top", fontsize=8)
-        ax.text(i, 1.03, high, ha="center", va="bottom", fontsize=8)
-    ax.set_xticks(range(len(axes)), axes)
-    ax.tick_params(axis="x", pad=16, length=0)
-    ax.set_yticks([])
-    ax.set_xlim(-0.3, len(axes) - 0.7)
-    ax.set_ylim(-0.02, 1.02)
-    for spine in ax.spines.values():
-        spine.set_visible(False)
-    return figure
-
-
-def _scatter(done, names, logarithmic, objective):
-    figure, axes = new_figure(width=3.2 * len(names), height=3.2, columns=len(names))
-    scores = [row[objective] for row in done]
-    for ax, name in zip(axes, names, strict=True):
-        numbers, texts = _numbers(done, name, False)
-        ax.scatter(numbers, scores, s=22, color=BLUE, alpha=0.8, linewidths=0)
-        if texts:
-            ax.set_xticks(range(len(texts)), texts, rotation=20)
-        elif name in logarithmic:
-            ax.set_xscale("log")
-            ax.tick_params(axis="x", which="both", labelrotation=40, labelsize=7)
-        ax.set_xlabel(name)
-    axes[0].set_ylabel(objective)
-    return figure
-
-
-def _curves(table, curves, objective, best):
-    figure, (ax,) = new_figure(width=9, height=4)
-    for row in table:
-        values = [signed(objective, value) for value in curves[row["trial"]]]
-        won = row["trial"] == best
-        ax.plot(
-            range(1, len(values) + 1),
-            values,
-            color=ORANGE if won else BLUE,
-            linewidth=2 if won else 1,
-            alpha=1 if won else 0.45,
-            marker="o" if len(values) == 1 else None,
-            markersize=3,
-            zorder=3 if won else 2,
-            label=f"trial {row['trial']}, the best" if won else None,
-        )
-    ax.set_xlabel("epoch")
-    ax.set_ylabel(objective)
-    ax.xaxis.get_major_locator().set_params(integer=True)
-    ax.legend(frameon=False)
-    return figure
-
-
-def _bars(shares):
-    figure, (ax,) = new_figure(width=7, height=0.6 + 0.4 * len(shares))
-    names = sorted(shares, key=shares.get)
-    ax.barh(names, [shares[name] for name in names], color=BLUE)
-    ax.set_xlabel("share")
-    return figure
+def _axis(done, name, logarithmic):
+    """A column as an axis of parallel coordinates: its numbers, the texts at its ends."""
+    numbers, texts = _numbers(done, name, logarithmic)
+    values = [row[name] for row in done if row[name] is not None] or [None]
+    return (numbers, *((texts[0], texts[-1]) if texts else map(said, (min(values), max(values)))))

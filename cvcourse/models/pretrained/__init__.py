@@ -19,6 +19,7 @@ from cvcourse.models.pretrained.preprocessing import (
     preprocess,
     resize_of,
 )
+from cvcourse.models.pretrained.trained_network import TrainedNetwork, load_trained
 
 __all__ = [
     "APART",
@@ -26,6 +27,7 @@ __all__ = [
     "SOURCES",
     "FeatureMaps",
     "Published",
+    "TrainedNetwork",
     "build_source",
     "candidates",
     "feature_extractor",
@@ -39,6 +41,7 @@ __all__ = [
     "load_keras",
     "load_published",
     "load_state_dict",
+    "load_trained",
     "preprocess",
     "published",
     "resize_of",

@@ -1,7 +1,7 @@
 """How fast the networks are: against keras.applications, and against torchvision where it is.
 
-    cvcourse bench_networks
-    cvcourse bench_networks --networks=resnet50 --rounds=3
+    cvcourse bench networks
+    cvcourse bench networks --networks=resnet50 --rounds=3
 
 Blocks of training steps, and of inference, on random images in memory take turns in one run; a
 ratio is that of two blocks' medians in one round, its spread is over the rounds. Each opponent
@@ -185,7 +185,7 @@ def building(rounds):
         yield source, found[1:]  # the first pays for what is loaded once
 
 
-cli = recipe.cli(main)
+cli = recipe.cli(main, "bench networks")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """How fast an LSTM learns, against Keras' layer compiled otherwise and torch; how fast nets write.
 
-    cvcourse bench_sequence
-    cvcourse bench_sequence --rounds=3 --dropout=0 --jit_compile
+    cvcourse bench sequence
+    cvcourse bench sequence --rounds=3 --dropout=0 --jit_compile
 
 The net of `char_lm`, as it is built and compiled there, learns random characters; its opponents
 are the same net with the layer unrolled, with XLA, and with this package's cell from the equations.
@@ -210,7 +210,7 @@ def torch_blocks(units, window, batch_size, count, dropout):
         yield np.diff(ends)
 
 
-cli = recipe.cli(main)
+cli = recipe.cli(main, "bench sequence")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """How soon a sweep finds what plain keras-tuner's random search finds: its best of all trials.
 
-    cvcourse bench_tune
-    cvcourse bench_tune --model=resnet20 --epochs=9 --seeds=1
+    cvcourse bench tune
+    cvcourse bench tune --model=resnet20 --epochs=9 --seeds=1
 
 keras-tuner trains every trial to its end, by the same code and on the same stream. Both draw the
 same values in the same order, and a trial begins from the same weights. What counts is the time
@@ -137,7 +137,7 @@ def ours(config, folder):
     )
 
 
-cli = recipe.cli(main)
+cli = recipe.cli(main, "bench tune")
 
 
 if __name__ == "__main__":

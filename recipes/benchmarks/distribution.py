@@ -1,6 +1,6 @@
 """What a strategy costs: mirrored on one device against none, two workers against one process.
 
-    cvcourse bench_distribution
+    cvcourse bench distribution
 
 Steps of `none` and `mirrored` take turns in one process, on the same device and stream. The workers
 are two processes on this machine that share a batch over the loopback address, and take turns with
@@ -132,7 +132,7 @@ def tf_configs(addresses):
     ]
 
 
-cli = recipe.cli(main)
+cli = recipe.cli(main, "bench distribution")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """How fast features are computed from photos on disk, against the network's own `predict`.
 
-    cvcourse bench_features
-    cvcourse bench_features --networks=mobilenet_v2 --dataset=PATH
+    cvcourse bench features
+    cvcourse bench features --networks=mobilenet_v2 --dataset=PATH
 
 Reading, decoding, resizing and scaling run beside the network; the opponent has its images ready in
 memory. Blocks of both take turns. Without `--dataset`, the photos are JPEG files made for it.
@@ -111,7 +111,7 @@ def made_photos(folder, count):
     return str(folder)
 
 
-cli = recipe.cli(main)
+cli = recipe.cli(main, "bench features")
 
 
 if __name__ == "__main__":

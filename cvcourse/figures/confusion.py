@@ -1,0 +1,40 @@
+"""A confusion matrix."""
+
+import numpy as np
+
+from cvcourse.figures.figure import new_figure
+
+ANNOTATED = 20  # classes up to which it shows its counts
+
+
+def confusion_matrix(counts, names):
+    """Draw a confusion matrix, each row colored by its shares.
+
+    Args:
+        counts: Integer array (classes, classes): row the true class, column the predicted one.
+        names: Of the classes.
+
+    Returns:
+        A matplotlib figure.
+    """
+    from matplotlib.colors import PowerNorm
+
+    side = min(11, 3.5 + 0.5 * len(names)) if len(names) <= ANNOTATED else 11
+    figure, (ax,) = new_figure(width=side, height=side * 0.9)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    # The root lets a share of one in a hundred be seen beside the diagonal.
+    image = ax.imshow(shares, cmap="Blues", norm=PowerNorm(0.5, 0, 1))
+    size = 9 if len(names) <= ANNOTATED else 5
+    labels = dict(labels=names, fontsize=size)
+    ax.set_xticks(range(len(names)), rotation=90 if max(map(len, names)) > 2 else 0, **labels)
+    ax.set_yticks(range(len(names)), **labels)
+    ax.set_xlabel("predicted")
+    ax.set_ylabel("true")
+    ax.grid(False)
+    if len(names) <= ANNOTATED:
+        for (row, column), count in np.ndenumerate(counts):
+            if count:
+                color = "white" if shares[row, column] > 0.4 else "black"
+                ax.text(column, row, count, ha="center", va="center", color=color, fontsize=8)
+    figure.colorbar(image, ax=ax, fraction=0.046, label="share of the true class")
+    return figure

@@ -1,0 +1,54 @@
+"""Gradients that vanish and explode on their way back through time, and clipping."""
+
+from cvcourse.figures.figure import tidy
+
+ACTIVATIONS = {"linear": "-", "tanh": "--"}  # name: its line
+
+
+def gradients_through_time(vanilla, cells, training, *, titles, chance):
+    """Draw norms of gradients by steps back in time, and a training with and without clipping.
+
+    Args:
+        vanilla: {(largest singular value, activation): norms (steps,)} of six values, ascending.
+        cells: {cell: norms (steps,)}.
+        training: {clipping: {"loss": values, "gradient_norm": values}} by update.
+        titles: Of the panels of `vanilla` and `cells`.
+        chance: Loss of a guess, in nats.
+
+    Returns:
+        A matplotlib figure.
+    """
+    from matplotlib import colormaps
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(16, 6), layout="constrained")
+    axes = figure.subplot_mosaic([["vanilla", "cells", "loss"], ["vanilla", "cells", "norm"]])
+    blue_to_red = colormaps["coolwarm"]([0, 0.15, 0.5, 0.78, 0.9, 1])
+    colors = dict(zip(dict.fromkeys(value for value, _ in vanilla), blue_to_red, strict=True))
+    colors["1"] = "black"  # what neither vanishes nor explodes
+    for (value, activation), row in vanilla.items():
+        axes["vanilla"].plot(row, ACTIVATIONS[activation], color=colors[value])
+        place = dict(xytext=(5 if activation == "linear" else 25, -3), textcoords="offset points")
+        axes["vanilla"].annotate(value, (len(row) - 1, row[-1]), color=colors[value], **place)
+    for activation, line in ACTIVATIONS.items():
+        axes["vanilla"].plot([], [], line, color="black", label=activation)
+    for name, row in cells.items():
+        axes["cells"].plot(row, label=name)
+    for name, history in training.items():
+        axes["loss"].plot(history["loss"], label=name)
+        axes["norm"].plot(history["gradient_norm"], label=name)
+    axes["loss"].axhline(chance, color="gray", linestyle=":", label="chance")
+    axes["norm"].axhline(1, color="gray", linestyle=":")
+    for name, title in zip(("vanilla", "cells"), titles, strict=True):
+        of_gradient = "norm of the gradient, 1 at the last step"
+        axes[name].set(title=title, xlabel="steps back in time", ylabel=of_gradient)
+    steps = len(next(iter(cells.values())))
+    axes["loss"].set(title=f"Training an RNN to remember {steps} steps", ylabel="loss (nats)")
+    axes["norm"].set(xlabel="updates", ylabel="norm before clipping")
+    for name, ax in axes.items():
+        tidy(ax)
+        if name != "loss":
+            ax.set_yscale("log", nonpositive="mask")
+        if name != "norm":
+            ax.legend(frameon=False)
+    return figure

@@ -1,0 +1,57 @@
+"""Accuracy of networks over their work. Canziani et al. 2016, figure 2."""
+
+from cvcourse.figures.figure import new_figure
+
+AREA = 6.0  # points^2 for a million parameters
+
+
+def accuracy_by_work(points, families):
+    """Draw networks as discs, colored by their family; the area is the number of parameters.
+
+    Args:
+        points: {network: (multiply-accumulates, parameters, top-1 accuracy in percent)}.
+        families: {network: family}.
+
+    Returns:
+        A matplotlib figure.
+    """
+    from matplotlib import colormaps
+
+    figure, (ax,) = new_figure(width=12, height=7.5)
+    colors = dict(
+        zip(dict.fromkeys(families.values()), colormaps["tab20"].colors * 2, strict=False)
+    )
+    for name, (macs, parameters, top1) in points.items():
+        ax.scatter(
+            macs / 1e9,
+            top1,
+            s=AREA * parameters / 1e6,
+            color=colors[families[name]],
+            alpha=0.55,
+            linewidth=0.5,
+            edgecolor="black",
+        )
+    for millions in (1, 10, 100):
+        ax.scatter([], [], s=AREA * millions, color="lightgray", label=f"{millions} M parameters")
+    ax.legend(frameon=False, loc="lower right", labelspacing=1.6, borderpad=1.5)
+    ax.set_xscale("log")
+    ax.set_xlabel("multiply-accumulates of one image (billions)")
+    ax.set_ylabel("top-1 accuracy on ImageNet (%)")
+    _label(ax, {name: (macs / 1e9, top1) for name, (macs, _, top1) in points.items()})
+    return figure
+
+
+def _label(ax, points):
+    """Write each name at its point, or as little above or below it as keeps it off the others."""
+    ax.figure.draw_without_rendering()  # so that places on the page are known
+    taken = []
+    for name, point in points.items():
+        text = ax.annotate(
+            name, point, (0, 0), textcoords="offset points", fontsize=7, ha="center", va="center"
+        )
+        for offset in (0, 8, -8, 16, -16, 24, -24, 32, -32):
+            text.set_position((0, offset))
+            box = text.get_window_extent()
+            if not any(box.overlaps(other) for other in taken):
+                break
+        taken.append(box)

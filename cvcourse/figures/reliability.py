@@ -1,0 +1,28 @@
+"""Reliability: accuracy over confidence. Guo et al. 2017, https://arxiv.org/abs/1706.04599."""
+
+import numpy as np
+
+from cvcourse.figures.figure import BLUE, GRAY, ORANGE, new_figure
+
+
+def reliability_diagram(panels):
+    """Draw accuracy over confidence: a bar a bin, a dot at its mean confidence.
+
+    Args:
+        panels: {title: counts, mean confidences and accuracies (bins,)}, the latter as
+            calibration.reliability gives them.
+
+    Returns:
+        A matplotlib figure.
+    """
+    figure, axes = new_figure(width=5 if len(panels) == 1 else 11, height=4, columns=len(panels))
+    for ax, (title, (counts, confidences, accuracies)) in zip(axes, panels.items(), strict=True):
+        edges = np.linspace(0, 1, len(counts) + 1)
+        ax.bar(edges[:-1], accuracies, 1 / len(counts), align="edge", color=BLUE, alpha=0.6)
+        there = counts > 0
+        ax.plot(confidences[there], accuracies[there], "o", color=ORANGE, markersize=4)
+        ax.plot([0, 1], [0, 1], color=GRAY, linestyle="--", linewidth=0.8)
+        ax.set_xlabel("confidence")
+        ax.set_title(title, loc="left")
+    axes[0].set_ylabel("accuracy")
+    return figure

@@ -1,0 +1,145 @@
+"""A trained network that learns new classes: published weights, or a file of one's own."""
+
+import dataclasses
+import pathlib
+from collections.abc import Callable
+
+import keras
+
+from cvcourse.errors import RunError
+from cvcourse.models.pretrained.feature_extractor import feature_extractor, scales_pixels
+from cvcourse.models.pretrained.loading import load_published
+from cvcourse.models.pretrained.preprocessing import SCALINGS, from_images, from_photos, resize_of
+from cvcourse.saved_model import is_saved_model, read_model
+
+USUAL_SCALINGS = ("none", "unit", "tf", "torch", "caffe")  # of networks that do not scale pixels
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainedNetwork:
+    """A trained network with a new classifier, and how images are brought to it.
+
+    Attributes:
+        name: The network.
+        weights: The weights in it.
+        resize: Arguments of `Dataset.resized` for files of images, or None to keep their size.
+        scalings: Keys of SCALINGS that its pixels may need; one where that is known.
+        preprocessed: Function (image shape, scaling) that returns a keras.Model from raw images of
+            0..255 to logits.
+        notes: Sentences for the user.
+    """
+
+    name: str
+    weights: str
+    resize: dict | None
+    scalings: tuple[str, ...]
+    preprocessed: Callable
+    notes: tuple[str, ...] = ()
+
+
+def load_trained(
+    name,
+    weights="default",
+    builder_args=None,
+    *,
+    num_classes,
+    size=None,
+    scaling="auto",
+    weights_dir=None,
+    allow_noncommercial=False,
+    named=True,
+):
+    """Load a trained network with a new classifier.
+
+    A .keras file that does not hold published weights of `name` is taken as it was saved, up to its
+    last pooled features. Import first what registers its custom layers.
+
+    Args:
+        name: An architecture of ours, or a source's ("timm.seresnet50").
+        weights: As in `load`.
+        builder_args: Arguments of the builder, as a dict; only for published weights.
+        num_classes: Number of new classes.
+        size: Side of the images that the network sees, in pixels. If None, that of its weights.
+        scaling: "auto", or a key of SCALINGS for a network that does not scale pixels itself.
+        weights_dir: Folder where files of weights are looked for first.
+        allow_noncommercial: Whether weights may be for non-commercial use alone.
+        named: Whether the user has chosen `name`, which an error then mentions.
+
+    Returns:
+        A `TrainedNetwork`.
+
+    Raises:
+        ValueError, RunError: If weights, sizes and channels do not go together; as `load`.
+    """
+    settings = {**(builder_args or {}), "num_classes": num_classes}
+    if size:
+        settings["input_shape"] = (size, size, 3)
+    try:
+        net, published = load_published(
+            name,
+            weights,
+            weights_dir=weights_dir,
+            allow_noncommercial=allow_noncommercial,
+            **settings,
+        )
+    except (ValueError, RunError) as error:
+        if builder_args or not is_saved_model(weights):
+            raise
+        path = pathlib.Path(weights).expanduser()
+        return _as_saved(path, num_classes, size, scaling, name, error if named else None)
+    if scaling != "auto":
+        raise ValueError(f"--scaling: the weights {published} have their own, {published.scaling}")
+    resize = {
+        "side": resize_of(published, net.input_shape[1]),
+        "interpolation": published.interpolation,
+        "crop": published.resize > 0,
+    }
+
+    def preprocessed(shape, scaling):
+        return from_photos(net, published, shape)
+
+    return TrainedNetwork(name, str(published), resize, (published.scaling,), preprocessed)
+
+
+def _as_saved(path, num_classes, size, scaling, name, unpublished):
+    """The TrainedNetwork of somebody's own .keras file.
+
+    `unpublished` is the error that says why it holds no published weights of `name`, or None.
+    """
+    try:
+        features, place = feature_extractor(read_model(path))
+    except ValueError as error:
+        also = f"; nor as {name}: {unpublished}" if unpublished else ""
+        raise ValueError(f"{path} cannot go on as it was saved: {error}{also}") from error
+    *sides, channels = features.input_shape[1:]
+    if size and sides not in ([None, None], [size] * 2):
+        raise ValueError(f"--size={size}: {path} takes images of {sides[0]}x{sides[1]}")
+    if size:
+        sides = [size] * 2
+    logits = keras.layers.Dense(num_classes, dtype="float32", name="logits")
+    net = keras.Model(features.input, logits(features.output), name=features.name)
+    notes = [
+        f"{path} holds no published weights of {name}: it goes on as it was saved, with a new head "
+        f"on the {features.output_shape[-1]:,} features of {place}."
+    ]
+    if scales_pixels(features):
+        if scaling != "auto":
+            raise ValueError(f"--scaling: {path} scales the pixels itself: leave it out")
+        scalings = ("none",)
+        notes.append("It scales the pixels itself.")
+    elif scaling != "auto":
+        scalings = (scaling,)
+        notes.append(f"It gets the pixels by --scaling={scaling}.")
+    else:  # a gray pixel has no mean of its own for each color
+        scalings = tuple(
+            one for one in USUAL_SCALINGS if channels == 3 or len({*SCALINGS[one][0]}) == 1
+        )
+    square = sides[0] and sides[0] == sides[1]
+    return TrainedNetwork(
+        path.stem,
+        path.name,
+        {"side": sides[0], "interpolation": "bilinear"} if square else None,
+        scalings,
+        lambda shape, scaling: from_images(net, shape, size=sides, scaling=scaling),
+        tuple(notes),
+    )

@@ -1,0 +1,56 @@
+"""A command's first word names a module of a package, which takes the flags."""
+
+import ast
+import importlib
+import pathlib
+import pkgutil
+import sys
+
+from cvcourse.errors import unknown
+
+HELP = ("-h", "--help")
+
+
+def summaries(package):
+    """List the modules of a package, without importing them.
+
+    Args:
+        package: Dotted name of the package.
+
+    Returns:
+        {name: first line of its docstring}; packages inside are left out.
+    """
+    found = {}
+    for module in pkgutil.iter_modules(importlib.import_module(package).__path__):
+        if not module.ispkg:
+            source = pathlib.Path(module.module_finder.path, f"{module.name}.py").read_text("utf-8")
+            found[module.name] = ast.get_docstring(ast.parse(source)).splitlines()[0]
+    return found
+
+
+def dispatch(package, argv, *, prog, kind):
+    """Run the `cli` of the module that the first argument names.
+
+    Args:
+        package: Dotted name of a package of modules with a function `cli(argv)`.
+        argv: The name and the module's flags. With --help, or empty, the modules are listed.
+        prog: The command so far.
+        kind: What a module is, in one word.
+
+    Returns:
+        The exit code: 2 for no name or an unknown one.
+    """
+    known = summaries(package)
+    if not argv or argv[0] in HELP:
+        use = f"{prog} {kind.upper()}"
+        print(
+            f"usage: {use} [--flags]      {use} --help\n\n{kind}s:",
+            *(f"  {name:14} {line}" for name, line in known.items()),
+            sep="\n",
+            file=sys.stdout if argv else sys.stderr,
+        )
+        return 0 if argv else 2
+    if argv[0] not in known:
+        print(f"{prog}: {unknown(kind, argv[0], known)}", file=sys.stderr)
+        return 2
+    return importlib.import_module(f"{package}.{argv[0]}").cli(argv[1:])

@@ -1,0 +1,147 @@
+"""A frozen network on a data set: its features, classifiers on them, and how those do.
+
+Sharif Razavian et al., "CNN Features off-the-shelf", 2014, https://arxiv.org/abs/1403.6382.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+
+import keras
+import numpy as np
+
+from cvcourse.training.evaluation import Evaluation
+from cvcourse.training.features import LAST, depths, features, vector, with_classifier
+from cvcourse.training.probe import fit_probe
+
+TRIED_ON = 300  # training images at least, to choose a scaling by
+
+
+@dataclasses.dataclass(frozen=True)
+class Backbone:
+    """A network behind its preprocessing, and what it makes of a data set.
+
+    Attributes:
+        model: keras.Model from raw images of the data set's size to any output.
+        name: The network.
+        weights: The weights in it.
+        dataset: Dataset with images of the size that `model` takes.
+        stream: Function (split, *, batch_size, shuffle) that returns a split's batches.
+        devices: Strategy of `distribution.of`, in whose scope models are built.
+        batch_size: Images a batch, or as many as the training split has.
+        seed: Seed of folds and of random weights.
+        cache_dir: As in `features`.
+        notes: Sentences for the user.
+    """
+
+    model: keras.Model
+    name: str
+    weights: str
+    dataset: object
+    stream: Callable
+    devices: object
+    batch_size: int
+    seed: int = 0
+    cache_dir: str | None = None
+    notes: tuple[str, ...] = ()
+
+    def with_random_weights(self):
+        """Return the same network before any training, always the same one for a seed."""
+        keras.utils.set_random_seed(self.seed)
+        with self.devices.scope():
+            model = keras.models.clone_model(self.model)
+        model.trainable = True  # whatever fine-tuning has frozen
+        return dataclasses.replace(self, model=model)
+
+    @functools.cached_property
+    def depths(self):
+        """{name: tensor}: where a classifier may stand."""
+        return depths(self.model)
+
+    def batches(self, split):
+        """Return the evaluation stream of a split."""
+        return self.stream(split, batch_size=self._batch_size, shuffle=False)
+
+    @property
+    def _batch_size(self):
+        return min(self.batch_size, len(self.dataset.train))
+
+    @functools.cached_property
+    def _kept(self):
+        return {}
+
+    def features(self, name):
+        """Return {depth: (n, c)} of the split called `name`, computed once and kept on disk."""
+        if name not in self._kept:
+            outputs = {depth: vector(x) for depth, x in self.depths.items()}
+            extractor = keras.Model(self.model.input, outputs)
+            split = getattr(self.dataset, name)
+            self._kept[name] = features(extractor, split, self.batches, cache_dir=self.cache_dir)
+        return self._kept[name]
+
+    def probe(self, depth, classifier):
+        """Fit a probe to the training split's features at a depth; see `fit_probe`."""
+        return fit_probe(
+            classifier,
+            self.features("train")[depth],
+            self.dataset.train.labels,
+            num_classes=self.dataset.num_classes,
+            seed=self.seed,
+        )
+
+    def with_classifier(self, depth, probe=None):
+        """Return a model from raw images to logits: of a probe, or of a new classifier."""
+        with self.devices.scope():
+            return with_classifier(self.model, self.depths[depth], self.dataset.num_classes, probe)
+
+    def evaluation(self, name, depth, model):
+        """Evaluate a model `with_classifier` on a split whose features are known.
+
+        Args:
+            name: "validation" or "test".
+            depth: Where the model's classifier stands.
+            model: The model.
+
+        Returns:
+            An Evaluation, to the bit that of the whole model; None if there is no such split.
+        """
+        split = getattr(self.dataset, name)
+        if split is None:
+            return None
+        known = self.features(name)[depth]
+        inputs = keras.Input(known.shape[1:])
+        head = keras.Model(inputs, model.get_layer("logits")(inputs))
+        size = self._batch_size
+        padded = np.concatenate([known, np.zeros((-len(known) % size, known.shape[1]))])
+        logits = head.predict(padded, batch_size=size, verbose=0)[: len(split)]
+        return Evaluation(logits, split.labels)
+
+
+def best_scaling(with_scaling, scalings, classifier):
+    """Choose how the pixels are scaled for a network, by a probe within the training split.
+
+    Args:
+        with_scaling: Function that returns the `Backbone` of a scaling.
+        scalings: Names to choose from.
+        classifier: As in `fit_probe`.
+
+    Returns:
+        The Backbone of the scaling with the highest cross-validation accuracy, of equals the first,
+        with a note that gives all accuracies.
+    """
+    found = {}
+    for scaling in scalings:
+        backbone = with_scaling(scaling)
+        classes = backbone.dataset.num_classes
+        few = backbone.dataset.limit(max(TRIED_ON, 10 * classes))
+        if np.bincount(few.train.labels, minlength=classes).min() < 2:
+            few = backbone.dataset
+        found[scaling] = dataclasses.replace(backbone, dataset=few).probe(LAST, classifier).accuracy
+    best = max(found, key=found.get)
+    shares = ", ".join(f"{scaling} {accuracy:.1%}" for scaling, accuracy in found.items())
+    why = (
+        f"It does not scale the pixels itself. With --scaling={best} a probe is best, by "
+        f"cross-validation within {len(few.train):,} training images: {shares}."
+    )
+    chosen = with_scaling(best)
+    return dataclasses.replace(chosen, notes=(*chosen.notes, why))

@@ -1,0 +1,120 @@
+"""The course's protocol for hyperparameters: from coarse to fine, and one look at the test split.
+
+CS231n, notes "Neural Networks Part 3": training works if the first loss is that of chance and a few
+images are learned by heart; then a few short trials over wide ranges, longer ones over narrower.
+"""
+
+import dataclasses
+import math
+import pathlib
+
+import numpy as np
+
+from cvcourse import data, optimization, recipe, training
+from cvcourse.files import write_json
+from cvcourse.training import doctor
+from cvcourse.tuning.narrowing import at_the_border, good_ones, narrowed, ranges_of
+from cvcourse.tuning.oracle import kept_trials
+from cvcourse.tuning.spaces import register
+from cvcourse.tuning.trial_table import said
+
+EXAMPLES = 32  # that are learned by heart
+
+
+def coarse_to_fine(sweep, run, shares, train, run_stage):
+    """Run sweeps in ranges that become narrower, train the winner, write the report.
+
+    Args:
+        sweep: Sweep of all stages together.
+        run: recipe.Run of the sweep.
+        shares: A pair for each stage: its share of the trials (None: what is left of them), and of
+            the epochs.
+        train: The module of the recipe that trains: its Config, build, compiled and main.
+        run_stage: Function (config, space, callbacks) that runs a plain sweep, or goes on with it,
+            and returns its metrics.
+
+    Returns:
+        What metrics.json holds.
+
+    Raises:
+        Interrupted: After Ctrl-C or SIGTERM, with the command that goes on with the whole.
+        Exception: What `run_stage` and `train.main` raise.
+    """
+    config = sweep.config
+    run.begin()
+    lead = first_checks(sweep.common, sweep.dataset, train)
+    print(*lead, sep="\n", flush=True)
+    ranges, rows = {}, [["stage", "trials", "epochs", "best", "ranges of the next"]]
+    left = config.trials
+    for number, (share, pace) in enumerate(shares, start=1):
+        folder, last = run.path / f"stage{number}", number == len(shares)
+        stage = dataclasses.replace(
+            config,
+            protocol="plain",
+            workdir=str(folder),
+            trials=left if last else max(1, int(share * config.trials)),
+            epochs=max(1, round(pace * config.epochs)),
+            extend=False,
+        )
+        left -= stage.trials
+        within = narrowed(sweep.space, ranges)
+        with recipe.part(f"stage {number}", run.command):
+            found = run_stage(stage, within, sweep.callbacks)
+        trials = kept_trials(folder)
+        good = good_ones(trials, config.objective)
+        ranges |= ranges_of(register(within, sweep.common).space, good)
+        best = f"{config.objective} {found[config.objective]:.4f}"
+        next_ranges = "" if last else "; ".join(map(_in_words, ranges.items()))
+        rows.append([str(number), str(stage.trials), str(stage.epochs), best, next_ranges])
+    (best,) = (trial for trial in trials if trial.trial_id == found["best_trial"])
+    lead += at_the_border(sweep.hyperparameters.space, best)
+    chosen = recipe.parse(train.Config, [f"--config={folder / 'best.json'}"])
+    with recipe.part("the winner's training", run.command):
+        final = train.main(dataclasses.replace(chosen, workdir=str(run.path / "final")))
+    write_json(run.path / "best.json", dataclasses.asdict(chosen))
+    metrics = {
+        "trials": config.trials,
+        "stages": [row[1:4] for row in rows[1:]],
+        "values": found["values"],
+        config.objective: found[config.objective],
+        "test_accuracy": final["test_accuracy"],
+        "seed": config.seed,
+    }
+    return training.write_page(
+        run.path,
+        metrics=metrics,
+        title=f"From coarse to fine: {config.model} on {pathlib.Path(config.dataset).stem}",
+        lead=[*lead, "The test split was evaluated once, for the last stage's winner."],
+        tables={"Stages": rows},
+        figures={},
+        config=dataclasses.asdict(run.config),
+    )
+
+
+def _in_words(named_range):
+    name, ends = named_range
+    return f"{name} {(' to ' if isinstance(ends, tuple) else ' or ').join(map(said, ends))}"
+
+
+def first_checks(config, dataset, train):
+    """Examine a training run before any trial.
+
+    Args:
+        config: Config of the training run.
+        dataset: What it trains on.
+        train: The module of the recipe that trains: its build and compiled.
+
+    Returns:
+        What the training doctor finds of the first loss and of a few images learned by heart, as a
+        list of texts.
+    """
+    count, classes = min(EXAMPLES, len(dataset.train)), dataset.num_classes
+    batches = data.stream(dataset.train, batch_size=count, seed=config.seed)
+    few = [np.array(part) for part in next(iter(batches))]
+    steps = data.steps_per_epoch(dataset.train, min(config.batch_size, len(dataset.train)))
+    chance = math.log(classes) if config.loss == "softmax" else classes - 1.0
+    options = {"loss": optimization.LOSSES[config.loss](), "chance": chance}
+    return [
+        str(examine(train.compiled(config, train.build(config, dataset), steps), *few, **options))
+        for examine in (doctor.initial_loss, doctor.memorize)
+    ]

@@ -1,0 +1,48 @@
+"""Go on with a run by its directory alone: its config.json tells the recipe and the settings.
+
+    cvcourse resume runs/train-lenet5-digits-20260101-120000
+
+An unfinished run of any recipe ends as it would have without the interruption. Of a finished one
+its metrics are printed.
+"""
+
+import dataclasses
+import importlib
+import pathlib
+import sys
+
+from cvcourse import recipe
+from cvcourse.errors import UsageError
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Which run."""
+
+    run: str = recipe.field("", "a run's directory", positional=True)
+
+
+def main(config):
+    """Run the recipe of a run's config.json in the run's directory; returns its metrics.
+
+    Raises UsageError for a directory that is no run's, and what the recipe does.
+    """
+    from cvcourse.__main__ import recipes
+
+    config = recipe.check(config)
+    path = pathlib.Path(config.run).expanduser()
+    begun, _ = recipe.read_config(path)
+    if begun["recipe"] not in recipes():
+        raise UsageError(
+            f"{path / 'config.json'}, of version {begun['version']}, names no recipe that is known "
+            f"here ({begun['recipe']}): go on with `cvcourse RECIPE --workdir={path}`"
+        )
+    module = importlib.import_module(f"cvcourse.recipes.{begun['recipe']}")
+    return module.main(recipe.parse(module.Config, [f"--workdir={config.run}"]))
+
+
+cli = recipe.cli(main)
+
+
+if __name__ == "__main__":
+    sys.exit(cli())

@@ -1,0 +1,123 @@
+"""List the runs in a folder: recipe, model, data, epochs, result, state and age of each.
+
+    cvcourse runs
+    cvcourse runs /data/experiments
+
+The runs inside a run, such as the trials of a sweep, are not listed. `cvcourse resume DIR` goes on
+with one that is unfinished.
+"""
+
+import csv
+import dataclasses
+import os
+import pathlib
+import sys
+import time
+
+from cvcourse import recipe
+from cvcourse.errors import RunError, UsageError
+from cvcourse.files import read_json
+
+RESULTS = {  # metric: how it is shown, the first that a run has
+    "test_accuracy": "test accuracy {:.2%}",
+    "val_accuracy": "validation accuracy {:.2%}",
+    "test_bits_per_character": "test {:.3f} bits per character",
+    "test_exact_match": "test exact match {:.2%}",
+    "test_bleu4": "test BLEU-4 {:.3f}",
+    "val_bleu4": "validation BLEU-4 {:.3f}",
+    "accuracy": "accuracy {:.2%}",
+}
+DATA = ("dataset", "text", "photos")  # the fields that may name a run's data
+UNITS = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Which folder."""
+
+    folder: str = recipe.field("runs", "where to look, in the folders below too", positional=True)
+
+
+def main(config):
+    """Print a table of the runs; returns {path: row}.
+
+    Raises UsageError for a folder that is not there.
+    """
+    config = recipe.check(config)
+    folder = pathlib.Path(config.folder).expanduser()
+    if not folder.is_dir():
+        raise UsageError(f"{config.folder} is no folder")
+    rows = {str(path): row(path) for path in sorted(runs_in(folder))}
+    if not rows:
+        print(f"no runs in {folder}")
+        return rows
+    titles = ("run", *next(iter(rows.values())))
+    table = [titles, *((path, *cells.values()) for path, cells in rows.items())]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for cells in table:
+        print("  ".join(map(str.ljust, cells, widths)).rstrip())
+    return rows
+
+
+def runs_in(folder):
+    """Yield the directories of runs in a folder, but for those inside another run."""
+    for place, folders, files in os.walk(folder):
+        if "config.json" in files:
+            folders.clear()
+            yield pathlib.Path(place)
+        folders[:] = [name for name in folders if not name.startswith(".")]
+
+
+def row(path):
+    """The cells of a run's row: {title: text}."""
+    cells = dict.fromkeys(("recipe", "model", "data", "epochs", "result", "state"), "–")
+    try:
+        begun, values = recipe.read_config(path)
+        history = epochs_of(path)
+        finished = (path / "metrics.json").exists()
+        metrics = read_json(path / "metrics.json") if finished else (history or [{}])[-1]
+        models = values.get("models") or [values.get("model") or values.get("backbone") or "–"]
+        data = next((values[name] for name in DATA if values.get(name)), "–")
+        cells["recipe"] = begun["recipe"] or "–"
+        cells["model"] = ",".join(map(str, models))
+        cells["data"] = pathlib.Path(str(data)).name
+        if "epochs" in values:
+            cells["epochs"] = (
+                f"{len(history)}/{values['epochs']}" if history else f"{values['epochs']}"
+            )
+        for name, form in RESULTS.items():
+            if isinstance(metrics.get(name), (int, float)):
+                cells["result"] = form.format(metrics[name])
+                break
+        cells["state"] = "finished" if finished else "unfinished"
+        if not finished and recipe.is_running(path):
+            cells["state"] = "running"
+    except (RunError, UsageError, ValueError, KeyError):
+        cells["state"] = "damaged"
+    return cells | {"age": age(path)}
+
+
+def epochs_of(path):
+    """The rows of a run's history.csv with their numbers; none where it has no such file."""
+    try:
+        with open(path / "history.csv", encoding="utf-8", newline="") as file:
+            return [
+                {key: float(value) for key, value in row.items()} for row in csv.DictReader(file)
+            ]
+    except FileNotFoundError:
+        return []
+
+
+def age(path):
+    """How long ago something was written in a run, in its largest unit."""
+    newest = max(entry.stat(follow_symlinks=False).st_mtime for entry in os.scandir(path))
+    seconds = max(0.0, time.time() - newest)
+    size, unit = next(((size, unit) for size, unit in UNITS if seconds >= size), UNITS[-1])
+    return f"{seconds / size:.0f} {unit}"
+
+
+cli = recipe.cli(main)
+
+
+if __name__ == "__main__":
+    sys.exit(cli())

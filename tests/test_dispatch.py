@@ -1,0 +1,80 @@
+"""The first words of a command line: recipes and benchmarks by name."""
+
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from cvcourse import recipe
+from cvcourse.__main__ import main, recipes
+
+ROOT = pathlib.Path(__file__).parents[1]
+BENCHMARKS = ["distribution", "features", "networks", "sequence", "train", "tune"]
+
+
+@pytest.mark.parametrize(("argv", "code"), [(["bench", "--help"], 0), (["bench"], 2)])
+def test_bench_lists_the_benchmarks(argv, code, capsys):
+    assert main(argv) == code
+    out, err = capsys.readouterr()
+    usage, _, title, *rows = (err if code else out).splitlines()
+    assert usage.startswith("usage: cvcourse bench BENCHMARK [--flags]")
+    assert title == "benchmarks:"
+    assert [row.split()[0] for row in rows] == BENCHMARKS
+    assert all(len(row.split()) > 3 for row in rows)
+
+
+def test_benchmarks_are_no_recipes():
+    assert "bench" in recipes()
+    assert [name for name in recipes() if name.startswith("bench_")] == []
+
+
+@pytest.mark.parametrize(
+    ("argv", "line"),
+    [
+        (
+            ["bench_networks", "--rounds=3"],
+            "cvcourse: bench_networks is `cvcourse bench networks` now",
+        ),
+        (["bench", "nets"], "cvcourse bench: unknown benchmark 'nets': did you mean 'networks'?"),
+        (["bench_nets"], "cvcourse: unknown recipe 'bench_nets': did you mean 'bench'?"),
+        (["bench", "tune", "--seeds=0"], "bench tune: --seeds takes a whole number of at least 1"),
+        # As before there were several: flags of the one of `train`.
+        (["bench", "--rounds=0"], "bench train: --rounds takes a whole number of at least 1"),
+    ],
+)
+def test_what_is_refused_in_one_line(argv, line, capsys):
+    assert main(argv) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert line in err
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_every_benchmark_has_help(name, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["bench", name, "--help"])
+    assert stop.value.code == 0
+    assert f"    cvcourse bench {name}\n" in capsys.readouterr().out
+
+
+def test_a_benchmark_runs_as_a_script():
+    script = [sys.executable, "recipes/benchmarks/networks.py", "--rounds=0"]
+    ran = subprocess.run(script, cwd=ROOT, capture_output=True, text=True)
+    message = "--rounds takes a whole number of at least 1; received 0"
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert ran.stderr == f"python recipes/benchmarks/networks.py: {message}\n"
+
+
+@pytest.mark.parametrize(
+    ("script", "program"),
+    [
+        ("recipes/benchmarks/tune.py", "python recipes/benchmarks/tune.py"),
+        ("/somewhere/cvcourse/__main__.py", "python -m cvcourse bench tune"),
+        (".venv-absent/bin/cvcourse", ".venv-absent/bin/cvcourse bench tune"),
+    ],
+)
+def test_program_of_two_words(script, program, monkeypatch):
+    monkeypatch.setattr(sys, "argv", [script])
+    monkeypatch.setenv("PATH", "")
+    assert recipe.program("bench tune") == program
