@@ -111,14 +111,7 @@ def main(config):
     from cvcourse.data import caption_rows
 
     with recipe.usage():
-        captions = caption_rows.load(
-            config.photos,
-            config.captions_file,
-            limit=config.limit,
-            missing=config.missing,
-            longest=config.longest,
-            too_long=config.too_long,
-        )
+        captions = caption_rows.of(config)
         texts = [text for photo in captions.train for text in photo.captions]
         vocabulary = data.Vocabulary.of_words(texts, config.least)
         backbone = load_backbone(config)
@@ -231,14 +224,14 @@ def feature_maps(config, backbone, photos):
         print(f"computing the features of {len(split)} photos by {backbone.published}", flush=True)
         return data.stream(split, batch_size=AT_ONCE, seed=0, shuffle=False)
 
-    splits = {split: getattr(photos, split) for split in ("train", "validation", "test")}
+    splits = {name: getattr(photos, name) for name in ("train", "validation", "test")}
+    kept = dict(cache_dir=config.cache_dir)
     with data.naming_broken_images(photos):
-        found = {
-            name: training.features(backbone.model, split, stream, cache_dir=config.cache_dir)
+        return {
+            name: training.features(backbone.model, split, stream, **kept)["features"]
             for name, split in splits.items()
             if split
         }
-    return {name: one["features"] for name, one in found.items()}
 
 
 def net(config, words, memory_shape):

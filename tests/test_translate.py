@@ -59,8 +59,8 @@ def test_metrics_are_those_of_the_saved_model(finished):
         said = model.predict({"source": source, "tokens": tokens[:, :-1]}, verbose=0)
         tokens[:, step + 1] = said[:, step].argmax(-1)
     texts = [dates.decode_target(row) for row in tokens]
-    generator = translate.best(config(workdir), workdir)[1]
-    assert translate.translated(generator, [pair.source for pair in pairs.test]) == texts
+    translator = translate.best(config(workdir), workdir)
+    assert translator.translate([pair.source for pair in pairs.test]) == texts
     right = np.mean([pair.target == text for pair, text in zip(pairs.test, texts, strict=True)])
     assert metrics["test_exact_match"] == right
     assert metrics["parameters"] == model.count_params()

@@ -17,6 +17,7 @@ from cvcourse.sequence.positions import LearnedPositions, SinusoidalPositions
 from cvcourse.sequence.registry import REGISTRY, build, knobs
 from cvcourse.sequence.rnn import RNNCell
 from cvcourse.sequence.torch_weights import load_torch
+from cvcourse.sequence.translator import Translator
 
 __all__ = [
     "REGISTRY",
@@ -28,6 +29,7 @@ __all__ = [
     "LearnedPositions",
     "RNNCell",
     "SinusoidalPositions",
+    "Translator",
     "attention_maps",
     "bleu",
     "build",
