@@ -62,6 +62,17 @@ def main(config):
     return points
 
 
+def table(points, families):
+    """The report's table: rows of texts, a network a row."""
+    return [
+        ["network", "family", "MACs", "parameters", "top-1, %"],
+        *(
+            [name, families[name], f"{macs:,}", f"{parameters:,}", f"{top1:g}"]
+            for name, (macs, parameters, top1) in points.items()
+        ),
+    ]
+
+
 cli = recipe.cli(main)
 
 

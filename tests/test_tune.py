@@ -13,12 +13,12 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 
 import keras
 import keras_tuner
 import numpy as np
 import pytest
+from crash import children_of, started, until
 from cvcourse.recipes import random_against_grid, train, tune
 from cvcourse.recipes.benchmarks import tune as bench_tune
 
@@ -790,13 +790,10 @@ def test_a_trial_in_its_own_process_gives_the_same_and_is_tried_again_where_kill
     tune.main(three)
     apart = dataclasses.replace(three, isolate=True, workdir=config.workdir + "-apart")
     words = [sys.executable, "-m", *recipe.command(apart, "cvcourse tune").split()]
-    sweep = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+    sweep = started(words)
     first = pathlib.Path(apart.workdir, "trials", "0")
-    while not list(first.glob("run/checkpoints/step-*")):
-        assert sweep.poll() is None
-        time.sleep(0.1)
-    child = subprocess.run(["pgrep", "-P", str(sweep.pid)], capture_output=True, text=True).stdout
-    os.kill(int(child.split()[0]), signal.SIGKILL)
+    until(lambda: list(first.glob("run/checkpoints/step-*")), sweep)
+    os.kill(children_of(sweep)[0], signal.SIGKILL)
     output, _ = sweep.communicate()
     assert sweep.returncode == 0
     assert "augmentation" not in output

@@ -18,6 +18,7 @@ import grpc
 import keras_tuner
 import numpy as np
 import pytest
+from crash import children_of, started, until
 from cvcourse.recipes import train, tune
 from keras_tuner.src import protos
 
@@ -459,12 +460,8 @@ def config(tmp_path, **settings):
 
 @contextlib.contextmanager
 def process(config):
-    """A process of `cvcourse tune`, without what jax may have set here for TensorFlow's logs."""
-    environment = {**os.environ}
-    environment.pop("TF_CPP_MIN_LOG_LEVEL", None)
-    words = [sys.executable, "-m", *recipe.command(config, "cvcourse tune").split()]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen(words, env=environment, **pipes) as one:
+    """A process of `cvcourse tune`."""
+    with started([sys.executable, "-m", *recipe.command(config, "cvcourse tune").split()]) as one:
         try:
             yield one
         finally:
@@ -476,20 +473,8 @@ def rows(config):
         return [{**row, "seconds": None} for row in csv.DictReader(file)]
 
 
-def until(condition, process, seconds=120):
-    end = time.monotonic() + seconds
-    while not (found := condition()):
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < end
-        time.sleep(0.05)
-    return found
-
-
 def workers_of(chief):
-    found = subprocess.run(
-        ["pgrep", "-P", str(chief.pid), "-f", "child_process"], capture_output=True
-    )
-    return list(map(int, found.stdout.split()))
+    return children_of(chief, "child_process")
 
 
 def checkpoints(config):
@@ -508,10 +493,9 @@ def test_two_workers_give_what_one_process_gives_though_all_are_killed(tmp_path)
         children = workers_of(chief)
         chief.kill()
         chief.wait()
-        end = time.monotonic() + 10
-        while any(os.path.exists(f"/proc/{child}") for child in children):
-            assert time.monotonic() < end
-            time.sleep(0.1)
+        until(  # sooner than a worker gives up a chief that does not answer: worker_timeout
+            lambda: not any(os.path.exists(f"/proc/{child}") for child in children), seconds=15
+        )
     with process(two) as chief:
         _, errors = chief.communicate()
         assert (chief.returncode, errors) == (0, "")
