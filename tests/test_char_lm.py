@@ -32,7 +32,9 @@ def test_a_byte_order_mark_is_no_character_of_the_text(tmp_path):
     assert char_lm.read(char_lm.Config(text=str(path))) == "one\ntwo\n"
 
 
-@pytest.mark.parametrize("model", ["rnn", "lstm", "gru", "transformer"])
+@pytest.mark.parametrize(
+    "model", ["rnn", "lstm", pytest.param("gru", marks=pytest.mark.slow), "transformer"]
+)
 def test_a_run(model, text, tmp_path, capsys):
     workdir = tmp_path / "run"
     config = char_lm.Config(text=text, model=model, workdir=str(workdir), **TINY | {"window": 24})
