@@ -147,7 +147,7 @@ def main(config, space=None, callbacks=no_callbacks):
     with recipe.usage():
         common = dataclasses.replace(common, augment=train.settled(common, dataset).augment)
         space = space or tuning.ready_made(config.vary)
-        hyperparameters = tuning.hyperparameters_of(space, common)
+    hyperparameters = tuning.hyperparameters_of(space, common)
     sweep = tuning.Sweep(config, common, dataset, space, hyperparameters, callbacks, train_trial)
     if worker:
         return tuning.work(sweep, address, finished)
