@@ -2,7 +2,7 @@
 
     cvcourse caption --photos=flickr8k/
     cvcourse caption --photos=flickr8k/ --model=caption_transformer --backbone=resnet50
-    cvcourse caption --workdir=DIR --caption=photo.jpg                            (of a finished run)
+    cvcourse caption --workdir=DIR --caption=photo.jpg     (of a finished run)
 
 The folder has a captions file of Flickr8k's form (captions.csv, captions.txt, Flickr8k.token.txt,
 or --captions_file). The frozen backbone's feature maps are computed once and kept; the net learns

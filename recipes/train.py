@@ -13,7 +13,7 @@ import functools
 import pathlib
 import sys
 
-from cvcourse import distribution, recipe
+from cvcourse import distribution, recipe, source_file
 from cvcourse.startup import import_tensorflow_quietly
 
 SET_BY = {  # what is no knob of --model_args where a flag sets it
@@ -261,7 +261,7 @@ def drops_paths_by_schedule(config):
     return (
         "drop_path_steps" in own
         and "drop_path_steps" not in config.model_args
-        and bool(own["drop_path"] if rate is None else rate)
+        and bool(own.get("drop_path") if rate is None else rate)
     )
 
 
@@ -273,7 +273,6 @@ def build(config, dataset):
     flags = {
         "input_shape": config.input_shape or usual_shape,
         "num_classes": dataset.num_classes,
-        "name": config.model,
         "dropout": config.dropout,
     }
     if config.stochastic_depth is not None:
@@ -290,7 +289,7 @@ def build(config, dataset):
         steps = config.epochs * data.steps_per_epoch(dataset.train, config.batch_size)
         flags["drop_path_steps"] = max(1, steps)
     flags = {knob: value for knob, value in flags.items() if value is not None}
-    for knob in flags:
+    for knob in (*flags, "name"):
         if knob in config.model_args:
             raise ValueError(f"--model_args: {knob} is set by {SET_BY[knob]}")
     mean, variance = data.channel_statistics(dataset.train)
@@ -298,6 +297,8 @@ def build(config, dataset):
         net = models.build(config.model, **config.model_args, **flags)
         if len(net.outputs) > 1:
             raise ValueError(f"train fits one output; {config.model} has {', '.join(net.output)}")
+        if source_file.split(config.model):
+            models.require_savable(net, config.model)
         return models.from_raw_images(net, dataset.input_shape, mean=mean, variance=variance)
 
 

@@ -32,9 +32,13 @@ class RunFields(WorkdirFields):
 
 @dataclasses.dataclass(frozen=True)
 class ModelFields:
-    """A network of the registry."""
+    """A network of the registry, or of a builder of one's own."""
 
-    model: str = field("lenet5", "a network of cvcourse.models.REGISTRY")
+    model: str = field(
+        "lenet5",
+        "a network of cvcourse.models.REGISTRY, or FILE.py:FUNCTION that builds one of your own",
+        source=True,
+    )
     model_args: dict = field({}, "its builder's knobs, such as width=0.25,depths=1/1")
 
 
