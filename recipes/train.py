@@ -37,15 +37,7 @@ SCHEDULED_DROP_PATH = (
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(
-    recipe.RunFields,
-    recipe.DeviceFields,
-    recipe.StoppingFields,
-    recipe.ScheduleFields,
-    recipe.FitFields,
-    recipe.DataFields,
-    recipe.ModelFields,
-):
+class Config(recipe.TrainingFields, recipe.DataFields, recipe.ModelFields):
     """The settings of a run; the defaults are measured on the embedded digits."""
 
     input_shape: tuple[int, ...] | None = recipe.field(
@@ -101,19 +93,14 @@ class Config(
         False, "let the run in workdir have more epochs than it had", free=True
     )
 
-    MISFITS = (
-        lambda c: (
-            "--loss=hinge takes whole labels, so neither --label_smoothing nor --augment=mixup,"
-            "cutmix: leave them out, or take --loss=softmax"
-            if c.loss == "hinge" and soft_labels(c)
-            else None
-        ),
-        lambda c: (
-            f"--snapshots={c.snapshots} does not divide --epochs={c.epochs}"
-            if c.snapshots and c.epochs % c.snapshots
-            else None
-        ),
-    )
+    def misfits(self):
+        if self.loss == "hinge" and soft_labels(self):
+            yield (
+                "--loss=hinge takes whole labels, so neither --label_smoothing nor "
+                "--augment=mixup,cutmix: leave them out, or take --loss=softmax"
+            )
+        if self.snapshots and self.epochs % self.snapshots:
+            yield f"--snapshots={self.snapshots} does not divide --epochs={self.epochs}"
 
 
 def main(config):
