@@ -2,7 +2,7 @@
 
 Beside each lies the same run as that version finished it. Both are without what is only looked at,
 and of the checkpoints the newest is left. Their ends are equal but for rounding, which may differ
-on the machine that made them.
+on the machine that made them. Keras 3.13 wrote them, for it cannot read the .keras files of 3.15.
 """
 
 import json
