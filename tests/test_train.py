@@ -22,6 +22,8 @@ from cvcourse import data, optimization, recipe, training
 from cvcourse.errors import Interrupted, RunError, UsageError
 from cvcourse.recipe.semantics import SEMANTICS
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 # Everything whose state must survive: dropout, augmentation, momentum, schedule, early stopping.
 SETTINGS = dict(
     epochs=6,
