@@ -18,6 +18,7 @@ def imported():
     """What imports have made is searched for garbage once: it takes a third of a second."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(7_000, 10, 10)  # a net is some 100,000 objects
 
 
 @pytest.fixture(scope="module", autouse=True)
