@@ -21,6 +21,8 @@ from recipe_runs import assert_same_run
 from cvcourse import data, training
 from cvcourse.errors import Interrupted, UsageError
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 COLORS = ("red", "green", "blue", "yellow", "black")
 GROUNDS = ("white", "orange")
 TIMES = 30  # that a caption is learned in an epoch

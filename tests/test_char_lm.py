@@ -14,6 +14,8 @@ from recipe_runs import assert_same_run
 from cvcourse import training
 from cvcourse.errors import Interrupted
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 TEXT = "".join(f"{i % 7} lines of verse, {i % 3} of them long\n" for i in range(120))
 TINY = dict(units=16, embedding=8, window=16, batch_size=8, epochs=2, sample_length=20)
 TINY |= dict(dropout=0.2, learning_rate=0.01)

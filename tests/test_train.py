@@ -23,6 +23,8 @@ from cvcourse.errors import Interrupted, RunError, UsageError
 from cvcourse.recipe import groups
 from cvcourse.recipe.semantics import SEMANTICS
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 # Everything whose state must survive: dropout, augmentation, momentum, schedule, early stopping.
 SETTINGS = dict(
     epochs=6,

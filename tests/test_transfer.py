@@ -19,6 +19,8 @@ from cvcourse.errors import RunError, UsageError
 from cvcourse.layers import NearestNeighbors
 from cvcourse.models import pretrained
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 # --- probes ---
 
 

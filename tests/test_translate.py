@@ -19,6 +19,8 @@ from cvcourse import data, training
 from cvcourse.data import dates
 from cvcourse.errors import UsageError
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 SMALL = dict(
     cell="lstm",
     units=8,
@@ -92,7 +94,6 @@ def test_resume_is_exact_from_within_an_epoch(finished, tmp_path, monkeypatch):
         if self.step == STEPS + 2:
             raise Stop
 
-    monkeypatch.setattr("cvcourse.training.report.svg", lambda figure: "")  # it takes its time
     with monkeypatch.context() as patch:
         patch.setattr(training.ExactResume, "on_train_batch_end", hook)
         with pytest.raises(Stop):

@@ -27,6 +27,8 @@ from cvcourse.errors import Interrupted, RunError, UsageError
 from cvcourse.tuning import sweep_report
 from cvcourse.tuning import trial as trial_module
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 COMMON = train.Config(augment=("shift",))
 
 
@@ -241,10 +243,10 @@ def test_a_bayesian_oracle_keeps_its_random_numbers(tmp_path):
 
     for name in ("peace", "war"):
         (tmp_path / name).mkdir()
-    whole = wavy(made(tmp_path / "peace", "bayesian", trials=12), 12)
+    whole = wavy(made(tmp_path / "peace", "bayesian", trials=8), 8)
     killed = []
-    for count in (7, 1, 2, 2):
-        killed += wavy(made(tmp_path / "war", "bayesian", trials=12), count)
+    for count in (5, 1, 2):
+        killed += wavy(made(tmp_path / "war", "bayesian", trials=8), count)
     assert killed == whole
 
 
