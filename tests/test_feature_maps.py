@@ -26,14 +26,14 @@ def backbone(weights):
 
 
 def test_places_are_those_of_the_networks_map_at_one_length(backbone, weights):
-    squares = rng.uniform(0, 255, (2, backbone.side, backbone.side, 3)).astype("float32")
+    squares = rng.uniform(0, 255, (2, 73, 73, 3)).astype("float32")
     maps = backbone.model.predict_on_batch(squares)["features"]
     assert maps.shape == (2, 4, 256)
     assert (backbone.grid, backbone.size) == ((2, 2), 64)
     net, published = pretrained.load_published(
         "mobilenet", str(weights), width=0.25, input_shape=(64, 64, 3), num_classes=1000
     )
-    whole = pretrained.from_photos(net, published, (backbone.side, backbone.side, 3))
+    whole = pretrained.from_photos(net, published, (73, 73, 3))
     features = keras.Model(whole.input, whole.get_layer("features").output)
     expected = features.predict_on_batch(squares).reshape(2, 4, 256)
     expected *= 5 / np.linalg.norm(expected, axis=-1, keepdims=True)
@@ -43,12 +43,13 @@ def test_places_are_those_of_the_networks_map_at_one_length(backbone, weights):
 def test_a_photo_of_any_size_has_the_map_of_its_square(backbone):
     """As the square of `data.caption_rows.squares`, which Keras' resize equals."""
     photo = rng.uniform(0, 255, (50, 91, 3)).astype("float32")
+    squares = backbone.squares
     square = keras.ops.image.resize(
         photo,
-        (backbone.side,) * 2,
-        interpolation=backbone.published.interpolation,
+        (squares["side"],) * 2,
+        interpolation=squares["interpolation"],
         antialias=True,
-        crop_to_aspect_ratio=backbone.crop,
+        crop_to_aspect_ratio=squares["crop"],
     )
     square = keras.ops.convert_to_numpy(square)
     expected = backbone.model(square[None], training=False)["features"]
