@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from networks import write_random_mobilenet
 
-from cvcourse import training
+from cvcourse import data, training
 from cvcourse.models import pretrained
 
 rng = np.random.default_rng(0)
@@ -68,3 +68,17 @@ def test_the_middle_of_a_square_is_seen(backbone):
     expected = np.clip(np.round(square[1:7, 1:7]), 0, 255)
     np.testing.assert_array_equal(seen, expected)
     assert seen.dtype == "uint8"
+
+
+def test_features_are_kept_for_the_same_network_built_again(backbone, weights, tmp_path):
+    """Keras names a resize, which is no layer, by how many there were before."""
+    split = data.Split(rng.uniform(0, 255, (3, 73, 73, 3)).astype("float32"), np.arange(3))
+    kept = training.features(
+        backbone.model, split, lambda split: [(split.images,)], cache_dir=tmp_path
+    )
+    shape = (64, 64, 3)
+    again = pretrained.FeatureMaps.load("mobilenet", str(weights), width=0.25, input_shape=shape)
+    names = [[one.name for one in net.model.operations] for net in (backbone, again)]
+    assert names[0] != names[1]
+    found = training.features(again.model, split, None, cache_dir=tmp_path)
+    np.testing.assert_array_equal(found["features"], kept["features"])
