@@ -98,7 +98,7 @@ def tables(statistics):
     """The report's tables: {caption: rows of texts}, a network a row, a layer a column."""
     titles = ["", *(f"layer {number}" for number in range(1, LAYERS + 1))]
     return {
-        f"{title}, by layer": [
+        f"{title.capitalize()}, by layer": [
             titles,
             *(
                 [name, *(f"{value:.1e}" for value in columns[column])]

@@ -52,20 +52,25 @@ def main(config):
             title="The landscape of networks",
             metrics={"networks": points},
             lead=["The area of a disc is the number of parameters."],
-            tables={
-                "Networks": [
-                    ["network", "family", "MACs", "parameters", "top-1, %"],
-                    *(
-                        [name, families[name], f"{macs:,}", f"{parameters:,}", f"{top1:.2f}"]
-                        for name, (macs, parameters, top1) in points.items()
-                    ),
-                ]
-            },
-            figures={PICTURE: figure},
+            sections=[
+                {"caption": PICTURE, "figure": figure},
+                {"caption": "Networks", "table": table(points, families)},
+            ],
             config=dataclasses.asdict(run.config),
         )
     print(f"{len(points)} networks: {output}\nreport: {run.path / 'report.html'}")
     return points
+
+
+def table(points, families):
+    """The report's table: rows of texts, a network a row."""
+    return [
+        ["network", "family", "MACs", "parameters", "top-1, %"],
+        *(
+            [name, families[name], f"{macs:,}", f"{parameters:,}", f"{top1:g}"]
+            for name, (macs, parameters, top1) in points.items()
+        ),
+    ]
 
 
 cli = recipe.cli(main)

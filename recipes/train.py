@@ -13,7 +13,7 @@ import functools
 import pathlib
 import sys
 
-from cvcourse import distribution, recipe
+from cvcourse import distribution, recipe, source_file
 from cvcourse.startup import import_tensorflow_quietly
 
 SET_BY = {  # what is no knob of --model_args where a flag sets it
@@ -25,7 +25,6 @@ SET_BY = {  # what is no knob of --model_args where a flag sets it
     "drop_path": "--stochastic_depth",
 }
 MIXING = ("mixup", "cutmix")  # augmentations that change labels too
-IMAGES_FOR_BATCH_NORM = 10_000  # at most: more of them would hardly move its statistics
 EXTENDABLE = ("constant", "inverse_sqrt")
 NOT_EXTENDABLE = (
     f"only --schedule={' or '.join(EXTENDABLE)}, without --average=swa and --snapshots, goes on as "
@@ -38,15 +37,7 @@ SCHEDULED_DROP_PATH = (
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(
-    recipe.RunFields,
-    recipe.DeviceFields,
-    recipe.StoppingFields,
-    recipe.ScheduleFields,
-    recipe.FitFields,
-    recipe.DataFields,
-    recipe.ModelFields,
-):
+class Config(recipe.TrainingFields, recipe.DataFields, recipe.ModelFields):
     """The settings of a run; the defaults are measured on the embedded digits."""
 
     input_shape: tuple[int, ...] | None = recipe.field(
@@ -102,19 +93,14 @@ class Config(
         False, "let the run in workdir have more epochs than it had", free=True
     )
 
-    MISFITS = (
-        lambda c: (
-            "--loss=hinge takes whole labels, so neither --label_smoothing nor --augment=mixup,"
-            "cutmix: leave them out, or take --loss=softmax"
-            if c.loss == "hinge" and soft_labels(c)
-            else None
-        ),
-        lambda c: (
-            f"--snapshots={c.snapshots} does not divide --epochs={c.epochs}"
-            if c.snapshots and c.epochs % c.snapshots
-            else None
-        ),
-    )
+    def misfits(self):
+        if self.loss == "hinge" and soft_labels(self):
+            yield (
+                "--loss=hinge takes whole labels, so neither --label_smoothing nor "
+                "--augment=mixup,cutmix: leave them out, or take --loss=softmax"
+            )
+        if self.snapshots and self.epochs % self.snapshots:
+            yield f"--snapshots={self.snapshots} does not divide --epochs={self.epochs}"
 
 
 def main(config):
@@ -220,15 +206,6 @@ def fit(model, config, dataset, run, *, files=True, callbacks=()):
 
     steps = data.steps_per_epoch(dataset.train, config.batch_size)
     shuffled = functools.partial(stream, config, dataset, dataset.train, augment=config.augment)
-    averages = []
-    if config.average != "none":
-        images = shuffled().take(min(steps, -(-IMAGES_FOR_BATCH_NORM // config.batch_size)))
-        first = int(regularization.SWA_FROM * config.epochs)
-        averages = [
-            regularization.EMA(images)
-            if config.average == "ema"
-            else regularization.SWA(model, images, first_epoch=first)
-        ]
     print(f"augmentation: {', '.join(config.augment) or 'none'}", flush=True)
     return training.fit(
         model,
@@ -239,7 +216,7 @@ def fit(model, config, dataset, run, *, files=True, callbacks=()):
         batch_size=config.batch_size,
         data=dataset.fingerprint(),
         names=dataset.class_names if files else None,
-        averages=averages,
+        averages=regularization.weight_averages(config, model, shuffled(), steps),
         callbacks=callbacks,
         one_hot=soft_labels(config),
         devices=distribution.of(config),
@@ -271,7 +248,7 @@ def drops_paths_by_schedule(config):
     return (
         "drop_path_steps" in own
         and "drop_path_steps" not in config.model_args
-        and bool(own["drop_path"] if rate is None else rate)
+        and bool(own.get("drop_path") if rate is None else rate)
     )
 
 
@@ -283,7 +260,6 @@ def build(config, dataset):
     flags = {
         "input_shape": config.input_shape or usual_shape,
         "num_classes": dataset.num_classes,
-        "name": config.model,
         "dropout": config.dropout,
     }
     if config.stochastic_depth is not None:
@@ -300,7 +276,7 @@ def build(config, dataset):
         steps = config.epochs * data.steps_per_epoch(dataset.train, config.batch_size)
         flags["drop_path_steps"] = max(1, steps)
     flags = {knob: value for knob, value in flags.items() if value is not None}
-    for knob in flags:
+    for knob in (*flags, "name"):
         if knob in config.model_args:
             raise ValueError(f"--model_args: {knob} is set by {SET_BY[knob]}")
     mean, variance = data.channel_statistics(dataset.train)
@@ -308,6 +284,8 @@ def build(config, dataset):
         net = models.build(config.model, **config.model_args, **flags)
         if len(net.outputs) > 1:
             raise ValueError(f"train fits one output; {config.model} has {', '.join(net.output)}")
+        if source_file.split(config.model):
+            models.require_savable(net, config.model)
         return models.from_raw_images(net, dataset.input_shape, mean=mean, variance=variance)
 
 

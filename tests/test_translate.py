@@ -6,11 +6,11 @@ import re
 import signal
 import subprocess
 import sys
-import time
 
 import keras
 import numpy as np
 import pytest
+from crash import started, until
 from cvcourse.recipes import translate
 from recipe_runs import assert_same_run
 
@@ -106,11 +106,11 @@ def test_kill_9_and_go_on(finished, tmp_path):
     settings = {**SMALL, "workdir": tmp_path / "war", "checkpoint_minutes": 1e-9}
     command = [sys.executable, "-m", "cvcourse", "translate"]
     command += [f"--{name}={value}" for name, value in settings.items()]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    while not any((tmp_path / "war").glob("checkpoints/*.npz")):
-        time.sleep(0.02)
+    process = started(command)
+    until(lambda: any((tmp_path / "war").glob("checkpoints/*.npz")), process)
     process.kill()
-    assert process.wait() == -signal.SIGKILL
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
     assert not (tmp_path / "war" / "metrics.json").exists()
     assert subprocess.run(command, stdout=subprocess.DEVNULL).returncode == 0
     assert_same_run(finished[0], tmp_path / "war")
