@@ -118,13 +118,9 @@ def main(config):
                 weighted_metrics=training.weighted_metrics(loss),
             )
         devices.ready(model)
-    if config.caption:
-        data.read_photo(
-            pathlib.Path(config.caption).expanduser()
-        )  # before the long part: can it be?
-    photos = caption_rows.squares(
-        captions, backbone.side, backbone.published.interpolation, crop=backbone.crop
-    )
+    if config.caption:  # before the long part: can it be?
+        data.read_photo(pathlib.Path(config.caption).expanduser())
+    photos = caption_rows.squares(captions, **backbone.squares)
     maps = feature_maps(config, backbone, photos)
     train, validation = (
         caption_rows.rows(split, vocabulary, config.longest)
@@ -152,14 +148,11 @@ def main(config):
             devices=devices,
         )
         captioner = best(config, run.path)
-        said = {
-            split: captioner.caption(maps[split])
-            for split in ("test", "validation")
-            if split in maps
-        }
+        judges = [name for name in ("test", "validation") if name in maps]
+        said = {name: captioner.caption(maps[name]) for name in judges}
         bleu = {
-            split: sequence.bleu(texts, caption_rows.references(getattr(captions, split)))
-            for split, texts in said.items()
+            name: sequence.bleu(said[name], caption_rows.references(getattr(captions, name)))
+            for name in judges
         }
         metrics = {
             **{f"test_{name}": bleu.get("test", {}).get(name) for name in bleu["validation"]},
@@ -189,18 +182,17 @@ def load_backbone(config):
     """The backbone of a config. Raises ValueError and RunError for what does not go together."""
     from cvcourse.models import pretrained
 
-    settings = dict(config.backbone_args)
     for knob in ("input_shape", "num_classes"):
-        if knob in settings:
+        if knob in config.backbone_args:
             raise ValueError(f"--backbone_args: {knob} is set by --size, or not needed")
-    if config.size:
-        settings["input_shape"] = (config.size, config.size, 3)
+    size = {"input_shape": (config.size, config.size, 3)} if config.size else {}
     return pretrained.FeatureMaps.load(
         config.backbone,
         config.weights,
         weights_dir=config.weights_dir,
         allow_noncommercial=config.allow_noncommercial,
-        **settings,
+        **config.backbone_args,
+        **size,
     )
 
 
@@ -275,8 +267,7 @@ def report(run, metrics, trained, captioner, backbone, captions, photos, maps, s
     """Write report.html and metrics.json; returns the metrics."""
     import numpy as np
 
-    from cvcourse import training
-    from cvcourse.figures import attention
+    from cvcourse import figures, training
 
     split = "test" if "test" in said else "validation"
     captioned = getattr(captions, split)
@@ -291,10 +282,12 @@ def report(run, metrics, trained, captioner, backbone, captions, photos, maps, s
     looks = captioner.attention_maps(maps[split][few], [said[split][i] for i in few])
     for i, weights in zip(few, looks or (), strict=False):
         galleries[f"{captioned[i].path.name}: where it looks to say each word"] = [
-            (attention.spotlight(pictures[i], places.reshape(backbone.grid)), word)
+            (figures.spotlight(pictures[i], places.reshape(backbone.grid)), word)
             for places, word in zip(weights, said[split][i].split(), strict=True)
         ]
-    return training.write_page(
+    curves = figures.training_curves(trained.history, trained.best_epoch, "loss (nats a word)")
+    scores = {name: [f"{value:.4f}" for value in values.values()] for name, values in bleu.items()}
+    return training.write_report(
         run.path,
         metrics=metrics,
         title=f"{run.config.model} on {pathlib.Path(run.config.photos).name}",
@@ -309,15 +302,10 @@ def report(run, metrics, trained, captioner, backbone, captions, photos, maps, s
         tables={
             "BLEU, of 1, against all captions of each photo": [
                 ["", *(f"BLEU-{n}" for n in range(1, 5)), "photos"],
-                *(
-                    [name, *(f"{value:.4f}" for value in values.values()), len(said[name])]
-                    for name, values in bleu.items()
-                ),
+                *([name, *values, len(said[name])] for name, values in scores.items()),
             ]
         },
-        figures={
-            "By epoch": training.curves(trained.history, trained.best_epoch, "loss (nats a word)")
-        },
+        figures={"By epoch": curves},
         galleries=galleries,
         config=dataclasses.asdict(run.config),
     )

@@ -232,29 +232,30 @@ def said_by(config, workdir):
 # ---- the report ----
 
 
-def report(run, metrics, resume, model, vocabulary, test):
+def report(run, metrics, trained, model, vocabulary, test):
     """Write report.html and metrics.json; returns what that holds."""
-    from cvcourse import sequence, training
-    from cvcourse.figures import attention, colored_text
+    from cvcourse import figures, sequence, training
 
     tokens = test[:SHOWN]
     text = vocabulary.decode(tokens)
-    figures = {
-        "By epoch": training.curves(in_bits(resume.history), resume.best_epoch, "loss (bits)")
+    drawn = {
+        "By epoch": figures.training_curves(
+            in_bits(trained.history), trained.best_epoch, "loss (bits)"
+        )
     }
     highlighted = {}
     if run.config.model == "transformer":
         few = min(LOOKED_AT, run.config.window)
         (weights,) = sequence.attention_maps(model, tokens[None, :few])
-        figures["Where the last block looks: rows take from columns, head by head"] = (
-            attention.self_attention(weights, text[:few])
+        drawn["Where the last block looks: rows take from columns, head by head"] = (
+            figures.self_attention_matrices(weights, text[:few])
         )
     else:
         for name, unit in sequence.interpretable_units(model, tokens, text).items():
             caption = f"Unit {unit.index} follows {name} (correlation {unit.correlation:.2f})"
-            highlighted[caption] = colored_text.colored(text[:COLORED], unit.values[:COLORED])
+            highlighted[caption] = figures.colored_text(text[:COLORED], unit.values[:COLORED])
     samples = sorted((run.path / "samples").glob("epoch-*.txt"))
-    return training.write_page(
+    return training.write_report(
         run.path,
         metrics=metrics,
         title=f"{run.config.model} writing like {pathlib.Path(run.config.text).stem}",
@@ -265,12 +266,11 @@ def report(run, metrics, resume, model, vocabulary, test):
             f"Guessing blindly among {len(vocabulary)} characters would take "
             f"{math.log2(len(vocabulary)):.3f}."
         ],
-        tables={},
         texts={
             f"Written after epoch {int(path.stem.split('-')[1])}": path.read_text("utf-8")
             for path in (samples if len(samples) < 5 else [samples[0], samples[1], *samples[-2:]])
         },
-        figures=figures,
+        figures=drawn,
         highlighted=highlighted,
         config=dataclasses.asdict(run.config),
     )

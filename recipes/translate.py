@@ -183,9 +183,8 @@ def say(config, translator):
 
 def report(run, metrics, trained, translator, test, said):
     """Write report.html and metrics.json; returns the metrics."""
-    from cvcourse import sequence, training
+    from cvcourse import figures, sequence, training
     from cvcourse.data import dates
-    from cvcourse.figures import attention
 
     config = run.config
     wrong = [(pair, text) for pair, text in zip(test, said, strict=True) if pair.target != text]
@@ -215,16 +214,17 @@ def report(run, metrics, trained, translator, test, said):
                 for (pair, text), several in zip(wrong, found, strict=False)
             ),
         ]
-    figures = {"By epoch": training.curves(trained.history, trained.best_epoch, "loss (nats)")}
+    curves = figures.training_curves(trained.history, trained.best_epoch, "loss (nats)")
+    drawn = {"By epoch": curves}
     longest = sorted(shown, key=lambda pair: -len(pair.source))[:DRAWN]
     weights = sequence.attention_maps(translator.generator.net, dates.rows(longest)[0])
     if weights is not None:
-        figures["Where it looks for each character it writes"] = attention.alignment(
+        drawn["Where it looks for each character it writes"] = figures.alignment_matrices(
             weights,
             [pair.source for pair in longest],
             [[*pair.target, "end"] for pair in longest],
         )
-    return training.write_page(
+    return training.write_report(
         run.path,
         metrics={**metrics, "test_exact_match_by_way": by_way},
         title=f"Dates into ISO 8601 by {config.model.replace('_', ' ')}",
@@ -235,7 +235,7 @@ def report(run, metrics, trained, translator, test, said):
             f"{metrics['best_epoch']} of {metrics['epochs']}."
         ],
         tables=tables,
-        figures=figures,
+        figures=drawn,
         config=dataclasses.asdict(config),
     )
 
