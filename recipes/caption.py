@@ -288,7 +288,7 @@ def report(run, metrics, trained, captioner, backbone, captions, photos, maps, s
     import numpy as np
 
     from cvcourse import training
-    from cvcourse.figures import attention
+    from cvcourse.figures import attention, training_curves
 
     split = "test" if "test" in said else "validation"
     captioned = getattr(captions, split)
@@ -306,7 +306,7 @@ def report(run, metrics, trained, captioner, backbone, captions, photos, maps, s
             (attention.spotlight(pictures[i], places.reshape(backbone.grid)), word)
             for places, word in zip(weights, said[split][i].split(), strict=True)
         ]
-    return training.write_page(
+    return training.write_report(
         run.path,
         metrics=metrics,
         title=f"{run.config.model} on {pathlib.Path(run.config.photos).name}",
@@ -328,7 +328,7 @@ def report(run, metrics, trained, captioner, backbone, captions, photos, maps, s
             ]
         },
         figures={
-            "By epoch": training.curves(trained.history, trained.best_epoch, "loss (nats a word)")
+            "By epoch": training_curves(trained.history, trained.best_epoch, "loss (nats a word)")
         },
         galleries=galleries,
         config=dataclasses.asdict(run.config),

@@ -241,12 +241,12 @@ def said_by(config, workdir):
 def report(run, metrics, resume, model, vocabulary, test):
     """Write report.html and metrics.json; returns what that holds."""
     from cvcourse import sequence, training
-    from cvcourse.figures import attention, colored_text
+    from cvcourse.figures import attention, colored_text, training_curves
 
     tokens = test[:SHOWN]
     text = vocabulary.decode(tokens)
     figures = {
-        "By epoch": training.curves(in_bits(resume.history), resume.best_epoch, "loss (bits)")
+        "By epoch": training_curves(in_bits(resume.history), resume.best_epoch, "loss (bits)")
     }
     highlighted = {}
     if run.config.model == "transformer":
@@ -260,7 +260,7 @@ def report(run, metrics, resume, model, vocabulary, test):
             caption = f"Unit {unit.index} follows {name} (correlation {unit.correlation:.2f})"
             highlighted[caption] = colored_text.colored(text[:COLORED], unit.values[:COLORED])
     samples = sorted((run.path / "samples").glob("epoch-*.txt"))
-    return training.write_page(
+    return training.write_report(
         run.path,
         metrics=metrics,
         title=f"{run.config.model} writing like {pathlib.Path(run.config.text).stem}",

@@ -191,7 +191,7 @@ def report(run, metrics, trained, translator, test, said):
     """Write report.html and metrics.json; returns the metrics."""
     from cvcourse import sequence, training
     from cvcourse.data import dates
-    from cvcourse.figures import attention
+    from cvcourse.figures import attention, training_curves
 
     config = run.config
     wrong = [(pair, text) for pair, text in zip(test, said, strict=True) if pair.target != text]
@@ -221,7 +221,7 @@ def report(run, metrics, trained, translator, test, said):
                 for (pair, text), several in zip(wrong, found, strict=False)
             ),
         ]
-    figures = {"By epoch": training.curves(trained.history, trained.best_epoch, "loss (nats)")}
+    figures = {"By epoch": training_curves(trained.history, trained.best_epoch, "loss (nats)")}
     longest = sorted(shown, key=lambda pair: -len(pair.source))[:DRAWN]
     weights = sequence.attention_maps(translator.generator.net, dates.rows(longest)[0])
     if weights is not None:
@@ -230,7 +230,7 @@ def report(run, metrics, trained, translator, test, said):
             [pair.source for pair in longest],
             [[*pair.target, "end"] for pair in longest],
         )
-    return training.write_page(
+    return training.write_report(
         run.path,
         metrics={**metrics, "test_exact_match_by_way": by_way},
         title=f"Dates into ISO 8601 by {config.model.replace('_', ' ')}",
