@@ -10,6 +10,7 @@ import os
 import pathlib
 import shlex
 
+from cvcourse import source_file
 from cvcourse.errors import RunError, UsageError
 from cvcourse.files import read_json
 from cvcourse.saved_model import is_saved_model
@@ -109,7 +110,8 @@ def load(
         A Classifier.
 
     Raises:
-        ValueError, UsageError: For an unknown name or setting, and a directory without a model.
+        ValueError, UsageError: For an unknown name or setting, a directory without a model, and a
+            run of a builder of one's own whose file has changed.
         RunError: For a file that is damaged, or no classifier of images.
     """
     from cvcourse import models
@@ -195,17 +197,34 @@ def _model_in(folder):
 def _from_file(file, named):
     from cvcourse import training
 
-    model, names = training.load_model(file, named=named)
-    if [len(tensor.shape) for tensor in (*model.inputs, *model.outputs)] != [4, 2]:
-        raise RunError(f"{file} does not turn images into one score a class")
-    if (channels := model.input_shape[-1]) not in (1, 3):
-        raise RunError(f"{file} takes images of {channels} channels: 1 (gray) or 3 (RGB) are read")
     run = {}
     if (file.parent / "config.json").exists():
         values = read_json(file.parent / "config.json")
         run = values if isinstance(values.get("dataset"), str) else {}  # of a run of ours
+    try:
+        model, names = training.load_model(file, named=named)
+    except RunError:
+        if not run.get("sources"):
+            raise
+        _register_layers(run)
+        model, names = training.load_model(file, named=named)
+    if [len(tensor.shape) for tensor in (*model.inputs, *model.outputs)] != [4, 2]:
+        raise RunError(f"{file} does not turn images into one score a class")
+    if (channels := model.input_shape[-1]) not in (1, 3):
+        raise RunError(f"{file} takes images of {channels} channels: 1 (gray) or 3 (RGB) are read")
     spellings = tuple((name,) for name in names or ())
     return Classifier(model, names, spellings, str(file), run, file.parent)
+
+
+def _register_layers(run):
+    """Import the source file of a run's builder, whose layers its model has.
+
+    Raises UsageError where it has changed, ValueError where it cannot be imported.
+    """
+    name = run["model"]
+    if source_file.digest(name) != run["sources"].get("model"):
+        raise UsageError(f"{source_file.split(name)[0]} {source_file.CHANGED}")
+    source_file.load(name)
 
 
 def _published(name, weights, weights_dir, allow_noncommercial, settings):

@@ -46,8 +46,7 @@ def read_model(path, *, remedy="", compile=False):
     with naming_damage(path, remedy):
         config = json.loads(read_entry(path, CONFIG))
         try:
-            with ThreadPoolExecutor(1) as thread:  # Keras lists variables without values by thread
-                values = thread.submit(_count_values, config).result()
+            values = count_values(config)
             held = _largest_size(path, WEIGHTS)
             if values > held + UNSAVED:
                 raise ValueError(f"its layers have {values:,} weights, and it holds {held:,} bytes")
@@ -128,8 +127,23 @@ def read_entry(path, name):
     return data
 
 
+def count_values(config):
+    """Count the weights of a model, which is built without any.
+
+    Args:
+        config: What `keras.saving.serialize_keras_object` returns of it, or a file's config.
+
+    Returns:
+        Their number, 0 for what has no variables.
+
+    Raises:
+        Exception: What Keras or a layer raises where it cannot be built.
+    """
+    with ThreadPoolExecutor(1) as thread:  # Keras lists variables without values by thread
+        return thread.submit(_count_values, config).result()
+
+
 def _count_values(config):
-    """The number of weights of the model of a config, which is built without any."""
     import keras
 
     drawn = random.getstate()  # layers draw their seeds: what follows must not depend on this

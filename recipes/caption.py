@@ -2,7 +2,7 @@
 
     cvcourse caption --photos=flickr8k/
     cvcourse caption --photos=flickr8k/ --model=caption_transformer --backbone=resnet50
-    cvcourse caption --config=DIR/config.json --workdir=DIR --caption=photo.jpg  (of a finished run)
+    cvcourse caption --workdir=DIR --caption=photo.jpg     (of a finished run)
 
 The folder has a captions file of Flickr8k's form (captions.csv, captions.txt, Flickr8k.token.txt,
 or --captions_file). The frozen backbone's feature maps are computed once and kept; the net learns
@@ -37,15 +37,7 @@ SHOWN, LOOKED_AT = 15, 5  # photos in the report, and those of them with maps of
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(
-    recipe.RunFields,
-    recipe.CacheFields,
-    recipe.DeviceFields,
-    recipe.StoppingFields,
-    recipe.ScheduleFields,
-    recipe.FitFields,
-    recipe.WeightsFields,
-):
+class Config(recipe.TrainingFields, recipe.CacheFields, recipe.WeightsFields):
     """The settings of a run; the defaults are measured on 100 photos of Flickr8k."""
 
     photos: str | None = recipe.field(
@@ -80,13 +72,9 @@ class Config(
     length_penalty: float = recipe.field(0.6, "how much longer captions are preferred", least=0)
     caption: str | None = recipe.field(None, "a photo to caption with the finished net", free=True)
 
-    MISFITS = (
-        lambda c: (
-            "--photos names the folder of the photos and their captions file"
-            if c.photos is None
-            else None
-        ),
-    )
+    def misfits(self):
+        if self.photos is None:
+            yield "--photos names the folder of the photos and their captions file"
 
 
 def main(config):

@@ -30,13 +30,7 @@ COLORED = 600  # of them that are shown
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(
-    recipe.RunFields,
-    recipe.DeviceFields,
-    recipe.StoppingFields,
-    recipe.ScheduleFields,
-    recipe.FitFields,
-):
+class Config(recipe.TrainingFields):
     """The settings of a run; the defaults are measured on tinyshakespeare."""
 
     text: str = recipe.field(

@@ -42,7 +42,10 @@ class Config(train.Config):
     """A run's settings, and how to examine it."""
 
     model: str = recipe.field(
-        "lenet5", "a network of cvcourse.models.REGISTRY, or a .keras file: raw images to logits"
+        "lenet5",
+        "a network of cvcourse.models.REGISTRY, FILE.py:FUNCTION that builds one of your own, or a "
+        ".keras file: raw images to logits",
+        source=True,
     )
     steps: tuple[str, ...] = recipe.field(STEPS, "of the examination", choices=STEPS)
     range_steps: int = recipe.field(

@@ -24,7 +24,11 @@ NUMBER = re.compile(r"[\d,.]+")
 class Config:
     """Which network, if one alone."""
 
-    model: str | None = recipe.field(None, "a network of cvcourse.models.REGISTRY, layer by layer")
+    model: str | None = recipe.field(
+        None,
+        "a network of cvcourse.models.REGISTRY, or FILE.py:FUNCTION that builds one of your own, "
+        "layer by layer",
+    )
     input_shape: tuple[int, ...] | None = recipe.field(
         None, "height,width,channels of --model's images; auto: its usual size", least=1
     )

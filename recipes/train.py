@@ -13,7 +13,7 @@ import functools
 import pathlib
 import sys
 
-from cvcourse import distribution, recipe
+from cvcourse import distribution, recipe, source_file
 from cvcourse.startup import import_tensorflow_quietly
 
 SET_BY = {  # what is no knob of --model_args where a flag sets it
@@ -37,15 +37,7 @@ SCHEDULED_DROP_PATH = (
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(
-    recipe.RunFields,
-    recipe.DeviceFields,
-    recipe.StoppingFields,
-    recipe.ScheduleFields,
-    recipe.FitFields,
-    recipe.DataFields,
-    recipe.ModelFields,
-):
+class Config(recipe.TrainingFields, recipe.DataFields, recipe.ModelFields):
     """The settings of a run; the defaults are measured on the embedded digits."""
 
     input_shape: tuple[int, ...] | None = recipe.field(
@@ -101,19 +93,14 @@ class Config(
         False, "let the run in workdir have more epochs than it had", free=True
     )
 
-    MISFITS = (
-        lambda c: (
-            "--loss=hinge takes whole labels, so neither --label_smoothing nor --augment=mixup,"
-            "cutmix: leave them out, or take --loss=softmax"
-            if c.loss == "hinge" and soft_labels(c)
-            else None
-        ),
-        lambda c: (
-            f"--snapshots={c.snapshots} does not divide --epochs={c.epochs}"
-            if c.snapshots and c.epochs % c.snapshots
-            else None
-        ),
-    )
+    def misfits(self):
+        if self.loss == "hinge" and soft_labels(self):
+            yield (
+                "--loss=hinge takes whole labels, so neither --label_smoothing nor "
+                "--augment=mixup,cutmix: leave them out, or take --loss=softmax"
+            )
+        if self.snapshots and self.epochs % self.snapshots:
+            yield f"--snapshots={self.snapshots} does not divide --epochs={self.epochs}"
 
 
 def main(config):
@@ -261,7 +248,7 @@ def drops_paths_by_schedule(config):
     return (
         "drop_path_steps" in own
         and "drop_path_steps" not in config.model_args
-        and bool(own["drop_path"] if rate is None else rate)
+        and bool(own.get("drop_path") if rate is None else rate)
     )
 
 
@@ -273,7 +260,6 @@ def build(config, dataset):
     flags = {
         "input_shape": config.input_shape or usual_shape,
         "num_classes": dataset.num_classes,
-        "name": config.model,
         "dropout": config.dropout,
     }
     if config.stochastic_depth is not None:
@@ -290,7 +276,7 @@ def build(config, dataset):
         steps = config.epochs * data.steps_per_epoch(dataset.train, config.batch_size)
         flags["drop_path_steps"] = max(1, steps)
     flags = {knob: value for knob, value in flags.items() if value is not None}
-    for knob in flags:
+    for knob in (*flags, "name"):
         if knob in config.model_args:
             raise ValueError(f"--model_args: {knob} is set by {SET_BY[knob]}")
     mean, variance = data.channel_statistics(dataset.train)
@@ -298,6 +284,8 @@ def build(config, dataset):
         net = models.build(config.model, **config.model_args, **flags)
         if len(net.outputs) > 1:
             raise ValueError(f"train fits one output; {config.model} has {', '.join(net.output)}")
+        if source_file.split(config.model):
+            models.require_savable(net, config.model)
         return models.from_raw_images(net, dataset.input_shape, mean=mean, variance=variance)
 
 

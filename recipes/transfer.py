@@ -35,12 +35,8 @@ HELD_OUT = 0.2  # of the training split, to decide on
 
 @dataclasses.dataclass(frozen=True)
 class Config(
-    recipe.RunFields,
+    recipe.TrainingFields,
     recipe.CacheFields,
-    recipe.DeviceFields,
-    recipe.StoppingFields,
-    recipe.ScheduleFields,
-    recipe.FitFields,
     recipe.DataFields,
     recipe.WeightsFields,
     recipe.ModelFields,

@@ -27,13 +27,7 @@ MISTAKES = 20  # listed
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(
-    recipe.RunFields,
-    recipe.DeviceFields,
-    recipe.StoppingFields,
-    recipe.ScheduleFields,
-    recipe.FitFields,
-):
+class Config(recipe.TrainingFields):
     """The settings of a run; the defaults are measured."""
 
     model: str = recipe.field(

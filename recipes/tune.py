@@ -84,26 +84,22 @@ class Config(train.Config):
         free=True,
     )
 
-    MISFITS = (
-        lambda c: (
-            f"--protocol=coarse_to_fine has {len(STAGES)} stages: --trials={c.trials} are too few"
-            if c.protocol == "coarse_to_fine" and c.trials < len(STAGES)
-            else None
-        ),
-        lambda c: (
-            "--milestones are the same for all trials, and --protocol=coarse_to_fine, "
-            "--oracle=hyperband and --vary=epochs have shorter ones: leave them out, and each "
-            "drops at 50 % and 75 % of its own epochs"
-            if c.milestones is not None and (in_stages(c) or "epochs" in c.vary)
-            else None
-        ),
-        lambda c: (
-            "--protocol=coarse_to_fine has stages of its own: choose another --oracle"
-            if c.protocol == "coarse_to_fine" and c.oracle == "hyperband"
-            else None
-        ),
-        lambda c: f"--extend: {FIXED}" if c.extend and in_stages(c) else None,
-    )
+    def misfits(self):
+        if self.protocol == "coarse_to_fine" and self.trials < len(STAGES):
+            yield (
+                f"--protocol=coarse_to_fine has {len(STAGES)} stages: --trials={self.trials} are "
+                "too few"
+            )
+        if self.milestones is not None and (in_stages(self) or "epochs" in self.vary):
+            yield (
+                "--milestones are the same for all trials, and --protocol=coarse_to_fine, "
+                "--oracle=hyperband and --vary=epochs have shorter ones: leave them out, and each "
+                "drops at 50 % and 75 % of its own epochs"
+            )
+        if self.protocol == "coarse_to_fine" and self.oracle == "hyperband":
+            yield "--protocol=coarse_to_fine has stages of its own: choose another --oracle"
+        if self.extend and in_stages(self):
+            yield f"--extend: {FIXED}"
 
 
 def in_stages(config):
@@ -147,7 +143,7 @@ def main(config, space=None, callbacks=no_callbacks):
     with recipe.usage():
         common = dataclasses.replace(common, augment=train.settled(common, dataset).augment)
         space = space or tuning.ready_made(config.vary)
-        hyperparameters = tuning.hyperparameters_of(space, common)
+    hyperparameters = tuning.hyperparameters_of(space, common)
     sweep = tuning.Sweep(config, common, dataset, space, hyperparameters, callbacks, train_trial)
     if worker:
         return tuning.work(sweep, address, finished)

@@ -26,7 +26,9 @@ def text(tmp_path):
     return str(path)
 
 
-@pytest.mark.parametrize("model", ["rnn", "lstm", "gru", "transformer"])
+@pytest.mark.parametrize(
+    "model", ["rnn", "lstm", pytest.param("gru", marks=pytest.mark.slow), "transformer"]
+)
 def test_a_run(model, text, tmp_path, capsys):
     workdir = tmp_path / "run"
     config = char_lm.Config(text=text, model=model, workdir=str(workdir), **TINY | {"window": 24})

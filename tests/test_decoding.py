@@ -125,10 +125,17 @@ def test_greedy_takes_the_likeliest_of_the_whole_net(name, shared):
 PADDED = np.array([[0, 0, 3, 4], [2, 3, 4, 1], [3, 4, 0, 0], [0, 0, 0, 0], [0, 2, 0, 1]], "int32")
 
 
+# Each has a sibling of its kind in the fast suite.
+SIBLINGS = ("rnn", "gru", "post-norm", "gru dot_product", "rnn none", "caption_lstm")
+
+
 @pytest.mark.parametrize(
     ("name", "policy"),
     [
-        *((name, "float32") for name in NETS),
+        *(
+            pytest.param(n, "float32", marks=pytest.mark.slow if n in SIBLINGS else ())
+            for n in NETS
+        ),
         *((name, "mixed_float16") for name in ("lstm", "transformer", "caption_attention")),
         *((name, "mixed_bfloat16") for name in ("gru", "transformer_decoder")),
     ],
@@ -328,8 +335,15 @@ def test_the_same_seed_draws_the_same(shared):
 
 
 @pytest.mark.skipif(keras.backend.backend() == "torch", reason="torch traces nothing")
-@pytest.mark.parametrize("name", ["lstm", "transformer_decoder"])
-@pytest.mark.parametrize("method", ["sample", "beam_search"])
+@pytest.mark.parametrize(
+    ("name", "method"),
+    [
+        ("lstm", "beam_search"),
+        ("transformer_decoder", "sample"),
+        pytest.param("lstm", "sample", marks=pytest.mark.slow),
+        pytest.param("transformer_decoder", "beam_search", marks=pytest.mark.slow),
+    ],
+)
 def test_the_step_is_traced_once(name, method):
     architecture, settings, _ = NETS[name]
     settings = settings | ({"length": 100} if name != "lstm" else {})

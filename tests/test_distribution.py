@@ -451,6 +451,7 @@ model.fit(np.zeros((16, 4), "float32"), np.zeros((16, 3), "float32"), batch_size
 """
 
 
+@pytest.mark.slow
 def test_keras_still_needs_the_repair_of_optimizers():
     """When this fails, Keras has mended it: `repair_optimizer` can go."""
     done = subprocess.run(

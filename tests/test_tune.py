@@ -760,6 +760,35 @@ def test_a_trial_that_kills_its_process_is_not_tried_for_ever(config, tmp_path, 
         assert [row["status"] for row in rows] == ["completed"] * 3
 
 
+UNGUARDED = """
+import dataclasses, sys
+from cvcourse.recipes import tune
+
+def own(hp, config):
+    return dataclasses.replace(config, learning_rate=hp.Choice("learning_rate", [0.3, 0.1]))
+
+config = tune.Config(
+    model="linear", limit=60, epochs=1, trials=1, vary=("learning_rate",), workdir=sys.argv[1]
+)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("flag", "space", "code"), [("isolate=True", "None", 0), ("workers=2", "own", 1)]
+)
+def test_a_script_without_a_guard_runs_where_no_other_process_needs_it(
+    config, tmp_path, flag, space, code
+):
+    script = tmp_path / "script.py"
+    script.write_text(f"{UNGUARDED}tune.main(dataclasses.replace(config, {flag}), {space})\n")
+    words = [sys.executable, str(script), config.workdir]
+    ended = subprocess.run(words, capture_output=True, text=True)
+    assert ended.returncode == code, ended.stderr
+    asked = 'it begins its sweep under: if __name__ == "__main__":' in ended.stderr
+    assert asked == (code == 1)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("flag", [{}, {"isolate": True}, {"workers": 2}])
 def test_a_full_disk_ends_no_trial_and_names_the_sweep_s_command(config, flag):

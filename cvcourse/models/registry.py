@@ -1,8 +1,13 @@
-"""The architectures, in the order the course meets them: `build("resnet20", num_classes=10)`."""
+"""The architectures, in the order the course meets them: `build("resnet20", num_classes=10)`.
+
+`build("nets/net.py:tiny", …)` calls a builder of one's own: `cvcourse.models.own_builder`.
+"""
 
 import inspect
 import numbers
+import pathlib
 
+from cvcourse import source_file
 from cvcourse.errors import pick, unknown
 from cvcourse.models import (
     alexnet,
@@ -20,6 +25,7 @@ from cvcourse.models import (
     mobilenet_v3,
     nasnet,
     nin,
+    own_builder,
     preact_resnet,
     resnet,
     resnext,
@@ -68,6 +74,9 @@ REGISTRY = {name: builder for family in FAMILIES for name, builder in family.VAR
 def build(architecture, /, *, name=None, **settings):
     """The published network `architecture`; `settings` override its builder's arguments.
 
+    FILE.py:FUNCTION is the network of a builder of one's own (`cvcourse.models.own_builder`), named
+    by its function.
+
     Returns an uncompiled keras.Model, (batch, h, w, c) -> logits (batch, num_classes). Every
     builder takes `input_shape`, `num_classes` and knobs of its own (see `knobs`). Raises
     ValueError for an unknown architecture or knob, for images smaller than the net can take, for an
@@ -87,7 +96,10 @@ def build(architecture, /, *, name=None, **settings):
                 f"{architecture}: {setting} takes several values, such as "
                 f"{defaults[setting]}; received {value!r}"
             )
-    input_shape = tuple(settings.get("input_shape", defaults["input_shape"]))
+    input_shape = settings.get("input_shape", defaults["input_shape"])
+    if input_shape is None:
+        raise ValueError(f"{architecture} has no usual input_shape: give (height, width, channels)")
+    input_shape = tuple(input_shape)
     if len(input_shape) != 3:
         raise ValueError(f"input_shape is (height, width, channels); received {input_shape}")
     *sides, channels = input_shape
@@ -107,6 +119,9 @@ def build(architecture, /, *, name=None, **settings):
             f"{architecture} takes images of {minimum}x{minimum} pixels or more; received "
             f"input_shape={input_shape}: resize them, or choose another net"
         )
+    if own := source_file.split(architecture):
+        shapes = {"input_shape": input_shape, "num_classes": defaults["num_classes"]}
+        return own_builder.build(architecture, name or own[1], shapes | settings)
     return REGISTRY[architecture](name=name or architecture, **settings)
 
 
@@ -116,8 +131,14 @@ def knobs(architecture):
     >>> knobs("resnet20")["shortcut"]
     'A'
     """
-    parameters = inspect.signature(pick("model", architecture, REGISTRY)).parameters
-    return {key: value.default for key, value in parameters.items() if key != "name"}
+    if source_file.split(architecture):
+        defaults = own_builder.knobs(architecture)
+    elif architecture.endswith(".py"):
+        raise ValueError(f"{architecture}: name the builder in it, as {architecture}:FUNCTION")
+    else:
+        parameters = inspect.signature(pick("model", architecture, REGISTRY)).parameters
+        defaults = {key: value.default for key, value in parameters.items()}
+    return {key: default for key, default in defaults.items() if key != "name"}
 
 
 def input_shape_for(architecture, image_shape):
@@ -132,19 +153,22 @@ def input_shape_for(architecture, image_shape):
 
 
 def family(architecture):
-    """The name of the file that a net is built in: its family.
+    """The name of the file that a net is built in: its family, or that of a builder of one's own.
 
     >>> family("resnet50")
     'resnet'
     """
+    if own := source_file.split(architecture):
+        return pathlib.Path(own[0]).stem
     return _home(architecture).__name__.split(".")[-1]
 
 
 def minimum_size(architecture):
-    """The smallest side, in pixels, of the images that a net takes."""
-    size = _home(architecture).MINIMUM_SIZE
+    """The smallest side, in pixels, of the images that a net takes, as far as is known."""
+    size = getattr(_home(architecture), "MINIMUM_SIZE", 1)  # a builder of one's own tells none
     return size[architecture] if isinstance(size, dict) else size
 
 
 def _home(architecture):
-    return next(family for family in FAMILIES if architecture in family.VARIANTS)
+    """The module of a net of the registry; None for a builder of one's own."""
+    return next((family for family in FAMILIES if architecture in family.VARIANTS), None)

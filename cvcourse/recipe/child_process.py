@@ -16,6 +16,7 @@ import time
 import traceback
 from multiprocessing import spawn
 
+from cvcourse import source_file
 from cvcourse.errors import Interrupted, InUse, RunError, UsageError
 from cvcourse.interrupt import handling, terminate
 from cvcourse.recipe.command_line import verdict
@@ -47,7 +48,8 @@ class ChildProcess(subprocess.Popen):
         with open(log, "ab") as file:
             super().__init__(words, stderr=file, start_new_session=True, **pipes)
         with contextlib.suppress(BrokenPipeError), self.stdin:  # it may be dead already
-            pickle.dump((os.getpid(), whole_command() or "", script, task), self.stdin)
+            held = source_file.held()
+            pickle.dump((os.getpid(), whole_command() or "", held, script, task), self.stdin)
 
     def answer(self):
         """Wait for the end of the process.
@@ -60,7 +62,8 @@ class ChildProcess(subprocess.Popen):
             KeyboardInterrupt: After asking the process to stop, and waiting for that.
         """
         try:
-            answer = self.stdout.read()
+            with self.stdout:
+                answer = self.stdout.read()
             self.wait()
         except KeyboardInterrupt:
             self.terminate()  # it writes its checkpoint
@@ -76,18 +79,24 @@ def main():
     """Run as the child of a ChildProcess."""
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what it prints goes into the log
-    parent, command, script, task = pickle.load(sys.stdin.buffer)
+    parent, command, held, script, task = pickle.load(sys.stdin.buffer)
     threading.Thread(target=_die_with, args=[parent], daemon=True).start()
     code = 0
     try:
-        with handling(terminate, signal.SIGTERM), continued_by(command):
+        with (
+            handling(terminate, signal.SIGTERM),
+            continued_by(command),
+            source_file.holding((), held),
+        ):
             import_tensorflow_quietly()
             _prepare(script)
             answer = pickle.loads(task)()
-    except (Interrupted, KeyboardInterrupt):
+    except (Interrupted, KeyboardInterrupt) as error:
+        with contextlib.suppress(OSError):  # the disk of the log may be full
+            print(verdict(error)[1], flush=True)
         sys.exit(INTERRUPTED)
     except Exception as error:
-        with contextlib.suppress(OSError):  # the disk of the log may be full
+        with contextlib.suppress(OSError):
             traceback.print_exc()
         answer = (InUse if isinstance(error, InUse) else RunError)(verdict(error)[1])
         code = 1

@@ -28,6 +28,7 @@ def field(
     positional=False,
     free=False,
     vouched=False,
+    source=False,
 ):
     """Define a field of a config by its help text and its rules.
 
@@ -46,12 +47,16 @@ def field(
         free: Whether it may differ when a run goes on, since it cannot change the result.
         vouched: Whether it names files that may have moved while the run is unfinished: the
             checkpoint's fingerprint tells whether they are the same.
+        source: Whether it may name a function in a file of source code, as FILE.py:FUNCTION, whose
+            hash is part of the run. The file may have moved.
 
     Returns:
         A dataclasses.Field.
     """
     metadata = dict(help=help, choices=choices, least=least, above=above, below=below)
-    metadata |= dict(distinct=distinct, positional=positional, free=free, vouched=vouched)
+    metadata |= dict(
+        distinct=distinct, positional=positional, free=free, vouched=vouched, source=source
+    )
     if isinstance(default, dict):
         return dataclasses.field(default_factory=default.copy, metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
@@ -174,7 +179,7 @@ def names_of(config_class, rule):
 
     Args:
         config_class: Class of a config, or a config.
-        rule: free or vouched.
+        rule: free, vouched or source.
 
     Returns:
         A set of names.
@@ -201,8 +206,8 @@ def check(config):
     """Convert a config to plain values: a notebook's lists, paths and NumPy numbers are taken too.
 
     Args:
-        config: Config of a recipe. Its class, and those above, may have MISFITS: functions of the
-            config that return a sentence where fields do not go together, and None where they do.
+        config: Config of a recipe. Its class, and each of those above, may have a method
+            `misfits()` that yields a sentence for fields that do not go together.
 
     Returns:
         The same config in plain values.
@@ -217,8 +222,8 @@ def check(config):
     for name, spec in fields(config).items():
         spec.check(getattr(config, name))
     for owner in type(config).__mro__:
-        for misfit in vars(owner).get("MISFITS", ()):
-            if sentence := misfit(config):
+        if misfits := vars(owner).get("misfits"):
+            for sentence in misfits(config):
                 raise UsageError(sentence)
     return config
 

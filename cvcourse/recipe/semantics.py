@@ -21,19 +21,26 @@ CHANGES = {  # a number: the last version that has it, and what the next number 
         "outside the root, soft attention in captions has a gate of one number",
     ),
 }
-FIRST = {"recipe": None, "version": "0.1.0", "semantics": 1}  # of a config.json that lacks them
+FIRST = {  # of a config.json that lacks them
+    "recipe": None,
+    "version": "0.1.0",
+    "semantics": 1,
+    "sources": {},  # hashes of the source files that fields name: {field: SHA-256}
+}
 
 
-def origin(recipe):
+def origin(recipe, sources=None):
     """Describe the code that begins a run, for its config.json beside the config's fields.
 
     Args:
         recipe: Name of the recipe.
+        sources: {field: hash} of the source files that its config names; None for none.
 
     Returns:
-        A dict with the keys of `FIRST`.
+        A dict with the keys of `FIRST`, but for sources where there are none.
     """
-    return {"recipe": recipe, "version": __version__, "semantics": SEMANTICS}
+    known = {"recipe": recipe, "version": __version__, "semantics": SEMANTICS}
+    return known | ({"sources": sources} if sources else {})
 
 
 def change_since(version, number):

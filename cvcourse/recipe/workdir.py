@@ -11,10 +11,11 @@ import os
 import pathlib
 import tempfile
 
+from cvcourse import source_file
 from cvcourse.errors import Interrupted, InUse, RunError, UsageError
 from cvcourse.files import PARTIAL, read_json, require_regular, write_json
 from cvcourse.recipe import semantics
-from cvcourse.recipe.command_line import command, program
+from cvcourse.recipe.command_line import command, program, usage
 from cvcourse.recipe.fields import check, fields, names_of, shown
 
 LOCK = ".lock"
@@ -31,7 +32,8 @@ def recognize(config, recipe, *, grows="epochs", fixed=None, metrics=METRICS, ag
     The directory's config must be this one, but for fields that are `free`, and for those that are
     `vouched` while the run is unfinished. A field that it lacks has its default there. A run that
     an older or newer version began, for which settings mean something else (`recipe.semantics`), is
-    recognized only if it is finished.
+    recognized only if it is finished. A source file that a field names must hold what it then held,
+    wherever it lies now.
 
     Args:
         config: A config with the fields `workdir` and, if `grows` is to count, `extend`.
@@ -46,7 +48,8 @@ def recognize(config, recipe, *, grows="epochs", fixed=None, metrics=METRICS, ag
         The metrics of a finished run; None if the run is new or unfinished.
 
     Raises:
-        UsageError: If the directory is another run's, naming the fields that differ.
+        UsageError: If the directory is another run's, naming the fields that differ, or a source
+            file has changed.
         RunError: If it cannot be read.
     """
     if config.workdir is None:
@@ -68,6 +71,13 @@ def recognize(config, recipe, *, grows="epochs", fixed=None, metrics=METRICS, ag
     if not finished:
         moved = names_of(config, "vouched")
         differ -= {key for key in moved if _is_place(old[key]) and _is_place(new[key])}
+    for name, found in sources_of(config).items():
+        same = begun["sources"].get(name) == found
+        if same and _function(old[name]) == _function(new[name]):
+            differ.discard(name)
+        elif not same and old[name] == new[name]:
+            file, _ = source_file.split(new[name])
+            raise UsageError(f"--workdir={path}: {file} {source_file.CHANGED}, or {ELSEWHERE}")
     change = semantics.change_since(begun["version"], begun["semantics"])
     if not differ and finished:
         found = _sound(path / "metrics.json", config, metrics)
@@ -125,7 +135,8 @@ def read_config(folder):
         folder: The run's directory, as a pathlib.Path.
 
     Returns:
-        A pair of dicts: recipe, version and semantics of the code that began it, and its fields.
+        A pair of dicts: recipe, version, semantics and sources of the code that began it, and its
+        fields.
 
     Raises:
         UsageError: If there is none.
@@ -138,7 +149,30 @@ def read_config(folder):
     begun = {key: values.pop(key, usual) for key, usual in semantics.FIRST.items()}
     if type(begun["semantics"]) is not int:
         raise RunError(f"{file} is damaged: its semantics is no whole number; {ELSEWHERE}")
+    if not isinstance(begun["sources"], dict):
+        raise RunError(f"{file} is damaged: its sources are no fields with hashes; {ELSEWHERE}")
     return begun, values
+
+
+def sources_of(config):
+    """Find the source files that a config names.
+
+    Args:
+        config: Config of a recipe.
+
+    Returns:
+        {field: SHA-256 of the file} for the fields with the rule `source` that have one.
+
+    Raises:
+        UsageError: If there is no such file.
+    """
+    named = {name: getattr(config, name) for name in sorted(names_of(config, "source"))}
+    with usage():
+        return {
+            name: source_file.digest(value)
+            for name, value in named.items()
+            if source_file.split(value)
+        }
 
 
 def is_running(folder):
@@ -222,7 +256,7 @@ class Run:
                 self.path.mkdir(exist_ok=True)
                 return
             (self.path / "metrics.json").unlink(missing_ok=True)
-            origin = semantics.origin(self.recipe)
+            origin = semantics.origin(self.recipe, sources_of(self.config))
             write_json(self.path / "config.json", origin | dataclasses.asdict(self.config))
 
 
@@ -258,6 +292,7 @@ def claim(config, recipe, *words, devices=None, alike=None, **rules):
             ours = vars(config).keys() - names_of(config, "free")
             values = _as_json({name: getattr(config, name) for name in sorted(ours)})
             stack.enter_context(devices.together(again))
+            values |= {f"source of {name}": found for name, found in sources_of(config).items()}
             devices.require_alike(values | (alike() if alike else {}))
         if devices and not devices.chief:
             place = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -278,7 +313,9 @@ def _claim(config, recipe, words, rules):
     path = pathlib.Path(os.path.expanduser(config.workdir))
     with _writing_to(path):
         path.mkdir(parents=True, exist_ok=True)
-    with locked(path), continued_by(command(config, program(recipe))) as again:
+    again = command(config, program(recipe))
+    named = [getattr(config, name) for name in sources_of(config)]
+    with locked(path), source_file.holding(named), continued_by(again) as again:
         # Once more: another process may have been here since the caller looked.
         if recognize(config, recipe, **rules):
             raise InUse(f"another process has just finished the run in {path}")
@@ -383,6 +420,12 @@ def _is_place(name):
     if not isinstance(name, str):  # none given, or the field of another recipe
         return False
     return os.sep in name or pathlib.Path(name).suffix != "" or os.path.exists(name)
+
+
+def _function(name):
+    """The function in FILE.py:FUNCTION; None for another name."""
+    named = source_file.split(name)
+    return named and named[1]
 
 
 def _as_json(values):

@@ -1,6 +1,5 @@
 """Who runs the trials of a sweep: this process alone, or workers that a chief leads."""
 
-import contextlib
 import dataclasses
 import functools
 import os
@@ -100,36 +99,35 @@ def lead(main, sweep, run, oracle, table, address):
     if not any_left(oracle):
         return
     chief = Chief(oracle, config.worker_timeout)
-    with chief.serving(address or f"{LOOPBACK}:0") as served, contextlib.ExitStack() as stack:
+    with chief.serving(address or f"{LOOPBACK}:0") as served:
         print(f"serving workers at {served}", flush=True)
-        crew = None
-        if config.workers > 1:
-            own = dataclasses.replace(config, workers=1, chief=served, extend=False)
-            crew = Crew(
-                config.workers,
-                functools.partial(_take_part, main, own, sweep.space, sweep.callbacks),
-                chief,
-                log_of=lambda name: run.path / f"worker-{name}.log",
-                deaths=(config.retries + 2) * config.workers,
-            )
-            stack.enter_context(crew.at_work())
-        over = False
-        while not over:
-            over = chief.over()
-            for worker, trial_id in chief.hand_over().items():
-                print(
-                    f"worker {worker} is silent for {config.worker_timeout:g} seconds: trial "
-                    f"{trial_id} goes to the next that asks",
-                    flush=True,
-                )
-            if crew and not over:
-                crew.look_after()
-            with chief.lock:
-                while chief.ended:
-                    table.end(chief.ended.pop(0), oracle)
-                running = {t.trial_id: oracle.run_folder(t) for t in oracle.ongoing_trials.values()}
-            table.show(running)
-            time.sleep(0.5)
+        own = dataclasses.replace(config, workers=1, chief=served, extend=False)
+        crew = Crew(
+            config.workers if config.workers > 1 else 0,
+            functools.partial(_take_part, main, own, sweep.space, sweep.callbacks),
+            chief,
+            log_of=lambda name: run.path / f"worker-{name}.log",
+            deaths=(config.retries + 2) * config.workers,
+        )
+        with crew.at_work():
+            over = False
+            while not over:
+                over = chief.over()
+                for worker, trial_id in chief.hand_over().items():
+                    print(
+                        f"worker {worker} is silent for {config.worker_timeout:g} seconds: trial "
+                        f"{trial_id} goes to the next that asks",
+                        flush=True,
+                    )
+                if not over:
+                    crew.look_after()
+                with chief.lock:
+                    while chief.ended:
+                        table.end(chief.ended.pop(0), oracle)
+                    ongoing = oracle.ongoing_trials.values()
+                    running = {trial.trial_id: oracle.run_folder(trial) for trial in ongoing}
+                table.show(running)
+                time.sleep(0.5)
 
 
 def _take_part(main, config, space, callbacks, name):

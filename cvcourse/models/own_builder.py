@@ -1,0 +1,144 @@
+"""A builder of one's own: `build("nets/net.py:tiny", …)` calls the function `tiny` in that file.
+
+It takes the keyword arguments `input_shape` and `num_classes`, and any knobs with defaults, and
+returns a functional keras.Model whose one output is the logits, as the registry's builders do.
+"""
+
+import inspect
+import math
+
+import keras
+
+from cvcourse import source_file
+from cvcourse.errors import reason
+from cvcourse.saved_model import count_values
+
+SHAPES = ("input_shape", "num_classes")
+USUAL = {"input_shape": None, "num_classes": 10, "name": None}  # where a builder has no default
+NO_LOGITS = ("softmax", "sigmoid")  # activations of the output that the loss applies itself
+IN_FRONT = ("image", "normalization", "gray_to_rgb")  # layers of `from_raw_images`
+ANY = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+
+def knobs(name):
+    """The arguments of the builder FILE.py:FUNCTION and their defaults.
+
+    Args:
+        name: FILE.py:FUNCTION.
+
+    Returns:
+        {argument: default}. input_shape is None where it has none.
+
+    Raises:
+        ValueError: If the function is no builder, or as `source_file.load`.
+    """
+    parameters = inspect.signature(source_file.load(name)).parameters
+    positional = inspect.Parameter.POSITIONAL_ONLY
+    found = {}
+    for key, parameter in parameters.items():
+        if parameter.kind in (positional, *ANY):
+            continue
+        default = parameter.default
+        if default is parameter.empty:
+            if key not in USUAL:
+                raise ValueError(f"{name}: its argument {key} needs a default, as knobs have one")
+            default = USUAL[key]
+        found[key] = tuple(default) if isinstance(default, list) else default
+    for key, parameter in parameters.items():
+        if parameter.kind is positional and parameter.default is parameter.empty:
+            raise ValueError(f"{name}: its argument {key} is positional-only; {_form(name)}")
+    if missing := [key for key in SHAPES if key not in found]:
+        raise ValueError(f"{name} takes no {' and no '.join(missing)}; {_form(name)}")
+    return found
+
+
+def build(name, model_name, settings):
+    """The network of the builder FILE.py:FUNCTION.
+
+    Args:
+        name: FILE.py:FUNCTION.
+        model_name: Name of the model.
+        settings: Arguments of the builder, input_shape and num_classes among them.
+
+    Returns:
+        An uncompiled keras.Model (batch, *input_shape) -> logits (batch, num_classes).
+
+    Raises:
+        ValueError: If the function raises anything, or returns no such model; one line.
+    """
+    function = source_file.load(name)
+    if "name" in inspect.signature(function).parameters:
+        settings = {**settings, "name": model_name}
+    with source_file.blaming(source_file.split(name)[0]):
+        net = function(**settings)
+    if misfit := _misfit(net, tuple(settings["input_shape"]), settings["num_classes"]):
+        raise ValueError(f"{name} {misfit}")
+    # A new model around the layers: of a Sequential too, and with nothing compiled.
+    return keras.Model(net.inputs[0], net.outputs[0], name=model_name)
+
+
+def require_savable(net, name):
+    """Check that a network of one's own can be read from a file again.
+
+    Args:
+        net: keras.Model.
+        name: FILE.py:FUNCTION that built it.
+
+    Raises:
+        ValueError: If one of its layers is not registered or keeps back some of its arguments.
+    """
+    remedy = (
+        "a layer of your own is a class under @keras.saving.register_keras_serializable() whose "
+        "get_config has all its arguments, in place of a Lambda"
+    )
+    weights = sum(math.prod(variable.shape) for variable in net.variables)
+    try:
+        found = count_values(keras.saving.serialize_keras_object(net))
+        if found != weights:
+            raise ValueError(f"it has {found:,} weights then, and {weights:,} here")
+    except Exception as error:  # whatever a layer's own methods raise
+        raise ValueError(
+            f"what {name} builds cannot be read from a .keras file: {reason(error)}; {remedy}"
+        ) from error
+
+
+def _form(name):
+    return f"a builder is {source_file.split(name)[1]}(*, input_shape, num_classes)"
+
+
+def _misfit(net, input_shape, num_classes):
+    """What is wrong with a builder's model, in words that follow its name; None for nothing."""
+    if not isinstance(net, keras.Model):
+        return f"returns {type(net).__name__}, and no keras.Model"
+    try:
+        inputs, outputs = net.inputs, net.outputs
+    except (AttributeError, ValueError):  # a subclassed model; a Sequential that has no input yet
+        inputs = outputs = None
+    if not inputs or not outputs:
+        return (
+            "returns a model without a graph: build it as keras.Model(inputs, outputs), or as "
+            "keras.Sequential that begins with keras.Input(input_shape)"
+        )
+    if len(inputs) > 1 or len(outputs) > 1:
+        return f"has {len(inputs)} inputs and {len(outputs)} outputs, and one of each is needed"
+    if inputs[0].shape[1:] != input_shape:
+        return f"takes images {inputs[0].shape[1:]}, and was built with input_shape={input_shape}"
+    if outputs[0].shape != (None, num_classes):
+        return f"gives {outputs[0].shape}, and logits (None, {num_classes}) are needed"
+    if activation := _last_activation(outputs[0]):
+        return f"ends in a {activation}, which belongs to the loss: leave it out, logits are needed"
+    if outputs[0].dtype not in ("float32", "float64"):
+        return f'gives {outputs[0].dtype} logits: its last layer needs dtype="float32"'
+    if taken := [layer.name for layer in net.layers if layer.name in IN_FRONT[1:]]:
+        return f"has a layer {taken[0]!r}, as training puts in front: give it another name"
+    return None
+
+
+def _last_activation(output):
+    """The name in NO_LOGITS of what gives an output, else None."""
+    operation = output._keras_history.operation
+    while isinstance(operation, keras.Model):
+        operation = operation.outputs[0]._keras_history.operation
+    activation = getattr(operation, "activation", None)
+    names = (type(operation).__name__, getattr(activation, "__name__", ""))
+    return next((name.lower() for name in names if name.lower() in NO_LOGITS), None)

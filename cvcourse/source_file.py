@@ -1,0 +1,176 @@
+"""Functions in a file of the user's own, by name: "nets/net.py:tiny" is `tiny` in nets/net.py.
+
+A run records the file's hash, and what it trains must be what the file then held: while runs are
+under way, a file that has changed is refused.
+"""
+
+import contextlib
+import hashlib
+import importlib.util
+import inspect
+import os
+import pathlib
+import random
+import sys
+import traceback
+
+from cvcourse.errors import RunError, reason, unknown
+from cvcourse.files import read_bytes
+
+LARGEST = 2**24  # bytes of a source file
+CHANGED = "was changed since the run was begun: bring it back"
+_modules = {}  # a file's path: (hash, module), or None while it is imported
+_held = {}  # a file's path: the hash that runs under way were begun with
+
+
+def split(name):
+    """Split the name of a function in a file.
+
+    Args:
+        name: Any value of a setting.
+
+    Returns:
+        (file, function), such as ("nets/net.py", "tiny"); None for another name.
+    """
+    file, colon, function = name.rpartition(":") if isinstance(name, str) else ("", "", "")
+    return (file, function) if colon and file.endswith(".py") else None
+
+
+def digest(name):
+    """Return the SHA-256 of the file of FILE.py:FUNCTION, in hexadecimal.
+
+    Inside a run that was begun with the file, it is that of what the file then held.
+
+    Raises:
+        ValueError: If there is no such file.
+    """
+    file, _ = split(name)
+    return _held.get(_path(file)) or hashlib.sha256(_read(file)).hexdigest()
+
+
+def load(name):
+    """Return the function that FILE.py:FUNCTION names.
+
+    The file is imported once, and once more where it has changed. Its folder is on sys.path
+    meanwhile, for what lies beside it.
+
+    Raises:
+        ValueError: If there is no such file or function, or the file cannot be imported: one line
+            with the file and, where it has one, the line.
+        RunError: If the file has changed since the run under way was begun.
+    """
+    file, function = split(name)
+    module = _import(file)
+    found = vars(module).get(function)
+    if found is None:
+        known = [key for key, value in vars(module).items() if _is_own(value, module)]
+        raise ValueError(f"{file}: {unknown('function', function, known)}")
+    if not callable(found):
+        raise ValueError(f"{file}: {function} is {type(found).__name__} and no function")
+    return found
+
+
+@contextlib.contextmanager
+def blaming(file):
+    """Context manager: re-raise what goes wrong in a source file as ValueError, with its line.
+
+    Its folder is on sys.path inside.
+
+    Args:
+        file: Path of the file, as str.
+    """
+    path = _path(file)
+    folder = os.path.dirname(path)
+    sys.path.insert(0, folder)
+    try:
+        yield
+    except (RunError, MemoryError):
+        raise
+    except (Exception, SystemExit) as error:
+        where, kind, said = file, type(error).__name__, reason(error)
+        lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == path]
+        if isinstance(error, SyntaxError):  # it may be in a module that the file imports
+            where = file if error.filename == path else error.filename
+            lines, said = [error.lineno], error.msg
+        place = f"{where}, line {lines[-1]}" if lines else where
+        raise ValueError(f"{place}: {kind}" + (f": {said}" if said != kind else "")) from error
+    finally:
+        sys.path.remove(folder)
+
+
+@contextlib.contextmanager
+def holding(names, digests=()):
+    """Context manager: `load` refuses files that change meanwhile.
+
+    Args:
+        names: FILE.py:FUNCTION of each file that a run has.
+        digests: Further ones, as {path: hash}, such as those that another process holds.
+
+    Raises:
+        ValueError: If there is no such file.
+    """
+    before = dict(_held)
+    found = {_path(split(name)[0]): digest(name) for name in names}
+    _held.update(found | dict(digests))
+    try:
+        yield
+    finally:
+        _held.clear()
+        _held.update(before)
+
+
+def held():
+    """Return {path: hash} of the files that are held here."""
+    return dict(_held)
+
+
+def _path(file):
+    return str(pathlib.Path(file).expanduser().resolve())
+
+
+def _read(file):
+    try:
+        return read_bytes(os.path.expanduser(file), LARGEST)
+    except (OSError, RunError) as error:
+        raise ValueError(f"cannot read {file}: {reason(error)}") from error
+
+
+def _is_own(value, module):
+    public = inspect.isfunction(value) and not value.__name__.startswith("_")
+    return public and value.__module__ == module.__name__
+
+
+def _import(file):
+    """The module of a file, which is imported where that has not been done."""
+    path, code = _path(file), _read(file)
+    found = hashlib.sha256(code).hexdigest()
+    if _held.get(path, found) != found:
+        raise RunError(f"{file} {CHANGED}")
+    if path in _modules:
+        if _modules[path] is None:
+            raise ValueError(
+                f'{file} begins a run as it is imported: put that under if __name__ == "__main__":'
+            )
+        if _modules[path][0] == found:
+            return _modules[path][1]
+    stem = pathlib.Path(path).stem
+    name = f"{stem}_{hashlib.sha256(path.encode()).hexdigest()[:8]}"  # of no other module
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    before, drawn = _modules.get(path), random.getstate()
+    _modules[path], sys.modules[name] = None, module
+    random.seed(
+        0
+    )  # Keras draws seeds there, for a module's initializers too: alike in each process
+    try:
+        with blaming(file):
+            exec(compile(code, path, "exec", dont_inherit=True), vars(module))
+    except BaseException:
+        del _modules[path], sys.modules[name]
+        if before:
+            _modules[path], sys.modules[name] = before, before[1]
+        raise
+    finally:
+        random.setstate(drawn)
+    _modules[path] = found, module
+    return module
