@@ -177,7 +177,7 @@ def test_the_run_directory_has_the_numbers_and_a_report(experiment, monkeypatch,
     monkeypatch.setattr(initialization, "build", None)  # nothing is done again
     config = initialization.Config(output=str(picture), workdir=str(run))
     assert initialization.main(config) == statistics
-    assert capsys.readouterr().out == f"{run} is finished\n"
+    assert capsys.readouterr().out.startswith(f'{run} is finished: {{"tanh, 0.01": 2.')
 
 
 def test_large_weights_saturate_and_small_ones_starve_the_first_layer(experiment):

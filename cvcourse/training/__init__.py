@@ -44,8 +44,6 @@ from cvcourse.training.transfer_learning import (
     unfreeze,
 )
 
-write_page = write_report
-
 __all__ = [
     "LAST",
     "MAPPED",
@@ -97,7 +95,6 @@ __all__ = [
     "weighted_metrics",
     "with_classifier",
     "write_confusion",
-    "write_page",
     "write_predictions",
     "write_report",
     "write_results",
