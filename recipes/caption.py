@@ -98,6 +98,7 @@ def main(config):
     from cvcourse import data, optimization, sequence, training
     from cvcourse.data import caption_rows
 
+    devices = distribution.of(config)  # before anything else of TensorFlow
     with recipe.usage():
         captions = caption_rows.of(config)
         texts = [text for photo in captions.train for text in photo.captions]
@@ -106,7 +107,6 @@ def main(config):
         settings = net(config, len(vocabulary), backbone.model.output["features"].shape[1:])
         batch_size = min(config.batch_size, len(texts))
         steps = len(texts) // batch_size
-        devices = distribution.of(config)
         devices.require_divisible(batch_size)
         loss = optimization.LOSSES["softmax"]
         keras.utils.set_random_seed(config.seed)

@@ -92,6 +92,7 @@ def main(config):
 
     from cvcourse import data, optimization, sequence, training
 
+    devices = distribution.of(config)  # before anything else of TensorFlow
     keras.utils.set_random_seed(config.seed)
     text = data.load_text(config.text, config.limit)
     with recipe.usage():
@@ -112,7 +113,6 @@ def main(config):
         }
         judged = functools.partial(data.stream_rows, batch_size=config.batch_size, shuffle=False)
         architecture, settings = net(config, len(vocabulary))
-        devices = distribution.of(config)
         devices.require_divisible(config.batch_size)
         loss = optimization.LOSSES["softmax"]
         with devices.scope(), training.precision(config.precision):

@@ -82,6 +82,7 @@ def main(config):
         if config.translate:
             say(config, best(config, config.workdir))
         return metrics
+    devices = distribution.of(config)  # before anything else of TensorFlow
     keras.utils.set_random_seed(config.seed)
     with recipe.usage():
         pairs = dates.load(config.examples, config.held_out)
@@ -91,7 +92,6 @@ def main(config):
         )
         shuffled()
         steps = config.examples // config.batch_size
-        devices = distribution.of(config)
         devices.require_divisible(config.batch_size)
         loss = optimization.LOSSES["softmax"]
         with devices.scope(), training.precision(config.precision):

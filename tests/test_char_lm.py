@@ -127,11 +127,12 @@ def test_what_is_refused_writes_nothing(flags, code, said, tmp_path, monkeypatch
 
 
 @pytest.mark.slow
-def test_kill_9_anywhere(text, tmp_path):
+@pytest.mark.parametrize("devices", [(), ("--strategy=mirrored", "--cpu_devices=2")], ids=str)
+def test_kill_9_anywhere(devices, text, tmp_path):
     """The weights are those of an uninterrupted run, whenever the process was killed."""
     flags = [f"--{key}={value}" for key, value in {**TINY, "epochs": 20}.items()]
     command = [sys.executable, "-m", "cvcourse", "char_lm", f"--text={text}", *flags]
-    command += ["--patience=none", "--checkpoint_minutes=1e-9"]
+    command += ["--patience=none", "--checkpoint_minutes=1e-9", *devices]
     peace, war = tmp_path / "peace", tmp_path / "war"
     subprocess.run([*command, f"--workdir={peace}"], check=True, capture_output=True)
     survives_kills_after_checkpoints([*command, f"--workdir={war}"], war)
