@@ -169,7 +169,6 @@ def main(config):
         )
     for split, values in bleu.items():
         print(f"{split} BLEU-1 to 4: {'  '.join(f'{value:.4f}' for value in values.values())}")
-    print(f"report: {run.path / 'report.html'}\nmodel: {run.path / 'model.keras'}")
     if config.caption:
         say(config.caption, backbone, captioner)
     return metrics

@@ -22,7 +22,6 @@ from cvcourse.startup import import_tensorflow_quietly
 
 EMBEDDED = "python_reference"
 MODELS = {"rnn": "rnn", "lstm": "lstm", "gru": "gru", "transformer": "transformer_decoder"}
-SAMPLE = 300  # characters
 JUDGED = 256  # characters of a window of validation and test, which recurrent nets can exceed
 SHOWN = 30 * 64  # characters of the test split whose activations are looked at
 LOOKED_AT = 48  # characters of it in the picture of attention
@@ -59,7 +58,7 @@ class Config(recipe.TrainingFields):
     )
     sample_length: int | None = recipe.field(
         None,
-        f"characters of a sample; none: {SAMPLE}, or what a Transformer's window leaves",
+        "characters of a sample; none: 300, or what a Transformer's window leaves",
         least=1,
         free=True,
     )
@@ -86,7 +85,12 @@ def main(config):
     distribution.require_one_process(config.strategy)
     import_tensorflow_quietly()
     if metrics:
-        print(said_by(config, pathlib.Path(config.workdir).expanduser()))
+        from cvcourse import data, training
+
+        path = pathlib.Path(config.workdir).expanduser() / "model.keras"
+        model, characters = training.load_model(path)
+        with recipe.usage():
+            print(sample(config, sampler(config, model, data.Vocabulary(characters, ""))))
         return metrics
     import keras
 
@@ -123,16 +127,16 @@ def main(config):
                 weighted_metrics=training.weighted_metrics(loss),
                 jit_compile=config.jit_compile or "auto",
             )
-        generator = sequence.Generator(architecture, devices.ready(model), **settings)
-        prompted(config, vocabulary)
+        writer = sampler(config, devices.ready(model), vocabulary)
+        writer.prompted(config.prompt, config.sample_length)
     with recipe.claim(config, "char_lm", config.model, config.text) as run:
-        samples = run.path / "samples"
 
-        def sample(epoch, logs):
-            text = said(config, generator, vocabulary)
+        def write_sample(epoch, logs):
+            text = sample(config, writer)
             print(f"\n{text}\n", flush=True)
-            samples.mkdir(exist_ok=True)
-            (samples / f"epoch-{epoch + 1:04}.txt").write_text(text, "utf-8")
+            path = run.path / "samples" / f"epoch-{epoch + 1:04}.txt"
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text, "utf-8")
 
         trained = training.fit(
             model,
@@ -143,7 +147,7 @@ def main(config):
             batch_size=config.batch_size,
             data=data.fingerprint((train, validation)),
             names=vocabulary.tokens,
-            callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=sample)],
+            callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=write_sample)],
             devices=devices,
         )
         best, _ = training.load_model(run.path / "model.keras")
@@ -163,7 +167,6 @@ def main(config):
         }
         metrics = report(run, metrics, trained, best, vocabulary, test)
     print(f"test bits per character: {bits['test']:.4f}")
-    print(f"report: {run.path / 'report.html'}\nmodel: {run.path / 'model.keras'}")
     return metrics
 
 
@@ -176,57 +179,34 @@ def judged_window(config, length):
 
 def net(config, characters):
     """The architecture and the settings that `sequence.build` makes the net of."""
-    shared = {
-        "vocabulary": characters,
-        "num_classes": characters,
-        "depth": config.depth,
-        "dropout": config.dropout,
-        "input_shape": (None,),
-    }
-    if config.model != "transformer":
-        form = {"units": config.units, "embedding": config.embedding}
-    else:
-        form = {"dim": config.units, "heads": config.heads, "mlp": 4 * config.units}
-        form |= {"length": config.window}
-    return MODELS[config.model], shared | form
+    from cvcourse import sequence
+
+    architecture = MODELS[config.model]
+    return architecture, sequence.settings_of(
+        architecture,
+        config,
+        *("depth", "heads", "embedding", "dropout"),
+        vocabulary=characters,
+        num_classes=characters,
+        input_shape=(None,),
+        length=config.window,
+    )
 
 
-def prompted(config, vocabulary):
-    """What a sample begins with, as tokens (1, p), and how many follow. Raises ValueError."""
-    prompt = config.prompt
-    if prompt is None:
-        prompt = "\n" if "\n" in vocabulary.tokens else vocabulary.tokens[0]
-    if not prompt:
-        raise ValueError("--prompt has at least one character; received none")
-    length = config.sample_length or SAMPLE
-    if config.model == "transformer":
-        room = config.window - len(prompt)
-        length = config.sample_length or min(length, room)
-        if length > room or room < 1:
-            raise ValueError(
-                f"a Transformer writes within its --window={config.window}; received a --prompt of "
-                f"{len(prompt)} characters and --sample_length={config.sample_length}"
-            )
-    return vocabulary.encode(prompt)[None], length
+def sampler(config, model, vocabulary):
+    """A TextSampler for a net."""
+    from cvcourse import sequence
+
+    architecture, settings = net(config, len(vocabulary))
+    window = config.window if config.model == "transformer" else None
+    generator = sequence.Generator(architecture, model, **settings)
+    return sequence.TextSampler(generator, vocabulary, window)
 
 
-def said(config, generator, vocabulary):
-    """What a net says now."""
-    prompt, length = prompted(config, vocabulary)
+def sample(config, writer):
+    """What a TextSampler writes for a config."""
     drawn = dict(temperature=config.temperature, top_k=config.top_k, top_p=min(config.top_p, 1.0))
-    return vocabulary.decode(generator.sample(prompt, length, seed=config.seed, **drawn)[0])
-
-
-def said_by(config, workdir):
-    """What the best model of a finished run says."""
-    from cvcourse import data, sequence, training
-
-    model, characters = training.load_model(workdir / "model.keras")
-    vocabulary = data.Vocabulary(characters, "")
-    with recipe.usage():
-        architecture, settings = net(config, len(vocabulary))
-        generator = sequence.Generator(architecture, model, **settings)
-        return said(config, generator, vocabulary)
+    return writer.sample(config.prompt, config.sample_length, seed=config.seed, **drawn)
 
 
 # ---- the report ----

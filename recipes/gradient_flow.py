@@ -104,7 +104,7 @@ def main(config):
         print(f"\n{caption}")
         for name, *cells in rows:
             print(f"{name:20}", *(f"{cell:>12}" for cell in cells))
-    print(f"\npicture: {output}\nreport: {run.path / 'report.html'}")
+    print(f"picture: {output}")
     return metrics
 
 

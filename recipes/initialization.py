@@ -92,7 +92,7 @@ def main(config):
         print(f"\n{caption}")
         for name, *cells in rows:
             print(f"{name:16}", *(f"{cell:>8}" for cell in cells))
-    print(f"\nhistograms: {output}\nreport: {run.path / 'report.html'}")
+    print(f"histograms: {output}")
     return statistics
 
 

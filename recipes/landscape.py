@@ -60,7 +60,7 @@ def main(config):
             ],
             config=dataclasses.asdict(run.config),
         )
-    print(f"{len(points)} networks: {output}\nreport: {run.path / 'report.html'}")
+    print(f"{len(points)} networks: {output}")
     return points
 
 

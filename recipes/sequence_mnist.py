@@ -123,19 +123,17 @@ def build(config, name, dataset):
     from cvcourse.models.raw_images import behind
 
     shape = steps(config, dataset)
-    form = {"units": config.units}
-    if name == "transformer":
-        form = {"dim": config.units, "mlp": 4 * config.units, "heads": config.heads}
-        form |= {"length": shape[0], "dropout": 0.0}
-    net = sequence.build(
+    settings = sequence.settings_of(
         NETS[name],
-        **form,
-        depth=config.depth,
+        config,
+        *("depth", "heads"),
+        length=shape[0],
+        dropout=0.0,
         sequences=False,
         input_shape=shape,
         num_classes=dataset.num_classes,
-        name=name,
     )
+    net = sequence.build(NETS[name], **settings, name=name)
     mean, variance = data.channel_statistics(dataset.train)
     image = keras.Input(dataset.input_shape, name="image")
     x = keras.layers.Normalization(mean=mean, variance=variance, name="normalization")(image)

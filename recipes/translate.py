@@ -130,7 +130,6 @@ def main(config):
         }
         metrics = report(run, metrics, trained, translator, pairs.test, said["test"])
         print(f"test exact match: {metrics['test_exact_match']:.4f}")
-        print(f"report: {run.path / 'report.html'}\nmodel: {run.path / 'model.keras'}")
         if config.translate:
             say(config, translator)
         return metrics
@@ -141,19 +140,15 @@ def main(config):
 
 def net(config):
     """The architecture and the settings that `sequence.build` makes the net of."""
+    from cvcourse import sequence
     from cvcourse.data import dates
 
     read, write = dates.vocabularies()
-    settings = {"source_vocabulary": len(read), "num_classes": len(write)}
-    settings |= {"dropout": config.dropout}
-    if config.model == "transformer":
-        settings |= {"dim": config.units, "mlp": 4 * config.units, "length": dates.LONGEST}
-        settings |= {"depth": config.depth, "heads": config.heads}
-    else:
-        settings |= {"cell": config.cell, "units": config.units, "embedding": config.embedding}
+    fields = ["cell", "embedding", "depth", "heads", "dropout"]
     if config.model == "attention_encoder_decoder":
-        settings |= {"attention": config.attention}
-    return config.model, settings
+        fields.append("attention")
+    sizes = {"source_vocabulary": len(read), "num_classes": len(write), "length": dates.LONGEST}
+    return config.model, sequence.settings_of(config.model, config, *fields, **sizes)
 
 
 def best(config, workdir):

@@ -19,7 +19,6 @@ import sys
 from cvcourse.recipes import train
 
 from cvcourse import distribution, recipe
-from cvcourse.files import write_json
 from cvcourse.recipe.child_process import require_guard
 from cvcourse.startup import import_tensorflow_quietly
 
@@ -149,30 +148,9 @@ def main(config, space=None, callbacks=no_callbacks):
         return tuning.work(sweep, address, finished)
     with recipe.claim(config, "tune", config.model, config.dataset, **rules(config)) as run:
         sweep = dataclasses.replace(sweep, config=run.config)
-        common_to_all = tuning.in_common(dataset)
-        if (run.path / tuning.COMMON).exists():
-            tuning.require_common(run.path, {"data": common_to_all["data"]})
         if config.protocol == "coarse_to_fine":
             return tuning.coarse_to_fine(sweep, run, STAGES, train, run_stage)
-        oracle = tuning.oracle(
-            config.oracle,
-            hyperparameters,
-            run.path,
-            objective=config.objective,
-            trials=config.trials,
-            epochs=config.epochs,
-            seed=config.seed,
-            retries=config.retries,
-        )
-        if (
-            config.extend
-            and not tuning.goes_on_extended(run.path)
-            and (failed := oracle.retry_failed())
-        ):
-            print(f"failed trials that are tried again: {failed}", flush=True)
-        run.begin()
-        tuning.keep_space(run.path, hyperparameters)
-        write_json(run.path / tuning.COMMON, common_to_all)
+        oracle = tuning.begin(sweep, run)
         table = tuning.TrialTable(tuning.names_of(hyperparameters), config.objective, sys.stdout)
         if address or config.workers > 1:
             tuning.lead(main, sweep, run, oracle, table, address)

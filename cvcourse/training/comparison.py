@@ -142,5 +142,4 @@ def conclude(workdir, *, metrics, title, lead, tables, figures, config):
         width, *widths = (max(map(len, column)) for column in zip(*rows, strict=True))
         for name, *cells in rows:
             print(f"{name:{width}}", *map(str.rjust, cells, widths), sep="  ")
-    print(f"\nreport: {workdir / 'report.html'}")
     return metrics

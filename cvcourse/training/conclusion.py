@@ -86,7 +86,6 @@ def write_results(
         **parts,
     )
     print(f"{split} accuracy: {judged.accuracy:.4f}")
-    print(f"report: {workdir / 'report.html'}\nmodel: {workdir / 'model.keras'}")
     return metrics
 
 

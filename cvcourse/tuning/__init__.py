@@ -7,7 +7,6 @@ from cvcourse.tuning.oracle import (
     Outcome,
     any_left,
     end_trial,
-    goes_on_extended,
     keep_space,
     kept_trials,
     names_of,
@@ -32,7 +31,7 @@ from cvcourse.tuning.trial import (
     refusal,
 )
 from cvcourse.tuning.trial_table import TrialTable
-from cvcourse.tuning.workers import COMMON, alone, in_common, lead, parties, require_common, work
+from cvcourse.tuning.workers import COMMON, alone, begin, lead, parties, require_common, work
 
 __all__ = [
     "COMMON",
@@ -51,12 +50,11 @@ __all__ = [
     "ask",
     "at_the_border",
     "attempt",
+    "begin",
     "coarse_to_fine",
     "end_trial",
-    "goes_on_extended",
     "good_ones",
     "hyperparameters_of",
-    "in_common",
     "keep_metrics",
     "keep_space",
     "kept_trials",

@@ -10,14 +10,16 @@ import keras_tuner
 
 from cvcourse import recipe, training
 from cvcourse.errors import Interrupted, InUse, RunError, UsageError
-from cvcourse.files import read_json
+from cvcourse.files import read_json, write_json
 from cvcourse.recipe.child_process import require_importable
 from cvcourse.tuning.crew import Crew
 from cvcourse.tuning.oracle import (
     Outcome,
     any_left,
     end_trial,
+    keep_space,
     next_trial,
+    oracle,
     require_same_space,
     trial_folder,
 )
@@ -57,6 +59,44 @@ def parties(config, space=None, callbacks=None):
         for function in (space, callbacks):
             require_importable(function, "--workers")
     return address, worker
+
+
+def begin(sweep, run):
+    """Begin a sweep, or take up what its directory holds.
+
+    With `config.extend`, trials that failed are to be run again: once, or else a sweep that is
+    killed now and then would never get beyond them.
+
+    Args:
+        sweep: Sweep.
+        run: recipe.Run of the sweep.
+
+    Returns:
+        The oracle with the trials that are missing.
+
+    Raises:
+        UsageError: If the sweep there has another space or other data.
+        RunError: If a file cannot be read.
+    """
+    config, common = sweep.config, in_common(sweep.dataset)
+    if (run.path / COMMON).exists():
+        require_common(run.path, {"data": common["data"]})
+    names = ("objective", "trials", "epochs", "seed", "retries")
+    options = {name: getattr(config, name) for name in names}
+    found = oracle(config.oracle, sweep.hyperparameters, run.path, **options)
+    if config.extend and not _extended(run.path) and (failed := found.retry_failed()):
+        print(f"failed trials that are tried again: {failed}", flush=True)
+    run.begin()
+    keep_space(run.path, sweep.hyperparameters)
+    write_json(run.path / COMMON, common)
+    return found
+
+
+def _extended(path):
+    """Whether the sweep in a directory was begun with --extend and is unfinished."""
+    if (path / "metrics.json").exists() or not (path / "config.json").exists():
+        return False
+    return read_json(path / "config.json").get("extend") is True
 
 
 def alone(sweep, run, oracle, table):
