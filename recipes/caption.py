@@ -78,11 +78,7 @@ class Config(recipe.TrainingFields, recipe.CacheFields, recipe.WeightsFields):
 
 
 def main(config):
-    """Train, caption the test photos once, report; of a finished run only caption a photo.
-
-    Returns what metrics.json holds. Raises UsageError for a wrong value or another run's workdir,
-    RunError for what goes wrong in data, files or training, Interrupted after Ctrl-C or SIGTERM.
-    """
+    """Train, caption the test photos once, report; of a finished run only caption a photo."""
     config, metrics = recipe.begin(config, "caption")
     if metrics:
         if config.caption:
@@ -174,24 +170,17 @@ def main(config):
     return metrics
 
 
-# ---- the nets ----
-
-
 def load_backbone(config):
     """The backbone of a config. Raises ValueError and RunError for what does not go together."""
     from cvcourse.models import pretrained
 
-    for knob in ("input_shape", "num_classes"):
-        if knob in config.backbone_args:
-            raise ValueError(f"--backbone_args: {knob} is set by --size, or not needed")
-    size = {"input_shape": (config.size, config.size, 3)} if config.size else {}
     return pretrained.FeatureMaps.load(
         config.backbone,
         config.weights,
+        config.backbone_args,
+        size=config.size,
         weights_dir=config.weights_dir,
         allow_noncommercial=config.allow_noncommercial,
-        **config.backbone_args,
-        **size,
     )
 
 
@@ -257,9 +246,6 @@ def say(path, backbone, captioner):
     photo = data.read_photo(pathlib.Path(path).expanduser()).astype("float32")
     maps = training.for_any_size(backbone.model)(photo[None], training=False)["features"]
     print(f"{path}: {captioner.caption(np.asarray(maps))[0]}")
-
-
-# ---- the report ----
 
 
 def report(run, metrics, trained, captioner, backbone, captions, photos, maps, said, bleu):

@@ -29,7 +29,7 @@ COLORED = 600  # of them that are shown
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(recipe.TrainingFields):
+class Config(recipe.SequenceFields, recipe.TrainingFields):
     """The settings of a run; the defaults are measured on tinyshakespeare."""
 
     text: str = recipe.field(
@@ -37,18 +37,13 @@ class Config(recipe.TrainingFields):
     )
     limit: int | None = recipe.field(None, "the first N characters: a smoke run", least=1)
     model: str = recipe.field("lstm", "the net", choices=tuple(MODELS))
-    units: int = recipe.field(256, "of a recurrent layer; channels of a Transformer", least=1)
-    depth: int = recipe.field(1, "recurrent layers, or a Transformer's blocks", least=1)
-    heads: int = recipe.field(4, "of a Transformer's attention; they share its channels", least=1)
+    units: int = 256
     embedding: int = recipe.field(64, "channels of a character, of recurrent nets", least=1)
     dropout: float = recipe.field(0.2, "between layers and before the logits", least=0, below=1)
     window: int = recipe.field(64, "characters that gradients go back through", least=2)
     epochs: int = 10
     batch_size: int = 64
-    optimizer: str = "adam"
     learning_rate: float = 0.006
-    weight_decay: float = 0.0
-    clip_norm: float | None = 1.0
     patience: int | None = 3
     jit_compile: bool = recipe.field(
         False, "compile with XLA; measured on a CPU: faster for an LSTM without dropout alone"
@@ -76,11 +71,7 @@ class Config(recipe.TrainingFields):
 
 
 def main(config):
-    """Train, judge on the test split once, report; of a finished run only say something.
-
-    Returns what metrics.json holds. Raises UsageError for a wrong value or another run's workdir,
-    RunError for what goes wrong in files or training, Interrupted after Ctrl-C or SIGTERM.
-    """
+    """Train, judge on the test split once, report; of a finished run only say something."""
     config, metrics = recipe.begin(config, "char_lm")
     distribution.require_one_process(config.strategy)
     import_tensorflow_quietly()
@@ -207,9 +198,6 @@ def sample(config, writer):
     """What a TextSampler writes for a config."""
     drawn = dict(temperature=config.temperature, top_k=config.top_k, top_p=min(config.top_p, 1.0))
     return writer.sample(config.prompt, config.sample_length, seed=config.seed, **drawn)
-
-
-# ---- the report ----
 
 
 def report(run, metrics, trained, model, vocabulary, test):

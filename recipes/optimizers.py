@@ -48,11 +48,7 @@ class Config(recipe.RunFields, recipe.DataFields, recipe.ModelFields):
 
 
 def main(config):
-    """Run every optimizer on the surfaces and on the data set; returns what metrics.json holds.
-
-    Raises UsageError for a wrong value or a net too large for Newton, before anything is written;
-    RunError where an optimizer diverges at every rate.
-    """
+    """Run every optimizer on the surfaces and on the data set."""
     config, metrics = recipe.begin(config, "optimizers")
     if metrics:
         return metrics
@@ -100,7 +96,14 @@ def main(config):
                 "sees all training images, and one of Newton's takes the Hessian besides, at the "
                 "price of a pass for each weight."
             ],
-            tables={"After the last epoch": {name: ending(row) for name, row in curves.items()}},
+            tables={
+                "After the last epoch": {
+                    name: comparison.of_one(
+                        row | {key: row[key][-1] for key in ("passes", "loss", "val_loss")}
+                    )
+                    for name, row in curves.items()
+                }
+            },
             figures={
                 "Loss by passes over the training images": figures.compared_curves(
                     curves,
@@ -171,31 +174,15 @@ def curve(config, name, model, dataset, losses):
     return run
 
 
-def ending(run):
-    """What a run came to, as a row of the report's table."""
-    from cvcourse.training import comparison
-
-    values = {key: run[key] for key in ("learning_rate", "val_accuracy")}
-    values |= {key: run[key][-1] for key in ("passes", "loss", "val_loss")}
-    return {key: comparison.spread([value]) for key, value in values.items()}
-
-
 def styles(runs):
-    """How the runs are drawn: an optimizer's color is the same in each picture; {name: options}.
-
-    Those of full batches are dashed. The label has the learning rate, if there is one.
-    """
+    """How the runs are drawn: {name: options}; those of full batches are dashed."""
     from cvcourse import figures
 
-    colors = dict(zip(OPTIMIZERS, figures.palette(len(OPTIMIZERS)), strict=True))
-    return {
-        name: {
-            "color": colors[name],
-            "linestyle": "--" if name in FULL_BATCH else "-",
-            "label": name if name in FULL_BATCH else f"{name} {run['learning_rate']:g}",
-        }
+    labels = {
+        name: name if name in FULL_BATCH else f"{name} {run['learning_rate']:g}"
         for name, run in runs.items()
     }
+    return figures.styles(labels, OPTIMIZERS, dashed=FULL_BATCH)
 
 
 cli = recipe.cli(main)

@@ -63,10 +63,7 @@ class Config(
 
 
 def main(config):
-    """Train what is missing, compare, report; returns what metrics.json holds.
-
-    Raises UsageError for wrong values, before anything is written, and what `train.main` does.
-    """
+    """Train what is missing, compare, report."""
     config, metrics = recipe.begin(config, "regularizers")
     if metrics:
         return metrics
@@ -78,15 +75,8 @@ def main(config):
     dataset = train.rehearse([*runs(config, pathlib.Path(), config.seeds[0]).values()])
     with recipe.claim(config, "regularizers", config.model, config.dataset) as run:
         run.begin()
-        folders = {seed: run.path / f"seed{seed}" for seed in config.seeds}
-        trained = recipe.run_each(
-            train.main,
-            {
-                f"seed {seed}, {name}": settings
-                for seed, folder in folders.items()
-                for name, settings in runs(config, folder, seed).items()
-            },
-            run.command,
+        folders, trained = recipe.run_seeds(
+            train.main, run, config.seeds, functools.partial(runs, config)
         )
         last = f"snapshots/{config.epochs}.keras"
         rows = {
@@ -106,7 +96,7 @@ def main(config):
         for name, split in splits.items():
             _, judged[name] = comparison.judge(
                 rows,
-                [*folders.values()],
+                folders,
                 split,
                 batches=batches,
                 measures=regularization.calibration.measures,
@@ -124,7 +114,7 @@ def main(config):
                 },
                 "epochs": config.epochs,
                 "seeds": [*config.seeds],
-                "seconds": round(sum(metrics["seconds"] for metrics in trained.values()), 1),
+                "seconds": round(sum(metrics["seconds"] for metrics in trained), 1),
             },
             title=f"Regularizers: {config.model} on {pathlib.Path(config.dataset).stem}",
             lead=[

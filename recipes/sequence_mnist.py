@@ -26,35 +26,31 @@ ASKED = 256  # validation images, at most, whose gradients are averaged
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(recipe.RunFields, recipe.DeviceFields, recipe.FitFields, recipe.DataFields):
+class Config(
+    recipe.SequenceFields,
+    recipe.RunFields,
+    recipe.DeviceFields,
+    recipe.FitFields,
+    recipe.DataFields,
+):
     """What is compared, and on what."""
 
     models: tuple[str, ...] = recipe.field(
         tuple(NETS), "the nets", choices=tuple(NETS), distinct=True
     )
     read: str = recipe.field("pixels", "what a step sees", choices=("rows", "pixels"))
-    units: int = recipe.field(64, "of a recurrent layer; channels of the Transformer", least=1)
-    depth: int = recipe.field(1, "recurrent layers, or the Transformer's blocks", least=1)
-    heads: int = recipe.field(4, "of the Transformer's attention; they share its channels", least=1)
     epochs: int = 25
     batch_size: int = 64
-    optimizer: str = "adam"
     learning_rate: float | None = recipe.field(
         None,
         "the highest learning rate of the run; none: each net's own, "
         + ", ".join(f"{name} {rate:g}" for name, rate in RATES.items()),
         above=0,
     )
-    weight_decay: float = 0.0
-    clip_norm: float | None = 1.0
 
 
 def main(config):
-    """Train what is missing, compare, report; returns what metrics.json holds.
-
-    Raises UsageError for wrong values, before anything is written, RunError for what goes wrong in
-    data, files or training, Interrupted after Ctrl-C or SIGTERM.
-    """
+    """Train what is missing, compare, report."""
     config, metrics = recipe.begin(config, "sequence_mnist", shown=test_accuracies)
     if metrics:
         return metrics
@@ -74,7 +70,12 @@ def main(config):
     ):
         if len(config.models) > 1:
             run.begin()
-            nets = {name: part["nets"][name] for name, part in parts(run).items()}
+            parts = {
+                name: dataclasses.replace(run.config, models=(name,), workdir=str(run.path / name))
+                for name in config.models
+            }
+            trained = recipe.run_each(main, parts, run.command)
+            nets = {name: metrics["nets"][name] for name, metrics in trained.items()}
         else:
             (name,) = config.models
             nets = {name: alone(run, setting, name, dataset, untrained[name])}
@@ -140,16 +141,6 @@ def build(config, name, dataset):
     return behind(image, keras.layers.Reshape(shape, name="steps")(x), net)
 
 
-def parts(run):
-    """Each net trained in its own directory: {name: metrics}. What is finished is not repeated."""
-    folder = pathlib.Path(run.config.workdir)
-    configs = {
-        name: dataclasses.replace(run.config, models=(name,), workdir=str(folder / name))
-        for name in run.config.models
-    }
-    return recipe.run_each(main, configs, run.command)
-
-
 def alone(run, config, name, dataset, model):
     """Train one net, measure how far back it reaches, evaluate its best epoch: its metrics."""
     from cvcourse import data, sequence, training
@@ -186,18 +177,15 @@ def alone(run, config, name, dataset, model):
     }
 
 
-# ---- the report ----
-
-
 def report(run, nets, count):
     """Write report.html and metrics.json, print the table; returns the metrics."""
-    from cvcourse import figures
+    from cvcourse import figures, training
     from cvcourse.training import comparison
 
     config = run.config
+    folders = {name: run.path / name if len(nets) > 1 else run.path for name in nets}
     unit = config.read.removesuffix("s")
-    colors = zip(NETS, figures.palette(len(NETS)), strict=True)  # the same in each picture
-    styles = {name: {"color": color, "label": name} for name, color in colors}
+    styles = figures.styles({name: name for name in nets}, NETS)
     halves = {
         name: {f"first_half_{when}": share for when, share in row["first_half"].items()}
         for name, row in nets.items()
@@ -224,7 +212,7 @@ def report(run, nets, count):
         },
         figures={
             "By epoch": figures.compared_curves(
-                {name: history(run, name) for name in nets},
+                {name: training.history_columns(folder) for name, folder in folders.items()},
                 {"val_loss": "validation loss (nats)", "val_accuracy": "validation accuracy"},
                 styles,
             ),
@@ -241,15 +229,6 @@ def report(run, nets, count):
         },
         config=dataclasses.asdict(config),
     )
-
-
-def history(run, name):
-    """A net's history.csv as columns of numbers."""
-    from cvcourse import training
-
-    folder = run.path / name if len(run.config.models) > 1 else run.path
-    rows = training.read_history(folder)
-    return {key: [row[key] for row in rows] for key in rows[0]}
 
 
 cli = recipe.cli(main)

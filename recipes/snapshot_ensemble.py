@@ -78,10 +78,7 @@ class Config(
 
 
 def main(config):
-    """Train what is missing, compare, report; returns what metrics.json holds.
-
-    Raises UsageError for wrong values, before anything is written, and what `train.main` does.
-    """
+    """Train what is missing, compare, report."""
     config, metrics = recipe.begin(config, "snapshot_ensemble")
     if metrics:
         return metrics
@@ -96,42 +93,32 @@ def main(config):
     dataset = train.rehearse([plain, cyclic])
     with recipe.claim(config, "snapshot_ensemble", config.model, config.dataset) as run:
         run.begin()
-        folders = {seed: run.path / f"seed{seed}" for seed in config.seeds}
-        trained = recipe.run_each(
-            train.main,
-            {
-                f"seed {seed}, {name}": settings
-                for seed, folder in folders.items()
-                for name, settings in runs(config, folder, seed).items()
-            },
-            run.command,
+        folders, trained = recipe.run_seeds(
+            train.main, run, config.seeds, functools.partial(runs, config)
         )
-        for seed, folder in folders.items():
+        for seed, folder in zip(config.seeds, folders, strict=True):
             write_averages(config, folder, seed, dataset)
-
         rows = members(config)
+        stream = functools.partial(data.stream, batch_size=config.batch_size, seed=0)
         judge = functools.partial(
             comparison.judge,
             rows,
-            [*folders.values()],
-            batches=functools.partial(
-                data.stream, batch_size=config.batch_size, seed=0, shuffle=False
-            ),
+            folders,
+            batches=functools.partial(stream, shuffle=False),
             measures=regularization.calibration.measures,
             baseline="single",
         )
         answers, validation = judge(dataset.validation)
+        several = [row for row, files in rows.items() if len(files) > 1]
         chosen = {
-            "ensemble": comparison.best(
-                validation, [row for row, files in rows.items() if len(files) > 1]
-            ),
+            "ensemble": comparison.best(validation, several),
             "snapshot": comparison.best(validation, [f"snapshot_m{m}" for m in cycles_of(config)]),
         }
         splits = {"validation": validation}
         if config.test and dataset.test:
             _, splits["test"] = judge(dataset.test)
 
-        nets = [read_model(folders[first] / file) for file in rows[chosen["ensemble"]]]
+        nets = [read_model(folders[0] / file) for file in rows[chosen["ensemble"]]]
         training.save_model(
             regularization.ensemble(nets),
             run.path / "ensemble.keras",
@@ -156,8 +143,8 @@ def main(config):
                 "validation_error_of_first_k": first_k,
                 "epochs": config.epochs,
                 "seeds": [*config.seeds],
-                "parameters": next(iter(trained.values()))["parameters"],
-                "seconds": round(sum(metrics["seconds"] for metrics in trained.values()), 1),
+                "parameters": trained[0]["parameters"],
+                "seconds": round(sum(metrics["seconds"] for metrics in trained), 1),
             },
             title=f"Snapshot ensembles: {config.model} on {pathlib.Path(config.dataset).stem}",
             lead=lead(config, chosen, splits),
@@ -165,7 +152,7 @@ def main(config):
             figures={
                 "Error by M": figures.ensemble_errors(cycles_of(config), splits),
                 "Validation error of the first k snapshots": figures.first_snapshots(first_k),
-                f"Learning rate and loss of seed {first}": cycles_figure(config, folders[first]),
+                f"Learning rate and loss of seed {first}": cycles_figure(config, folders[0]),
                 f"Reliability on validation data, seed {first}": figures.reliability_diagram(
                     {
                         row: regularization.calibration.reliability_of_mean(
@@ -277,19 +264,15 @@ def lead(config, chosen, splits):
 
 def cycles_figure(config, folder):
     """Learning rate and loss of the run with the most cycles and of the single run: a figure."""
-    import numpy as np
-
     from cvcourse import figures, optimization, training
 
     m = max(cycles_of(config))
-    steps = np.arange(50 * config.epochs)  # enough of them for a smooth curve
-    rates, histories = {}, {}
-    for name, settings in runs(config, folder, 0).items():
-        if name in (f"snapshot_m{m}", "single"):
-            rates[name] = steps / 50, np.asarray(optimization.schedule_of(settings, 50)(steps))
-            histories[name] = training.read_history(folder / name)
-    length = config.epochs // m
-    return figures.cyclic_runs(rates, histories, range(length, config.epochs + 1, length))
+    compared = {name: runs(config, folder, 0)[name] for name in (f"snapshot_m{m}", "single")}
+    return figures.cyclic_runs(
+        {name: optimization.sampled_schedule(settings) for name, settings in compared.items()},
+        {name: training.read_history(folder / name) for name in compared},
+        range(config.epochs // m, config.epochs + 1, config.epochs // m),
+    )
 
 
 cli = recipe.cli(main)

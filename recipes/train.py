@@ -104,11 +104,7 @@ class Config(recipe.TrainingFields, recipe.DataFields, recipe.ModelFields):
 
 
 def main(config):
-    """Train, evaluate on the test split once, report; returns what metrics.json holds.
-
-    Raises UsageError for a wrong value or another run's workdir, RunError for what goes wrong in
-    data, files or training, Interrupted after Ctrl-C or SIGTERM.
-    """
+    """Train, evaluate on the test split once, report."""
     config = recipe.check(config)
     rules = {"fixed": why_not_longer(config)}
     devices, metrics = distribution.meet(
@@ -243,13 +239,8 @@ def drops_paths_by_schedule(config):
     from cvcourse import models
 
     with recipe.usage():
-        own = models.knobs(config.model) | config.model_args
-    rate = config.stochastic_depth
-    return (
-        "drop_path_steps" in own
-        and "drop_path_steps" not in config.model_args
-        and bool(own.get("drop_path") if rate is None else rate)
-    )
+        rate = config.stochastic_depth
+        return models.drops_paths_by_schedule(config.model, config.model_args, rate)
 
 
 def build(config, dataset):
@@ -261,17 +252,8 @@ def build(config, dataset):
         "input_shape": config.input_shape or usual_shape,
         "num_classes": dataset.num_classes,
         "dropout": config.dropout,
+        **models.stochastic_depth(config.model, config.stochastic_depth),
     }
-    if config.stochastic_depth is not None:
-        knobs = models.knobs(config.model)
-        rates = {"survival": 1 - config.stochastic_depth, "drop_path": config.stochastic_depth}
-        knob = next((name for name in rates if name in knobs), None)
-        if knob is None:
-            raise ValueError(
-                f"--stochastic_depth: {config.model} has no blocks to drop; networks with a knob "
-                f"{' or '.join(rates)} do, such as resnet20"
-            )
-        flags[knob] = rates[knob]
     if drops_paths_by_schedule(config):
         steps = config.epochs * data.steps_per_epoch(dataset.train, config.batch_size)
         flags["drop_path_steps"] = max(1, steps)

@@ -82,11 +82,7 @@ class Config(
 
 
 def main(config):
-    """Probe, decide, fine-tune, report; returns what metrics.json holds.
-
-    Raises UsageError for a wrong value or another run's workdir, RunError for what goes wrong in
-    data, files or training, Interrupted after Ctrl-C or SIGTERM.
-    """
+    """Probe, decide, fine-tune, report."""
     config, metrics = recipe.begin(config, "transfer")
     if metrics:
         return metrics
@@ -94,7 +90,6 @@ def main(config):
     begun = time.monotonic()
     import_tensorflow_quietly()
     import keras
-    import numpy as np
 
     from cvcourse import data, optimization, training
 
@@ -102,13 +97,8 @@ def main(config):
     keras.utils.set_random_seed(config.seed)
     with recipe.usage():
         dataset = data.of(config)
-        counts = np.bincount(dataset.train.labels, minlength=dataset.num_classes)
-        if counts.min() < 2:
-            within = f" within --limit={config.limit}" if config.limit else ""
-            raise ValueError(
-                f"{config.dataset} has {counts.min()} training images of "
-                f"{dataset.class_names[counts.argmin()]}{within}: two or more are needed"
-            )
+        within = f" within --limit={config.limit}" if config.limit else ""
+        dataset.require_examples(2, f"{config.dataset}{within}")
         with devices.scope():
             backbone = load_backbone(config, dataset)
         batch_size = min(config.batch_size, len(dataset.train))
@@ -167,7 +157,7 @@ def main(config):
                 },
                 lead=reasons,
                 tables=training.accuracy_tables(table, by_depth, len(dataset.validation)),
-                sections=pictures(backbone, depth, config.seed),
+                sections=backbone.feature_space_sections(depth),
             )
 
 
@@ -198,17 +188,10 @@ def load_backbone(config, dataset):
         dataset = dataset.resized(**network.resize)
 
     def with_scaling(scaling):
-        return training.Backbone(
-            network.preprocessed(dataset.input_shape, scaling),
-            network.name,
-            network.weights,
-            dataset,
-            stream=functools.partial(data.stream, seed=config.seed),
-            devices=distribution.of(config),
-            batch_size=config.batch_size,
-            seed=config.seed,
-            cache_dir=config.cache_dir,
-            notes=network.notes,
+        stream = functools.partial(data.stream, seed=config.seed)
+        model = network.preprocessed(dataset.input_shape, scaling)
+        return training.Backbone.of(
+            config, network, model, dataset, stream, distribution.of(config)
         )
 
     if len(network.scalings) > 1:
@@ -276,25 +259,6 @@ def control(config, stranger, method, depth, classifier, run):
     model = stranger.with_classifier(depth)
     trained = fine_tune(run.inside("control"), stranger.dataset, model, method, from_scratch=True)
     return trained.history[trained.best_epoch - 1]["val_accuracy"]
-
-
-def pictures(backbone, depth, seed):
-    """The report's map of the validation images and some of their nearest neighbors in train."""
-    from cvcourse import training
-
-    dataset = backbone.dataset
-    names, validation = dataset.class_names, dataset.validation
-    known, asked = (backbone.features(name)[depth] for name in ("train", "validation"))
-    return [
-        {
-            "caption": "The validation images in feature space (t-SNE)",
-            "figure": training.map_of_split(asked, validation, names, seed),
-        },
-        {
-            "caption": "Nearest neighbors in the training split, by cosine similarity",
-            "gallery": training.neighbors_gallery(known, dataset.train, asked, validation, names),
-        },
-    ]
 
 
 cli = recipe.cli(main)

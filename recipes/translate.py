@@ -27,7 +27,7 @@ MISTAKES = 20  # listed
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(recipe.TrainingFields):
+class Config(recipe.SequenceFields, recipe.TrainingFields):
     """The settings of a run; the defaults are measured."""
 
     model: str = recipe.field(
@@ -41,10 +41,8 @@ class Config(recipe.TrainingFields):
         choices=("additive", "dot_product"),
     )
     cell: str = recipe.field("gru", "of recurrent nets", choices=("rnn", "lstm", "gru"))
-    units: int = recipe.field(64, "of a recurrent layer; channels of a Transformer", least=1)
     embedding: int = recipe.field(32, "channels of a character, of recurrent nets", least=1)
     depth: int = recipe.field(2, "a Transformer's blocks, each for encoder and decoder", least=1)
-    heads: int = recipe.field(4, "of a Transformer's attention; they share its channels", least=1)
     dropout: float = recipe.field(
         0.0, "in the decoder, and all over a Transformer", least=0, below=1
     )
@@ -52,21 +50,14 @@ class Config(recipe.TrainingFields):
     held_out: int = recipe.field(1000, "dates of validation, and as many of the test", least=1)
     epochs: int = 4
     batch_size: int = 100
-    optimizer: str = "adam"
     learning_rate: float = 0.01
-    weight_decay: float = 0.0
-    clip_norm: float | None = 1.0
     translate: str | None = recipe.field(
         None, "a date to translate at the end, such as 3 march 1984", free=True
     )
 
 
 def main(config):
-    """Train, translate the test split once, report; of a finished run only translate.
-
-    Returns what metrics.json holds. Raises UsageError for a wrong value or another run's workdir,
-    RunError for what goes wrong in files or training, Interrupted after Ctrl-C or SIGTERM.
-    """
+    """Train, translate the test split once, report; of a finished run only translate."""
     config, metrics = recipe.begin(config, "translate")
     distribution.require_one_process(config.strategy)
     import_tensorflow_quietly()
@@ -135,9 +126,6 @@ def main(config):
         return metrics
 
 
-# ---- the net ----
-
-
 def net(config):
     """The architecture and the settings that `sequence.build` makes the net of."""
     from cvcourse import sequence
@@ -173,9 +161,6 @@ def say(config, translator):
     print(f"{config.translate} -> {translator.translate([config.translate])[0]}")
 
 
-# ---- the report ----
-
-
 def report(run, metrics, trained, translator, test, said):
     """Write report.html and metrics.json; returns the metrics."""
     from cvcourse import figures, sequence, training
@@ -185,6 +170,7 @@ def report(run, metrics, trained, translator, test, said):
     wrong = [(pair, text) for pair, text in zip(test, said, strict=True) if pair.target != text]
     shown = test[: len(dates.EXAMPLES)]  # one of each way
     by_way = dates.exact_match_by_way(test, said)
+    sure = translator.guess_cells([pair.source for pair in shown], 2, BEAMS)
     tables = {
         "By the way a date is written": [
             ["written like", "exact match, %"],
@@ -192,21 +178,16 @@ def report(run, metrics, trained, translator, test, said):
         ],
         "Dates of the test split, by beam search": [
             ["read", "meant", "likeliest", "probability, %", "second guess", "probability, %"],
-            *(
-                [pair.source, pair.target, *cells(found[:2])]
-                for pair, found in zip(
-                    shown, translator.guesses([pair.source for pair in shown], BEAMS), strict=True
-                )
-            ),
+            *([pair.source, pair.target, *row] for pair, row in zip(shown, sure, strict=True)),
         ],
     }
     if wrong:
-        found = translator.guesses([pair.source for pair, _ in wrong[:MISTAKES]], BEAMS)
+        found = translator.guess_cells([pair.source for pair, _ in wrong[:MISTAKES]], 1, BEAMS)
         tables[f"Mistakes on the test split ({len(wrong)} of {len(test)})"] = [
             ["read", "meant", "said", "likeliest by beam search", "probability, %"],
             *(
-                [pair.source, pair.target, text, *cells(several[:1])]
-                for (pair, text), several in zip(wrong, found, strict=False)
+                [pair.source, pair.target, text, *row]
+                for (pair, text), row in zip(wrong, found, strict=False)
             ),
         ]
     curves = figures.training_curves(trained.history, trained.best_epoch, "loss (nats)")
@@ -233,12 +214,6 @@ def report(run, metrics, trained, translator, test, said):
         figures=drawn,
         config=dataclasses.asdict(config),
     )
-
-
-def cells(guesses):
-    """Texts and probabilities as cells of a table."""
-    for text, probability in guesses:
-        yield from (text, f"{100 * probability:.2f}")
 
 
 cli = recipe.cli(main)

@@ -69,6 +69,23 @@ class Dataset:
         """How many classes there are."""
         return len(self.class_names)
 
+    def require_examples(self, least, source):
+        """Refuse a training split with too few images of a class.
+
+        Args:
+            least: How many of each class are needed.
+            source: Where they come from, for the error.
+
+        Raises:
+            ValueError: Naming the class that has the fewest.
+        """
+        counts = np.bincount(self.train.labels, minlength=self.num_classes)
+        if counts.min() < least:
+            raise ValueError(
+                f"{source} has {counts.min()} training images of "
+                f"{self.class_names[counts.argmin()]}: {least} or more are needed"
+            )
+
     def fingerprint(self):
         """A text that differs where the data trained on differ: all labels, a few images."""
         digest = hashlib.sha256(repr((self.input_shape, self.class_names)).encode())

@@ -17,7 +17,15 @@ from cvcourse.figures.ensembles import (
     first_snapshots,
 )
 from cvcourse.figures.feature_space import feature_map
-from cvcourse.figures.figure import data_url, logarithmic, new_figure, palette, save_figure, svg
+from cvcourse.figures.figure import (
+    data_url,
+    logarithmic,
+    new_figure,
+    palette,
+    save_figure,
+    styles,
+    svg,
+)
 from cvcourse.figures.gradient_flow import gradients_through_time
 from cvcourse.figures.initialization import activation_histograms
 from cvcourse.figures.landscape import accuracy_by_work
@@ -62,6 +70,7 @@ __all__ = [
     "self_attention_matrices",
     "spotlight",
     "step_times",
+    "styles",
     "surface_paths",
     "svg",
     "training_curves",

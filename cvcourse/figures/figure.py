@@ -57,6 +57,28 @@ def palette(count):
     return colormaps["gist_rainbow"](np.linspace(0, 1, count))
 
 
+def styles(labels, order, dashed=()):
+    """Choose how lines are drawn: a name's color is the same in each picture.
+
+    Args:
+        labels: {name: text of the legend}.
+        order: All names that there may be.
+        dashed: Names whose lines are dashed.
+
+    Returns:
+        {name: options of matplotlib's `plot`}.
+    """
+    colors = dict(zip(order, palette(len(order)), strict=True))
+    return {
+        name: {
+            "color": colors[name],
+            "label": label,
+            "linestyle": "--" if name in dashed else "-",
+        }
+        for name, label in labels.items()
+    }
+
+
 def logarithmic(ax):
     """Make a y axis logarithmic, with 1, 2 and 5 of each power of ten in plain numbers."""
     from matplotlib.ticker import LogLocator, NullLocator

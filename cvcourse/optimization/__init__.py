@@ -23,6 +23,7 @@ from cvcourse.optimization.schedules import (
     SCHEDULES,
     Shifted,
     linear_scaling,
+    sampled_schedule,
     schedule,
     schedule_of,
 )
@@ -60,6 +61,7 @@ __all__ = [
     "of",
     "optimizer",
     "runs_by_rate",
+    "sampled_schedule",
     "schedule",
     "schedule_of",
     "set_flat_weights",

@@ -15,6 +15,7 @@ import itertools
 import math
 
 import keras
+import numpy as np
 from keras import ops
 from keras.optimizers import schedules
 
@@ -235,6 +236,21 @@ def schedule_of(config, steps_per_epoch) -> float | schedules.LearningRateSchedu
         milestones=milestones and [unit * milestone for milestone in milestones],
         factor=settings.get("factor", FACTOR),
     )
+
+
+def sampled_schedule(config, per_epoch=50):
+    """Sample the learning rate of a run for a smooth curve.
+
+    Args:
+        config: As in `schedule_of`.
+        per_epoch: Samples of an epoch.
+
+    Returns:
+        A pair of arrays (epochs * per_epoch,): epochs that have passed, and rates.
+    """
+    rate, steps = schedule_of(config, per_epoch), np.arange(per_epoch * config.epochs)
+    rates = rate(steps) if callable(rate) else np.full(len(steps), rate)
+    return steps / per_epoch, np.asarray(rates)
 
 
 def linear_scaling(rate, batch_size, base):

@@ -1,5 +1,9 @@
 """A recipe is a dataclass and a function: the one becomes flags and config.json, the other runs.
 
+`main(config)` of a recipe returns what the run's metrics.json holds, of a finished run too. It
+raises UsageError for a wrong value or another run's workdir, before anything is written; RunError
+for what goes wrong in data, files or training; Interrupted after Ctrl-C or SIGTERM.
+
 Standard library only: `--help` must not wait for TensorFlow.
 """
 
@@ -14,12 +18,13 @@ from cvcourse.recipe.groups import (
     ModelFields,
     RunFields,
     ScheduleFields,
+    SequenceFields,
     StoppingFields,
     TrainingFields,
     WeightsFields,
     WorkdirFields,
 )
-from cvcourse.recipe.many import run_each
+from cvcourse.recipe.many import run_each, run_seeds
 from cvcourse.recipe.output import PICTURES, output_file
 from cvcourse.recipe.workdir import (
     begin,
@@ -43,6 +48,7 @@ __all__ = [
     "ModelFields",
     "RunFields",
     "ScheduleFields",
+    "SequenceFields",
     "StoppingFields",
     "TrainingFields",
     "WeightsFields",
@@ -67,6 +73,7 @@ __all__ = [
     "recognize",
     "run",
     "run_each",
+    "run_seeds",
     "usage",
     "verdict",
     "whole_command",

@@ -1,7 +1,8 @@
 """Groups of fields that recipes share: fields and what does not go together, no other behavior.
 
 A recipe's Config inherits the groups that it needs, adds its own fields, and states other defaults
-as plain defaults: `epochs: int = 10` keeps the group's help text and range.
+as plain defaults: `epochs: int = 10` keeps the group's help text and range. In Python they are given
+by name.
 """
 
 import dataclasses
@@ -14,7 +15,7 @@ CYCLIC = ("cosine_restarts", "shifted_cosine")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class WorkdirFields:
     """Where a run lies."""
 
@@ -23,14 +24,14 @@ class WorkdirFields:
     )
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class RunFields(WorkdirFields):
     """Where a run lies, and what it draws its random numbers from."""
 
     seed: int = field(0, "seed of weights, order and augmentation", least=0, below=2**32)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class ModelFields:
     """A network of the registry, or of a builder of one's own."""
 
@@ -42,7 +43,7 @@ class ModelFields:
     model_args: dict = field({}, "its builder's knobs, such as width=0.25,depths=1/1")
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class DataFields:
     """A data set of images."""
 
@@ -57,7 +58,7 @@ class DataFields:
     )
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class FitFields:
     """How a model is fit: passes, batches, update rule, precision."""
 
@@ -99,7 +100,7 @@ class FitFields:
             )
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class ScheduleFields:
     """The settings of learning-rate schedules."""
 
@@ -141,7 +142,7 @@ class ScheduleFields:
             )
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class StoppingFields:
     """Which epoch is the best, and when training stops early."""
 
@@ -164,7 +165,7 @@ class StoppingFields:
             )
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class DeviceFields:
     """Where a model is trained."""
 
@@ -176,7 +177,7 @@ class DeviceFields:
     )
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class WeightsFields:
     """Published weights of a network."""
 
@@ -185,7 +186,7 @@ class WeightsFields:
     allow_noncommercial: bool = field(False, "take weights that are not for commerce, too")
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class CacheFields:
     """Where the features of a frozen network are kept."""
 
@@ -196,7 +197,22 @@ class CacheFields:
     )
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SequenceFields:
+    """A recurrent net or a Transformer, and the defaults of its training: Adam, clipped gradients.
+
+    It comes before `FitFields` among a Config's bases.
+    """
+
+    units: int = field(64, "of a recurrent layer; channels of a Transformer", least=1)
+    depth: int = field(1, "recurrent layers, or a Transformer's blocks", least=1)
+    heads: int = field(4, "of a Transformer's attention; they share its channels", least=1)
+    optimizer: str = "adam"
+    weight_decay: float = 0.0
+    clip_norm: float | None = 1.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainingFields(RunFields, DeviceFields, StoppingFields, ScheduleFields, FitFields):
     """All of a training whose data and model are the recipe's own."""
 

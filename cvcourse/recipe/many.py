@@ -23,3 +23,27 @@ def run_each(main, configs, command):
         with part(name, command):
             metrics[name] = main(config)
     return metrics
+
+
+def run_seeds(main, run, seeds, configs):
+    """Run a recipe for each of some configs and seeds, in a folder of the seed each.
+
+    Args:
+        main: Function of a config that returns the run's metrics.
+        run: Run that they are parts of.
+        seeds: Numbers.
+        configs: Function (folder, seed) -> {name: config}.
+
+    Returns:
+        A pair: the folders of the seeds, and a list of all metrics.
+
+    Raises:
+        Interrupted: As `run_each` does.
+    """
+    folders = [run.path / f"seed{seed}" for seed in seeds]
+    every = {
+        f"seed {seed}, {name}": config
+        for seed, folder in zip(seeds, folders, strict=True)
+        for name, config in configs(folder, seed).items()
+    }
+    return folders, [*run_each(main, every, run.command).values()]

@@ -51,6 +51,22 @@ class Translator:
             for rows, logs in zip(tokens, scores, strict=True)
         ]
 
+    def guess_cells(self, texts, count, beams=3):
+        """Search as `guesses` does, for a table.
+
+        Args:
+            texts: n texts.
+            count: Translations of each.
+            beams: See `guesses`.
+
+        Returns:
+            n lists of `count` translations, each followed by its probability in percent.
+        """
+        return [
+            [cell for text, p in found[:count] for cell in (text, f"{100 * p:.2f}")]
+            for found in self.guesses(texts, beams)
+        ]
+
     def _decoded(self, method, texts, **options):
         return method(
             np.full((len(texts), 1), self.start),

@@ -12,7 +12,7 @@ from cvcourse.training.evaluation_report import (
     write_confusion,
     write_predictions,
 )
-from cvcourse.training.exact_resume import ExactResume, read_history
+from cvcourse.training.exact_resume import ExactResume, history_columns, read_history
 from cvcourse.training.feature_space import (
     MAPPED,
     in_the_plane,
@@ -76,6 +76,7 @@ __all__ = [
     "fit",
     "fit_probe",
     "for_any_size",
+    "history_columns",
     "in_the_plane",
     "judge_fine_tuning",
     "layer_statistics",

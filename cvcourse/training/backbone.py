@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from cvcourse.training.evaluation import Evaluation
+from cvcourse.training.feature_space import map_of_split, neighbors_gallery
 from cvcourse.training.features import LAST, depths, features, vector, with_classifier
 from cvcourse.training.probe import fit_probe
 
@@ -44,6 +45,48 @@ class Backbone:
     seed: int = 0
     cache_dir: str | None = None
     notes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, config, network, model, dataset, stream, devices):
+        """Make one with a config's batch_size, seed and cache_dir, and a network's name and notes.
+
+        Args:
+            config: Config of a recipe.
+            network: Network of `models.pretrained.load_trained`.
+            model: The same behind its preprocessing.
+            dataset: As in the class.
+            stream: As in the class.
+            devices: As in the class.
+
+        Returns:
+            A Backbone.
+        """
+        named = network.name, network.weights, dataset, stream, devices
+        settings = config.batch_size, config.seed, config.cache_dir, network.notes
+        return cls(model, *named, *settings)
+
+    def feature_space_sections(self, depth):
+        """Make the parts of a report on feature space: a map of the validation images, neighbors.
+
+        Args:
+            depth: Key of `depths`.
+
+        Returns:
+            Dicts for `sections` of `write_report`.
+        """
+        train, validation = self.dataset.train, self.dataset.validation
+        names = self.dataset.class_names
+        known, asked = (self.features(name)[depth] for name in ("train", "validation"))
+        return [
+            {
+                "caption": "The validation images in feature space (t-SNE)",
+                "figure": map_of_split(asked, validation, names, self.seed),
+            },
+            {
+                "caption": "Nearest neighbors in the training split, by cosine similarity",
+                "gallery": neighbors_gallery(known, train, asked, validation, names),
+            },
+        ]
 
     def with_random_weights(self):
         """Return the same network before any training, always the same one for a seed."""

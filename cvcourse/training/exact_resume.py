@@ -293,6 +293,12 @@ def read_history(folder):
         raise RunError(f"cannot read {path}: {reason(error)}; {REMEDY}") from error
 
 
+def history_columns(folder):
+    """Read the history.csv of a run as `read_history` does: {column: numbers by epoch}."""
+    rows = read_history(folder)
+    return {key: [row[key] for row in rows] for key in HISTORY}
+
+
 def _csv(rows):
     lines = [",".join(HISTORY), *(",".join(repr(row[key]) for key in HISTORY) for row in rows)]
     return "\n".join(lines) + "\n"

@@ -36,8 +36,15 @@ class FeatureMaps:
     size: int
 
     @classmethod
-    def load(cls, name, weights="default", **settings):
-        """Load a network with published weights; the arguments are those of `load`.
+    def load(cls, name, weights="default", knobs=None, *, size=None, **settings):
+        """Load a network with published weights.
+
+        Args:
+            name: Network.
+            weights: As in `load`.
+            knobs: {knob: value} of its builder.
+            size: Pixels of the side of the images that it sees; None for its weights' own.
+            settings: weights_dir and allow_noncommercial of `load`.
 
         Vectors are scaled to one length, at which neither the map nor the words of a captioning
         net drown each other.
@@ -45,8 +52,14 @@ class FeatureMaps:
         Raises:
             ValueError, RunError, UsageError: As `load`.
         """
+        knobs = dict(knobs or {})
+        for knob in ("input_shape", "num_classes"):
+            if knob in knobs:
+                raise ValueError(f"--backbone_args: {knob} is set by --size, or not needed")
+        if size:
+            knobs["input_shape"] = (size, size, 3)
         # The classifier is not used, and a file may lack it.
-        net, published = load_published(name, weights, num_classes=1000, **settings)
+        net, published = load_published(name, weights, num_classes=1000, **knobs, **settings)
         size = net.input_shape[1]
         side = resize_of(published, size)
         prepared = from_photos(net, published, (side, side, 3))
