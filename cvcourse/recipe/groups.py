@@ -1,8 +1,8 @@
 """Groups of fields that recipes share: fields and what does not go together, no other behavior.
 
 A recipe's Config inherits the groups that it needs, adds its own fields, and states other defaults
-as plain defaults: `epochs: int = 10` keeps the group's help text and range. In Python they are given
-by name.
+as plain defaults: `epochs: int = 10` keeps the group's help text and range. In Python they are
+given by name.
 """
 
 import dataclasses
