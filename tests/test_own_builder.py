@@ -11,13 +11,14 @@ import re
 import sys
 
 import keras
+import keras_tuner
 import numpy as np
 import pytest
 from cvcourse.recipes import train, tune
 from recipe_runs import assert_same_run
 
 from cvcourse import __main__ as command_line
-from cvcourse import classifier, data, models, recipe, source_file, training
+from cvcourse import classifier, data, models, recipe, source_file, training, tuning
 from cvcourse.errors import RunError, UsageError
 from cvcourse.recipe.child_process import ChildProcess
 
@@ -65,7 +66,7 @@ TINY_WEIGHTS = (9 * 4 + 4) + 4 + (3 * 3 * 4 * 10 + 10)  # of 8x8x1 images: kerne
 WRONG = {  # a function's body: what is said of it
     "return 1 / 0": "nets/wrong.py, line 7: ZeroDivisionError: division by zero",
     "return keras.Model(i, layers.Conv2D(3, 99)(i))": (
-        "nets/wrong.py, line 7: ValueError: Computed output size would be zero or negative"
+        "nets/wrong.py, line 7: ValueError: Computed output size would be "
     ),
     "return None": "nets/wrong.py:f returns NoneType, and no keras.Model",
     "return Subclass()": "nets/wrong.py:f returns a model without a graph",
@@ -259,6 +260,18 @@ def test_a_file_without_the_builder_is_one_line_and_exit_code_2(nets, text, mess
 def test_wrong_flags_are_one_line_and_exit_code_2(nets, flags, message, capsys):
     assert command_line.main(["train", "--limit=40", *flags]) == 2
     assert message in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_depth_is_scaled_as_a_number_and_of_cifar_resnets_by_six(nets):
+    (nets / "deep.py").write_text("def f(*, depth=8, input_shape, num_classes): pass\n")
+    half = keras_tuner.HyperParameters()
+    half.values["depth"] = 0.5
+    space = tuning.ready_made(["depth"])
+    scaled = [
+        space(half, train.Config(model=model)).model_args["depth"]
+        for model in ("nets/deep.py:f", "resnet20")
+    ]
+    assert scaled == [4, 14]  # 8 / 2; 20 = 6 * 3 + 2, and 6 * 2 + 2 = 14
 
 
 # --- the file ---
