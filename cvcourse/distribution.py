@@ -203,7 +203,7 @@ class OneDevice:
         return model
 
     def feed(self, stream, **options):
-        """What `fit` takes for the batches of `stream(**options)`, which knows `shard`."""
+        """What `fit` takes for the batches of `stream(**options)`; of workers, it knows `shard`."""
         return stream(**options)
 
     def all_workers(self, value):
@@ -317,11 +317,12 @@ class TensorFlowStrategy(OneDevice):
         return self.strategy.scope()
 
     def ready(self, model):
-        from cvcourse.distribution_repairs import repair_optimizer
+        from cvcourse.distribution_repairs import repair_loss, repair_optimizer
 
         super().ready(model)
         if self.replicas > 1:
             repair_optimizer(model.optimizer)
+            repair_loss(model)
         return model
 
 
@@ -401,7 +402,9 @@ class DataParallel(OneDevice):
     fitting = scope
 
     def feed(self, stream, **options):
-        return stream(**options, shard=(self.index, self.workers))
+        if self.workers > 1:
+            options["shard"] = self.index, self.workers
+        return stream(**options)
 
     def _sum(self, numbers):
         from jax.experimental import multihost_utils

@@ -8,6 +8,8 @@ import functools
 import keras
 import tensorflow as tf
 
+from cvcourse.layers.replicas import mean_over_replicas
+
 
 def repair_optimizer(optimizer):
     """Let a compiled model's optimizer act on the whole batch's gradients; returns it.
@@ -77,6 +79,27 @@ def _accumulate(optimizer, grads, variables):
     )
     if optimizer.use_ema:
         optimizer._update_model_variables_moving_average(optimizer._trainable_variables)
+
+
+def repair_loss(model):
+    """Let a compiled model's loss be a mean over the whole batch; returns the model.
+
+    With the reduction "mean_with_sample_weight" Keras divides each replica's losses by that
+    replica's own weights: where captions are short, a word would count more.
+    """
+    loss = model.loss
+    if getattr(loss, "reduction", None) != "mean_with_sample_weight":
+        return model
+    compute_loss = model.compute_loss
+    loss.reduction = "sum_over_batch_size"  # of weights that have a mean of 1
+
+    def compute_loss_of_all(x, y, y_pred, sample_weight, training=True):
+        mean = mean_over_replicas(keras.ops.mean(sample_weight))
+        sample_weight = keras.ops.divide_no_nan(sample_weight, mean)
+        return compute_loss(x, y, y_pred, sample_weight, training)
+
+    model.compute_loss = compute_loss_of_all
+    return model
 
 
 @functools.cache  # once is enough

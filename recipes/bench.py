@@ -1,9 +1,9 @@
-"""How fast everything is: `cvcourse bench NAME` runs a benchmark, without NAME they are listed.
+"""How fast everything is: `cvcourse bench NAME` runs a benchmark, --help lists them.
 
-    cvcourse bench train
+    cvcourse bench
     cvcourse bench networks --help
 
-Flags without NAME are those of `cvcourse bench train`.
+Without NAME it is the benchmark of `train`.
 """
 
 import sys
@@ -14,7 +14,7 @@ from cvcourse import recipe
 def cli(argv=None):
     """Run from a command line; returns the exit code."""
     argv = [*(sys.argv[1:] if argv is None else argv)]
-    if argv and argv[0].startswith("-") and argv[0] not in recipe.HELP:
+    if not argv or (argv[0].startswith("-") and argv[0] not in recipe.HELP):
         argv.insert(0, "train")
     package = "cvcourse.recipes.benchmarks"
     return recipe.dispatch(package, argv, prog="cvcourse bench", kind="benchmark")

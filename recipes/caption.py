@@ -2,7 +2,7 @@
 
     cvcourse caption --photos=flickr8k/
     cvcourse caption --photos=flickr8k/ --model=caption_transformer --backbone=resnet50
-    cvcourse caption --config=DIR/config.json --workdir=DIR --caption=photo.jpg  (of a finished run)
+    cvcourse caption --workdir=DIR --caption=photo.jpg     (of a finished run)
 
 The folder has a captions file of Flickr8k's form (captions.csv, captions.txt, Flickr8k.token.txt,
 or --captions_file). The frozen backbone's feature maps are computed once and kept; the net learns
@@ -37,15 +37,7 @@ SHOWN, LOOKED_AT = 15, 5  # photos in the report, and those of them with maps of
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(
-    recipe.RunFields,
-    recipe.CacheFields,
-    recipe.DeviceFields,
-    recipe.StoppingFields,
-    recipe.ScheduleFields,
-    recipe.FitFields,
-    recipe.WeightsFields,
-):
+class Config(recipe.TrainingFields, recipe.CacheFields, recipe.WeightsFields):
     """The settings of a run; the defaults are measured on 100 photos of Flickr8k."""
 
     photos: str | None = recipe.field(
@@ -80,13 +72,9 @@ class Config(
     length_penalty: float = recipe.field(0.6, "how much longer captions are preferred", least=0)
     caption: str | None = recipe.field(None, "a photo to caption with the finished net", free=True)
 
-    MISFITS = (
-        lambda c: (
-            "--photos names the folder of the photos and their captions file"
-            if c.photos is None
-            else None
-        ),
-    )
+    def misfits(self):
+        if self.photos is None:
+            yield "--photos names the folder of the photos and their captions file"
 
 
 def main(config):
@@ -110,22 +98,15 @@ def main(config):
     from cvcourse import data, optimization, sequence, training
     from cvcourse.data import caption_rows
 
+    devices = distribution.of(config)  # before anything else of TensorFlow
     with recipe.usage():
-        captions = caption_rows.load(
-            config.photos,
-            config.captions_file,
-            limit=config.limit,
-            missing=config.missing,
-            longest=config.longest,
-            too_long=config.too_long,
-        )
+        captions = caption_rows.of(config)
         texts = [text for photo in captions.train for text in photo.captions]
         vocabulary = data.Vocabulary.of_words(texts, config.least)
         backbone = load_backbone(config)
         settings = net(config, len(vocabulary), backbone.model.output["features"].shape[1:])
         batch_size = min(config.batch_size, len(texts))
         steps = len(texts) // batch_size
-        devices = distribution.of(config)
         devices.require_divisible(batch_size)
         loss = optimization.LOSSES["softmax"]
         keras.utils.set_random_seed(config.seed)
@@ -137,13 +118,9 @@ def main(config):
                 weighted_metrics=training.weighted_metrics(loss),
             )
         devices.ready(model)
-    if config.caption:
-        data.read_photo(
-            pathlib.Path(config.caption).expanduser()
-        )  # before the long part: can it be?
-    photos = caption_rows.squares(
-        captions, backbone.side, backbone.published.interpolation, crop=backbone.crop
-    )
+    if config.caption:  # before the long part: can it be?
+        data.read_photo(pathlib.Path(config.caption).expanduser())
+    photos = caption_rows.squares(captions, **backbone.squares)
     maps = feature_maps(config, backbone, photos)
     train, validation = (
         caption_rows.rows(split, vocabulary, config.longest)
@@ -171,14 +148,11 @@ def main(config):
             devices=devices,
         )
         captioner = best(config, run.path)
-        said = {
-            split: captioner.caption(maps[split])
-            for split in ("test", "validation")
-            if split in maps
-        }
+        judges = [name for name in ("test", "validation") if name in maps]
+        said = {name: captioner.caption(maps[name]) for name in judges}
         bleu = {
-            split: sequence.bleu(texts, caption_rows.references(getattr(captions, split)))
-            for split, texts in said.items()
+            name: sequence.bleu(said[name], caption_rows.references(getattr(captions, name)))
+            for name in judges
         }
         metrics = {
             **{f"test_{name}": bleu.get("test", {}).get(name) for name in bleu["validation"]},
@@ -195,7 +169,6 @@ def main(config):
         )
     for split, values in bleu.items():
         print(f"{split} BLEU-1 to 4: {'  '.join(f'{value:.4f}' for value in values.values())}")
-    print(f"report: {run.path / 'report.html'}\nmodel: {run.path / 'model.keras'}")
     if config.caption:
         say(config.caption, backbone, captioner)
     return metrics
@@ -208,18 +181,17 @@ def load_backbone(config):
     """The backbone of a config. Raises ValueError and RunError for what does not go together."""
     from cvcourse.models import pretrained
 
-    settings = dict(config.backbone_args)
     for knob in ("input_shape", "num_classes"):
-        if knob in settings:
+        if knob in config.backbone_args:
             raise ValueError(f"--backbone_args: {knob} is set by --size, or not needed")
-    if config.size:
-        settings["input_shape"] = (config.size, config.size, 3)
+    size = {"input_shape": (config.size, config.size, 3)} if config.size else {}
     return pretrained.FeatureMaps.load(
         config.backbone,
         config.weights,
         weights_dir=config.weights_dir,
         allow_noncommercial=config.allow_noncommercial,
-        **settings,
+        **config.backbone_args,
+        **size,
     )
 
 
@@ -231,14 +203,14 @@ def feature_maps(config, backbone, photos):
         print(f"computing the features of {len(split)} photos by {backbone.published}", flush=True)
         return data.stream(split, batch_size=AT_ONCE, seed=0, shuffle=False)
 
-    splits = {split: getattr(photos, split) for split in ("train", "validation", "test")}
+    splits = {name: getattr(photos, name) for name in ("train", "validation", "test")}
+    kept = dict(cache_dir=config.cache_dir)
     with data.naming_broken_images(photos):
-        found = {
-            name: training.features(backbone.model, split, stream, cache_dir=config.cache_dir)
+        return {
+            name: training.features(backbone.model, split, stream, **kept)["features"]
             for name, split in splits.items()
             if split
         }
-    return {name: one["features"] for name, one in found.items()}
 
 
 def net(config, words, memory_shape):
@@ -294,8 +266,7 @@ def report(run, metrics, trained, captioner, backbone, captions, photos, maps, s
     """Write report.html and metrics.json; returns the metrics."""
     import numpy as np
 
-    from cvcourse import training
-    from cvcourse.figures import attention
+    from cvcourse import figures, training
 
     split = "test" if "test" in said else "validation"
     captioned = getattr(captions, split)
@@ -310,10 +281,12 @@ def report(run, metrics, trained, captioner, backbone, captions, photos, maps, s
     looks = captioner.attention_maps(maps[split][few], [said[split][i] for i in few])
     for i, weights in zip(few, looks or (), strict=False):
         galleries[f"{captioned[i].path.name}: where it looks to say each word"] = [
-            (attention.spotlight(pictures[i], places.reshape(backbone.grid)), word)
+            (figures.spotlight(pictures[i], places.reshape(backbone.grid)), word)
             for places, word in zip(weights, said[split][i].split(), strict=True)
         ]
-    return training.write_page(
+    curves = figures.training_curves(trained.history, trained.best_epoch, "loss (nats a word)")
+    scores = {name: [f"{value:.4f}" for value in values.values()] for name, values in bleu.items()}
+    return training.write_report(
         run.path,
         metrics=metrics,
         title=f"{run.config.model} on {pathlib.Path(run.config.photos).name}",
@@ -328,15 +301,10 @@ def report(run, metrics, trained, captioner, backbone, captions, photos, maps, s
         tables={
             "BLEU, of 1, against all captions of each photo": [
                 ["", *(f"BLEU-{n}" for n in range(1, 5)), "photos"],
-                *(
-                    [name, *(f"{value:.4f}" for value in values.values()), len(said[name])]
-                    for name, values in bleu.items()
-                ),
+                *([name, *values, len(said[name])] for name, values in scores.items()),
             ]
         },
-        figures={
-            "By epoch": training.curves(trained.history, trained.best_epoch, "loss (nats a word)")
-        },
+        figures={"By epoch": curves},
         galleries=galleries,
         config=dataclasses.asdict(run.config),
     )

@@ -22,7 +22,6 @@ from cvcourse.startup import import_tensorflow_quietly
 
 EMBEDDED = "python_reference"
 MODELS = {"rnn": "rnn", "lstm": "lstm", "gru": "gru", "transformer": "transformer_decoder"}
-SAMPLE = 300  # characters
 JUDGED = 256  # characters of a window of validation and test, which recurrent nets can exceed
 SHOWN = 30 * 64  # characters of the test split whose activations are looked at
 LOOKED_AT = 48  # characters of it in the picture of attention
@@ -30,13 +29,7 @@ COLORED = 600  # of them that are shown
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(
-    recipe.RunFields,
-    recipe.DeviceFields,
-    recipe.StoppingFields,
-    recipe.ScheduleFields,
-    recipe.FitFields,
-):
+class Config(recipe.TrainingFields):
     """The settings of a run; the defaults are measured on tinyshakespeare."""
 
     text: str = recipe.field(
@@ -65,7 +58,7 @@ class Config(
     )
     sample_length: int | None = recipe.field(
         None,
-        f"characters of a sample; none: {SAMPLE}, or what a Transformer's window leaves",
+        "characters of a sample; none: 300, or what a Transformer's window leaves",
         least=1,
         free=True,
     )
@@ -92,12 +85,18 @@ def main(config):
     distribution.require_one_process(config.strategy)
     import_tensorflow_quietly()
     if metrics:
-        print(said_by(config, pathlib.Path(config.workdir).expanduser()))
+        from cvcourse import data, training
+
+        path = pathlib.Path(config.workdir).expanduser() / "model.keras"
+        model, characters = training.load_model(path)
+        with recipe.usage():
+            print(sample(config, sampler(config, model, data.Vocabulary(characters, ""))))
         return metrics
     import keras
 
     from cvcourse import data, optimization, sequence, training
 
+    devices = distribution.of(config)  # before anything else of TensorFlow
     keras.utils.set_random_seed(config.seed)
     text = data.load_text(config.text, config.limit)
     with recipe.usage():
@@ -118,7 +117,6 @@ def main(config):
         }
         judged = functools.partial(data.stream_rows, batch_size=config.batch_size, shuffle=False)
         architecture, settings = net(config, len(vocabulary))
-        devices = distribution.of(config)
         devices.require_divisible(config.batch_size)
         loss = optimization.LOSSES["softmax"]
         with devices.scope(), training.precision(config.precision):
@@ -129,16 +127,16 @@ def main(config):
                 weighted_metrics=training.weighted_metrics(loss),
                 jit_compile=config.jit_compile or "auto",
             )
-        generator = sequence.Generator(architecture, devices.ready(model), **settings)
-        prompted(config, vocabulary)
+        writer = sampler(config, devices.ready(model), vocabulary)
+        writer.prompted(config.prompt, config.sample_length)
     with recipe.claim(config, "char_lm", config.model, config.text) as run:
-        samples = run.path / "samples"
 
-        def sample(epoch, logs):
-            text = said(config, generator, vocabulary)
+        def write_sample(epoch, logs):
+            text = sample(config, writer)
             print(f"\n{text}\n", flush=True)
-            samples.mkdir(exist_ok=True)
-            (samples / f"epoch-{epoch + 1:04}.txt").write_text(text, "utf-8")
+            path = run.path / "samples" / f"epoch-{epoch + 1:04}.txt"
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text, "utf-8")
 
         trained = training.fit(
             model,
@@ -149,7 +147,7 @@ def main(config):
             batch_size=config.batch_size,
             data=data.fingerprint((train, validation)),
             names=vocabulary.tokens,
-            callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=sample)],
+            callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=write_sample)],
             devices=devices,
         )
         best, _ = training.load_model(run.path / "model.keras")
@@ -169,7 +167,6 @@ def main(config):
         }
         metrics = report(run, metrics, trained, best, vocabulary, test)
     print(f"test bits per character: {bits['test']:.4f}")
-    print(f"report: {run.path / 'report.html'}\nmodel: {run.path / 'model.keras'}")
     return metrics
 
 
@@ -182,85 +179,63 @@ def judged_window(config, length):
 
 def net(config, characters):
     """The architecture and the settings that `sequence.build` makes the net of."""
-    shared = {
-        "vocabulary": characters,
-        "num_classes": characters,
-        "depth": config.depth,
-        "dropout": config.dropout,
-        "input_shape": (None,),
-    }
-    if config.model != "transformer":
-        form = {"units": config.units, "embedding": config.embedding}
-    else:
-        form = {"dim": config.units, "heads": config.heads, "mlp": 4 * config.units}
-        form |= {"length": config.window}
-    return MODELS[config.model], shared | form
+    from cvcourse import sequence
+
+    architecture = MODELS[config.model]
+    return architecture, sequence.settings_of(
+        architecture,
+        config,
+        *("depth", "heads", "embedding", "dropout"),
+        vocabulary=characters,
+        num_classes=characters,
+        input_shape=(None,),
+        length=config.window,
+    )
 
 
-def prompted(config, vocabulary):
-    """What a sample begins with, as tokens (1, p), and how many follow. Raises ValueError."""
-    prompt = config.prompt
-    if prompt is None:
-        prompt = "\n" if "\n" in vocabulary.tokens else vocabulary.tokens[0]
-    if not prompt:
-        raise ValueError("--prompt has at least one character; received none")
-    length = config.sample_length or SAMPLE
-    if config.model == "transformer":
-        room = config.window - len(prompt)
-        length = config.sample_length or min(length, room)
-        if length > room or room < 1:
-            raise ValueError(
-                f"a Transformer writes within its --window={config.window}; received a --prompt of "
-                f"{len(prompt)} characters and --sample_length={config.sample_length}"
-            )
-    return vocabulary.encode(prompt)[None], length
+def sampler(config, model, vocabulary):
+    """A TextSampler for a net."""
+    from cvcourse import sequence
+
+    architecture, settings = net(config, len(vocabulary))
+    window = config.window if config.model == "transformer" else None
+    generator = sequence.Generator(architecture, model, **settings)
+    return sequence.TextSampler(generator, vocabulary, window)
 
 
-def said(config, generator, vocabulary):
-    """What a net says now."""
-    prompt, length = prompted(config, vocabulary)
+def sample(config, writer):
+    """What a TextSampler writes for a config."""
     drawn = dict(temperature=config.temperature, top_k=config.top_k, top_p=min(config.top_p, 1.0))
-    return vocabulary.decode(generator.sample(prompt, length, seed=config.seed, **drawn)[0])
-
-
-def said_by(config, workdir):
-    """What the best model of a finished run says."""
-    from cvcourse import data, sequence, training
-
-    model, characters = training.load_model(workdir / "model.keras")
-    vocabulary = data.Vocabulary(characters, "")
-    with recipe.usage():
-        architecture, settings = net(config, len(vocabulary))
-        generator = sequence.Generator(architecture, model, **settings)
-        return said(config, generator, vocabulary)
+    return writer.sample(config.prompt, config.sample_length, seed=config.seed, **drawn)
 
 
 # ---- the report ----
 
 
-def report(run, metrics, resume, model, vocabulary, test):
+def report(run, metrics, trained, model, vocabulary, test):
     """Write report.html and metrics.json; returns what that holds."""
-    from cvcourse import sequence, training
-    from cvcourse.figures import attention, colored_text
+    from cvcourse import figures, sequence, training
 
     tokens = test[:SHOWN]
     text = vocabulary.decode(tokens)
-    figures = {
-        "By epoch": training.curves(in_bits(resume.history), resume.best_epoch, "loss (bits)")
+    drawn = {
+        "By epoch": figures.training_curves(
+            in_bits(trained.history), trained.best_epoch, "loss (bits)"
+        )
     }
     highlighted = {}
     if run.config.model == "transformer":
         few = min(LOOKED_AT, run.config.window)
         (weights,) = sequence.attention_maps(model, tokens[None, :few])
-        figures["Where the last block looks: rows take from columns, head by head"] = (
-            attention.self_attention(weights, text[:few])
+        drawn["Where the last block looks: rows take from columns, head by head"] = (
+            figures.self_attention_matrices(weights, text[:few])
         )
     else:
         for name, unit in sequence.interpretable_units(model, tokens, text).items():
             caption = f"Unit {unit.index} follows {name} (correlation {unit.correlation:.2f})"
-            highlighted[caption] = colored_text.colored(text[:COLORED], unit.values[:COLORED])
+            highlighted[caption] = figures.colored_text(text[:COLORED], unit.values[:COLORED])
     samples = sorted((run.path / "samples").glob("epoch-*.txt"))
-    return training.write_page(
+    return training.write_report(
         run.path,
         metrics=metrics,
         title=f"{run.config.model} writing like {pathlib.Path(run.config.text).stem}",
@@ -271,12 +246,11 @@ def report(run, metrics, resume, model, vocabulary, test):
             f"Guessing blindly among {len(vocabulary)} characters would take "
             f"{math.log2(len(vocabulary)):.3f}."
         ],
-        tables={},
         texts={
             f"Written after epoch {int(path.stem.split('-')[1])}": path.read_text("utf-8")
             for path in (samples if len(samples) < 5 else [samples[0], samples[1], *samples[-2:]])
         },
-        figures=figures,
+        figures=drawn,
         highlighted=highlighted,
         config=dataclasses.asdict(run.config),
     )

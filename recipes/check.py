@@ -118,7 +118,6 @@ def main(config):
             **training.examination_sections(findings, chance),
             file="check.json",
         )
-        print(f"report: {run.path / 'report.html'}")
         return report
 
 

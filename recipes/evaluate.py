@@ -109,7 +109,7 @@ def main(config):
             ),
         )
     print(f"accuracy: {metrics['accuracy']:.4f}")
-    print(f"predictions: {predictions}\nreport: {run.path / 'report.html'}")
+    print(f"predictions: {predictions}")
     return metrics
 
 

@@ -34,15 +34,13 @@ SYMBOLS, NOISE, SINGULAR_VALUE, LEARNING_RATE, UPDATES = 8, 0.1, 1.2, 0.15, 200
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class Config(recipe.RunFields):
     """Where the picture and the report go, the size of the nets, and the draw."""
 
     output: str = recipe.field("runs/gradient_flow.svg", "the picture's file: .svg, .png or .pdf")
     # float32 ends at 2**128, and the largest singular value is 2.
     steps: int = recipe.field(50, "of time", least=2, below=121)
     units: int = recipe.field(64, "of each recurrent layer", least=1, below=1025)
-    seed: int = recipe.field(0, "of inputs and weights", least=0, below=2**32)
-    workdir: str | None = recipe.field(None, "the run's directory; none: a fresh one under runs/")
 
 
 def main(config):
@@ -52,17 +50,20 @@ def main(config):
     the gradient for each step of time, and "training": {clipping: {"loss", "gradient_norm"}}, with
     a number for each update.
     """
-    config = recipe.check(config)
-    output = recipe.output_file(config.output, recipe.PICTURES)
-    if metrics := recipe.recognize(config, "gradient_flow", free=("workdir",)):
-        print(f"{config.workdir} is finished")
+    config, metrics = recipe.begin(
+        config,
+        "gradient_flow",
+        shown=lambda found: {name: row["loss"][-1] for name, row in found["training"].items()},
+    )
+    if metrics:
         return metrics
+    output = recipe.output_file(config.output, recipe.PICTURES)
     import_tensorflow_quietly()
     import numpy as np
 
     from cvcourse import figures, training
 
-    with recipe.claim(config, "gradient_flow", free=("workdir",)) as run:
+    with recipe.claim(config, "gradient_flow") as run:
         run.begin()
         rng = np.random.default_rng(config.seed)
         inputs = rng.normal(size=(EXAMPLES, config.steps, CHANNELS)).astype("float32")
@@ -103,7 +104,7 @@ def main(config):
         print(f"\n{caption}")
         for name, *cells in rows:
             print(f"{name:20}", *(f"{cell:>12}" for cell in cells))
-    print(f"\npicture: {output}\nreport: {run.path / 'report.html'}")
+    print(f"picture: {output}")
     return metrics
 
 

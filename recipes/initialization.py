@@ -34,29 +34,31 @@ COLUMNS = {  # of LayerStatistics: what it is
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class Config(recipe.RunFields):
     """Where the picture and the report go, and the draw."""
 
     output: str = recipe.field("runs/initialization.svg", "the picture's file: .svg, .png or .pdf")
     # Behind ten layers a ReLU's values differ by a tenth from draw to draw; this one's are near the
     # lecture's.
     seed: int = recipe.field(65, "of inputs, weights and gradient", least=0, below=2**32)
-    workdir: str | None = recipe.field(None, "the run's directory; none: a fresh one under runs/")
 
 
 def main(config):
     """Print the tables and draw histograms; returns {network: {column: value of each layer}}."""
-    config = recipe.check(config)
-    output = recipe.output_file(config.output, recipe.PICTURES)
-    if metrics := recipe.recognize(config, "initialization", free=("workdir",)):
-        print(f"{config.workdir} is finished")
+    config, metrics = recipe.begin(
+        config,
+        "initialization",
+        shown=lambda found: {name: row["std"][-1] for name, row in found["networks"].items()},
+    )
+    if metrics:
         return metrics["networks"]
+    output = recipe.output_file(config.output, recipe.PICTURES)
     import_tensorflow_quietly()
     import numpy as np
 
     from cvcourse import figures, training
 
-    with recipe.claim(config, "initialization", free=("workdir",)) as run:
+    with recipe.claim(config, "initialization") as run:
         run.begin()
         rng = np.random.default_rng(config.seed)
         inputs, gradient = rng.normal(size=(2, EXAMPLES, UNITS)).astype("float32")
@@ -90,7 +92,7 @@ def main(config):
         print(f"\n{caption}")
         for name, *cells in rows:
             print(f"{name:16}", *(f"{cell:>8}" for cell in cells))
-    print(f"\nhistograms: {output}\nreport: {run.path / 'report.html'}")
+    print(f"histograms: {output}")
     return statistics
 
 
@@ -98,7 +100,7 @@ def tables(statistics):
     """The report's tables: {caption: rows of texts}, a network a row, a layer a column."""
     titles = ["", *(f"layer {number}" for number in range(1, LAYERS + 1))]
     return {
-        f"{title}, by layer": [
+        f"{title.capitalize()}, by layer": [
             titles,
             *(
                 [name, *(f"{value:.1e}" for value in columns[column])]

@@ -19,24 +19,26 @@ PICTURE = "Top-1 accuracy on ImageNet over multiply-accumulates"
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class Config(recipe.WorkdirFields):
     """Where the picture and the report go."""
 
     output: str = recipe.field("runs/landscape.svg", "the picture's file: .svg, .png or .pdf")
-    workdir: str | None = recipe.field(None, "the run's directory; none: a fresh one under runs/")
 
 
 def main(config):
     """Draw the picture; returns {network: [MACs, parameters, top-1]} of the points in it."""
-    config = recipe.check(config)
-    output = recipe.output_file(config.output, recipe.PICTURES)
-    if metrics := recipe.recognize(config, "landscape", free=("workdir",)):
-        print(f"{config.workdir} is finished: {len(metrics['networks'])} networks")
+    config, metrics = recipe.begin(
+        config,
+        "landscape",
+        shown=lambda found: [*found["networks"]],
+    )
+    if metrics:
         return metrics["networks"]
+    output = recipe.output_file(config.output, recipe.PICTURES)
     import_tensorflow_quietly()
     from cvcourse import figures, models, training
 
-    with recipe.claim(config, "landscape", free=("workdir",)) as run:
+    with recipe.claim(config, "landscape") as run:
         run.begin()
         points = {}
         for name in models.REGISTRY:
@@ -52,20 +54,25 @@ def main(config):
             title="The landscape of networks",
             metrics={"networks": points},
             lead=["The area of a disc is the number of parameters."],
-            tables={
-                "Networks": [
-                    ["network", "family", "MACs", "parameters", "top-1, %"],
-                    *(
-                        [name, families[name], f"{macs:,}", f"{parameters:,}", f"{top1:.2f}"]
-                        for name, (macs, parameters, top1) in points.items()
-                    ),
-                ]
-            },
-            figures={PICTURE: figure},
+            sections=[
+                {"caption": PICTURE, "figure": figure},
+                {"caption": "Networks", "table": table(points, families)},
+            ],
             config=dataclasses.asdict(run.config),
         )
-    print(f"{len(points)} networks: {output}\nreport: {run.path / 'report.html'}")
+    print(f"{len(points)} networks: {output}")
     return points
+
+
+def table(points, families):
+    """The report's table: rows of texts, a network a row."""
+    return [
+        ["network", "family", "MACs", "parameters", "top-1, %"],
+        *(
+            [name, families[name], f"{macs:,}", f"{parameters:,}", f"{top1:g}"]
+            for name, (macs, parameters, top1) in points.items()
+        ),
+    ]
 
 
 cli = recipe.cli(main)

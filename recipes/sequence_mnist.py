@@ -123,19 +123,17 @@ def build(config, name, dataset):
     from cvcourse.models.raw_images import behind
 
     shape = steps(config, dataset)
-    form = {"units": config.units}
-    if name == "transformer":
-        form = {"dim": config.units, "mlp": 4 * config.units, "heads": config.heads}
-        form |= {"length": shape[0], "dropout": 0.0}
-    net = sequence.build(
+    settings = sequence.settings_of(
         NETS[name],
-        **form,
-        depth=config.depth,
+        config,
+        *("depth", "heads"),
+        length=shape[0],
+        dropout=0.0,
         sequences=False,
         input_shape=shape,
         num_classes=dataset.num_classes,
-        name=name,
     )
+    net = sequence.build(NETS[name], **settings, name=name)
     mean, variance = data.channel_statistics(dataset.train)
     image = keras.Input(dataset.input_shape, name="image")
     x = keras.layers.Normalization(mean=mean, variance=variance, name="normalization")(image)
@@ -193,32 +191,18 @@ def alone(run, config, name, dataset, model):
 
 def report(run, nets, count):
     """Write report.html and metrics.json, print the table; returns the metrics."""
-    from cvcourse import figures, training
+    from cvcourse import figures
+    from cvcourse.training import comparison
 
     config = run.config
-    titles = (
-        *("", "test accuracy, %", "validation, %", "learning rate", "best epoch", "parameters"),
-        *("seconds", "first half before training, %", "after, %"),
-    )
-    table = [list(titles)]
-    for name, row in nets.items():
-        table.append(
-            [
-                name,
-                "–" if row["test_accuracy"] is None else f"{100 * row['test_accuracy']:.2f}",
-                f"{100 * row['val_accuracy']:.2f}",
-                f"{row['learning_rate']:g}",
-                f"{row['best_epoch']} of {row['epochs']}",
-                f"{row['parameters']:,}",
-                f"{row['seconds']:.0f}",
-                *(f"{100 * row['first_half'][when]:.1f}" for when in ("before", "after")),
-            ]
-        )
-    source = pathlib.Path(config.dataset).stem
     unit = config.read.removesuffix("s")
     colors = zip(NETS, figures.palette(len(NETS)), strict=True)  # the same in each picture
     styles = {name: {"color": color, "label": name} for name, color in colors}
-    metrics = training.write_report(
+    halves = {
+        name: {f"first_half_{when}": share for when, share in row["first_half"].items()}
+        for name, row in nets.items()
+    }
+    return comparison.conclude(
         run.path,
         metrics={
             "nets": nets,
@@ -227,13 +211,17 @@ def report(run, nets, count):
             "seconds": round(sum(row["seconds"] for row in nets.values()), 1),
             "seed": config.seed,
         },
-        title=f"{source}, read {unit} by {unit}",
+        title=f"{pathlib.Path(config.dataset).stem}, read {unit} by {unit}",
         lead=[
             f"{count} steps an image, and the class is named behind the last one. First half: how "
             "much of the gradient of the loss with respect to the pixels is with those that were "
             "read first; it would be 50 % if nothing were forgotten and all pixels mattered alike."
         ],
-        tables={"The epoch of the lowest validation loss": table},
+        tables={
+            "The epoch of the lowest validation loss": {
+                name: comparison.of_one(row | halves[name]) for name, row in nets.items()
+            }
+        },
         figures={
             "By epoch": figures.compared_curves(
                 {name: history(run, name) for name in nets},
@@ -253,12 +241,6 @@ def report(run, nets, count):
         },
         config=dataclasses.asdict(config),
     )
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    print()
-    for name, *cells in table:
-        print(f"{name:{widths[0]}}", *map(str.rjust, cells, widths[1:]), sep="  ")
-    print(f"\nreport: {run.path / 'report.html'}")
-    return metrics
 
 
 def history(run, name):

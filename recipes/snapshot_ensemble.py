@@ -30,7 +30,6 @@ from cvcourse import recipe
 from cvcourse.startup import import_tensorflow_quietly
 
 USUAL_CYCLES = range(2, 7)
-IMAGES_FOR_BATCH_NORM = 10_000  # at most, to estimate its statistics after weights were averaged
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +67,14 @@ class Config(
     )
     test: bool = recipe.field(True, "evaluate the test split at the end; not while choosing")
 
-    MISFITS = (lambda c: misfit(c),)
+    def misfits(self):
+        if not cycles_of(self):
+            yield f"no number of cycles from 2 to 6 divides --epochs={self.epochs}"
+        for m in cycles_of(self):
+            if self.epochs % m:
+                yield f"--cycles={m} does not divide --epochs={self.epochs}"
+            if self.last_m and self.last_m > m:
+                yield f"--last_m={self.last_m} exceeds the M={m} snapshots of a run"
 
 
 def main(config):
@@ -116,8 +122,10 @@ def main(config):
         )
         answers, validation = judge(dataset.validation)
         chosen = {
-            "ensemble": best(validation, [row for row, files in rows.items() if len(files) > 1]),
-            "snapshot": best(validation, [f"snapshot_m{m}" for m in cycles_of(config)]),
+            "ensemble": comparison.best(
+                validation, [row for row, files in rows.items() if len(files) > 1]
+            ),
+            "snapshot": comparison.best(validation, [f"snapshot_m{m}" for m in cycles_of(config)]),
         }
         splits = {"validation": validation}
         if config.test and dataset.test:
@@ -131,7 +139,12 @@ def main(config):
             from_logits=False,
         )
         labels = dataset.validation.labels
-        first_k = errors_of_first_k(config, answers, labels)
+        first_k = {
+            str(m): regularization.errors_of_first_k(
+                [[given[file] for file in rows[f"snapshot_m{m}"]] for given in answers], labels
+            )
+            for m in cycles_of(config)
+        }
         return comparison.conclude(
             run.path,
             metrics={
@@ -155,25 +168,15 @@ def main(config):
                 f"Learning rate and loss of seed {first}": cycles_figure(config, folders[first]),
                 f"Reliability on validation data, seed {first}": figures.reliability_diagram(
                     {
-                        row: reliability([answers[0][file] for file in rows[row]], labels)
+                        row: regularization.calibration.reliability_of_mean(
+                            [answers[0][file] for file in rows[row]], labels
+                        )
                         for row in ("single", *chosen.values())
                     }
                 ),
             },
             config=dataclasses.asdict(run.config),
         )
-
-
-def misfit(config):
-    """A sentence for cycles that do not fit, else None."""
-    if not cycles_of(config):
-        return f"no number of cycles from 2 to 6 divides --epochs={config.epochs}"
-    for m in cycles_of(config):
-        if config.epochs % m:
-            return f"--cycles={m} does not divide --epochs={config.epochs}"
-        if config.last_m and config.last_m > m:
-            return f"--last_m={config.last_m} exceeds the M={m} snapshots of a run"
-    return None
 
 
 def cycles_of(config):
@@ -241,36 +244,15 @@ def write_averages(config, folder, seed, dataset):
     setting = train.settled(config, dataset)
     batch_size, augment = setting.batch_size, setting.augment
     images = data.stream(dataset.train, batch_size=batch_size, seed=seed, augment=augment)
-    images = images.take(max(1, min(len(dataset.train), IMAGES_FOR_BATCH_NORM) // batch_size))
+    images = images.take(
+        max(1, min(len(dataset.train), regularization.IMAGES_FOR_BATCH_NORM) // batch_size)
+    )
     rows = members(config)
     for row, (file, *_) in rows.items():
         if file.startswith("averages/") and not (folder / file).exists():
             files = [folder / member for member in rows[row.replace("_weights", "")]]
             net = regularization.average_saved(files, images)
             training.save_model(net, folder / file, dataset.class_names)
-
-
-def best(rows, names):
-    """The name of the row with the highest mean accuracy; of equals, the lowest NLL."""
-    return max(names, key=lambda row: (rows[row]["accuracy"]["mean"], -rows[row]["nll"]["mean"]))
-
-
-def errors_of_first_k(config, answers, labels):
-    """Mean errors over seeds of the first 1, 2, … of the snapshots averaged: {M: errors}."""
-    import numpy as np
-
-    from cvcourse import regularization
-
-    found = {}
-    for m in cycles_of(config):
-        files = members(config)[f"snapshot_m{m}"]
-        by_seed = [
-            regularization.errors_of_first_k([given[file] for file in files], labels)
-            for given in answers
-        ]
-        # A key of JSON is a text.
-        found[str(m)] = [float(np.mean(errors)) for errors in zip(*by_seed, strict=True)]
-    return found
 
 
 def lead(config, chosen, splits):
@@ -302,24 +284,12 @@ def cycles_figure(config, folder):
     m = max(cycles_of(config))
     steps = np.arange(50 * config.epochs)  # enough of them for a smooth curve
     rates, histories = {}, {}
-    for run in (f"snapshot_m{m}", "single"):
-        settings = runs(config, folder, 0)[run]
-        rate = optimization.schedule(
-            settings.schedule, settings.learning_rate, steps=len(steps), cycles=settings.cycles
-        )
-        rates[run] = steps / 50, np.asarray(rate(steps))
-        histories[run] = training.read_history(folder / run)
+    for name, settings in runs(config, folder, 0).items():
+        if name in (f"snapshot_m{m}", "single"):
+            rates[name] = steps / 50, np.asarray(optimization.schedule_of(settings, 50)(steps))
+            histories[name] = training.read_history(folder / name)
     length = config.epochs // m
     return figures.cyclic_runs(rates, histories, range(length, config.epochs + 1, length))
-
-
-def reliability(given, labels):
-    """Counts, confidences and accuracies by bin of the mean of members' log-probabilities."""
-    import numpy as np
-
-    from cvcourse.regularization import calibration
-
-    return calibration.reliability(np.exp(calibration.log_mean(given)), labels)
 
 
 cli = recipe.cli(main)

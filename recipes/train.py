@@ -25,7 +25,6 @@ SET_BY = {  # what is no knob of --model_args where a flag sets it
     "drop_path": "--stochastic_depth",
 }
 MIXING = ("mixup", "cutmix")  # augmentations that change labels too
-IMAGES_FOR_BATCH_NORM = 10_000  # at most: more of them would hardly move its statistics
 EXTENDABLE = ("constant", "inverse_sqrt")
 NOT_EXTENDABLE = (
     f"only --schedule={' or '.join(EXTENDABLE)}, without --average=swa and --snapshots, goes on as "
@@ -38,15 +37,7 @@ SCHEDULED_DROP_PATH = (
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(
-    recipe.RunFields,
-    recipe.DeviceFields,
-    recipe.StoppingFields,
-    recipe.ScheduleFields,
-    recipe.FitFields,
-    recipe.DataFields,
-    recipe.ModelFields,
-):
+class Config(recipe.TrainingFields, recipe.DataFields, recipe.ModelFields):
     """The settings of a run; the defaults are measured on the embedded digits."""
 
     input_shape: tuple[int, ...] | None = recipe.field(
@@ -102,19 +93,14 @@ class Config(
         False, "let the run in workdir have more epochs than it had", free=True
     )
 
-    MISFITS = (
-        lambda c: (
-            "--loss=hinge takes whole labels, so neither --label_smoothing nor --augment=mixup,"
-            "cutmix: leave them out, or take --loss=softmax"
-            if c.loss == "hinge" and soft_labels(c)
-            else None
-        ),
-        lambda c: (
-            f"--snapshots={c.snapshots} does not divide --epochs={c.epochs}"
-            if c.snapshots and c.epochs % c.snapshots
-            else None
-        ),
-    )
+    def misfits(self):
+        if self.loss == "hinge" and soft_labels(self):
+            yield (
+                "--loss=hinge takes whole labels, so neither --label_smoothing nor "
+                "--augment=mixup,cutmix: leave them out, or take --loss=softmax"
+            )
+        if self.snapshots and self.epochs % self.snapshots:
+            yield f"--snapshots={self.snapshots} does not divide --epochs={self.epochs}"
 
 
 def main(config):
@@ -220,15 +206,6 @@ def fit(model, config, dataset, run, *, files=True, callbacks=()):
 
     steps = data.steps_per_epoch(dataset.train, config.batch_size)
     shuffled = functools.partial(stream, config, dataset, dataset.train, augment=config.augment)
-    averages = []
-    if config.average != "none":
-        images = shuffled().take(min(steps, -(-IMAGES_FOR_BATCH_NORM // config.batch_size)))
-        first = int(regularization.SWA_FROM * config.epochs)
-        averages = [
-            regularization.EMA(images)
-            if config.average == "ema"
-            else regularization.SWA(model, images, first_epoch=first)
-        ]
     print(f"augmentation: {', '.join(config.augment) or 'none'}", flush=True)
     return training.fit(
         model,
@@ -239,7 +216,7 @@ def fit(model, config, dataset, run, *, files=True, callbacks=()):
         batch_size=config.batch_size,
         data=dataset.fingerprint(),
         names=dataset.class_names if files else None,
-        averages=averages,
+        averages=regularization.weight_averages(config, model, shuffled(), steps),
         callbacks=callbacks,
         one_hot=soft_labels(config),
         devices=distribution.of(config),

@@ -35,12 +35,8 @@ HELD_OUT = 0.2  # of the training split, to decide on
 
 @dataclasses.dataclass(frozen=True)
 class Config(
-    recipe.RunFields,
+    recipe.TrainingFields,
     recipe.CacheFields,
-    recipe.DeviceFields,
-    recipe.StoppingFields,
-    recipe.ScheduleFields,
-    recipe.FitFields,
     recipe.DataFields,
     recipe.WeightsFields,
     recipe.ModelFields,
@@ -132,19 +128,19 @@ def main(config):
             model = backbone.with_classifier(depth, probe)
             validation = backbone.evaluation("validation", depth, model)
             table[f"probe: {probe.classifier}, {probe.setting}"] = validation.accuracy
-            resume = None
+            trained = None
             if method == "probe":
                 test = backbone.evaluation("test", depth, model)
                 training.save_model(
                     training.for_any_size(model), run.path / "model.keras", dataset.class_names
                 )
             else:
-                resume = fine_tune(run, dataset, model, method)
+                trained = fine_tune(run, dataset, model, method)
                 model, _ = training.load_model(run.path / "model.keras")
                 validation, test = training.evaluate_held_out(model, dataset, backbone.batches)
                 table[f"fine-tuned: {method}"] = validation.accuracy
                 reasons += training.judge_fine_tuning(
-                    *table.values(), len(dataset.validation), resume.history, resume.best_epoch
+                    *table.values(), len(dataset.validation), trained.history, trained.best_epoch
                 )
             if config.control:
                 table["the same from random weights"] = control(
@@ -158,14 +154,11 @@ def main(config):
                 model=model,
                 validation=validation,
                 test=test,
-                history=resume.history if resume else [],
-                best_epoch=resume and resume.best_epoch,
+                trained=trained,
+                batch_size=batch_size,
                 seconds=time.monotonic() - begun,
-                images_per_second=resume
-                and resume.timed_steps
-                and resume.timed_steps * config.batch_size / resume.step_seconds,
                 more={
-                    **(devices.facts(batch_size) if resume else {}),
+                    **(devices.facts(batch_size) if trained else {}),
                     "method": method,
                     "weights": backbone.weights,
                     "probe": probe.summary,
@@ -281,8 +274,8 @@ def control(config, stranger, method, depth, classifier, run):
         model = stranger.with_classifier(depth, probe)
         return stranger.evaluation("validation", depth, model).accuracy
     model = stranger.with_classifier(depth)
-    resume = fine_tune(run.inside("control"), stranger.dataset, model, method, from_scratch=True)
-    return resume.history[resume.best_epoch - 1]["val_accuracy"]
+    trained = fine_tune(run.inside("control"), stranger.dataset, model, method, from_scratch=True)
+    return trained.history[trained.best_epoch - 1]["val_accuracy"]
 
 
 def pictures(backbone, depth, seed):
@@ -290,19 +283,18 @@ def pictures(backbone, depth, seed):
     from cvcourse import training
 
     dataset = backbone.dataset
+    names, validation = dataset.class_names, dataset.validation
     known, asked = (backbone.features(name)[depth] for name in ("train", "validation"))
-    return {
-        "figures": {
-            "The validation images in the network's eyes (t-SNE of its features)": (
-                training.map_of_split(asked, dataset.validation, dataset.class_names, seed)
-            )
+    return [
+        {
+            "caption": "The validation images in feature space (t-SNE)",
+            "figure": training.map_of_split(asked, validation, names, seed),
         },
-        "galleries": {
-            "Nearest neighbors in the training split, by the cosine": training.neighbors_gallery(
-                known, dataset.train, asked, dataset.validation, dataset.class_names
-            )
+        {
+            "caption": "Nearest neighbors in the training split, by cosine similarity",
+            "gallery": training.neighbors_gallery(known, dataset.train, asked, validation, names),
         },
-    }
+    ]
 
 
 cli = recipe.cli(main)

@@ -21,20 +21,13 @@ import sys
 from cvcourse import distribution, recipe
 from cvcourse.startup import import_tensorflow_quietly
 
-JUDGED = 250  # texts translated at a time
 BEAMS = 3
 DRAWN = 6  # examples whose attention is drawn
 MISTAKES = 20  # listed
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(
-    recipe.RunFields,
-    recipe.DeviceFields,
-    recipe.StoppingFields,
-    recipe.ScheduleFields,
-    recipe.FitFields,
-):
+class Config(recipe.TrainingFields):
     """The settings of a run; the defaults are measured."""
 
     model: str = recipe.field(
@@ -87,8 +80,9 @@ def main(config):
             dates.require_readable(config.translate, "--translate")
     if metrics:
         if config.translate:
-            say(config, best(config, pathlib.Path(config.workdir).expanduser())[1])
+            say(config, best(config, config.workdir))
         return metrics
+    devices = distribution.of(config)  # before anything else of TensorFlow
     keras.utils.set_random_seed(config.seed)
     with recipe.usage():
         pairs = dates.load(config.examples, config.held_out)
@@ -98,7 +92,6 @@ def main(config):
         )
         shuffled()
         steps = config.examples // config.batch_size
-        devices = distribution.of(config)
         devices.require_divisible(config.batch_size)
         loss = optimization.LOSSES["softmax"]
         with devices.scope(), training.precision(config.precision):
@@ -124,9 +117,9 @@ def main(config):
             names=dates.vocabularies()[1].tokens,
             devices=devices,
         )
-        model, generator = best(config, run.path)
+        translator = best(config, run.path)
         said = {
-            name: translated(generator, [pair.source for pair in split])
+            name: translator.translate([pair.source for pair in split])
             for name, split in (("validation", pairs.validation), ("test", pairs.test))
         }
         metrics = {
@@ -135,92 +128,58 @@ def main(config):
             "val_loss": trained.history[trained.best_epoch - 1]["val_loss"],
             **training.facts(trained, model, config, examples_per_second=config.batch_size),
         }
-        metrics = report(run, metrics, trained.history, model, generator, pairs.test, said["test"])
+        metrics = report(run, metrics, trained, translator, pairs.test, said["test"])
         print(f"test exact match: {metrics['test_exact_match']:.4f}")
-        print(f"report: {run.path / 'report.html'}\nmodel: {run.path / 'model.keras'}")
         if config.translate:
-            say(config, generator)
+            say(config, translator)
         return metrics
 
 
-# ---- the net and what it writes ----
+# ---- the net ----
 
 
 def net(config):
     """The architecture and the settings that `sequence.build` makes the net of."""
+    from cvcourse import sequence
     from cvcourse.data import dates
 
     read, write = dates.vocabularies()
-    settings = {"source_vocabulary": len(read), "num_classes": len(write)}
-    settings |= {"dropout": config.dropout}
-    if config.model == "transformer":
-        settings |= {"dim": config.units, "mlp": 4 * config.units, "length": dates.LONGEST}
-        settings |= {"depth": config.depth, "heads": config.heads}
-    else:
-        settings |= {"cell": config.cell, "units": config.units, "embedding": config.embedding}
+    fields = ["cell", "embedding", "depth", "heads", "dropout"]
     if config.model == "attention_encoder_decoder":
-        settings |= {"attention": config.attention}
-    return config.model, settings
+        fields.append("attention")
+    sizes = {"source_vocabulary": len(read), "num_classes": len(write), "length": dates.LONGEST}
+    return config.model, sequence.settings_of(config.model, config, *fields, **sizes)
 
 
 def best(config, workdir):
-    """The best epoch's model, and a Generator that speaks with it."""
-    from cvcourse import sequence, training
-
-    model, _ = training.load_model(workdir / "model.keras")
-    architecture, settings = net(config)
-    return model, sequence.Generator(architecture, model, **settings)
-
-
-def asked(texts):
-    """The arguments of a Generator's methods for texts to translate."""
-    import numpy as np
-
-    from cvcourse import data
+    """The best epoch's net in a run's directory, as a Translator."""
+    from cvcourse import data, sequence, training
     from cvcourse.data import dates
 
-    return dict(
-        prompt=np.full((len(texts), 1), data.START),
-        length=len(dates.ISO) + 1,
+    model, _ = training.load_model(pathlib.Path(workdir).expanduser() / "model.keras")
+    architecture, settings = net(config)
+    return sequence.Translator(
+        sequence.Generator(architecture, model, **settings),
+        encode=dates.encode_sources,
+        decode=dates.decode_target,
+        start=data.START,
         end=data.END,
-        batch_size=JUDGED,
-        source=dates.encode_sources(texts),
+        longest=len(dates.ISO) + 1,
     )
 
 
-def translated(generator, texts):
-    """The translation of each text that always takes the likeliest character."""
-    from cvcourse.data import dates
-
-    return [dates.decode_target(tokens) for tokens in generator.greedy(**asked(texts))]
-
-
-def guesses(generator, texts):
-    """The likeliest translations of each text with their probabilities, by beam search."""
-    import numpy as np
-
-    from cvcourse.data import dates
-
-    tokens, scores = generator.beam_search(beams=BEAMS, length_penalty=0.0, **asked(texts))
-    return [
-        [(dates.decode_target(row), float(p)) for row, p in zip(beams, np.exp(logs), strict=True)]
-        for beams, logs in zip(tokens, scores, strict=True)
-    ]
-
-
-def say(config, generator):
+def say(config, translator):
     """Print what a net makes of --translate."""
-    print(f"{config.translate} -> {translated(generator, [config.translate])[0]}")
+    print(f"{config.translate} -> {translator.translate([config.translate])[0]}")
 
 
 # ---- the report ----
 
 
-def report(run, metrics, history, model, generator, test, said):
+def report(run, metrics, trained, translator, test, said):
     """Write report.html and metrics.json; returns the metrics."""
-    from cvcourse import sequence, training
+    from cvcourse import figures, sequence, training
     from cvcourse.data import dates
-    from cvcourse.figures import attention
 
     config = run.config
     wrong = [(pair, text) for pair, text in zip(test, said, strict=True) if pair.target != text]
@@ -236,13 +195,13 @@ def report(run, metrics, history, model, generator, test, said):
             *(
                 [pair.source, pair.target, *cells(found[:2])]
                 for pair, found in zip(
-                    shown, guesses(generator, [pair.source for pair in shown]), strict=True
+                    shown, translator.guesses([pair.source for pair in shown], BEAMS), strict=True
                 )
             ),
         ],
     }
     if wrong:
-        found = guesses(generator, [pair.source for pair, _ in wrong[:MISTAKES]])
+        found = translator.guesses([pair.source for pair, _ in wrong[:MISTAKES]], BEAMS)
         tables[f"Mistakes on the test split ({len(wrong)} of {len(test)})"] = [
             ["read", "meant", "said", "likeliest by beam search", "probability, %"],
             *(
@@ -250,16 +209,17 @@ def report(run, metrics, history, model, generator, test, said):
                 for (pair, text), several in zip(wrong, found, strict=False)
             ),
         ]
-    figures = {"By epoch": training.curves(history, metrics["best_epoch"], "loss (nats)")}
+    curves = figures.training_curves(trained.history, trained.best_epoch, "loss (nats)")
+    drawn = {"By epoch": curves}
     longest = sorted(shown, key=lambda pair: -len(pair.source))[:DRAWN]
-    weights = sequence.attention_maps(model, dates.rows(longest)[0])
+    weights = sequence.attention_maps(translator.generator.net, dates.rows(longest)[0])
     if weights is not None:
-        figures["Where it looks for each character it writes"] = attention.alignment(
+        drawn["Where it looks for each character it writes"] = figures.alignment_matrices(
             weights,
             [pair.source for pair in longest],
             [[*pair.target, "end"] for pair in longest],
         )
-    return training.write_page(
+    return training.write_report(
         run.path,
         metrics={**metrics, "test_exact_match_by_way": by_way},
         title=f"Dates into ISO 8601 by {config.model.replace('_', ' ')}",
@@ -270,7 +230,7 @@ def report(run, metrics, history, model, generator, test, said):
             f"{metrics['best_epoch']} of {metrics['epochs']}."
         ],
         tables=tables,
-        figures=figures,
+        figures=drawn,
         config=dataclasses.asdict(config),
     )
 

@@ -19,7 +19,6 @@ import sys
 from cvcourse.recipes import train
 
 from cvcourse import distribution, recipe
-from cvcourse.files import write_json
 from cvcourse.recipe.child_process import require_guard
 from cvcourse.startup import import_tensorflow_quietly
 
@@ -84,26 +83,22 @@ class Config(train.Config):
         free=True,
     )
 
-    MISFITS = (
-        lambda c: (
-            f"--protocol=coarse_to_fine has {len(STAGES)} stages: --trials={c.trials} are too few"
-            if c.protocol == "coarse_to_fine" and c.trials < len(STAGES)
-            else None
-        ),
-        lambda c: (
-            "--milestones are the same for all trials, and --protocol=coarse_to_fine, "
-            "--oracle=hyperband and --vary=epochs have shorter ones: leave them out, and each "
-            "drops at 50 % and 75 % of its own epochs"
-            if c.milestones is not None and (in_stages(c) or "epochs" in c.vary)
-            else None
-        ),
-        lambda c: (
-            "--protocol=coarse_to_fine has stages of its own: choose another --oracle"
-            if c.protocol == "coarse_to_fine" and c.oracle == "hyperband"
-            else None
-        ),
-        lambda c: f"--extend: {FIXED}" if c.extend and in_stages(c) else None,
-    )
+    def misfits(self):
+        if self.protocol == "coarse_to_fine" and self.trials < len(STAGES):
+            yield (
+                f"--protocol=coarse_to_fine has {len(STAGES)} stages: --trials={self.trials} are "
+                "too few"
+            )
+        if self.milestones is not None and (in_stages(self) or "epochs" in self.vary):
+            yield (
+                "--milestones are the same for all trials, and --protocol=coarse_to_fine, "
+                "--oracle=hyperband and --vary=epochs have shorter ones: leave them out, and each "
+                "drops at 50 % and 75 % of its own epochs"
+            )
+        if self.protocol == "coarse_to_fine" and self.oracle == "hyperband":
+            yield "--protocol=coarse_to_fine has stages of its own: choose another --oracle"
+        if self.extend and in_stages(self):
+            yield f"--extend: {FIXED}"
 
 
 def in_stages(config):
@@ -147,36 +142,15 @@ def main(config, space=None, callbacks=no_callbacks):
     with recipe.usage():
         common = dataclasses.replace(common, augment=train.settled(common, dataset).augment)
         space = space or tuning.ready_made(config.vary)
-        hyperparameters = tuning.hyperparameters_of(space, common)
+    hyperparameters = tuning.hyperparameters_of(space, common)
     sweep = tuning.Sweep(config, common, dataset, space, hyperparameters, callbacks, train_trial)
     if worker:
         return tuning.work(sweep, address, finished)
     with recipe.claim(config, "tune", config.model, config.dataset, **rules(config)) as run:
         sweep = dataclasses.replace(sweep, config=run.config)
-        common_to_all = tuning.in_common(dataset)
-        if (run.path / tuning.COMMON).exists():
-            tuning.require_common(run.path, {"data": common_to_all["data"]})
         if config.protocol == "coarse_to_fine":
             return tuning.coarse_to_fine(sweep, run, STAGES, train, run_stage)
-        oracle = tuning.oracle(
-            config.oracle,
-            hyperparameters,
-            run.path,
-            objective=config.objective,
-            trials=config.trials,
-            epochs=config.epochs,
-            seed=config.seed,
-            retries=config.retries,
-        )
-        if (
-            config.extend
-            and not tuning.goes_on_extended(run.path)
-            and (failed := oracle.retry_failed())
-        ):
-            print(f"failed trials that are tried again: {failed}", flush=True)
-        run.begin()
-        tuning.keep_space(run.path, hyperparameters)
-        write_json(run.path / tuning.COMMON, common_to_all)
+        oracle = tuning.begin(sweep, run)
         table = tuning.TrialTable(tuning.names_of(hyperparameters), config.objective, sys.stdout)
         if address or config.workers > 1:
             tuning.lead(main, sweep, run, oracle, table, address)

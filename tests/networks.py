@@ -1,5 +1,8 @@
 """The networks' facts that several tests share: a row each."""
 
+import pathlib
+import re
+
 import keras
 import numpy as np
 
@@ -107,6 +110,13 @@ PARAMETERS = {
     "vit_l_32": (306_535_400, "torchvision's num_params"),
     "vit_h_14": (632_045_800, "torchvision's num_params"),
 }
+
+# The rows of the README's course map: (name, parameters, multiply-accumulates, accuracy).
+COURSE_MAP = re.findall(
+    r"^\|.*\| `(\w+)` \| ([\d,]+) \| ([\d.]+ \w) \| (.*?) ?\|$",
+    (pathlib.Path(__file__).parents[1] / "README.md").read_text(),
+    re.MULTILINE,
+)
 
 # A small form of each family, for what needs training, copying or another backend.
 GRAY, TINY, SMALL_RGB = (32, 32, 1), (16, 16, 3), (32, 32, 3)

@@ -1,10 +1,6 @@
-"""Runs compared to the bit, and processes killed at random moments."""
+"""Runs compared to the bit."""
 
 import json
-import os
-import signal
-import subprocess
-import time
 
 import keras
 import numpy as np
@@ -33,31 +29,3 @@ def assert_same_run(one, other):
     kept = [json.loads((path / "metrics.json").read_text()) for path in (one, other)]
     kept = [{key: m[key] for key in m if key not in CLOCKED} for m in kept]
     assert kept[0] == kept[1]
-
-
-def started(command, **options):
-    """A process, without what jax may have set here for TensorFlow's logs."""
-    environment = {**os.environ, **options.pop("env", {})}
-    environment.pop("TF_CPP_MIN_LOG_LEVEL", None)
-    pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    return subprocess.Popen(command, env=environment, **pipes, **options)
-
-
-def finished_in_spite_of_kills(command, run):
-    """Killed twice, anywhere between a new checkpoint and the end, then left in peace."""
-    seen = set()
-    for wait in np.random.default_rng().uniform(0, 1.5, size=2):
-        process = started(command)
-        while process.poll() is None:
-            files = set(run.glob("checkpoints/*.npz"))
-            if files - seen:
-                seen |= files
-                time.sleep(wait)
-                process.kill()
-                break
-            time.sleep(0.02)
-        assert process.wait() in (-signal.SIGKILL, 0)
-        process.communicate()
-    process = started(command)
-    _, error = process.communicate()
-    assert (process.returncode, error) == (0, "")

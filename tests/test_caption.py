@@ -12,13 +12,16 @@ import sys
 
 import keras
 import pytest
+from crash import survives_kills_after_checkpoints
 from cvcourse.recipes import caption
 from networks import write_random_mobilenet
 from PIL import Image, ImageDraw
-from recipe_runs import assert_same_run, finished_in_spite_of_kills
+from recipe_runs import assert_same_run
 
 from cvcourse import data, training
 from cvcourse.errors import Interrupted, UsageError
+
+pytestmark = pytest.mark.usefixtures("undrawn")
 
 COLORS = ("red", "green", "blue", "yellow", "black")
 GROUNDS = ("white", "orange")
@@ -220,7 +223,7 @@ def test_kill_9_at_random_moments(config, model, tmp_path):
     caption.main(peace)
     argv = caption.recipe.command(config, f"{sys.executable} -m cvcourse caption")
     run = pathlib.Path(config.workdir)
-    finished_in_spite_of_kills(shlex.split(argv), run)
+    survives_kills_after_checkpoints(shlex.split(argv), run)
     assert_same_run(tmp_path / "peace", run)
 
 

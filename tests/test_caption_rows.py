@@ -1,6 +1,7 @@
 """Captions as rows, and their photos as squares."""
 
 import pathlib
+import types
 
 import keras
 import numpy as np
@@ -89,16 +90,19 @@ def test_too_long_captions_are_refused_or_cut(captions, capsys):
         "image,split,caption",
         "0.jpg,train,one two three",
         "1.png,val,one",
-        "2.jpg,test,a b c d",
+        "2.jpg,test,a b c",
     ]
     (folder / "captions.csv").write_text("\n".join(lines))
+
+    def load(longest, too_long="error"):
+        fields = dict(photos=folder, captions_file=None, limit=None, missing="error")
+        return caption_rows.of(types.SimpleNamespace(**fields, longest=longest, too_long=too_long))
+
     message = r"0.jpg has a caption of 3 words, more than --longest=2: 'one two three'; 1 of 2 cap"
     with pytest.raises(data.DataError, match=message):
-        caption_rows.load(folder, longest=2)
-    found = caption_rows.load(folder, longest=2, too_long="cut")
-    assert found == data.load_captions(folder)
+        load(2)
+    assert load(2, "cut") == load(3) == data.load_captions(folder)
     assert capsys.readouterr().out == "1 of 2 captions are cut to 2 words\n"
-    assert caption_rows.load(folder, longest=3) == found
     (folder / "captions.csv").write_text("\n".join(lines[:2]))
     with pytest.raises(data.DataError, match="has no validation photo to choose the epoch by"):
-        caption_rows.load(folder)
+        load(3)

@@ -7,11 +7,14 @@ import sys
 
 import numpy as np
 import pytest
+from crash import survives_kills_after_checkpoints
 from cvcourse.recipes import char_lm
-from recipe_runs import assert_same_run, finished_in_spite_of_kills
+from recipe_runs import assert_same_run
 
 from cvcourse import training
 from cvcourse.errors import Interrupted
+
+pytestmark = pytest.mark.usefixtures("undrawn")
 
 TEXT = "".join(f"{i % 7} lines of verse, {i % 3} of them long\n" for i in range(120))
 TINY = dict(units=16, embedding=8, window=16, batch_size=8, epochs=2, sample_length=20)
@@ -25,7 +28,9 @@ def text(tmp_path):
     return str(path)
 
 
-@pytest.mark.parametrize("model", ["rnn", "lstm", "gru", "transformer"])
+@pytest.mark.parametrize(
+    "model", ["rnn", "lstm", pytest.param("gru", marks=pytest.mark.slow), "transformer"]
+)
 def test_a_run(model, text, tmp_path, capsys):
     workdir = tmp_path / "run"
     config = char_lm.Config(text=text, model=model, workdir=str(workdir), **TINY | {"window": 24})
@@ -122,12 +127,13 @@ def test_what_is_refused_writes_nothing(flags, code, said, tmp_path, monkeypatch
 
 
 @pytest.mark.slow
-def test_kill_9_anywhere(text, tmp_path):
+@pytest.mark.parametrize("devices", [(), ("--strategy=mirrored", "--cpu_devices=2")], ids=str)
+def test_kill_9_anywhere(devices, text, tmp_path):
     """The weights are those of an uninterrupted run, whenever the process was killed."""
     flags = [f"--{key}={value}" for key, value in {**TINY, "epochs": 20}.items()]
     command = [sys.executable, "-m", "cvcourse", "char_lm", f"--text={text}", *flags]
-    command += ["--patience=none", "--checkpoint_minutes=1e-9"]
+    command += ["--patience=none", "--checkpoint_minutes=1e-9", *devices]
     peace, war = tmp_path / "peace", tmp_path / "war"
     subprocess.run([*command, f"--workdir={peace}"], check=True, capture_output=True)
-    finished_in_spite_of_kills([*command, f"--workdir={war}"], war)
+    survives_kills_after_checkpoints([*command, f"--workdir={war}"], war)
     assert_same_run(peace, war)

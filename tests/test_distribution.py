@@ -1,15 +1,14 @@
 """Several devices and workers make what one device makes; what cannot be says so in one line."""
 
 import json
-import os
 import pathlib
 import socket
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
+from crash import environment, started, until
 from cvcourse.recipes.benchmarks.distribution import loopback, tf_configs
 
 from cvcourse import distribution
@@ -59,12 +58,6 @@ for name, changes in cases.items():
     moved = float(np.abs(curves[0] - curves[1]).max())
     print("RESULT", json.dumps([name, far, moved]), flush=True)
 """
-
-
-def environment(**changes):
-    """The environment of a process of its own: this one may run on another backend's terms."""
-    kept = {key: value for key, value in os.environ.items() if key != "TF_CPP_MIN_LOG_LEVEL"}
-    return {**kept, **changes}
 
 
 def differences(cases, devices, folder, backend):
@@ -252,15 +245,8 @@ def begin(backend, folder, *flags, different=()):
             },
         }[backend]
         words = [*flags, *(different if index else ()), f"--workdir={folder}"]
-        processes.append(
-            subprocess.Popen(
-                [sys.executable, "-m", "cvcourse", "train", *words],
-                env=environment(**changes),
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-            )
-        )
+        command = [sys.executable, "-m", "cvcourse", "train", *words]
+        processes.append(started(command, env=changes, stderr=subprocess.STDOUT))
     return processes
 
 
@@ -317,13 +303,9 @@ def test_after_a_kill_all_stop_and_go_on_to_the_same_weights(backend, victim, tm
     for code, output in end(begin(backend, tmp_path / "whole", *flags)):
         assert code == 0, output
     processes = begin(backend, tmp_path / "cut", *flags)
-    while not list((tmp_path / "cut").glob("checkpoints/step*")):
-        assert all(process.poll() is None for process in processes)
-        time.sleep(0.1)
+    until(lambda: list((tmp_path / "cut").glob("checkpoints/step*")), *processes)
     processes[victim].kill()
-    begun = time.monotonic()
     code, output = end(processes)[1 - victim]
-    assert time.monotonic() - begun < 60
     assert code == 1
     assert "another of the 2 workers has gone" in output
     for code, output in end(begin(backend, tmp_path / "cut", *flags)):
@@ -469,6 +451,7 @@ model.fit(np.zeros((16, 4), "float32"), np.zeros((16, 3), "float32"), batch_size
 """
 
 
+@pytest.mark.slow
 def test_keras_still_needs_the_repair_of_optimizers():
     """When this fails, Keras has mended it: `repair_optimizer` can go."""
     done = subprocess.run(
@@ -483,11 +466,9 @@ def test_keras_still_needs_the_repair_of_optimizers():
 @pytest.mark.slow
 def test_keras_still_needs_the_repair_of_fit():
     """When this fails, Keras has mended it: `repair_multi_worker_fit` can go."""
-    said = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    command = [sys.executable, "-c", PLAIN_WORKER]
     processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", PLAIN_WORKER], env=environment(TF_CONFIG=described), **said
-        )
+        started(command, env={"TF_CONFIG": described}, stderr=subprocess.STDOUT)
         for described in tf_configs(loopback(2))
     ]
     for code, output in end(processes):

@@ -275,6 +275,6 @@ def test_errors_of_the_first_members_averaged_by_hand():
     """The second member is certain of the labels, the third of the class after each."""
     right = np.log(np.clip(np.eye(3)[LABELS], 1e-6, 1))
     wrong = np.log(np.clip(np.eye(3)[(LABELS + 1) % 3], 1e-6, 1))
-    assert errors_of_first_k([LOGS, right, right], LABELS) == [0.5, 0.0, 0.0]
+    assert errors_of_first_k([[LOGS, right, right]], LABELS) == [0.5, 0.0, 0.0]
     # Of .3, .6, .1 and 0, 1, 0 the mean is .15, .8, .05, and so on.
-    assert errors_of_first_k([LOGS, wrong], LABELS) == [0.5, 1.0]
+    assert errors_of_first_k([[LOGS, wrong], [LOGS, right]], LABELS) == [0.5, 0.5]

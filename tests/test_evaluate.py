@@ -18,6 +18,8 @@ from cvcourse.classifier import Classifier
 from cvcourse.errors import RunError, UsageError
 from cvcourse.training import Evaluation
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 COLORS = ("red", "green", "blue")
 PALETTE = {"red": (200, 40, 30), "green": (20, 180, 60), "blue": (10, 50, 190)}
 

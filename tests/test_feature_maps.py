@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from networks import write_random_mobilenet
 
-from cvcourse import training
+from cvcourse import data, training
 from cvcourse.models import pretrained
 
 rng = np.random.default_rng(0)
@@ -26,14 +26,14 @@ def backbone(weights):
 
 
 def test_places_are_those_of_the_networks_map_at_one_length(backbone, weights):
-    squares = rng.uniform(0, 255, (2, backbone.side, backbone.side, 3)).astype("float32")
+    squares = rng.uniform(0, 255, (2, 73, 73, 3)).astype("float32")
     maps = backbone.model.predict_on_batch(squares)["features"]
     assert maps.shape == (2, 4, 256)
     assert (backbone.grid, backbone.size) == ((2, 2), 64)
     net, published = pretrained.load_published(
         "mobilenet", str(weights), width=0.25, input_shape=(64, 64, 3), num_classes=1000
     )
-    whole = pretrained.from_photos(net, published, (backbone.side, backbone.side, 3))
+    whole = pretrained.from_photos(net, published, (73, 73, 3))
     features = keras.Model(whole.input, whole.get_layer("features").output)
     expected = features.predict_on_batch(squares).reshape(2, 4, 256)
     expected *= 5 / np.linalg.norm(expected, axis=-1, keepdims=True)
@@ -43,12 +43,13 @@ def test_places_are_those_of_the_networks_map_at_one_length(backbone, weights):
 def test_a_photo_of_any_size_has_the_map_of_its_square(backbone):
     """As the square of `data.caption_rows.squares`, which Keras' resize equals."""
     photo = rng.uniform(0, 255, (50, 91, 3)).astype("float32")
+    squares = backbone.squares
     square = keras.ops.image.resize(
         photo,
-        (backbone.side,) * 2,
-        interpolation=backbone.published.interpolation,
+        (squares["side"],) * 2,
+        interpolation=squares["interpolation"],
         antialias=True,
-        crop_to_aspect_ratio=backbone.crop,
+        crop_to_aspect_ratio=squares["crop"],
     )
     square = keras.ops.convert_to_numpy(square)
     expected = backbone.model(square[None], training=False)["features"]
@@ -67,3 +68,17 @@ def test_the_middle_of_a_square_is_seen(backbone):
     expected = np.clip(np.round(square[1:7, 1:7]), 0, 255)
     np.testing.assert_array_equal(seen, expected)
     assert seen.dtype == "uint8"
+
+
+def test_features_are_kept_for_the_same_network_built_again(backbone, weights, tmp_path):
+    """Keras names a resize, which is no layer, by how many there were before."""
+    split = data.Split(rng.uniform(0, 255, (3, 73, 73, 3)).astype("float32"), np.arange(3))
+    kept = training.features(
+        backbone.model, split, lambda split: [(split.images,)], cache_dir=tmp_path
+    )
+    shape = (64, 64, 3)
+    again = pretrained.FeatureMaps.load("mobilenet", str(weights), width=0.25, input_shape=shape)
+    names = [[one.name for one in net.model.operations] for net in (backbone, again)]
+    assert names[0] != names[1]
+    found = training.features(again.model, split, None, cache_dir=tmp_path)
+    np.testing.assert_array_equal(found["features"], kept["features"])

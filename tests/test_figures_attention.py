@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from cvcourse import figures
 from cvcourse.figures import attention
 
 WEIGHTS = np.random.default_rng(0).random((3, 2, 4, 6))
@@ -13,7 +14,7 @@ def labels(axis):
 
 def test_an_alignment_has_the_characters_of_each_example():
     sources, targets = ["3 may", "5 june", "1"], [["a", "b", "end"], ["c", "end"], [*"abc", "end"]]
-    figure = attention.alignment(WEIGHTS, sources, targets)
+    figure = figures.alignment_matrices(WEIGHTS, sources, targets)
     assert len(figure.axes) == 6
     for i, ax in enumerate(figure.axes):
         example, head = divmod(i, 2)
@@ -27,7 +28,7 @@ def test_an_alignment_has_the_characters_of_each_example():
 
 
 def test_without_heads_examples_stand_in_pairs():
-    figure = attention.alignment(WEIGHTS[:, :1], ["3 may", "5 june", "1"], [["end"]] * 3)
+    figure = figures.alignment_matrices(WEIGHTS[:, :1], ["3 may", "5 june", "1"], [["end"]] * 3)
     assert len(figure.axes) == 3
     assert figure.axes[0].get_gridspec().get_geometry() == (2, 2)
     assert figure.axes[2].get_title("left") == ""
@@ -35,7 +36,7 @@ def test_without_heads_examples_stand_in_pairs():
 
 def test_self_attention_shows_blanks_by_signs():
     weights = WEIGHTS[0, :, :, :4]
-    figure = attention.self_attention(weights, "a \n\t")
+    figure = figures.self_attention_matrices(weights, "a \n\t")
     for ax, matrix in zip(figure.axes, weights, strict=True):
         np.testing.assert_array_equal(ax.get_images()[0].get_array(), matrix)
         assert labels(ax.xaxis) == labels(ax.yaxis) == "a·↵⇥"
@@ -43,8 +44,8 @@ def test_self_attention_shows_blanks_by_signs():
 
 def test_a_picture_is_lit_where_it_is_looked_at():
     picture = np.full((40, 60, 3), 200, "uint8")
-    lit = attention.spotlight(picture, np.float32([[0, 0, 0], [0, 0, 1]]))
+    lit = figures.spotlight(picture, np.float32([[0, 0, 0], [0, 0, 1]]))
     assert lit.shape == picture.shape
     assert abs(int(lit[-1, -1, 0]) - 200) <= 1
     assert lit[0, 0, 0] == int(200 * attention.DARK)
-    np.testing.assert_array_equal(attention.spotlight(picture, np.full((2, 3), 0.1)), picture)
+    np.testing.assert_array_equal(figures.spotlight(picture, np.full((2, 3), 0.1)), picture)

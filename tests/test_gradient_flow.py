@@ -9,6 +9,7 @@ from cvcourse.recipes import gradient_flow
 from keras import layers
 
 from cvcourse import __main__ as command_line
+from cvcourse import training
 from cvcourse.errors import RunError, UsageError
 from cvcourse.sequence.gradient_flow import gradient_norms
 
@@ -220,8 +221,9 @@ def test_what_is_refused():
 
 @pytest.fixture(scope="module")
 def experiment(tmp_path_factory):
-    picture = tmp_path_factory.mktemp("gradient_flow") / "deep" / "picture.png"
-    config = gradient_flow.Config(output=str(picture), steps=8, units=8)
+    folder = tmp_path_factory.mktemp("gradient_flow")
+    picture, run = folder / "deep" / "picture.png", folder / "run"
+    config = gradient_flow.Config(output=str(picture), steps=8, units=8, workdir=str(run))
     return picture, gradient_flow.main(config)
 
 
@@ -240,9 +242,23 @@ def test_the_picture_and_its_numbers(experiment):
     assert kept == sorted(kept)  # the more, the larger the bias of the forget gate
 
 
+def test_the_run_directory_has_the_numbers_and_a_report(experiment):
+    picture, found = experiment
+    run = picture.parents[1] / "run"
+    assert json.loads((run / "metrics.json").read_text()) == found
+    assert (found["seed"], *found["versions"]) == (0, *training.versions())
+    page = (run / "report.html").read_text()
+    assert page.count("data:image/svg+xml") == 1
+    first, *_, last = found["singular_values"]["linear"]["0.5"]
+    assert f"<td>0.5, linear</td><td>1.0e+00</td><td>{0.5:.1e}</td>" in page
+    assert f"<td>{first / last:.1e}</td></tr>" in page
+    loss = np.mean(found["training"]["not clipped"]["loss"][-20:])
+    assert f"<td>not clipped</td><td>{loss:.3f}</td>" in page
+
+
 def test_training_is_the_same_until_the_first_gradient_is_clipped(experiment):
-    training = experiment[1]["training"]
-    free, clipped = (training[name] for name in gradient_flow.CLIPPING)
+    trained = experiment[1]["training"]
+    free, clipped = (trained[name] for name in gradient_flow.CLIPPING)
     assert len(free["loss"]) == len(free["gradient_norm"]) == gradient_flow.UPDATES
     assert free["loss"][0] == pytest.approx(clipped["loss"][0], rel=1e-6)
     assert free["gradient_norm"][0] > 1 and free["loss"][1] != clipped["loss"][1]

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from cvcourse.figures import colored_text
+from cvcourse import figures
 from cvcourse.sequence.interpretable_units import PROPERTIES, interpretable_units
 
 TEXT = 'Ab c\n"(X' + 'y)" z,\n'
@@ -55,5 +55,5 @@ def test_what_is_the_same_everywhere_is_followed_by_nothing():
 
 def test_colors_go_from_blue_over_gray_to_red():
     """The ends and the middle of Moreland's diverging color map."""
-    pairs = colored_text.colored("abc", [-1, 0, 1])
+    pairs = figures.colored_text("abc", [-1, 0, 1])
     assert pairs == [("a", "#3b4cc0"), ("b", "#dddcdc"), ("c", "#b40426")]

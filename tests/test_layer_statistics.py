@@ -147,8 +147,10 @@ LECTURE = {
 
 @pytest.fixture(scope="module")
 def experiment(tmp_path_factory):
-    picture = tmp_path_factory.mktemp("initialization") / "deep" / "picture.png"
-    return picture, initialization.main(initialization.Config(output=str(picture)))
+    folder = tmp_path_factory.mktemp("initialization")
+    picture = folder / "deep" / "picture.png"
+    config = initialization.Config(output=str(picture), workdir=str(folder / "run"))
+    return picture, initialization.main(config)
 
 
 def test_the_lecture_s_experiment(experiment):
@@ -159,6 +161,23 @@ def test_the_lecture_s_experiment(experiment):
     )
     assert all(len(column) == 10 for columns in statistics.values() for column in columns.values())
     assert json.loads(json.dumps(statistics)) == statistics
+
+
+def test_the_run_directory_has_the_numbers_and_a_report(experiment, monkeypatch, capsys):
+    picture, statistics = experiment
+    run = picture.parents[1] / "run"
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert metrics.keys() == {"networks", "seed", "machine", "versions"}
+    assert metrics["networks"] == statistics
+    page = (run / "report.html").read_text()
+    assert page.count("data:image/svg+xml") == 1
+    assert page.count("<td>tanh, 0.01</td>") == 3  # no dead units in its tables
+    last = statistics["tanh, 0.01"]["std"][-1]
+    assert f"<td>{last:.1e}</td></tr>" in page
+    monkeypatch.setattr(initialization, "build", None)  # nothing is done again
+    config = initialization.Config(output=str(picture), workdir=str(run))
+    assert initialization.main(config) == statistics
+    assert capsys.readouterr().out.startswith(f'{run} is finished: {{"tanh, 0.01": 2.')
 
 
 def test_large_weights_saturate_and_small_ones_starve_the_first_layer(experiment):
@@ -173,7 +192,11 @@ def test_large_weights_saturate_and_small_ones_starve_the_first_layer(experiment
 @pytest.mark.slow
 def test_other_draws_differ_by_a_tenth_behind_ten_relus(tmp_path):
     runs = [
-        initialization.main(initialization.Config(output=str(tmp_path / "p.png"), seed=seed))
+        initialization.main(
+            initialization.Config(
+                output=str(tmp_path / "p.png"), seed=seed, workdir=str(tmp_path / str(seed))
+            )
+        )
         for seed in range(6)
     ]
     for name, value in LECTURE.items():

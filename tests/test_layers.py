@@ -67,6 +67,7 @@ def test_training_equals_keras(settings):
         x = keras.layers.GlobalAveragePooling2D()(keras.layers.ReLU()(x))
         model = keras.Model(image, keras.layers.Dense(2)(x))
         model.compile(keras.optimizers.SGD(0.05, momentum=0.9), "mse")
+        model.optimizer.build(model.trainable_variables)  # or else the step is traced twice
         x, y = maps(64, 8, 8, 3) - 3, maps(64, 2, seed=1) - 3
         model.fit(x, y, batch_size=4, shuffle=False, verbose=0)  # 16 steps
         return [*model.get_weights(), model.predict(x[:4], verbose=0)]

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from networks import ADAM, LONG, PARAMETERS, SMALL, quiet, small
+from networks import ADAM, COURSE_MAP, LONG, PARAMETERS, SMALL, quiet, small
 
 from cvcourse import models, training
 from cvcourse.models import registry
@@ -35,9 +35,22 @@ def test_the_table_is_the_registry():
     assert {models.family(name) for name in SMALL} == {models.family(name) for name in PARAMETERS}
 
 
-@pytest.mark.parametrize("name", [n for n in PARAMETERS if n not in ("resnet1202",)])
+DEEPEST = ("resnet1202", "preact_resnet1001")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=pytest.mark.slow if n in DEEPEST else ()) for n in PARAMETERS],
+)
 def test_parameters(name):
-    assert models.summary(name).trainable == PARAMETERS[name][0]
+    """Of the table, and as the README's course map shows them, with the multiply-accumulates."""
+    cost = models.summary(name)
+    assert cost.trainable == PARAMETERS[name][0]
+    size = {"k": 1e3, "M": 1e6, "G": 1e9}
+    for row, parameters, macs, _ in COURSE_MAP:
+        if row == name:
+            assert f"{cost.trainable:,}" == parameters
+            assert f"{cost.macs / size[macs[-1]]:.3g} {macs[-1]}" == macs
 
 
 @pytest.mark.slow
@@ -255,7 +268,7 @@ def test_trains_under_mixed_precision(name, precision):
 FIXED_SIZE = ("linear", "mlp", "lenet5", "lenet5_1998", "vit_b_16")
 
 
-@pytest.mark.parametrize("name", [name for name in SMALL if name not in FIXED_SIZE])
+@pytest.mark.parametrize("name", long_ones_slow(n for n in SMALL if n not in FIXED_SIZE))
 def test_takes_images_of_any_size(name, shared):
     fixed = shared(name)
     height, width, channels = SMALL[name]["input_shape"]

@@ -61,6 +61,22 @@ def test_wrong_networks(settings, message):
     assert message in str(error.value)
 
 
+def test_the_landscape_leaves_a_picture_a_report_and_its_numbers(tmp_path, monkeypatch):
+    kept = ("squeezenet1_1", "resnet20")  # the latter has no accuracy on ImageNet
+    monkeypatch.setattr(models, "REGISTRY", {name: models.REGISTRY[name] for name in kept})
+    picture, run = tmp_path / "new" / "landscape.pdf", tmp_path / "run"
+    config = landscape.Config(output=str(picture), workdir=str(run))
+    points = landscape.main(config)
+    # torchvision's pages: 58.178 % top-1, 1,235,496 parameters, 0.35 GMACs
+    assert points == {"squeezenet1_1": [pytest.approx(0.35e9, rel=0.01), 1_235_496, 58.178]}
+    assert picture.read_bytes()[:4] == b"%PDF"
+    assert json.loads((run / "metrics.json").read_text())["networks"] == points
+    page = (run / "report.html").read_text()
+    assert page.count("data:image/svg+xml") == 1
+    assert "<td>1,235,496</td><td>58.178</td></tr>" in page
+    assert landscape.main(config) == points
+
+
 def test_a_picture_needs_a_known_form():
     with pytest.raises(UsageError, match=r"\.svg, \.png or \.pdf"):
         landscape.main(landscape.Config(output="landscape.txt"))

@@ -1,8 +1,8 @@
 """Runs that version 0.4.0 began, interrupted by Ctrl-C in the middle of their second epoch, go on.
 
-The fixtures are directories of that version, with the newest checkpoint and without what is only
-looked at. Those that go on end as a run from the start does, but for rounding: another machine made
-the checkpoints.
+Beside each lies the same run as that version finished it. Both are without what is only looked at,
+and of the checkpoints the newest is left. Their ends are equal but for rounding, which may differ
+on the machine that made them. Keras 3.13 wrote them, for it cannot read the .keras files of 3.15.
 """
 
 import json
@@ -34,7 +34,13 @@ RUNS = {  # recipe: its flags, and the step after which it was interrupted
     ),
     "transfer": (
         (
-            *("--weights=own.keras", "--dataset=digits", "--limit=60", "--epochs=3"),
+            *(
+                "--model=lenet5",
+                "--weights=own.keras",
+                "--dataset=digits",
+                "--limit=60",
+                "--epochs=3",
+            ),
             *("--method=gradual", "--classifier=softmax", "--no-control", "--augment=shift"),
             *("--batch_size=16", "--patience=2", "--cache_dir=features"),
         ),
@@ -64,34 +70,40 @@ def begun(tmp_path, monkeypatch):
     shutil.copy(BEFORE / "own.keras", tmp_path)
     (tmp_path / "text.txt").write_text(TEXT)
 
-    def place(name):
-        return pathlib.Path(shutil.copytree(BEFORE / name, tmp_path / "run"))
+    def place(recipe, state):
+        return shutil.copytree(BEFORE / recipe / state, tmp_path / "run")
 
     return place
 
 
 @pytest.mark.parametrize("recipe", RUNS)
-def test_an_unfinished_run_goes_on(recipe, begun, tmp_path, capsys):
+def test_an_unfinished_run_goes_on(recipe, begun, capsys):
     flags, step = RUNS[recipe]
-    run = begun(recipe)
+    run, finished = begun(recipe, "unfinished"), BEFORE / recipe / "finished"
     assert [int(path.name.split("-")[1]) for path in run.glob("checkpoints/*.npz")] == [step]
-    printed = {}
-    for workdir in ("run", "fresh"):
-        assert command_line.main([recipe, *flags, f"--workdir={workdir}"]) == 0
-        printed[workdir] = capsys.readouterr().out
-    assert "epoch 2/3" in printed["run"] and "epoch 1/3" in printed["fresh"]
-    assert "epoch 1/3" not in printed["run"]
+    assert command_line.main([recipe, *flags, "--workdir=run"]) == 0
+    printed = capsys.readouterr().out
+    assert "epoch 2/3" in printed and "epoch 1/3" not in printed
 
-    fresh = tmp_path / "fresh"
-    rows = [training.read_history(path) for path in (run, fresh)]
+    rows = [training.read_history(path) for path in (run, finished)]
     for row, same in zip(*rows, strict=True):
         assert row == pytest.approx(same, rel=1e-4, abs=1e-5)
-    models = sorted(path.relative_to(fresh) for path in fresh.rglob("*.keras"))
+    models = sorted(path.relative_to(finished) for path in finished.rglob("*.keras"))
     assert models == sorted(path.relative_to(run) for path in run.rglob("*.keras"))
     for path in models:
-        weights = [training.load_model(root / path)[0].get_weights() for root in (run, fresh)]
+        weights = [training.load_model(root / path)[0].get_weights() for root in (run, finished)]
         for one, same in zip(*weights, strict=True):
             np.testing.assert_allclose(one, same, rtol=1e-4, atol=1e-5, err_msg=path)
-    metrics = [json.loads((root / "metrics.json").read_text()) for root in (run, fresh)]
+    metrics = [json.loads((root / "metrics.json").read_text()) for root in (run, finished)]
     assert metrics[0].keys() == metrics[1].keys()
     assert metrics[0]["best_epoch"] == metrics[1]["best_epoch"]
+
+
+@pytest.mark.parametrize("recipe", RUNS)
+def test_a_finished_run_says_so_and_does_nothing(recipe, begun, capsys):
+    run = begun(recipe, "finished")
+    before = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
+    assert command_line.main([recipe, *RUNS[recipe][0], "--workdir=run"]) == 0
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert f"run is finished: {json.dumps(metrics)}\n" in capsys.readouterr().out
+    assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before

@@ -1,14 +1,18 @@
 """The README against the files it speaks of: results, commands, links, the five lines."""
 
+import ast
+import importlib
 import json
 import pathlib
 import re
+import shlex
 import subprocess
 import sys
 
 import pytest
-from cvcourse.recipes import train
+from networks import COURSE_MAP
 
+from cvcourse import __main__ as command_line
 from cvcourse import models, recipe
 from cvcourse.training import comparison
 
@@ -19,8 +23,6 @@ COMPARISONS = [path for path, metrics in RESULTS.items() if "rows" in metrics]
 TRANSFERS = [path for path, metrics in RESULTS.items() if "method" in metrics]
 NETS = [path for path, metrics in RESULTS.items() if "nets" in metrics]
 RUNS = [path for path in RESULTS if path not in COMPARISONS + TRANSFERS + NETS]
-COMMAND = r"^cvcourse train (?!--help|--config)(--.*?) *(?:#.*)?$"
-COMMANDS = re.findall(COMMAND, README, re.MULTILINE)
 CELLS = {  # what a run is judged by: its cells in the README's row
     "test_accuracy": lambda m: [f"{100 * m[f'{split}_accuracy']:.2f} %" for split in SPLITS],
     "test_exact_match": lambda m: [f"{100 * m[f'{split}_exact_match']:.2f} %" for split in SPLITS],
@@ -88,35 +90,62 @@ def test_no_result_is_without_its_metrics_file():
     assert len(COMPARISONS) >= 2
 
 
-MAP = re.findall(r"^\|.*\| `(\w+)` \| ([\d,]+) \| ([\d.]+ \w) \| (.*?) ?\|$", README, re.MULTILINE)
-
-
-@pytest.mark.parametrize(
-    "row",
-    [
-        pytest.param(row, id=row[0], marks=pytest.mark.slow if row[0] == "resnet1202" else ())
-        for row in MAP
-    ],
-)
-def test_the_course_map_is_what_models_cost(row):
-    name, parameters, macs, published = row
-    cost = models.summary(name)
-    assert f"{cost.trainable:,}" == parameters
-    size = {"k": 1e3, "M": 1e6, "G": 1e9}[macs[-1]]
-    assert f"{cost.macs / size:.3g} {macs[-1]}" == macs
-    known = models.PUBLISHED_ACCURACY.get(name)
-    assert published == (f"{known[1]} % {known[0]}, {known[2]}" if known else "")
+@pytest.mark.parametrize("row", COURSE_MAP, ids=lambda row: row[0])
+def test_the_course_map_shows_published_accuracies(row):
+    """test_models.py compares its other numbers with `models.summary`."""
+    known = models.PUBLISHED_ACCURACY.get(row[0])
+    assert row[-1] == (f"{known[1]} % {known[0]}, {known[2]}" if known else "")
 
 
 def test_the_course_map_has_every_family():
-    assert {models.family(row[0]) for row in MAP} == {models.family(n) for n in models.REGISTRY}
+    assert {models.family(row[0]) for row in COURSE_MAP} == {
+        models.family(name) for name in models.REGISTRY
+    }
 
 
-@pytest.mark.parametrize("flags", COMMANDS)
-def test_commands_are_taken(flags):
-    config = recipe.parse(train.Config, flags.split())
-    again = recipe.command(config, "cvcourse").split()[1:]
-    assert recipe.parse(train.Config, again) == config
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("cvcourse/**/README.md"))]
+PAGES += sorted(ROOT.glob("recipes/**/*.py"))
+
+
+def commands(path):
+    """The words behind `cvcourse` or `python recipes/` on a page or in a recipe's docstring."""
+    text = path.read_text()
+    text = ast.get_docstring(ast.parse(text)) or "" if path.suffix == ".py" else text
+    for line in re.findall(r"(?:\bcvcourse |python recipes/)(?!import)(\w.*)", text):
+        # up to a comment, a closing quotation mark, or a remark in brackets
+        words = re.sub(r" #.*|[`'].*|  +\(.*", "", line).replace(".py", "").split(" ")
+        yield " ".join(word for word in words if word not in ("", "…"))
+
+
+COMMANDS = {words: None for path in PAGES for words in commands(path)}
+
+
+def test_every_recipe_shows_a_command():
+    """What finds them finds those of all recipes."""
+    shown = {tuple(words.split()[:1]) for words in COMMANDS}
+    assert {(name,) for name in command_line.recipes()} <= shown
+
+
+@pytest.mark.parametrize("words", COMMANDS)
+def test_commands_are_taken(words, tmp_path, monkeypatch):
+    """By the recipe's own flags; the file of a --config is another run's."""
+    name, *flags = shlex.split(words)
+    if not flags:  # a mention
+        importlib.import_module(f"cvcourse.recipes.{name}")
+        return
+    if name == "bench":
+        own = flags.pop(0) if flags and flags[0].isidentifier() else "train"
+        name = f"benchmarks.{'train' if own == 'NAME' else own}"
+    config_class = importlib.import_module(f"cvcourse.recipes.{name}").Config
+    if "--workdir=DIR" in flags:  # of a finished run, whose settings are in it
+        monkeypatch.chdir(tmp_path)
+        values = {"seed": 0} | ({"photos": "photos"} if hasattr(config_class, "photos") else {})
+        pathlib.Path("DIR").mkdir()
+        pathlib.Path("DIR", "config.json").write_text(json.dumps(values))
+    flags = [flag for flag in flags if flag != "--help" and not flag.startswith("--config=")]
+    config = recipe.parse(config_class, flags)
+    again = shlex.split(recipe.command(config, "cvcourse"))[1:]
+    assert recipe.parse(config_class, again) == config
 
 
 @pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])

@@ -10,6 +10,8 @@ from cvcourse.recipes import regularizers, train
 from cvcourse import data
 from cvcourse.regularization import calibration
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 SETTINGS = dict(
     regularizers=("dropout", "early_stopping"),
     model="mlp",

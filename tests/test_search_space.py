@@ -19,6 +19,8 @@ from keras_tuner.errors import FailedTrialError, FatalError, FatalValueError
 from cvcourse import recipe, tuning
 from cvcourse.errors import UsageError
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 COMMON = train.Config()
 
 

@@ -118,6 +118,7 @@ NETS = {  # architecture: forms, settings and the inputs that are padded
         for kind in ("rnn", "lstm", "gru", "attention", "transformer")
     },
 }
+KINDS = ("lstm", "multi_head_attention", "transformer_decoder", "caption_attention")
 NOT_CAUSAL = ("bidirectional", "multi_head", "transformer_encoder", "patch")
 
 
@@ -164,7 +165,11 @@ def outputs_of(net, inputs):
 @pytest.mark.parametrize(
     ("name", "form", "policy"),
     [(name, form, "float32") for name, forms in NETS.items() for form in range(len(forms))]
-    + [(name, 0, policy) for name in NETS for policy in ("mixed_float16", "mixed_bfloat16")],
+    + [(name, 0, "mixed_float16") for name in NETS]
+    + [
+        pytest.param(name, 0, "mixed_bfloat16", marks=() if name in KINDS else pytest.mark.slow)
+        for name in NETS
+    ],
 )
 def test_masked_places_affect_nothing(name, form, policy, precision):
     precision(policy)

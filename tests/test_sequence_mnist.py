@@ -11,6 +11,8 @@ from cvcourse.recipes import sequence_mnist
 from cvcourse import __main__ as command_line
 from cvcourse import data, sequence, training
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 SMALL = dict(
     models=("rnn", "gru"),
     read="rows",
@@ -143,7 +145,6 @@ def test_resume_is_exact_and_repeats_no_finished_part(finished, tmp_path, monkey
         if (self.model.name, self.step) == ("gru", self.steps_per_epoch + 1):
             raise Stop
 
-    monkeypatch.setattr("cvcourse.training.report.svg", lambda figure: "")  # it takes its time
     with monkeypatch.context() as patch:
         patch.setattr(training.ExactResume, "on_train_batch_end", hook)
         with pytest.raises(Stop):

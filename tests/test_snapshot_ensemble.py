@@ -18,6 +18,8 @@ from cvcourse.files import write_json
 from cvcourse.regularization import calibration
 from cvcourse.training import comparison
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 SETTINGS = dict(
     model="mlp",
     model_args={"hidden": (8,)},

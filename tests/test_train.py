@@ -13,14 +13,17 @@ import sys
 import keras
 import numpy as np
 import pytest
+from crash import started, survives_kills_after_checkpoints
 from cvcourse.recipes import train
-from recipe_runs import assert_same_run, finished_in_spite_of_kills, started, state
+from recipe_runs import assert_same_run, state
 
 import cvcourse
 from cvcourse import data, optimization, recipe, training
 from cvcourse.errors import Interrupted, RunError, UsageError
 from cvcourse.recipe import groups
 from cvcourse.recipe.semantics import SEMANTICS
+
+pytestmark = pytest.mark.usefixtures("undrawn")
 
 # Everything whose state must survive: dropout, augmentation, momentum, schedule, early stopping.
 SETTINGS = dict(
@@ -374,7 +377,7 @@ def test_kill_9_at_random_moments(tmp_path):
     settings = {**SETTINGS, "epochs": 40, "patience": 30, "average": "swa", "snapshots": 4}
     train.main(config(tmp_path / "peace", **settings))
     argv = flags(**settings, workdir=tmp_path / "war")
-    finished_in_spite_of_kills([*CVCOURSE, *argv], tmp_path / "war")
+    survives_kills_after_checkpoints([*CVCOURSE, *argv], tmp_path / "war")
     assert_same_run(tmp_path / "peace", tmp_path / "war")
 
 
@@ -721,7 +724,8 @@ def test_the_wheel_runs_outside_the_clone(tmp_path):
     wheel = next(tmp_path.glob("*.whl"))
     subprocess.run([*pip, "install", "--no-deps", "--target", tmp_path / "site", wheel], check=True)
     environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
-    where = "import cvcourse, cvcourse.recipes.train as t; print(cvcourse.__file__, t.__file__)"
+    where = "import cvcourse, cvcourse.recipes.benchmarks.networks as b; "
+    where += "print(cvcourse.__file__, b.__file__)"
     ran = subprocess.run(
         [sys.executable, "-c", where], env=environment, cwd=tmp_path, capture_output=True, text=True
     )

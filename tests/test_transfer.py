@@ -19,6 +19,8 @@ from cvcourse.errors import RunError, UsageError
 from cvcourse.layers import NearestNeighbors
 from cvcourse.models import pretrained
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 # --- probes ---
 
 
@@ -181,6 +183,74 @@ def test_the_map_keeps_clusters_together():
     nearest = np.linalg.norm(points[:, None] - centers, axis=2).argmin(axis=1)
     assert (nearest == labels).all()
     assert training.in_the_plane(features[:4]).shape == (4, 2)
+
+
+# --- the course's table ---
+
+
+@pytest.mark.parametrize(
+    ("large", "earlier", "expected"),
+    [
+        (False, "noise", ("probe", "last")),
+        (False, "clusters", ("probe", "stage2")),
+        (True, "noise", ("top", "last")),
+        (True, "clusters", ("full", "last")),
+    ],
+)
+def test_size_and_similarity_choose_the_method(large, earlier, expected, monkeypatch):
+    """Data are different where earlier features tell classes apart and the last ones do not."""
+    good, labels = clusters(3, per_class=20)
+    noise = np.random.default_rng(1).normal(size=good.shape).astype("float32")
+    last = noise if earlier == "clusters" else good
+    monkeypatch.setattr("cvcourse.training.transfer_learning.LARGE", 60 if large else 61)
+    features = {"stage1": noise, "stage2": good if earlier == "clusters" else noise, "last": last}
+    held = np.arange(0, 60, 5)
+    rest = np.setdiff1d(np.arange(60), held)
+    method, depth, reasons, by_depth = training.choose_method(features, labels, rest, held)
+    assert (method, depth) == expected
+    assert by_depth["stage2" if earlier == "clusters" else "last"] == 1.0
+    assert reasons[0].startswith(f"Data: 60 training images, which is {'much' if large else 'lit'}")
+    assert reasons[-1].startswith("So: ")
+
+
+def test_a_method_is_not_chosen_by_a_class_of_one_image():
+    features, labels = clusters(3, per_class=2)
+    with pytest.raises(RunError, match="too few training images of a class to hold some out"):
+        training.choose_method({"last": features}, labels, np.arange(1, 6), np.arange(1))
+
+
+@pytest.mark.parametrize(
+    ("method", "begins", "trained"),
+    [
+        ("full", [0, 0, 0, 0, 0], 5),
+        ("top", [0, 0, 0, 0, 0], 1),
+        ("gradual", [40, 30, 20, 10, 0], 5),  # the lowest of five stages after half of 80 steps
+    ],
+)
+def test_what_each_method_unfreezes_and_when(method, begins, trained):
+    net = tiny()
+    model = training.with_classifier(net, training.depths(net)["last"], 3)
+    groups = training.unfreeze(model, method, steps=80, factor=0.1)
+    assert [begin for *_, begin in groups] == begins
+    assert {factor for _, factor, _ in groups} == {0.1}
+    assert [bool(variables) for variables, *_ in groups] == [False] * (5 - trained) + [
+        True
+    ] * trained
+    moving = {v.path for variables, *_ in groups for v in variables}
+    head = {v.path for v in model.get_layer("logits").trainable_variables}
+    assert {v.path for v in model.trainable_variables} == moving | head
+    assert not [path for path in moving if "_bn" in path]
+
+
+def test_fine_tuning_is_judged_by_the_standard_error():
+    """sqrt(.75 * .25 / 300) is .025."""
+    row = {"accuracy": 0.99, "val_loss": 0.8}
+    (better,) = training.judge_fine_tuning(0.5, 0.75, 300, [row], 1)
+    assert "from 50.00% to 75.00%" in better
+    assert better.endswith("figure on 300 images is 2.50%.")
+    _, worse = training.judge_fine_tuning(0.75, 0.75, 300, [row, {**row, "val_loss": 0.9}], 1)
+    assert "does not beat the probe: at its best epoch, 1, training accuracy is 99.00%" in worse
+    assert "validation loss 0.8000, at the last one 99.00% and 0.9000" in worse
 
 
 # --- rates ---
@@ -369,6 +439,24 @@ def test_the_scaling_of_somebodys_own_network_is_measured(config, tmp_path):
     assert same.notes[-1] == f"It gets the pixels by --scaling={chosen}."
 
 
+@pytest.mark.parametrize(
+    ("channels", "scalings"),
+    [(1, ("none", "unit", "tf")), (3, ("none", "unit", "tf", "torch", "caffe"))],
+)
+def test_gray_pixels_have_no_mean_for_each_color(channels, scalings, tmp_path):
+    net = keras.Sequential(
+        [keras.Input((8, 8, channels)), layers.Conv2D(4, 3), layers.GlobalAveragePooling2D()]
+    )
+    net.save(tmp_path / "own.keras")
+    network = pretrained.load_trained("mobilenet", str(tmp_path / "own.keras"), num_classes=2)
+    assert network.scalings == scalings
+    assert network.resize == {"side": 8, "interpolation": "bilinear"}
+    image = np.full((1, 8, 8, channels), 255, "float32")
+    got = [np.array(network.preprocessed((8, 8, channels), one)(image)) for one in ("none", "unit")]
+    bias = np.array(network.preprocessed((8, 8, channels), "none")(0 * image))
+    np.testing.assert_allclose(got[0] - bias, 255 * (got[1] - bias), rtol=1e-3)  # nothing bends
+
+
 def test_published_weights_have_their_own_scaling(config):
     with pytest.raises(UsageError, match=r"--scaling: the weights keras.mobilenet:.*own, tf"):
         transfer.main(dataclasses.replace(config, scaling="unit"))
@@ -429,8 +517,9 @@ def test_wrong_values_are_refused_before_anything_is_written(config, photos, tmp
     refused(RunError, "mobilenet.npz: ", model="resnet18", model_args={})
     refused(RunError, "there is no file .*nothing.npz", weights=str(tmp_path / "nothing.npz"))
     refused(UsageError, "--model_args: input_shape is set by --size", model_args={"input_shape": 3})
+    refused(UsageError, "scaling", model_args={"scaling": "tf"})
     refused(UsageError, "warm", warmup_epochs=5.0)
-    refused(UsageError, "only the schedule step has milestones", milestones=(1,))
+    refused(UsageError, "--milestones and --factor are of --schedule=step", milestones=(1,))
     refused(UsageError, "milestones ascend between", schedule="step", milestones=(9,))
     refused(UsageError, "has 0 training images of .* within --limit=2: two or more", limit=2)
     one = tmp_path / "one" / "train" / "only"

@@ -6,11 +6,11 @@ import re
 import signal
 import subprocess
 import sys
-import time
 
 import keras
 import numpy as np
 import pytest
+from crash import started, until
 from cvcourse.recipes import translate
 from recipe_runs import assert_same_run
 
@@ -18,6 +18,8 @@ from cvcourse import __main__ as command_line
 from cvcourse import data, training
 from cvcourse.data import dates
 from cvcourse.errors import UsageError
+
+pytestmark = pytest.mark.usefixtures("undrawn")
 
 SMALL = dict(
     cell="lstm",
@@ -59,8 +61,8 @@ def test_metrics_are_those_of_the_saved_model(finished):
         said = model.predict({"source": source, "tokens": tokens[:, :-1]}, verbose=0)
         tokens[:, step + 1] = said[:, step].argmax(-1)
     texts = [dates.decode_target(row) for row in tokens]
-    generator = translate.best(config(workdir), workdir)[1]
-    assert translate.translated(generator, [pair.source for pair in pairs.test]) == texts
+    translator = translate.best(config(workdir), workdir)
+    assert translator.translate([pair.source for pair in pairs.test]) == texts
     right = np.mean([pair.target == text for pair, text in zip(pairs.test, texts, strict=True)])
     assert metrics["test_exact_match"] == right
     assert metrics["parameters"] == model.count_params()
@@ -92,7 +94,6 @@ def test_resume_is_exact_from_within_an_epoch(finished, tmp_path, monkeypatch):
         if self.step == STEPS + 2:
             raise Stop
 
-    monkeypatch.setattr("cvcourse.training.report.svg", lambda figure: "")  # it takes its time
     with monkeypatch.context() as patch:
         patch.setattr(training.ExactResume, "on_train_batch_end", hook)
         with pytest.raises(Stop):
@@ -106,11 +107,11 @@ def test_kill_9_and_go_on(finished, tmp_path):
     settings = {**SMALL, "workdir": tmp_path / "war", "checkpoint_minutes": 1e-9}
     command = [sys.executable, "-m", "cvcourse", "translate"]
     command += [f"--{name}={value}" for name, value in settings.items()]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    while not any((tmp_path / "war").glob("checkpoints/*.npz")):
-        time.sleep(0.02)
+    process = started(command)
+    until(lambda: any((tmp_path / "war").glob("checkpoints/*.npz")), process)
     process.kill()
-    assert process.wait() == -signal.SIGKILL
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
     assert not (tmp_path / "war" / "metrics.json").exists()
     assert subprocess.run(command, stdout=subprocess.DEVNULL).returncode == 0
     assert_same_run(finished[0], tmp_path / "war")

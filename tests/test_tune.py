@@ -13,12 +13,12 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 
 import keras
 import keras_tuner
 import numpy as np
 import pytest
+from crash import children_of, started, until
 from cvcourse.recipes import random_against_grid, train, tune
 from cvcourse.recipes.benchmarks import tune as bench_tune
 
@@ -26,6 +26,8 @@ from cvcourse import models, recipe, tuning
 from cvcourse.errors import Interrupted, RunError, UsageError
 from cvcourse.tuning import sweep_report
 from cvcourse.tuning import trial as trial_module
+
+pytestmark = pytest.mark.usefixtures("undrawn")
 
 COMMON = train.Config(augment=("shift",))
 
@@ -241,10 +243,10 @@ def test_a_bayesian_oracle_keeps_its_random_numbers(tmp_path):
 
     for name in ("peace", "war"):
         (tmp_path / name).mkdir()
-    whole = wavy(made(tmp_path / "peace", "bayesian", trials=12), 12)
+    whole = wavy(made(tmp_path / "peace", "bayesian", trials=8), 8)
     killed = []
-    for count in (7, 1, 2, 2):
-        killed += wavy(made(tmp_path / "war", "bayesian", trials=12), count)
+    for count in (5, 1, 2):
+        killed += wavy(made(tmp_path / "war", "bayesian", trials=8), count)
     assert killed == whole
 
 
@@ -760,6 +762,35 @@ def test_a_trial_that_kills_its_process_is_not_tried_for_ever(config, tmp_path, 
         assert [row["status"] for row in rows] == ["completed"] * 3
 
 
+UNGUARDED = """
+import dataclasses, sys
+from cvcourse.recipes import tune
+
+def own(hp, config):
+    return dataclasses.replace(config, learning_rate=hp.Choice("learning_rate", [0.3, 0.1]))
+
+config = tune.Config(
+    model="linear", limit=60, epochs=1, trials=1, vary=("learning_rate",), workdir=sys.argv[1]
+)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("flag", "space", "code"), [("isolate=True", "None", 0), ("workers=2", "own", 1)]
+)
+def test_a_script_without_a_guard_runs_where_no_other_process_needs_it(
+    config, tmp_path, flag, space, code
+):
+    script = tmp_path / "script.py"
+    script.write_text(f"{UNGUARDED}tune.main(dataclasses.replace(config, {flag}), {space})\n")
+    words = [sys.executable, str(script), config.workdir]
+    ended = subprocess.run(words, capture_output=True, text=True)
+    assert ended.returncode == code, ended.stderr
+    asked = 'it begins its sweep under: if __name__ == "__main__":' in ended.stderr
+    assert asked == (code == 1)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("flag", [{}, {"isolate": True}, {"workers": 2}])
 def test_a_full_disk_ends_no_trial_and_names_the_sweep_s_command(config, flag):
@@ -790,13 +821,10 @@ def test_a_trial_in_its_own_process_gives_the_same_and_is_tried_again_where_kill
     tune.main(three)
     apart = dataclasses.replace(three, isolate=True, workdir=config.workdir + "-apart")
     words = [sys.executable, "-m", *recipe.command(apart, "cvcourse tune").split()]
-    sweep = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+    sweep = started(words)
     first = pathlib.Path(apart.workdir, "trials", "0")
-    while not list(first.glob("run/checkpoints/step-*")):
-        assert sweep.poll() is None
-        time.sleep(0.1)
-    child = subprocess.run(["pgrep", "-P", str(sweep.pid)], capture_output=True, text=True).stdout
-    os.kill(int(child.split()[0]), signal.SIGKILL)
+    until(lambda: list(first.glob("run/checkpoints/step-*")), sweep)
+    os.kill(children_of(sweep)[0], signal.SIGKILL)
     output, _ = sweep.communicate()
     assert sweep.returncode == 0
     assert "augmentation" not in output

@@ -3,15 +3,13 @@
 import csv
 import dataclasses
 import json
-import os
 import pathlib
 import random
 import shlex
-import signal
-import subprocess
 import sys
 
 import pytest
+from crash import started, survives
 from cvcourse.recipes import tune
 
 from cvcourse import recipe
@@ -28,13 +26,9 @@ SWEEPS = {
 }
 
 
-def begun(config):
-    """A process of `cvcourse tune` that leads a process group."""
-    environment = {**os.environ}
-    environment.pop("TF_CPP_MIN_LOG_LEVEL", None)  # which jax may have set here
-    words = [sys.executable, "-m", *shlex.split(recipe.command(config, "cvcourse tune"))]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(words, env=environment, start_new_session=True, **pipes)
+def command(config):
+    """The words of `cvcourse tune`."""
+    return [sys.executable, "-m", *shlex.split(recipe.command(config, "cvcourse tune"))]
 
 
 def found(config):
@@ -58,20 +52,9 @@ def test_a_killed_sweep_ends_as_an_undisturbed_one(tmp_path, kind):
     settings |= {"stop": "none"} | SWEEPS[kind]
     peace = tune.Config(workdir=str(tmp_path / "peace"), **settings)
     war = dataclasses.replace(peace, workdir=str(tmp_path / "war"))
-    with begun(peace) as process:
-        process.communicate()
-        assert process.returncode == 0
-    rng, kills, ended = random.Random(kind), 0, False
-    while not ended:
-        with begun(war) as process:
-            try:
-                seconds = rng.uniform(3, 13) if kills < KILLS else None
-                output = process.communicate(timeout=seconds)
-                assert process.returncode == 0, output
-                ended = True
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                kills += 1
+    survives(command(peace), [])
+    rng = random.Random(kind)
+    kills, _ = survives(command(war), [rng.uniform(3, 13) for _ in range(KILLS)])
     tables, _ = found(war)
     trials = [row for rows in tables.values() for row in rows]
     print(f"{kind}: {kills} kills, {len(trials)} trials")
@@ -83,7 +66,7 @@ def test_of_two_sweeps_in_one_directory_one_runs(tmp_path):
     config = tune.Config(
         model="linear", limit=100, epochs=4, trials=4, workdir=str(tmp_path / "sweep")
     )
-    processes = [begun(config) for _ in range(2)]
+    processes = [started(command(config)) for _ in range(2)]
     outputs = [process.communicate() for process in processes]
     codes = [process.returncode for process in processes]
     assert sorted(codes) == [0, 1]

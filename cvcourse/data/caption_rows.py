@@ -13,13 +13,13 @@ from cvcourse.data.token_stream import stream_rows
 from cvcourse.data.vocabulary import PAD, UNK, unspaced, words
 
 
-def load(folder, captions_file=None, *, limit=None, missing="error", longest=40, too_long="error"):
-    """Load captions to learn from, and print what is done to them.
+def of(config):
+    """Load the captions that a recipe's config names, and print what is done to them.
 
     Args:
-        folder, captions_file, limit, missing: As for `load_captions`.
-        longest: Words of the longest caption of training and validation.
-        too_long: "error", or "cut" to take captions that are longer; `rows` cuts them.
+        config: With the fields `photos`, `captions_file`, `limit` and `missing` of
+            `load_captions`; `longest`, the words of the longest caption of training and validation;
+            and `too_long`, "error" or "cut" for those that are longer, which `rows` cuts.
 
     Returns:
         Captions, with at least one validation photo.
@@ -27,9 +27,11 @@ def load(folder, captions_file=None, *, limit=None, missing="error", longest=40,
     Raises:
         DataError: As `load_captions`; without a validation photo; for a caption that is too long.
     """
-    captions = load_captions(folder, captions_file, limit=limit, missing=missing)
+    captions = load_captions(
+        config.photos, config.captions_file, limit=config.limit, missing=config.missing
+    )
     if not captions.validation:
-        raise DataError(f"{folder} has no validation photo to choose the epoch by")
+        raise DataError(f"{config.photos} has no validation photo to choose the epoch by")
     texts = [
         (photo.path.name, text, len(words(text)))
         for photo in (*captions.train, *captions.validation)
@@ -37,16 +39,16 @@ def load(folder, captions_file=None, *, limit=None, missing="error", longest=40,
     ]
     if any(unspaced(text) for _, text, _ in texts):
         print("captions in a script without blanks between words: each character is a word")
-    long = [of for of in texts if of[2] > longest]
-    if long and too_long == "error":
+    long = [of for of in texts if of[2] > config.longest]
+    if long and config.too_long == "error":
         name, text, length = long[0]
         raise DataError(
-            f"{name} has a caption of {length} words, more than --longest={longest}: "
+            f"{name} has a caption of {length} words, more than --longest={config.longest}: "
             f"{text[:60]!r}; {len(long)} of {len(texts)} captions are longer: raise it, or choose "
             "--too_long=cut"
         )
     if long:
-        print(f"{len(long)} of {len(texts)} captions are cut to {longest} words")
+        print(f"{len(long)} of {len(texts)} captions are cut to {config.longest} words")
     return captions
 
 

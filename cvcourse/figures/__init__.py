@@ -1,5 +1,6 @@
 """Figures: arrays and texts in, a matplotlib figure out; each picture is drawn in one place."""
 
+from cvcourse.figures.attention import alignment_matrices, self_attention_matrices, spotlight
 from cvcourse.figures.confusion import confusion_matrix
 from cvcourse.figures.curves import compared_curves, gradient_reach, training_curves
 from cvcourse.figures.doctor import (
@@ -29,11 +30,14 @@ from cvcourse.figures.sweep import (
     parallel_coordinates,
     trial_curves,
 )
+from cvcourse.figures.units import colored_text
 
 __all__ = [
     "accuracy_by_work",
     "accuracy_gains",
     "activation_histograms",
+    "alignment_matrices",
+    "colored_text",
     "compared_curves",
     "confusion_matrix",
     "cyclic_runs",
@@ -55,6 +59,8 @@ __all__ = [
     "reliability_diagram",
     "save_figure",
     "search_planes",
+    "self_attention_matrices",
+    "spotlight",
     "step_times",
     "surface_paths",
     "svg",

@@ -2,11 +2,13 @@
 
 import numpy as np
 
+from cvcourse.figures.figure import new_figure
+
 VISIBLE = {"\n": "↵", "\t": "⇥", " ": "·"}  # signs in place of blank characters
 DARK = 0.35  # share of the light left where the weight is 0
 
 
-def alignment(weights, sources, targets):
+def alignment_matrices(weights, sources, targets):
     """Draw the attention of a translator: a matrix for each example and head.
 
     Args:
@@ -42,7 +44,7 @@ def alignment(weights, sources, targets):
     return figure
 
 
-def self_attention(weights, text):
+def self_attention_matrices(weights, text):
     """Draw the attention of a text to itself: a matrix for each head.
 
     Args:
@@ -52,17 +54,14 @@ def self_attention(weights, text):
     Returns:
         A matplotlib figure.
     """
-    from matplotlib.figure import Figure
-
     names = [VISIBLE.get(character, character) for character in text]
-    figure = Figure(figsize=(5.5 * len(weights), 5.5), layout="constrained")
-    axes = figure.subplots(1, len(weights), squeeze=False)[0]
+    figure, axes = new_figure(width=5.5 * len(weights), height=5.5, columns=len(weights))
     for head, (ax, matrix) in enumerate(zip(axes, weights, strict=True), start=1):
         ax.imshow(matrix, cmap="Blues")
         ax.set_xticks(range(len(names)), labels=names, fontsize=6)
         ax.set_yticks(range(len(names)), labels=names, fontsize=6)
         ax.set_title(f"head {head}", loc="left")
-        ax.spines[["top", "right"]].set_visible(False)
+        ax.grid(False)
     return figure
 
 

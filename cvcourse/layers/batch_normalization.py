@@ -6,6 +6,8 @@ Ioffe & Szegedy, "Batch Normalization", ICML 2015, https://arxiv.org/abs/1502.03
 import keras
 from keras import ops
 
+from cvcourse.layers.replicas import mean_over_replicas, replica_context
+
 FUSED_DTYPES = ("float32", "float16", "bfloat16")
 
 
@@ -24,7 +26,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
     def call(self, inputs, training=None, mask=None):
         training = bool(training) and self.trainable
-        if not self._can_fuse(inputs, mask) or (training and _is_one_of_several()):
+        if not self._can_fuse(inputs, mask) or (training and replica_context()):
             return super().call(inputs, training=training, mask=mask)
         import tensorflow as tf  # the one backend switch in layers
 
@@ -46,15 +48,14 @@ class BatchNormalization(keras.layers.BatchNormalization):
         return outputs
 
     def _moments(self, inputs, mask):
-        if mask is not None or not _is_one_of_several():
+        if mask is not None or not replica_context():
             return super()._moments(inputs, mask)
         import tensorflow as tf
 
         # Keras' own takes E[x^2] - E[x]^2 of all, which loses digits; Chan et al. 1979, eq. 2.1.
-        replica, mean_of_all = tf.distribute.get_replica_context(), tf.distribute.ReduceOp.MEAN
         mean, variance = tf.nn.moments(ops.cast(inputs, "float32"), self._reduction_axes)
-        mean, own = replica.all_reduce(mean_of_all, mean), mean
-        variance = replica.all_reduce(mean_of_all, variance + tf.square(own - mean))
+        mean, own = mean_over_replicas(mean), mean
+        variance = mean_over_replicas(variance + tf.square(own - mean))
         return ops.cast(mean, inputs.dtype), ops.cast(variance, inputs.dtype)
 
     def _move(self, average, value):
@@ -71,13 +72,3 @@ class BatchNormalization(keras.layers.BatchNormalization):
             and 0 not in inputs.shape
             and keras.backend.standardize_dtype(inputs.dtype) in FUSED_DTYPES
         )
-
-
-def _is_one_of_several():
-    """Whether this is a replica's computation under a tf.distribute strategy with others."""
-    if keras.backend.backend() != "tensorflow":
-        return False
-    import tensorflow as tf
-
-    replica = tf.distribute.get_replica_context()
-    return replica is not None and replica.num_replicas_in_sync > 1

@@ -15,6 +15,7 @@ from cvcourse.recipe.groups import (
     RunFields,
     ScheduleFields,
     StoppingFields,
+    TrainingFields,
     WeightsFields,
     WorkdirFields,
 )
@@ -43,6 +44,7 @@ __all__ = [
     "RunFields",
     "ScheduleFields",
     "StoppingFields",
+    "TrainingFields",
     "WeightsFields",
     "WorkdirFields",
     "as_config",

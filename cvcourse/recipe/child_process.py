@@ -62,7 +62,8 @@ class ChildProcess(subprocess.Popen):
             KeyboardInterrupt: After asking the process to stop, and waiting for that.
         """
         try:
-            answer = self.stdout.read()
+            with self.stdout:
+                answer = self.stdout.read()
             self.wait()
         except KeyboardInterrupt:
             self.terminate()  # it writes its checkpoint
@@ -90,10 +91,12 @@ def main():
             import_tensorflow_quietly()
             _prepare(script)
             answer = pickle.loads(task)()
-    except (Interrupted, KeyboardInterrupt):
+    except (Interrupted, KeyboardInterrupt) as error:
+        with contextlib.suppress(OSError):  # the disk of the log may be full
+            print(verdict(error)[1], flush=True)
         sys.exit(INTERRUPTED)
     except Exception as error:
-        with contextlib.suppress(OSError):  # the disk of the log may be full
+        with contextlib.suppress(OSError):
             traceback.print_exc()
         answer = (InUse if isinstance(error, InUse) else RunError)(verdict(error)[1])
         code = 1

@@ -206,8 +206,8 @@ def check(config):
     """Convert a config to plain values: a notebook's lists, paths and NumPy numbers are taken too.
 
     Args:
-        config: Config of a recipe. Its class, and those above, may have MISFITS: functions of the
-            config that return a sentence where fields do not go together, and None where they do.
+        config: Config of a recipe. Its class, and each of those above, may have a method
+            `misfits()` that yields a sentence for fields that do not go together.
 
     Returns:
         The same config in plain values.
@@ -222,8 +222,8 @@ def check(config):
     for name, spec in fields(config).items():
         spec.check(getattr(config, name))
     for owner in type(config).__mro__:
-        for misfit in vars(owner).get("MISFITS", ()):
-            if sentence := misfit(config):
+        if misfits := vars(owner).get("misfits"):
+            for sentence in misfits(config):
                 raise UsageError(sentence)
     return config
 

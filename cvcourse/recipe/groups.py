@@ -1,4 +1,4 @@
-"""Groups of fields that recipes share: fields and their rules, no behavior.
+"""Groups of fields that recipes share: fields and what does not go together, no other behavior.
 
 A recipe's Config inherits the groups that it needs, adds its own fields, and states other defaults
 as plain defaults: `epochs: int = 10` keeps the group's help text and range.
@@ -91,14 +91,12 @@ class FitFields:
         5.0, "minutes between checkpoints inside an epoch", above=0, free=True
     )
 
-    MISFITS = (
-        lambda c: (
-            "--optimizer=lbfgs sees the whole data set at each step, and this recipe sees batches: "
-            "`cvcourse optimizers` runs it"
-            if c.optimizer == "lbfgs"
-            else None
-        ),
-    )
+    def misfits(self):
+        if self.optimizer == "lbfgs":
+            yield (
+                "--optimizer=lbfgs sees the whole data set at each step, and this recipe sees "
+                "batches: `cvcourse optimizers` runs it"
+            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,27 +124,21 @@ class ScheduleFields:
         0.0, "epochs of linearly rising learning rate before the schedule", least=0
     )
 
-    MISFITS = (
-        lambda c: (
-            f"--cycles={c.cycles} does not divide --epochs={c.epochs}"
-            if c.cycles and c.epochs % c.cycles
-            else None
-        ),
-        lambda c: (
-            f"--milestones and --factor are of --schedule=step; received --schedule={c.schedule}"
-            if c.schedule != "step"
-            and (c.milestones is not None or c.factor != ScheduleFields.factor)
-            else None
-        ),
-        lambda c: (
-            f"--milestones={c.milestones} do not ascend between the {c.warmup_epochs:g} epochs of "
-            f"the warm-up and --epochs={c.epochs}"
-            if c.milestones is not None
-            and c.milestone_unit == "epochs"
-            and not _ascend(c.warmup_epochs, *c.milestones, c.epochs)
-            else None
-        ),
-    )
+    def misfits(self):
+        if self.cycles and self.epochs % self.cycles:
+            yield f"--cycles={self.cycles} does not divide --epochs={self.epochs}"
+        of_steps = self.milestones is not None or self.factor != ScheduleFields.factor
+        if self.schedule != "step" and of_steps:
+            yield (
+                "--milestones and --factor are of --schedule=step; received "
+                f"--schedule={self.schedule}"
+            )
+        by_epochs = self.milestone_unit == "epochs" and self.milestones is not None
+        if by_epochs and not _ascend(self.warmup_epochs, *self.milestones, self.epochs):
+            yield (
+                f"--milestones={self.milestones} do not ascend between the "
+                f"{self.warmup_epochs:g} epochs of the warm-up and --epochs={self.epochs}"
+            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -164,14 +156,12 @@ class StoppingFields:
         0, "epochs that cannot be the best and use up no patience", least=0
     )
 
-    MISFITS = (
-        lambda c: (
-            f"--start_from_epoch={c.start_from_epoch} leaves none of --epochs={c.epochs} to be the "
-            "best"
-            if c.start_from_epoch >= c.epochs
-            else None
-        ),
-    )
+    def misfits(self):
+        if self.start_from_epoch >= self.epochs:
+            yield (
+                f"--start_from_epoch={self.start_from_epoch} leaves none of "
+                f"--epochs={self.epochs} to be the best"
+            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -204,6 +194,11 @@ class CacheFields:
         "where features are kept; none: cvcourse/features in the user's cache",
         free=True,
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingFields(RunFields, DeviceFields, StoppingFields, ScheduleFields, FitFields):
+    """All of a training whose data and model are the recipe's own."""
 
 
 def _ascend(*numbers):

@@ -12,10 +12,18 @@ from cvcourse.regularization.test_time_augmentation import (
     flip_averaged,
     ten_crop,
 )
-from cvcourse.regularization.weight_averaging import EMA, SWA, SWA_FROM, estimate_batch_norm
+from cvcourse.regularization.weight_averaging import (
+    EMA,
+    IMAGES_FOR_BATCH_NORM,
+    SWA,
+    SWA_FROM,
+    estimate_batch_norm,
+    weight_averages,
+)
 
 __all__ = [
     "EMA",
+    "IMAGES_FOR_BATCH_NORM",
     "SWA",
     "SWA_FROM",
     "average_saved",
@@ -27,4 +35,5 @@ __all__ = [
     "estimate_batch_norm",
     "flip_averaged",
     "ten_crop",
+    "weight_averages",
 ]

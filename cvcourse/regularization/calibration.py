@@ -67,6 +67,20 @@ def reliability(probabilities, labels, *, bins=BINS):
     return counts, confidences / total, rights / total
 
 
+def reliability_of_mean(members, labels, *, bins=BINS):
+    """Compute `reliability` of the mean of members' probabilities.
+
+    Args:
+        members: Log-probabilities (members, n, classes).
+        labels: Class numbers (n,).
+        bins: Number of bins.
+
+    Returns:
+        What `reliability` returns.
+    """
+    return reliability(np.exp(log_mean(members)), labels, bins=bins)
+
+
 def expected_calibration_error(probabilities, labels, *, bins=BINS):
     """Mean distance of confidence and accuracy over the examples' bins: Guo et al., eq. 3."""
     counts, confidences, accuracies = reliability(probabilities, labels, bins=bins)

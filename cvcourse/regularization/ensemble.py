@@ -76,20 +76,25 @@ def average_saved(files, batches):
     return estimate_batch_norm(average_weights([read_model(file) for file in files]), batches)
 
 
-def errors_of_first_k(members, labels):
+def errors_of_first_k(ensembles, labels):
     """Compute the errors of the mean of the first k members' probabilities, for each k.
 
     Args:
-        members: Log-probabilities (members, n, classes).
+        ensembles: Log-probabilities (members, n, classes) of each of some ensembles, such as those
+            of several seeds.
         labels: Class numbers (n,).
 
     Returns:
-        A list of as many shares of wrong answers as there are members.
+        A list of as many shares of wrong answers, means over the ensembles, as there are members.
     """
-    return [
-        1 - calibration.accuracy(calibration.log_mean(members[:k]), labels)
-        for k in range(1, len(members) + 1)
+    errors = [
+        [
+            1 - calibration.accuracy(calibration.log_mean(members[:k]), labels)
+            for k in range(1, len(members) + 1)
+        ]
+        for members in ensembles
     ]
+    return np.mean(errors, axis=0).tolist()
 
 
 def _alike(models):

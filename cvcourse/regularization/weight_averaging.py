@@ -13,6 +13,7 @@ import numpy as np
 from keras import ops
 
 SWA_FROM = 0.75  # of the run: Izmailov et al., section 3.2
+IMAGES_FOR_BATCH_NORM = 10_000  # at most: more of them would hardly move its statistics
 
 
 class WeightAveraging(keras.callbacks.Callback):
@@ -93,6 +94,26 @@ class SWA(WeightAveraging):
             mean.assign(mean + (weight - mean) / ops.cast(self.count, mean.dtype))
             weight.assign(mean)
         return True
+
+
+def weight_averages(config, model, batches, steps_per_epoch):
+    """Make the callback that a config's field `average` asks for.
+
+    Args:
+        config: Config with the fields average (none, ema or swa), epochs and batch_size.
+        model: keras.Model that will be fit.
+        batches: tf.data.Dataset of training batches.
+        steps_per_epoch: Batches of an epoch, the most that batch norm is estimated on.
+
+    Returns:
+        A list of one WeightAveraging; an empty one for none.
+    """
+    if config.average == "none":
+        return []
+    images = batches.take(min(steps_per_epoch, -(-IMAGES_FOR_BATCH_NORM // config.batch_size)))
+    if config.average == "ema":
+        return [EMA(images)]
+    return [SWA(model, images, first_epoch=int(SWA_FROM * config.epochs))]
 
 
 def estimate_batch_norm(model, batches):

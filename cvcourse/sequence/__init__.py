@@ -14,9 +14,11 @@ from cvcourse.sequence.gru import GRUCell
 from cvcourse.sequence.interpretable_units import interpretable_units
 from cvcourse.sequence.lstm import LSTMCell
 from cvcourse.sequence.positions import LearnedPositions, SinusoidalPositions
-from cvcourse.sequence.registry import REGISTRY, build, knobs
+from cvcourse.sequence.registry import REGISTRY, build, knobs, settings_of
 from cvcourse.sequence.rnn import RNNCell
+from cvcourse.sequence.text_sampler import TextSampler
 from cvcourse.sequence.torch_weights import load_torch
+from cvcourse.sequence.translator import Translator
 
 __all__ = [
     "REGISTRY",
@@ -28,6 +30,8 @@ __all__ = [
     "LearnedPositions",
     "RNNCell",
     "SinusoidalPositions",
+    "TextSampler",
+    "Translator",
     "attention_maps",
     "bleu",
     "build",
@@ -36,5 +40,6 @@ __all__ = [
     "interpretable_units",
     "knobs",
     "load_torch",
+    "settings_of",
     "share_of_first_half",
 ]

@@ -11,6 +11,7 @@ from functools import partial
 import keras
 from keras import layers, ops
 
+from cvcourse.layers.replicas import mean_over_replicas
 from cvcourse.layers.transformer import drop
 from cvcourse.sequence.inputs import embed, logits, real
 from cvcourse.sequence.recurrent import CELLS, STATES, read
@@ -119,9 +120,12 @@ class AttendingLSTM(layers.Layer):
         _, steps = ops.scan(look_and_read, (h, c, *nothing), by_steps)
         h, c, z, alpha = (ops.transpose(values, (1, 0, 2)) for values in steps)
         if self.doubly_stochastic:
-            counts = ops.cast(is_read, alpha.dtype)
-            uneven = ops.sum((1.0 - ops.einsum("bnm,bn->bm", alpha, counts)) ** 2)
-            self.add_loss(self.doubly_stochastic * uneven / ops.maximum(ops.sum(counts), 1.0))
+            of = keras.backend.result_type(alpha.dtype, "float32")  # half precision overflows
+            counts = ops.cast(is_read, of)
+            looked_at = ops.einsum("bnm,bn->bm", ops.cast(alpha, of), counts)
+            uneven = ops.sum((1.0 - looked_at) ** 2)
+            words = mean_over_replicas(ops.sum(counts))
+            self.add_loss(self.doubly_stochastic * uneven / ops.maximum(words, 1.0))
         return {"h": h, "z": z, "alpha": alpha, "c": c[:, -1]}
 
     def compute_output_spec(self, x, memory, h, c, real=None):

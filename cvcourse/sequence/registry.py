@@ -36,6 +36,24 @@ def build(architecture, /, *, name=None, **settings):
     return REGISTRY[architecture](name=name or architecture, **settings)
 
 
+def settings_of(architecture, config, *fields, **given):
+    """Collect a builder's arguments from a config's fields, as far as the net has such knobs.
+
+    Args:
+        architecture: Key of `REGISTRY`.
+        config: Object with the fields. Its `units` are the channels of a Transformer, whose MLPs
+            are four times as wide (Vaswani et al. 2017, section 3.3).
+        *fields: Names of fields.
+        **given: Arguments, of which those that the net lacks are left out, too.
+
+    Returns:
+        A dict for `build`.
+    """
+    wide = {"units": config.units, "dim": config.units, "mlp": 4 * config.units}
+    values = wide | {name: getattr(config, name) for name in fields} | given
+    return {name: value for name, value in values.items() if name in knobs(architecture)}
+
+
 def knobs(architecture):
     """The arguments of a net's builder and their defaults, its own ones first.
 

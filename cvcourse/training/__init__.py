@@ -1,7 +1,5 @@
 """What surrounds `fit()`: exact resume, the best model, evaluation and the report."""
 
-from cvcourse.figures import new_figure
-from cvcourse.figures import training_curves as curves
 from cvcourse.training.backbone import Backbone, best_scaling
 from cvcourse.training.best_model import BestModel, class_names, load_model, save_model
 from cvcourse.training.checkpoint import data_fingerprint
@@ -46,8 +44,6 @@ from cvcourse.training.transfer_learning import (
     unfreeze,
 )
 
-write_page = write_report
-
 __all__ = [
     "LAST",
     "MAPPED",
@@ -68,7 +64,6 @@ __all__ = [
     "class_names",
     "computed_features",
     "conclude",
-    "curves",
     "data_fingerprint",
     "depths",
     "evaluate",
@@ -89,7 +84,6 @@ __all__ = [
     "map_of_split",
     "nearest",
     "neighbors_gallery",
-    "new_figure",
     "precision",
     "read_history",
     "save_model",
@@ -101,7 +95,6 @@ __all__ = [
     "weighted_metrics",
     "with_classifier",
     "write_confusion",
-    "write_page",
     "write_predictions",
     "write_report",
     "write_results",

@@ -10,6 +10,7 @@ from cvcourse.training.report import write_report
 REMEDY = "remove the run it is of, and the same command trains that anew"
 COLUMNS = {  # measure: its column's title, scale and digits
     "accuracy": ("accuracy, %", 100, 2),
+    "test_accuracy": ("test accuracy, %", 100, 2),
     "gain": ("gain, points", 100, 2),
     "nll": ("NLL, nats", 1, 4),
     "ece": ("ECE, %", 100, 2),
@@ -19,6 +20,12 @@ COLUMNS = {  # measure: its column's title, scale and digits
     "loss": ("training loss, nats", 1, 4),
     "val_loss": ("validation loss, nats", 1, 4),
     "val_accuracy": ("validation accuracy, %", 100, 2),
+    "best_epoch": ("best epoch", 1, 0),
+    "epochs": ("epochs", 1, 0),
+    "parameters": ("parameters", 1, 0),
+    "seconds": ("seconds", 1, 0),
+    "first_half_before": ("first half before training, %", 100, 1),
+    "first_half_after": ("after, %", 100, 1),
 }
 
 
@@ -66,6 +73,16 @@ def judge(rows, folders, split, *, batches, measures, baseline):
     }
 
 
+def best(rows, names):
+    """Return the name of the row with the highest mean accuracy; of equals, the lowest NLL.
+
+    Args:
+        rows: {row: {measure: spread}} as `judge` returns them.
+        names: Names of the rows to choose from.
+    """
+    return max(names, key=lambda row: (rows[row]["accuracy"]["mean"], -rows[row]["nll"]["mean"]))
+
+
 def spread(values):
     """{mean, std, seeds} of the values by seed; std is the sample's, None for one seed.
 
@@ -76,6 +93,11 @@ def spread(values):
         return None
     std = statistics.stdev(values) if len(values) > 1 else None
     return {"mean": statistics.fmean(values), "std": std, "seeds": values}
+
+
+def of_one(row):
+    """The numbers of a row that no seeds are behind as `table` takes them: {measure: spread}."""
+    return {key: spread([value]) for key, value in row.items() if key in COLUMNS}
 
 
 def table(rows):
@@ -97,7 +119,7 @@ def _said(row, scale, digits):
     if row is None:
         return "–"
     std = "" if row["std"] is None else f" ± {scale * row['std']:.{digits}f}"
-    return f"{scale * row['mean']:.{digits}f}{std}"
+    return f"{scale * row['mean']:,.{digits}f}{std}"
 
 
 def conclude(workdir, *, metrics, title, lead, tables, figures, config):
@@ -120,5 +142,4 @@ def conclude(workdir, *, metrics, title, lead, tables, figures, config):
         width, *widths = (max(map(len, column)) for column in zip(*rows, strict=True))
         for name, *cells in rows:
             print(f"{name:{width}}", *map(str.rjust, cells, widths), sep="  ")
-    print(f"\nreport: {workdir / 'report.html'}")
     return metrics

@@ -1,12 +1,12 @@
 """The end of a run: the best model on validation and test data, the report, metrics.json."""
 
 import dataclasses
-import math
 
 from cvcourse.figures import confusion_matrix, training_curves
 from cvcourse.saved_model import read_model
 from cvcourse.training.evaluation import evaluate_held_out
 from cvcourse.training.evaluation_report import confident_mistakes, mostly_taken_for
+from cvcourse.training.fit import facts
 from cvcourse.training.report import write_report
 
 LOSSES = {  # name: what its values are, and their unit
@@ -26,7 +26,6 @@ def conclude(workdir, *, title, config, dataset, resume, batch_size, batches, lo
     remedy = "it held the best epoch: train anew in another directory"
     model = read_model(workdir / "model.keras", remedy=remedy, compile=True)
     validation, test = evaluate_held_out(model, dataset, batches, loss_name)
-    per_second = resume.timed_steps and resume.timed_steps * batch_size / resume.step_seconds
     return write_results(
         workdir,
         title=title,
@@ -35,10 +34,8 @@ def conclude(workdir, *, title, config, dataset, resume, batch_size, batches, lo
         model=model,
         validation=validation,
         test=test,
-        history=resume.history,
-        best_epoch=resume.best_epoch,
-        seconds=resume.total_seconds(),
-        images_per_second=per_second,
+        trained=resume,
+        batch_size=batch_size,
         more=more,
     )
 
@@ -52,10 +49,9 @@ def write_results(
     model,
     validation,
     test,
-    history,
-    best_epoch,
-    seconds,
-    images_per_second,
+    trained,
+    batch_size,
+    seconds=None,
     more=None,
     lead=(),
     sections=(),
@@ -63,23 +59,21 @@ def write_results(
 ):
     """Write report.html and last metrics.json from the Evaluations of a model; see `conclude`.
 
-    `more` are further metrics, `lead`, `sections` and `parts` further parts of the report, as
-    `write_report` takes them.
+    `trained` is what `fit` returned, None where nothing was trained by steps; `seconds` are those
+    of the whole run, by default of the training. `more` are further metrics, `lead`, `sections` and
+    `parts` further parts of the report, as `write_report` takes them.
     """
     metrics = {
         "test_accuracy": test and test.accuracy,
         "test_loss": test and test.loss,
         "val_accuracy": validation.accuracy,
         "val_loss": validation.loss,
-        "best_epoch": best_epoch,
-        "epochs": len(history),
-        "seconds": round(seconds, 1),
-        "images_per_second": images_per_second and round(images_per_second, 1),
-        "parameters": sum(math.prod(v.shape) for v in model.trainable_variables),
+        **facts(trained, model, config, images_per_second=batch_size),
+        **({} if seconds is None else {"seconds": round(seconds, 1)}),
         **(more or {}),
         "pixel_range": dataset.pixel_range,
-        "seed": config.seed,
     }
+    history = trained.history if trained else []
     judged, split = (test, "test") if test else (validation, "validation")
     metrics = write_report(
         workdir,
@@ -92,7 +86,6 @@ def write_results(
         **parts,
     )
     print(f"{split} accuracy: {judged.accuracy:.4f}")
-    print(f"report: {workdir / 'report.html'}\nmodel: {workdir / 'model.keras'}")
     return metrics
 
 

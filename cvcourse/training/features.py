@@ -134,7 +134,9 @@ def computed_features(model, count, batches):
 def _key(model, split):
     """A text that differs where weights, architecture or images differ."""
     # By their places: the names that Keras gives depend on what was built before in this process.
-    places = {layer.name: f'"{i}"' for i, layer in enumerate(model._flatten_layers())}
+    operations = [one for one in model.operations if not isinstance(one, layers.Layer)]
+    named = (*model._flatten_layers(), *operations)
+    places = {one.name: f'"{i}"' for i, one in enumerate(named)}
     config = json.dumps(model.get_config(), sort_keys=True, default=str)
     config = re.sub('"([^"]*)"', lambda found: places.get(found[1], found[0]), config)
     digest = hashlib.sha256(config.encode())

@@ -119,7 +119,7 @@ def facts(trained, model, config, **per_step):
     """Collect the metrics that the runs of all recipes share.
 
     Args:
-        trained: What `fit` returned.
+        trained: What `fit` returned; None where nothing was trained by steps.
         model: The keras.Model that was trained.
         config: Config of the run.
         per_step: {name: things of a step}, such as images_per_second=batch_size.
@@ -128,17 +128,15 @@ def facts(trained, model, config, **per_step):
         A dict: best_epoch, epochs, seconds, parameters (trainable ones), seed, and each name of
         `per_step` with so many things a second, None where no step was timed.
     """
-    rates = {
-        name: round(trained.timed_steps * count / trained.step_seconds, 1)
-        if trained.timed_steps
-        else None
-        for name, count in per_step.items()
-    }
+    timed = trained and trained.timed_steps
     return {
-        "best_epoch": trained.best_epoch,
-        "epochs": len(trained.history),
-        "seconds": round(trained.total_seconds(), 1),
-        **rates,
+        "best_epoch": trained and trained.best_epoch,
+        "epochs": len(trained.history) if trained else 0,
+        "seconds": round(trained.total_seconds(), 1) if trained else 0.0,
+        **{
+            name: round(timed * count / trained.step_seconds, 1) if timed else None
+            for name, count in per_step.items()
+        },
         "parameters": sum(math.prod(v.shape) for v in model.trainable_variables),
         "seed": config.seed,
     }

@@ -29,7 +29,7 @@ def write_report(
     sections=(),
     file="metrics.json",
 ):
-    """Write report.html and last the metrics.
+    """Write report.html and last the metrics, and print where they lie.
 
     The page needs no file beside it and no network. It has the parts that are given, in the order
     of the arguments, and the settings at the end.
@@ -86,6 +86,9 @@ def write_report(
         write_json(workdir / file, metrics)
     except OSError as error:
         raise RunError(f"cannot write to {workdir}: {error.strerror}") from error
+    print(f"report: {workdir / 'report.html'}")
+    if (workdir / "model.keras").exists():
+        print(f"model: {workdir / 'model.keras'}")
     return metrics
 
 

@@ -17,7 +17,7 @@ class Crew:
     Its trial goes to the next that asks. One that ends with an error of its own ends the sweep.
 
     Args:
-        count: How many.
+        count: How many; may be 0.
         work: Function of a worker's name that `require_importable` accepts.
         chief: The Chief that gives them trials.
         log_of: Function of a worker's name that returns the path of its log.
@@ -68,7 +68,7 @@ class Crew:
     def at_work(self):
         """Context manager: they work; afterwards they are gone: asked to, each at its next step."""
         try:
-            yield self
+            yield
             for process in self.processes.values():
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(LINGER)

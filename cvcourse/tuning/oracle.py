@@ -241,17 +241,6 @@ def oracle(kind, space, folder, *, objective, trials, epochs, seed, retries):
     return made
 
 
-def goes_on_extended(folder):
-    """Whether the sweep in a folder was begun with --extend and is unfinished.
-
-    It has tried again what had failed: once, or else a sweep that is killed now and then would
-    never get beyond its failed trials.
-    """
-    if (folder / "metrics.json").exists() or not (folder / "config.json").exists():
-        return False
-    return read_json(folder / "config.json").get("extend") is True
-
-
 def kept_trials(folder):
     """The trials of the sweep in a folder, in their order."""
     paths = sorted((folder / "trials").glob(f"*/{TRIAL}"))

@@ -80,7 +80,7 @@ def coarse_to_fine(sweep, run, shares, train, run_stage):
         "test_accuracy": final["test_accuracy"],
         "seed": config.seed,
     }
-    return training.write_page(
+    return training.write_report(
         run.path,
         metrics=metrics,
         title=f"From coarse to fine: {config.model} on {pathlib.Path(config.dataset).stem}",

@@ -79,7 +79,7 @@ def report_sweep(sweep, run, oracle):
         write_hparams(folder / "tensorboard", table, names, config.objective, curves)
     except OSError as error:
         raise RunError(f"cannot write to {folder}: {error.strerror}") from error
-    metrics = training.write_page(
+    metrics = training.write_report(
         folder,
         metrics=metrics,
         title=f"A sweep of {config.model} on {pathlib.Path(config.dataset).stem}",

@@ -1,6 +1,5 @@
 """Who runs the trials of a sweep: this process alone, or workers that a chief leads."""
 
-import contextlib
 import dataclasses
 import functools
 import os
@@ -11,14 +10,16 @@ import keras_tuner
 
 from cvcourse import recipe, training
 from cvcourse.errors import Interrupted, InUse, RunError, UsageError
-from cvcourse.files import read_json
+from cvcourse.files import read_json, write_json
 from cvcourse.recipe.child_process import require_importable
 from cvcourse.tuning.crew import Crew
 from cvcourse.tuning.oracle import (
     Outcome,
     any_left,
     end_trial,
+    keep_space,
     next_trial,
+    oracle,
     require_same_space,
     trial_folder,
 )
@@ -58,6 +59,44 @@ def parties(config, space=None, callbacks=None):
         for function in (space, callbacks):
             require_importable(function, "--workers")
     return address, worker
+
+
+def begin(sweep, run):
+    """Begin a sweep, or take up what its directory holds.
+
+    With `config.extend`, trials that failed are to be run again: once, or else a sweep that is
+    killed now and then would never get beyond them.
+
+    Args:
+        sweep: Sweep.
+        run: recipe.Run of the sweep.
+
+    Returns:
+        The oracle with the trials that are missing.
+
+    Raises:
+        UsageError: If the sweep there has another space or other data.
+        RunError: If a file cannot be read.
+    """
+    config, common = sweep.config, in_common(sweep.dataset)
+    if (run.path / COMMON).exists():
+        require_common(run.path, {"data": common["data"]})
+    names = ("objective", "trials", "epochs", "seed", "retries")
+    options = {name: getattr(config, name) for name in names}
+    found = oracle(config.oracle, sweep.hyperparameters, run.path, **options)
+    if config.extend and not _extended(run.path) and (failed := found.retry_failed()):
+        print(f"failed trials that are tried again: {failed}", flush=True)
+    run.begin()
+    keep_space(run.path, sweep.hyperparameters)
+    write_json(run.path / COMMON, common)
+    return found
+
+
+def _extended(path):
+    """Whether the sweep in a directory was begun with --extend and is unfinished."""
+    if (path / "metrics.json").exists() or not (path / "config.json").exists():
+        return False
+    return read_json(path / "config.json").get("extend") is True
 
 
 def alone(sweep, run, oracle, table):
@@ -100,36 +139,35 @@ def lead(main, sweep, run, oracle, table, address):
     if not any_left(oracle):
         return
     chief = Chief(oracle, config.worker_timeout)
-    with chief.serving(address or f"{LOOPBACK}:0") as served, contextlib.ExitStack() as stack:
+    with chief.serving(address or f"{LOOPBACK}:0") as served:
         print(f"serving workers at {served}", flush=True)
-        crew = None
-        if config.workers > 1:
-            own = dataclasses.replace(config, workers=1, chief=served, extend=False)
-            crew = Crew(
-                config.workers,
-                functools.partial(_take_part, main, own, sweep.space, sweep.callbacks),
-                chief,
-                log_of=lambda name: run.path / f"worker-{name}.log",
-                deaths=(config.retries + 2) * config.workers,
-            )
-            stack.enter_context(crew.at_work())
-        over = False
-        while not over:
-            over = chief.over()
-            for worker, trial_id in chief.hand_over().items():
-                print(
-                    f"worker {worker} is silent for {config.worker_timeout:g} seconds: trial "
-                    f"{trial_id} goes to the next that asks",
-                    flush=True,
-                )
-            if crew and not over:
-                crew.look_after()
-            with chief.lock:
-                while chief.ended:
-                    table.end(chief.ended.pop(0), oracle)
-                running = {t.trial_id: oracle.run_folder(t) for t in oracle.ongoing_trials.values()}
-            table.show(running)
-            time.sleep(0.5)
+        own = dataclasses.replace(config, workers=1, chief=served, extend=False)
+        crew = Crew(
+            config.workers if config.workers > 1 else 0,
+            functools.partial(_take_part, main, own, sweep.space, sweep.callbacks),
+            chief,
+            log_of=lambda name: run.path / f"worker-{name}.log",
+            deaths=(config.retries + 2) * config.workers,
+        )
+        with crew.at_work():
+            over = False
+            while not over:
+                over = chief.over()
+                for worker, trial_id in chief.hand_over().items():
+                    print(
+                        f"worker {worker} is silent for {config.worker_timeout:g} seconds: trial "
+                        f"{trial_id} goes to the next that asks",
+                        flush=True,
+                    )
+                if not over:
+                    crew.look_after()
+                with chief.lock:
+                    while chief.ended:
+                        table.end(chief.ended.pop(0), oracle)
+                    ongoing = oracle.ongoing_trials.values()
+                    running = {trial.trial_id: oracle.run_folder(trial) for trial in ongoing}
+                table.show(running)
+                time.sleep(0.5)
 
 
 def _take_part(main, config, space, callbacks, name):

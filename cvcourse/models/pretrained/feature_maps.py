@@ -64,17 +64,16 @@ class FeatureMaps:
         return cls(model, published, tuple(grid), size)
 
     @property
-    def side(self):
-        """Pixels of a square's side."""
-        return self.model.input_shape[1]
-
-    @property
-    def crop(self):
-        """Whether a square is the middle of its photo; False: the photo is squashed."""
-        return self.published.resize > 0
+    def squares(self):
+        """How photos become squares: arguments of `cvcourse.data.caption_rows.squares`."""
+        return {
+            "side": self.model.input_shape[1],
+            "interpolation": self.published.interpolation,
+            "crop": self.published.resize > 0,
+        }
 
     def seen(self, square):
-        """The part of a square (side, side, 3) that the network sees: (size, size, 3) uint8."""
-        before = (self.side - self.size) // 2
+        """Return the part of a square that the network sees: (side, side, 3) -> (size, size, 3)."""
+        before = (len(square) - self.size) // 2
         middle = slice(before, before + self.size)
         return np.uint8(np.clip(square[middle, middle].round(), 0, 255))

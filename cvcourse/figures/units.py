@@ -1,7 +1,7 @@
-"""Text whose characters are colored by values, such as the activations of a unit."""
+"""Units of a net: the text they read, colored by their values."""
 
 
-def colored(text, values):
+def colored_text(text, values):
     """Color the characters of a text: blue for -1, gray for 0, red for 1.
 
     Args:

@@ -1,0 +1,27 @@
+"""What a layer needs of the other replicas that share its batch, under tf.distribute."""
+
+import keras
+
+
+def replica_context():
+    """This computation's tf.distribute.ReplicaContext; None where no other replica shares it."""
+    if keras.backend.backend() != "tensorflow":
+        return None
+    import tensorflow as tf  # which alone cuts a batch that a layer then does not see as a whole
+
+    replica = tf.distribute.get_replica_context()  # None outside strategy.run
+    return replica if replica is not None and replica.num_replicas_in_sync > 1 else None
+
+
+def mean_over_replicas(value):
+    """Average a tensor over the replicas that share a batch.
+
+    Args:
+        value: Tensor, in the same shape on all replicas.
+
+    Returns:
+        The mean over replicas; `value` itself where there is one, and on the JAX and torch
+        backends, where a layer sees the whole batch.
+    """
+    replica = replica_context()
+    return value if replica is None else replica.all_reduce("MEAN", value)

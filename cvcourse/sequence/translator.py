@@ -1,0 +1,62 @@
+"""A translator: a trained encoder-decoder that writes texts for texts."""
+
+import collections.abc
+import dataclasses
+
+import numpy as np
+
+from cvcourse.sequence.decoding import Generator
+
+BATCH = 250  # texts that are translated at a time
+
+
+@dataclasses.dataclass(frozen=True)
+class Translator:
+    """Translates texts, greedily or by beam search.
+
+    Args:
+        generator: Generator with an encoder-decoder of `source` and `tokens`.
+        encode: Function of n texts -> source tokens (n, m).
+        decode: Function of the tokens of a translation, `start` first -> its text.
+        start: Token that a translation begins with.
+        end: Token that ends it.
+        longest: Tokens of the longest translation, `end` among them.
+    """
+
+    generator: Generator
+    encode: collections.abc.Callable
+    decode: collections.abc.Callable
+    start: int
+    end: int
+    longest: int
+
+    def translate(self, texts):
+        """Translate n texts by the likeliest token at each step: n texts."""
+        return [self.decode(tokens) for tokens in self._decoded(self.generator.greedy, texts)]
+
+    def guesses(self, texts, beams=3):
+        """Search the likeliest translations of n texts.
+
+        Args:
+            texts: n texts.
+            beams: Translations kept while searching.
+
+        Returns:
+            n lists of `beams` pairs (translation, probability), the likeliest first.
+        """
+        search = self.generator.beam_search
+        tokens, scores = self._decoded(search, texts, beams=beams, length_penalty=0.0)
+        return [
+            [(self.decode(row), float(p)) for row, p in zip(rows, np.exp(logs), strict=True)]
+            for rows, logs in zip(tokens, scores, strict=True)
+        ]
+
+    def _decoded(self, method, texts, **options):
+        return method(
+            np.full((len(texts), 1), self.start),
+            self.longest,
+            end=self.end,
+            batch_size=BATCH,
+            source=self.encode(texts),
+            **options,
+        )
