@@ -71,7 +71,7 @@ def load(name):
 
 
 @contextlib.contextmanager
-def blaming(file):
+def naming_line(file):
     """Context manager: re-raise what goes wrong in a source file as ValueError, with its line.
 
     Its folder is on sys.path inside.
@@ -163,7 +163,7 @@ def _import(file):
         0
     )  # Keras draws seeds there, for a module's initializers too: alike in each process
     try:
-        with blaming(file):
+        with naming_line(file):
             exec(compile(code, path, "exec", dont_inherit=True), vars(module))
     except BaseException:
         del _modules[path], sys.modules[name]
