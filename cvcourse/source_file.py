@@ -71,7 +71,7 @@ def load(name):
 
 
 @contextlib.contextmanager
-def blaming(file):
+def naming_line(file):
     """Context manager: re-raise what goes wrong in a source file as ValueError, with its line.
 
     Its folder is on sys.path inside.
@@ -90,8 +90,8 @@ def blaming(file):
         where, kind, said = file, type(error).__name__, reason(error)
         lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == path]
         if isinstance(error, SyntaxError):  # it may be in a module that the file imports
-            where = file if error.filename == path else error.filename
-            lines, said = [error.lineno], error.msg
+            where = file if error.filename in (path, None) else error.filename
+            lines, said = [error.lineno] if error.lineno else [], error.msg
         place = f"{where}, line {lines[-1]}" if lines else where
         raise ValueError(f"{place}: {kind}" + (f": {said}" if said != kind else "")) from error
     finally:
@@ -163,7 +163,7 @@ def _import(file):
         0
     )  # Keras draws seeds there, for a module's initializers too: alike in each process
     try:
-        with blaming(file):
+        with naming_line(file):
             exec(compile(code, path, "exec", dont_inherit=True), vars(module))
     except BaseException:
         del _modules[path], sys.modules[name]

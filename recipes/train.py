@@ -13,7 +13,7 @@ import functools
 import pathlib
 import sys
 
-from cvcourse import distribution, recipe, source_file
+from cvcourse import distribution, recipe
 from cvcourse.startup import import_tensorflow_quietly
 
 SET_BY = {  # what is no knob of --model_args where a flag sets it
@@ -266,8 +266,7 @@ def build(config, dataset):
         net = models.build(config.model, **config.model_args, **flags)
         if len(net.outputs) > 1:
             raise ValueError(f"train fits one output; {config.model} has {', '.join(net.output)}")
-        if source_file.split(config.model):
-            models.require_savable(net, config.model)
+        models.require_savable(net, config.model)
         return models.from_raw_images(net, dataset.input_shape, mean=mean, variance=variance)
 
 

@@ -69,7 +69,7 @@ def build(name, model_name, settings):
     function = source_file.load(name)
     if "name" in inspect.signature(function).parameters:
         settings = {**settings, "name": model_name}
-    with source_file.blaming(source_file.split(name)[0]):
+    with source_file.naming_line(source_file.split(name)[0]):
         net = function(**settings)
     if misfit := _misfit(net, tuple(settings["input_shape"]), settings["num_classes"]):
         raise ValueError(f"{name} {misfit}")
@@ -78,15 +78,17 @@ def build(name, model_name, settings):
 
 
 def require_savable(net, name):
-    """Check that a network of one's own can be read from a file again.
+    """Check that a network of one's own can be read from a file again; those of the registry can.
 
     Args:
         net: keras.Model.
-        name: FILE.py:FUNCTION that built it.
+        name: Its name: FILE.py:FUNCTION, or one of the registry.
 
     Raises:
         ValueError: If one of its layers is not registered or keeps back some of its arguments.
     """
+    if not source_file.split(name):
+        return
     remedy = (
         "a layer of your own is a class under @keras.saving.register_keras_serializable() whose "
         "get_config has all its arguments, in place of a Lambda"

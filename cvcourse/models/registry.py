@@ -133,7 +133,7 @@ def knobs(architecture):
     """
     if source_file.split(architecture):
         defaults = own_builder.knobs(architecture)
-    elif architecture.endswith(".py"):
+    elif str(architecture).endswith(".py"):
         raise ValueError(f"{architecture}: name the builder in it, as {architecture}:FUNCTION")
     else:
         parameters = inspect.signature(pick("model", architecture, REGISTRY)).parameters

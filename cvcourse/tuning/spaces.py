@@ -18,7 +18,7 @@ from keras_tuner.engine.hyperparameters import Int
 from keras_tuner.errors import FatalError, FatalValueError
 
 from cvcourse.errors import pick
-from cvcourse.models import knobs
+from cvcourse.models import REGISTRY, knobs
 from cvcourse.tuning.oracle import in_words
 
 OPTIMIZERS = ("nesterov", "adamw")
@@ -119,10 +119,10 @@ def _scaled(hp, config, called, names, factors, multiple):
     value = usual[knob]
     if factor != 1:
         # A CIFAR ResNet of depth 6n + 2 is scaled in its n.
-        by_six = knob == "depth" and isinstance(value, int) and value % 6 == 2
+        by_six = config.model in REGISTRY and knob == "depth" and isinstance(value, int)
         value = (
             6 * max(1, round((value - 2) / 6 * factor)) + 2
-            if by_six
+            if by_six and value % 6 == 2
             else _times(value, factor, multiple)
         )
     return dataclasses.replace(config, model_args=config.model_args | {knob: value})

@@ -102,6 +102,8 @@ def attempt(sweep, trial, folder, watch=lambda *words: []):
         chosen = sweep.chosen(hp)
     except keras_tuner.errors.FatalError as error:
         raise UsageError(refusal(error)) from error
+    except RunError:  # the file of a builder of one's own has changed
+        raise
     except Exception as error:
         return Outcome(reason=refusal(error))
     with recipe.usage():
