@@ -3,6 +3,7 @@
 Keras takes them from its keras.json and from KERAS_BACKEND; a program may set them later.
 """
 
+import contextlib
 import importlib.util
 import json
 import os
@@ -46,6 +47,23 @@ def chosen_dtype_policy():
         return keras.config.dtype_policy()
     finally:
         keras.config.set_floatx(floatx)
+
+
+@contextlib.contextmanager
+def precision(policy):
+    """Context manager: make layers with a dtype policy.
+
+    Args:
+        policy: keras.DTypePolicy or its name: float32, mixed_bfloat16 or mixed_float16.
+    """
+    import keras
+
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 def require_backend():

@@ -15,6 +15,7 @@ import sys
 from cvcourse.recipes import train
 
 from cvcourse import recipe
+from cvcourse.recipe.groups import PRECISIONS
 from cvcourse.startup import import_tensorflow_quietly
 
 FULL_BATCH = ("lbfgs", "newton")
@@ -42,9 +43,7 @@ class Config(recipe.RunFields, recipe.DataFields, recipe.ModelFields):
     epochs: int = recipe.field(20, "passes over the training images; full-batch steps", least=1)
     batch_size: int = recipe.field(32, "examples a step, but for full batches", least=1)
     weight_decay: float = recipe.field(0.01, "of adamw, decoupled; the others have none", least=0)
-    precision: str = recipe.field(
-        "float32", "dtype policy of the layers", choices=("float32", "mixed_bfloat16")
-    )
+    precision: str = recipe.field("float32", "dtype policy of the layers", choices=PRECISIONS)
 
 
 def main(config):

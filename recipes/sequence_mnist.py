@@ -137,7 +137,9 @@ def build(config, name, dataset):
     net = sequence.build(NETS[name], **settings, name=name)
     mean, variance = data.channel_statistics(dataset.train)
     image = keras.Input(dataset.input_shape, name="image")
-    x = keras.layers.Normalization(mean=mean, variance=variance, name="normalization")(image)
+    # bfloat16 would round the pixels before the mean is taken off.
+    exact = {"mean": mean, "variance": variance, "dtype": "float32"}
+    x = keras.layers.Normalization(**exact, name="normalization")(image)
     return behind(image, keras.layers.Reshape(shape, name="steps")(x), net)
 
 

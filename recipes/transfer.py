@@ -99,14 +99,17 @@ def main(config):
         dataset = data.of(config)
         within = f" within --limit={config.limit}" if config.limit else ""
         dataset.require_examples(2, f"{config.dataset}{within}")
-        with devices.scope():
+        with devices.scope(), training.precision(config.precision):
             backbone = load_backbone(config, dataset)
         batch_size = min(config.batch_size, len(dataset.train))
         steps = data.steps_per_epoch(dataset.train, batch_size)
         optimization.schedule_of(config, steps)  # do they fit?
         devices.require_divisible(batch_size)
     dataset = backbone.dataset
-    with recipe.claim(config, "transfer", backbone.name, config.dataset) as run:
+    with (
+        recipe.claim(config, "transfer", backbone.name, config.dataset) as run,
+        training.precision(config.precision),
+    ):
         run.begin()
         with data.naming_broken_images(dataset):
             method, depth, reasons, by_depth = decide(config, backbone)

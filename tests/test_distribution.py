@@ -225,6 +225,8 @@ def test_replicas_draw_the_same_after_a_crash(tmp_path):
     assert done.returncode == 0, done.stderr[-3000:]
     assert "STOPPED" in done.stdout
     assert furthest(tmp_path / "peace", tmp_path / "war") == 0
+    peace, war = ((tmp_path / run / "history.csv").read_text() for run in ("peace", "war"))
+    assert peace == war
 
 
 # ---- several processes ----

@@ -36,10 +36,13 @@ def behind(image, x, net):
     return model
 
 
-def convert_channels(x, given, wanted):
-    """Gray repeated into three channels, or three weighed into gray. Raises ValueError."""
+def convert_channels(x, given, wanted, dtype=None):
+    """Gray repeated into three channels, or three weighed into gray. Raises ValueError.
+
+    `dtype` is that of layers, None the global policy.
+    """
     if (given, wanted) == (1, 3):
-        return layers.Concatenate(name="gray_to_rgb")([x, x, x])
+        return layers.Concatenate(name="gray_to_rgb", dtype=dtype)([x, x, x])
     if (given, wanted) == (3, 1):
         return ops.image.rgb_to_grayscale(x, data_format="channels_last")
     raise ValueError(

@@ -50,13 +50,14 @@ def runs_by_rate(name, model, inputs, targets, loss, *, rates, steps, fit, note,
         yield run(None, functools.partial(method, loss=loss, steps=steps))
     else:
         decay = weight_decay if name == "adamw" else 0.0
-        made = optimizer(name, model, rates[0], weight_decay=decay)
+        model.compile(optimizer(name, model, rates[0], weight_decay=decay), loss)
+        made = model.optimizer  # for mixed_float16 Keras has put one of loss scaling around it
         made.build(model.trainable_variables)
         fresh = [variable.numpy() for variable in made.variables]
-        model.compile(made, loss)
         for rate in rates:  # with one optimizer: its step is traced once
             model.set_weights(start)
-            made.set_weights(fresh)
+            for variable, value in zip(made.variables, fresh, strict=True):
+                variable.assign(value)
             made.learning_rate = rate
             yield run(rate, fit)
     model.set_weights(start)

@@ -18,6 +18,7 @@ import numpy as np
 from keras import ops
 
 from cvcourse.sequence.registry import build, knobs
+from cvcourse.settings import precision
 
 IMPOSSIBLE = -math.inf  # as a logarithm of a probability
 # Between these float32 can divide logits by a temperature.
@@ -27,9 +28,9 @@ SMALLEST, LARGEST = float(np.finfo("float32").tiny), float(np.finfo("float32").m
 class Generator:
     """Generate tokens with a trained `net`, which `sequence.build` made.
 
-    Every method continues a prompt as the whole net would, with the net's present weights. The rows
-    of a prompt have one length. A net that was built with a token `padding` and skips it, or does
-    not attend to it, does so here too: shorter rows are padded at the start.
+    Every method continues a prompt as the whole net would, with the net's present weights and its
+    dtype policy. The rows of a prompt have one length. A net that was built with a token `padding`
+    and skips it, or does not attend to it, does so here too: shorter rows are padded at the start.
 
     Args:
         architecture: The net's name in the registry.
@@ -42,10 +43,11 @@ class Generator:
 
     def __init__(self, architecture, net, **settings):
         self.net = net
-        self.step = build(architecture, part="step", **settings)
         self.encoder = None
-        if {layer.name for layer in net.layers} & {"source", "memory"}:
-            self.encoder = build(architecture, part="encoder", **settings)
+        with precision(dtype_policy(net)):
+            self.step = build(architecture, part="step", **settings)
+            if {layer.name for layer in net.layers} & {"source", "memory"}:
+                self.encoder = build(architecture, part="encoder", **settings)
         self.longest = None  # in tokens
         if "position" in self.step.input:
             self.longest = settings.get("length", knobs(architecture)["length"])
@@ -279,6 +281,14 @@ class Generator:
     def _learn(self):
         for part in filter(None, (self.step, self.encoder)):
             copy_weights(part, self.net)
+
+
+def dtype_policy(net):
+    """The dtype policy that a net was built with, whose logits alone are float32 under each."""
+    for layer in net._flatten_layers(include_self=False):
+        if layer.weights and not isinstance(layer, keras.Model):
+            return layer.dtype_policy
+    return keras.config.dtype_policy()
 
 
 def is_number(value, kind=numbers.Real):

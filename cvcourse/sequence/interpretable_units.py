@@ -47,7 +47,7 @@ def interpretable_units(model, tokens, text):
         PROPERTIES that are the same at each character of the text.
     """
     tap = keras.Model(model.input, model.get_layer("features").output)
-    states = np.asarray(tap.predict_on_batch(tokens[None])[0])
+    states = np.asarray(tap.predict_on_batch(tokens[None])[0], "float32")
     centered = states - states.mean(0)
     found = {}
     for name, property in PROPERTIES.items():

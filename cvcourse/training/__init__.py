@@ -1,5 +1,6 @@
 """What surrounds `fit()`: exact resume, the best model, evaluation and the report."""
 
+from cvcourse.settings import precision
 from cvcourse.training.backbone import Backbone, best_scaling
 from cvcourse.training.best_model import BestModel, class_names, load_model, save_model
 from cvcourse.training.checkpoint import data_fingerprint
@@ -32,7 +33,7 @@ from cvcourse.training.features import (
 )
 from cvcourse.training.fit import facts, fit
 from cvcourse.training.layer_statistics import LayerStatistics, layer_statistics
-from cvcourse.training.machine import machine, precision, someone_watches, versions
+from cvcourse.training.machine import machine, someone_watches, versions
 from cvcourse.training.probe import Probe, fit_probe
 from cvcourse.training.progress import DataLossIsLoss, EpochLine, EpochTensorBoard, weighted_metrics
 from cvcourse.training.report import write_report

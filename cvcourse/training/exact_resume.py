@@ -123,7 +123,13 @@ class ExactResume(keras.callbacks.Callback):
             logits = np.zeros((1, self.model.output_shape[-1]), "float32")
             labels = logits if self.one_hot else np.zeros(1, "int32")
             self.model.compute_metrics(None, labels, logits)
-            _assign(self.model.metrics_variables, self._metrics)
+            sums, parts = self._metrics
+            own = _on_each_replica(self.model.metrics_variables)
+            # A machine may have other devices now than the one that saved.
+            if len(parts) == len(own):
+                _assign(own, parts)
+            else:
+                _assign(self.model.metrics_variables, sums)
             self._metrics = None
 
     def on_train_batch_begin(self, batch, logs=None):
@@ -174,6 +180,8 @@ class ExactResume(keras.callbacks.Callback):
         }
         state = self._state(self.model)
         arrays = _arrays("variable", state) | _arrays("metric", metrics)
+        if self.devices.replicas > 1 and self.devices.workers == 1:
+            arrays |= _arrays("part", _on_each_replica(metrics))
         if not all(np.isfinite(a).all() for a in arrays.values() if a.dtype.kind == "f"):
             self._diverged("a weight is no longer a number")
         values = {
@@ -227,7 +235,10 @@ class ExactResume(keras.callbacks.Callback):
         self._early_stopping_state = values["early_stopping"]
         vars(self.early_stopping).update(self._early_stopping_state)
         if self.step % self.steps_per_epoch:
-            self._metrics = [a for name, a in arrays.items() if name.startswith("metric")]
+            self._metrics = [
+                [array for name, array in arrays.items() if name.startswith(kind)]
+                for kind in ("metric", "part")
+            ]
         if self.devices.chief:
             try:  # a kill may have come between the two files
                 write_text(self.csv, _csv(self.history))
@@ -256,6 +267,11 @@ class ExactResume(keras.callbacks.Callback):
 def _forms(variables):
     """What tells two models apart; names do not, Keras counts them up within a process."""
     return [[list(variable.shape), variable.dtype] for variable in variables]
+
+
+def _on_each_replica(metrics):
+    """The variables that metrics have on each replica; Keras reads their sum, which is rounded."""
+    return [part for v in metrics for part in getattr(v.value, "values", [v])]
 
 
 def _assign(variables, arrays):

@@ -1,12 +1,9 @@
 """What a run was made with and where it shows: machine, versions, terminal or not."""
 
-import contextlib
 import importlib.metadata
 import os
 import platform
 import sys
-
-import keras
 
 from cvcourse import __version__
 
@@ -31,14 +28,3 @@ def versions():
 def someone_watches():
     """Whether a progress bar is seen: in a terminal or a notebook."""
     return sys.stdout.isatty() or "ipykernel" in sys.modules
-
-
-@contextlib.contextmanager
-def precision(policy):
-    """Inside, layers are made with this dtype policy: float32, mixed_bfloat16 or mixed_float16."""
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(policy)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)

@@ -21,7 +21,8 @@ def feature_extractor(model):
     """Cut a network off behind its last pooled features.
 
     Nested models are opened, so that each of their layers is one of the result. The layers are
-    copies: `model` stays as it is.
+    copies: `model` stays as it is. Trained layers compute in the global dtype policy where that is
+    a mixed one, and else as they were saved.
 
     Args:
         model: A functional or sequential keras.Model of one input, images (batch, height, width, 1
@@ -135,6 +136,8 @@ def _opened(model):
                 name = f"{name}_"
             names.add(name)
             config = {**layer.get_config(), "name": name}
+            if keras.config.dtype_policy().name != "float32" and _is_trained(layer):
+                config["dtype"] = keras.config.dtype_policy()
             if isinstance(layer, layers.Normalization) and layer.weights:
                 # As arguments: later copies of the layer would lose what it was adapted to.
                 mean, variance, *_ = (weight.tolist() for weight in layer.get_weights())

@@ -28,6 +28,7 @@ from cvcourse.models.pretrained.misfit import OTHER_DEPTH, OTHER_NETWORK
 from cvcourse.models.pretrained.preprocessing import scale
 from cvcourse.models.registry import build
 from cvcourse.saved_model import read_model
+from cvcourse.settings import precision
 from cvcourse.state_dict import refuse, shorten
 
 SUFFIXES = {  # usual ones: they tell a path from a tag, no more
@@ -223,7 +224,8 @@ def _require_same(theirs, row):
     """
     height, width = (side or row.size for side in theirs.input_shape[1:3])
     shape = (height, width, theirs.input_shape[-1])
-    ours = load_keras(build_source(row.network, **row.form | {"input_shape": shape}), theirs)
+    with precision("float32"):  # others would round the answers
+        ours = load_keras(build_source(row.network, **row.form | {"input_shape": shape}), theirs)
     image = keras.Input(shape)
     if any(isinstance(layer, APART) for layer in theirs.layers):  # it takes raw pixels
         ours = keras.Model(image, ours(scale(image, row)))

@@ -82,7 +82,7 @@ def from_photos(net, published, shape=(None, None, 3)):
     of net is one of it too.
     """
     photo = keras.Input(shape, dtype="float32", name="photo")
-    x = convert_channels(photo, 1, 3) if shape[-1] == 1 else photo
+    x = convert_channels(photo, 1, 3, "float32") if shape[-1] == 1 else photo
     return behind(photo, preprocess(x, published, net.input_shape[1]), net)
 
 
@@ -108,7 +108,9 @@ def from_images(net, shape=(None, None, 3), *, size=None, scaling="none"):
     *own, channels = net.input_shape[1:]
     size = size or own
     photo = keras.Input(shape, dtype="float32", name="photo")
-    x = photo if shape[-1] == channels else convert_channels(photo, shape[-1], channels)
+    x = photo
+    if shape[-1] != channels:
+        x = convert_channels(photo, shape[-1], channels, "float32")
     if None not in size:
         x = ops.image.resize(
             x, size, antialias=True, crop_to_aspect_ratio=True, data_format="channels_last"
