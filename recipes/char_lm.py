@@ -78,8 +78,7 @@ def main(config):
     if metrics:
         from cvcourse import data, training
 
-        path = pathlib.Path(config.workdir).expanduser() / "model.keras"
-        model, characters = training.load_model(path)
+        model, characters = training.load_model(pathlib.Path(config.workdir, "model.keras"))
         with recipe.usage():
             print(sample(config, sampler(config, model, data.Vocabulary(characters, ""))))
         return metrics
@@ -208,7 +207,7 @@ def report(run, metrics, trained, model, vocabulary, test):
     text = vocabulary.decode(tokens)
     drawn = {
         "By epoch": figures.training_curves(
-            in_bits(trained.history), trained.best_epoch, "loss (bits)"
+            trained.history, trained.best_epoch, "loss (bits)", unit=math.log(2)
         )
     }
     highlighted = {}
@@ -242,12 +241,6 @@ def report(run, metrics, trained, model, vocabulary, test):
         highlighted=highlighted,
         config=dataclasses.asdict(run.config),
     )
-
-
-def in_bits(history):
-    """The history with its losses in bits."""
-    keys = ("loss", "val_loss")
-    return [row | {key: row[key] / math.log(2) for key in keys} for row in history]
 
 
 cli = recipe.cli(main)

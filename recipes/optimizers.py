@@ -15,7 +15,6 @@ import sys
 from cvcourse.recipes import train
 
 from cvcourse import recipe
-from cvcourse.recipe.groups import PRECISIONS
 from cvcourse.startup import import_tensorflow_quietly
 
 FULL_BATCH = ("lbfgs", "newton")
@@ -26,7 +25,7 @@ OPTIMIZERS = (
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(recipe.RunFields, recipe.DataFields, recipe.ModelFields):
+class Config(recipe.RunFields, recipe.PrecisionFields, recipe.DataFields, recipe.ModelFields):
     """What is compared, and on what; the fields of `train` have its meaning."""
 
     optimizers: tuple[str, ...] = recipe.field(
@@ -43,7 +42,6 @@ class Config(recipe.RunFields, recipe.DataFields, recipe.ModelFields):
     epochs: int = recipe.field(20, "passes over the training images; full-batch steps", least=1)
     batch_size: int = recipe.field(32, "examples a step, but for full batches", least=1)
     weight_decay: float = recipe.field(0.01, "of adamw, decoupled; the others have none", least=0)
-    precision: str = recipe.field("float32", "dtype policy of the layers", choices=PRECISIONS)
 
 
 def main(config):
@@ -51,7 +49,6 @@ def main(config):
     config, metrics = recipe.begin(config, "optimizers")
     if metrics:
         return metrics
-
     import_tensorflow_quietly()
     import keras
 

@@ -51,10 +51,13 @@ class Config(
 
 def main(config):
     """Train what is missing, compare, report."""
-    config, metrics = recipe.begin(config, "sequence_mnist", shown=test_accuracies)
+
+    def shown(found):
+        return {name: net["test_accuracy"] for name, net in found["nets"].items()}
+
+    config, metrics = recipe.begin(config, "sequence_mnist", shown=shown)
     if metrics:
         return metrics
-
     distribution.require_one_process(config.strategy)
     import_tensorflow_quietly()
 
@@ -80,11 +83,6 @@ def main(config):
             (name,) = config.models
             nets = {name: alone(run, setting, name, dataset, untrained[name])}
         return report(run, nets, steps(config, dataset)[0])
-
-
-def test_accuracies(metrics):
-    """The test accuracy of each net."""
-    return {name: row["test_accuracy"] for name, row in metrics["nets"].items()}
 
 
 def steps(config, dataset):

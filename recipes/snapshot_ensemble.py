@@ -82,7 +82,6 @@ def main(config):
     config, metrics = recipe.begin(config, "snapshot_ensemble")
     if metrics:
         return metrics
-
     import_tensorflow_quietly()
     from cvcourse import data, figures, regularization, training
     from cvcourse.saved_model import read_model
@@ -117,7 +116,6 @@ def main(config):
         splits = {"validation": validation}
         if config.test and dataset.test:
             _, splits["test"] = judge(dataset.test)
-
         nets = [read_model(folders[0] / file) for file in rows[chosen["ensemble"]]]
         training.save_model(
             regularization.ensemble(nets),
@@ -125,6 +123,7 @@ def main(config):
             dataset.class_names,
             from_logits=False,
         )
+        reliability = regularization.calibration.reliability_of_mean
         labels = dataset.validation.labels
         first_k = {
             str(m): regularization.errors_of_first_k(
@@ -155,9 +154,7 @@ def main(config):
                 f"Learning rate and loss of seed {first}": cycles_figure(config, folders[0]),
                 f"Reliability on validation data, seed {first}": figures.reliability_diagram(
                     {
-                        row: regularization.calibration.reliability_of_mean(
-                            [answers[0][file] for file in rows[row]], labels
-                        )
+                        row: reliability([answers[0][file] for file in rows[row]], labels)
                         for row in ("single", *chosen.values())
                     }
                 ),

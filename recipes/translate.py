@@ -190,8 +190,8 @@ def report(run, metrics, trained, translator, test, said):
                 for (pair, text), row in zip(wrong, found, strict=False)
             ),
         ]
-    curves = figures.training_curves(trained.history, trained.best_epoch, "loss (nats)")
-    drawn = {"By epoch": curves}
+    curve = figures.training_curves(trained.history, trained.best_epoch, "loss (nats)")
+    drawn = {"By epoch": curve}
     longest = sorted(shown, key=lambda pair: -len(pair.source))[:DRAWN]
     weights = sequence.attention_maps(translator.generator.net, dates.rows(longest)[0])
     if weights is not None:

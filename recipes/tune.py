@@ -13,7 +13,6 @@ O'Malley et al., KerasTuner, https://github.com/keras-team/keras-tuner. Hyperban
 """
 
 import dataclasses
-import json
 import sys
 
 from cvcourse.recipes import train
@@ -197,12 +196,11 @@ def rules(config):
 
 def finished(config):
     """The metrics of a sweep that is over, after saying so; else None."""
-    if metrics := recipe.recognize(config, "tune", **rules(config)):
-        print(f"{config.workdir} is finished: {json.dumps(metrics)}")
-        if not in_stages(config) and not recipe.whole_command():
-            print(f"--extend --trials={2 * config.trials} goes on with it")
-            if failed := metrics.get("failed"):
-                print(f"--extend tries again what failed: {failed} of {metrics['trials']} trials")
+    _, metrics = recipe.begin(config, "tune", **rules(config))
+    if metrics and not in_stages(config) and not recipe.whole_command():
+        print(f"--extend --trials={2 * config.trials} goes on with it")
+        if failed := metrics.get("failed"):
+            print(f"--extend tries again what failed: {failed} of {metrics['trials']} trials")
     return metrics
 
 

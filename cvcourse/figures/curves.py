@@ -10,7 +10,7 @@ from cvcourse.figures.figure import (
 )
 
 
-def training_curves(history, best_epoch, loss):
+def training_curves(history, best_epoch, loss, *, unit=1.0):
     """Draw loss, accuracy and learning rate by epoch.
 
     Args:
@@ -18,10 +18,12 @@ def training_curves(history, best_epoch, loss):
             learning_rate.
         best_epoch: The epoch to mark.
         loss: Title of the losses, with their unit.
+        unit: The unit in those of the history: log(2) for bits.
 
     Returns:
         A matplotlib figure.
     """
+    history = [row | {key: row[key] / unit for key in ("loss", "val_loss")} for row in history]
     figure, axes = new_figure(width=11, height=3.2, columns=3)
     epochs = [row["epoch"] for row in history]
     marker = "o" if len(history) == 1 else None

@@ -59,7 +59,14 @@ class DataFields:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class FitFields:
+class PrecisionFields:
+    """What layers compute in."""
+
+    precision: str = field("float32", "dtype policy of the layers", choices=PRECISIONS)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FitFields(PrecisionFields):
     """How a model is fit: passes, batches, update rule, precision."""
 
     epochs: int = field(30, "passes over the training split", least=1)
@@ -87,7 +94,6 @@ class FitFields:
     clip_norm: float | None = field(
         None, "largest norm of all gradients of a step together; larger ones are scaled", above=0
     )
-    precision: str = field("float32", "dtype policy of the layers", choices=PRECISIONS)
     checkpoint_minutes: float = field(
         5.0, "minutes between checkpoints inside an epoch", above=0, free=True
     )
