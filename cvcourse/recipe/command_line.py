@@ -200,7 +200,7 @@ def cli(main, name=None):
     name = name or pathlib.Path(module.__file__).stem
 
     def run_recipe(argv=None):
-        return run(main, module.Config, argv, name=name, description=module.__doc__)
+        return run(module.main, module.Config, argv, name=name, description=module.__doc__)
 
     return run_recipe
 
