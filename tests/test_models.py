@@ -376,7 +376,7 @@ def test_raw_images_keep_every_tap_in_reach():
 def test_a_net_that_resizes_and_normalizes_goes_behind_what_does_too():
     image = keras.Input((8, 8, 1))
     x = keras.layers.Normalization(mean=[3.0], variance=[4.0], name="normalization")(image)
-    keras.utils.clear_session()  # as a new process numbers operations, which reads a net from a file
+    keras.utils.clear_session()  # names begin anew, as in a process that reads the net from a file
     x = keras.ops.image.resize(x, (4, 4))
     net = keras.Model(image, keras.layers.Flatten()(x))
     keras.utils.clear_session()
