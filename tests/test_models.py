@@ -373,6 +373,20 @@ def test_raw_images_keep_every_tap_in_reach():
     )
 
 
+def test_a_net_that_resizes_and_normalizes_goes_behind_what_does_too():
+    image = keras.Input((8, 8, 1))
+    x = keras.layers.Normalization(mean=[3.0], variance=[4.0], name="normalization")(image)
+    keras.utils.clear_session()  # names begin anew, as in a process that reads the net from a file
+    x = keras.ops.image.resize(x, (4, 4))
+    net = keras.Model(image, keras.layers.Flatten()(x))
+    keras.utils.clear_session()
+    model = models.from_raw_images(net, (16, 16, 1), mean=[10.0], variance=[25.0])
+    raw = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 1)).astype("float32")
+    resized = np.array(keras.ops.image.resize((raw - 10) / 5, (8, 8)))
+    expected = np.array(keras.ops.image.resize((resized - 3) / 2, (4, 4))).reshape(2, 16)
+    np.testing.assert_allclose(model(raw), expected, atol=1e-4)
+
+
 def test_channels_that_do_not_convert_are_refused():
     net = models.build("linear", input_shape=(8, 8, 4))
     with pytest.raises(ValueError, match="3 channels and the net takes 4"):

@@ -30,8 +30,12 @@ def from_raw_images(net, image_shape, *, mean, variance):
 
 
 def behind(image, x, net):
-    """The model from the input `image` to the output of copies of net's layers, called on `x`."""
-    model = keras.Model(image, _call_copies(net, x), name=net.name)
+    """The model from the input `image` to the output of copies of net's layers, called on `x`.
+
+    A layer or operation of net gets another name where one from `image` to `x` has its own: a net
+    that was read from a file may resize as well.
+    """
+    model = keras.Model(image, _call_copies(net, x, keras.Model(image, x)), name=net.name)
     model.set_weights(net.get_weights())
     return model
 
@@ -51,13 +55,22 @@ def convert_channels(x, given, wanted, dtype=None):
     )
 
 
-def _call_copies(net, x):
-    """The output of copies of net's layers, called one by one on `x`."""
-    outputs = []
+def _call_copies(net, x, before):
+    """The output of copies of net's layers, called one by one on `x`, the output of `before`."""
+    taken, outputs = {operation.name for operation in before.operations}, []
+
+    def copy(layer):
+        config, name = layer.get_config(), layer.name
+        while name in taken:
+            name += "_"
+        taken.add(name)
+        if "name" in config:  # else Keras finds one that is not taken
+            config["name"] = name
+        return type(layer).from_config(config)
 
     def call(layer, *args, **kwargs):
         outputs.append(layer(*args, **kwargs))
         return outputs[-1]
 
-    keras.models.clone_model(net, input_tensors=x, call_function=call)
+    keras.models.clone_model(net, input_tensors=x, clone_function=copy, call_function=call)
     return outputs[-1]

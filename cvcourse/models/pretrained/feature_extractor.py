@@ -14,7 +14,7 @@ from cvcourse.models.pretrained.fitting import APART
 from cvcourse.state_dict import require_finite
 
 UNPOOLED = (layers.Flatten, layers.Reshape)  # make a vector of a map without pooling it
-RESERVED = ("image", "photo", "normalization", "logits", "pooled")  # for layers around the features
+RESERVED = ("image", "logits", "pooled")  # for layers around the features
 
 
 def feature_extractor(model):
