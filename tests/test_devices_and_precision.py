@@ -103,8 +103,8 @@ FOR_PRECISION = {
     | dict(limit=50, epochs=4),
 }
 FAST_PRECISION = {
-    *(("caption", "mixed_bfloat16"), ("char_lm", "mixed_float16"), ("transfer", "mixed_float16")),
-    *(("own_network", "mixed_bfloat16"), ("regularizers", "mixed_float16")),
+    *(("caption", "mixed_bfloat16"), ("char_lm", "mixed_float16"), ("train", "mixed_float16")),
+    ("transfer", "mixed_float16"),
 }
 
 
@@ -149,10 +149,11 @@ def loss_of(model, batches):
     """The weighted mean cross-entropy of a model on batches, in NumPy."""
     total = count = 0.0
     for inputs, labels, weights in batches:
-        logits = np.asarray(model(inputs, training=False), "float64")
+        logits = model.predict_on_batch(inputs).astype("float64")  # a graph rounds as in fit
         logs = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
         losses = -np.take_along_axis(logs, np.asarray(labels)[..., None], -1)[..., 0]
-        total, count = total + (losses * weights).sum(), count + np.sum(weights)
+        weights = np.asarray(weights)
+        total, count = total + (losses * weights).sum(), count + weights.sum()
     return total / count
 
 
@@ -179,7 +180,9 @@ def test_layers_compute_in_the_precision_and_still_do_when_loaded(
         )
 
 
-@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize(
+    "policy", ["mixed_float16", pytest.param("mixed_bfloat16", marks=pytest.mark.slow)]
+)
 def test_optimizers_that_see_all_examples_descend_in_half_precision(policy, tmp_path):
     """As far as in float32, to within 2 %."""
     made = importlib.import_module("cvcourse.recipes.optimizers")
