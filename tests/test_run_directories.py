@@ -5,11 +5,11 @@ import pathlib
 import shutil
 
 import pytest
+from cvcourse.recipes import runs, train, tune
 
 from cvcourse import __main__ as command_line
 from cvcourse import recipe
 from cvcourse.files import write_json
-from cvcourse.recipes import runs, train, tune
 
 BEFORE = pathlib.Path(__file__).parent / "run_directories" / "0.4.0"
 
