@@ -9,6 +9,7 @@ from cvcourse.recipes import runs, train, tune
 
 from cvcourse import __main__ as command_line
 from cvcourse import recipe
+from cvcourse.errors import UsageError
 from cvcourse.files import write_json
 
 BEFORE = pathlib.Path(__file__).parent / "run_directories" / "0.4.0"
@@ -128,3 +129,28 @@ def test_a_check_is_finished_by_its_own_file(place):
     change(run, recipe="check")
     (row,) = runs.main(runs.Config(".")).values()
     assert (row["recipe"], row["state"]) == ("check", "finished")
+
+
+def test_a_run_that_a_process_holds_is_running(place):
+    run = place("train", "run")
+    (run / "metrics.json").unlink()
+    with recipe.locked(run):
+        assert [row["state"] for row in runs.main(runs.Config(".")).values()] == ["running"]
+    assert [row["state"] for row in runs.main(runs.Config(".")).values()] == ["unfinished"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--monitor=val_accuracy", "--objective=val_loss"], "--monitor=val_accuracy"),
+        (["--monitor=val_accuracy"], None),
+        (["--objective=val_loss"], None),
+    ],
+)
+def test_the_monitor_of_trials_is_the_objective(flags, words):
+    """It was ignored where it was another."""
+    if words is None:
+        assert recipe.parse(tune.Config, flags).objective in ("val_accuracy", "val_loss")
+    else:
+        with pytest.raises(UsageError, match=f"{words} .* leave it out"):
+            recipe.parse(tune.Config, flags)
