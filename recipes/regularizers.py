@@ -38,6 +38,7 @@ REGULARIZERS = {  # row: the fields of `train` that are not those of BARE
 class Config(
     recipe.WorkdirFields,
     recipe.DeviceFields,
+    recipe.ScheduleFields,
     recipe.FitFields,
     recipe.DataFields,
     recipe.ModelFields,

@@ -38,7 +38,8 @@ def main(config):
             f"here ({begun['recipe']}): go on with `cvcourse RECIPE --workdir={path}`"
         )
     module = importlib.import_module(f"cvcourse.recipes.{begun['recipe']}")
-    return module.main(recipe.parse(module.Config, [f"--workdir={config.run}"]))
+    flags = [f"--workdir={config.run}"]
+    return module.main(recipe.parse(module.Config, flags, recipe=begun["recipe"]))
 
 
 cli = recipe.cli(main)

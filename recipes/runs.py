@@ -16,7 +16,7 @@ import time
 
 from cvcourse import recipe
 from cvcourse.errors import RunError, UsageError
-from cvcourse.files import read_json
+from cvcourse.files import JSON_BYTES, read_bytes, read_json
 
 RESULTS = {  # metric: how it is shown, the first that a run has
     "test_accuracy": "test accuracy {:.2%}",
@@ -27,6 +27,7 @@ RESULTS = {  # metric: how it is shown, the first that a run has
     "val_bleu4": "validation BLEU-4 {:.3f}",
     "accuracy": "accuracy {:.2%}",
 }
+FINISHED = ("metrics.json", "check.json")  # what a recipe writes last
 DATA = ("dataset", "text", "photos")  # the fields that may name a run's data
 UNITS = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
@@ -74,8 +75,8 @@ def row(path):
     try:
         begun, values = recipe.read_config(path)
         history = epochs_of(path)
-        finished = (path / "metrics.json").exists()
-        metrics = read_json(path / "metrics.json") if finished else (history or [{}])[-1]
+        finished = next((path / name for name in FINISHED if (path / name).exists()), None)
+        metrics = read_json(finished) if finished else (history or [{}])[-1]
         models = values.get("models") or [values.get("model") or values.get("backbone") or "–"]
         data = next((values[name] for name in DATA if values.get(name)), "–")
         cells["recipe"] = begun["recipe"] or "–"
@@ -92,7 +93,7 @@ def row(path):
         cells["state"] = "finished" if finished else "unfinished"
         if not finished and recipe.is_running(path):
             cells["state"] = "running"
-    except (RunError, UsageError, ValueError, KeyError):
+    except (RunError, UsageError, OSError, ValueError, TypeError):
         cells["state"] = "damaged"
     return cells | {"age": age(path)}
 
@@ -100,17 +101,18 @@ def row(path):
 def epochs_of(path):
     """The rows of a run's history.csv with their numbers; none where it has no such file."""
     try:
-        with open(path / "history.csv", encoding="utf-8", newline="") as file:
-            return [
-                {key: float(value) for key, value in row.items()} for row in csv.DictReader(file)
-            ]
+        lines = read_bytes(path / "history.csv", JSON_BYTES).decode().splitlines()
     except FileNotFoundError:
         return []
+    return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(lines)]
 
 
 def age(path):
     """How long ago something was written in a run, in its largest unit."""
-    newest = max(entry.stat(follow_symlinks=False).st_mtime for entry in os.scandir(path))
+    try:
+        newest = max(entry.stat(follow_symlinks=False).st_mtime for entry in os.scandir(path))
+    except OSError:  # unreadable, or removed meanwhile
+        return "–"
     seconds = max(0.0, time.time() - newest)
     size, unit = next(((size, unit) for size, unit in UNITS if seconds >= size), UNITS[-1])
     return f"{seconds / size:.0f} {unit}"

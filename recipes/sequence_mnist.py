@@ -30,6 +30,7 @@ class Config(
     recipe.SequenceFields,
     recipe.RunFields,
     recipe.DeviceFields,
+    recipe.ScheduleFields,
     recipe.FitFields,
     recipe.DataFields,
 ):

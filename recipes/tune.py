@@ -96,6 +96,11 @@ class Config(train.Config):
             )
         if self.protocol == "coarse_to_fine" and self.oracle == "hyperband":
             yield "--protocol=coarse_to_fine has stages of its own: choose another --oracle"
+        if self.monitor not in (self.objective, train.Config.monitor):
+            yield (
+                f"--monitor={self.monitor} is not what trials are judged by, "
+                f"--objective={self.objective}: leave it out"
+            )
         if self.extend and in_stages(self):
             yield f"--extend: {FIXED}"
 

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from networks import write_random_mobilenet
 from PIL import Image
-from recipe_runs import CLOCKED, started
+from crash import started
+from recipe_runs import CLOCKED
 
 from cvcourse import training
 

@@ -76,12 +76,19 @@ def begun(tmp_path, monkeypatch):
     return place
 
 
-@pytest.mark.parametrize("recipe", RUNS)
-def test_an_unfinished_run_goes_on(recipe, begun, capsys):
-    flags, step = RUNS[recipe]
+@pytest.mark.parametrize(
+    ("recipe", "words"),
+    [
+        *((name, [name, *flags, "--workdir=run"]) for name, (flags, _) in RUNS.items()),
+        ("train", ["resume", "run"]),
+        ("char_lm", ["char_lm", "--workdir=run", "--prompt=two"]),
+    ],
+)
+def test_an_unfinished_run_goes_on(recipe, words, begun, capsys):
+    step = RUNS[recipe][1]
     run, finished = begun(recipe, "unfinished"), BEFORE / recipe / "finished"
     assert [int(path.name.split("-")[1]) for path in run.glob("checkpoints/*.npz")] == [step]
-    assert command_line.main([recipe, *flags, "--workdir=run"]) == 0
+    assert command_line.main(words) == 0
     printed = capsys.readouterr().out
     assert "epoch 2/3" in printed and "epoch 1/3" not in printed
 

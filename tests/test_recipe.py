@@ -301,10 +301,25 @@ def rewrite(path, **changes):
     write_json(path / "config.json", kept)
 
 
-def test_no_recipe_has_a_field_of_the_name_of_what_config_json_holds_beside_them():
+@pytest.fixture(scope="module")
+def configs():
+    """The Config of each recipe."""
     modules = [importlib.import_module(f"cvcourse.recipes.{name}") for name in recipes()]
-    configs = [module.Config for module in modules if hasattr(module, "Config")]
-    assert len(configs) > 10
+    found = [module.Config for module in modules if hasattr(module, "Config")]
+    assert len(found) > 10
+    return found
+
+
+def test_a_recipe_with_cyclic_schedules_takes_their_cycles(configs):
+    """And the settings of the other schedules, for which another recipe offers flags."""
+    offered = [c for c in map(recipe.fields.fields, configs) if "schedule" in c]
+    cyclic = [c for c in offered if "cosine_restarts" in c["schedule"].rules["choices"]]
+    assert len(cyclic) > 5
+    for settings in ("cycles", "milestones", "factor", "warmup_epochs"):
+        assert all(settings in c for c in cyclic)
+
+
+def test_no_recipe_has_a_field_of_the_name_of_what_config_json_holds_beside_them(configs):
     assert [c for c in configs if semantics.FIRST.keys() & set(recipe.fields.fields(c))] == []
     assert len(semantics.CHANGES) == semantics.SEMANTICS - 1
 

@@ -8,6 +8,7 @@ Standard library only: `--help` must not wait for TensorFlow.
 """
 
 from cvcourse.recipe.command_line import cli, command, parse, program, run, usage, verdict
+from cvcourse.recipe.config_file import read_config
 from cvcourse.recipe.dispatch import HELP, dispatch
 from cvcourse.recipe.fields import as_config, check, field, names_of
 from cvcourse.recipe.groups import (
@@ -34,7 +35,6 @@ from cvcourse.recipe.workdir import (
     is_running,
     locked,
     part,
-    read_config,
     recognize,
     whole_command,
 )

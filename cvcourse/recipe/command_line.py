@@ -14,6 +14,7 @@ from cvcourse.errors import Interrupted, RunError, UsageError, unknown
 from cvcourse.files import read_json
 from cvcourse.interrupt import handling, terminate
 from cvcourse.recipe import semantics
+from cvcourse.recipe.config_file import read_fields, whole_run
 from cvcourse.recipe.fields import check, fields, names_of
 from cvcourse.recipe.standard_streams import make_output_tolerant
 
@@ -23,15 +24,17 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(message)
 
 
-def parse(config_class, argv=None, *, prog=None, description=None):
+def parse(config_class, argv=None, *, recipe=None, prog=None, description=None):
     """Parse flags into a config. Later beats earlier: defaults, the file of `--config`, flags.
 
     `--batch_size` and `--batch-size` are one flag. Where `--workdir` has come with nothing but
-    `free` fields, or with --extend, and holds a run, that run's config.json is the file.
+    `free` fields, or with --extend, and holds a run, that run's config.json is the file. The
+    directory and `extend` are not taken from a file.
 
     Args:
         config_class: Class of the recipe's config.
         argv: Words of the command line after the recipe's name.
+        recipe: Name of the recipe that a run in `--workdir` must be of.
         prog: How the user called the recipe.
         description: Text above the flags in the help.
 
@@ -39,7 +42,9 @@ def parse(config_class, argv=None, *, prog=None, description=None):
         A `config_class`.
 
     Raises:
-        UsageError: For a wrong flag or value.
+        UsageError: For a wrong flag or value, and where `--workdir` alone names another recipe's
+            run or a part of one.
+        RunError: Where it names a run whose config.json is damaged.
     """
     specs = fields(config_class)
     rest = [name for name, spec in specs.items() if spec.rules["positional"]]
@@ -80,8 +85,13 @@ def parse(config_class, argv=None, *, prog=None, description=None):
     for name, text in given.items():
         if isinstance(text, list) and name not in rest:  # argparse makes [] of `--flag=--`
             raise UsageError(f"--{name} expects one argument; received '--'")
-    file = given["config"] if "config" in given else _own_file(config_class, given)
-    values = _from_file(specs, file) if file is not None else {}
+    if "config" in given:
+        values = _from_file(specs, given["config"])
+    else:
+        values = _from_workdir(config_class, given, recipe)
+    # A config names its own directory, and may have been extended; whoever takes the values means
+    # neither.
+    values = {name: value for name, value in values.items() if name not in ("workdir", "extend")}
     for name, spec in specs.items():
         if name in given:
             text = given[name]
@@ -92,13 +102,17 @@ def parse(config_class, argv=None, *, prog=None, description=None):
     return check(config_class(**values))
 
 
-def _own_file(config_class, given):
-    """The config.json in --workdir, if the other flags leave open which run is meant."""
+def _from_workdir(config_class, given, recipe):
+    """The fields of the run in --workdir, if the other flags leave open which run is meant."""
     others = given.keys() - {"debug"} - names_of(config_class, "free")
-    path = pathlib.Path(os.path.expanduser(given.get("workdir") or ""), "config.json")
-    if "workdir" not in given or (others and not given.get("extend")) or not path.is_file():
-        return None
-    return str(path)
+    folder = pathlib.Path(os.path.expanduser(given.get("workdir") or ""))
+    alone = "workdir" in given and (not others or given.get("extend"))
+    if not alone or not os.path.isfile(folder / "config.json"):
+        return {}
+    if whole := whole_run(folder):
+        again = shlex.join(["cvcourse", "resume", str(whole)])
+        raise UsageError(f"{folder} is a part of the run in {whole}: go on with `{again}`")
+    return read_fields(folder, config_class, recipe)[1]
 
 
 def _from_file(specs, file):
@@ -116,8 +130,7 @@ def _from_file(specs, file):
         if name not in specs:
             by = f" (version {begun['version']} wrote it)" if begun["version"] else ""
             raise UsageError(f"--config: {file}{by}: {unknown('field', name, specs)}")
-    # A config names its own directory; taking the values must not mean taking the place.
-    return {name: value for name, value in values.items() if name != "workdir"}
+    return values
 
 
 def command(config, prog):
@@ -174,7 +187,7 @@ def run(main, config_class, argv=None, *, name, description=None):
         argv = sys.argv[1:]
     prog, argv = program(name), list(argv)
     try:
-        config = parse(config_class, argv, prog=prog, description=description)
+        config = parse(config_class, argv, recipe=name, prog=prog, description=description)
         with handling(terminate, signal.SIGTERM):
             main(config)
         return 0

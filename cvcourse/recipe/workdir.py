@@ -16,11 +16,11 @@ from cvcourse.errors import Interrupted, InUse, RunError, UsageError
 from cvcourse.files import PARTIAL, read_json, require_regular, write_json
 from cvcourse.recipe import semantics
 from cvcourse.recipe.command_line import command, program, usage
-from cvcourse.recipe.fields import check, fields, names_of, shown
+from cvcourse.recipe.config_file import ELSEWHERE, as_json, read_fields
+from cvcourse.recipe.fields import check, names_of, shown
 
 LOCK = ".lock"
 METRICS = ("versions", "machine")  # that every recipe writes
-ELSEWHERE = "choose another directory, or leave --workdir out for a fresh one"
 AGAIN = "remove it, and the same command makes the report again"
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # disk, quota, or largest file
 _COMMAND = contextvars.ContextVar("command", default=None)  # that goes on with the outermost run
@@ -64,8 +64,8 @@ def recognize(config, recipe, *, grows="epochs", fixed=None, metrics=METRICS, ag
         if strangers:
             raise UsageError(f"--workdir={path} is no run's directory: it holds {strangers[0]}")
         return None
-    begun, old = _begun(path, config, recipe)
-    new = _as_json(dataclasses.asdict(config))
+    begun, old = read_fields(path, config, recipe)
+    new = as_json(dataclasses.asdict(config))
     differ = {key for key in new.keys() - names_of(config, "free") if old[key] != new[key]}
     finished = "metrics.json" in names
     if not finished:
@@ -128,32 +128,6 @@ def begin(config, recipe, *, shown=None, **rules):
     return config, metrics
 
 
-def read_config(folder):
-    """Read the config.json of a run.
-
-    Args:
-        folder: The run's directory, as a pathlib.Path.
-
-    Returns:
-        A pair of dicts: recipe, version, semantics and sources of the code that began it, and its
-        fields.
-
-    Raises:
-        UsageError: If there is none.
-        RunError: If it is damaged or cannot be read.
-    """
-    file = folder / "config.json"
-    if not file.exists():
-        raise UsageError(f"{folder} is no run's directory: it has no config.json")
-    values = read_json(file, remedy=ELSEWHERE)
-    begun = {key: values.pop(key, usual) for key, usual in semantics.FIRST.items()}
-    if type(begun["semantics"]) is not int:
-        raise RunError(f"{file} is damaged: its semantics is no whole number; {ELSEWHERE}")
-    if not isinstance(begun["sources"], dict):
-        raise RunError(f"{file} is damaged: its sources are no fields with hashes; {ELSEWHERE}")
-    return begun, values
-
-
 def sources_of(config):
     """Find the source files that a config names.
 
@@ -187,26 +161,6 @@ def is_running(folder):
     except (ImportError, OSError):  # Windows, no lock, or a file system without locks
         return False
     return False
-
-
-def _begun(path, config, recipe):
-    """Read a run's config.json: what `semantics.origin` wrote, and a value for each field.
-
-    Raises UsageError for the run of another recipe, RunError for a damaged file.
-    """
-    begun, values = read_config(path)
-    if begun["recipe"] not in (recipe, None):
-        raise UsageError(
-            f"--workdir={path} holds a run of {begun['recipe']}, not of {recipe}; {ELSEWHERE}"
-        )
-    defaults = _as_json({name: spec.default for name, spec in fields(config).items()})
-    if unknown := sorted(values.keys() - defaults.keys()):
-        few = ", ".join([*unknown[:3], *(["..."] if len(unknown) > 3 else [])])
-        raise UsageError(
-            f"--workdir={path} holds another run, begun by version {begun['version']}: "
-            f"{recipe} has no {few} here; {ELSEWHERE}"
-        )
-    return begun, defaults | values
 
 
 def _sound(file, config, names):
@@ -290,7 +244,7 @@ def claim(config, recipe, *words, devices=None, alike=None, **rules):
     with contextlib.ExitStack() as stack:
         if devices and devices.workers > 1:
             ours = vars(config).keys() - names_of(config, "free")
-            values = _as_json({name: getattr(config, name) for name in sorted(ours)})
+            values = as_json({name: getattr(config, name) for name in sorted(ours)})
             stack.enter_context(devices.together(again))
             values |= {f"source of {name}": found for name, found in sources_of(config).items()}
             devices.require_alike(values | (alike() if alike else {}))
@@ -426,11 +380,6 @@ def _function(name):
     """The function in FILE.py:FUNCTION; None for another name."""
     named = source_file.split(name)
     return named and named[1]
-
-
-def _as_json(values):
-    """The values of a config's fields as config.json holds them."""
-    return json.loads(json.dumps(values))
 
 
 def _fresh(words):

@@ -342,7 +342,8 @@ def require_same_space(folder, space):
     if changes:
         raise UsageError(
             f"{folder} holds a sweep of another space, which differs in "
-            f"{', '.join(changes)}; choose another directory"
+            f"{', '.join(changes)}; choose another directory, or go on by tune.main(config, space) "
+            "with the space that it was begun with"
         )
 
 
