@@ -27,6 +27,7 @@ RESULTS = {  # metric: how it is shown, the first that a run has
     "val_bleu4": "validation BLEU-4 {:.3f}",
     "accuracy": "accuracy {:.2%}",
 }
+FINAL = ("metrics.json", "check.json")  # what a run writes last
 DATA = ("dataset", "text", "photos")  # the fields that may name a run's data
 UNITS = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
@@ -74,21 +75,23 @@ def row(path):
     try:
         begun, values = recipe.read_config(path)
         history = epochs_of(path)
-        finished = (path / "metrics.json").exists()
-        metrics = read_json(path / "metrics.json") if finished else (history or [{}])[-1]
+        finished = next((name for name in FINAL if (path / name).exists()), None)
+        metrics = read_json(path / finished) if finished else (history or [{}])[-1]
         models = values.get("models") or [values.get("model") or values.get("backbone") or "–"]
         data = next((values[name] for name in DATA if values.get(name)), "–")
         cells["recipe"] = begun["recipe"] or "–"
         cells["model"] = ",".join(map(str, models))
         cells["data"] = pathlib.Path(str(data)).name
         if "epochs" in values:
-            cells["epochs"] = (
-                f"{len(history)}/{values['epochs']}" if history else f"{values['epochs']}"
-            )
+            done = len(history) or metrics.get("epochs")  # 0 of a probe
+            cells["epochs"] = "" if done is None else f"{done}/"
+            cells["epochs"] += str(values["epochs"])
         for name, form in RESULTS.items():
             if isinstance(metrics.get(name), (int, float)):
                 cells["result"] = form.format(metrics[name])
                 break
+        if "failed" in metrics:
+            cells["result"] = f"{len(metrics['failed'])} of {len(metrics['steps'])} steps failed"
         cells["state"] = "finished" if finished else "unfinished"
         if not finished and recipe.is_running(path):
             cells["state"] = "running"
