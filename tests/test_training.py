@@ -284,7 +284,9 @@ class Settings:
     seed: int = 0
 
 
-def report(tmp_path, *, classes=3, images=None, test_accuracy=0.5, loss="softmax"):
+def report(
+    tmp_path, *, classes=3, images=None, test_accuracy=0.5, loss="softmax", images_per_second=999.0
+):
     images = (
         np.random.default_rng(0).integers(0, 256, (4, 5, 5, 3)).astype("uint8")
         if images is None
@@ -309,7 +311,7 @@ def report(tmp_path, *, classes=3, images=None, test_accuracy=0.5, loss="softmax
         ],
         best_epoch=1,
         seconds=61.0,
-        images_per_second=999.0,
+        images_per_second=images_per_second,
     )
     return (tmp_path / "report.html").read_text()
 
@@ -322,6 +324,11 @@ def test_report_stands_alone_and_says_what_it_should(tmp_path):
     assert page.count("data:image/svg+xml") == 2  # curves and confusion matrix
     for text in ("50.00 %", "228<", "1.0 min", "class 2", "taken for", "logits", "Dense"):
         assert text in page
+
+
+def test_a_run_without_a_timed_step_has_no_speed(tmp_path):
+    assert "999 images/s in training" in report(tmp_path)
+    assert "<b>1.0 min</b><span>in all</span>" in report(tmp_path, images_per_second=None)
 
 
 def test_report_escapes_the_user_s_words(tmp_path):
