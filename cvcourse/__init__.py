@@ -1,3 +1,3 @@
 """Stanford's computer-vision course CS231n as working software in Keras 3."""
 
-__version__ = "0.4.0"
+__version__ = "0.5.0"

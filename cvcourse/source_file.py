@@ -157,18 +157,14 @@ def _import(file):
     name = f"{stem}_{hashlib.sha256(path.encode()).hexdigest()[:8]}"  # of no other module
     spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
-    before, drawn = _modules.get(path), random.getstate()
     _modules[path], sys.modules[name] = None, module
-    random.seed(
-        0
-    )  # Keras draws seeds there, for a module's initializers too: alike in each process
+    drawn = random.getstate()
+    random.seed(0)  # initializers draw their seeds there: the same ones in each process
     try:
         with naming_line(file):
             exec(compile(code, path, "exec", dont_inherit=True), vars(module))
     except BaseException:
         del _modules[path], sys.modules[name]
-        if before:
-            _modules[path], sys.modules[name] = before, before[1]
         raise
     finally:
         random.setstate(drawn)

@@ -171,7 +171,7 @@ def alone(run, config, name, dataset, model):
         "test_loss": test and test.loss,
         "val_accuracy": validation.accuracy,
         "val_loss": validation.loss,
-        **training.facts(trained, best, config),
+        **training.facts(trained, best),
         "first_half": {when: sequence.share_of_first_half(row) for when, row in norms.items()},
         "gradient_norms": norms,
     }

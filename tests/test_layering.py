@@ -14,6 +14,8 @@ LEAVES = {  # the standard library alone
 STRATEGIES = {"distribution", "distribution_repairs"}
 HEAVY = {"tensorflow", "keras_tuner", "tensorflow_datasets"}
 
+RECIPES = [*(ROOT / "recipes").glob("*.py")]
+
 # package: (packages of ours it may import, heavy ones it may import)
 ARROWS = {
     "classic": (set(), set()),
@@ -97,6 +99,19 @@ def test_recipes_import_train_and_tune_at_most_and_nothing_heavy_at_the_top():
             light = {"recipe", "recipes", "distribution", *LEAVES}
             assert top not in {"keras", "numpy", *HEAVY}, f"{path} imports {name}"
             assert top != "cvcourse" or rest[0] in light, f"{path} imports {name}"
+
+
+LONG = (
+    *("train", "transfer", "tune", "caption", "char_lm", "translate"),
+    *("snapshot_ensemble", "sequence_mnist", "optimizers"),
+)
+
+
+def test_recipes_stay_short():
+    """What draws lives in figures, what belongs to a domain lives there."""
+    lines = {path.stem: len(path.read_text().splitlines()) for path in RECIPES}
+    assert max(lines.values()) <= 330
+    assert sum(lines[name] for name in LONG) <= 2300
 
 
 def test_setup_cfg_lists_every_package():

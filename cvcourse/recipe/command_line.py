@@ -121,9 +121,12 @@ def _from_file(specs, file):
 
 
 def command(config, prog):
-    """The command line that gives this config: the flags that differ from the defaults."""
+    """The command line that gives this config: the flags that differ from the defaults.
+
+    The directory comes last, where one looks for it.
+    """
     words = shlex.split(prog)
-    for name, spec in fields(config).items():
+    for name, spec in sorted(fields(config).items(), key=lambda item: item[0] == "workdir"):
         value = getattr(config, name)
         if value == spec.default:
             continue
@@ -200,7 +203,7 @@ def cli(main, name=None):
     name = name or pathlib.Path(module.__file__).stem
 
     def run_recipe(argv=None):
-        return run(main, module.Config, argv, name=name, description=module.__doc__)
+        return run(module.main, module.Config, argv, name=name, description=module.__doc__)
 
     return run_recipe
 

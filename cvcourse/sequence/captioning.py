@@ -84,11 +84,12 @@ class AttendingLSTM(layers.Layer):
         super().__init__(**kwargs)
         self.units = units
         self.doubly_stochastic = doubly_stochastic
-        self.cell = layers.LSTMCell(units, name="cell")
-        self.keys = layers.Dense(units, name="keys")
-        self.query = layers.Dense(units, use_bias=False, name="query")
-        self.score = layers.Dense(1, use_bias=False, name="score")
-        self.gate = layers.Dense(1, activation="sigmoid", name="gate")
+        as_this = {"dtype": self.dtype_policy}  # also where it is loaded under another policy
+        self.cell = layers.LSTMCell(units, name="cell", **as_this)
+        self.keys = layers.Dense(units, name="keys", **as_this)
+        self.query = layers.Dense(units, use_bias=False, name="query", **as_this)
+        self.score = layers.Dense(1, use_bias=False, name="score", **as_this)
+        self.gate = layers.Dense(1, activation="sigmoid", name="gate", **as_this)
 
     def build(self, x_shape, memory_shape, h_shape, c_shape, real_shape=None):
         channels = memory_shape[-1]

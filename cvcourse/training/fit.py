@@ -115,13 +115,13 @@ def fit(
     return resume
 
 
-def facts(trained, model, config, **per_step):
+def facts(trained, model, config=None, **per_step):
     """Collect the metrics that the runs of all recipes share.
 
     Args:
         trained: What `fit` returned; None where nothing was trained by steps.
         model: The keras.Model that was trained.
-        config: Config of the run.
+        config: Config of the run; None leaves the seed out, for a part of a run.
         per_step: {name: things of a step}, such as images_per_second=batch_size.
 
     Returns:
@@ -138,5 +138,5 @@ def facts(trained, model, config, **per_step):
             for name, count in per_step.items()
         },
         "parameters": sum(math.prod(v.shape) for v in model.trainable_variables),
-        "seed": config.seed,
+        **({"seed": config.seed} if config else {}),
     }
