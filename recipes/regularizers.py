@@ -20,7 +20,7 @@ from cvcourse.startup import import_tensorflow_quietly
 
 BARE = {"augment": (), "weight_decay": 0.0, "dropout": 0.0}
 REGULARIZERS = {  # row: the fields of `train` that are not those of BARE
-    "weight_decay": {},  # that of the config
+    "weight_decay": {"weight_decay": 5e-4},  # Zagoruyko & Komodakis 2016, section 3; a flag
     "dropout": {"dropout": 0.3},  # before the logits, as Szegedy et al. 2015, table 1: 0.4
     "stochastic_depth": {"stochastic_depth": 0.2},  # Huang et al. 2016, section 4, take 0.5
     "label_smoothing": {"label_smoothing": 0.1},  # Szegedy et al. 2016, section 7
@@ -54,8 +54,8 @@ class Config(
     model: str = "resnet20"
     model_args: dict = recipe.field({"depth": 8}, "its builder's knobs")
     limit: int | None = 300  # few, so that they are memorized
-    weight_decay: float = recipe.field(  # Zagoruyko & Komodakis 2016, section 3
-        5e-4, "of the row weight_decay, on kernels", least=0
+    weight_decay: float = recipe.field(
+        REGULARIZERS["weight_decay"]["weight_decay"], "of the row weight_decay, on kernels", least=0
     )
     seeds: tuple[int, ...] = recipe.field(
         (0, 1, 2), "of the repetitions", least=0, below=2**32, distinct=True
@@ -80,9 +80,10 @@ def main(config):
             train.main, run, config.seeds, functools.partial(runs, config)
         )
         last = f"snapshots/{config.epochs}.keras"
+        configs = runs(config, pathlib.Path(), 0)
         rows = {
             name: [f"{name}/{last if settings.snapshots else 'model.keras'}"]
-            for name, settings in runs(config, pathlib.Path(), 0).items()
+            for name, settings in configs.items()
         }
         splits = {
             "training": dataset.train.take(slice(len(dataset.validation))),
@@ -108,7 +109,9 @@ def main(config):
             metrics={
                 "rows": {
                     row: {
-                        "settings": REGULARIZERS.get(row, {}),
+                        "settings": {
+                            key: getattr(configs[row], key) for key in REGULARIZERS.get(row, ())
+                        },
                         **{name: judged[name][row] for name in judged},
                     }
                     for row in rows

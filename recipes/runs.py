@@ -83,13 +83,15 @@ def row(path):
         cells["model"] = ",".join(map(str, models))
         cells["data"] = pathlib.Path(str(data)).name
         if "epochs" in values:
-            cells["epochs"] = (
-                f"{len(history)}/{values['epochs']}" if history else f"{values['epochs']}"
-            )
+            done = len(history) or metrics.get("epochs")  # 0 of a probe
+            cells["epochs"] = "" if done is None else f"{done}/"
+            cells["epochs"] += str(values["epochs"])
         for name, form in RESULTS.items():
             if isinstance(metrics.get(name), (int, float)):
                 cells["result"] = form.format(metrics[name])
                 break
+        if "failed" in metrics:
+            cells["result"] = f"{len(metrics['failed'])} of {len(metrics['steps'])} steps failed"
         cells["state"] = "finished" if finished else "unfinished"
         if not finished and recipe.is_running(path):
             cells["state"] = "running"

@@ -287,7 +287,8 @@ def compiled(config, model, steps_per_epoch):
     if soft_labels(config):
         loss = functools.partial(keras.losses.CategoricalCrossentropy, from_logits=True)
         smoothing = {"label_smoothing": config.label_smoothing}
-    model.compile(optimizer, loss(**smoothing), weighted_metrics=training.weighted_metrics(loss))
+    metrics, loss = training.weighted_metrics(loss), loss(**smoothing)
+    model.compile(optimizer, loss, weighted_metrics=metrics)
     return model
 
 

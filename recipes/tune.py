@@ -123,13 +123,6 @@ def main(config, space=None, callbacks=no_callbacks):
         space: Function (hp, config) -> config that takes the place of the ready-made search space.
         callbacks: Function of a trial's folder that returns further Keras callbacks, whose files
             belong there.
-
-    Returns:
-        What metrics.json holds.
-
-    Raises:
-        UsageError: For wrong values, another space or another sweep's workdir, before any training.
-        RunError: For data that cannot be read, or where every trial has failed.
     """
     config = recipe.check(config)
     distribution.require_one_process(config.strategy)

@@ -9,9 +9,9 @@ import sys
 import keras
 import numpy as np
 import pytest
+from crash import started
 from networks import write_random_mobilenet
 from PIL import Image
-from crash import started
 from recipe_runs import CLOCKED
 
 from cvcourse import training

@@ -219,6 +219,26 @@ def test_gains_of_regularizers():
 # ---- predictions ----
 
 
+def test_one_epoch_has_one_whole_number_at_its_axis():
+    row = dict(epoch=1, loss=2.0, accuracy=0.5, val_loss=1.0, val_accuracy=0.5, learning_rate=0.1)
+    figure = figures.training_curves([row], 1, "loss (nats)")
+    figure.draw_without_rendering()
+    for ax in figure.axes:
+        low, high = ax.get_xlim()
+        assert [tick for tick in ax.get_xticks() if low <= tick <= high] == [1]
+
+
+def test_long_names_leave_room_for_the_picture():
+    names = ("cat", "n" * 200)
+    figure = figures.confusion_matrix(np.eye(2, dtype=int), names)
+    figure.draw_without_rendering()
+    assert {"cat", "n" * 37 + "..."} <= {*texts_in(figure)}
+    assert figure.axes[0].get_position().width > 0.25
+    points, images = np.zeros((2, 2)), np.zeros((2, 8, 8, 1))
+    feature_map = figures.feature_map(points, np.arange(2), images, names)
+    assert "n" * 37 + "..." in texts_in(feature_map)
+
+
 def test_a_confusion_matrix_shows_shares_and_counts():
     ax, bar = figures.confusion_matrix(np.array([[3, 1], [0, 0]]), ("cat", "dog")).axes
     np.testing.assert_array_equal(ax.images[0].get_array(), [[0.75, 0.25], [0, 0]])

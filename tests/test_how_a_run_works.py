@@ -3,7 +3,12 @@
 import ast
 import pathlib
 import re
+import sys
+import textwrap
+import types
 
+import keras
+import numpy as np
 import pytest
 import test_layering
 
@@ -55,3 +60,28 @@ def test_the_arrows_in_contributing_are_those_that_are_tested():
         for package, (ours, heavy) in test_layering.ARROWS.items()
     }
     assert written == tested
+
+
+def test_the_example_of_a_regularizer_does_what_it_says(monkeypatch):
+    """Its code, put into `train` as the document tells, is the loss of Pereyra et al., eq. 2."""
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    text = text[text.index("### Add a regularizer") : text.index("## Add a recipe")]
+    blocks = re.findall(r"   ```python\n(.*?)   ```", text, re.DOTALL)
+    technique, field, lines, row = map(textwrap.dedent, blocks)
+    source = (ROOT / "recipes" / "train.py").read_text("utf-8")
+    for before, added in (("label_smoothing: float", field), ("model.compile(", lines)):
+        assert source.count(f"    {before}") == 1
+        added = textwrap.indent(added, "    ")
+        source = source.replace(f"    {before}", f"{added}    {before}")
+    train = types.ModuleType("train_with_a_penalty")
+    train.__file__ = "train.py"
+    monkeypatch.setitem(sys.modules, train.__name__, train)  # where its recipe is looked for
+    exec(f"import keras\n{technique}\n{source}", vars(train))
+    ((_, flags),) = ast.literal_eval(f"{{{row}}}").items()
+    net = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+    loss = train.compiled(train.Config(**flags), net, steps_per_epoch=1).loss
+    logits = np.random.default_rng(0).normal(size=(5, 3)).astype("float32")
+    p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    labels = np.array([0, 1, 2, 2, 0])
+    expected = -np.log(p[range(5), labels]) + 0.1 * (p * np.log(p)).sum(axis=1)
+    np.testing.assert_allclose(loss(labels, logits), expected.mean(), rtol=1e-5)

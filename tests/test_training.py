@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import re
+import types
 
 import keras
 import numpy as np
@@ -284,7 +285,7 @@ class Settings:
     seed: int = 0
 
 
-def report(tmp_path, *, classes=3, images=None, test_accuracy=0.5, loss="softmax"):
+def report(tmp_path, *, classes=3, images=None, test_accuracy=0.5, loss="softmax", timed_steps=30):
     images = (
         np.random.default_rng(0).integers(0, 256, (4, 5, 5, 3)).astype("uint8")
         if images is None
@@ -295,6 +296,10 @@ def report(tmp_path, *, classes=3, images=None, test_accuracy=0.5, loss="softmax
     logits = np.pad(LOGITS, [[0, 0], [0, classes - 3]], constant_values=-9)
     judged = training.Evaluation(logits, EVALUATION.labels, loss)
     there = test_accuracy is not None
+    history = [
+        dict(epoch=e, loss=1.0, accuracy=0.5, val_loss=0.9, val_accuracy=0.6, learning_rate=0.1)
+        for e in (1, 2)
+    ]
     training.write_results(
         tmp_path,
         title=f"net on {HOSTILE}",
@@ -303,13 +308,15 @@ def report(tmp_path, *, classes=3, images=None, test_accuracy=0.5, loss="softmax
         model=model_of(images.shape[1:], classes),
         validation=judged,
         test=judged if there else None,
-        history=[
-            dict(epoch=e, loss=1.0, accuracy=0.5, val_loss=0.9, val_accuracy=0.6, learning_rate=0.1)
-            for e in (1, 2)
-        ],
-        best_epoch=1,
+        trained=types.SimpleNamespace(
+            history=history,
+            best_epoch=1,
+            timed_steps=timed_steps,
+            step_seconds=0.3,
+            total_seconds=lambda: 60.0,
+        ),
+        batch_size=10,
         seconds=61.0,
-        images_per_second=999.0,
     )
     return (tmp_path / "report.html").read_text()
 
@@ -322,6 +329,11 @@ def test_report_stands_alone_and_says_what_it_should(tmp_path):
     assert page.count("data:image/svg+xml") == 2  # curves and confusion matrix
     for text in ("50.00 %", "228<", "1.0 min", "class 2", "taken for", "logits", "Dense"):
         assert text in page
+
+
+def test_a_run_without_a_timed_step_has_no_speed(tmp_path):
+    assert "1,000 images/s in training" in report(tmp_path)
+    assert "<b>1.0 min</b><span>in all</span>" in report(tmp_path, timed_steps=0)
 
 
 def test_report_escapes_the_user_s_words(tmp_path):

@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from cvcourse.figures.figure import new_figure
+from cvcourse.figures.figure import new_figure, shortened
 
+USUAL = 12  # letters of a name that need no more room
 ANNOTATED = 20  # classes up to which it shows its counts
 
 
@@ -20,7 +21,9 @@ def confusion_matrix(counts, names):
     from matplotlib.colors import PowerNorm
 
     side = min(11, 3.5 + 0.5 * len(names)) if len(names) <= ANNOTATED else 11
-    figure, (ax,) = new_figure(width=side, height=side * 0.9)
+    names = shortened(names)
+    room = 0.07 * max(0, max(map(len, names)) - USUAL)
+    figure, (ax,) = new_figure(width=side + room, height=side * 0.9 + room)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     # The root lets a share of one in a hundred be seen beside the diagonal.
     image = ax.imshow(shares, cmap="Blues", norm=PowerNorm(0.5, 0, 1))

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cvcourse.figures.figure import new_figure, palette
+from cvcourse.figures.figure import new_figure, palette, shortened
 
 THUMBNAILS = 60  # on a map
 
@@ -34,7 +34,7 @@ def feature_map(points, labels, images, class_names):
     if len(class_names) <= 20:
         legend = ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
         # As a label, a name that begins with an underscore would be left out.
-        for text, name in zip(legend.get_texts(), class_names, strict=True):
+        for text, name in zip(legend.get_texts(), shortened(class_names), strict=True):
             text.set_text(name)
     return figure
 

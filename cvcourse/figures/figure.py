@@ -12,6 +12,7 @@ from cvcourse.errors import RunError
 BLUE, ORANGE = "#1f6feb", "#e8710a"  # training, validation
 GREEN = "#1a7f37"  # where a value should be
 GRAY, PALE = "#57606a", "#d0d7de"  # the rest, and lines behind it
+LONGEST = 40  # letters of a name in a figure
 NOT_IN_XML = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")  # control characters
 
 
@@ -91,7 +92,19 @@ def logarithmic(ax):
 
 def whole_numbers(ax):
     """Put the ticks of an x axis, such as one of epochs, at whole numbers."""
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+
+
+def shortened(names):
+    """Shorten names for a figure, whose axes would be left no room by long ones.
+
+    Args:
+        names: Texts.
+
+    Returns:
+        A list of the texts, the end of each long one replaced by "...".
+    """
+    return [name if len(name) <= LONGEST else f"{name[: LONGEST - 3]}..." for name in names]
 
 
 def save_figure(figure, file, **options):

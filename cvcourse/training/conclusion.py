@@ -133,7 +133,8 @@ def _tiles(metrics, unit):
     speed = "in all"
     if metrics["epochs"]:
         found.append((f"{metrics['best_epoch']} of {metrics['epochs']}", "best epoch"))
-        speed = f"{metrics['images_per_second'] or 0:,.0f} images/s in training"
+    if metrics["images_per_second"]:  # else no step was timed
+        speed = f"{metrics['images_per_second']:,.0f} images/s in training"
     found.append((f"{metrics['parameters']:,}", "trainable parameters"))
     found.append((f"{metrics['seconds'] / 60:.1f} min", speed))
     return [{"value": value, "words": words} for value, words in found]
