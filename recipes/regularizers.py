@@ -20,7 +20,7 @@ from cvcourse.startup import import_tensorflow_quietly
 
 BARE = {"augment": (), "weight_decay": 0.0, "dropout": 0.0}
 REGULARIZERS = {  # row: the fields of `train` that are not those of BARE
-    "weight_decay": {"weight_decay": 5e-4},  # Zagoruyko & Komodakis 2016, section 3; a flag
+    "weight_decay": {"weight_decay": 5e-4},  # Zagoruyko & Komodakis 2016, section 3; --weight_decay
     "dropout": {"dropout": 0.3},  # before the logits, as Szegedy et al. 2015, table 1: 0.4
     "stochastic_depth": {"stochastic_depth": 0.2},  # Huang et al. 2016, section 4, take 0.5
     "label_smoothing": {"label_smoothing": 0.1},  # Szegedy et al. 2016, section 7
@@ -55,7 +55,9 @@ class Config(
     model_args: dict = recipe.field({"depth": 8}, "its builder's knobs")
     limit: int | None = 300  # few, so that they are memorized
     weight_decay: float = recipe.field(
-        REGULARIZERS["weight_decay"]["weight_decay"], "of the row weight_decay, on kernels", least=0
+        REGULARIZERS["weight_decay"]["weight_decay"],
+        "of the row weight_decay, on kernels",
+        least=0,
     )
     seeds: tuple[int, ...] = recipe.field(
         (0, 1, 2), "of the repetitions", least=0, below=2**32, distinct=True
@@ -80,10 +82,9 @@ def main(config):
             train.main, run, config.seeds, functools.partial(runs, config)
         )
         last = f"snapshots/{config.epochs}.keras"
-        configs = runs(config, pathlib.Path(), 0)
         rows = {
             name: [f"{name}/{last if settings.snapshots else 'model.keras'}"]
-            for name, settings in configs.items()
+            for name, settings in runs(config, pathlib.Path(), 0).items()
         }
         splits = {
             "training": dataset.train.take(slice(len(dataset.validation))),
@@ -109,9 +110,7 @@ def main(config):
             metrics={
                 "rows": {
                     row: {
-                        "settings": {
-                            key: getattr(configs[row], key) for key in REGULARIZERS.get(row, ())
-                        },
+                        "settings": settings_of(config, row),
                         **{name: judged[name][row] for name in judged},
                     }
                     for row in rows
@@ -136,13 +135,17 @@ def main(config):
         )
 
 
+def settings_of(config, row):
+    """The fields of `train` that are not those of BARE in a row: {name: value}."""
+    own = {"weight_decay": config.weight_decay} if row == "weight_decay" else {}
+    return REGULARIZERS.get(row, {}) | own
+
+
 def runs(config, folder, seed):
     """The training runs of a seed in its folder: {row: train.Config}."""
     found = {}
     for row in ("none", *config.regularizers):
-        settings = BARE | {"snapshots": 1} | REGULARIZERS.get(row, {})
-        if row == "weight_decay":
-            settings["weight_decay"] = config.weight_decay
+        settings = BARE | {"snapshots": 1} | settings_of(config, row)
         if "patience" in settings:
             settings["snapshots"] = 0  # the best epoch counts
         own = {"seed": seed, "workdir": str(folder / row), "test": False}

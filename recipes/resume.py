@@ -3,7 +3,7 @@
     cvcourse resume runs/train-lenet5-digits-20260101-120000
 
 An unfinished run of any recipe ends as it would have without the interruption. Of a finished one
-its metrics are printed.
+its metrics are printed. A part of a run, such as a trial of a sweep, goes on with the whole.
 """
 
 import dataclasses
@@ -25,7 +25,8 @@ class Config:
 def main(config):
     """Run the recipe of a run's config.json in the run's directory; returns its metrics.
 
-    Raises UsageError for a directory that is no run's, and what the recipe does.
+    Raises UsageError for a directory that is no run's or a part of one, RunError for a damaged
+    config.json, and what the recipe does.
     """
     from cvcourse.__main__ import recipes
 
@@ -39,7 +40,8 @@ def main(config):
         )
     module = importlib.import_module(f"cvcourse.recipes.{begun['recipe']}")
     flags = [f"--workdir={config.run}"]
-    return module.main(recipe.parse(module.Config, flags, recipe=begun["recipe"]))
+    run = getattr(module, "judged", module.main)  # check's: an error where a step fails
+    return run(recipe.parse(module.Config, flags, recipe=begun["recipe"]))
 
 
 cli = recipe.cli(main)

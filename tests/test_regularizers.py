@@ -65,6 +65,16 @@ def test_a_finished_run_is_not_repeated(finished, monkeypatch):
     assert regularizers.main(config(workdir)) == metrics
 
 
+def test_weight_decay_of_its_row_is_that_of_the_flag(tmp_path):
+    """Metrics tell it, too: a run of before had 5e-4 there."""
+    found = regularizers.Config(weight_decay=0.1)
+    assert regularizers.settings_of(found, "weight_decay") == {"weight_decay": 0.1}
+    assert regularizers.settings_of(regularizers.Config(), "weight_decay") == {"weight_decay": 5e-4}
+    decays = {row: run.weight_decay for row, run in regularizers.runs(found, tmp_path, 0).items()}
+    assert {row for row, decay in decays.items() if decay} == {"weight_decay"}
+    assert decays["weight_decay"] == 0.1
+
+
 def test_each_row_changes_its_own_fields_alone(tmp_path):
     """Of train's config, beside the directory and, for early stopping, the file that is kept."""
     bare, *rows = regularizers.runs(regularizers.Config(), tmp_path, 0).items()

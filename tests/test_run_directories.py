@@ -154,3 +154,11 @@ def test_the_monitor_of_trials_is_the_objective(flags, words):
     else:
         with pytest.raises(UsageError, match=f"{words} .* leave it out"):
             recipe.parse(tune.Config, flags)
+
+
+def test_a_check_that_fails_ends_resume_as_it_ends_check(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("cvcourse.recipes.check.main", lambda config: {"failed": ["memorize"]})
+    write_json(tmp_path / "config.json", {"recipe": "check"})
+    code, said = error(capsys, "resume", str(tmp_path))
+    assert code == 1
+    assert said.endswith("1 of 6 steps failed: memorize\n")
