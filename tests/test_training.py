@@ -331,6 +331,31 @@ def test_report_stands_alone_and_says_what_it_should(tmp_path):
         assert text in page
 
 
+def test_a_report_has_the_parts_that_are_given_in_order(tmp_path, capsys):
+    image = np.zeros((2, 2, 3))
+    parts = dict(
+        galleries={"Pictures": [(image, "black")], "No pictures": []},
+        texts={"Text": "a <b>"},
+        tables={"Table": [["name", "share"], ["cat", (0.5, "50 %")]]},
+        sections=[{"caption": "Last", "paragraphs": ["of all"], "notes": ["and a note"]}],
+    )
+    given = dict(title="Title", metrics={"accuracy": 0.5}, config={"seed": 3}, lead=["Lead"])
+    metrics = training.write_report(tmp_path, **given, **parts)
+    assert metrics == json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics["accuracy"] == 0.5
+    page = (tmp_path / "report.html").read_text()
+    captions = ["Table", "Text", "Pictures", "Last", "Settings"]
+    assert re.findall("<h2>(.*?)</h2>", page) == captions
+    assert '50 %<span class="bar"><i style="width: 50.0%">' in page
+    assert "<pre>a &lt;b&gt;</pre>" in page
+    assert capsys.readouterr().out == f"report: {tmp_path / 'report.html'}\n"
+    (tmp_path / "model.keras").touch()
+    training.write_report(tmp_path, **given)
+    files = {"report": "report.html", "model": "model.keras"}
+    printed = [f"{name}: {tmp_path / file}" for name, file in files.items()]
+    assert capsys.readouterr().out.splitlines() == printed
+
+
 def test_a_run_without_a_timed_step_has_no_speed(tmp_path):
     assert "1,000 images/s in training" in report(tmp_path)
     assert "<b>1.0 min</b><span>in all</span>" in report(tmp_path, timed_steps=0)

@@ -46,7 +46,8 @@ def write_report(
         texts: {caption: text with its own line breaks}.
         highlighted: {caption: pairs of a text and its color}.
         figures: {caption: matplotlib figure}.
-        galleries: {caption: pairs of an image (h, w, c) of 0..255 and a text}.
+        galleries: {caption: pairs of an image (h, w, c) of 0..255 and a text}. One without pairs is
+            left out.
         sections: More parts: dicts of a `caption` and any of `paragraphs`, `advice`, `table`,
             `text`, `highlighted`, `figure`, `gallery` (rows of pairs), `notes`, in this order. In a
             table a cell (share, text) is a bar. With `fold`, a text, a table of many rows is
@@ -63,7 +64,8 @@ def write_report(
 
     metrics = {**metrics, "machine": machine(), "versions": versions()}
     kinds = {"table": tables, "text": texts, "highlighted": highlighted, "figure": figures}
-    kinds["gallery"] = {caption: [row] for caption, row in (galleries or {}).items()}
+    galleries = (galleries or {}).items()
+    kinds["gallery"] = {caption: [row] for caption, row in galleries if row}
     parts = [
         {"caption": caption, kind: content}
         for kind, contents in kinds.items()
