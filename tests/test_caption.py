@@ -103,7 +103,7 @@ def changed(config, **settings):
 # --- learned by heart ---
 
 
-SLOW = ("caption_rnn", "caption_transformer")  # learn as the other two do
+SLOW = ("caption_lstm", "caption_rnn", "caption_transformer")  # learn as the others do
 
 
 @pytest.fixture(

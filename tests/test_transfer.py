@@ -521,7 +521,7 @@ def test_wrong_values_are_refused_before_anything_is_written(config, photos, tmp
     refused(UsageError, "warm", warmup_epochs=5.0)
     refused(UsageError, "--milestones and --factor are of --schedule=step", milestones=(1,))
     refused(UsageError, "do not ascend between", schedule="step", milestones=(9,))
-    refused(UsageError, "has 0 training images of .* within --limit=2: 2 or more", limit=2)
+    refused(UsageError, "within --limit=2 has 0 training images of .*: 2 or more", limit=2)
     one = tmp_path / "one" / "train" / "only"
     one.mkdir(parents=True)
     for i in range(3):

@@ -176,7 +176,7 @@ def test_trials_that_ran_when_the_chief_died_are_ended_by_their_workers(served, 
     assert again.end_order == [trial.trial_id]
 
 
-def test_a_worker_keeps_its_trial_when_the_chief_is_started_again(served, oracle, tmp_path):
+def test_a_worker_keeps_its_trial_when_the_chief_is_started_again(clock, served, oracle, tmp_path):
     trial = served[1]("a").next_trial()
     again = tuning.oracle("random", oracle.hyperparameters, tmp_path, **SETTINGS)
     chief = tuning.Chief(again, patience=0.4)
@@ -184,7 +184,9 @@ def test_a_worker_keeps_its_trial_when_the_chief_is_started_again(served, oracle
         a, b = (tuning.Worker(address, name, tmp_path, 3) for name in "ab")
         assert a.runs(trial)  # its sign of life
         assert b.next_trial().trial_id != trial.trial_id
-        assert after(0.6, chief)[f"?{trial.trial_id}"] == trial.trial_id  # silent from then on
+        assert (
+            after(0.6, chief, clock)[f"?{trial.trial_id}"] == trial.trial_id
+        )  # silent from then on
         assert a.next_trial().trial_id in "01"
 
 
