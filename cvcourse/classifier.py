@@ -9,6 +9,7 @@ import dataclasses
 import os
 import pathlib
 import shlex
+import sys
 
 from cvcourse import source_file
 from cvcourse.errors import RunError, UsageError
@@ -217,13 +218,16 @@ def _from_file(file, named):
 
 
 def _register_layers(run):
-    """Import the source file of a run's builder, whose layers its model has.
+    """Import the source file of a run's builder, whose layers its model has, and say so.
 
     Raises UsageError where it has changed, ValueError where it cannot be imported.
     """
     name = run["model"]
     if source_file.digest(name) != run["sources"].get("model"):
         raise UsageError(f"{source_file.split(name)[0]} {source_file.CHANGED}")
+    print(
+        f"running {source_file.split(name)[0]}, which defines layers of the model", file=sys.stderr
+    )
     source_file.load(name)
 
 
