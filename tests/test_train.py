@@ -724,6 +724,7 @@ def test_the_wheel_runs_outside_the_clone(tmp_path):
     wheel = next(tmp_path.glob("*.whl"))
     subprocess.run([*pip, "install", "--no-deps", "--target", tmp_path / "site", wheel], check=True)
     environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
+    environment.pop("TF_CPP_MIN_LOG_LEVEL", None)  # which TensorFlow sets for those it starts
     where = "import cvcourse, cvcourse.recipes.benchmarks.networks as b; "
     where += "print(cvcourse.__file__, b.__file__)"
     ran = subprocess.run(
