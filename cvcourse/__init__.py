@@ -1,3 +1,38 @@
 """Stanford's computer-vision course CS231n as working software in Keras 3."""
 
-__version__ = "0.5.0"
+import importlib
+import typing
+
+__version__ = "0.6.0"
+
+PACKAGES = (
+    *("classic", "data", "distribution", "figures", "layers", "models", "optimization"),
+    *("recipe", "recipes", "regularization", "sequence", "training", "tuning"),
+)
+
+if typing.TYPE_CHECKING:
+    from cvcourse import (  # noqa: F401
+        classic,
+        data,
+        distribution,
+        figures,
+        layers,
+        models,
+        optimization,
+        recipe,
+        regularization,
+        sequence,
+        training,
+        tuning,
+    )
+
+
+def __getattr__(name: str) -> typing.Any:
+    """Import a package on first use (PEP 562): `import cvcourse` alone imports nothing heavy."""
+    if name in PACKAGES:
+        return importlib.import_module(f"cvcourse.{name}")
+    raise AttributeError(f"module 'cvcourse' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *PACKAGES})

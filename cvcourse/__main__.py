@@ -5,7 +5,7 @@ import sys
 
 from cvcourse import __version__
 from cvcourse.interrupt import handling, terminate
-from cvcourse.recipe.dispatch import dispatch, summaries
+from cvcourse.recipe._dispatch import dispatch, summaries
 from cvcourse.recipe.standard_streams import make_output_tolerant
 
 

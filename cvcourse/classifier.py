@@ -256,7 +256,7 @@ def _published(name, weights, weights_dir, allow_noncommercial, settings):
     spellings = tuple(
         tuple(dict.fromkeys(three)) for three in zip(names, synsets, unique, strict=True)
     )
-    model = pretrained.from_photos(net, published)
+    model = pretrained.with_preprocessing(net, published)
     return Classifier(model, unique, spellings, str(published))
 
 

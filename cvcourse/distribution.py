@@ -16,6 +16,7 @@ import signal
 import socket
 import sys
 
+from cvcourse.deprecation import renamed_attributes
 from cvcourse.errors import RunError, UsageError
 from cvcourse.interrupt import handling
 from cvcourse.startup import import_tensorflow_quietly
@@ -166,7 +167,7 @@ def _meet(found, connect):
 # ---- strategies ----
 
 
-class OneDevice:
+class SingleDevice:
     """Training as Keras does it by itself; what the other strategies replace."""
 
     name = "none"
@@ -252,7 +253,7 @@ class OneDevice:
         return numbers
 
     @contextlib.contextmanager
-    def together(self, again):
+    def raise_on_dead_worker(self, again):
         """Inside, the loss of a worker is a RunError naming the command `again`."""
         yield
 
@@ -303,7 +304,7 @@ def _words(data, count):
     return np.frombuffer(data.ljust(4 * count, bytes(1)), "int32")
 
 
-class TensorFlowStrategy(OneDevice):
+class TensorFlowStrategy(SingleDevice):
     """A strategy of tf.distribute."""
 
     def __init__(self, name, strategy, devices):
@@ -369,7 +370,7 @@ class MultiWorker(TensorFlowStrategy):
         return self.strategy.reduce(tf.distribute.ReduceOp.SUM, own, axis=None).numpy()
 
     @contextlib.contextmanager
-    def together(self, again):
+    def raise_on_dead_worker(self, again):
         import tensorflow as tf
 
         gone = (
@@ -383,7 +384,7 @@ class MultiWorker(TensorFlowStrategy):
             raise RunError(_lost(self, again)) from error
 
 
-class DataParallel(OneDevice):
+class DataParallel(SingleDevice):
     """`keras.distribution.DataParallel` on the JAX backend: devices of one or several processes."""
 
     def __init__(self, name, workers=1, index=0):
@@ -412,7 +413,7 @@ class DataParallel(OneDevice):
         return multihost_utils.process_allgather(numbers).sum(axis=0, dtype="int32")
 
     @contextlib.contextmanager
-    def together(self, again):
+    def raise_on_dead_worker(self, again):
         if self.workers == 1:
             yield
             return
@@ -474,7 +475,7 @@ def meet(config, look, command):
         return None, found
     import_tensorflow_quietly()
     devices = of(config)
-    with devices.together(command):
+    with devices.raise_on_dead_worker(command):
         return devices, devices.from_chief(found)
 
 
@@ -498,7 +499,7 @@ def start(name="auto", cpu_devices=None):
     backend = keras.backend.backend()
     if backend not in MAKERS:
         if name in ("auto", "none"):
-            return OneDevice([backend])
+            return SingleDevice([backend])
         raise UsageError(
             f"--strategy={name} runs on the TensorFlow and JAX backends; this is {backend}"
         )
@@ -530,7 +531,7 @@ def _on_tensorflow(name, found, cpu_devices):
     names = [device.name.removeprefix("/device:") for device in devices]
     several = len(devices) > 1
     if name == "none" or (name == "auto" and not several):
-        return OneDevice(names[:1])
+        return SingleDevice(names[:1])
     # Without GPUs NCCL's and the rings' speed is of no use, and a ring lives once in a process.
     slow = {} if "GPU" in names[0] else {"cross_device_ops": tf.distribute.ReductionToOneDevice()}
     return TensorFlowStrategy("mirrored", tf.distribute.MirroredStrategy(names, **slow), names)
@@ -582,8 +583,11 @@ def _on_jax(name, found, cpu_devices):
     if found:
         return DataParallel("multi_worker", len(found.addresses), found.index)
     if name == "none" or (name == "auto" and jax.device_count() == 1):
-        return OneDevice([str(jax.devices()[0])])
+        return SingleDevice([str(jax.devices()[0])])
     return DataParallel("tpu" if platform == "tpu" else "mirrored")
 
 
 MAKERS = {"tensorflow": _on_tensorflow, "jax": _on_jax}
+
+
+__getattr__ = renamed_attributes(__name__, OneDevice="SingleDevice")

@@ -83,7 +83,7 @@ def main(config):
     if metrics:
         if config.caption:
             import_tensorflow_quietly()
-            with recipe.usage():
+            with recipe.user_errors():
                 backbone = load_backbone(config)
             say(config.caption, backbone, best(config, config.workdir))
         return metrics
@@ -95,7 +95,7 @@ def main(config):
     from cvcourse.data import caption_rows
 
     devices = distribution.of(config)  # before anything else of TensorFlow
-    with recipe.usage():
+    with recipe.user_errors():
         captions = caption_rows.of(config)
         texts = [text for photo in captions.train for text in photo.captions]
         vocabulary = data.Vocabulary.of_words(texts, config.least)
@@ -125,7 +125,7 @@ def main(config):
     batches = functools.partial(caption_rows.batches, batch_size=batch_size)
     shuffled = functools.partial(batches, train, maps["train"], seed=config.seed)
     judged = functools.partial(batches, validation, maps["validation"], shuffle=False)
-    with recipe.claim(config, "caption", config.model, config.photos) as run:
+    with recipe.open_run(config, "caption", config.model, config.photos) as run:
         initial = model.evaluate(judged(), verbose=0, return_dict=True)["data_loss"]
         print(
             f"{len(texts)} captions of {len(captions.train)} photos; initial loss {initial:.3f}, "
@@ -194,7 +194,7 @@ def feature_maps(config, backbone, photos):
 
     splits = {name: getattr(photos, name) for name in ("train", "validation", "test")}
     kept = dict(cache_dir=config.cache_dir)
-    with data.naming_broken_images(photos):
+    with data.report_corrupt_images(photos):
         return {
             name: training.features(backbone.model, split, stream, **kept)["features"]
             for name, split in splits.items()
@@ -209,7 +209,7 @@ def net(config, words, memory_shape):
     for knob in config.model_args:
         if knob in SET_BY:
             raise ValueError(f"--model_args: {knob} is set by {SET_BY[knob]}")
-    defaults, knobs = {}, sequence.knobs(config.model)
+    defaults, knobs = {}, sequence.builder_args(config.model)
     settings = {"num_classes": words, "memory_shape": memory_shape, "dropout": config.dropout}
     if "length" in knobs:
         settings["length"] = config.longest + 2  # with <start> and <end>

@@ -79,7 +79,7 @@ def main(config):
         from cvcourse import data, training
 
         model, characters = training.load_model(pathlib.Path(config.workdir, "model.keras"))
-        with recipe.usage():
+        with recipe.user_errors():
             print(sample(config, sampler(config, model, data.Vocabulary(characters, ""))))
         return metrics
     import keras
@@ -89,7 +89,7 @@ def main(config):
     devices = distribution.of(config)  # before anything else of TensorFlow
     keras.utils.set_random_seed(config.seed)
     text = data.load_text(config.text, config.limit)
-    with recipe.usage():
+    with recipe.user_errors():
         vocabulary = data.Vocabulary.of_characters(text)
         train, validation, test = data.split_text(vocabulary.encode(text))
         steps = data.windows_per_epoch(train, config.window) // config.batch_size
@@ -119,7 +119,7 @@ def main(config):
             )
         writer = sampler(config, devices.ready(model), vocabulary)
         writer.prompted(config.prompt, config.sample_length)
-    with recipe.claim(config, "char_lm", config.model, config.text) as run:
+    with recipe.open_run(config, "char_lm", config.model, config.text) as run:
 
         def write_sample(epoch, logs):
             text = sample(config, writer)

@@ -62,7 +62,7 @@ def main(config):
     config = recipe.check(config)
     if config.strategy not in ("auto", "none"):
         raise UsageError("check examines on one device: leave --strategy out")
-    recipe.recognize(config, "check")
+    recipe.finished_metrics(config, "check")
     import_tensorflow_quietly()
     import keras
 
@@ -70,15 +70,15 @@ def main(config):
     from cvcourse.training import doctor
 
     keras.utils.set_random_seed(config.seed)
-    with recipe.usage():
+    with recipe.user_errors():
         if not is_file(config.model):
-            models.knobs(config.model)  # before data are read: is there such a network?
+            models.builder_args(config.model)  # before data are read: is there such a network?
         dataset = data.of(config)
         images, classes = len(dataset.train), dataset.num_classes
         if images < classes:
             raise ValueError(f"{images} training images for {classes} classes: raise --limit")
         model = load(config, dataset) if is_file(config.model) else train.build(config, dataset)
-        settled = train.settled(config, dataset)
+        settled = train.resolve(config, dataset)
         compiled = functools.partial(
             train.compiled,
             dataclasses.replace(settled, **AT_ITS_HIGHEST),
@@ -89,11 +89,11 @@ def main(config):
     chance = math.log(classes) if config.loss == "softmax" else classes - 1.0
 
     words = pathlib.Path(config.model).stem, config.dataset
-    with recipe.claim(config, "check", *words) as run:
+    with recipe.open_run(config, "check", *words) as run:
         run.begin()
         begin = time.monotonic()
         findings = []
-        with data.naming_broken_images(dataset), warnings.catch_warnings():
+        with data.report_corrupt_images(dataset), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a step says better what Keras warns of
             for name, examine in examination(settled, dataset, model, chance).items():
                 if name in config.steps:

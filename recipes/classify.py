@@ -42,7 +42,7 @@ def main(config):
     import_tensorflow_quietly()
     from cvcourse import classifier, data
 
-    with recipe.usage():
+    with recipe.user_errors():
         loaded = classifier.of(config)
     *size, channels = loaded.model.input_shape[1:]
     size = None if None in size else size  # a model for one size sees the photo's middle

@@ -64,7 +64,7 @@ def main(config):
     from cvcourse import classifier, data, evaluation_split, training
     from cvcourse.regularization import calibration
 
-    with recipe.usage():
+    with recipe.user_errors():
         trained = classifier.of(config, named=False)
         chosen = evaluation_split.choose(
             trained, config.dataset, config.split, data_dir=config.data_dir, limit=config.limit
@@ -73,8 +73,8 @@ def main(config):
     split, names = chosen.examples, chosen.class_names
     model, dataset = trained.title, pathlib.Path(config.dataset).stem
     with (
-        recipe.claim(config, "evaluate", model.replace(".", "-"), dataset) as run,
-        data.naming_broken_images(data.Dataset(split, None, None, names)),
+        recipe.open_run(config, "evaluate", model.replace(".", "-"), dataset) as run,
+        data.report_corrupt_images(data.Dataset(split, None, None, names)),
     ):
         run.begin()
         loss_name = "hinge" if trained.run.get("loss") == "hinge" else "softmax"

@@ -63,7 +63,7 @@ def main(config):
 
     from cvcourse import figures, training
 
-    with recipe.claim(config, "gradient_flow") as run:
+    with recipe.open_run(config, "gradient_flow") as run:
         run.begin()
         rng = np.random.default_rng(config.seed)
         inputs = rng.normal(size=(EXAMPLES, config.steps, CHANNELS)).astype("float32")

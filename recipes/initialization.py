@@ -58,7 +58,7 @@ def main(config):
 
     from cvcourse import figures, training
 
-    with recipe.claim(config, "initialization") as run:
+    with recipe.open_run(config, "initialization") as run:
         run.begin()
         rng = np.random.default_rng(config.seed)
         inputs, gradient = rng.normal(size=(2, EXAMPLES, UNITS)).astype("float32")

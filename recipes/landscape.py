@@ -38,13 +38,13 @@ def main(config):
     import_tensorflow_quietly()
     from cvcourse import figures, models, training
 
-    with recipe.claim(config, "landscape") as run:
+    with recipe.open_run(config, "landscape") as run:
         run.begin()
         points = {}
         for name in models.REGISTRY:
             dataset, top1, _ = models.PUBLISHED_ACCURACY.get(name, ("", None, ""))
             if dataset == "ImageNet":
-                cost = models.summary(name)
+                cost = models.cost(name)
                 points[name] = [cost.macs, cost.trainable, top1]
         families = {name: models.family(name) for name in points}
         figure = figures.accuracy_by_work(points, families)

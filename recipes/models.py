@@ -44,16 +44,16 @@ def main(config):
     if config.pretrained:
         return _pretrained(config.model)
     if config.model is None:
-        with recipe.usage():
+        with recipe.user_errors():
             if config.input_shape:
                 raise ValueError("--input_shape is for one --model; name it")
-        costs = {name: models.summary(name) for name in models.REGISTRY}
+        costs = {name: models.cost(name) for name in models.REGISTRY}
         header = ("network", "input", "parameters", "MACs", "activations", "on", "top-1", "source")
         _print([header, *(_network(name, cost) for name, cost in costs.items())])
         return {name: _counts(cost) for name, cost in costs.items()}
     settings = {"input_shape": config.input_shape} if config.input_shape else {}
-    with recipe.usage():
-        cost = models.summary(config.model, **settings)
+    with recipe.user_errors():
+        cost = models.cost(config.model, **settings)
     header = ("layer", "kind", "output", "parameters", "MACs", "activations", "sees")
     total = ("in all", "", "", *_numbers(cost), "")
     _print([header, *map(_layer, cost), total])
@@ -66,7 +66,7 @@ def _pretrained(name):
 
     rows = [row for row in pretrained.published() if name in (None, row.architecture)]
     if not rows:
-        with recipe.usage():
+        with recipe.user_errors():
             rows = pretrained.candidates(name)  # "timm.seresnet50", or none at all
     header = ("weights", "network", "built with", "photo", "scaling", "top-1", "top-5", "licence")
     _print([(*header, "hash", "address"), *map(_weights, rows)])

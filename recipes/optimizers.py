@@ -56,14 +56,14 @@ def main(config):
     from cvcourse.training import comparison
 
     keras.utils.set_random_seed(config.seed)
-    with recipe.usage():
-        models.knobs(config.model)
+    with recipe.user_errors():
+        models.builder_args(config.model)
         dataset = data.of(config)
         model = train.build(recipe.as_config(train.Config, config), dataset)
         if "newton" in config.optimizers:  # is the net small enough?
             few = dataset.train.images[:1], dataset.train.labels[:1]
             optimization.newton(model, *few, loss=optimization.LOSSES["softmax"](), steps=0)
-    with recipe.claim(config, "optimizers", config.model, config.dataset) as run:
+    with recipe.open_run(config, "optimizers", config.model, config.dataset) as run:
         run.begin()
         rates, decay = config.rates, config.weight_decay
         paths = {

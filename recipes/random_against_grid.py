@@ -42,13 +42,15 @@ def main(config):
 
     from cvcourse import figures, training, tuning
 
-    with recipe.claim(config, "random_against_grid", config.model, config.dataset, **rules) as run:
+    with recipe.open_run(
+        config, "random_against_grid", config.model, config.dataset, **rules
+    ) as run:
         run.begin()
         trials, found = {}, {}
         for oracle, points in (("grid", config.side), ("random", None)):
             sweep = sweep_of(config, oracle, run.path / oracle)
             print(f"\n{oracle} search", flush=True)
-            with recipe.part(f"{oracle} search", run.command):
+            with recipe.subrun(f"{oracle} search", run.command):
                 found[oracle] = tune.main(sweep, functools.partial(space, points))
             trials[oracle] = [
                 (*(trial.hyperparameters.values[name] for name in RANGES), trial.score)

@@ -75,8 +75,8 @@ def main(config):
     from cvcourse import data, figures, regularization
     from cvcourse.training import comparison
 
-    dataset = train.rehearse([*runs(config, pathlib.Path(), config.seeds[0]).values()])
-    with recipe.claim(config, "regularizers", config.model, config.dataset) as run:
+    dataset = train.dry_run([*runs(config, pathlib.Path(), config.seeds[0]).values()])
+    with recipe.open_run(config, "regularizers", config.model, config.dataset) as run:
         run.begin()
         folders, trained = recipe.run_seeds(
             train.main, run, config.seeds, functools.partial(runs, config)

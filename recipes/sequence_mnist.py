@@ -64,13 +64,13 @@ def main(config):
 
     from cvcourse import data
 
-    with recipe.usage():
+    with recipe.user_errors():
         dataset = data.of(config)
         setting = dataclasses.replace(config, batch_size=min(config.batch_size, len(dataset.train)))
         untrained = {name: build_and_compile(setting, name, dataset) for name in config.models}
     with (
-        recipe.claim(config, "sequence_mnist", config.read, config.dataset) as run,
-        data.naming_broken_images(dataset),
+        recipe.open_run(config, "sequence_mnist", config.read, config.dataset) as run,
+        data.report_corrupt_images(dataset),
     ):
         if len(config.models) > 1:
             run.begin()

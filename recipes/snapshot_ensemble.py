@@ -89,8 +89,8 @@ def main(config):
 
     first = config.seeds[0]
     plain, cyclic, *_ = runs(config, pathlib.Path(), first).values()
-    dataset = train.rehearse([plain, cyclic])
-    with recipe.claim(config, "snapshot_ensemble", config.model, config.dataset) as run:
+    dataset = train.dry_run([plain, cyclic])
+    with recipe.open_run(config, "snapshot_ensemble", config.model, config.dataset) as run:
         run.begin()
         folders, trained = recipe.run_seeds(
             train.main, run, config.seeds, functools.partial(runs, config)
@@ -225,7 +225,7 @@ def write_averages(config, folder, seed, dataset):
     """Save the means of snapshots' and checkpoints' weights, where they are not yet there."""
     from cvcourse import data, regularization, training
 
-    setting = train.settled(config, dataset)
+    setting = train.resolve(config, dataset)
     batch_size, augment = setting.batch_size, setting.augment
     images = data.stream(dataset.train, batch_size=batch_size, seed=seed, augment=augment)
     images = images.take(

@@ -121,14 +121,14 @@ def main(config):
     from cvcourse import data, models, training
 
     keras.utils.set_random_seed(config.seed)
-    with recipe.usage():
-        models.knobs(config.model)  # before data are read: is there such a network?
+    with recipe.user_errors():
+        models.builder_args(config.model)  # before data are read: is there such a network?
         dataset = data.of(config)
         if not config.test:
             dataset = dataclasses.replace(dataset, test=None)
-        setting, model = prepared(config, dataset)
+        setting, model = build_and_compile(config, dataset)
     with (
-        recipe.claim(
+        recipe.open_run(
             config,
             "train",
             *(config.model, config.dataset),
@@ -136,7 +136,7 @@ def main(config):
             alike=lambda: {"data": dataset.fingerprint(), "versions": training.versions()},
             **rules,
         ) as run,
-        data.naming_broken_images(dataset),
+        data.report_corrupt_images(dataset),
     ):
         trained = fit(model, setting, dataset, run)
         metrics = None
@@ -155,7 +155,7 @@ def main(config):
         return devices.from_chief(metrics)
 
 
-def settled(config, dataset):
+def resolve(config, dataset):
     """The config with what the data set decides: a usual augmentation, no batch larger than it."""
     from cvcourse import data
 
@@ -166,11 +166,11 @@ def settled(config, dataset):
     return dataclasses.replace(config, augment=tuple(augment), batch_size=batch_size)
 
 
-def prepared(config, dataset):
+def build_and_compile(config, dataset):
     """(settled config, its compiled model). Raises ValueError for what does not fit."""
     from cvcourse import data
 
-    setting = settled(config, dataset)
+    setting = resolve(config, dataset)
     steps = data.steps_per_epoch(dataset.train, setting.batch_size)
     devices = distribution.of(config)
     devices.require_divisible(setting.batch_size)
@@ -238,7 +238,7 @@ def drops_paths_by_schedule(config):
     import_tensorflow_quietly()
     from cvcourse import models
 
-    with recipe.usage():
+    with recipe.user_errors():
         rate = config.stochastic_depth
         return models.drops_paths_by_schedule(config.model, config.model_args, rate)
 
@@ -267,7 +267,7 @@ def build(config, dataset):
         if len(net.outputs) > 1:
             raise ValueError(f"train fits one output; {config.model} has {', '.join(net.output)}")
         models.require_savable(net, config.model)
-        return models.from_raw_images(net, dataset.input_shape, mean=mean, variance=variance)
+        return models.with_preprocessing(net, dataset.input_shape, mean=mean, variance=variance)
 
 
 def compiled(config, model, steps_per_epoch):
@@ -292,7 +292,7 @@ def compiled(config, model, steps_per_epoch):
     return model
 
 
-def rehearse(configs):
+def dry_run(configs):
     """Raise UsageError for what `main` would refuse of any of these runs; returns their data set.
 
     For a recipe of many runs on one data set, before it writes anything.
@@ -301,11 +301,11 @@ def rehearse(configs):
 
     source = configs[0]
     distribution.require_one_process(source.strategy)
-    with recipe.usage():
-        models.knobs(source.model)
+    with recipe.user_errors():
+        models.builder_args(source.model)
         dataset = data.of(source)
         for config in map(recipe.check, configs):
-            prepared(config, dataset)
+            build_and_compile(config, dataset)
     return dataset
 
 

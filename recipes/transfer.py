@@ -95,7 +95,7 @@ def main(config):
 
     devices = distribution.of(config)
     keras.utils.set_random_seed(config.seed)
-    with recipe.usage():
+    with recipe.user_errors():
         dataset = data.of(config)
         within = f" within --limit={config.limit}" if config.limit else ""
         dataset.require_examples(2, f"{config.dataset}{within}")
@@ -107,11 +107,11 @@ def main(config):
         devices.require_divisible(batch_size)
     dataset = backbone.dataset
     with (
-        recipe.claim(config, "transfer", backbone.name, config.dataset) as run,
+        recipe.open_run(config, "transfer", backbone.name, config.dataset) as run,
         training.precision(config.precision),
     ):
         run.begin()
-        with data.naming_broken_images(dataset):
+        with data.report_corrupt_images(dataset):
             method, depth, reasons, by_depth = decide(config, backbone)
             reasons = [*backbone.notes, *reasons]
             print(*reasons, sep="\n", flush=True)

@@ -66,7 +66,7 @@ def main(config):
     from cvcourse import data, optimization, sequence, training
     from cvcourse.data import dates
 
-    with recipe.usage():
+    with recipe.user_errors():
         if config.translate is not None:
             dates.require_readable(config.translate, "--translate")
     if metrics:
@@ -75,7 +75,7 @@ def main(config):
         return metrics
     devices = distribution.of(config)  # before anything else of TensorFlow
     keras.utils.set_random_seed(config.seed)
-    with recipe.usage():
+    with recipe.user_errors():
         pairs = dates.load(config.examples, config.held_out)
         train, validation = dates.rows(pairs.train), dates.rows(pairs.validation)
         shuffled = functools.partial(
@@ -94,7 +94,7 @@ def main(config):
                 weighted_metrics=training.weighted_metrics(loss),
             )
         devices.ready(model)
-    with recipe.claim(config, "translate", config.model) as run:
+    with recipe.open_run(config, "translate", config.model) as run:
         trained = training.fit(
             model,
             run,

@@ -135,15 +135,15 @@ def main(config, space=None, callbacks=no_callbacks):
     address, worker = tuning.parties(config, space, callbacks)
     config = dataclasses.replace(config, worker=worker)
     common = trial_config(config)
-    dataset = train.rehearse([common])
-    with recipe.usage():
-        common = dataclasses.replace(common, augment=train.settled(common, dataset).augment)
-        space = space or tuning.ready_made(config.vary)
+    dataset = train.dry_run([common])
+    with recipe.user_errors():
+        common = dataclasses.replace(common, augment=train.resolve(common, dataset).augment)
+        space = space or tuning.default_space(config.vary)
     hyperparameters = tuning.hyperparameters_of(space, common)
     sweep = tuning.Sweep(config, common, dataset, space, hyperparameters, callbacks, train_trial)
     if worker:
         return tuning.work(sweep, address, finished)
-    with recipe.claim(config, "tune", config.model, config.dataset, **rules(config)) as run:
+    with recipe.open_run(config, "tune", config.model, config.dataset, **rules(config)) as run:
         sweep = dataclasses.replace(sweep, config=run.config)
         if config.protocol == "coarse_to_fine":
             return tuning.coarse_to_fine(sweep, run, STAGES, train, run_stage)
@@ -158,7 +158,9 @@ def main(config, space=None, callbacks=no_callbacks):
 
 def run_stage(config, space, callbacks):
     """The metrics of a plain sweep that is a stage; of one that is over, without saying so."""
-    return recipe.recognize(config, "tune", **rules(config)) or main(config, space, callbacks)
+    return recipe.finished_metrics(config, "tune", **rules(config)) or main(
+        config, space, callbacks
+    )
 
 
 def train_trial(config, dataset, callbacks):
@@ -172,8 +174,8 @@ def train_trial(config, dataset, callbacks):
     if metrics := tuning.own_metrics(config, rules):
         return metrics
     keras.utils.set_random_seed(config.seed)
-    settled, model = train.prepared(config, dataset)
-    with recipe.claim(config, "train", **rules) as run:
+    settled, model = train.build_and_compile(config, dataset)
+    with recipe.open_run(config, "train", **rules) as run:
         resume = train.fit(model, settled, dataset, run, files=False, callbacks=callbacks)
         return tuning.keep_metrics(run, resume)
 
@@ -185,7 +187,7 @@ def trial_config(config):
 
 
 def rules(config):
-    """Those of `recipe.recognize` for a sweep."""
+    """Those of `recipe.finished_metrics` for a sweep."""
     found = {"grows": "trials"}
     if not config.worker:
         found["again"] = lambda metrics: metrics.get("failed")

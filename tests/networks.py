@@ -195,7 +195,7 @@ NO_NOISE = {"dropout": 0.0, "aux_dropout": 0.0, "drop_path": 0.0, "survival": 1.
 
 def quiet(name):
     """The knobs of a network that switch dropout and the like off."""
-    return {knob: value for knob, value in NO_NOISE.items() if knob in models.knobs(name)}
+    return {knob: value for knob, value in NO_NOISE.items() if knob in models.builder_args(name)}
 
 
 def small(name, **settings):

@@ -5,7 +5,7 @@ import math
 import pytest
 from sacrebleu.metrics import BLEU
 
-from cvcourse.sequence.bleu import bleu
+from cvcourse.sequence._bleu import bleu
 
 # Example 1 of the paper, without case and punctuation
 CANDIDATE_1 = (

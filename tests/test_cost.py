@@ -9,7 +9,7 @@ from cvcourse import models
 
 def test_vgg16_is_the_lectures_table():
     """Activations as the course counts them, its sum corrected: 15.2 million values, not 24."""
-    cost = models.summary("vgg16")
+    cost = models.cost("vgg16")
     assert cost.macs == 15_470_264_320
     assert cost.activations == 15_237_608
     assert cost.parameters == cost.trainable == 138_357_544
@@ -20,7 +20,7 @@ def test_vgg16_is_the_lectures_table():
 
 
 def test_resnet50_counts_statistics_apart():
-    cost = models.summary("resnet50")
+    cost = models.cost("resnet50")
     assert (cost.trainable, cost.parameters) == (25_557_032, 25_610_152)
     assert cost.macs == 4_089_184_256
 
@@ -34,9 +34,9 @@ def test_receptive_fields_are_where_the_gradient_is_not_zero(name, settings):
     import tensorflow as tf
 
     side = 129
-    shape = (side, side, models.knobs(name)["input_shape"][-1])
+    shape = (side, side, models.builder_args(name)["input_shape"][-1])
     model = models.build(name, input_shape=shape, **settings)
-    field = next(row for row in models.summary(model) if row.name == "features").receptive_field
+    field = next(row for row in models.cost(model) if row.name == "features").receptive_field
     tap = keras.Model(model.input, model.get_layer("features").output)
     image = tf.constant(np.random.default_rng(0).normal(size=(1, *shape)), tf.float32)
     with tf.GradientTape() as tape:
@@ -50,21 +50,21 @@ def test_receptive_fields_are_where_the_gradient_is_not_zero(name, settings):
 
 
 def test_what_follows_a_flattening_sees_all():
-    rows = {row.name: row.receptive_field for row in models.summary("lenet5")}
+    rows = {row.name: row.receptive_field for row in models.cost("lenet5")}
     assert rows["c1"] == (5, 5)
     assert rows["features"] == (16, 16)
     assert rows["f6"] is None
 
 
 def test_a_name_costs_no_memory_and_leaves_nothing_behind():
-    models.summary("vgg16")
+    models.cost("vgg16")
     net = models.build("lenet5")
     assert all(np.isfinite(weight).all() for weight in net.get_weights())
-    assert net.count_params() == models.summary(net).parameters == 61_706
+    assert net.count_params() == models.cost(net).parameters == 61_706
 
 
 def test_refusals():
     with pytest.raises(ValueError, match="did you mean 'vgg1"):
-        models.summary("vgg61")
+        models.cost("vgg61")
     with pytest.raises(ValueError, match="images of any size"):
-        models.summary(models.build("resnet20", input_shape=(None, None, 3)))
+        models.cost(models.build("resnet20", input_shape=(None, None, 3)))

@@ -523,11 +523,11 @@ def sgd_momentum(w, dw, velocity, learning_rate, momentum):
 
 
 def rmsprop(w, dw, cache, **settings):
-    return updated(optimization.RMSprop(**settings), w, dw, {"cache": cache})
+    return updated(optimization.CourseRMSprop(**settings), w, dw, {"cache": cache})
 
 
 def adam(w, dw, m, v, learning_rate, beta1, beta2, epsilon, t):
-    optimizer = optimization.Adam(learning_rate, beta_1=beta1, beta_2=beta2, epsilon=epsilon)
+    optimizer = optimization.CourseAdam(learning_rate, beta_1=beta1, beta_2=beta2, epsilon=epsilon)
     return updated(optimizer, w, dw, {"m": m, "v": v}, t)
 
 
@@ -566,7 +566,7 @@ def dcgan_generator():
 
 def conv_alexnet(input, filters, kernel, stride, pad):
     """The first layer of our AlexNet in two towers, which both have in common."""
-    net = models.summary("alexnet_2012", input_shape=tuple(input))
+    net = models.cost("alexnet_2012", input_shape=tuple(input))
     (row,) = (row for row in net if row.name == "conv1_conv")
     places = row.output_shape[0] * row.output_shape[1]
     return {
@@ -579,7 +579,7 @@ def conv_alexnet(input, filters, kernel, stride, pad):
 
 
 def vgg16_weights(**_):
-    net = models.summary("vgg16")
+    net = models.cost("vgg16")
     return {"weights": [row.trainable - row.output_shape[-1] for row in net if row.trainable]}
 
 

@@ -880,7 +880,7 @@ def test_truncated_images_are_named(form, image_folder):
         data.DataError, match=f"cannot read the image {name}: .*; remove or replace it"
     ):
         folder.train.images[4]
-    with pytest.raises(data.DataError, match=name), data.naming_broken_images(folder):
+    with pytest.raises(data.DataError, match=name), data.report_corrupt_images(folder):
         list(data.stream(folder.train, batch_size=4, seed=0).take(3))
 
 
@@ -888,5 +888,5 @@ def test_an_image_that_vanishes_is_named(image_folder):
     path = image_folder(train=2, val=1)
     folder = data.load(path)
     (path / "val" / "cat" / "0.png").unlink()
-    with pytest.raises(data.DataError, match=r"val/cat/0\.png"), data.naming_broken_images(folder):
+    with pytest.raises(data.DataError, match=r"val/cat/0\.png"), data.report_corrupt_images(folder):
         list(data.stream(folder.validation, batch_size=3, seed=0, shuffle=False))

@@ -400,7 +400,7 @@ def test_a_port_in_use_is_one_line():
 
 
 def test_a_batch_is_shared_in_equal_parts():
-    three = distribution.OneDevice(["a", "b", "c"])
+    three = distribution.SingleDevice(["a", "b", "c"])
     three.require_divisible(33)
     with pytest.raises(UsageError, match="--batch_size=32 cannot be shared by 3 replicas: take 30"):
         three.require_divisible(32)

@@ -12,7 +12,7 @@ from cvcourse.recipes import check, train
 from keras import layers
 
 from cvcourse import data, models, optimization
-from cvcourse.optimization.learning_rate_range import (
+from cvcourse.optimization._learning_rate_range import (
     LearningRateRange,
     learning_rate_range,
     restored,

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from cvcourse.models.pretrained import feature_extractor, from_images, scales_pixels
+from cvcourse.models.pretrained import feature_extractor, scales_pixels, with_resizing
 
 RNG = np.random.default_rng(0)
 
@@ -113,7 +113,7 @@ def test_features_are_those_of_the_last_pooling(build):
     np.testing.assert_allclose(features(images, training=False), expected, rtol=1e-5, atol=1e-6)
     assert scales_pixels(features) == (build not in (two_poolings, shared))
     # And behind what brings photos to its size, where names of layers must not meet.
-    photos = from_images(features, (None, None, 3))
+    photos = with_resizing(features, (None, None, 3))
     if channels == 3:
         np.testing.assert_allclose(photos(images, training=False), expected, rtol=1e-5, atol=1e-6)
 
@@ -178,15 +178,15 @@ def test_photos_are_scaled_and_cut_to_the_networks_size():
     photo = np.zeros((1, 8, 16, 3), "float32")
     photo[:, :, 4:12] = [255.0, 51.0, 0.0]  # its middle
     np.testing.assert_allclose(
-        from_images(net, (None, None, 3), scaling="unit")(photo), [[1, 0.2, 0]], atol=1e-6
+        with_resizing(net, (None, None, 3), scaling="unit")(photo), [[1, 0.2, 0]], atol=1e-6
     )
-    np.testing.assert_allclose(from_images(net, (8, 16, 3))(photo), [[255, 51, 0]], rtol=1e-6)
+    np.testing.assert_allclose(with_resizing(net, (8, 16, 3))(photo), [[255, 51, 0]], rtol=1e-6)
     # Of the size already, and then opened for photos of any size.
-    (resize,) = {op for op in from_images(net, (4, 4, 3)).operations if hasattr(op, "antialias")}
+    (resize,) = {op for op in with_resizing(net, (4, 4, 3)).operations if hasattr(op, "antialias")}
     np.testing.assert_allclose(resize(photo)[0, 0, 0], photo[0, 0, 4], atol=1e-4)
     image = keras.Input((None, None, 3))
     opened = keras.Model(image, layers.GlobalAveragePooling2D()(image))
-    np.testing.assert_allclose(from_images(opened, size=(4, 4))(photo), [[255, 51, 0]], rtol=1e-6)
+    np.testing.assert_allclose(with_resizing(opened, size=(4, 4))(photo), [[255, 51, 0]], rtol=1e-6)
     gray = keras.Sequential([keras.Input((4, 4, 1)), layers.GlobalAveragePooling2D()])
     with pytest.raises(ValueError, match="takes gray"):
-        from_images(gray, (8, 16, 3), scaling="torch")
+        with_resizing(gray, (8, 16, 3), scaling="torch")

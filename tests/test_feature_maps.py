@@ -33,7 +33,7 @@ def test_places_are_those_of_the_networks_map_at_one_length(backbone, weights):
     net, published = pretrained.load_published(
         "mobilenet", str(weights), width=0.25, input_shape=(64, 64, 3), num_classes=1000
     )
-    whole = pretrained.from_photos(net, published, (73, 73, 3))
+    whole = pretrained.with_preprocessing(net, published, (73, 73, 3))
     features = keras.Model(whole.input, whole.get_layer("features").output)
     expected = features.predict_on_batch(squares).reshape(2, 4, 256)
     expected *= 5 / np.linalg.norm(expected, axis=-1, keepdims=True)

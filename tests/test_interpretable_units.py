@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from cvcourse import figures
-from cvcourse.sequence.interpretable_units import PROPERTIES, interpretable_units
+from cvcourse.sequence._interpretable_units import PROPERTIES, interpretable_units
 
 TEXT = 'Ab c\n"(X' + 'y)" z,\n'
 

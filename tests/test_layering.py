@@ -7,7 +7,16 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parent.parent
 LEAVES = {  # the standard library alone
-    *("errors", "files", "interrupt", "saved_model", "settings", "source_file", "startup"),
+    *(
+        "deprecation",
+        "errors",
+        "files",
+        "interrupt",
+        "saved_model",
+        "settings",
+        "source_file",
+        "startup",
+    ),
     "state_dict",
 }
 # At their tops the standard library alone; who takes one of its strategies may import it.

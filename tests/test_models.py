@@ -44,7 +44,7 @@ DEEPEST = ("resnet1202", "preact_resnet1001")
 )
 def test_parameters(name):
     """Of the table, and as the README's course map shows them, with the multiply-accumulates."""
-    cost = models.summary(name)
+    cost = models.cost(name)
     assert cost.trainable == PARAMETERS[name][0]
     size = {"k": 1e3, "M": 1e6, "G": 1e9}
     for row, parameters, macs, _ in COURSE_MAP:
@@ -241,7 +241,9 @@ def test_saves_loads_and_takes_raw_images(name, shared, tmp_path):
     assert np.ptp(logits) > 0
     np.testing.assert_array_equal(keras.models.load_model(tmp_path / "model.keras")(x), logits)
     shape = x.shape[1:]
-    raw = models.from_raw_images(model, shape, mean=[0.0] * shape[-1], variance=[1.0] * shape[-1])
+    raw = models.with_preprocessing(
+        model, shape, mean=[0.0] * shape[-1], variance=[1.0] * shape[-1]
+    )
     np.testing.assert_allclose(raw(x), logits, rtol=1e-4, atol=1e-4 * np.abs(logits).max())
 
 
@@ -286,8 +288,8 @@ def test_builds_at_its_minimum_and_says_it(name):
     settings = {key: value for key, value in SMALL[name].items() if key != "input_shape"}
     channels = SMALL[name]["input_shape"][-1]
     if name != "vit_b_16":  # below
-        cost = models.summary(name, input_shape=(minimum, minimum, channels), **settings)
-        assert cost[-1].output_shape == (models.knobs(name)["num_classes"],)
+        cost = models.cost(name, input_shape=(minimum, minimum, channels), **settings)
+        assert cost[-1].output_shape == (models.builder_args(name)["num_classes"],)
     if minimum > 1:
         with pytest.raises(ValueError, match=f"{minimum}x{minimum} pixels or more"):
             models.build(name, input_shape=(minimum - 1, minimum, channels), **settings)
@@ -346,7 +348,7 @@ def test_raw_images_are_normalized_resized_and_recolored(image_shape, net_shape,
     net = models.build("linear", input_shape=net_shape)
     channels = image_shape[-1]
     mean, variance = [100.0, 50.0, 20.0][:channels], [400.0, 100.0, 25.0][:channels]
-    model = models.from_raw_images(net, image_shape, mean=mean, variance=variance)
+    model = models.with_preprocessing(net, image_shape, mean=mean, variance=variance)
     raw = np.random.default_rng(0).integers(0, 256, (2, *image_shape)).astype("float32")
     x = (raw - mean) / np.sqrt(variance)
     if net_shape[:2] != image_shape[:2]:
@@ -364,7 +366,7 @@ def test_raw_images_are_normalized_resized_and_recolored(image_shape, net_shape,
 
 def test_raw_images_keep_every_tap_in_reach():
     net = models.build("resnet20", depth=8, input_shape=(16, 16, 3))
-    model = models.from_raw_images(net, (8, 8, 1), mean=[0.0], variance=[1.0])
+    model = models.with_preprocessing(net, (8, 8, 1), mean=[0.0], variance=[1.0])
     assert keras.Model(model.input, model.get_layer("stage3").output).output_shape == (
         None,
         4,
@@ -380,7 +382,7 @@ def test_a_net_that_resizes_and_normalizes_goes_behind_what_does_too():
     x = keras.ops.image.resize(x, (4, 4))
     net = keras.Model(image, keras.layers.Flatten()(x))
     keras.utils.clear_session()
-    model = models.from_raw_images(net, (16, 16, 1), mean=[10.0], variance=[25.0])
+    model = models.with_preprocessing(net, (16, 16, 1), mean=[10.0], variance=[25.0])
     raw = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 1)).astype("float32")
     resized = np.array(keras.ops.image.resize((raw - 10) / 5, (8, 8)))
     expected = np.array(keras.ops.image.resize((resized - 3) / 2, (4, 4))).reshape(2, 16)
@@ -390,7 +392,7 @@ def test_a_net_that_resizes_and_normalizes_goes_behind_what_does_too():
 def test_channels_that_do_not_convert_are_refused():
     net = models.build("linear", input_shape=(8, 8, 4))
     with pytest.raises(ValueError, match="3 channels and the net takes 4"):
-        models.from_raw_images(net, (8, 8, 3), mean=[0.0] * 3, variance=[1.0] * 3)
+        models.with_preprocessing(net, (8, 8, 3), mean=[0.0] * 3, variance=[1.0] * 3)
 
 
 @pytest.mark.slow

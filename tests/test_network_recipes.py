@@ -17,7 +17,7 @@ def test_one_network_layer_by_layer(capsys):
     counts = models_recipe.main(models_recipe.Config(model="lenet5"))
     assert counts["in all"] == dict(parameters=61_706, macs=416_520, activations=9_118)
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == len(models.summary("lenet5")) + 2
+    assert len(lines) == len(models.cost("lenet5")) + 2
     assert lines[2].split() == ["c1", "Conv2D", "28x28x6", "156", "117,600", "4,704", "5x5"]
 
 

@@ -377,7 +377,7 @@ def test_adamw_is_torch_s(every):
 
 
 def test_adamw_s_first_step_for_a_small_gradient():
-    assert first_step(optimization.AdamW(0.01)) == pytest.approx(9.90e-3, rel=1e-3)
+    assert first_step(optimization.CourseAdamW(0.01)) == pytest.approx(9.90e-3, rel=1e-3)
     assert first_step(keras.optimizers.AdamW(0.01)) == pytest.approx(2.40e-3, rel=2e-3)
 
 

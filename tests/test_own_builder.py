@@ -194,13 +194,13 @@ def test_a_builder_of_ones_own_is_built_by_name(nets):
     net = models.build("nets/net.py:tiny", input_shape=(8, 8, 1), dropout=0.3)
     assert (net.name, net.output_shape, net.count_params()) == ("tiny", (None, 10), TINY_WEIGHTS)
     assert [layer.rate for layer in net.layers if layer.name.startswith("dropout")] == [0.3]
-    assert models.knobs("nets/net.py:tiny") == {
+    assert models.builder_args("nets/net.py:tiny") == {
         "width": 4,
         "dropout": 0.2,
         "input_shape": None,
         "num_classes": 10,
     }
-    assert models.summary("nets/net.py:tiny", input_shape=(8, 8, 1)).parameters == TINY_WEIGHTS
+    assert models.cost("nets/net.py:tiny", input_shape=(8, 8, 1)).parameters == TINY_WEIGHTS
     assert models.input_shape_for("nets/net.py:tiny", (4, 5, 1)) == (4, 5, 1)
     assert models.family("nets/net.py:tiny") == "net"
 
@@ -209,7 +209,10 @@ def test_a_sequential_a_name_and_compiling_are_all_right(nets):
     net = models.build("nets/net.py:line", num_classes=3)
     assert (net.name, net.count_params(), net.compiled) == ("line", 64 * 3 + 3, False)
     assert models.build("nets/net.py:line", name="other").name == "other"
-    assert models.from_raw_images(net, (8, 8, 1), mean=[0], variance=[1]).output_shape == (None, 3)
+    assert models.with_preprocessing(net, (8, 8, 1), mean=[0], variance=[1]).output_shape == (
+        None,
+        3,
+    )
 
 
 @pytest.mark.parametrize(("body", "message"), WRONG.items())
@@ -266,7 +269,7 @@ def test_depth_is_scaled_as_a_number_and_of_cifar_resnets_by_six(nets):
     (nets / "deep.py").write_text("def f(*, depth=8, input_shape, num_classes): pass\n")
     half = keras_tuner.HyperParameters()
     half.values["depth"] = 0.5
-    space = tuning.ready_made(["depth"])
+    space = tuning.default_space(["depth"])
     scaled = [
         space(half, train.Config(model=model)).model_args["depth"]
         for model in ("nets/deep.py:f", "resnet20")
@@ -314,8 +317,8 @@ class Named:
 
 def test_the_hash_of_the_source_is_part_of_the_run(nets):
     run = Named("nets/net.py:tiny", "run")
-    recognized = functools.partial(recipe.recognize, recipe="x", metrics=())
-    with recipe.claim(run, "x", metrics=()) as claimed:
+    recognized = functools.partial(recipe.finished_metrics, recipe="x", metrics=())
+    with recipe.open_run(run, "x", metrics=()) as claimed:
         claimed.begin()
     written = json.loads(pathlib.Path("run/config.json").read_text())
     assert written["sources"] == {"model": hashlib.sha256(NET.encode()).hexdigest()}
@@ -342,7 +345,7 @@ def test_the_hash_of_the_source_is_part_of_the_run(nets):
 
 
 def test_a_run_without_source_files_has_none_in_its_config(nets):
-    with recipe.claim(Named(workdir="run"), "x", metrics=()) as claimed:
+    with recipe.open_run(Named(workdir="run"), "x", metrics=()) as claimed:
         claimed.begin()
     assert "sources" not in json.loads(pathlib.Path("run/config.json").read_text())
 
@@ -434,7 +437,7 @@ def test_other_processes_hold_the_file_too(nets):
         (nets / "net.py").write_text(NET + "# changed\n")
         assert ChildProcess(work, nets / "log.txt").answer() == source_file.digest(name)
         with pytest.raises(RunError, match=r"nets/net\.py was changed since the run was begun"):
-            ChildProcess(functools.partial(models.knobs, name), nets / "log.txt").answer()
+            ChildProcess(functools.partial(models.builder_args, name), nets / "log.txt").answer()
 
 
 @pytest.mark.slow

@@ -242,7 +242,7 @@ def test_sixteen_bits_that_hold_eight_are_refused_by_everyone(channels, tmp_path
         loaded.train.images[0]
     with (
         pytest.raises(data.DataError, match="below 256"),
-        data.naming_broken_images(loaded),
+        data.report_corrupt_images(loaded),
     ):
         list(data.stream(loaded.train, batch_size=2, seed=0, shuffle=False))
 

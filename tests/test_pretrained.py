@@ -108,7 +108,7 @@ def test_equal_in_training_mode_with_auxiliary_heads(name):
 @pytest.mark.parametrize("name", ["resnet18", "mobilenet_v2", "timm.seresnet50"])
 def test_multiply_accumulates_are_those_of_the_golden_table(name):
     architecture, form = pretrained.SOURCES[source(name)]
-    assert models.summary(architecture, **form).macs == SPEC[name]["macs"]
+    assert models.cost(architecture, **form).macs == SPEC[name]["macs"]
 
 
 @pytest.mark.slow
@@ -116,7 +116,7 @@ def test_multiply_accumulates_are_those_of_the_golden_table(name):
 def test_all_multiply_accumulates(name):
     architecture, form = pretrained.SOURCES[source(name)]
     without_heads = {key: value for key, value in form.items() if key != "aux"}
-    assert models.summary(architecture, **without_heads).macs == SPEC[name]["macs"]
+    assert models.cost(architecture, **without_heads).macs == SPEC[name]["macs"]
 
 
 # keras.applications' name: (our registry name, side of the images)
@@ -207,7 +207,7 @@ def test_renamed_and_wrapped_models_take_the_weights_too():
     weights = published_weights("resnet18")
     plain = pretrained.load_state_dict(models.build("resnet18"), weights)
     net = models.build("resnet18", name="backbone", input_shape=(64, 64, 3))
-    wrapped = models.from_raw_images(net, (64, 64, 3), mean=[0.0] * 3, variance=[1.0] * 3)
+    wrapped = models.with_preprocessing(net, (64, 64, 3), mean=[0.0] * 3, variance=[1.0] * 3)
     shuffled = dict(sorted(weights.items(), reverse=True))
     pretrained.load_state_dict(wrapped, shuffled | {"bn1.num_batches_tracked": np.array(7)})
     x = rule.inputs(64, 64)

@@ -353,7 +353,7 @@ def test_a_saved_model_of_another_form_is_refused(tmp_path):
     net.save(tmp_path / "same.keras")
     loaded = pretrained.load("mobilenet", tmp_path / "same.keras", width=0.25)
     assert rule.error(logits(loaded, 224, 1), logits(_at_224(net), 224, 1)) < 1e-5
-    raw = models.from_raw_images(net, (32, 32, 3), mean=[120.0] * 3, variance=[3600.0] * 3)
+    raw = models.with_preprocessing(net, (32, 32, 3), mean=[120.0] * 3, variance=[3600.0] * 3)
     raw.save(tmp_path / "raw.keras")
     other = pretrained.build_source("keras.mobilenet", epsilon=0.5, **form)
     pretrained.load_keras(other, net).save(tmp_path / "other.keras")
@@ -478,7 +478,7 @@ def test_every_row_of_the_table_is_sound():
     rows = pretrained.published()
     assert len({(row.network, row.settings, row.tag) for row in rows}) == len(rows) > 300
     for row in rows:
-        knobs = models.knobs(row.architecture)
+        knobs = models.builder_args(row.architecture)
         assert row.form.keys() <= knobs.keys(), row
         assert row.scaling in pretrained.SCALINGS, row
         assert row.interpolation in ("bilinear", "bicubic"), row
@@ -534,7 +534,7 @@ SAMPLES = pathlib.Path(os.environ.get("CVCOURSE_DATA") or "nowhere") / "imagenet
 def test_real_weights_on_real_photos(name, file, settings, accuracy):
     if not (REAL / file).exists():
         pytest.skip(f"$CVCOURSE_WEIGHTS has no {file}")
-    model = pretrained.from_photos(*pretrained.load_published(name, REAL / file, **settings))
+    model = pretrained.with_preprocessing(*pretrained.load_published(name, REAL / file, **settings))
     with open(SAMPLES / "labels.csv") as table:
         rows = list(csv.DictReader(table))
     hits = 0
@@ -551,8 +551,8 @@ def test_models_for_raw_images_infer_where_they_are_called_without_saying():
     pixels = np.random.default_rng(0).uniform(0, 255, (2, 50, 60, 3)).astype("float32")
     statistics = {"mean": [128] * 3, "variance": [4000] * 3}
     for model in (
-        pretrained.from_photos(net, pretrained.find("mobilenet", width=0.25)),
-        models.from_raw_images(net, (50, 60, 3), **statistics),
+        pretrained.with_preprocessing(net, pretrained.find("mobilenet", width=0.25)),
+        models.with_preprocessing(net, (50, 60, 3), **statistics),
     ):
         plain, inferred = (np.array(model(pixels, **how)) for how in ({}, {"training": False}))
         np.testing.assert_array_equal(plain, inferred)
@@ -564,8 +564,8 @@ def test_gray_photos_and_other_sizes():
     published = pretrained.find("mobilenet", width=0.25)
     assert pretrained.resize_of(published, 48) == 55  # 256 to 224, in proportion
     gray = np.random.default_rng(0).uniform(0, 255, (1, 70, 60, 1)).astype("float32")
-    model = pretrained.from_photos(net, published, (None, None, 1))
-    color = pretrained.from_photos(net, published)
+    model = pretrained.with_preprocessing(net, published, (None, None, 1))
+    color = pretrained.with_preprocessing(net, published)
     np.testing.assert_allclose(model(gray), color(np.repeat(gray, 3, axis=-1)), atol=1e-6)
 
 

@@ -92,7 +92,7 @@ def test_no_result_is_without_its_metrics_file():
 
 @pytest.mark.parametrize("row", COURSE_MAP, ids=lambda row: row[0])
 def test_the_course_map_shows_published_accuracies(row):
-    """test_models.py compares its other numbers with `models.summary`."""
+    """test_models.py compares its other numbers with `models.cost`."""
     known = models.PUBLISHED_ACCURACY.get(row[0])
     assert row[-1] == (f"{known[1]} % {known[0]}, {known[2]}" if known else "")
 

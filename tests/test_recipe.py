@@ -250,16 +250,16 @@ def finish(path, **changes):
 
 def begin(config):
     """What a recipe does with its run's directory before it works in it."""
-    with recipe.claim(config, "x") as run:
+    with recipe.open_run(config, "x") as run:
         run.begin()
     return run.config
 
 
 def test_workdir_is_made_once_and_recognized(tmp_path):
     config = begin(run_in(tmp_path / "a" / "b"))
-    assert recipe.recognize(config, "x") is None
+    assert recipe.finished_metrics(config, "x") is None
     finish(tmp_path / "a" / "b")
-    assert recipe.recognize(config, "x") == METRICS
+    assert recipe.finished_metrics(config, "x") == METRICS
 
 
 @pytest.mark.parametrize(
@@ -275,7 +275,7 @@ def test_another_config_is_refused(tmp_path, change, message):
     config = begin(run_in(tmp_path))
     other = dataclasses.replace(config, **change)
     with pytest.raises(UsageError) as error:
-        recipe.recognize(other, "x", fixed="because")
+        recipe.finished_metrics(other, "x", fixed="because")
     assert message in str(error.value)
     assert json.loads((tmp_path / "config.json").read_text())["epochs"] == 2
 
@@ -283,7 +283,7 @@ def test_another_config_is_refused(tmp_path, change, message):
 def test_the_run_of_another_recipe_is_refused_by_name(tmp_path):
     config = begin(run_in(tmp_path))
     with pytest.raises(UsageError, match="holds a run of x, not of train; choose another"):
-        recipe.recognize(config, "train")
+        recipe.finished_metrics(config, "train")
     assert (
         json.loads((tmp_path / "config.json").read_text()).items()
         >= {
@@ -327,9 +327,9 @@ def test_no_recipe_has_a_field_of_the_name_of_what_config_json_holds_beside_them
 def test_a_field_that_a_run_lacks_has_its_default(tmp_path):
     config = begin(run_in(tmp_path))
     rewrite(tmp_path, rate=None, steps=None)
-    assert recipe.recognize(config, "x") is None
+    assert recipe.finished_metrics(config, "x") is None
     with pytest.raises(UsageError, match=r"differs in rate \(there 0\.1, here 0\.2\);"):
-        recipe.recognize(dataclasses.replace(config, rate=0.2), "x")
+        recipe.finished_metrics(dataclasses.replace(config, rate=0.2), "x")
 
 
 def test_a_field_that_only_another_version_knows_is_refused(tmp_path):
@@ -337,7 +337,7 @@ def test_a_field_that_only_another_version_knows_is_refused(tmp_path):
     rewrite(tmp_path, mood="good", version="7.1")
     message = r"holds another run, begun by version 7\.1: x has no mood here; choose another"
     with pytest.raises(UsageError, match=message):
-        recipe.recognize(config, "x")
+        recipe.finished_metrics(config, "x")
     with pytest.raises(UsageError, match=r"\(version 7\.1 wrote it\): unknown field 'mood'"):
         parse(f"--config={tmp_path / 'config.json'}")
 
@@ -370,15 +370,15 @@ def test_an_unfinished_run_that_means_something_else_is_refused(tmp_path, versio
     with pytest.raises(
         UsageError, match=f"^--workdir={tmp_path} holds an unfinished run: {message}"
     ):
-        recipe.recognize(config, "x")
+        recipe.finished_metrics(config, "x")
     with pytest.raises(UsageError, match=f"--extend: {message}"):
-        recipe.recognize(longer, "x")
+        recipe.finished_metrics(longer, "x")
     finish(tmp_path)
-    assert recipe.recognize(config, "x") == METRICS
+    assert recipe.finished_metrics(config, "x") == METRICS
     with pytest.raises(UsageError, match=message):
-        recipe.recognize(longer, "x")
+        recipe.finished_metrics(longer, "x")
     with pytest.raises(UsageError, match=rf"epochs \(there 2, here 3\); {message}"):
-        recipe.recognize(dataclasses.replace(longer, extend=False), "x")
+        recipe.finished_metrics(dataclasses.replace(longer, extend=False), "x")
     assert parse(f"--config={tmp_path / 'config.json'}").epochs == 2
 
 
@@ -400,36 +400,36 @@ def test_metrics_that_no_run_has_are_not_trusted(tmp_path, changes, reason):
 
     config = begin(Seeded(workdir=str(tmp_path)))
     finish(tmp_path, seed=0)
-    assert recipe.recognize(config, "x") == METRICS | {"seed": 0}
+    assert recipe.finished_metrics(config, "x") == METRICS | {"seed": 0}
     kept = METRICS | changes
     write_json(tmp_path / "metrics.json", {k: v for k, v in kept.items() if v is not None})
     message = f"{tmp_path / 'metrics.json'} is damaged: {reason}; remove it, and the same command"
     with pytest.raises(RunError, match=f"^{re.escape(message)}"):
-        recipe.recognize(config, "x")
+        recipe.finished_metrics(config, "x")
 
 
 def test_more_epochs_are_offered_where_they_can_be_had(tmp_path):
     longer = dataclasses.replace(begin(run_in(tmp_path)), epochs=3)
     with pytest.raises(UsageError, match=r"\(there 2, here 3\); --extend allows more epochs"):
-        recipe.recognize(longer, "x")
+        recipe.finished_metrics(longer, "x")
 
 
 def test_files_may_have_moved_while_the_run_is_unfinished(tmp_path):
     config = begin(run_in(tmp_path, net="there/a.npz"))
     moved = dataclasses.replace(config, net="here/a.npz")
-    assert recipe.recognize(moved, "x") is None
+    assert recipe.finished_metrics(moved, "x") is None
     with pytest.raises(UsageError, match="net"):
-        recipe.recognize(dataclasses.replace(config, net="mnist"), "x")
+        recipe.finished_metrics(dataclasses.replace(config, net="mnist"), "x")
     finish(tmp_path)
     with pytest.raises(UsageError, match=r"there/a\.npz"):
-        recipe.recognize(moved, "x")
+        recipe.finished_metrics(moved, "x")
 
 
 def test_extension_reopens_a_finished_run(tmp_path):
     config = begin(run_in(tmp_path))
     finish(tmp_path)
     longer = dataclasses.replace(config, epochs=5, extend=True)
-    assert recipe.recognize(longer, "x") is None
+    assert recipe.finished_metrics(longer, "x") is None
     begin(longer)
     assert not (tmp_path / "metrics.json").exists()
     assert json.loads((tmp_path / "config.json").read_text())["epochs"] == 5
@@ -438,7 +438,7 @@ def test_extension_reopens_a_finished_run(tmp_path):
 def test_foreign_directories_are_left_alone(tmp_path):
     (tmp_path / "thesis.tex").write_text("years of work")
     with pytest.raises(UsageError, match=r"it holds thesis\.tex"):
-        recipe.recognize(run_in(tmp_path), "x")
+        recipe.finished_metrics(run_in(tmp_path), "x")
 
 
 @pytest.mark.parametrize("text", ["{", "", "[]", "{}", "null", "[" * 100_000, '{"a": "\xff"}'])
@@ -449,7 +449,7 @@ def test_hostile_files_in_a_workdir(tmp_path, name, text):
     (tmp_path / name).write_bytes(text.encode("latin-1"))
     remedy = {"config.json": "choose another directory", "metrics.json": "remove it"}[name]
     with pytest.raises(RunError, match=f"^{tmp_path / name} is damaged: .*; {remedy}"):
-        recipe.recognize(run_in(tmp_path), "x")
+        recipe.finished_metrics(run_in(tmp_path), "x")
 
 
 @pytest.mark.parametrize("name", ["config.json", "metrics.json"])
@@ -458,11 +458,11 @@ def test_what_is_no_file_in_a_workdir(tmp_path, name):
     (tmp_path / name).unlink(missing_ok=True)
     (tmp_path / name).mkdir()
     with pytest.raises(RunError, match=f"^{tmp_path / name} is a directory, not a regular file; "):
-        recipe.recognize(run_in(tmp_path), "x")
+        recipe.finished_metrics(run_in(tmp_path), "x")
     (tmp_path / name).rmdir()
     os.mkfifo(tmp_path / name)
     with pytest.raises(RunError, match=f"^{tmp_path / name} is a pipe, not a regular file; "):
-        recipe.recognize(run_in(tmp_path), "x")
+        recipe.finished_metrics(run_in(tmp_path), "x")
 
 
 def test_a_lock_that_is_no_file_is_not_waited_for(tmp_path):
@@ -481,7 +481,7 @@ def test_fresh_directories_never_collide(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     made = set()
     for _ in range(5):
-        with recipe.claim(Config(), "train", "lenet5", "some/folder.npz") as run:
+        with recipe.open_run(Config(), "train", "lenet5", "some/folder.npz") as run:
             made.add(run.config.workdir)
     assert len(made) == 5
     assert all(path.startswith("runs/train-lenet5-folder-") for path in made)
@@ -494,7 +494,7 @@ def test_a_second_process_is_kept_out(tmp_path):
         "t.begin(t.run_in(sys.argv[1], epochs=7))"
     )
     other = [sys.executable, "-c", code, tmp_path, os.path.dirname(__file__)]
-    with recipe.claim(run_in(tmp_path), "x") as run:
+    with recipe.open_run(run_in(tmp_path), "x") as run:
         ran = subprocess.run(other, capture_output=True, text=True)
         assert "another process is running in" in ran.stderr
         assert not (tmp_path / "config.json").exists()
@@ -515,23 +515,26 @@ def test_a_run_that_was_finished_meanwhile_is_not_begun_again(tmp_path):
 @pytest.mark.parametrize(("words", "said"), [((), "interrupted"), (("terminated",),) * 2])
 def test_an_interruption_names_the_command_that_goes_on(tmp_path, words, said):
     said = f"^{''.join(said)}; go on with: .*--workdir={tmp_path}"
-    with pytest.raises(Interrupted, match=said), recipe.claim(run_in(tmp_path), "x"):
+    with pytest.raises(Interrupted, match=said), recipe.open_run(run_in(tmp_path), "x"):
         raise KeyboardInterrupt(*words)
 
 
 def test_a_part_of_a_run_names_the_command_of_the_whole(tmp_path, capsys):
     """Of the parts' own commands none goes on with the whole."""
-    with recipe.claim(run_in(tmp_path / "whole"), "x") as whole:
-        with recipe.part("one", whole.command), recipe.claim(run_in(tmp_path / "one"), "y") as one:
+    with recipe.open_run(run_in(tmp_path / "whole"), "x") as whole:
+        with (
+            recipe.subrun("one", whole.command),
+            recipe.open_run(run_in(tmp_path / "one"), "y") as one,
+        ):
             assert one.command == whole.command
         with (
             pytest.raises(Interrupted, match=rf"^stopped in two; go on with: {whole.command}$"),
-            recipe.part("two", "another command"),
+            recipe.subrun("two", "another command"),
         ):
             raise KeyboardInterrupt
     assert capsys.readouterr().out.count(f"interruption: {whole.command}\n") == 2
     assert recipe.whole_command() is None
-    with recipe.claim(run_in(tmp_path / "one"), "y") as alone:
+    with recipe.open_run(run_in(tmp_path / "one"), "y") as alone:
         assert alone.command.endswith(f"--workdir={tmp_path / 'one'}")
 
 
@@ -546,8 +549,8 @@ def test_a_part_of_a_run_names_the_command_of_the_whole(tmp_path, capsys):
 def test_a_full_disk_is_one_line_with_the_command_of_the_whole(tmp_path, raised, cause, expected):
     with (
         pytest.raises(RunError) as error,
-        recipe.claim(run_in(tmp_path / "whole"), "x") as whole,
-        recipe.claim(run_in(tmp_path / "part"), "y"),
+        recipe.open_run(run_in(tmp_path / "whole"), "x") as whole,
+        recipe.open_run(run_in(tmp_path / "part"), "y"),
     ):
         try:
             if cause:
@@ -563,7 +566,7 @@ def test_an_error_that_is_not_of_the_disk_is_left_as_it_is(tmp_path):
     for raised in (RunError("all trials failed"), OSError(2, "No such file or directory")):
         with (
             pytest.raises(type(raised)) as error,
-            recipe.claim(run_in(tmp_path), "x"),
+            recipe.open_run(run_in(tmp_path), "x"),
         ):
             raise raised
         assert error.value is raised
@@ -573,7 +576,7 @@ def test_extend_goes_on_with_a_finished_run_where_the_recipe_can(tmp_path):
     begin(run_in(tmp_path))
     finish(tmp_path)
     extended = run_in(tmp_path, extend=True)
-    look = functools.partial(recipe.recognize, recipe="x")
+    look = functools.partial(recipe.finished_metrics, recipe="x")
     good = functools.partial(look, again=lambda metrics: metrics["test_accuracy"] < 0.6)
     assert good(run_in(tmp_path)) == METRICS
     assert good(extended) is None

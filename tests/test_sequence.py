@@ -275,7 +275,7 @@ def test_the_input_shape_follows_from_the_vocabulary(name):
     assert net.output_shape == (None, None, 65)
     assert sequence.build(name).input_shape == (None, None, 28)
     assert sequence.build(name, vocabulary=65, input_shape=(7,)).input_shape == (None, 7)
-    assert sequence.knobs(name)["input_shape"] is None
+    assert sequence.builder_args(name)["input_shape"] is None
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ def test_no_network_is_built_under_them(setting, value, put):
             with pytest.raises(ValueError, match=sentence):
                 package.build(name)
     with pytest.raises(ValueError, match=sentence):
-        models.summary("linear")
+        models.cost("linear")
 
 
 def test_no_recipe_starts_under_them(put):
@@ -50,7 +50,7 @@ def test_no_recipe_starts_under_them(put):
 
 def test_double_precision_is_asked_for_twice(double_precision):
     assert models.build("linear").output.dtype == "float32"  # as under every dtype policy
-    assert models.summary("linear").parameters == 30_730
+    assert models.cost("linear").parameters == 30_730
     net = sequence.build("lstm", input_shape=(None, 3), num_classes=2)
     assert {variable.dtype for variable in net.trainable_variables} == {"float64"}
 
@@ -71,7 +71,7 @@ def test_the_file_that_holds_a_setting_is_named(put, monkeypatch, tmp_path):
 @pytest.mark.parametrize(("setting", "value"), CHANGES)
 def test_saved_models_of_raw_images_answer_alike(setting, value, put, tmp_path):
     net = models.build("nin_cifar", input_shape=(16, 16, 3))
-    model = models.from_raw_images(net, (9, 8, 1), mean=[100.0], variance=[25.0])
+    model = models.with_preprocessing(net, (9, 8, 1), mean=[100.0], variance=[25.0])
     model.save(tmp_path / "model.keras")
     raw = np.random.default_rng(0).uniform(0, 255, (2, 9, 8, 1)).astype("float32")
     before = np.array(model(raw))
@@ -104,7 +104,7 @@ def test_layers_work_as_if_they_were_not_set(setting, value, put):
 
 
 OF_A_NET = {
-    "raw photos": lambda net: pretrained.from_photos(net, pretrained.published()[0]),
+    "raw photos": lambda net: pretrained.with_preprocessing(net, pretrained.published()[0]),
     "features": lambda net: training.with_classifier(net, net.get_layer("features").output, 3),
     "ten crops": lambda net: regularization.ten_crop(net, (20, 20, 3)),
     "ensemble": lambda net: regularization.ensemble([net, net]),

@@ -347,7 +347,7 @@ def test_a_ramp_over_the_run_s_length_cannot_be_extended(own, message, tmp_path,
     fields = dataclasses.asdict(config(tmp_path, **begun))
     text = json.dumps(recipe.semantics.origin("train") | fields)
     (tmp_path / "config.json").write_text(text)
-    monkeypatch.setattr(train, "prepared", lambda *_: stop())
+    monkeypatch.setattr(train, "build_and_compile", lambda *_: stop())
     with pytest.raises(UsageError if message else Stop, match=message):
         train.main(config(tmp_path, **begun | {"epochs": 3, "extend": True}))
 

@@ -174,7 +174,7 @@ def fit(folder, values, *, crash=None, monitor="val_loss", **rules):
     options = dict(steps_per_epoch=2, minutes=1e-9, command="", data="")
     resume = training.ExactResume(model, folder, early_stopping=early_stopping, **options)
     callbacks = [
-        training.DataLossIsLoss(),
+        training.LogUnregularizedLoss(),
         early_stopping,
         training.BestModel(folder / "model.keras", early_stopping, "abc"),
         training.Snapshots(folder / "snapshots", 1, "abc"),

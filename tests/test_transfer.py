@@ -177,12 +177,12 @@ def test_nearest_is_by_the_cosine():
 
 def test_the_map_keeps_clusters_together():
     features, labels = clusters(3, per_class=20, spread=0.1)
-    points = training.in_the_plane(features)
-    np.testing.assert_allclose(points, training.in_the_plane(features), atol=1e-4)
+    points = training.tsne(features)
+    np.testing.assert_allclose(points, training.tsne(features), atol=1e-4)
     centers = np.stack([points[labels == k].mean(axis=0) for k in range(3)])
     nearest = np.linalg.norm(points[:, None] - centers, axis=2).argmin(axis=1)
     assert (nearest == labels).all()
-    assert training.in_the_plane(features[:4]).shape == (4, 2)
+    assert training.tsne(features[:4]).shape == (4, 2)
 
 
 # --- the course's table ---

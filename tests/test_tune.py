@@ -40,7 +40,7 @@ def test_every_part_of_the_ready_made_space_is_named_by_the_recipe():
 
 
 def test_values_lie_in_their_ranges_and_the_config_takes_them(tmp_path):
-    space = tuning.ready_made(tune.PARTS)
+    space = tuning.default_space(tune.PARTS)
     config = dataclasses.replace(COMMON, model="mobilenet_v2")
     asked = tuning.register(space, config)
     settings = {"objective": "val_loss", "trials": 40, "epochs": 1, "seed": 3, "retries": 0}
@@ -76,7 +76,7 @@ def test_values_lie_in_their_ranges_and_the_config_takes_them(tmp_path):
 def test_width_and_depth_are_halved(model, width, depth):
     config = dataclasses.replace(COMMON, model=model)
     for name, expected in (("width", width), ("depth", depth)):
-        space = tuning.ready_made([name])
+        space = tuning.default_space([name])
         hp = keras_tuner.HyperParameters()
         space(hp, config)
         hp.values[name] = 0.5
@@ -88,14 +88,14 @@ def test_width_and_depth_are_halved(model, width, depth):
 def test_every_network_builds_at_the_narrowest_and_shallowest(name):
     hp = keras_tuner.HyperParameters()
     hp.values = {"width": 0.5, "depth": 0.5}
-    tuned = tuning.ready_made(["width", "depth"])(hp, dataclasses.replace(COMMON, model=name))
+    tuned = tuning.default_space(["width", "depth"])(hp, dataclasses.replace(COMMON, model=name))
     usual = models.build(name).count_params()
     assert models.build(name, **tuned.model_args).count_params() <= usual
 
 
 def test_spaces_that_are_none():
     with pytest.raises(ValueError, match="unknown part of a space 'rate'"):
-        tuning.ready_made(["rate"])
+        tuning.default_space(["rate"])
     with pytest.raises(ValueError, match="the search space is empty"):
         tuning.register(lambda hp, config: config, COMMON)
     with pytest.raises(ValueError, match="returns a config"):
@@ -364,13 +364,13 @@ def test_a_file_of_another_trial_is_set_aside(tmp_path, capsys):
 
 
 def test_starts_in_vain_are_counted(tmp_path, capsys):
-    assert [tuning.starts(tmp_path) for _ in range(3)] == [0, 1, 2]
+    assert [tuning.count_starts(tmp_path) for _ in range(3)] == [0, 1, 2]
     (tmp_path / "run" / "checkpoints").mkdir(parents=True)
     (tmp_path / "run" / "checkpoints" / "step-1.npz").touch()
-    assert [tuning.starts(tmp_path) for _ in range(2)] == [0, 1]
+    assert [tuning.count_starts(tmp_path) for _ in range(2)] == [0, 1]
     for foreign in ('{"count": "many", "progress": []}', '{"count"', "[]"):
         (tmp_path / "starts.json").write_text(foreign)
-        assert [tuning.starts(tmp_path) for _ in range(2)] == [0, 1]
+        assert [tuning.count_starts(tmp_path) for _ in range(2)] == [0, 1]
         assert capsys.readouterr().err.count("starts.json is damaged") == 1
 
 
@@ -580,7 +580,7 @@ def test_what_the_trial_s_own_command_has_left_is_set_aside(
 @pytest.mark.parametrize("value", ["0.5", None, [0.5]])
 def test_metrics_of_a_trial_that_are_no_numbers_are_set_aside(tmp_path, capsys, value):
     own = train.Config(workdir=str(tmp_path))
-    with recipe.claim(own, "train") as run:
+    with recipe.open_run(own, "train") as run:
         run.begin()
     good = dict.fromkeys(tuning.TRIAL_METRICS, 0.5)
     rules = {"metrics": tuning.TRIAL_METRICS}
@@ -685,7 +685,7 @@ DONE = tuning.Outcome({"val_accuracy": 0.5}, 1)
 def test_who_killed_the_trial(tmp_path, monkeypatch, isolate, starts, ends, expected):
     """Starts in vain tell nothing of the trial; how a process of its own ends does."""
     for _ in range(starts):
-        tuning.starts(tmp_path)
+        tuning.count_starts(tmp_path)
     ends = list(ends)
 
     def in_its_own_process(*words):
@@ -711,7 +711,7 @@ def test_who_killed_the_trial(tmp_path, monkeypatch, isolate, starts, ends, expe
 def test_callbacks_that_no_other_process_can_have(config, tmp_path):
     """The last try is not possible, which the reason says; --isolate refuses them."""
     for _ in range(3):
-        tuning.starts(tmp_path)
+        tuning.count_starts(tmp_path)
     sweep = untrained(tune.Config(), lambda folder: [])
     reason = tuning.attempt(sweep, trial(None, rate=0.1), tmp_path).reason
     assert reason.startswith("its process was killed 3 times before it got on; to try it once more")
@@ -899,7 +899,7 @@ def test_a_sweep_over_schedules_keeps_milestones_for_step_alone():
     hp = keras_tuner.HyperParameters()
     for name in ("step", "cosine"):
         hp.values["schedule"] = name
-        one = tuning.ready_made(["schedule"])(hp, common)
+        one = tuning.default_space(["schedule"])(hp, common)
         recipe.check(one)
         kept = ((3, 9), 0.5) if name == "step" else (None, 0.1)
         assert (one.schedule, (one.milestones, one.factor)) == (name, kept)

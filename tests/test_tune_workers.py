@@ -70,7 +70,7 @@ def after(seconds, chief, clock):
     given = {}
     for _ in range(round(seconds / 0.02)):
         clock.now += 0.02
-        given |= chief.hand_over()
+        given |= chief.reassign()
     return given
 
 
@@ -131,7 +131,7 @@ def test_nobody_is_silent_while_the_chief_itself_stands_still(clock, served):
     chief, worker = served
     a = worker("a")
     trial = a.next_trial()
-    chief.hand_over()
+    chief.reassign()
     clock.now += 0.8
     assert after(0.2, chief, clock) == {}
     assert after(0.4, chief, clock) == {"a": trial.trial_id}
@@ -151,7 +151,7 @@ def test_who_asks_while_the_last_trials_run_waits_and_may_get_one_of_them(served
     time.sleep(0.2)
     assert got == []
     assert not chief.over()
-    chief.hand_over("b")  # whose process has died
+    chief.reassign("b")  # whose process has died
     while not got:
         time.sleep(0.02)
     assert got[0].trial_id == trials[1].trial_id
@@ -221,7 +221,7 @@ def test_a_slow_proposal_is_waited_for(served, oracle, monkeypatch):
     )
     with a.alive(trial):
         assert b.next_trial().trial_id == "1"
-        assert chief.hand_over() == {}
+        assert chief.reassign() == {}
     assert a.deserted is None
 
 

@@ -1,5 +1,5 @@
 """What the course begins with, before any framework: NumPy alone."""
 
-from cvcourse.classic.gradient_check import GradientCheck, gradient_check
+from cvcourse.classic._gradient_check import GradientCheck, gradient_check
 
 __all__ = ["GradientCheck", "gradient_check"]

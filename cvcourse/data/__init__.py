@@ -4,13 +4,13 @@ import os
 import pathlib
 
 from cvcourse.data import digits, folder, npz, published, tfds
+from cvcourse.data._stream import steps_per_epoch, stream
 from cvcourse.data.augmentation import AUGMENTATIONS, MIXTURES
 from cvcourse.data.captions import CaptionedPhoto, Captions, load_captions
 from cvcourse.data.dataset import DataError, Dataset, Split, channel_statistics, hold_out
-from cvcourse.data.encoded import fitted, naming_broken_images
+from cvcourse.data.encoded import fitted, report_corrupt_images
 from cvcourse.data.folder import photos
 from cvcourse.data.photo import read_photo
-from cvcourse.data.stream import steps_per_epoch, stream
 from cvcourse.data.text import load_text, read_text, split_text
 from cvcourse.data.token_stream import (
     fingerprint,
@@ -20,6 +20,7 @@ from cvcourse.data.token_stream import (
     windows_per_epoch,
 )
 from cvcourse.data.vocabulary import END, PAD, SPECIAL, START, UNK, Vocabulary, unspaced, words
+from cvcourse.deprecation import renamed_attributes
 from cvcourse.errors import unknown
 
 __all__ = [
@@ -43,11 +44,11 @@ __all__ = [
     "load",
     "load_captions",
     "load_text",
-    "naming_broken_images",
     "of",
     "photos",
     "read_photo",
     "read_text",
+    "report_corrupt_images",
     "split_text",
     "steps_per_epoch",
     "stream",
@@ -125,3 +126,6 @@ def usual_augmentation(name):
     if stem in NEVER_FLIPPED or pathlib.Path(name).suffix.lower() == ".npz":
         return ("shift",)
     return ("crop", "flip")
+
+
+__getattr__ = renamed_attributes(__name__, naming_broken_images="report_corrupt_images")

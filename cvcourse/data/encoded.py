@@ -131,7 +131,7 @@ def fitted(split, height, width, channels):
 
 
 @contextlib.contextmanager
-def naming_broken_images(dataset):
+def report_corrupt_images(dataset):
     """Inside, a failure of a stream's decoding becomes the DataError that names the broken file.
 
     TensorFlow does not say which file it was, so they are looked through, after the failure only.

@@ -5,8 +5,8 @@ import zlib
 import numpy as np
 import tensorflow as tf
 
+from cvcourse.data._stream import steps_from
 from cvcourse.data.augmentation import keys, permuted
-from cvcourse.data.stream import steps_from
 
 
 def stream_rows(rows, *, batch_size, seed=0, start_step=0, shuffle=True):

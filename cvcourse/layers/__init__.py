@@ -2,6 +2,7 @@
 
 import sys
 
+from cvcourse.layers._scaled_tanh import scaled_tanh
 from cvcourse.layers.adaptive_average_pooling import AdaptiveAveragePooling2D
 from cvcourse.layers.average_pooling import AveragePooling2D
 from cvcourse.layers.batch_normalization import BatchNormalization
@@ -21,7 +22,6 @@ from cvcourse.layers.nearest_neighbors import NearestNeighbors
 from cvcourse.layers.pad_to import PadTo
 from cvcourse.layers.pca_color import PCAColor
 from cvcourse.layers.radial_basis import RadialBasis
-from cvcourse.layers.scaled_tanh import scaled_tanh
 from cvcourse.layers.sparse_conv import SparseConv2D
 from cvcourse.layers.transformer import (
     AttentionWeights,

@@ -16,11 +16,11 @@ from cvcourse.saved_model import count_values
 SHAPES = ("input_shape", "num_classes")
 USUAL = {"input_shape": None, "num_classes": 10, "name": None}  # where a builder has no default
 NO_LOGITS = ("softmax", "sigmoid")  # activations of the output that the loss applies itself
-IN_FRONT = ("image", "normalization", "gray_to_rgb")  # layers of `from_raw_images`
+IN_FRONT = ("image", "normalization", "gray_to_rgb")  # layers of `with_preprocessing`
 ANY = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
-def knobs(name):
+def builder_args(name):
     """The arguments of the builder FILE.py:FUNCTION and their defaults.
 
     Args:

@@ -7,7 +7,7 @@ import keras
 from keras import layers, ops
 
 
-def from_raw_images(net, image_shape, *, mean, variance):
+def with_preprocessing(net, image_shape, *, mean, variance):
     """`net` behind layers that turn images of `image_shape`, 0..255, into what it was built for.
 
     Subtracts `mean` and divides by the root of `variance`, given per channel of the raw images;

@@ -78,7 +78,7 @@ def build(architecture, /, *, name=None, **settings):
     by its function.
 
     Returns an uncompiled keras.Model, (batch, h, w, c) -> logits (batch, num_classes). Every
-    builder takes `input_shape`, `num_classes` and knobs of its own (see `knobs`). Raises
+    builder takes `input_shape`, `num_classes` and knobs of its own (see `builder_args`). Raises
     ValueError for an unknown architecture or knob, for images smaller than the net can take, for an
     open size (None) where it takes one alone, and for an image_data_format or floatx of the process
     that would make another net of it.
@@ -87,7 +87,7 @@ def build(architecture, /, *, name=None, **settings):
     (None, 10)
     """
     require_supported_settings()
-    defaults = knobs(architecture)
+    defaults = builder_args(architecture)
     for setting, value in settings.items():
         if setting not in defaults:
             raise ValueError(f"{architecture}: {unknown('knob', setting, defaults)}")
@@ -125,14 +125,14 @@ def build(architecture, /, *, name=None, **settings):
     return REGISTRY[architecture](name=name or architecture, **settings)
 
 
-def knobs(architecture):
+def builder_args(architecture):
     """The arguments of a net's builder and their defaults, its own ones first.
 
-    >>> knobs("resnet20")["shortcut"]
+    >>> builder_args("resnet20")["shortcut"]
     'A'
     """
     if source_file.split(architecture):
-        defaults = own_builder.knobs(architecture)
+        defaults = own_builder.builder_args(architecture)
     elif str(architecture).endswith(".py"):
         raise ValueError(f"{architecture}: name the builder in it, as {architecture}:FUNCTION")
     else:
@@ -147,7 +147,7 @@ def input_shape_for(architecture, image_shape):
     >>> input_shape_for("resnet20", (28, 28, 1)), input_shape_for("lenet5", (8, 8, 1))
     ((28, 28, 1), (32, 32, 1))
     """
-    usual = knobs(architecture)["input_shape"]
+    usual = builder_args(architecture)["input_shape"]
     too_small = min(image_shape[:2]) < minimum_size(architecture)
     return (*(usual if too_small else image_shape)[:2], image_shape[-1])
 

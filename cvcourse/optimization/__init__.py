@@ -1,20 +1,21 @@
 """Losses, optimizers, schedules and weight decay by the names the course gives them."""
 
+from cvcourse.deprecation import renamed_attributes
+from cvcourse.optimization._discriminative_rates import discriminative_rates
+from cvcourse.optimization._flat_weights import Objective, flat_weights, set_flat_weights
+from cvcourse.optimization._lbfgs import lbfgs
+from cvcourse.optimization._learning_rate_range import LearningRateRange, learning_rate_range
+from cvcourse.optimization._newton import newton
 from cvcourse.optimization.course_optimizers import (
-    SGD,
-    Adagrad,
-    Adam,
-    AdamW,
     AlmostAdam,
-    RMSprop,
+    CourseAdagrad,
+    CourseAdam,
+    CourseAdamW,
+    CourseRMSprop,
+    CourseSGD,
 )
-from cvcourse.optimization.discriminative_rates import discriminative_rates
-from cvcourse.optimization.flat_weights import Objective, flat_weights, set_flat_weights
-from cvcourse.optimization.lbfgs import lbfgs
 from cvcourse.optimization.learning_rate_grid import lowest_run, runs_by_rate
-from cvcourse.optimization.learning_rate_range import LearningRateRange, learning_rate_range
 from cvcourse.optimization.losses import LOSSES, MulticlassSVM
-from cvcourse.optimization.newton import newton
 from cvcourse.optimization.optimizers import OPTIMIZERS, of, optimizer
 from cvcourse.optimization.schedules import (
     CYCLIC,
@@ -37,17 +38,17 @@ __all__ = [
     "LOSSES",
     "OPTIMIZERS",
     "SCHEDULES",
-    "SGD",
     "SURFACES",
     "SURFACE_STEPS",
-    "Adagrad",
-    "Adam",
-    "AdamW",
     "AlmostAdam",
+    "CourseAdagrad",
+    "CourseAdam",
+    "CourseAdamW",
+    "CourseRMSprop",
+    "CourseSGD",
     "LearningRateRange",
     "MulticlassSVM",
     "Objective",
-    "RMSprop",
     "Shifted",
     "Surface",
     "discriminative_rates",
@@ -67,3 +68,12 @@ __all__ = [
     "set_flat_weights",
     "surface_path",
 ]
+
+__getattr__ = renamed_attributes(
+    __name__,
+    SGD="CourseSGD",
+    Adagrad="CourseAdagrad",
+    RMSprop="CourseRMSprop",
+    Adam="CourseAdam",
+    AdamW="CourseAdamW",
+)

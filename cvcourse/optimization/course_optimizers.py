@@ -46,8 +46,8 @@ class ByUpdates:
             average.assign(momentum * average + (1 - momentum) * variable)
 
 
-@keras.saving.register_keras_serializable("cvcourse")
-class SGD(ByUpdates, keras.optimizers.SGD):
+@keras.saving.register_keras_serializable("cvcourse", name="SGD")
+class CourseSGD(ByUpdates, keras.optimizers.SGD):
     """Keras' SGD, whose momentum and Nesterov's are the course's formulas."""
 
 
@@ -87,8 +87,8 @@ class CourseOptimizer(ByUpdates, keras.optimizers.Optimizer):
         return {**super().get_config(), **{name: getattr(self, name) for name in self.settings}}
 
 
-@keras.saving.register_keras_serializable("cvcourse")
-class Adagrad(CourseOptimizer):
+@keras.saving.register_keras_serializable("cvcourse", name="Adagrad")
+class CourseAdagrad(CourseOptimizer):
     """Each weight's step shrinks with the sum of its squared gradients so far."""
 
     moments = ("cache",)
@@ -99,8 +99,8 @@ class Adagrad(CourseOptimizer):
         return g / (ops.sqrt(cache) + self.epsilon), cache
 
 
-@keras.saving.register_keras_serializable("cvcourse")
-class RMSprop(CourseOptimizer):
+@keras.saving.register_keras_serializable("cvcourse", name="RMSprop")
+class CourseRMSprop(CourseOptimizer):
     """Adagrad with a leaky sum, so that steps do not die out."""
 
     moments = ("cache",)
@@ -131,8 +131,8 @@ class AlmostAdam(CourseOptimizer):
         return m, v
 
 
-@keras.saving.register_keras_serializable("cvcourse")
-class Adam(AlmostAdam):
+@keras.saving.register_keras_serializable("cvcourse", name="Adam")
+class CourseAdam(AlmostAdam):
     """Almost-Adam with its moments corrected for having started at 0."""
 
     def corrected(self, m, v):
@@ -141,8 +141,8 @@ class Adam(AlmostAdam):
         return m / (1 - self.beta_1**t), v / (1 - self.beta_2**t)
 
 
-@keras.saving.register_keras_serializable("cvcourse")
-class AdamW(Adam):
+@keras.saving.register_keras_serializable("cvcourse", name="AdamW")
+class CourseAdamW(CourseAdam):
     """Adam beside which weights shrink by rate * weight_decay: w -= rate * (step + decay * w).
 
     Loshchilov & Hutter 2019, https://arxiv.org/abs/1711.05101, algorithm 2, multiply the decay by

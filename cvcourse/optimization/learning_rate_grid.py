@@ -4,8 +4,8 @@ import functools
 import math
 
 from cvcourse.errors import RunError
-from cvcourse.optimization.lbfgs import lbfgs
-from cvcourse.optimization.newton import newton
+from cvcourse.optimization._lbfgs import lbfgs
+from cvcourse.optimization._newton import newton
 from cvcourse.optimization.optimizers import optimizer
 
 FULL_BATCH = {"lbfgs": lbfgs, "newton": newton}  # have no learning rate

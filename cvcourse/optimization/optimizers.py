@@ -7,19 +7,26 @@ decoupled weight decay.
 from functools import partial
 
 from cvcourse.errors import pick
-from cvcourse.optimization.course_optimizers import SGD, Adagrad, Adam, AdamW, AlmostAdam, RMSprop
+from cvcourse.optimization.course_optimizers import (
+    AlmostAdam,
+    CourseAdagrad,
+    CourseAdam,
+    CourseAdamW,
+    CourseRMSprop,
+    CourseSGD,
+)
 from cvcourse.optimization.schedules import schedule_of
 from cvcourse.optimization.weight_decay import kernels, l2_on_kernels
 
 OPTIMIZERS = {
-    "sgd": SGD,
-    "momentum": partial(SGD, momentum=0.9),
-    "nesterov": partial(SGD, momentum=0.9, nesterov=True),
-    "adagrad": Adagrad,
-    "rmsprop": RMSprop,
-    "adam": Adam,
+    "sgd": CourseSGD,
+    "momentum": partial(CourseSGD, momentum=0.9),
+    "nesterov": partial(CourseSGD, momentum=0.9, nesterov=True),
+    "adagrad": CourseAdagrad,
+    "rmsprop": CourseRMSprop,
+    "adam": CourseAdam,
     "almost_adam": AlmostAdam,
-    "adamw": AdamW,
+    "adamw": CourseAdamW,
 }
 
 

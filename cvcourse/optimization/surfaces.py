@@ -8,7 +8,7 @@ import dataclasses
 import keras
 import numpy as np
 
-from cvcourse.optimization.flat_weights import flat_weights
+from cvcourse.optimization._flat_weights import flat_weights
 from cvcourse.optimization.learning_rate_grid import lowest_run, runs_by_rate
 
 

@@ -7,9 +7,10 @@ for what goes wrong in data, files or training; Interrupted after Ctrl-C or SIGT
 Standard library only: `--help` must not wait for TensorFlow.
 """
 
-from cvcourse.recipe.command_line import cli, command, parse, program, run, usage, verdict
+from cvcourse.deprecation import renamed_attributes
+from cvcourse.recipe._dispatch import HELP, dispatch
+from cvcourse.recipe.command_line import cli, command, exit_code, parse, program, run, user_errors
 from cvcourse.recipe.config_file import read_config
-from cvcourse.recipe.dispatch import HELP, dispatch
 from cvcourse.recipe.fields import as_config, check, field, names_of
 from cvcourse.recipe.groups import (
     CacheFields,
@@ -30,12 +31,12 @@ from cvcourse.recipe.many import run_each, run_seeds
 from cvcourse.recipe.output import PICTURES, output_file
 from cvcourse.recipe.workdir import (
     begin,
-    claim,
     continued_by,
+    finished_metrics,
     is_running,
     locked,
-    part,
-    recognize,
+    open_run,
+    subrun,
     whole_command,
 )
 
@@ -58,25 +59,34 @@ __all__ = [
     "as_config",
     "begin",
     "check",
-    "claim",
     "cli",
     "command",
     "continued_by",
     "dispatch",
+    "exit_code",
     "field",
+    "finished_metrics",
     "is_running",
     "locked",
     "names_of",
+    "open_run",
     "output_file",
     "parse",
-    "part",
     "program",
     "read_config",
-    "recognize",
     "run",
     "run_each",
     "run_seeds",
-    "usage",
-    "verdict",
+    "subrun",
+    "user_errors",
     "whole_command",
 ]
+
+__getattr__ = renamed_attributes(
+    __name__,
+    recognize="finished_metrics",
+    claim="open_run",
+    part="subrun",
+    usage="user_errors",
+    verdict="exit_code",
+)

@@ -19,7 +19,7 @@ from multiprocessing import spawn
 from cvcourse import source_file
 from cvcourse.errors import Interrupted, InUse, RunError, UsageError
 from cvcourse.interrupt import handling, terminate
-from cvcourse.recipe.command_line import verdict
+from cvcourse.recipe.command_line import exit_code
 from cvcourse.recipe.workdir import continued_by, whole_command
 from cvcourse.startup import import_tensorflow_quietly
 
@@ -93,12 +93,12 @@ def main():
             answer = pickle.loads(task)()
     except (Interrupted, KeyboardInterrupt) as error:
         with contextlib.suppress(OSError):  # the disk of the log may be full
-            print(verdict(error)[1], flush=True)
+            print(exit_code(error)[1], flush=True)
         sys.exit(INTERRUPTED)
     except Exception as error:
         with contextlib.suppress(OSError):
             traceback.print_exc()
-        answer = (InUse if isinstance(error, InUse) else RunError)(verdict(error)[1])
+        answer = (InUse if isinstance(error, InUse) else RunError)(exit_code(error)[1])
         code = 1
     answers.write(pickle.dumps(answer))
     answers.close()

@@ -167,7 +167,7 @@ def program(name):
 
 
 @contextlib.contextmanager
-def usage():
+def user_errors():
     """Inside, a ValueError or TypeError is the user's: a name or value that is not taken."""
     try:
         yield
@@ -196,7 +196,7 @@ def run(main, config_class, argv=None, *, name, description=None):
             raise
         if "--debug" in argv:
             traceback.print_exc()
-        code, message = verdict(error)
+        code, message = exit_code(error)
         print(f"{prog}: {' '.join(message.split())}", file=sys.stderr)
         return code
 
@@ -221,7 +221,7 @@ def cli(main, name=None):
     return run_recipe
 
 
-def verdict(error):
+def exit_code(error):
     """An error's exit code and the sentence that the user gets."""
     if isinstance(error, UsageError):
         return 2, str(error)

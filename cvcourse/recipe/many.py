@@ -1,6 +1,6 @@
 """Many runs of one recipe, one after the other, that one command goes on with."""
 
-from cvcourse.recipe.workdir import part
+from cvcourse.recipe.workdir import subrun
 
 
 def run_each(main, configs, command):
@@ -20,7 +20,7 @@ def run_each(main, configs, command):
     metrics = {}
     for number, (name, config) in enumerate(configs.items(), start=1):
         print(f"\nrun {number} of {len(configs)}: {name}", flush=True)
-        with part(name, command):
+        with subrun(name, command):
             metrics[name] = main(config)
     return metrics
 

@@ -15,7 +15,7 @@ from cvcourse import source_file
 from cvcourse.errors import Interrupted, InUse, RunError, UsageError
 from cvcourse.files import PARTIAL, read_json, require_regular, write_json
 from cvcourse.recipe import semantics
-from cvcourse.recipe.command_line import command, program, usage
+from cvcourse.recipe.command_line import command, program, user_errors
 from cvcourse.recipe.config_file import ELSEWHERE, as_json, read_fields
 from cvcourse.recipe.fields import check, names_of, shown
 
@@ -26,7 +26,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # disk, quota, or largest file
 _COMMAND = contextvars.ContextVar("command", default=None)  # that goes on with the outermost run
 
 
-def recognize(config, recipe, *, grows="epochs", fixed=None, metrics=METRICS, again=None):
+def finished_metrics(config, recipe, *, grows="epochs", fixed=None, metrics=METRICS, again=None):
     """Look for the run of a config in its directory.
 
     The directory's config must be this one, but for fields that are `free`, and for those that are
@@ -112,17 +112,17 @@ def begin(config, recipe, *, shown=None, **rules):
         config: Config of the recipe.
         recipe: Name of the recipe.
         shown: Function of the metrics: what is announced of them, as JSON. None for all.
-        rules: Keyword arguments of `recognize`.
+        rules: Keyword arguments of `finished_metrics`.
 
     Returns:
         A pair: the config in plain values, and the metrics of a finished run, else None.
 
     Raises:
-        UsageError: For a wrong value, and as `recognize` does.
-        RunError: As `recognize` does.
+        UsageError: For a wrong value, and as `finished_metrics` does.
+        RunError: As `finished_metrics` does.
     """
     config = check(config)
-    metrics = recognize(config, recipe, **rules)
+    metrics = finished_metrics(config, recipe, **rules)
     if metrics:
         print(f"{config.workdir} is finished: {json.dumps(shown(metrics) if shown else metrics)}")
     return config, metrics
@@ -141,7 +141,7 @@ def sources_of(config):
         UsageError: If there is no such file.
     """
     named = {name: getattr(config, name) for name in sorted(names_of(config, "source"))}
-    with usage():
+    with user_errors():
         return {
             name: source_file.digest(value)
             for name, value in named.items()
@@ -215,7 +215,7 @@ class Run:
 
 
 @contextlib.contextmanager
-def claim(config, recipe, *words, devices=None, alike=None, **rules):
+def open_run(config, recipe, *words, devices=None, alike=None, **rules):
     """Context manager: hold the run's directory, and print the command that goes on with it.
 
     Nothing in the directory is touched before `begin()`. Inside another run, the command is that
@@ -230,13 +230,13 @@ def claim(config, recipe, *words, devices=None, alike=None, **rules):
             that is not the chief gets a folder that is thrown away, and a dead one is an error.
         alike: Function () -> {name: value} of what all workers must have in common beside the
             fields of `config` that are not `free`; called where there are several.
-        **rules: Keyword arguments of `recognize`.
+        **rules: Keyword arguments of `finished_metrics`.
 
     Yields:
         A Run.
 
     Raises:
-        UsageError: As `recognize` does, and where workers differ.
+        UsageError: As `finished_metrics` does, and where workers differ.
         RunError: If the directory cannot be written, another process is in it, or a worker died.
         Interrupted: For a KeyboardInterrupt inside.
     """
@@ -245,17 +245,17 @@ def claim(config, recipe, *words, devices=None, alike=None, **rules):
         if devices and devices.workers > 1:
             ours = vars(config).keys() - names_of(config, "free")
             values = as_json({name: getattr(config, name) for name in sorted(ours)})
-            stack.enter_context(devices.together(again))
+            stack.enter_context(devices.raise_on_dead_worker(again))
             values |= {f"source of {name}": found for name, found in sources_of(config).items()}
             devices.require_alike(values | (alike() if alike else {}))
         if devices and not devices.chief:
             place = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            stack.enter_context(part("training", again))
+            stack.enter_context(subrun("training", again))
             yield Run(config, place, again, recipe)
         else:
             run = stack.enter_context(_claim(config, recipe, words, rules))
             if devices:
-                stack.enter_context(devices.together(run.command))
+                stack.enter_context(devices.raise_on_dead_worker(run.command))
             yield run
 
 
@@ -271,7 +271,7 @@ def _claim(config, recipe, words, rules):
     named = [getattr(config, name) for name in sources_of(config)]
     with locked(path), source_file.holding(named), continued_by(again) as again:
         # Once more: another process may have been here since the caller looked.
-        if recognize(config, recipe, **rules):
+        if finished_metrics(config, recipe, **rules):
             raise InUse(f"another process has just finished the run in {path}")
         print(f"run directory: {path}\nto go on after an interruption: {again}", flush=True)
         try:
@@ -360,7 +360,7 @@ def whole_command():
 
 
 @contextlib.contextmanager
-def part(name, command):
+def subrun(name, command):
     """Inside, a part of a run, an interruption names the `command` that goes on with the whole."""
     with continued_by(command) as whole:
         try:

@@ -1,7 +1,7 @@
 """Techniques that make a net generalize, each on any keras.Model: averages, ensembles, honesty."""
 
 from cvcourse.regularization import calibration
-from cvcourse.regularization.ensemble import (
+from cvcourse.regularization._ensemble import (
     average_saved,
     average_weights,
     ensemble,

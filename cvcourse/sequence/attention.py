@@ -30,7 +30,7 @@ def dot_product(queries, keys, *, name):
 SCORES = {"additive": additive, "dot_product": dot_product}
 
 
-def taken(scores, values, *, keep=None, name):
+def weighted_sum(scores, values, *, keep=None, name):
     """What these scores take of values: (batch, n, m), (batch, m, c) -> (batch, n, c).
 
     `keep` (batch, m) says which are real. The layer `name` is the matrix of weights.

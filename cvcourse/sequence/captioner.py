@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from cvcourse.sequence.attention_maps import attention_maps
+from cvcourse.sequence._attention_maps import attention_maps
 from cvcourse.sequence.decoding import Generator
 
 BATCH = 32  # maps that are captioned at a time

@@ -18,7 +18,7 @@ from cvcourse.sequence.recurrent import CELLS, STATES, read
 from cvcourse.sequence.transformer import stack
 
 
-def in_the_state(
+def init_inject_captioner(
     *,
     cell,
     units=256,
@@ -242,7 +242,7 @@ def transformer(
 
 
 VARIANTS = {
-    **{f"caption_{cell}": partial(in_the_state, cell=cell) for cell in CELLS},
+    **{f"caption_{cell}": partial(init_inject_captioner, cell=cell) for cell in CELLS},
     "caption_attention": with_attention,
     "caption_transformer": transformer,
 }

@@ -17,7 +17,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from cvcourse.sequence.registry import build, knobs
+from cvcourse.sequence.registry import build, builder_args
 from cvcourse.settings import precision
 
 IMPOSSIBLE = -math.inf  # as a logarithm of a probability
@@ -50,7 +50,7 @@ class Generator:
                 self.encoder = build(architecture, part="encoder", **settings)
         self.longest = None  # in tokens
         if "position" in self.step.input:
-            self.longest = settings.get("length", knobs(architecture)["length"])
+            self.longest = settings.get("length", builder_args(architecture)["length"])
         self._loops = {}
         self._learn()
 

@@ -13,7 +13,7 @@ from keras import layers, ops
 
 from cvcourse.errors import pick
 from cvcourse.layers.transformer import drop
-from cvcourse.sequence.attention import SCORES, taken
+from cvcourse.sequence.attention import SCORES, weighted_sum
 from cvcourse.sequence.inputs import embed, logits, real
 from cvcourse.sequence.recurrent import CELLS, STATES, read
 
@@ -78,7 +78,9 @@ def encoder_decoder(
         score = pick("attention", attention, SCORES)
         queries = layers.Dense(units, use_bias=False, name="queries")(x)
         scores = score(queries, context["keys"], name="attention")
-        found = taken(scores, context["memory"], keep=context["memory_mask"], name="attention")
+        found = weighted_sum(
+            scores, context["memory"], keep=context["memory_mask"], name="attention"
+        )
         x = layers.Concatenate(name="decoder_and_found")([x, found])
         x = layers.Dense(units, activation="tanh", name="attentional")(x)  # eq. 5
     x = layers.Identity(name="features")(drop(x, dropout, name="features_dropout"))

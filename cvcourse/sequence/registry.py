@@ -21,15 +21,15 @@ def build(architecture, /, *, name=None, **settings):
     """The sequence net `architecture`; `settings` override its builder's arguments.
 
     Returns an uncompiled keras.Model; each builder's docstring says from what to what. Every one
-    takes `input_shape` and, but for multi_head_attention, `num_classes`; see `knobs` for its own.
-    Raises ValueError for an unknown architecture or knob, and for an image_data_format or floatx of
-    the process that would make another net of it.
+    takes `input_shape` and, but for multi_head_attention, `num_classes`; `builder_args` lists its
+    own. Raises ValueError for an unknown architecture or knob, and for an image_data_format or
+    floatx of the process that would make another net of it.
 
     >>> build("lstm", vocabulary=65, num_classes=65).output_shape
     (None, None, 65)
     """
     require_supported_settings()
-    defaults = knobs(architecture)
+    defaults = builder_args(architecture)
     for setting in settings:
         if setting not in defaults:
             raise ValueError(f"{architecture}: {unknown('knob', setting, defaults)}")
@@ -51,13 +51,13 @@ def settings_of(architecture, config, *fields, **given):
     """
     wide = {"units": config.units, "dim": config.units, "mlp": 4 * config.units}
     values = wide | {name: getattr(config, name) for name in fields} | given
-    return {name: value for name, value in values.items() if name in knobs(architecture)}
+    return {name: value for name, value in values.items() if name in builder_args(architecture)}
 
 
-def knobs(architecture):
+def builder_args(architecture):
     """The arguments of a net's builder and their defaults, its own ones first.
 
-    >>> knobs("gru")["units"]
+    >>> builder_args("gru")["units"]
     128
     """
     parameters = inspect.signature(pick("sequence net", architecture, REGISTRY)).parameters

@@ -1,6 +1,20 @@
 """What surrounds `fit()`: exact resume, the best model, evaluation and the report."""
 
+from cvcourse.deprecation import renamed_attributes
 from cvcourse.settings import precision
+from cvcourse.training._features import (
+    LAST,
+    computed_features,
+    depths,
+    features,
+    for_any_size,
+    stages,
+    vector,
+    with_classifier,
+)
+from cvcourse.training._fit import facts, fit
+from cvcourse.training._layer_statistics import LayerStatistics, layer_statistics
+from cvcourse.training._machine import is_interactive, machine, versions
 from cvcourse.training.backbone import Backbone, best_scaling
 from cvcourse.training.best_model import BestModel, class_names, load_model, save_model
 from cvcourse.training.checkpoint import data_fingerprint
@@ -15,27 +29,19 @@ from cvcourse.training.evaluation_report import (
 )
 from cvcourse.training.exact_resume import ExactResume, history_columns, read_history
 from cvcourse.training.feature_space import (
-    MAPPED,
-    in_the_plane,
+    MAX_POINTS,
     map_of_split,
     nearest,
     neighbors_gallery,
+    tsne,
 )
-from cvcourse.training.features import (
-    LAST,
-    computed_features,
-    depths,
-    features,
-    for_any_size,
-    stages,
-    vector,
-    with_classifier,
-)
-from cvcourse.training.fit import facts, fit
-from cvcourse.training.layer_statistics import LayerStatistics, layer_statistics
-from cvcourse.training.machine import machine, someone_watches, versions
 from cvcourse.training.probe import Probe, fit_probe
-from cvcourse.training.progress import DataLossIsLoss, EpochLine, EpochTensorBoard, weighted_metrics
+from cvcourse.training.progress import (
+    EpochLine,
+    EpochTensorBoard,
+    LogUnregularizedLoss,
+    weighted_metrics,
+)
 from cvcourse.training.report import write_report
 from cvcourse.training.snapshots import Snapshots
 from cvcourse.training.transfer_learning import (
@@ -47,15 +53,15 @@ from cvcourse.training.transfer_learning import (
 
 __all__ = [
     "LAST",
-    "MAPPED",
+    "MAX_POINTS",
     "Backbone",
     "BestModel",
-    "DataLossIsLoss",
     "EpochLine",
     "EpochTensorBoard",
     "Evaluation",
     "ExactResume",
     "LayerStatistics",
+    "LogUnregularizedLoss",
     "Probe",
     "Snapshots",
     "accuracy_tables",
@@ -78,7 +84,7 @@ __all__ = [
     "fit_probe",
     "for_any_size",
     "history_columns",
-    "in_the_plane",
+    "is_interactive",
     "judge_fine_tuning",
     "layer_statistics",
     "load_model",
@@ -89,8 +95,8 @@ __all__ = [
     "precision",
     "read_history",
     "save_model",
-    "someone_watches",
     "stages",
+    "tsne",
     "unfreeze",
     "vector",
     "versions",
@@ -101,3 +107,11 @@ __all__ = [
     "write_report",
     "write_results",
 ]
+
+__getattr__ = renamed_attributes(
+    __name__,
+    MAPPED="MAX_POINTS",
+    in_the_plane="tsne",
+    someone_watches="is_interactive",
+    DataLossIsLoss="LogUnregularizedLoss",
+)

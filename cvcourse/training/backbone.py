@@ -10,9 +10,9 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
+from cvcourse.training._features import LAST, depths, features, vector, with_classifier
 from cvcourse.training.evaluation import Evaluation
 from cvcourse.training.feature_space import map_of_split, neighbors_gallery
-from cvcourse.training.features import LAST, depths, features, vector, with_classifier
 from cvcourse.training.probe import fit_probe
 
 TRIED_ON = 300  # training images at least, to choose a scaling by

@@ -4,9 +4,9 @@ import dataclasses
 
 from cvcourse.figures import confusion_matrix, training_curves
 from cvcourse.saved_model import read_model
+from cvcourse.training._fit import facts
 from cvcourse.training.evaluation import evaluate_held_out
 from cvcourse.training.evaluation_report import confident_mistakes, mostly_taken_for
-from cvcourse.training.fit import facts
 from cvcourse.training.report import write_report
 
 LOSSES = {  # name: what its values are, and their unit

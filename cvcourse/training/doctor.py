@@ -15,9 +15,9 @@ import keras
 import numpy as np
 
 from cvcourse.classic import gradient_check
-from cvcourse.optimization.course_optimizers import Adam
-from cvcourse.optimization.learning_rate_range import learning_rate_range, restored, train_step
-from cvcourse.training.layer_statistics import calls_noted, layer_statistics, named_layers
+from cvcourse.optimization._learning_rate_range import learning_rate_range, restored, train_step
+from cvcourse.optimization.course_optimizers import CourseAdam
+from cvcourse.training._layer_statistics import calls_noted, layer_statistics, named_layers
 
 PASS, FAIL, SKIP = "pass", "fail", "skip"
 
@@ -141,7 +141,7 @@ def memorize(model, images, labels, *, loss, chance):
     """
     curves, best = {}, math.inf
     with restored(model), quiet(model):
-        model.compile(Adam(), _of_outputs(loss), metrics=["accuracy"])
+        model.compile(CourseAdam(), _of_outputs(loss), metrics=["accuracy"])
         for rate in ADAM_RATES:
             with restored(model):
                 losses = curves[rate] = []

@@ -1,7 +1,7 @@
 """The parts of an examination's report: a verdict a step, what to change, pictures."""
 
 from cvcourse import figures
-from cvcourse.classic.gradient_check import RIGHT
+from cvcourse.classic._gradient_check import RIGHT
 from cvcourse.training import doctor
 
 QUESTIONS = {

@@ -14,7 +14,7 @@ import time
 import keras
 import numpy as np
 
-from cvcourse.distribution import OneDevice
+from cvcourse.distribution import SingleDevice
 from cvcourse.errors import Diverged, Interrupted, RunError, reason
 from cvcourse.files import read_bytes, write_text
 from cvcourse.interrupt import handling
@@ -30,11 +30,11 @@ EARLY_STOPPING = ("wait", "best", "best_epoch", "stopped_epoch")
 class ExactResume(keras.callbacks.Callback):
     """Checkpoints a compiled model in `workdir`, and puts the last checkpoint back when made.
 
-    Put it last among the callbacks, DataLossIsLoss and `early_stopping` before it, and fit once for
-    each of `spans()`. It saves at the end of each epoch and every `minutes`, and before it stops
-    for a signal; writes history.csv; and stops where the loss is no longer a number. `one_hot` says
-    that labels are rows, `others` are variables beside the model's and its optimizer's. Of several
-    workers in `devices` (a strategy of cvcourse.distribution) the first writes, all save and stop
+    Put it last among the callbacks, LogUnregularizedLoss and `early_stopping` before it, and fit
+    once for each of `spans()`. It saves at the end of each epoch and every `minutes`, and before it
+    stops for a signal; writes history.csv; and stops where the loss is no longer a number.
+    `one_hot` means that labels are rows, `others` are variables beside the model's and its
+    optimizer's. Of several workers in `devices` (a strategy of cvcourse.distribution) the first writes, all save and stop
     at the same step, and all begin with what the first has.
 
     Attributes: `step` is the number of training steps done, `history` a list of rows with the keys
@@ -60,7 +60,7 @@ class ExactResume(keras.callbacks.Callback):
         devices=None,
     ):
         super().__init__()
-        self.devices = devices or OneDevice([])
+        self.devices = devices or SingleDevice([])
         self.one_hot, self.others = one_hot, others
         self.folder, self.csv = workdir / "checkpoints", workdir / "history.csv"
         self.steps_per_epoch = steps_per_epoch

@@ -8,7 +8,7 @@ import numpy as np
 from cvcourse.figures import feature_map
 from cvcourse.training.probe import unit
 
-MAPPED = 1_500  # points at most: t-SNE's time grows faster than their number
+MAX_POINTS = 1_500  # points at most: t-SNE's time grows faster than their number
 ASKED, NEIGHBORS = 8, 6  # images whose nearest neighbors a gallery shows, and how many
 
 
@@ -53,7 +53,7 @@ def map_of_split(features, split, class_names, seed=0):
     """Draw the map of a split's images in feature space: a figure.
 
     Args:
-        features: Array (n, c); of more than MAPPED, as many evenly spaced ones are shown.
+        features: Array (n, c); of more than MAX_POINTS, as many evenly spaced ones are shown.
         split: Split of the n images.
         class_names: Names of the classes.
         seed: Seed of the map.
@@ -61,8 +61,8 @@ def map_of_split(features, split, class_names, seed=0):
     Returns:
         A matplotlib figure, as `feature_map` draws it.
     """
-    shown = _evenly(len(features), MAPPED)
-    points = in_the_plane(features[shown], seed)
+    shown = _evenly(len(features), MAX_POINTS)
+    points = tsne(features[shown], seed)
     return feature_map(points, split.labels[shown], split.take(shown).images, class_names)
 
 
@@ -71,7 +71,7 @@ def _evenly(count, most):
     return np.linspace(0, count - 1, min(most, count)).astype(int)
 
 
-def in_the_plane(features, seed=0):
+def tsne(features, seed=0):
     """Feature vectors as points (n, 2) whose neighbors are those in the high dimension: t-SNE.
 
     Begins from the first two principal components, so that the map is the same each time; for

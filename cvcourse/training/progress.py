@@ -12,7 +12,7 @@ def weighted_metrics(loss):
     return ["accuracy", keras.metrics.MeanMetricWrapper(loss(reduction=None), name="data_loss")]
 
 
-class DataLossIsLoss(keras.callbacks.Callback):
+class LogUnregularizedLoss(keras.callbacks.Callback):
     """Puts the metric `data_loss` in the loss' place in an epoch's logs; the first of callbacks.
 
     Keras' own loss has weight decay's penalty and label smoothing in it, and its validation mean

@@ -8,7 +8,7 @@ import numpy as np
 from cvcourse.errors import RunError
 from cvcourse.figures import data_url, svg
 from cvcourse.files import write_json, write_text
-from cvcourse.training.machine import machine, versions
+from cvcourse.training._machine import machine, versions
 
 SHARP = 96  # side in pixels up to which a picture keeps each of them; JPEG is faster and smaller
 

@@ -13,8 +13,8 @@ import numpy as np
 
 from cvcourse.errors import RunError
 from cvcourse.files import write_json
-from cvcourse.training.machine import machine
-from cvcourse.training.machine import versions as our_versions
+from cvcourse.training._machine import machine
+from cvcourse.training._machine import versions as our_versions
 
 SPANS = ("train", "train_batch", "test", "predict_batch")  # that callbacks see begin and end
 

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from cvcourse.errors import RunError
-from cvcourse.training.features import LAST, stages
+from cvcourse.training._features import LAST, stages
 from cvcourse.training.probe import fit_probe
 
 LARGE = 2_000  # training images from which on fine-tuning is worth its risk

@@ -1,9 +1,8 @@
 """Hyperparameter sweeps: search spaces, and keras-tuner made safe: trials, workers, protocol."""
 
-from cvcourse.tuning.hparams import write_hparams
-from cvcourse.tuning.hypermodel import HyperModel
-from cvcourse.tuning.narrowing import at_the_border, good_ones, narrowed, ranges_of
-from cvcourse.tuning.oracle import (
+from cvcourse.deprecation import renamed_attributes
+from cvcourse.tuning._count_starts import count_starts
+from cvcourse.tuning._oracle import (
     Outcome,
     any_left,
     end_trial,
@@ -15,10 +14,12 @@ from cvcourse.tuning.oracle import (
     require_same_space,
     trial_folder,
 )
+from cvcourse.tuning.hparams import write_hparams
+from cvcourse.tuning.hypermodel import HyperModel
+from cvcourse.tuning.narrowing import at_the_border, good_ones, narrowed, ranges_of
 from cvcourse.tuning.protocol import coarse_to_fine
 from cvcourse.tuning.service import LOOPBACK, Chief, Worker
-from cvcourse.tuning.spaces import PARTS, ask, ready_made, register
-from cvcourse.tuning.starts import starts
+from cvcourse.tuning.spaces import PARTS, ask, default_space, register
 from cvcourse.tuning.stopping import RULES
 from cvcourse.tuning.sweep_report import report_sweep
 from cvcourse.tuning.trial import (
@@ -52,6 +53,8 @@ __all__ = [
     "attempt",
     "begin",
     "coarse_to_fine",
+    "count_starts",
+    "default_space",
     "end_trial",
     "good_ones",
     "hyperparameters_of",
@@ -66,14 +69,14 @@ __all__ = [
     "own_metrics",
     "parties",
     "ranges_of",
-    "ready_made",
     "refusal",
     "register",
     "report_sweep",
     "require_common",
     "require_same_space",
-    "starts",
     "trial_folder",
     "work",
     "write_hparams",
 ]
+
+__getattr__ = renamed_attributes(__name__, starts="count_starts", ready_made="default_space")

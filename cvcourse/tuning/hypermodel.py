@@ -32,16 +32,16 @@ class HyperModel(keras_tuner.HyperModel):
     def setting(self, hp):
         """The config with values of `hp`, settled for the data set."""
         try:
-            tuned = ask(self.space, hp, self.train.settled(self.config, self.dataset))
+            tuned = ask(self.space, hp, self.train.resolve(self.config, self.dataset))
         except keras_tuner.errors.FatalError:
             raise
         except Exception as error:  # others are tried again, and end the search
             raise keras_tuner.errors.FailedTrialError(refusal(error)) from error
-        return self.train.settled(tuned, self.dataset)
+        return self.train.resolve(tuned, self.dataset)
 
     def build(self, hp):
         """The compiled model."""
-        _, model = self.train.prepared(self.setting(hp), self.dataset)
+        _, model = self.train.build_and_compile(self.setting(hp), self.dataset)
         return model
 
     def fit(self, hp, model, *arrays, epochs=None, initial_epoch=0, **options):

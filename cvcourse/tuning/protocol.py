@@ -13,8 +13,8 @@ import numpy as np
 from cvcourse import data, optimization, recipe, training
 from cvcourse.files import write_json
 from cvcourse.training import doctor
+from cvcourse.tuning._oracle import kept_trials
 from cvcourse.tuning.narrowing import at_the_border, good_ones, narrowed, ranges_of
-from cvcourse.tuning.oracle import kept_trials
 from cvcourse.tuning.spaces import register
 from cvcourse.tuning.trial_table import said
 
@@ -58,7 +58,7 @@ def coarse_to_fine(sweep, run, shares, train, run_stage):
         )
         left -= stage.trials
         within = narrowed(sweep.space, ranges)
-        with recipe.part(f"stage {number}", run.command):
+        with recipe.subrun(f"stage {number}", run.command):
             found = run_stage(stage, within, sweep.callbacks)
         trials = kept_trials(folder)
         good = good_ones(trials, config.objective)
@@ -69,7 +69,7 @@ def coarse_to_fine(sweep, run, shares, train, run_stage):
     (best,) = (trial for trial in trials if trial.trial_id == found["best_trial"])
     lead += at_the_border(sweep.hyperparameters.space, best)
     chosen = recipe.parse(train.Config, [f"--config={folder / 'best.json'}"])
-    with recipe.part("the winner's training", run.command):
+    with recipe.subrun("the winner's training", run.command):
         final = train.main(dataclasses.replace(chosen, workdir=str(run.path / "final")))
     write_json(run.path / "best.json", dataclasses.asdict(chosen))
     metrics = {

@@ -24,7 +24,7 @@ from keras_tuner.src.engine.trial import Trial, TrialStatus
 
 from cvcourse.errors import RunError, UsageError
 from cvcourse.files import read_json, write_json
-from cvcourse.tuning.oracle import OUTCOME, TRIAL, end_trial, kept_outcome, trial_folder
+from cvcourse.tuning._oracle import OUTCOME, TRIAL, end_trial, kept_outcome, trial_folder
 
 conditions.print = lambda *words: None  # keras-tuner prints a value of each condition it sends
 
@@ -186,7 +186,7 @@ class Chief(oracle_chief.OracleServicer):
             self.ended.append(trial)
         return protos.get_service().EndTrialResponse()
 
-    def hand_over(self, worker=None):
+    def reassign(self, worker=None):
         """Give the trial of a worker that died to the next one that asks, or, without a name,
         those of all that are silent. Returns {worker: trial's id}.
         """

@@ -18,8 +18,8 @@ from keras_tuner.engine.hyperparameters import Int
 from keras_tuner.errors import FatalError, FatalValueError
 
 from cvcourse.errors import pick
-from cvcourse.models import REGISTRY, knobs
-from cvcourse.tuning.oracle import in_words
+from cvcourse.models import REGISTRY, builder_args
+from cvcourse.tuning._oracle import in_words
 
 OPTIMIZERS = ("nesterov", "adamw")
 MOMENTUM = ("sgd", "momentum", "nesterov")
@@ -95,7 +95,7 @@ def epochs(hp, config):
 
 def dropout(hp, config):
     """The rate of the network's dropout layers, where it has such."""
-    if "dropout" not in knobs(config.model):
+    if "dropout" not in builder_args(config.model):
         return config
     return dataclasses.replace(config, dropout=hp.Float("dropout", 0.0, 0.6, step=0.1))
 
@@ -111,7 +111,7 @@ def depth(hp, config):
 
 
 def _scaled(hp, config, called, names, factors, multiple):
-    usual = knobs(config.model) | config.model_args
+    usual = builder_args(config.model) | config.model_args
     knob = next((name for name in names if usual.get(name)), None)
     if knob is None:
         return config
@@ -148,7 +148,7 @@ PARTS = {
 }
 
 
-def ready_made(names):
+def default_space(names):
     """The space that varies the fields `names`, keys of PARTS: a function (hp, config) -> config.
 
     `config.augment` must be said, not None. Raises ValueError for a name that is not known.

@@ -20,9 +20,9 @@ from cvcourse.figures import (
     trial_curves,
 )
 from cvcourse.files import write_json, write_text
+from cvcourse.tuning._oracle import names_of
 from cvcourse.tuning.hparams import write_hparams
 from cvcourse.tuning.narrowing import at_the_border
-from cvcourse.tuning.oracle import names_of
 from cvcourse.tuning.stopping import first_epochs, signed
 from cvcourse.tuning.trial_table import last, said
 

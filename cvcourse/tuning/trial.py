@@ -20,9 +20,9 @@ from cvcourse import data, recipe
 from cvcourse.errors import Diverged, Interrupted, RunError, UsageError
 from cvcourse.files import set_aside, write_json
 from cvcourse.recipe.child_process import INTERRUPTED, ChildProcess, require_importable
-from cvcourse.tuning.oracle import Outcome
+from cvcourse.tuning._count_starts import count_starts, progress
+from cvcourse.tuning._oracle import Outcome
 from cvcourse.tuning.spaces import ask, register, require_registered
-from cvcourse.tuning.starts import progress, starts
 from cvcourse.tuning.stopping import StopWhereBehind
 
 TRIAL_METRICS = ("val_accuracy", "val_loss", "best_epoch", "epochs", "stopped", "seconds")
@@ -74,7 +74,7 @@ def hyperparameters_of(space, common):
         UsageError: If the space refuses all values, or declares what cannot be.
     """
     try:
-        with recipe.usage():
+        with recipe.user_errors():
             return register(space, common)
     except (keras_tuner.errors.FatalError, keras_tuner.errors.FailedTrialError) as error:
         raise UsageError(refusal(error)) from error
@@ -106,10 +106,10 @@ def attempt(sweep, trial, folder, watch=lambda *words: []):
         raise
     except Exception as error:
         return Outcome(reason=refusal(error))
-    with recipe.usage():
+    with recipe.user_errors():
         require_registered(hp, sweep.hyperparameters)
     chosen = dataclasses.replace(chosen, workdir=str(folder / "run"))
-    in_vain = 0 if config.isolate else starts(folder)
+    in_vain = 0 if config.isolate else count_starts(folder)
     if not config.isolate and in_vain <= config.retries:
         callbacks = [*watch(trial, chosen.epochs, config.objective), *sweep.callbacks(folder)]
         with (
@@ -153,14 +153,14 @@ def outcome_of(train, config, dataset, stop, callbacks=()):
     """
     behind = StopWhereBehind(stop, config.monitor, pathlib.Path(config.workdir))
     try:
-        with data.naming_broken_images(dataset):
+        with data.report_corrupt_images(dataset):
             metrics = train(config, dataset, [behind, *callbacks])
     except Exception as error:
         if isinstance(error, (Interrupted, RunError)) and not isinstance(error, Diverged):
             raise
         if isinstance(error, OSError):
             raise RunError(f"cannot write to {config.workdir}: {error.strerror}") from error
-        return Outcome(reason=_one_line(recipe.verdict(error)[1]))
+        return Outcome(reason=_one_line(recipe.exit_code(error)[1]))
     keras.backend.clear_session()
     gc.collect()
     return Outcome(metrics, metrics["best_epoch"])
@@ -219,7 +219,7 @@ def own_metrics(config, rules):
 
     Args:
         config: Config of the trial's training run.
-        rules: Those of `recipe.recognize`.
+        rules: Those of `recipe.finished_metrics`.
 
     Returns:
         {name: value} of TRIAL_METRICS; None if the run is new or unfinished.
@@ -227,7 +227,7 @@ def own_metrics(config, rules):
     path = pathlib.Path(config.workdir)
     while True:
         try:
-            metrics = recipe.recognize(config, "train", **rules)
+            metrics = recipe.finished_metrics(config, "train", **rules)
             if metrics and not all(isinstance(metrics[n], (int, float)) for n in TRIAL_METRICS):
                 raise RunError(f"{path / 'metrics.json'} holds no metrics of a trial")
             return metrics and {name: metrics[name] for name in TRIAL_METRICS}

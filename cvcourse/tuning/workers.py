@@ -12,8 +12,7 @@ from cvcourse import recipe, training
 from cvcourse.errors import Interrupted, InUse, RunError, UsageError
 from cvcourse.files import read_json, write_json
 from cvcourse.recipe.child_process import require_importable
-from cvcourse.tuning.crew import Crew
-from cvcourse.tuning.oracle import (
+from cvcourse.tuning._oracle import (
     Outcome,
     any_left,
     end_trial,
@@ -23,6 +22,7 @@ from cvcourse.tuning.oracle import (
     require_same_space,
     trial_folder,
 )
+from cvcourse.tuning.local_workers import LocalWorkers
 from cvcourse.tuning.service import LOOPBACK, Chief, Worker, address_of, from_environment
 from cvcourse.tuning.trial import attempt
 
@@ -114,7 +114,7 @@ def alone(sweep, run, oracle, table):
     """
     while trial := next_trial(oracle):
         folder = oracle.trial_folder(trial.trial_id)
-        with recipe.part(f"trial {trial.trial_id}", run.command):
+        with recipe.subrun(f"trial {trial.trial_id}", run.command):
             outcome = attempt(sweep, trial, folder, table.epochs_of)
         end_trial(oracle, trial, outcome)
         table.end(oracle.get_trial(trial.trial_id), oracle)
@@ -142,7 +142,7 @@ def lead(main, sweep, run, oracle, table, address):
     with chief.serving(address or f"{LOOPBACK}:0") as served:
         print(f"serving workers at {served}", flush=True)
         own = dataclasses.replace(config, workers=1, chief=served, extend=False)
-        crew = Crew(
+        crew = LocalWorkers(
             config.workers if config.workers > 1 else 0,
             functools.partial(_take_part, main, own, sweep.space, sweep.callbacks),
             chief,
@@ -153,7 +153,7 @@ def lead(main, sweep, run, oracle, table, address):
             over = False
             while not over:
                 over = chief.over()
-                for worker, trial_id in chief.hand_over().items():
+                for worker, trial_id in chief.reassign().items():
                     print(
                         f"worker {worker} is silent for {config.worker_timeout:g} seconds: trial "
                         f"{trial_id} goes to the next that asks",
@@ -171,7 +171,7 @@ def lead(main, sweep, run, oracle, table, address):
 
 
 def _take_part(main, config, space, callbacks, name):
-    """Be a worker of a Crew."""
+    """Be a worker of a LocalWorkers."""
     main(dataclasses.replace(config, worker=name), space, callbacks)
 
 

@@ -73,9 +73,9 @@ def contestants(config):
     for strategy in ("none", "mirrored"):
         wanted = {"model": config.model, "dataset": config.dataset, "batch_size": config.batch_size}
         setting = train.Config(**wanted, strategy=strategy)
-        dataset = train.rehearse([setting])
+        dataset = train.dry_run([setting])
         keras.utils.set_random_seed(0)
-        setting, model = train.prepared(setting, dataset)
+        setting, model = train.build_and_compile(setting, dataset)
         batches = distribution.of(setting).feed(
             functools.partial(train.stream, setting, dataset, dataset.train)
         )

@@ -65,14 +65,14 @@ def race(config, name, dataset, folder):
     from cvcourse.models import pretrained
     from cvcourse.training import timing
 
-    with recipe.usage():
+    with recipe.user_errors():
         published = pretrained.find(name)
         photos = data.load(dataset)
     net = pretrained.build_source(published.network, **published.form)
     resize = pretrained.resize_of(published)
     photos = photos.resized(resize, published.interpolation, crop=published.resize > 0)
     split = photos.train.take(np.arange(config.photos) % len(photos.train))
-    model = pretrained.from_photos(net, published, photos.input_shape)
+    model = pretrained.with_preprocessing(net, published, photos.input_shape)
     last = training.depths(model)[training.LAST]
     extractor = keras.Model(model.input, {training.LAST: training.vector(last)})
     body = keras.Model(net.input, training.vector(training.depths(net)[training.LAST]))

@@ -86,7 +86,7 @@ def plain(config, folder):
 
     from cvcourse import tuning
 
-    space, common = tuning.ready_made(config.vary), tune.trial_config(config)
+    space, common = tuning.default_space(config.vary), tune.trial_config(config)
     recipe_model = tune.hypermodel(space, common)
 
     class Seeded(keras_tuner.HyperModel):

@@ -1,7 +1,8 @@
 """Published weights: where they come from, how they fit our networks, how their pixels come."""
 
+from cvcourse.deprecation import renamed_attributes
+from cvcourse.models.pretrained._feature_extractor import feature_extractor, scales_pixels
 from cvcourse.models.pretrained.catalog import Published, candidates, find, published
-from cvcourse.models.pretrained.feature_extractor import feature_extractor, scales_pixels
 from cvcourse.models.pretrained.feature_maps import FeatureMaps
 from cvcourse.models.pretrained.fitting import (
     APART,
@@ -14,10 +15,10 @@ from cvcourse.models.pretrained.imagenet import imagenet_classes, imagenet_synse
 from cvcourse.models.pretrained.loading import is_file, load, load_published
 from cvcourse.models.pretrained.preprocessing import (
     SCALINGS,
-    from_images,
-    from_photos,
     preprocess,
     resize_of,
+    with_preprocessing,
+    with_resizing,
 )
 from cvcourse.models.pretrained.trained_network import TrainedNetwork, load_trained
 
@@ -32,8 +33,6 @@ __all__ = [
     "candidates",
     "feature_extractor",
     "find",
-    "from_images",
-    "from_photos",
     "imagenet_classes",
     "imagenet_synsets",
     "is_file",
@@ -46,4 +45,10 @@ __all__ = [
     "published",
     "resize_of",
     "scales_pixels",
+    "with_preprocessing",
+    "with_resizing",
 ]
+
+__getattr__ = renamed_attributes(
+    __name__, from_photos="with_preprocessing", from_images="with_resizing"
+)

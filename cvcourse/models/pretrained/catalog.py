@@ -7,7 +7,7 @@ import importlib.resources
 
 from cvcourse.errors import unknown
 from cvcourse.models.pretrained.fitting import SOURCES, plain
-from cvcourse.models.registry import REGISTRY, knobs
+from cvcourse.models.registry import REGISTRY, builder_args
 
 # Knobs that a source decides, or that no weight depends on: they do not tell one network from
 # another.
@@ -122,7 +122,7 @@ def find(name, weights="default", *, source=None, **settings):
 def _is_of(row, architecture, settings):
     if row.architecture != architecture:
         return False
-    defaults = knobs(architecture)
+    defaults = builder_args(architecture)
     return _structure(defaults | row.form) == _structure(defaults | settings)
 
 

@@ -13,7 +13,7 @@ from keras import layers
 
 from cvcourse.models.pretrained.catalog import Published
 from cvcourse.models.pretrained.loading import load_published
-from cvcourse.models.pretrained.preprocessing import from_photos, resize_of
+from cvcourse.models.pretrained.preprocessing import resize_of, with_preprocessing
 
 LENGTH = 5.0  # of a place's vector
 
@@ -62,7 +62,7 @@ class FeatureMaps:
         net, published = load_published(name, weights, num_classes=1000, **knobs, **settings)
         size = net.input_shape[1]
         side = resize_of(published, size)
-        prepared = from_photos(net, published, (side, side, 3))
+        prepared = with_preprocessing(net, published, (side, side, 3))
         features = prepared.get_layer("features").output
         if len(features.shape) == 4:
             grid = features.shape[1:3]

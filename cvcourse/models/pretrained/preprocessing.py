@@ -73,7 +73,7 @@ def scaled(pixels, scaling):
     return ops.flip(x, axis=-1) if scaling == "caffe" else x
 
 
-def from_photos(net, published, shape=(None, None, 3)):
+def with_preprocessing(net, published, shape=(None, None, 3)):
     """`net` behind the preprocessing of its weights: photos of 0..255 -> net's output.
 
     The returned keras.Model takes raw photos of `shape`: of any size, one size a batch, or of a
@@ -86,7 +86,7 @@ def from_photos(net, published, shape=(None, None, 3)):
     return behind(photo, preprocess(x, published, net.input_shape[1]), net)
 
 
-def from_images(net, shape=(None, None, 3), *, size=None, scaling="none"):
+def with_resizing(net, shape=(None, None, 3), *, size=None, scaling="none"):
     """Put a network that takes raw pixels behind what brings photos to its size.
 
     Args:

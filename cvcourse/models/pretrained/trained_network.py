@@ -7,9 +7,14 @@ from collections.abc import Callable
 import keras
 
 from cvcourse.errors import RunError
-from cvcourse.models.pretrained.feature_extractor import feature_extractor, scales_pixels
+from cvcourse.models.pretrained._feature_extractor import feature_extractor, scales_pixels
 from cvcourse.models.pretrained.loading import load_published
-from cvcourse.models.pretrained.preprocessing import SCALINGS, from_images, from_photos, resize_of
+from cvcourse.models.pretrained.preprocessing import (
+    SCALINGS,
+    resize_of,
+    with_preprocessing,
+    with_resizing,
+)
 from cvcourse.saved_model import is_saved_model, read_model
 
 USUAL_SCALINGS = ("none", "unit", "tf", "torch", "caffe")  # of networks that do not scale pixels
@@ -96,7 +101,7 @@ def load_trained(
     }
 
     def preprocessed(shape, scaling):
-        return from_photos(net, published, shape)
+        return with_preprocessing(net, published, shape)
 
     return TrainedNetwork(name, str(published), resize, (published.scaling,), preprocessed)
 
@@ -140,6 +145,6 @@ def _as_saved(path, num_classes, size, scaling, name, unpublished):
         path.name,
         {"side": sides[0], "interpolation": "bilinear"} if square else None,
         scalings,
-        lambda shape, scaling: from_images(net, shape, size=sides, scaling=scaling),
+        lambda shape, scaling: with_resizing(net, shape, size=sides, scaling=scaling),
         tuple(notes),
     )

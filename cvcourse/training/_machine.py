@@ -25,6 +25,6 @@ def versions():
     return {"python": platform.python_version(), "cvcourse": __version__, **found}
 
 
-def someone_watches():
+def is_interactive():
     """Whether a progress bar is seen: in a terminal or a notebook."""
     return sys.stdout.isatty() or "ipykernel" in sys.modules

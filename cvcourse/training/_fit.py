@@ -5,11 +5,11 @@ import sys
 
 import keras
 
-from cvcourse.distribution import OneDevice
+from cvcourse.distribution import SingleDevice
+from cvcourse.training._machine import is_interactive
 from cvcourse.training.best_model import BestModel
 from cvcourse.training.exact_resume import ExactResume
-from cvcourse.training.machine import someone_watches
-from cvcourse.training.progress import DataLossIsLoss, EpochLine, EpochTensorBoard
+from cvcourse.training.progress import EpochLine, EpochTensorBoard, LogUnregularizedLoss
 from cvcourse.training.snapshots import Snapshots
 
 
@@ -37,7 +37,7 @@ def fit(
 
     Args:
         model: keras.Model, compiled with `weighted_metrics` and made ready by `devices`.
-        run: Run of `recipe.claim`, whose `begin()` is called here, or one inside it.
+        run: Run of `recipe.open_run`, whose `begin()` is called here, or one inside it.
         batches: Function of start_step -> the shuffled batches of the training split from that step
             of the run on, without end.
         validation: Function () -> the batches of the validation split in order.
@@ -61,7 +61,7 @@ def fit(
         Interrupted: After a signal.
     """
     config, settings = run.config, vars(run.config)
-    devices = devices or OneDevice([keras.backend.backend()])
+    devices = devices or SingleDevice([keras.backend.backend()])
     monitor = settings.get("monitor", "val_loss")
     early_stopping = keras.callbacks.EarlyStopping(
         monitor,
@@ -91,7 +91,7 @@ def fit(
         ]
         if snapshots := settings.get("snapshots"):
             files.append(Snapshots(run.path / "snapshots", config.epochs // snapshots, names))
-    watched = someone_watches()
+    watched = is_interactive()
     lines = [EpochLine(config.epochs)] if devices.chief and not watched else []
     print(devices.said(batch_size), flush=True)
     with resume.stopping_on_signals(), devices.fitting():
@@ -100,7 +100,7 @@ def fit(
                 devices.feed(batches, start_step=resume.step),
                 validation_data=devices.feed(validation),
                 callbacks=[
-                    DataLossIsLoss(),
+                    LogUnregularizedLoss(),
                     early_stopping,
                     *files,
                     *averages,  # after what saves the model as it was validated

@@ -7,7 +7,7 @@ imported inside Objective, for the gradient.
 
 import numpy as np
 
-from cvcourse.optimization.flat_weights import at_start, set_flat_weights
+from cvcourse.optimization._flat_weights import at_start, set_flat_weights
 
 
 def lbfgs(

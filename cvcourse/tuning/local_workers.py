@@ -11,7 +11,7 @@ from cvcourse.recipe.child_process import INTERRUPTED, ChildProcess
 LINGER = 5.0  # seconds for a worker to hear that the sweep is over
 
 
-class Crew:
+class LocalWorkers:
     """Processes that train; a killed one is started again.
 
     Its trial goes to the next that asks. One that ends with an error of its own ends the sweep.
@@ -59,7 +59,7 @@ class Crew:
                     f"worker {name} was {killed}, the {self.deaths}th time that one is gone while "
                     f"no trial ended: {log} may say why"
                 )
-            given = self.chief.hand_over(name)
+            given = self.chief.reassign(name)
             again = "".join(f"; trial {trial_id} is begun again" for trial_id in given.values())
             print(f"worker {name} was {killed}{again}", flush=True)
             self.processes[name] = self._start(name)

@@ -3,7 +3,7 @@
 Huang et al., "Deep Networks with Stochastic Depth", ECCV 2016, https://arxiv.org/abs/1603.09382.
 """
 
-from cvcourse.models.registry import knobs
+from cvcourse.models.registry import builder_args
 
 KNOBS = {  # of builders: their value for the rate at which the last block's path is dropped
     "survival": lambda rate: 1 - rate,
@@ -27,7 +27,7 @@ def stochastic_depth(architecture, rate):
     """
     if rate is None:
         return {}
-    known = knobs(architecture)
+    known = builder_args(architecture)
     for knob, value_of in KNOBS.items():
         if knob in known:
             return {knob: value_of(rate)}
@@ -48,6 +48,6 @@ def drops_paths_by_schedule(architecture, settings, rate=None):
     Returns:
         True if it has a rate that grows and no number of steps in its settings.
     """
-    own = knobs(architecture) | settings
+    own = builder_args(architecture) | settings
     drops = own.get("drop_path") if rate is None else rate
     return STEPS in own and STEPS not in settings and bool(drops)

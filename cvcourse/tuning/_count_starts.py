@@ -7,7 +7,7 @@ from cvcourse.errors import RunError
 from cvcourse.files import read_json, set_aside, write_json
 
 
-def starts(folder):
+def count_starts(folder):
     """Count one more start of a trial.
 
     A start is in vain where no epoch ended and no checkpoint was written before the next one. That

@@ -45,7 +45,7 @@ class Row:
     receptive_field: tuple | None
 
 
-class Summary(tuple):
+class Cost(tuple):
     """The rows of a network, input first, and their sums."""
 
     parameters = property(lambda self: sum(row.parameters for row in self))
@@ -54,14 +54,14 @@ class Summary(tuple):
     activations = property(lambda self: sum(row.activations for row in self))
 
 
-def summary(model, /, **settings):
-    """What each layer of a functional keras.Model, or of the network of a name, costs: a Summary.
+def cost(model, /, **settings):
+    """What each layer of a functional keras.Model, or of the network of a name, costs: a Cost.
 
     `settings` are those of `build`; a network given by name costs no memory for its weights.
     Multiply-accumulates are those of convolutions and matrix products. Raises ValueError for what
     `build` refuses, and for a model whose input size is left open.
 
-    >>> summary("vgg16").macs, summary("vgg16").activations
+    >>> cost("vgg16").macs, cost("vgg16").activations
     (15470264320, 15237608)
     """
     if isinstance(model, str):
@@ -82,12 +82,12 @@ def summary(model, /, **settings):
         fields |= {id(tensor): field for tensor in outputs}
         if isinstance(operation, keras.Layer) or _macs(operation, inputs, outputs):
             rows.append(_row(operation, inputs, outputs, field))
-    return Summary(rows)
+    return Cost(rows)
 
 
 def _outlined(name, settings):
     with keras.StatelessScope(initialize_variables=False):
-        return summary(build(name, **settings))
+        return cost(build(name, **settings))
 
 
 def _row(operation, inputs, outputs, field):
@@ -108,7 +108,7 @@ def _row(operation, inputs, outputs, field):
 def _macs(operation, inputs, outputs):
     """Multiply-accumulates of one operation for one image."""
     if isinstance(operation, keras.Model):
-        return summary(operation).macs
+        return cost(operation).macs
     if isinstance(operation, WEIGHTED):  # its kernels, once for each place of the output
         kernels = [v for v in operation.weights if v.name.endswith("kernel")]
         return sum(math.prod(k.shape) for k in kernels) * math.prod(outputs[0].shape[1:-1])

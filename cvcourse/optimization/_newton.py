@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from cvcourse.optimization.flat_weights import at_start, set_flat_weights
+from cvcourse.optimization._flat_weights import at_start, set_flat_weights
 
 MOST_WEIGHTS = 5_000  # their Hessian in float64 takes 200 MB
 RISE, FALL = 2, 10  # of damping, after a step that failed and one that did not

@@ -1,0 +1,80 @@
+"""Names of the version before: they work in this one, and a warning tells the new name.
+
+CHANGELOG.md lists them. Standard library only: `cvcourse.recipe` needs it before TensorFlow.
+"""
+
+import importlib
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+
+def renamed_attributes(module: str, **names: str) -> Callable[[str], Any]:
+    """Return a module's `__getattr__` (PEP 562) for its renamed attributes.
+
+    Args:
+        module: `__name__` of the module.
+        **names: The new name of each old one; "package.module:name" where it has moved.
+
+    Returns:
+        A function (name) -> value, which warns, and raises AttributeError for any other name.
+
+    >>> __getattr__ = renamed_attributes("math", ln="log")
+    >>> with warnings.catch_warnings(record=True):
+    ...     __getattr__("ln")(1.0)
+    0.0
+    """
+
+    def __getattr__(name: str) -> Any:
+        if name not in names:
+            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+        place, _, new = names[name].rpartition(":")
+        warn(f"{module}.{name}", f"{place or module}.{new}")
+        return getattr(importlib.import_module(place or module), new)
+
+    return __getattr__
+
+
+def renamed_arguments(where: str, arguments: dict, names: dict[str, str]) -> dict:
+    """Give the arguments of a call their new names.
+
+    Args:
+        where: The function, for messages.
+        arguments: {name: value} as received.
+        names: {old name: new name}; the old names are none of the function's arguments.
+
+    Returns:
+        {name: value}, under the new names.
+
+    Raises:
+        TypeError: If an argument was received under both names.
+
+    >>> renamed_arguments("f", {"beams": 3}, {})
+    {'beams': 3}
+    """
+    found = {}
+    for name, value in arguments.items():
+        new = names.get(name, name)
+        if new != name:
+            if new in arguments:
+                raise TypeError(
+                    f"{where} received {name} and {new}, its new name: leave out {name}"
+                )
+            warn(f"{where}: {name}", new)
+        found[new] = value
+    return found
+
+
+def warn(old: str, new: str) -> None:
+    """Warn that `old` is called `new`.
+
+    Args:
+        old: The old name, with its place.
+        new: The new name.
+    """
+    # FutureWarning: Python shows a DeprecationWarning only for code in __main__.
+    warnings.warn(
+        f"{old} is now called {new}; the old name goes with the next version",
+        FutureWarning,
+        stacklevel=3,
+    )

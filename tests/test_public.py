@@ -1,0 +1,133 @@
+"""The public API: each name has type hints, and a docstring with sections and an example that runs.
+
+test_docstrings.py runs the examples. Names of the version before warn and give the new ones.
+"""
+
+import ast
+import importlib
+import inspect
+import pathlib
+import re
+import textwrap
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+PUBLIC = {
+    "cvcourse.models": """
+        backbone build builder_args cost family features input_shape_for list require_savable
+        stochastic_depth with_preprocessing
+    """,
+    "cvcourse.models.pretrained": """
+        FeatureMaps build_source candidates feature_extractor find imagenet_classes
+        imagenet_synsets is_file load load_keras load_published load_state_dict load_trained
+        preprocess published resize_of scales_pixels with_preprocessing with_resizing
+    """,
+    "cvcourse.sequence": """
+        AttendingLSTM Captioner GRUCell Generator LSTMCell LearnedPositions RNNCell
+        SinusoidalPositions TextSampler Translator attention_maps bleu build builder_args
+        gradient_norms input_gradient_norms interpretable_units load_torch share_of_first_half
+    """,
+    "cvcourse.data": """
+        Captions Dataset Split Vocabulary channel_statistics hold_out load load_captions load_text
+        photos read_photo read_text split_text steps_per_epoch stream stream_rows stream_windows
+        unspaced usual_augmentation windows_in_order windows_per_epoch words
+    """,
+    "cvcourse.layers": """
+        AdaptiveAveragePooling2D AttentionWeights AveragePooling2D BatchNormalization
+        ChannelShuffle ClassToken ColumnDraw Cutout DepthwiseConv2D DropConnect DropPath
+        FractalJoin FractionalMaxPooling2D GlobalAveragePooling1D GroupedConv2D LayerScale
+        LocalResponseNorm Maxout MeanImage NearestNeighbors PCAColor PadTo PositionEmbedding
+        RadialBasis ScheduledDropPath SparseConv2D Whitening scaled_tanh
+    """,
+    "cvcourse.optimization": """
+        AlmostAdam CourseAdagrad CourseAdam CourseAdamW CourseRMSprop CourseSGD LearningRateRange
+        MulticlassSVM Objective discriminative_rates flat_weights l2_on_kernels lbfgs
+        learning_rate_range linear_scaling newton optimizer sampled_schedule schedule
+        set_flat_weights
+    """,
+    "cvcourse.regularization": """
+        EMA SWA average_saved average_weights averaged_passes ensemble estimate_batch_norm
+        flip_averaged ten_crop
+    """,
+    "cvcourse.regularization.calibration": "",
+    "cvcourse.classic": "GradientCheck gradient_check",
+    "cvcourse.training": """
+        Evaluation class_names evaluate features fit_probe layer_statistics load_model machine
+        nearest read_history save_model tsne versions
+    """,
+    "cvcourse.tuning": "HyperModel ask default_space oracle register",
+    "cvcourse.recipe": "check field load_config parse",
+}
+NAMES = [(module, name) for module, names in PUBLIC.items() for name in names.split()]
+FORBIDDEN = ("The same", "Those", "What", "That of")  # beginnings of a docstring
+WORDS = re.compile(r"\bbehind\b|'s affair|\bsaid\b|\bsays?\b|\balike\b", re.IGNORECASE)
+
+
+def documented_parameters(docstring):
+    """The names in the section Args of a docstring."""
+    section = re.search(r"^Args:\n((?:(?: .*)?\n?)*)", docstring, re.M)
+    return set(re.findall(r"^ {4}\*{0,2}(\w+)", section[1], re.M)) if section else set()
+
+
+@pytest.mark.parametrize(("module", "name"), NAMES)
+def test_a_public_name_is_typed_and_documented(module, name):
+    thing = getattr(importlib.import_module(module), name)
+    docstring = inspect.getdoc(thing)
+    signature = inspect.signature(thing)
+    parameters = list(signature.parameters.values())
+    bare = [p.name for p in parameters if p.annotation is p.empty]
+    assert not bare, "parameters without a type hint"
+    is_function = inspect.isfunction(thing)
+    if is_function:
+        assert signature.return_annotation is not signature.empty, "no type hint of what it returns"
+    first, *_ = docstring.splitlines()
+    assert first.endswith((".", ":")) and not first.startswith(FORBIDDEN)
+    expected = {p.name for p in parameters} - ({"kwargs"} if not is_function else set())
+    assert expected <= documented_parameters(docstring) | {"args"}
+    if is_function and signature.return_annotation not in (None, "None"):
+        assert "\nReturns:\n" in docstring or "\nYields:\n" in docstring
+    if is_function:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(inspect.unwrap(thing))))
+        if any(isinstance(node, ast.Raise) and node.exc for node in ast.walk(tree)):
+            assert "\nRaises:\n" in docstring
+    assert ">>> " in docstring, "no example"
+
+
+@pytest.mark.parametrize("package", sorted({*PUBLIC, "cvcourse.figures"}))
+def test_no_function_shadows_its_module(package):
+    """`import cvcourse.optimization.newton as n` must not give a function."""
+    module = importlib.import_module(package)
+    if not hasattr(module, "__path__"):
+        return
+    folder = pathlib.Path(module.__path__[0])
+    files = {path.stem for path in folder.glob("*.py")}
+    shadowed = {
+        name for name in files & {*vars(module)} if not inspect.ismodule(vars(module)[name])
+    }
+    assert not shadowed
+
+
+def sources():
+    return [path for part in ("cvcourse", "recipes") for path in (ROOT / part).rglob("*.py")]
+
+
+def test_plain_words():
+    """Words that are rarely the right ones: each of the few left is a true use."""
+    found = [
+        f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
+        for path in sources()
+        for number, line in enumerate(path.read_text("utf-8").splitlines(), 1)
+        if WORDS.search(line)
+    ]
+    assert len(found) <= 25, "\n".join(found)
+
+
+def test_docstrings_begin_with_a_verb_or_a_noun():
+    wrong = []
+    for path in sources():
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            known = isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef))
+            if known and (ast.get_docstring(node) or "").startswith(FORBIDDEN):
+                wrong.append(f"{path.relative_to(ROOT)}: {getattr(node, 'name', 'module')}")
+    assert not wrong
