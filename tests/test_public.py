@@ -131,3 +131,29 @@ def test_docstrings_begin_with_a_verb_or_a_noun():
             if known and (ast.get_docstring(node) or "").startswith(FORBIDDEN):
                 wrong.append(f"{path.relative_to(ROOT)}: {getattr(node, 'name', 'module')}")
     assert not wrong
+
+
+RENAMED = re.findall(
+    r"^\| `(cvcourse[\w.]*)\.(\w+)` \| `(cvcourse[\w.]*)\.(\w+)` \|$",
+    (ROOT / "CHANGELOG.md").read_text("utf-8"),
+    re.M,
+)
+
+
+@pytest.mark.parametrize(("module", "old", "place", "new"), RENAMED)
+def test_the_old_name_warns_and_gives_the_new_one(module, old, place, new):
+    with pytest.warns(FutureWarning, match=rf"{old} is now called {re.escape(place)}\.{new};"):
+        found = getattr(importlib.import_module(module), old)
+    assert found is getattr(importlib.import_module(place), new)
+
+
+def test_every_old_name_is_in_the_changelog():
+    listed = {(module, old) for module, old, *_ in RENAMED}
+    for path in sources():
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "renamed_attributes":
+                parts = path.relative_to(ROOT).with_suffix("").parts
+                module = ".".join(part for part in parts if part != "__init__")
+                module = module if module.startswith("cvcourse") else f"cvcourse.{module}"
+                names = {keyword.arg for keyword in node.keywords}
+                assert names <= {old for of, old in listed if of == module}, module
