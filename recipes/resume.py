@@ -7,7 +7,6 @@ its metrics are printed. A part of a run, such as a trial of a sweep, goes on wi
 """
 
 import dataclasses
-import importlib
 import pathlib
 import sys
 
@@ -28,17 +27,15 @@ def main(config):
     Raises UsageError for a directory that is no run's or a part of one, RunError for a damaged
     config.json, and what the recipe does.
     """
-    from cvcourse.__main__ import recipes
-
     config = recipe.check(config)
     path = pathlib.Path(config.run).expanduser()
     begun, _ = recipe.read_config(path)
-    if begun["recipe"] not in recipes():
+    module = recipe.module_of(begun["recipe"])
+    if module is None:
         raise UsageError(
             f"{path / 'config.json'}, of version {begun['version']}, names no recipe that is known "
             f"here ({begun['recipe']}): go on with `cvcourse RECIPE --workdir={path}`"
         )
-    module = importlib.import_module(f"cvcourse.recipes.{begun['recipe']}")
     flags = [f"--workdir={config.run}"]
     run = getattr(module, "judged", module.main)  # check's: an error where a step fails
     return run(recipe.parse(module.Config, flags, recipe=begun["recipe"]))

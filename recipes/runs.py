@@ -74,6 +74,8 @@ def row(path):
     cells = dict.fromkeys(("recipe", "model", "data", "epochs", "result", "state"), "–")
     try:
         begun, values = recipe.read_config(path)
+        if module := recipe.module_of(begun["recipe"]):
+            values = recipe.with_new_names(module.Config, values, path / "config.json")
         history = epochs_of(path)
         finished = next((path / name for name in FINISHED if (path / name).exists()), None)
         metrics = read_json(finished) if finished else (history or [{}])[-1]

@@ -10,8 +10,8 @@ Standard library only: `--help` must not wait for TensorFlow.
 from cvcourse.deprecation import renamed_attributes
 from cvcourse.recipe._dispatch import HELP, dispatch
 from cvcourse.recipe.command_line import cli, command, exit_code, parse, program, run, user_errors
-from cvcourse.recipe.config_file import read_config
-from cvcourse.recipe.fields import as_config, check, field, names_of
+from cvcourse.recipe.config_file import load_config, module_of, read_config
+from cvcourse.recipe.fields import as_config, check, field, names_of, with_new_names
 from cvcourse.recipe.groups import (
     CacheFields,
     DataFields,
@@ -67,7 +67,9 @@ __all__ = [
     "field",
     "finished_metrics",
     "is_running",
+    "load_config",
     "locked",
+    "module_of",
     "names_of",
     "open_run",
     "output_file",
@@ -80,6 +82,7 @@ __all__ = [
     "subrun",
     "user_errors",
     "whole_command",
+    "with_new_names",
 ]
 
 __getattr__ = renamed_attributes(

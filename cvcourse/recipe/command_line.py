@@ -11,11 +11,14 @@ import sys
 import traceback
 
 from cvcourse.errors import Interrupted, RunError, UsageError, unknown
-from cvcourse.files import read_json
 from cvcourse.interrupt import handling, terminate
-from cvcourse.recipe import semantics
-from cvcourse.recipe.config_file import read_fields, whole_run
-from cvcourse.recipe.fields import check, fields, names_of
+from cvcourse.recipe.config_file import (
+    file_values,
+    read_fields,
+    whole_run,
+    without_directory,
+)
+from cvcourse.recipe.fields import check, fields, names_of, renamed
 from cvcourse.recipe.standard_streams import make_output_tolerant
 
 
@@ -57,7 +60,11 @@ def parse(config_class, argv=None, *, recipe=None, prog=None, description=None):
         allow_abbrev=False,
         argument_default=argparse.SUPPRESS,
     )
-    parser.add_argument("--config", metavar="FILE", help="a run's config.json; flags override it")
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        help="a run's directory, a config.json or a best.json; flags override its values",
+    )
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     for name, spec in specs.items():
         choices = f": {', '.join(spec.rules['choices'])}" if spec.rules["choices"] else ""
@@ -72,6 +79,12 @@ def parse(config_class, argv=None, *, recipe=None, prog=None, description=None):
         else:
             options["metavar"] = spec.kind.__name__.upper() + (",..." if spec.several else "")
         parser.add_argument(*dict.fromkeys([f"--{name}", f"--{name.replace('_', '-')}"]), **options)
+    old_names = {old: new for old, new in renamed(config_class).items() if new not in rest}
+    for old, new in old_names.items():
+        options = {"dest": old, "help": argparse.SUPPRESS}
+        if specs[new].kind is bool:
+            options["action"] = argparse.BooleanOptionalAction
+        parser.add_argument(*dict.fromkeys([f"--{old}", f"--{old.replace('_', '-')}"]), **options)
     given, strangers = parser.parse_known_intermixed_args(argv)
     if rest and strangers and not strangers[0].startswith("-"):
         raise UsageError(f"{strangers[0]!r} is one argument too many after {' '.join(places)}")
@@ -85,13 +98,14 @@ def parse(config_class, argv=None, *, recipe=None, prog=None, description=None):
     for name, text in given.items():
         if isinstance(text, list) and name not in rest:  # argparse makes [] of `--flag=--`
             raise UsageError(f"--{name} expects one argument; received '--'")
-    if "config" in given:
-        values = _from_file(specs, given["config"])
-    else:
-        values = _from_workdir(config_class, given, recipe)
-    # A config names its own directory, and may have been extended; whoever takes the values means
-    # neither.
-    values = {name: value for name, value in values.items() if name not in ("workdir", "extend")}
+    for old, new in old_names.items():
+        if old not in given:
+            continue
+        if new in given:
+            raise UsageError(f"--{old} is now called --{new}; received both: leave out --{old}")
+        print(f"--{old} is now called --{new}", file=sys.stderr)
+        given[new] = given.pop(old)
+    values = _file_values(config_class, given, recipe)
     for name, spec in specs.items():
         if name in given:
             text = given[name]
@@ -102,8 +116,18 @@ def parse(config_class, argv=None, *, recipe=None, prog=None, description=None):
     return check(config_class(**values))
 
 
-def _from_workdir(config_class, given, recipe):
-    """The fields of the run in --workdir, if the other flags leave open which run is meant."""
+def _file_values(config_class, given, recipe):
+    """Return the fields in the file of --config, or of the run in --workdir.
+
+    Of that run only if the other flags leave open which run is meant.
+    """
+    if given.get("config") == "":
+        raise UsageError("--config names a file; received ''")
+    if "config" in given:
+        try:
+            return file_values(given["config"], config_class)[1]
+        except UsageError as error:
+            raise UsageError(f"--config: {error}") from error
     others = given.keys() - {"debug"} - names_of(config_class, "free")
     folder = pathlib.Path(os.path.expanduser(given.get("workdir") or ""))
     alone = "workdir" in given and (not others or given.get("extend"))
@@ -112,25 +136,7 @@ def _from_workdir(config_class, given, recipe):
     if whole := whole_run(folder):
         again = shlex.join(["cvcourse", "resume", str(whole)])
         raise UsageError(f"{folder} is a part of the run in {whole}: go on with `{again}`")
-    return read_fields(folder, config_class, recipe)[1]
-
-
-def _from_file(specs, file):
-    """The fields in a JSON file: any run's config.json, or the best.json of a sweep."""
-    if not file:
-        raise UsageError("--config names a file; received ''")
-    try:
-        values = read_json(os.path.expanduser(file))
-    except RunError as error:
-        raise UsageError(f"--config: {error}") from error
-    except OSError as error:
-        raise UsageError(f"--config: cannot read {file}: {error.strerror}") from error
-    begun = {key: values.pop(key, None) for key in semantics.FIRST}
-    for name in values:
-        if name not in specs:
-            by = f" (version {begun['version']} wrote it)" if begun["version"] else ""
-            raise UsageError(f"--config: {file}{by}: {unknown('field', name, specs)}")
-    return values
+    return without_directory(read_fields(folder, config_class, recipe)[1])
 
 
 def command(config, prog):

@@ -1,14 +1,15 @@
 """The config.json of a run: which recipe and version began it, and its fields."""
 
 import contextlib
+import importlib.util
 import json
 import os
 import pathlib
 
-from cvcourse.errors import RunError, UsageError
+from cvcourse.errors import RunError, UsageError, unknown
 from cvcourse.files import read_json
 from cvcourse.recipe import semantics
-from cvcourse.recipe.fields import fields
+from cvcourse.recipe.fields import check, fields, with_new_names
 
 ELSEWHERE = "choose another directory, or leave --workdir out for a fresh one"
 
@@ -62,14 +63,97 @@ def read_fields(folder, config, recipe):
         raise UsageError(
             f"--workdir={folder} holds a run of {begun['recipe']}, not of {recipe}; {ELSEWHERE}"
         )
+    file = folder / "config.json"
+    values = with_new_names(config, values, file)
+    begun["sources"] = with_new_names(config, begun["sources"], file)
     defaults = as_json({name: spec.default for name, spec in fields(config).items()})
-    if unknown := sorted(values.keys() - defaults.keys()):
-        few = ", ".join([*unknown[:3], *(["..."] if len(unknown) > 3 else [])])
+    if others := sorted(values.keys() - defaults.keys()):
+        few = ", ".join([*others[:3], *(["..."] if len(others) > 3 else [])])
         raise UsageError(
             f"--workdir={folder} holds another run, begun by version {begun['version']}: "
             f"{recipe or 'the recipe'} has no {few} here; {ELSEWHERE}"
         )
     return begun, defaults | values
+
+
+def load_config(path, config_class=None):
+    """Load the config of a run, or of a sweep's best trial.
+
+    The run's directory and its `extend` are left out, as with the flag --config.
+
+    Args:
+        path: A run's directory, its config.json, or a best.json, as str or PathLike.
+        config_class: Class of the config. None for the Config of the recipe that the file names, or
+            of `train` where it names none, as a best.json.
+
+    Returns:
+        A `config_class`. A field that the file lacks has its default.
+
+    Raises:
+        UsageError: If the file cannot be read, names an unknown recipe, or has a field or a value
+            that the class does not take.
+    """
+    config_class, values = file_values(path, config_class)
+    return check(config_class(**values))
+
+
+def file_values(path, config_class=None):
+    """Read the file of a config, for `load_config` and for --config.
+
+    Args:
+        path: As for `load_config`.
+        config_class: As for `load_config`.
+
+    Returns:
+        A pair: the class, and {name: value} of its fields in the file but workdir and extend.
+
+    Raises:
+        UsageError: As `load_config`, but for values, which are not checked.
+    """
+    file = pathlib.Path(os.path.expanduser(path))
+    if file.is_dir():
+        file /= "config.json"
+    try:
+        values = read_json(file)
+    except RunError as error:
+        raise UsageError(str(error)) from error
+    except OSError as error:
+        raise UsageError(f"cannot read {file}: {error.strerror}") from error
+    begun = {key: values.pop(key, None) for key in semantics.FIRST}
+    if config_class is None:
+        module = module_of(begun["recipe"] or "train")
+        if module is None:
+            raise UsageError(
+                f"{file} names an unknown recipe: {begun['recipe']}; give config_class"
+            )
+        config_class = module.Config
+    specs, values = fields(config_class), with_new_names(config_class, values, file)
+    for name in values:
+        if name not in specs:
+            by = f" (version {begun['version']} wrote it)" if begun["version"] else ""
+            raise UsageError(f"{file}{by}: {unknown('field', name, specs)}")
+    return config_class, without_directory(values)
+
+
+def without_directory(values):
+    """Leave out of a run's values its directory and whether it was extended."""
+    return {name: value for name, value in values.items() if name not in ("workdir", "extend")}
+
+
+def module_of(recipe):
+    """Import the module of a recipe.
+
+    Args:
+        recipe: Name of the recipe, as a config.json holds it: any value.
+
+    Returns:
+        The module, which has `main` and `Config`; None if there is no such recipe.
+    """
+    if not (isinstance(recipe, str) and recipe.isidentifier()):
+        return None
+    name = f"cvcourse.recipes.{recipe}"
+    module = importlib.util.find_spec(name) and importlib.import_module(name)
+    return module if hasattr(module, "Config") else None
 
 
 def whole_run(folder):

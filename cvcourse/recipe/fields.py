@@ -29,6 +29,7 @@ def field(
     free=False,
     vouched=False,
     source=False,
+    renamed_from=None,
 ):
     """Define a field of a config by its help text and its rules.
 
@@ -49,14 +50,15 @@ def field(
             checkpoint's fingerprint tells whether they are the same.
         source: Whether it may name a function in a file of source code, as FILE.py:FUNCTION, whose
             hash is part of the run. The file may have moved.
+        renamed_from: The field's former name. Config files and the command line may use it; in
+            Python it is a TypeError that gives the new name.
 
     Returns:
         A dataclasses.Field.
     """
     metadata = dict(help=help, choices=choices, least=least, above=above, below=below)
-    metadata |= dict(
-        distinct=distinct, positional=positional, free=free, vouched=vouched, source=source
-    )
+    metadata |= dict(distinct=distinct, positional=positional, free=free, vouched=vouched)
+    metadata |= dict(source=source, renamed_from=renamed_from)
     if isinstance(default, dict):
         return dataclasses.field(default_factory=default.copy, metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
@@ -185,6 +187,45 @@ def names_of(config_class, rule):
         A set of names.
     """
     return {name for name, spec in fields(config_class).items() if spec.rules[rule]}
+
+
+def renamed(config_class):
+    """Return the former names of fields.
+
+    Args:
+        config_class: Class of a config, or a config.
+
+    Returns:
+        {former name: name}.
+    """
+    owner = config_class if isinstance(config_class, type) else type(config_class)
+    return {
+        old: name
+        for base in owner.__mro__
+        for name, spec in vars(base).get("__dataclass_fields__", {}).items()
+        if (old := spec.metadata.get("renamed_from"))
+    }
+
+
+def with_new_names(config_class, values, file):
+    """Replace former names of fields.
+
+    Args:
+        config_class: Class of a config, or a config.
+        values: {name: value}, as a file holds them.
+        file: The file, for the message.
+
+    Returns:
+        {name: value}.
+
+    Raises:
+        UsageError: If a field has a value under both names.
+    """
+    names = renamed(config_class)
+    for old in names.keys() & values.keys():
+        if names[old] in values:
+            raise UsageError(f"{file} has {old} and {names[old]}, its new name: remove {old}")
+    return {names.get(name, name): value for name, value in values.items()}
 
 
 def as_config(config_class, config, **changes):

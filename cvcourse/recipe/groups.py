@@ -9,7 +9,7 @@ import dataclasses
 import itertools
 
 from cvcourse.distribution import STRATEGIES
-from cvcourse.recipe.fields import field
+from cvcourse.recipe.fields import field, renamed
 
 CYCLIC = ("cosine_restarts", "shifted_cosine")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
@@ -22,6 +22,13 @@ class WorkdirFields:
     workdir: str | None = field(
         None, "the run's directory; none: a fresh one under runs/", free=True
     )
+
+    def __new__(cls, *args, **values):
+        """Refuse the former name of a field, with the new one."""
+        for old, new in renamed(cls).items():
+            if old in values:
+                raise TypeError(f"{old} is now called {new}")
+        return super().__new__(cls)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

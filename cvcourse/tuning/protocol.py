@@ -68,7 +68,7 @@ def coarse_to_fine(sweep, run, shares, train, run_stage):
         rows.append([str(number), str(stage.trials), str(stage.epochs), best, next_ranges])
     (best,) = (trial for trial in trials if trial.trial_id == found["best_trial"])
     lead += at_the_border(sweep.hyperparameters.space, best)
-    chosen = recipe.parse(train.Config, [f"--config={folder / 'best.json'}"])
+    chosen = recipe.load_config(folder / "best.json", train.Config)
     with recipe.subrun("the winner's training", run.command):
         final = train.main(dataclasses.replace(chosen, workdir=str(run.path / "final")))
     write_json(run.path / "best.json", dataclasses.asdict(chosen))
