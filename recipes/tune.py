@@ -132,7 +132,7 @@ def main(config, space=None, callbacks=no_callbacks):
     import_tensorflow_quietly()
     from cvcourse import tuning
 
-    address, worker = tuning.parties(config, space, callbacks)
+    address, worker = tuning.chief_and_worker(config, space, callbacks)
     config = dataclasses.replace(config, worker=worker)
     common = trial_config(config)
     dataset = train.dry_run([common])
@@ -142,25 +142,25 @@ def main(config, space=None, callbacks=no_callbacks):
     hyperparameters = tuning.hyperparameters_of(space, common)
     sweep = tuning.Sweep(config, common, dataset, space, hyperparameters, callbacks, train_trial)
     if worker:
-        return tuning.work(sweep, address, finished)
+        return tuning.work_for_chief(sweep, address, finished)
     with recipe.open_run(config, "tune", config.model, config.dataset, **rules(config)) as run:
         sweep = dataclasses.replace(sweep, config=run.config)
         if config.protocol == "coarse_to_fine":
             return tuning.coarse_to_fine(sweep, run, STAGES, train, run_stage)
-        oracle = tuning.begin(sweep, run)
-        table = tuning.TrialTable(tuning.names_of(hyperparameters), config.objective, sys.stdout)
+        oracle = tuning.begin_sweep(sweep, run)
+        names = tuning.hyperparameter_names(hyperparameters)
+        table = tuning.TrialTable(names, config.objective, sys.stdout)
         if address or config.workers > 1:
-            tuning.lead(main, sweep, run, oracle, table, address)
+            tuning.serve_trials(main, sweep, run, oracle, table, address)
         else:
-            tuning.alone(sweep, run, oracle, table)
+            tuning.run_trials(sweep, run, oracle, table)
         return tuning.report_sweep(sweep, run, oracle)
 
 
 def run_stage(config, space, callbacks):
     """The metrics of a plain sweep that is a stage; of one that is over, without saying so."""
-    return recipe.finished_metrics(config, "tune", **rules(config)) or main(
-        config, space, callbacks
-    )
+    metrics = recipe.finished_metrics(config, "tune", **rules(config))
+    return metrics or main(config, space, callbacks)
 
 
 def train_trial(config, dataset, callbacks):

@@ -257,8 +257,16 @@ def test_what_accepted_combinations_ask_for_is_found_beside_refused_ones():
             hp.Float("of_five", 0.0, 1.0)
         return config
 
-    assert tuning.names_of(tuning.register(diagonal, COMMON)) == ["first", "second", "of_three"]
-    assert tuning.names_of(tuning.register(divisible, COMMON)) == ["units", "heads", "of_five"]
+    assert tuning.hyperparameter_names(tuning.register(diagonal, COMMON)) == [
+        "first",
+        "second",
+        "of_three",
+    ]
+    assert tuning.hyperparameter_names(tuning.register(divisible, COMMON)) == [
+        "units",
+        "heads",
+        "of_five",
+    ]
 
 
 def test_where_no_combination_is_accepted_the_first_error_is_raised(config):
@@ -343,7 +351,7 @@ def test_a_second_range_for_a_name_is_refused_with_both(space, name, ranges):
 
 def test_the_same_range_again_and_ranges_of_scopes_that_exclude_each_other_are_taken():
     twice = asking(("Float", ("x", 1, 2), {}), ("Float", ("x", 1, 2), {}))
-    assert tuning.names_of(tuning.register(twice, COMMON)) == ["x"]
+    assert tuning.hyperparameter_names(tuning.register(twice, COMMON)) == ["x"]
     found = tuning.register(by_kind, COMMON)
     assert [hp.name for hp in found.space] == ["kind", "size", "size"]
 

@@ -926,8 +926,8 @@ def test_hyperparameters_that_some_values_alone_ask_for_are_found():
             hp.Int(f"units{i}", 8, 512)
         return config
 
-    assert tuning.names_of(tuning.register(by_choice, COMMON)) == ["kind", "only_b"]
-    assert tuning.names_of(tuning.register(by_number, COMMON)) == [
+    assert tuning.hyperparameter_names(tuning.register(by_choice, COMMON)) == ["kind", "only_b"]
+    assert tuning.hyperparameter_names(tuning.register(by_number, COMMON)) == [
         *("layers", "units0", "units1", "units2")
     ]
 

@@ -449,15 +449,15 @@ def test_chief_and_worker_by_flags_or_environment(variables, flags, expected, mo
         monkeypatch.setenv(name, value)
     config = tune.Config(**flags)
     if isinstance(expected, tuple):
-        assert tuning.parties(config) == expected
+        assert tuning.chief_and_worker(config) == expected
     else:
         with pytest.raises(UsageError, match=expected):
-            tuning.parties(config)
+            tuning.chief_and_worker(config)
 
 
 def test_a_space_that_other_processes_cannot_have_is_refused():
     with pytest.raises(UsageError, match="at the top level of a module"):
-        tuning.parties(tune.Config(workers=2), lambda hp, config: config)
+        tuning.chief_and_worker(tune.Config(workers=2), lambda hp, config: config)
 
 
 # --- the recipe ---

@@ -312,7 +312,7 @@ def kept_outcome(path, objective):
         raise RunError(f"{path} does not say how the trial ended: {error}") from error
 
 
-def names_of(space):
+def hyperparameter_names(space):
     """The names of a space's hyperparameters, each once."""
     return list(dict.fromkeys(hp.name for hp in space.space))
 

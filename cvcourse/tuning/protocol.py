@@ -16,7 +16,7 @@ from cvcourse.training import doctor
 from cvcourse.tuning._oracle import kept_trials
 from cvcourse.tuning.narrowing import at_the_border, good_ones, narrowed, ranges_of
 from cvcourse.tuning.spaces import register
-from cvcourse.tuning.trial_table import said
+from cvcourse.tuning.trial_table import format_number
 
 EXAMPLES = 32  # that are learned by heart
 
@@ -93,7 +93,9 @@ def coarse_to_fine(sweep, run, shares, train, run_stage):
 
 def _in_words(named_range):
     name, ends = named_range
-    return f"{name} {(' to ' if isinstance(ends, tuple) else ' or ').join(map(said, ends))}"
+    return (
+        f"{name} {(' to ' if isinstance(ends, tuple) else ' or ').join(map(format_number, ends))}"
+    )
 
 
 def first_checks(config, dataset, train):

@@ -20,11 +20,11 @@ from cvcourse.figures import (
     trial_curves,
 )
 from cvcourse.files import write_json, write_text
-from cvcourse.tuning._oracle import names_of
+from cvcourse.tuning._oracle import hyperparameter_names
 from cvcourse.tuning.hparams import write_hparams
 from cvcourse.tuning.narrowing import at_the_border
 from cvcourse.tuning.stopping import first_epochs, signed
-from cvcourse.tuning.trial_table import last, said
+from cvcourse.tuning.trial_table import format_number, last
 
 ENOUGH = 8  # trials, to say what mattered
 
@@ -50,7 +50,7 @@ def report_sweep(sweep, run, oracle):
         raise RunError(
             f"all of {len(trials)} trials failed: {reasons[0]}; {folder} holds what they said"
         )
-    names = names_of(sweep.hyperparameters)
+    names = hyperparameter_names(sweep.hyperparameters)
     table = rows(trials, names, config.objective)
     curves = {
         trial.trial_id: first_epochs(oracle.run_folder(trial), config.objective) for trial in trials
@@ -145,7 +145,7 @@ def as_csv(table):
 
 def as_texts(table):
     """Rows as a report's table: lists of texts, the titles first."""
-    return [list(table[0]), *([said(value) for value in row.values()] for row in table)]
+    return [list(table[0]), *([format_number(value) for value in row.values()] for row in table)]
 
 
 def figures(table, space, objective, curves, best):
@@ -153,7 +153,7 @@ def figures(table, space, objective, curves, best):
     `best` the trial that won.
     """
     done = [row for row in table if row[objective] is not None]
-    names = names_of(space)
+    names = hyperparameter_names(space)
     logarithmic = {hp.name for hp in space.space if getattr(hp, "sampling", None) == "log"}
     found = {}
     if len(done) > 1:
@@ -219,4 +219,7 @@ def _axis(done, name, logarithmic):
     """A column as an axis of parallel coordinates: its numbers, the texts at its ends."""
     numbers, texts = _numbers(done, name, logarithmic)
     values = [row[name] for row in done if row[name] is not None] or [None]
-    return (numbers, *((texts[0], texts[-1]) if texts else map(said, (min(values), max(values)))))
+    return (
+        numbers,
+        *((texts[0], texts[-1]) if texts else map(format_number, (min(values), max(values)))),
+    )

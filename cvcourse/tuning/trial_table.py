@@ -44,7 +44,9 @@ class TrialTable:
 
     def _print(self, cells):
         widths = [*(max(WIDTH, len(head)) for head in self.heads), 0]
-        row = "  ".join(f"{said(cell):>{w}}" for cell, w in zip(cells, widths, strict=False))
+        row = "  ".join(
+            f"{format_number(cell):>{w}}" for cell, w in zip(cells, widths, strict=False)
+        )
         erase = "\r\033[K" if self.stream.isatty() else ""
         print(erase + row.rstrip(), file=self.stream, flush=True)
 
@@ -60,8 +62,8 @@ class _ShowEpochs(keras.callbacks.Callback):
         self.objective, self.stream = objective, stream
 
     def on_epoch_end(self, epoch, logs=None):
-        said_of = f"{self.objective} {said(logs[self.objective])}"
-        line = f"trial {self.trial_id}, epoch {epoch + 1}/{self.epochs}: {said_of}"
+        result = f"{self.objective} {format_number(logs[self.objective])}"
+        line = f"trial {self.trial_id}, epoch {epoch + 1}/{self.epochs}: {result}"
         print(f"\r\033[K{line}", end="", file=self.stream, flush=True)
 
 
@@ -70,7 +72,7 @@ def last(trial, name):
     return trial.metrics.get_last_value(name) if trial.metrics.exists(name) else None
 
 
-def said(value):
+def format_number(value):
     """A value in few letters."""
     if value is None:
         return "–"

@@ -29,7 +29,7 @@ from cvcourse.tuning.trial import attempt
 COMMON = "common.json"  # what all trials of a sweep must have in common: data and versions
 
 
-def parties(config, space=None, callbacks=None):
+def chief_and_worker(config, space=None, callbacks=None):
     """Find out who this process is in a sweep: by flags, or keras-tuner's environment variables.
 
     Args:
@@ -61,7 +61,7 @@ def parties(config, space=None, callbacks=None):
     return address, worker
 
 
-def begin(sweep, run):
+def begin_sweep(sweep, run):
     """Begin a sweep, or take up what its directory holds.
 
     With `config.extend`, trials that failed are to be run again: once, or else a sweep that is
@@ -99,7 +99,7 @@ def _extended(path):
     return read_json(path / "config.json").get("extend") is True
 
 
-def alone(sweep, run, oracle, table):
+def run_trials(sweep, run, oracle, table):
     """Run the trials that are missing in this process, one after the other.
 
     Args:
@@ -120,7 +120,7 @@ def alone(sweep, run, oracle, table):
         table.end(oracle.get_trial(trial.trial_id), oracle)
 
 
-def lead(main, sweep, run, oracle, table, address):
+def serve_trials(main, sweep, run, oracle, table, address):
     """Serve the trials that are missing to workers: those started here, and others that ask.
 
     Args:
@@ -175,7 +175,7 @@ def _take_part(main, config, space, callbacks, name):
     main(dataclasses.replace(config, worker=name), space, callbacks)
 
 
-def work(sweep, address, finished):
+def work_for_chief(sweep, address, finished):
     """Run the trials that a chief gives, until there are no more.
 
     Args:
