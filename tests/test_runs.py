@@ -57,7 +57,7 @@ def test_an_examination_is_finished_with_its_steps(row):
 
 
 def test_what_is_no_run_is_told(row, tmp_path, capsys):
-    with pytest.raises(UsageError, match="nowhere is no folder"):
+    with pytest.raises(UsageError, match="nowhere is not a folder"):
         runs.main(runs.Config("nowhere"))
     assert runs.main(runs.Config(str(tmp_path))) == {}
     assert capsys.readouterr().out == f"no runs in {tmp_path}\n"

@@ -414,7 +414,7 @@ def test_a_sweep_and_its_winner(config, tmp_path, capsys):
     assert again["test_accuracy"] is not None
 
     assert tune.main(config, space) == metrics
-    assert "--extend --trials=8 goes on with it" in capsys.readouterr().out
+    assert "--extend --trials=8 continues it" in capsys.readouterr().out
 
 
 def test_a_killed_sweep_ends_as_one_in_peace(config, monkeypatch):
@@ -610,7 +610,7 @@ def test_what_failed_is_tried_again_by_extend(config, tmp_path, monkeypatch, cap
     assert "failed trials that are tried again: 2\n" in capsys.readouterr().out
     assert metrics["failed"] == 1
     assert tune.main(few(config), space) == metrics
-    assert "--extend tries again what failed: 1 of 2 trials" in capsys.readouterr().out
+    assert "--extend repeats the failed trials: 1 of 2" in capsys.readouterr().out
     fails.clear()
     metrics = tune.main(few(config, extend=True), space)  # a finished one
     assert "failed trials that are tried again: 1\n" in capsys.readouterr().out
@@ -624,7 +624,7 @@ def test_what_failed_is_tried_again_by_extend(config, tmp_path, monkeypatch, cap
     assert metrics | seconds == expected | seconds
     assert tune.main(few(config, extend=True, trials=3), space) == metrics
     out = capsys.readouterr().out.splitlines()
-    assert out[-1] == "--extend --trials=6 goes on with it"
+    assert out[-1] == "--extend --trials=6 continues it"
     with recipe.continued_by("a recipe of sweeps"):  # which does not know what to do with more
         assert tune.main(few(config, trials=3), space) == metrics
     assert "--extend" not in capsys.readouterr().out

@@ -42,10 +42,10 @@ def dispatch(package, argv, *, prog, kind):
     """
     known = summaries(package)
     if not argv or argv[0] in HELP:
-        use = f"{prog} {kind.upper()}"
+        use, width = f"{prog} {kind.upper()}", max(map(len, known), default=0)
         print(
             f"usage: {use} [--flags]      {use} --help\n\n{kind}s:",
-            *(f"  {name:14} {line}" for name, line in known.items()),
+            *(f"  {name:{width}} {line}" for name, line in known.items()),
             sep="\n",
             file=sys.stdout if argv else sys.stderr,
         )

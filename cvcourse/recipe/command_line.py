@@ -63,12 +63,14 @@ def parse(config_class, argv=None, *, recipe=None, prog=None, description=None):
     parser.add_argument(
         "--config",
         metavar="FILE",
-        help="a run's directory, a config.json or a best.json; flags override its values",
+        help="run directory, config.json or best.json to start from; other flags override it",
     )
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     for name, spec in specs.items():
-        choices = f": {', '.join(spec.rules['choices'])}" if spec.rules["choices"] else ""
-        text = f"{spec.rules['help']}{choices} (default: {spec.to_text(spec.default) or 'none'})"
+        choices = ", ".join(spec.rules["choices"] or ())
+        choices = choices and f"{'any' if spec.several else 'one'} of {choices}; "
+        default = spec.to_text(spec.default) or "none"
+        text = f"{spec.rules['help']} ({choices}default: {default})"
         if name in rest:
             help, nargs = spec.rules["help"].replace("%", "%%"), "*" if spec.several else "?"
             parser.add_argument(name, nargs=nargs, metavar=name.upper(), help=help)
