@@ -93,7 +93,7 @@ def test_flags(flags, field, value):
         (["--mode=fats"], "unknown --mode 'fats': did you mean 'fast'?"),
         (["--augment=crop,filp"], "unknown --augment 'filp': did you mean 'flip'?"),
         (["--sizes=1,x"], "--sizes takes a whole number of at least 1, several by comma"),
-        (["--knobs=width"], "knob=value pairs by comma are needed; received 'width'"),
+        (["--knobs=width"], "name=value pairs by comma are needed; received 'width'"),
         (["--dry_run=yes"], "ignored explicit argument 'yes'"),
         (
             ["--knobs=width=1e400"],
@@ -448,7 +448,7 @@ def test_load_config_finds_the_class(tmp_path):
         (
             None,
             None,
-            r"version 0\.1\.0 began it, .*photos are turned.*: install version 0\.1\.0 to",
+            r"version 0\.1\.0 began it, .*photos are rotated.*: install version 0\.1\.0 to",
         ),
         (
             "0.0.9",

@@ -512,7 +512,7 @@ def test_bad_input_is_refused_before_any_training(config):
     refused("empty", vary=())
     refused("3 stages: --trials=2 are too few", protocol="coarse_to_fine", trials=2)
     refused("unknown model", model="resnet21")
-    refused("stages of its own", protocol="coarse_to_fine", oracle="hyperband")
+    refused("needs an --oracle without stages", protocol="coarse_to_fine", oracle="hyperband")
     refused("--worker_timeout takes a number of at least 10", worker_timeout=1.0)
     with pytest.raises(UsageError, match="the search space is empty"):
         tune.main(config, lambda hp, config: config)
@@ -657,7 +657,7 @@ def test_an_extended_sweep_that_is_killed_tries_what_failed_once(config, monkeyp
 
 @pytest.mark.parametrize("changes", [dict(oracle="hyperband"), dict(protocol="coarse_to_fine")])
 def test_stages_are_not_extended(config, changes):
-    with pytest.raises(UsageError, match=r"^--extend: a sweep in stages or of hyperband takes no"):
+    with pytest.raises(UsageError, match=r"^--extend: a sweep in stages or with hyperband takes"):
         tune.main(dataclasses.replace(config, extend=True, trials=9, **changes))
 
 

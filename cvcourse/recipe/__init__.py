@@ -1,8 +1,8 @@
-"""A recipe is a dataclass and a function: the one becomes flags and config.json, the other runs.
+"""Recipes: a dataclass of settings, which become flags and config.json, and a function that runs.
 
-`main(config)` of a recipe returns what the run's metrics.json holds, of a finished run too. It
-raises UsageError for a wrong value or another run's workdir, before anything is written; RunError
-for what goes wrong in data, files or training; Interrupted after Ctrl-C or SIGTERM.
+`main(config)` of a recipe returns the metrics of the run, also of a finished one. It raises
+UsageError for a wrong value or the workdir of another run, before anything is written; RunError for
+errors in data, files or training; Interrupted after Ctrl-C or SIGTERM.
 
 Standard library only: `--help` must not wait for TensorFlow.
 """

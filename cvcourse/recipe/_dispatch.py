@@ -1,4 +1,4 @@
-"""A command's first word names a module of a package, which takes the flags."""
+"""Commands of a package: the first argument names a module, which parses the other ones."""
 
 import ast
 import importlib
@@ -18,7 +18,7 @@ def summaries(package):
         package: Dotted name of the package.
 
     Returns:
-        {name: first line of its docstring}; packages inside are left out.
+        {name: first line of its docstring}, without packages.
     """
     found = {}
     for module in pkgutil.iter_modules(importlib.import_module(package).__path__):
@@ -33,9 +33,9 @@ def dispatch(package, argv, *, prog, kind):
 
     Args:
         package: Dotted name of a package of modules with a function `cli(argv)`.
-        argv: The name and the module's flags. With --help, or empty, the modules are listed.
-        prog: The command so far.
-        kind: What a module is, in one word.
+        argv: Name of the module, then its flags. If empty or --help, the modules are listed.
+        prog: Name of the command.
+        kind: Noun for a module, such as recipe.
 
     Returns:
         The exit code: 2 for no name or an unknown one.

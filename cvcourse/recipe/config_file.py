@@ -1,17 +1,18 @@
-"""The config.json of a run: which recipe and version began it, and its fields."""
+"""The config.json of a run: the recipe and version that started it, and its fields."""
 
 import contextlib
 import importlib.util
 import json
 import os
 import pathlib
+from typing import Any
 
 from cvcourse.errors import RunError, UsageError, unknown
 from cvcourse.files import read_json
 from cvcourse.recipe import semantics
 from cvcourse.recipe.fields import check, fields, with_new_names
 
-ELSEWHERE = "choose another directory, or leave --workdir out for a fresh one"
+ELSEWHERE = "choose another directory, or leave --workdir out for a new one"
 
 
 def read_config(folder):
@@ -21,24 +22,24 @@ def read_config(folder):
         folder: The run's directory, as a pathlib.Path.
 
     Returns:
-        A pair of dicts: recipe, version, semantics and sources of the code that began it, and its
-        fields.
+        A pair of dicts: recipe, version, semantics and sources of the code that started it, and
+        its fields.
 
     Raises:
-        UsageError: If there is none.
+        UsageError: If there is no such file.
         RunError: If it is damaged or cannot be read.
     """
     file = folder / "config.json"
     if not file.exists():
-        raise UsageError(f"{folder} is no run's directory: it has no config.json")
+        raise UsageError(f"{folder} is not a run directory: it has no config.json")
     values = read_json(file, remedy=ELSEWHERE)
     begun = {key: values.pop(key, usual) for key, usual in semantics.FIRST.items()}
     if not isinstance(begun["recipe"], str | None):
-        raise RunError(f"{file} is damaged: its recipe is no name; {ELSEWHERE}")
+        raise RunError(f"{file} is damaged: its recipe is not a name; {ELSEWHERE}")
     if type(begun["semantics"]) is not int:
-        raise RunError(f"{file} is damaged: its semantics is no whole number; {ELSEWHERE}")
+        raise RunError(f"{file} is damaged: its semantics is not an integer; {ELSEWHERE}")
     if not isinstance(begun["sources"], dict):
-        raise RunError(f"{file} is damaged: its sources are no fields with hashes; {ELSEWHERE}")
+        raise RunError(f"{file} is damaged: its sources are not hashes by field; {ELSEWHERE}")
     return begun, values
 
 
@@ -51,11 +52,11 @@ def read_fields(folder, config, recipe):
         recipe: Name of the recipe; None for any.
 
     Returns:
-        A pair: as `read_config` returns first, and {name: value} of all fields, as JSON has them. A
+        A pair: the first dict of `read_config`, and {name: value} of all fields, as JSON values. A
         field that the file lacks has its default.
 
     Raises:
-        UsageError: If the run is another recipe's, or has fields that are not known here.
+        UsageError: If the run is of another recipe, or has unknown fields.
         RunError: If the file is damaged or cannot be read.
     """
     begun, values = read_config(folder)
@@ -76,39 +77,47 @@ def read_fields(folder, config, recipe):
     return begun, defaults | values
 
 
-def load_config(path, config_class=None):
+def load_config(path: str | os.PathLike, config_class: type | None = None) -> Any:
     """Load the config of a run, or of a sweep's best trial.
 
-    The run's directory and its `extend` are left out, as with the flag --config.
+    As with the flag --config, `workdir` and `extend` have their defaults.
 
     Args:
-        path: A run's directory, its config.json, or a best.json, as str or PathLike.
+        path: A run directory, its config.json, or the best.json of a sweep.
         config_class: Class of the config. None for the Config of the recipe that the file names, or
-            of `train` where it names none, as a best.json.
+            of `train` if it names none, such as best.json.
 
     Returns:
         A `config_class`. A field that the file lacks has its default.
 
     Raises:
         UsageError: If the file cannot be read, names an unknown recipe, or has a field or a value
-            that the class does not take.
+            that the class does not accept.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = pathlib.Path(folder, "best.json")
+    ...     size = file.write_text('{"model": "resnet20", "epochs": 5}')
+    ...     config = load_config(file)
+    >>> config.model, config.epochs
+    ('resnet20', 5)
     """
     config_class, values = file_values(path, config_class)
     return check(config_class(**values))
 
 
 def file_values(path, config_class=None):
-    """Read the file of a config, for `load_config` and for --config.
+    """Read a file for `load_config` and the flag --config.
 
     Args:
-        path: As for `load_config`.
-        config_class: As for `load_config`.
+        path: As in `load_config`.
+        config_class: As in `load_config`.
 
     Returns:
-        A pair: the class, and {name: value} of its fields in the file but workdir and extend.
+        A pair: the class, and {name: value} of the fields in the file, without workdir and extend.
 
     Raises:
-        UsageError: As `load_config`, but for values, which are not checked.
+        UsageError: As `load_config` does, except for values, which are not checked.
     """
     file = pathlib.Path(os.path.expanduser(path))
     if file.is_dir():
@@ -136,7 +145,7 @@ def file_values(path, config_class=None):
 
 
 def without_directory(values):
-    """Leave out of a run's values its directory and whether it was extended."""
+    """Remove the run directory and `extend` from the values of fields."""
     return {name: value for name, value in values.items() if name not in ("workdir", "extend")}
 
 
@@ -144,7 +153,7 @@ def module_of(recipe):
     """Import the module of a recipe.
 
     Args:
-        recipe: Name of the recipe, as a config.json holds it: any value.
+        recipe: Name of the recipe; any other value from a config.json is accepted, too.
 
     Returns:
         The module, which has `main` and `Config`; None if there is no such recipe.
@@ -157,13 +166,13 @@ def module_of(recipe):
 
 
 def whole_run(folder):
-    """Find the run that a run is a part of, such as the sweep of a trial.
+    """Find the run that contains a run, such as the sweep of a trial.
 
     Args:
-        folder: The part's directory.
+        folder: Directory of the inner run.
 
     Returns:
-        The directory of the outermost run around it, as a pathlib.Path; None for a run of its own.
+        Directory of the outermost run that contains it, as a pathlib.Path; None if there is none.
     """
     for parent in reversed(pathlib.Path(os.path.abspath(folder)).parents):
         with contextlib.suppress(UsageError, RunError, OSError):
@@ -173,5 +182,5 @@ def whole_run(folder):
 
 
 def as_json(values):
-    """The values of a config's fields as config.json holds them."""
+    """Convert values of fields to their form in config.json."""
     return json.loads(json.dumps(values))
