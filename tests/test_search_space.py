@@ -394,8 +394,8 @@ def test_a_range_that_depends_on_another_s_middle_ends_the_sweep(config):
     ("method", "ends", "options", "said"),
     [
         ("Int", (10, 1), {}, "min_value 10 is greater than the max_value 1"),
-        ("Int", (1, 10), {"step": 0}, "'x' takes a step of more than 0; received 0"),
-        ("Float", (0, 1), {"step": -0.5}, "'x' takes a step of more than 0; received -0.5"),
+        ("Int", (1, 10), {"step": 0}, "'x' takes a step above 0; received 0"),
+        ("Float", (0, 1), {"step": -0.5}, "'x' takes a step above 0; received -0.5"),
         ("Int", (1, 10), {"sampling": "logarithmic"}, "sampling must be one of"),
         ("Int", (0, 10), {"sampling": "log"}, "does not support negative values"),
     ],
@@ -431,7 +431,7 @@ def test_data_and_options_that_the_recipe_sets_end_a_tuner_s_search(tmp_path, co
         directory=tmp_path,
     )
     x, y = np.zeros((4, 8, 8, 1)), np.zeros(4)
-    said = r"are those of the config: call tuner.search\(\) without {}$"
+    said = r"determines the data set and its batches: call tuner.search\(\) without {}$"
     with pytest.raises(ValueError, match=said.format("positional arguments")):
         tuner.search(x, y, verbose=0)
     with pytest.raises(ValueError, match=said.format("batch_size, validation_data")):

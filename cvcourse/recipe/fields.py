@@ -12,7 +12,7 @@ from typing import Any
 from cvcourse.errors import UsageError, unknown
 
 NOUNS = {int: "a whole number", float: "a number", str: "a name", bool: "true or false"}
-LARGEST_INT = 2**32  # a product of two fits into TensorFlow's 64-bit integers
+LARGEST_INT = 2**32  # above any sensible setting, below what overflows in TensorFlow
 LEVELS = 8  # maximum depth of nested lists
 SHOWN = 100  # maximum number of characters of a wrong value in a message
 RANGES = {"least": "of at least", "above": "above", "below": "below"}

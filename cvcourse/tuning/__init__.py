@@ -1,4 +1,4 @@
-"""Hyperparameter sweeps: search spaces, and keras-tuner made safe: trials, workers, protocol."""
+"""Hyperparameter sweeps: search spaces, and robust oracles, trials and workers for keras-tuner."""
 
 from cvcourse.deprecation import renamed_attributes
 from cvcourse.tuning._count_starts import count_starts
