@@ -406,6 +406,16 @@ def test_former_names_of_flags(capsys):
     assert "--num_beams" in (text := capsys.readouterr().out) and "--beams" not in text
 
 
+def test_a_former_name_of_a_switch(capsys):
+    @dataclasses.dataclass(frozen=True)
+    class Switch:
+        use_test: bool = recipe.field(True, "test", renamed_from="test_it")
+
+    assert recipe.parse(Switch, ["--no-test_it"]) == Switch(use_test=False)
+    assert recipe.parse(Switch, ["--test-it"]) == Switch()
+    assert capsys.readouterr().err == 2 * "--test_it is now called --use_test\n"
+
+
 def test_a_former_name_in_python_is_an_error_with_the_new_one():
     for make in (Renamed, functools.partial(dataclasses.replace, Renamed())):
         with pytest.raises(TypeError, match=r"^beams is now called num_beams$"):

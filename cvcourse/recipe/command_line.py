@@ -80,7 +80,8 @@ def parse(
         help="run directory, config.json or best.json to start from; other flags override it",
     )
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    for name, spec in specs.items():
+    old_names = {old: new for old, new in renamed(config_class).items() if new not in rest}
+    for name, spec in (specs | {old: specs[new] for old, new in old_names.items()}).items():
         choices = ", ".join(spec.rules["choices"] or ())
         choices = choices and f"{'any' if spec.several else 'one'} of {choices}; "
         default = spec.to_text(spec.default) or "none"
@@ -90,17 +91,13 @@ def parse(
             parser.add_argument(name, nargs=nargs, metavar=name.upper(), help=help)
             continue
         options = dict(help=text.replace("%", "%%"), dest=name)
+        if name in old_names:
+            options["help"] = argparse.SUPPRESS
         if spec.kind is bool:
             options["action"] = argparse.BooleanOptionalAction
         else:
             options["metavar"] = spec.kind.__name__.upper() + (",..." if spec.several else "")
         parser.add_argument(*dict.fromkeys([f"--{name}", f"--{name.replace('_', '-')}"]), **options)
-    old_names = {old: new for old, new in renamed(config_class).items() if new not in rest}
-    for old, new in old_names.items():
-        options = {"dest": old, "help": argparse.SUPPRESS}
-        if specs[new].kind is bool:
-            options["action"] = argparse.BooleanOptionalAction
-        parser.add_argument(*dict.fromkeys([f"--{old}", f"--{old.replace('_', '-')}"]), **options)
     namespace, others = parser.parse_known_intermixed_args(argv)
     if rest and others and not others[0].startswith("-"):
         raise UsageError(f"{others[0]!r} is one argument too many after {' '.join(places)}")
@@ -135,7 +132,7 @@ def parse(
 def _file_values(config_class, given, recipe):
     """Return the values in the file of --config, or of the run in --workdir.
 
-    A run counts only if the other flags do not define one.
+    The run is read only if no other flag changes its settings, or to extend it.
     """
     if given.get("config") == "":
         raise UsageError("--config names a file; received ''")
