@@ -10,19 +10,26 @@ from cvcourse.recipe.standard_streams import make_output_tolerant
 
 
 def recipes():
-    """The recipes by name, each with the first line of its docstring; none of them is imported."""
+    """Return {name of a recipe: first line of its docstring}, without importing any."""
     return summaries("cvcourse.recipes")
 
 
 def main(argv=None):
-    """Run the recipe that the first argument names; returns the exit code."""
+    """Run the recipe that the first argument names.
+
+    Args:
+        argv: Name of the recipe and its flags; None for the arguments of this process.
+
+    Returns:
+        The exit code.
+    """
     if argv is None:
         make_output_tolerant()
         argv = sys.argv[1:]
     try:
         with handling(terminate, signal.SIGTERM):
             return _run(list(argv))
-    except KeyboardInterrupt as error:  # before the recipe has begun, which answers itself
+    except KeyboardInterrupt as error:  # before the recipe handles it
         print(f"cvcourse: {str(error) or 'interrupted'}", file=sys.stderr)
         return 130
 

@@ -1,4 +1,4 @@
-"""Random search against grid search at equal budget, and the lecture's picture from real trials.
+"""Random search against grid search at equal budget, with the lecture's figure from real trials.
 
     cvcourse random_against_grid
     cvcourse random_against_grid --model=resnet20 --dataset=fashion_mnist --limit=5000 --side=5
@@ -23,18 +23,25 @@ RANGES = {"learning_rate": (1e-3, 1.0), "weight_decay": (1e-6, 1e-3)}  # both lo
 
 @dataclasses.dataclass(frozen=True)
 class Config(train.Config):
-    """Two sweeps; the fields of `train` are what all trials have in common."""
+    """Two sweeps; the fields of `train` are common to all trials."""
 
     epochs: int = 5
-    side: int = recipe.field(4, "values of each hyperparameter on the grid", least=2)
+    side: int = recipe.field(4, "number of grid values of each hyperparameter", least=2)
 
 
 def main(config):
-    """Run both sweeps, draw, report; returns what metrics.json holds.
+    """Run both sweeps and write the report.
 
-    Raises what `cvcourse tune` does. After an interruption the same command goes on.
+    Args:
+        config: Config.
+
+    Returns:
+        The metrics.
+
+    Raises:
+        Exception: As `tune.main` does. After an interruption, the same command resumes the run.
     """
-    rules = {"fixed": "a grid takes no more trials"}
+    rules = {"fixed": "the number of trials of a grid is fixed"}
     config, metrics = recipe.begin(config, "random_against_grid", **rules)
     if metrics:
         return metrics
@@ -58,18 +65,17 @@ def main(config):
                 if trial.score is not None
             ]
         lead = [
-            f"Each search has {config.side**2} trials of {config.epochs} epochs, which begin from "
-            "the same weights. Each dot is a trial; above the plane its validation "
-            "accuracy against the learning rate alone. The grid has only "
-            f"{config.side} values of it.",
+            f"Each search has {config.side**2} trials of {config.epochs} epochs, which start from "
+            "the same weights. Each dot is a trial. The upper plots show validation accuracy "
+            f"against the learning rate alone, of which the grid has only {config.side} values.",
             *(
-                f"Best of {name} search: {one['val_accuracy']:.4f}, at learning rate "
+                f"Best trial of {name} search: {one['val_accuracy']:.4f}, at learning rate "
                 f"{one['values']['learning_rate']:.3g} and weight decay "
                 f"{one['values']['weight_decay']:.3g}."
                 for name, one in found.items()
             ),
-            "One draw of random trials says little of which search is better; another --seed is "
-            "another draw.",
+            "One sample of random trials does not show which search is better; another --seed is "
+            "another sample.",
         ]
         print("", *lead[1:-1], sep="\n")
         return training.write_report(
@@ -87,13 +93,13 @@ def main(config):
 
 
 def sweep_of(config, oracle, path):
-    """The sweep of one of the two searches."""
+    """Return the config of one of the two searches."""
     own = {"workdir": str(path), "oracle": oracle, "trials": config.side**2, "stop": "none"}
     return recipe.as_config(tune.Config, config, **own)
 
 
 def space(points, hp, config):
-    """RANGES: `points` values of each, evenly spaced in the logarithm, or, with None, any."""
+    """Search RANGES on a logarithmic scale: `points` grid values each, or with None any value."""
     values = {}
     for name, (low, high) in RANGES.items():
         if points is None:

@@ -1,11 +1,11 @@
-"""What each regularizer does: one net, data set and budget, with one of them at a time.
+"""Compare regularizers on one network, data set and budget, one at a time.
 
     cvcourse regularizers
     cvcourse regularizers --dataset=fashion_mnist --limit=6000 --batch_size=128 --learning_rate=0.1
 
-Every row is judged at its last epoch, on the first training images too, which shows how far it
-overfits; early_stopping alone is judged at its best epoch on validation. The test split is
-evaluated at the very end, once a seed.
+Every row is evaluated at its last epoch, also on the first training images, which shows how much it
+overfits; early_stopping alone is evaluated at its best epoch on validation data. The test split is
+evaluated at the end, once per seed.
 """
 
 import dataclasses
@@ -19,12 +19,12 @@ from cvcourse import recipe
 from cvcourse.startup import import_tensorflow_quietly
 
 BARE = {"augment": (), "weight_decay": 0.0, "dropout": 0.0}
-REGULARIZERS = {  # row: the fields of `train` that are not those of BARE
+REGULARIZERS = {  # row: the fields of `train` that differ from BARE
     "weight_decay": {"weight_decay": 5e-4},  # Zagoruyko & Komodakis 2016, section 3; --weight_decay
     "dropout": {"dropout": 0.3},  # before the logits, as Szegedy et al. 2015, table 1: 0.4
     "stochastic_depth": {"stochastic_depth": 0.2},  # Huang et al. 2016, section 4, take 0.5
     "label_smoothing": {"label_smoothing": 0.1},  # Szegedy et al. 2016, section 7
-    "augmentation": {"augment": None},  # what is usual for the data set
+    "augmentation": {"augment": None},  # the data set's usual one
     "cutout": {"augment": ("cutout",)},
     "mixup": {"augment": ("mixup",)},
     "cutmix": {"augment": ("cutmix",)},
@@ -43,30 +43,37 @@ class Config(
     recipe.DataFields,
     recipe.ModelFields,
 ):
-    """What is compared, and on what; the fields of `train` have its meaning."""
+    """The comparison; fields of `train` have the meaning that they have there."""
 
     regularizers: tuple[str, ...] = recipe.field(
         tuple(REGULARIZERS),
-        "the rows, beside that of none",
+        "regularizers to compare with none",
         choices=tuple(REGULARIZERS),
         distinct=True,
     )
     model: str = "resnet20"
-    model_args: dict = recipe.field({"depth": 8}, "its builder's knobs")
+    model_args: dict = recipe.field({"depth": 8}, "arguments of the model's builder")
     limit: int | None = 300  # few, so that they are memorized
     weight_decay: float = recipe.field(
         REGULARIZERS["weight_decay"]["weight_decay"],
-        "of the row weight_decay, on kernels",
+        "weight decay of kernels in the row weight_decay",
         least=0,
     )
     seeds: tuple[int, ...] = recipe.field(
-        (0, 1, 2), "of the repetitions", least=0, below=2**32, distinct=True
+        (0, 1, 2), "random seeds of the repetitions", least=0, below=2**32, distinct=True
     )
     test: bool = recipe.field(True, "evaluate the test split at the end")
 
 
 def main(config):
-    """Train what is missing, compare, report."""
+    """Train the missing runs, compare them, and write the report.
+
+    Args:
+        config: Config.
+
+    Returns:
+        The metrics.
+    """
     config, metrics = recipe.begin(config, "regularizers")
     if metrics:
         return metrics
@@ -105,6 +112,8 @@ def main(config):
                 measures=regularization.calibration.measures,
                 baseline="none",
             )
+        count = len(config.seeds)
+        repetitions = f"mean ± standard deviation over {count} seeds" if count > 1 else "one seed"
         return comparison.conclude(
             run.path,
             metrics={
@@ -121,9 +130,9 @@ def main(config):
             },
             title=f"Regularizers: {config.model} on {pathlib.Path(config.dataset).stem}",
             lead=[
-                f"{config.epochs} epochs with one regularizer at a time; mean ± standard deviation "
-                f"over {len(config.seeds)} seeds, each judged at the last epoch, early stopping at "
-                "its best on validation data. gain: accuracy over that of none of the same seed."
+                f"{config.epochs} epochs with one regularizer at a time; {repetitions}. Rows are "
+                "evaluated at the last epoch, early stopping at its best epoch on validation data. "
+                "gain: accuracy minus that of none with the same seed."
             ],
             tables={f"On {name} data": table for name, table in judged.items()},
             figures={
@@ -136,13 +145,13 @@ def main(config):
 
 
 def settings_of(config, row):
-    """The fields of `train` that are not those of BARE in a row: {name: value}."""
+    """Return the fields of `train` that differ from BARE in a row: {name: value}."""
     own = {"weight_decay": config.weight_decay} if row == "weight_decay" else {}
     return REGULARIZERS.get(row, {}) | own
 
 
 def runs(config, folder, seed):
-    """The training runs of a seed in its folder: {row: train.Config}."""
+    """Return the training runs of a seed in its folder: {row: train.Config}."""
     found = {}
     for row in ("none", *config.regularizers):
         settings = BARE | {"snapshots": 1} | settings_of(config, row)

@@ -1,13 +1,12 @@
-"""Go on with a run by its directory alone: its config.json tells the recipe and the settings.
+"""Resume a run from its directory: config.json names the recipe and its settings.
 
     cvcourse resume runs/train-lenet5-digits-20260101-120000
 
-An unfinished run of any recipe ends as it would have without the interruption. Of a finished one
-its metrics are printed. A part of a run, such as a trial of a sweep, goes on with the whole.
+An unfinished run of any recipe ends as it would have without the interruption. The metrics of a
+finished run are printed. A part of a run, such as a trial of a sweep, is resumed with the whole.
 """
 
 import dataclasses
-import importlib
 import pathlib
 import sys
 
@@ -17,28 +16,34 @@ from cvcourse.errors import UsageError
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """Which run."""
+    """The run."""
 
-    run: str = recipe.field("", "a run's directory", positional=True)
+    run: str = recipe.field("", "run directory", positional=True)
 
 
 def main(config):
-    """Run the recipe of a run's config.json in the run's directory; returns its metrics.
+    """Resume a run.
 
-    Raises UsageError for a directory that is no run's or a part of one, RunError for a damaged
-    config.json, and what the recipe does.
+    Args:
+        config: Config.
+
+    Returns:
+        The metrics of the run.
+
+    Raises:
+        UsageError: If the directory is not that of a whole run.
+        RunError: If config.json is damaged.
+        Exception: As the recipe does.
     """
-    from cvcourse.__main__ import recipes
-
     config = recipe.check(config)
     path = pathlib.Path(config.run).expanduser()
     begun, _ = recipe.read_config(path)
-    if begun["recipe"] not in recipes():
+    module = recipe.module_of(begun["recipe"])
+    if module is None:
         raise UsageError(
-            f"{path / 'config.json'}, of version {begun['version']}, names no recipe that is known "
-            f"here ({begun['recipe']}): go on with `cvcourse RECIPE --workdir={path}`"
+            f"{path / 'config.json'}, of version {begun['version']}, names an unknown recipe "
+            f"({begun['recipe']}): resume with `cvcourse RECIPE --workdir={path}`"
         )
-    module = importlib.import_module(f"cvcourse.recipes.{begun['recipe']}")
     flags = [f"--workdir={config.run}"]
     run = getattr(module, "judged", module.main)  # check's: an error where a step fails
     return run(recipe.parse(module.Config, flags, recipe=begun["recipe"]))

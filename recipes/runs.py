@@ -1,10 +1,10 @@
-"""List the runs in a folder: recipe, model, data, epochs, result, state and age of each.
+"""List the runs in a folder: recipe, model, data, epochs, result, state and age.
 
     cvcourse runs
     cvcourse runs /data/experiments
 
-The runs inside a run, such as the trials of a sweep, are not listed. `cvcourse resume DIR` goes on
-with one that is unfinished.
+Runs inside a run, such as the trials of a sweep, are not listed. `cvcourse resume DIR` resumes an
+unfinished run.
 """
 
 import csv
@@ -18,7 +18,7 @@ from cvcourse import recipe
 from cvcourse.errors import RunError, UsageError
 from cvcourse.files import JSON_BYTES, read_bytes, read_json
 
-RESULTS = {  # metric: how it is shown, the first that a run has
+RESULTS = {  # metric: its format; the first one that a run has is shown
     "test_accuracy": "test accuracy {:.2%}",
     "val_accuracy": "validation accuracy {:.2%}",
     "test_bits_per_character": "test {:.3f} bits per character",
@@ -27,27 +27,34 @@ RESULTS = {  # metric: how it is shown, the first that a run has
     "val_bleu4": "validation BLEU-4 {:.3f}",
     "accuracy": "accuracy {:.2%}",
 }
-FINISHED = ("metrics.json", "check.json")  # what a recipe writes last
+FINISHED = ("metrics.json", "check.json")  # the last file that a recipe writes
 DATA = ("dataset", "text", "photos")  # the fields that may name a run's data
 UNITS = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """Which folder."""
+    """The folder."""
 
-    folder: str = recipe.field("runs", "where to look, in the folders below too", positional=True)
+    folder: str = recipe.field("runs", "folder to search, with its subfolders", positional=True)
 
 
 def main(config):
-    """Print a table of the runs; returns {path: row}.
+    """Print a table of the runs.
 
-    Raises UsageError for a folder that is not there.
+    Args:
+        config: Config.
+
+    Returns:
+        {path: row}, as `row` returns them.
+
+    Raises:
+        UsageError: If there is no such folder.
     """
     config = recipe.check(config)
     folder = pathlib.Path(config.folder).expanduser()
     if not folder.is_dir():
-        raise UsageError(f"{config.folder} is no folder")
+        raise UsageError(f"{config.folder} is not a folder")
     rows = {str(path): row(path) for path in sorted(runs_in(folder))}
     if not rows:
         print(f"no runs in {folder}")
@@ -61,7 +68,7 @@ def main(config):
 
 
 def runs_in(folder):
-    """Yield the directories of runs in a folder, but for those inside another run."""
+    """Yield the directories of the runs in a folder, without runs inside a run."""
     for place, folders, files in os.walk(folder):
         if "config.json" in files:
             folders.clear()
@@ -70,10 +77,12 @@ def runs_in(folder):
 
 
 def row(path):
-    """The cells of a run's row: {title: text}."""
+    """Return the row of a run as {title: text}."""
     cells = dict.fromkeys(("recipe", "model", "data", "epochs", "result", "state"), "–")
     try:
         begun, values = recipe.read_config(path)
+        if module := recipe.module_of(begun["recipe"]):
+            values = recipe.with_new_names(module.Config, values, path / "config.json")
         history = epochs_of(path)
         finished = next((path / name for name in FINISHED if (path / name).exists()), None)
         metrics = read_json(finished) if finished else (history or [{}])[-1]
@@ -101,7 +110,7 @@ def row(path):
 
 
 def epochs_of(path):
-    """The rows of a run's history.csv with their numbers; none where it has no such file."""
+    """Return the rows of history.csv as {column: number}; an empty list without such a file."""
     try:
         lines = read_bytes(path / "history.csv", JSON_BYTES).decode().splitlines()
     except FileNotFoundError:
@@ -110,7 +119,7 @@ def epochs_of(path):
 
 
 def age(path):
-    """How long ago something was written in a run, in its largest unit."""
+    """Return the time since the last write in a run directory, in the largest unit."""
     try:
         newest = max(entry.stat(follow_symlinks=False).st_mtime for entry in os.scandir(path))
     except OSError:  # unreadable, or removed meanwhile

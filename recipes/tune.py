@@ -1,12 +1,12 @@
-"""A hyperparameter sweep with keras-tuner that loses nothing: killed anywhere, it goes on.
+"""Hyperparameter sweep with keras-tuner, which resumes after any interruption.
 
     cvcourse tune --model=resnet20 --dataset=fashion_mnist --limit=5000 --epochs=9 --trials=20
     cvcourse train --config=DIR/best.json
 
-Every flag of `train` is one of the sweep, too, and holds for all trials but for what the search
-space varies. A trial is a training run with a directory of its own, without the test split. It is
-stopped early where its curve falls behind those of the others; a trial that diverges, breaks or
-kills its process is a line in the table, and the sweep goes on. The winner is best.json.
+The flags of `train` hold for all trials, except what the search space varies. A trial is a training
+run with its own directory, without the test split. A trial that falls short of the others is
+stopped early. A trial that diverges, fails or kills its process is a row of the table, and the
+sweep continues. best.json is the config of the best trial.
 
 O'Malley et al., KerasTuner, https://github.com/keras-team/keras-tuner. Hyperband: Li et al., JMLR
 2018, https://arxiv.org/abs/1603.06560.
@@ -21,35 +21,35 @@ from cvcourse import distribution, recipe
 from cvcourse.recipe.child_process import require_guard
 from cvcourse.startup import import_tensorflow_quietly
 
-PARTS = (  # what a ready-made space can vary: those of cvcourse.tuning
+PARTS = (  # of the default space: the keys of tuning.PARTS
     *("optimizer", "learning_rate", "weight_decay", "batch_size", "schedule", "augment", "dropout"),
     *("width", "depth", "epochs"),
 )
 STAGES = ((1 / 2, 1 / 9), (1 / 3, 1 / 3), (None, 1))  # shares of the trials and of their epochs
 FIXED = (
-    "a sweep in stages or of hyperband takes no more trials and tries none again: how its trials "
-    "ended decided on those after them"
+    "a sweep in stages or with hyperband takes no more trials and repeats no failed ones: its "
+    "later trials depend on the results of the earlier ones"
 )
 
 
 @dataclasses.dataclass(frozen=True)
 class Config(train.Config):
-    """A sweep; the fields of `train` are what its trials have in common."""
+    """A sweep; the fields of `train` are common to its trials."""
 
     vary: tuple[str, ...] = recipe.field(
         ("learning_rate", "weight_decay", "batch_size", "augment", "dropout"),
-        "what the ready-made search space varies",
+        "hyperparameters of the default search space",
         choices=PARTS,
     )
     oracle: str = recipe.field(
-        "random", "what proposes values", choices=("random", "grid", "bayesian", "hyperband")
+        "random", "search algorithm", choices=("random", "grid", "bayesian", "hyperband")
     )
-    trials: int = recipe.field(20, "at most; hyperband decides itself", least=1)
+    trials: int = recipe.field(20, "maximum number of trials; hyperband sets its own", least=1)
     objective: str = recipe.field(
-        "val_accuracy", "of a trial's best epoch", choices=("val_accuracy", "val_loss")
+        "val_accuracy", "metric at a trial's best epoch", choices=("val_accuracy", "val_loss")
     )
     stop: str = recipe.field(
-        "median", "which trials are stopped early", choices=("median", "halving", "none")
+        "median", "rule that stops trials early", choices=("median", "halving", "none")
     )
     protocol: str = recipe.field(
         "plain",
@@ -57,29 +57,23 @@ class Config(train.Config):
         choices=("plain", "coarse_to_fine"),
     )
     isolate: bool = recipe.field(
-        False, "each trial in a process of its own: memory stays flat", free=True
+        False, "run each trial in a separate process, which frees its memory", free=True
     )
     retries: int = recipe.field(
         2,
-        "of a trial whose process is killed before it gets on; after them it is tried once more in "
-        "a process of its own, and fails where that dies, too",
+        "retries of a trial whose process was killed; then a last one in a separate process",
         least=0,
         free=True,
     )
-    workers: int = recipe.field(
-        1, "processes on this machine that train at a time", least=1, free=True
-    )
+    workers: int = recipe.field(1, "number of worker processes on this machine", least=1, free=True)
     chief: str | None = recipe.field(
-        None, "HOST:PORT to serve workers at, or, with --worker, where the chief is", free=True
+        None, "HOST:PORT at which to serve workers; with --worker, the chief's address", free=True
     )
     worker: str | None = recipe.field(
-        None, "be the worker of this name; --workdir is the chief's, on a shared disk", free=True
+        None, "name of this worker; --workdir is then the chief's, on a shared disk", free=True
     )
     worker_timeout: float = recipe.field(
-        60.0,
-        "seconds of silence after which a worker, or the chief, counts as dead",
-        least=10,
-        free=True,
+        60.0, "seconds after which a silent worker or chief counts as dead", least=10, free=True
     )
 
     def misfits(self):
@@ -90,15 +84,15 @@ class Config(train.Config):
             )
         if self.milestones is not None and (in_stages(self) or "epochs" in self.vary):
             yield (
-                "--milestones are the same for all trials, and --protocol=coarse_to_fine, "
-                "--oracle=hyperband and --vary=epochs have shorter ones: leave them out, and each "
-                "drops at 50 % and 75 % of its own epochs"
+                "--milestones are the same for all trials, but --protocol=coarse_to_fine, "
+                "--oracle=hyperband and --vary=epochs have shorter ones: leave --milestones out, "
+                "and the rate drops at 50 % and 75 % of each trial's epochs"
             )
         if self.protocol == "coarse_to_fine" and self.oracle == "hyperband":
-            yield "--protocol=coarse_to_fine has stages of its own: choose another --oracle"
+            yield "--protocol=coarse_to_fine needs an --oracle without stages: choose another one"
         if self.monitor not in (self.objective, train.Config.monitor):
             yield (
-                f"--monitor={self.monitor} is not what trials are judged by, "
+                f"--monitor={self.monitor} differs from the metric of the trials, "
                 f"--objective={self.objective}: leave it out"
             )
         if self.extend and in_stages(self):
@@ -106,23 +100,26 @@ class Config(train.Config):
 
 
 def in_stages(config):
-    """Whether how trials end decides on those after them."""
+    """Whether later trials depend on the results of earlier ones."""
     return config.protocol != "plain" or config.oracle == "hyperband"
 
 
 def no_callbacks(folder):
-    """No further callbacks of the trial in a folder."""
+    """Return no further callbacks for the trial in a folder."""
     return []
 
 
 def main(config, space=None, callbacks=no_callbacks):
-    """Run the trials that are missing, and write the report.
+    """Run the missing trials and write the report.
 
     Args:
         config: Config.
-        space: Function (hp, config) -> config that takes the place of the ready-made search space.
-        callbacks: Function of a trial's folder that returns further Keras callbacks, whose files
-            belong there.
+        space: Search space, a function (hp, config) -> config; None for the default one.
+        callbacks: Function of a trial's folder that returns further Keras callbacks, which write
+            their files there. Not stored: pass them again to resume.
+
+    Returns:
+        The metrics.
     """
     config = recipe.check(config)
     distribution.require_one_process(config.strategy)
@@ -132,7 +129,7 @@ def main(config, space=None, callbacks=no_callbacks):
     import_tensorflow_quietly()
     from cvcourse import tuning
 
-    address, worker = tuning.parties(config, space, callbacks)
+    address, worker = tuning.chief_and_worker(config, space, callbacks)
     config = dataclasses.replace(config, worker=worker)
     common = trial_config(config)
     dataset = train.dry_run([common])
@@ -142,29 +139,29 @@ def main(config, space=None, callbacks=no_callbacks):
     hyperparameters = tuning.hyperparameters_of(space, common)
     sweep = tuning.Sweep(config, common, dataset, space, hyperparameters, callbacks, train_trial)
     if worker:
-        return tuning.work(sweep, address, finished)
+        return tuning.work_for_chief(sweep, address, finished)
     with recipe.open_run(config, "tune", config.model, config.dataset, **rules(config)) as run:
         sweep = dataclasses.replace(sweep, config=run.config)
         if config.protocol == "coarse_to_fine":
             return tuning.coarse_to_fine(sweep, run, STAGES, train, run_stage)
-        oracle = tuning.begin(sweep, run)
-        table = tuning.TrialTable(tuning.names_of(hyperparameters), config.objective, sys.stdout)
+        oracle = tuning.begin_sweep(sweep, run)
+        names = tuning.hyperparameter_names(hyperparameters)
+        table = tuning.TrialTable(names, config.objective, sys.stdout)
         if address or config.workers > 1:
-            tuning.lead(main, sweep, run, oracle, table, address)
+            tuning.serve_trials(main, sweep, run, oracle, table, address)
         else:
-            tuning.alone(sweep, run, oracle, table)
+            tuning.run_trials(sweep, run, oracle, table)
         return tuning.report_sweep(sweep, run, oracle)
 
 
 def run_stage(config, space, callbacks):
-    """The metrics of a plain sweep that is a stage; of one that is over, without saying so."""
-    return recipe.finished_metrics(config, "tune", **rules(config)) or main(
-        config, space, callbacks
-    )
+    """Run a stage, a plain sweep; return its metrics, of a finished one without a message."""
+    metrics = recipe.finished_metrics(config, "tune", **rules(config))
+    return metrics or main(config, space, callbacks)
 
 
 def train_trial(config, dataset, callbacks):
-    """A training run that leaves its curve and metrics alone: those of its best epoch."""
+    """Train a trial, which keeps only history.csv and the metrics of its best epoch."""
     import keras
 
     from cvcourse import tuning
@@ -181,13 +178,13 @@ def train_trial(config, dataset, callbacks):
 
 
 def trial_config(config):
-    """The training run that the trials of a sweep have in common, before the space varies it."""
+    """Return the config that the trials have in common, before the space varies it."""
     own = {"workdir": None, "monitor": config.objective, "test": False, "extend": False}
     return recipe.as_config(train.Config, config, **own)
 
 
 def rules(config):
-    """Those of `recipe.finished_metrics` for a sweep."""
+    """Return the keyword arguments of `recipe.finished_metrics` for a sweep."""
     found = {"grows": "trials"}
     if not config.worker:
         found["again"] = lambda metrics: metrics.get("failed")
@@ -195,23 +192,23 @@ def rules(config):
 
 
 def finished(config):
-    """The metrics of a sweep that is over, after saying so; else None."""
+    """Return the metrics of a finished sweep, which is announced; else None."""
     _, metrics = recipe.begin(config, "tune", **rules(config))
     if metrics and not in_stages(config) and not recipe.whole_command():
-        print(f"--extend --trials={2 * config.trials} goes on with it")
+        print(f"--extend --trials={2 * config.trials} continues it")
         if failed := metrics.get("failed"):
-            print(f"--extend tries again what failed: {failed} of {metrics['trials']} trials")
+            print(f"--extend repeats the failed trials: {failed} of {metrics['trials']}")
     return metrics
 
 
 def hypermodel(space, config):
-    """A keras_tuner.HyperModel of a search space, for a tuner of your own.
+    """Return a keras_tuner.HyperModel of a search space, for any keras-tuner tuner.
 
-    It builds, compiles and fits as `train` does, with `config`'s data set: call `tuner.search()`
-    without data. Batch size and epochs can be tuned, too. The learning rate falls, and the rate of
-    NASNet's dropped paths grows, over the epochs that the tuner asks for, or else over those of the
-    config. A combination that the space refuses by an error is a failed trial; the tuner itself
-    needs a space that accepts its defaults.
+    It builds, compiles and fits as `train` does, on the data set of `config`: call `tuner.search()`
+    without data. Batch size and epochs can be tuned, too. The learning-rate schedule and NASNet's
+    drop-path rate follow the epochs that the tuner asks for, or else those of the config. A
+    combination for which the space raises an error is a failed trial; the tuner itself needs a
+    space that accepts its defaults.
 
     Args:
         space: Function (hp, config) -> config.

@@ -33,6 +33,6 @@ def test_what_a_function_returns_or_raises_and_how_it_was_killed(tmp_path):
 def test_a_function_without_a_name_is_refused():
     require_importable(functools.partial(divmod, 7), "--workers")
     with pytest.raises(
-        UsageError, match=r"^--workers: a function that other processes need stands"
+        UsageError, match=r"^--workers: define functions for other processes at the top"
     ):
         require_importable(lambda: None, "--workers")

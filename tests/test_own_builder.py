@@ -352,7 +352,7 @@ def test_a_run_without_source_files_has_none_in_its_config(nets):
 
 def test_a_damaged_list_of_sources_is_one_line(nets):
     (nets / "config.json").write_text('{"sources": 3, "model": "nets/net.py:tiny"}')
-    with pytest.raises(RunError, match="its sources are no fields with hashes"):
+    with pytest.raises(RunError, match="its sources are not hashes by field"):
         recipe.read_config(nets)
 
 

@@ -59,6 +59,11 @@ def test_the_table_is_that_of_the_saved_models(finished):
             assert kept["gain"]["mean"] == pytest.approx(kept["accuracy"]["mean"] - over)
 
 
+def test_the_report_of_one_seed_has_no_deviation(finished):
+    text = (finished[0] / "report.html").read_text()
+    assert "one regularizer at a time; one seed. Rows" in text and "1 seeds" not in text
+
+
 def test_a_finished_run_is_not_repeated(finished, monkeypatch):
     workdir, metrics = finished
     monkeypatch.setattr(train, "main", None)

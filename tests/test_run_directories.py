@@ -47,8 +47,8 @@ def test_workdir_alone_is_of_the_recipe(place, capsys):
     ("words", "reason"),
     [
         ("{", "Expecting property name enclosed in double quotes"),
-        ('{"recipe": ["train"]}', "its recipe is no name"),
-        ('{"recipe": "train", "sources": 3}', "its sources are no fields with hashes"),
+        ('{"recipe": ["train"]}', "its recipe is not a name"),
+        ('{"recipe": "train", "sources": 3}', "its sources are not hashes by field"),
     ],
 )
 def test_a_damaged_config_is_one_line(place, capsys, words, reason):

@@ -1,10 +1,12 @@
 """The list of runs in a folder: what each row tells, and of which state a run is."""
 
+import dataclasses
 import json
 
 import pytest
-from cvcourse.recipes import runs
+from cvcourse.recipes import runs, train
 
+from cvcourse import recipe
 from cvcourse.errors import UsageError
 
 BEGUN = {"recipe": "train", "version": "0.4.0", "semantics": 3, "model": "lenet5", "epochs": 15}
@@ -34,6 +36,15 @@ def test_a_run_is_listed_by_what_it_trains_on_and_how_far_it_is(row):
     assert row(begun, metrics_json={"test_accuracy": 0.75, "val_accuracy": 1, "epochs": 2}) == done
 
 
+def test_a_field_has_its_former_name(row, monkeypatch):
+    @dataclasses.dataclass(frozen=True)
+    class Config(train.Config):
+        dataset: str = recipe.field("digits", "data set", renamed_from="data")
+
+    monkeypatch.setattr(train, "Config", Config)
+    assert row(BEGUN | {"data": "/photos/flowers"})[2] == "flowers"
+
+
 def test_a_probe_has_no_epochs(row):
     metrics = {"test_accuracy": None, "val_accuracy": 0.65, "epochs": 0}
     probe = row(BEGUN | {"recipe": "transfer"}, metrics_json=metrics)
@@ -46,7 +57,7 @@ def test_an_examination_is_finished_with_its_steps(row):
 
 
 def test_what_is_no_run_is_told(row, tmp_path, capsys):
-    with pytest.raises(UsageError, match="nowhere is no folder"):
+    with pytest.raises(UsageError, match="nowhere is not a folder"):
         runs.main(runs.Config("nowhere"))
     assert runs.main(runs.Config(str(tmp_path))) == {}
     assert capsys.readouterr().out == f"no runs in {tmp_path}\n"

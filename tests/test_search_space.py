@@ -257,8 +257,16 @@ def test_what_accepted_combinations_ask_for_is_found_beside_refused_ones():
             hp.Float("of_five", 0.0, 1.0)
         return config
 
-    assert tuning.names_of(tuning.register(diagonal, COMMON)) == ["first", "second", "of_three"]
-    assert tuning.names_of(tuning.register(divisible, COMMON)) == ["units", "heads", "of_five"]
+    assert tuning.hyperparameter_names(tuning.register(diagonal, COMMON)) == [
+        "first",
+        "second",
+        "of_three",
+    ]
+    assert tuning.hyperparameter_names(tuning.register(divisible, COMMON)) == [
+        "units",
+        "heads",
+        "of_five",
+    ]
 
 
 def test_where_no_combination_is_accepted_the_first_error_is_raised(config):
@@ -343,7 +351,7 @@ def test_a_second_range_for_a_name_is_refused_with_both(space, name, ranges):
 
 def test_the_same_range_again_and_ranges_of_scopes_that_exclude_each_other_are_taken():
     twice = asking(("Float", ("x", 1, 2), {}), ("Float", ("x", 1, 2), {}))
-    assert tuning.names_of(tuning.register(twice, COMMON)) == ["x"]
+    assert tuning.hyperparameter_names(tuning.register(twice, COMMON)) == ["x"]
     found = tuning.register(by_kind, COMMON)
     assert [hp.name for hp in found.space] == ["kind", "size", "size"]
 
@@ -386,8 +394,8 @@ def test_a_range_that_depends_on_another_s_middle_ends_the_sweep(config):
     ("method", "ends", "options", "said"),
     [
         ("Int", (10, 1), {}, "min_value 10 is greater than the max_value 1"),
-        ("Int", (1, 10), {"step": 0}, "'x' takes a step of more than 0; received 0"),
-        ("Float", (0, 1), {"step": -0.5}, "'x' takes a step of more than 0; received -0.5"),
+        ("Int", (1, 10), {"step": 0}, "'x' takes a step above 0; received 0"),
+        ("Float", (0, 1), {"step": -0.5}, "'x' takes a step above 0; received -0.5"),
         ("Int", (1, 10), {"sampling": "logarithmic"}, "sampling must be one of"),
         ("Int", (0, 10), {"sampling": "log"}, "does not support negative values"),
     ],
@@ -423,7 +431,7 @@ def test_data_and_options_that_the_recipe_sets_end_a_tuner_s_search(tmp_path, co
         directory=tmp_path,
     )
     x, y = np.zeros((4, 8, 8, 1)), np.zeros(4)
-    said = r"are those of the config: call tuner.search\(\) without {}$"
+    said = r"determines the data set and its batches: call tuner.search\(\) without {}$"
     with pytest.raises(ValueError, match=said.format("positional arguments")):
         tuner.search(x, y, verbose=0)
     with pytest.raises(ValueError, match=said.format("batch_size, validation_data")):

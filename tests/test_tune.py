@@ -305,13 +305,13 @@ def test_a_file_that_holds_no_space_is_set_aside(tmp_path, capsys, text):
     (tmp_path / "space.json").write_text(text)
     tuning.require_same_space(tmp_path, asked())
     assert (tmp_path / "space.json.damaged").read_text() == text
-    assert "space.json holds no search space: " in capsys.readouterr().err
+    assert "space.json is not a search space: " in capsys.readouterr().err
 
 
 def test_a_file_of_another_oracle_is_named_with_the_remedy(tmp_path):
     run(made(tmp_path), 3)
     (tmp_path / "oracle.json").write_text('{"score": 1}')
-    with pytest.raises(RunError, match=r"'trials'; remove it, and oracle\.older\.json counts$"):
+    with pytest.raises(RunError, match=r"'trials'; remove it, and oracle\.older\.json is used$"):
         made(tmp_path)
     (tmp_path / "oracle.json").unlink()
     oracle = made(tmp_path)
@@ -357,7 +357,7 @@ def test_a_file_of_another_trial_is_set_aside(tmp_path, capsys):
     (tmp_path / "trials" / "3" / "trial.json").write_text(other)
     assert [trial.trial_id for trial in tuning.kept_trials(tmp_path)] == ["0", "1", "4", "5"]
     said = capsys.readouterr().err
-    assert "trial.json is no file of trial 2: KeyError: " in said
+    assert "trial.json is not a file of trial 2: KeyError: " in said
     assert "it is of trial '4': set aside as trial.json.damaged" in said
     assert run(made(tmp_path), 9) == ["3", "2"]
     assert values(made(tmp_path)) == before
@@ -401,7 +401,7 @@ def test_a_sweep_and_its_winner(config, tmp_path, capsys):
     assert (metrics["trials"], metrics["failed"], metrics["epochs"]) == (4, 1, 6)
     scores = [float(row["val_accuracy"] or 0) for row in rows]
     assert metrics["val_accuracy"] == max(scores)
-    assert "The test split was not touched" in (sweep / "report.html").read_text()
+    assert "The test split was not used" in (sweep / "report.html").read_text()
     printed = capsys.readouterr().out
     assert "augmentation" not in printed  # that is in the trials' logs
 
@@ -414,7 +414,7 @@ def test_a_sweep_and_its_winner(config, tmp_path, capsys):
     assert again["test_accuracy"] is not None
 
     assert tune.main(config, space) == metrics
-    assert "--extend --trials=8 goes on with it" in capsys.readouterr().out
+    assert "--extend --trials=8 continues it" in capsys.readouterr().out
 
 
 def test_a_killed_sweep_ends_as_one_in_peace(config, monkeypatch):
@@ -512,7 +512,7 @@ def test_bad_input_is_refused_before_any_training(config):
     refused("empty", vary=())
     refused("3 stages: --trials=2 are too few", protocol="coarse_to_fine", trials=2)
     refused("unknown model", model="resnet21")
-    refused("stages of its own", protocol="coarse_to_fine", oracle="hyperband")
+    refused("needs an --oracle without stages", protocol="coarse_to_fine", oracle="hyperband")
     refused("--worker_timeout takes a number of at least 10", worker_timeout=1.0)
     with pytest.raises(UsageError, match="the search space is empty"):
         tune.main(config, lambda hp, config: config)
@@ -590,7 +590,7 @@ def test_metrics_of_a_trial_that_are_no_numbers_are_set_aside(tmp_path, capsys, 
     path.write_text(json.dumps(good | {"best_epoch": value}))
     assert tuning.own_metrics(own, rules) is None
     assert not path.exists()
-    assert f"{path} holds no metrics of a trial: set aside" in capsys.readouterr().err
+    assert f"{path} does not hold the metrics of a trial: set aside" in capsys.readouterr().err
 
 
 def test_what_failed_is_tried_again_by_extend(config, tmp_path, monkeypatch, capsys):
@@ -607,13 +607,13 @@ def test_what_failed_is_tried_again_by_extend(config, tmp_path, monkeypatch, cap
         tune.main(few(config), space)
     fails.remove("0")
     metrics = tune.main(few(config, extend=True), space)  # one that was not finished
-    assert "failed trials that are tried again: 2\n" in capsys.readouterr().out
+    assert "failed trials to repeat: 2\n" in capsys.readouterr().out
     assert metrics["failed"] == 1
     assert tune.main(few(config), space) == metrics
-    assert "--extend tries again what failed: 1 of 2 trials" in capsys.readouterr().out
+    assert "--extend repeats the failed trials: 1 of 2" in capsys.readouterr().out
     fails.clear()
     metrics = tune.main(few(config, extend=True), space)  # a finished one
-    assert "failed trials that are tried again: 1\n" in capsys.readouterr().out
+    assert "failed trials to repeat: 1\n" in capsys.readouterr().out
     assert [row["status"] for row in _rows(config)] == ["completed"] * 2
     fails.append("2")
     metrics = tune.main(few(config, extend=True, trials=3), space)
@@ -624,7 +624,7 @@ def test_what_failed_is_tried_again_by_extend(config, tmp_path, monkeypatch, cap
     assert metrics | seconds == expected | seconds
     assert tune.main(few(config, extend=True, trials=3), space) == metrics
     out = capsys.readouterr().out.splitlines()
-    assert out[-1] == "--extend --trials=6 goes on with it"
+    assert out[-1] == "--extend --trials=6 continues it"
     with recipe.continued_by("a recipe of sweeps"):  # which does not know what to do with more
         assert tune.main(few(config, trials=3), space) == metrics
     assert "--extend" not in capsys.readouterr().out
@@ -657,7 +657,7 @@ def test_an_extended_sweep_that_is_killed_tries_what_failed_once(config, monkeyp
 
 @pytest.mark.parametrize("changes", [dict(oracle="hyperband"), dict(protocol="coarse_to_fine")])
 def test_stages_are_not_extended(config, changes):
-    with pytest.raises(UsageError, match=r"^--extend: a sweep in stages or of hyperband takes no"):
+    with pytest.raises(UsageError, match=r"^--extend: a sweep in stages or with hyperband takes"):
         tune.main(dataclasses.replace(config, extend=True, trials=9, **changes))
 
 
@@ -676,9 +676,19 @@ DONE = tuning.Outcome({"val_accuracy": 0.5}, 1)
         (False, 2, [], "in the sweep's process"),
         (False, 3, [(DONE, "")], DONE),
         (False, 9, [(DONE, "")], DONE),  # sweeps killed during the isolated try do not count
-        (False, 3, [KILLED], "its process was killed 4 times before it got on, the last time by S"),
+        (
+            False,
+            3,
+            [KILLED],
+            "its process was killed 4 times before it made progress, the last time by S",
+        ),
         (True, 9, [KILLED, KILLED, (DONE, "")], DONE),
-        (True, 0, [KILLED] * 3, "its process was killed 3 times before it got on, the last time b"),
+        (
+            True,
+            0,
+            [KILLED] * 3,
+            "its process was killed 3 times before it made progress, the last time b",
+        ),
         (True, 0, [KILLED, "on", *[KILLED] * 2, (DONE, "")], DONE),
     ],
 )
@@ -714,9 +724,9 @@ def test_callbacks_that_no_other_process_can_have(config, tmp_path):
         tuning.count_starts(tmp_path)
     sweep = untrained(tune.Config(), lambda folder: [])
     reason = tuning.attempt(sweep, trial(None, rate=0.1), tmp_path).reason
-    assert reason.startswith("its process was killed 3 times before it got on; to try it once more")
+    assert reason.startswith("its process was killed 3 times before it made progress; to run it")
     assert "at the top level of a module" in reason
-    with pytest.raises(UsageError, match=r"^--isolate: a function that other processes need"):
+    with pytest.raises(UsageError, match=r"^--isolate: define functions for other processes"):
         tune.main(few(config, isolate=True), space, lambda folder: [])
 
 
@@ -757,7 +767,9 @@ def test_a_trial_that_kills_its_process_is_not_tried_for_ever(config, tmp_path, 
     rows = _rows(config)
     if when == "always":
         assert [row["status"] for row in rows] == ["completed", "failed", "completed"]
-        assert "killed 4 times before it got on, the last time by SIGKILL" in rows[1]["reason"]
+        assert (
+            "killed 4 times before it made progress, the last time by SIGKILL" in rows[1]["reason"]
+        )
     else:
         assert [row["status"] for row in rows] == ["completed"] * 3
 
@@ -926,8 +938,8 @@ def test_hyperparameters_that_some_values_alone_ask_for_are_found():
             hp.Int(f"units{i}", 8, 512)
         return config
 
-    assert tuning.names_of(tuning.register(by_choice, COMMON)) == ["kind", "only_b"]
-    assert tuning.names_of(tuning.register(by_number, COMMON)) == [
+    assert tuning.hyperparameter_names(tuning.register(by_choice, COMMON)) == ["kind", "only_b"]
+    assert tuning.hyperparameter_names(tuning.register(by_number, COMMON)) == [
         *("layers", "units0", "units1", "units2")
     ]
 

@@ -336,7 +336,7 @@ def test_an_end_that_is_none_is_refused(served, oracle, values):
     a = worker("a")
     trial = a.next_trial()
     write_json(oracle.trial_folder(trial.trial_id) / "outcome.json", values)
-    with pytest.raises(RunError, match=r"outcome\.json does not say how the trial ended"):
+    with pytest.raises(RunError, match=r"outcome\.json is not the outcome of a trial"):
         a._ask("end_trial", trial)
     assert not chief.over()
     assert oracle.trials[trial.trial_id].status == "RUNNING"
@@ -365,7 +365,7 @@ def test_a_run_that_another_process_is_in_is_no_failed_trial(tmp_path, monkeypat
     assert workers.unless_in_use(None, trial, Client) is None
     Client.patience, Client.runs = -1, staticmethod(lambda trial: True)
     outcome = workers.unless_in_use(None, trial, Client)
-    assert (outcome.status, "does not get on" in outcome.reason) == ("FAILED", True)
+    assert (outcome.status, "makes no progress" in outcome.reason) == ("FAILED", True)
 
 
 @pytest.mark.parametrize(
@@ -441,7 +441,7 @@ def test_an_error_of_the_oracle_reaches_chief_and_worker(served, oracle, monkeyp
         ({}, {"chief": ":70000"}, "--chief expects HOST:PORT"),
         ({}, {"worker": "w1"}, "needs the chief's address"),
         ({}, {"worker": "w1", "chief": ":5000"}, "needs the chief's directory"),
-        ({}, {"chief": ":5000", "protocol": "coarse_to_fine"}, "takes --workers, and no --chief"),
+        ({}, {"chief": ":5000", "protocol": "coarse_to_fine"}, "takes --workers, not --chief"),
     ],
 )
 def test_chief_and_worker_by_flags_or_environment(variables, flags, expected, monkeypatch):
@@ -449,15 +449,15 @@ def test_chief_and_worker_by_flags_or_environment(variables, flags, expected, mo
         monkeypatch.setenv(name, value)
     config = tune.Config(**flags)
     if isinstance(expected, tuple):
-        assert tuning.parties(config) == expected
+        assert tuning.chief_and_worker(config) == expected
     else:
         with pytest.raises(UsageError, match=expected):
-            tuning.parties(config)
+            tuning.chief_and_worker(config)
 
 
 def test_a_space_that_other_processes_cannot_have_is_refused():
     with pytest.raises(UsageError, match="at the top level of a module"):
-        tuning.parties(tune.Config(workers=2), lambda hp, config: config)
+        tuning.chief_and_worker(tune.Config(workers=2), lambda hp, config: config)
 
 
 # --- the recipe ---

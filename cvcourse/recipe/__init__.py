@@ -1,8 +1,8 @@
-"""A recipe is a dataclass and a function: the one becomes flags and config.json, the other runs.
+"""Recipes: a dataclass of settings, which become flags and config.json, and a function that runs.
 
-`main(config)` of a recipe returns what the run's metrics.json holds, of a finished run too. It
-raises UsageError for a wrong value or another run's workdir, before anything is written; RunError
-for what goes wrong in data, files or training; Interrupted after Ctrl-C or SIGTERM.
+`main(config)` of a recipe returns the metrics of the run, also of a finished one. It raises
+UsageError for a wrong value or the workdir of another run, before anything is written; RunError for
+errors in data, files or training; Interrupted after Ctrl-C or SIGTERM.
 
 Standard library only: `--help` must not wait for TensorFlow.
 """
@@ -10,8 +10,8 @@ Standard library only: `--help` must not wait for TensorFlow.
 from cvcourse.deprecation import renamed_attributes
 from cvcourse.recipe._dispatch import HELP, dispatch
 from cvcourse.recipe.command_line import cli, command, exit_code, parse, program, run, user_errors
-from cvcourse.recipe.config_file import read_config
-from cvcourse.recipe.fields import as_config, check, field, names_of
+from cvcourse.recipe.config_file import load_config, module_of, read_config
+from cvcourse.recipe.fields import as_config, check, field, names_of, with_new_names
 from cvcourse.recipe.groups import (
     CacheFields,
     DataFields,
@@ -67,7 +67,9 @@ __all__ = [
     "field",
     "finished_metrics",
     "is_running",
+    "load_config",
     "locked",
+    "module_of",
     "names_of",
     "open_run",
     "output_file",
@@ -80,6 +82,7 @@ __all__ = [
     "subrun",
     "user_errors",
     "whole_command",
+    "with_new_names",
 ]
 
 __getattr__ = renamed_attributes(

@@ -1,4 +1,4 @@
-"""A command's first word names a module of a package, which takes the flags."""
+"""Commands of a package: the first argument names a module, which parses the other ones."""
 
 import ast
 import importlib
@@ -18,7 +18,7 @@ def summaries(package):
         package: Dotted name of the package.
 
     Returns:
-        {name: first line of its docstring}; packages inside are left out.
+        {name: first line of its docstring}, without packages.
     """
     found = {}
     for module in pkgutil.iter_modules(importlib.import_module(package).__path__):
@@ -33,19 +33,19 @@ def dispatch(package, argv, *, prog, kind):
 
     Args:
         package: Dotted name of a package of modules with a function `cli(argv)`.
-        argv: The name and the module's flags. With --help, or empty, the modules are listed.
-        prog: The command so far.
-        kind: What a module is, in one word.
+        argv: Name of the module, then its flags. If empty or --help, the modules are listed.
+        prog: Name of the command.
+        kind: Noun for a module, such as recipe.
 
     Returns:
         The exit code: 2 for no name or an unknown one.
     """
     known = summaries(package)
     if not argv or argv[0] in HELP:
-        use = f"{prog} {kind.upper()}"
+        use, width = f"{prog} {kind.upper()}", max(map(len, known), default=0)
         print(
             f"usage: {use} [--flags]      {use} --help\n\n{kind}s:",
-            *(f"  {name:14} {line}" for name, line in known.items()),
+            *(f"  {name:{width}} {line}" for name, line in known.items()),
             sep="\n",
             file=sys.stdout if argv else sys.stderr,
         )

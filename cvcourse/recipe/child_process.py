@@ -1,7 +1,7 @@
-"""A function call in a process of its own, which ends when its parent dies.
+"""A function call in a child process, which ends when its parent dies.
 
-Functions travel by name, as with multiprocessing. The script that began the run is imported only
-where it defines one of them, so a script without such functions needs no guard.
+Functions are pickled by name, as in multiprocessing. The child imports the script that started the
+run only if it defines one of them, so other scripts need no `if __name__ == "__main__"`.
 """
 
 import contextlib
@@ -23,24 +23,24 @@ from cvcourse.recipe.command_line import exit_code
 from cvcourse.recipe.workdir import continued_by, whole_command
 from cvcourse.startup import import_tensorflow_quietly
 
-INTERRUPTED = 130  # exit code of a process that was asked to stop
+INTERRUPTED = 130  # exit code of a process that was interrupted
 START = "import sys; sys.path[:] = {}; from cvcourse.recipe import child_process as c; c.main()"
 
 
 class ChildProcess(subprocess.Popen):
-    """A process that calls a function and keeps what it returns or raises for its parent.
+    """A process that calls a function and sends the result or error to its parent.
 
-    It leads a session of its own: Ctrl-C reaches it once, through its parent.
+    It has its own session, so that Ctrl-C reaches it only through its parent.
 
     Args:
         function: Function without arguments that `require_importable` accepts.
-        log: pathlib.Path of the file to which its output is appended.
+        log: File to which its output is appended, as a pathlib.Path.
     """
 
     def __init__(self, function, log):
         task = pickle.dumps(function)
         script = spawn.get_preparation_data("child")
-        del script["authkey"]  # a secret, which refuses to be pickled
+        del script["authkey"]  # a secret, which cannot be pickled
         if b"__main__" not in task:
             script = {key: script[key] for key in script if not key.startswith("init_main")}
         words = [sys.executable, "-c", START.format(sys.path)]
@@ -55,11 +55,12 @@ class ChildProcess(subprocess.Popen):
         """Wait for the end of the process.
 
         Returns:
-            What the function returned; None if the process was killed.
+            The function's result; None if the process was killed.
 
         Raises:
-            InUse, RunError: What the function raised, as one of these two.
-            KeyboardInterrupt: After asking the process to stop, and waiting for that.
+            InUse: If the function raised it.
+            RunError: If the function raised another error.
+            KeyboardInterrupt: After the process was interrupted and has ended.
         """
         try:
             with self.stdout:
@@ -76,9 +77,9 @@ class ChildProcess(subprocess.Popen):
 
 
 def main():
-    """Run as the child of a ChildProcess."""
+    """Run the child's side of a ChildProcess."""
     answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what it prints goes into the log
+    os.dup2(2, 1)  # its output goes into the log
     parent, command, held, script, task = pickle.load(sys.stdin.buffer)
     threading.Thread(target=_die_with, args=[parent], daemon=True).start()
     code = 0
@@ -106,14 +107,14 @@ def main():
 
 
 def _die_with(parent):
-    """End this process, as a power cut would, once `parent` is no longer its parent."""
+    """End this process at once when `parent` is no longer its parent."""
     while os.getppid() == parent:
         time.sleep(0.5)
     os._exit(1)
 
 
 def _prepare(script):
-    """Take over the parent's paths and, where it is needed, import its script."""
+    """Set up the parent's paths and, if needed, import its script."""
     process = multiprocessing.current_process()
     process._inheriting = True
     try:
@@ -125,23 +126,23 @@ def _prepare(script):
 
 
 def require_guard():
-    """End the import of a script by a child process where the script itself begins a run."""
+    """Exit with an error if a child process imports a script that starts a run on import."""
     if getattr(multiprocessing.current_process(), "_inheriting", False):
         sys.exit(
-            "other processes need this script's functions: it begins its sweep under: "
+            "other processes import this script for its functions: start the sweep under "
             'if __name__ == "__main__":'
         )
 
 
 def require_importable(function, why):
-    """Check that another process can have a function.
+    """Check that another process can import a function.
 
     Args:
         function: The function, or a functools.partial of one.
-        why: What needs it, such as a flag: the error begins with it.
+        why: The reason, such as a flag, with which the error begins.
 
     Raises:
-        UsageError: If the function cannot be found by its name.
+        UsageError: If the function cannot be imported by its name.
     """
     try:
         pickle.dumps(function)
@@ -150,6 +151,5 @@ def require_importable(function, why):
             raise ValueError("it is defined in a notebook or a terminal")
     except Exception as error:
         raise UsageError(
-            f"{why}: a function that other processes need stands at the top level of a module: "
-            f"{error}"
+            f"{why}: define functions for other processes at the top level of a module: {error}"
         ) from error

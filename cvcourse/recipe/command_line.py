@@ -1,4 +1,4 @@
-"""Flags from a config's fields; errors to one line and an exit code."""
+"""The command line of a recipe: flags from a config's fields; errors as one line and exit code."""
 
 import argparse
 import contextlib
@@ -9,13 +9,18 @@ import shutil
 import signal
 import sys
 import traceback
+from collections.abc import Sequence
+from typing import Any
 
 from cvcourse.errors import Interrupted, RunError, UsageError, unknown
-from cvcourse.files import read_json
 from cvcourse.interrupt import handling, terminate
-from cvcourse.recipe import semantics
-from cvcourse.recipe.config_file import read_fields, whole_run
-from cvcourse.recipe.fields import check, fields, names_of
+from cvcourse.recipe.config_file import (
+    file_values,
+    read_fields,
+    whole_run,
+    without_directory,
+)
+from cvcourse.recipe.fields import check, fields, names_of, renamed
 from cvcourse.recipe.standard_streams import make_output_tolerant
 
 
@@ -24,27 +29,39 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(message)
 
 
-def parse(config_class, argv=None, *, recipe=None, prog=None, description=None):
-    """Parse flags into a config. Later beats earlier: defaults, the file of `--config`, flags.
+def parse(
+    config_class: type,
+    argv: Sequence[str] | None = None,
+    *,
+    recipe: str | None = None,
+    prog: str | None = None,
+    description: str | None = None,
+) -> Any:
+    """Parse flags into a config. Flags override the file of `--config`, which overrides defaults.
 
-    `--batch_size` and `--batch-size` are one flag. Where `--workdir` has come with nothing but
-    `free` fields, or with --extend, and holds a run, that run's config.json is the file. The
-    directory and `extend` are not taken from a file.
+    `--batch_size` and `--batch-size` are the same flag. If `--workdir` holds a run and the other
+    flags are all `free`, or include --extend, the run's config.json is the file. The directory and
+    `extend` are not read from a file.
 
     Args:
-        config_class: Class of the recipe's config.
-        argv: Words of the command line after the recipe's name.
-        recipe: Name of the recipe that a run in `--workdir` must be of.
-        prog: How the user called the recipe.
+        config_class: Class of the config.
+        argv: Arguments of the command line after the recipe's name; None for those of this process.
+        recipe: Name of the recipe to which a run in `--workdir` must belong; None for any.
+        prog: Command with which the user called the recipe.
         description: Text above the flags in the help.
 
     Returns:
         A `config_class`.
 
     Raises:
-        UsageError: For a wrong flag or value, and where `--workdir` alone names another recipe's
-            run or a part of one.
-        RunError: Where it names a run whose config.json is damaged.
+        UsageError: For a wrong flag or value, and if `--workdir` alone names a run of another
+            recipe or a part of a run.
+        RunError: If `--workdir` alone names a run with a damaged config.json.
+
+    >>> from cvcourse.recipes import train
+    >>> config = parse(train.Config, ["--model=resnet20", "--epochs=5"])
+    >>> config.model, config.epochs
+    ('resnet20', 5)
     """
     specs = fields(config_class)
     rest = [name for name, spec in specs.items() if spec.rules["positional"]]
@@ -57,41 +74,51 @@ def parse(config_class, argv=None, *, recipe=None, prog=None, description=None):
         allow_abbrev=False,
         argument_default=argparse.SUPPRESS,
     )
-    parser.add_argument("--config", metavar="FILE", help="a run's config.json; flags override it")
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        help="run directory, config.json or best.json to start from; other flags override it",
+    )
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    for name, spec in specs.items():
-        choices = f": {', '.join(spec.rules['choices'])}" if spec.rules["choices"] else ""
-        text = f"{spec.rules['help']}{choices} (default: {spec.to_text(spec.default) or 'none'})"
+    old_names = {old: new for old, new in renamed(config_class).items() if new not in rest}
+    for name, spec in (specs | {old: specs[new] for old, new in old_names.items()}).items():
+        choices = ", ".join(spec.rules["choices"] or ())
+        choices = choices and f"{'any' if spec.several else 'one'} of {choices}; "
+        default = spec.to_text(spec.default) or "none"
+        text = f"{spec.rules['help']} ({choices}default: {default})"
         if name in rest:
             help, nargs = spec.rules["help"].replace("%", "%%"), "*" if spec.several else "?"
             parser.add_argument(name, nargs=nargs, metavar=name.upper(), help=help)
             continue
         options = dict(help=text.replace("%", "%%"), dest=name)
+        if name in old_names:
+            options["help"] = argparse.SUPPRESS
         if spec.kind is bool:
             options["action"] = argparse.BooleanOptionalAction
         else:
             options["metavar"] = spec.kind.__name__.upper() + (",..." if spec.several else "")
         parser.add_argument(*dict.fromkeys([f"--{name}", f"--{name.replace('_', '-')}"]), **options)
-    given, strangers = parser.parse_known_intermixed_args(argv)
-    if rest and strangers and not strangers[0].startswith("-"):
-        raise UsageError(f"{strangers[0]!r} is one argument too many after {' '.join(places)}")
-    if strangers:
-        name = strangers[0].split("=")[0].lstrip("-")
+    namespace, others = parser.parse_known_intermixed_args(argv)
+    if rest and others and not others[0].startswith("-"):
+        raise UsageError(f"{others[0]!r} is one argument too many after {' '.join(places)}")
+    if others:
+        name = others[0].split("=")[0].lstrip("-")
         if name in rest:
             raise UsageError(f"{name.upper()} stands without a flag: {prog} {' '.join(places)}")
         flags = [f"--{name}" for name in ("help", "config", "debug", *specs)]
-        raise UsageError(unknown("flag", strangers[0].split("=")[0], flags))
-    given = vars(given)
+        raise UsageError(unknown("flag", others[0].split("=")[0], flags))
+    given = vars(namespace)
     for name, text in given.items():
         if isinstance(text, list) and name not in rest:  # argparse makes [] of `--flag=--`
             raise UsageError(f"--{name} expects one argument; received '--'")
-    if "config" in given:
-        values = _from_file(specs, given["config"])
-    else:
-        values = _from_workdir(config_class, given, recipe)
-    # A config names its own directory, and may have been extended; whoever takes the values means
-    # neither.
-    values = {name: value for name, value in values.items() if name not in ("workdir", "extend")}
+    for old, new in old_names.items():
+        if old not in given:
+            continue
+        if new in given:
+            raise UsageError(f"--{old} is now called --{new}; received both: leave out --{old}")
+        print(f"--{old} is now called --{new}", file=sys.stderr)
+        given[new] = given.pop(old)
+    values = _file_values(config_class, given, recipe)
     for name, spec in specs.items():
         if name in given:
             text = given[name]
@@ -102,8 +129,18 @@ def parse(config_class, argv=None, *, recipe=None, prog=None, description=None):
     return check(config_class(**values))
 
 
-def _from_workdir(config_class, given, recipe):
-    """The fields of the run in --workdir, if the other flags leave open which run is meant."""
+def _file_values(config_class, given, recipe):
+    """Return the values in the file of --config, or of the run in --workdir.
+
+    The run is read only if no other flag changes its settings, or to extend it.
+    """
+    if given.get("config") == "":
+        raise UsageError("--config names a file; received ''")
+    if "config" in given:
+        try:
+            return file_values(given["config"], config_class)[1]
+        except UsageError as error:
+            raise UsageError(f"--config: {error}") from error
     others = given.keys() - {"debug"} - names_of(config_class, "free")
     folder = pathlib.Path(os.path.expanduser(given.get("workdir") or ""))
     alone = "workdir" in given and (not others or given.get("extend"))
@@ -112,31 +149,20 @@ def _from_workdir(config_class, given, recipe):
     if whole := whole_run(folder):
         again = shlex.join(["cvcourse", "resume", str(whole)])
         raise UsageError(f"{folder} is a part of the run in {whole}: go on with `{again}`")
-    return read_fields(folder, config_class, recipe)[1]
-
-
-def _from_file(specs, file):
-    """The fields in a JSON file: any run's config.json, or the best.json of a sweep."""
-    if not file:
-        raise UsageError("--config names a file; received ''")
-    try:
-        values = read_json(os.path.expanduser(file))
-    except RunError as error:
-        raise UsageError(f"--config: {error}") from error
-    except OSError as error:
-        raise UsageError(f"--config: cannot read {file}: {error.strerror}") from error
-    begun = {key: values.pop(key, None) for key in semantics.FIRST}
-    for name in values:
-        if name not in specs:
-            by = f" (version {begun['version']} wrote it)" if begun["version"] else ""
-            raise UsageError(f"--config: {file}{by}: {unknown('field', name, specs)}")
-    return values
+    return without_directory(read_fields(folder, config_class, recipe)[1])
 
 
 def command(config, prog):
-    """The command line that gives this config: the flags that differ from the defaults.
+    """Return the command line of a config: the flags that differ from the defaults.
 
-    The directory comes last, where one looks for it.
+    --workdir comes last, where it is easy to find.
+
+    Args:
+        config: Config of a recipe.
+        prog: Command of the recipe, as `program` returns it.
+
+    Returns:
+        The command line as str.
     """
     words = shlex.split(prog)
     for name, spec in sorted(fields(config).items(), key=lambda item: item[0] == "workdir"):
@@ -153,7 +179,7 @@ def command(config, prog):
 
 
 def program(name):
-    """How a user calls a recipe: `cvcourse train`, `cvcourse bench tune`, or the script's path."""
+    """Return the command of a recipe: `cvcourse train`, `cvcourse bench tune`, or a script."""
     script = pathlib.Path(sys.argv[0] if sys.argv else "")
     *_, last = words = name.split()
     if script.name == f"{last}.py":
@@ -168,7 +194,7 @@ def program(name):
 
 @contextlib.contextmanager
 def user_errors():
-    """Inside, a ValueError or TypeError is the user's: a name or value that is not taken."""
+    """Context manager: re-raise ValueError and TypeError (a bad name or value) as UsageError."""
     try:
         yield
     except (ValueError, TypeError) as error:
@@ -176,11 +202,18 @@ def user_errors():
 
 
 def run(main, config_class, argv=None, *, name, description=None):
-    """Parse flags, call `main(config)`; an error becomes one line on standard error.
+    """Parse flags and call `main(config)`; print an error as one line on standard error.
 
-    Without `argv` this is the process of a command: its flags are those of sys.argv, and its output
-    is made tolerant. Returns the exit code: 0, 2 for UsageError, 130 for Ctrl-C and SIGTERM, 1 for
-    the rest.
+    Args:
+        main: Function of a config.
+        config_class: Class of the config.
+        argv: Arguments of the command line. None for those of this process, whose output is then
+            made tolerant.
+        name: Name of the recipe.
+        description: Text above the flags in the help.
+
+    Returns:
+        The exit code: 0, 2 for UsageError, 130 for Ctrl-C and SIGTERM, 1 for other errors.
     """
     if argv is None:
         make_output_tolerant()
@@ -202,15 +235,15 @@ def run(main, config_class, argv=None, *, name, description=None):
 
 
 def cli(main, name=None):
-    """Make the command line of a recipe from its module.
+    """Make the command line of a recipe.
 
     Args:
         main: The recipe's function `main(config)`. Its module has a Config, and a docstring, which
-            is the help's text.
-        name: How `cvcourse` calls the recipe. None for the name of its file.
+            is the text of the help.
+        name: Name of the recipe for `cvcourse`; None for the name of its file.
 
     Returns:
-        A function of `argv`, without it sys.argv, that runs the recipe and returns the exit code.
+        A function (argv=None) that runs the recipe and returns the exit code.
     """
     module = sys.modules[main.__module__]
     name = name or pathlib.Path(module.__file__).stem
@@ -222,7 +255,7 @@ def cli(main, name=None):
 
 
 def exit_code(error):
-    """An error's exit code and the sentence that the user gets."""
+    """Return the exit code and the message of an error."""
     if isinstance(error, UsageError):
         return 2, str(error)
     if isinstance(error, (Interrupted, KeyboardInterrupt)):
@@ -231,4 +264,4 @@ def exit_code(error):
         return 1, str(error)
     if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
         return 1, "out of memory: smaller images, a smaller net or a smaller batch need less"
-    return 1, f"{type(error).__name__}: {error} (--debug shows where)"  # not foreseen
+    return 1, f"{type(error).__name__}: {error} (--debug shows where)"  # unexpected

@@ -1,4 +1,4 @@
-"""A config's fields: what they take, and their texts on a command line."""
+"""Fields of a config: types, ranges, and conversion from and to the text of flags."""
 
 import contextlib
 import dataclasses
@@ -6,57 +6,67 @@ import os
 import sys
 import types
 import typing
+from collections.abc import Sequence
+from typing import Any
 
 from cvcourse.errors import UsageError, unknown
 
 NOUNS = {int: "a whole number", float: "a number", str: "a name", bool: "true or false"}
-LARGEST_INT = 2**32  # products of two fit into what TensorFlow counts with
-LEVELS = 8  # of lists in lists, at most
-SHOWN = 100  # characters of a wrong value, at most
+LARGEST_INT = 2**32  # above any sensible setting, below what overflows in TensorFlow
+LEVELS = 8  # maximum depth of nested lists
+SHOWN = 100  # maximum number of characters of a wrong value in a message
 RANGES = {"least": "of at least", "above": "above", "below": "below"}
 
 
 def field(
-    default,
-    help,
+    default: Any,
+    help: str,
     *,
-    choices=None,
-    least=None,
-    above=None,
-    below=None,
-    distinct=False,
-    positional=False,
-    free=False,
-    vouched=False,
-    source=False,
-):
+    choices: Sequence[str] | None = None,
+    least: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
+    distinct: bool = False,
+    positional: bool = False,
+    free: bool = False,
+    vouched: bool = False,
+    source: bool = False,
+    renamed_from: str | None = None,
+) -> Any:
     """Define a field of a config by its help text and its rules.
 
-    A class beneath that gives the field a plain default, `epochs: int = 10`, keeps them.
+    A subclass that gives the field a plain default, `epochs: int = 10`, keeps both.
 
     Args:
         default: Default value.
         help: Help text of the flag.
-        choices: Values that are taken; None for any.
+        choices: Accepted values; None for any.
         least: Smallest value.
-        above: A bound that values exceed.
-        below: A bound that values stay below.
-        distinct: Whether a tuple holds one value or more, each once.
-        positional: Whether it stands on the command line without a flag. It is a tuple, or a single
-            name, which is required where the default is "".
-        free: Whether it may differ when a run goes on, since it cannot change the result.
+        above: Exclusive lower bound.
+        below: Exclusive upper bound.
+        distinct: Whether a tuple must have at least one value and no value twice.
+        positional: Whether it is given on the command line without a flag. It is a tuple, or a
+            single name, which is required if the default is "".
+        free: Whether it may differ when a run is resumed, since it cannot change the result.
         vouched: Whether it names files that may have moved while the run is unfinished: the
-            checkpoint's fingerprint tells whether they are the same.
+            fingerprint in the checkpoint identifies them.
         source: Whether it may name a function in a file of source code, as FILE.py:FUNCTION, whose
             hash is part of the run. The file may have moved.
+        renamed_from: Former name of the field. Config files and the command line may use it; in
+            Python it raises a TypeError with the new name.
 
     Returns:
         A dataclasses.Field.
+
+    >>> @dataclasses.dataclass(frozen=True)
+    ... class Config:
+    ...     num_beams: int = field(3, "number of beams", least=1)
+    >>> Config(num_beams=5)
+    Config(num_beams=5)
     """
     metadata = dict(help=help, choices=choices, least=least, above=above, below=below)
-    metadata |= dict(
-        distinct=distinct, positional=positional, free=free, vouched=vouched, source=source
-    )
+    metadata |= dict(distinct=distinct, positional=positional, free=free, vouched=vouched)
+    metadata |= dict(source=source, renamed_from=renamed_from)
     if isinstance(default, dict):
         return dataclasses.field(default_factory=default.copy, metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
@@ -64,28 +74,28 @@ def field(
 
 @dataclasses.dataclass(frozen=True)
 class Field:
-    """What a dataclass says of one field, in the terms that flags need."""
+    """Type, default and rules of one field of a dataclass."""
 
     name: str
-    kind: type  # of one element, where there are several
-    several: bool  # a tuple of them
-    optional: bool  # None is a value: "auto"
+    kind: type  # of an element, if the field is a tuple
+    several: bool  # whether the field is a tuple
+    optional: bool  # whether None is accepted
     default: object
     rules: dict
 
     def wants(self):
-        """What the field takes, in words."""
+        """Describe the accepted values."""
         ranges = [
             f"{words} {self.rules[key]}"
             for key, words in RANGES.items()
             if self.rules.get(key) is not None
         ]
         several = ", several by comma" if self.several else ""
-        noun = NOUNS.get(self.kind, "knob=value pairs by comma")
+        noun = NOUNS.get(self.kind, "name=value pairs by comma")
         return f"{noun} {' and '.join(ranges)}".strip() + several
 
     def check(self, value):
-        """Raise UsageError for a value of a wrong type or out of the field's range."""
+        """Raise UsageError for a value of the wrong type or out of range."""
         if value is None and self.optional:
             return
         if self.rules["positional"] and value == "":
@@ -116,14 +126,14 @@ class Field:
             return True
         least, above, below = (self.rules.get(key) for key in RANGES)
         return (
-            (self.kind is int or abs(item) <= sys.float_info.max)  # NaN and larger integers are not
+            (self.kind is int or abs(item) <= sys.float_info.max)  # no NaN, no larger integer
             and (least is None or item >= least)
             and (above is None or item > above)
             and (below is None or item < below)
         )
 
     def from_text(self, text):
-        """The value of a flag's text; the inverse of `to_text`. Raises UsageError."""
+        """Convert the text of a flag to a value, the inverse of `to_text`. Raises UsageError."""
         if self.optional and text == ("auto" if self.several else "none"):
             return None
         if self.kind is dict:
@@ -138,16 +148,16 @@ class Field:
             ) from None
 
     def to_text(self, value):
-        """A value as the text of its flag."""
+        """Convert a value to the text of its flag."""
         if value is None:
             return "auto" if self.several else "none"
         if self.kind is dict:
-            return ",".join(f"{key}={_knob_text(item)}" for key, item in value.items())
+            return ",".join(f"{key}={_argument_text(item)}" for key, item in value.items())
         return (",".join(map(str, value)) or "none") if self.several else str(value)
 
 
 def fields(config_class):
-    """The fields of a config's class, or of a config: {name: Field} in their order."""
+    """Return the fields of a config or of its class as {name: Field}, in order."""
     owner = config_class if isinstance(config_class, type) else type(config_class)
     hints = typing.get_type_hints(owner)
     found = {}
@@ -166,25 +176,64 @@ def fields(config_class):
 
 
 def _rules(owner, name):
-    """The metadata of the nearest class that gives a field more than a plain default."""
+    """Return the metadata of a field from the nearest class that defines it by `field`."""
     for base in owner.__mro__:
         spec = vars(base).get("__dataclass_fields__", {}).get(name)
         if spec and spec.metadata:
             return spec.metadata
-    raise TypeError(f"{owner.__name__}.{name} is no recipe.field")
+    raise TypeError(f"{owner.__name__}.{name} is not a recipe.field")
 
 
 def names_of(config_class, rule):
-    """Name the fields that have a rule.
+    """Return the names of the fields that have a rule.
 
     Args:
         config_class: Class of a config, or a config.
-        rule: free, vouched or source.
+        rule: "free", "vouched" or "source".
 
     Returns:
         A set of names.
     """
     return {name for name, spec in fields(config_class).items() if spec.rules[rule]}
+
+
+def renamed(config_class):
+    """Return the former names of fields.
+
+    Args:
+        config_class: Class of a config, or a config.
+
+    Returns:
+        {former name: name}.
+    """
+    owner = config_class if isinstance(config_class, type) else type(config_class)
+    return {
+        old: name
+        for base in owner.__mro__
+        for name, spec in vars(base).get("__dataclass_fields__", {}).items()
+        if (old := spec.metadata.get("renamed_from"))
+    }
+
+
+def with_new_names(config_class, values, file):
+    """Replace former names of fields.
+
+    Args:
+        config_class: Class of a config, or a config.
+        values: {name: value} from a file.
+        file: Path of the file, for the message.
+
+    Returns:
+        {name: value}.
+
+    Raises:
+        UsageError: If a field has a value under both names.
+    """
+    names = renamed(config_class)
+    for old in names.keys() & values.keys():
+        if names[old] in values:
+            raise UsageError(f"{file} has {old} and {names[old]}, its new name: remove {old}")
+    return {names.get(name, name): value for name, value in values.items()}
 
 
 def as_config(config_class, config, **changes):
@@ -193,28 +242,39 @@ def as_config(config_class, config, **changes):
     Args:
         config_class: Class of the new config.
         config: Config of any recipe.
-        changes: Values of fields, in place of those of `config`.
+        **changes: Values that replace those of `config`.
 
     Returns:
-        A `config_class`, whose other fields have their defaults.
+        A `config_class`. Its other fields have their defaults.
     """
     names = [spec.name for spec in dataclasses.fields(config_class) if hasattr(config, spec.name)]
     return config_class(**{name: getattr(config, name) for name in names} | changes)
 
 
-def check(config):
-    """Convert a config to plain values: a notebook's lists, paths and NumPy numbers are taken too.
+def check(config: Any) -> Any:
+    """Check a config and convert its values to plain ones.
+
+    Lists become tuples, paths become str, and NumPy numbers become Python's.
 
     Args:
-        config: Config of a recipe. Its class, and each of those above, may have a method
-            `misfits()` that yields a sentence for fields that do not go together.
+        config: Config of a recipe. Its class and their bases may have a method `misfits()` that
+            yields a message for each combination of values that is not accepted.
 
     Returns:
-        The same config in plain values.
+        The config in plain values.
 
     Raises:
-        UsageError: For the first field of a wrong type or out of its range, and for the first
-            misfit.
+        UsageError: For the first value of the wrong type or out of range, and for the first
+            message of `misfits()`.
+
+    >>> @dataclasses.dataclass(frozen=True)
+    ... class Config:
+    ...     units: tuple[int, ...] = field((8,), "units of the layers", least=1)
+    >>> check(Config(units=[16, 8]))
+    Config(units=(16, 8))
+    >>> check(Config(units=8))  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    cvcourse.errors.UsageError: --units takes a whole number of at least 1, several by comma; ...
     """
     config = dataclasses.replace(
         config, **{name: _plain(getattr(config, name), name) for name in fields(config)}
@@ -229,7 +289,7 @@ def check(config):
 
 
 def _is_text(text):
-    """Whether UTF-8 can write it: a path from a command line may hold other bytes."""
+    """Whether UTF-8 can encode a text: a path from a command line may hold other bytes."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -259,7 +319,7 @@ def _numbers(value):
 
 
 def shown(value):
-    """A wrong value for an error's line, cut if it is long."""
+    """Format a wrong value for a message; a long one is cut."""
     try:
         text = repr(value)
     except ValueError:  # an integer with more digits than Python writes
@@ -273,20 +333,20 @@ def _pairs(text):
     for pair in filter(None, text.split(",")):
         key, equals, value = pair.partition("=")
         if not equals or not key:
-            raise UsageError(f"knob=value pairs by comma are needed; received {pair!r}")
-        items = tuple(_knob_value(item) for item in value.split("/") if item)
-        pairs[key] = items if "/" in value else _knob_value(value)
+            raise UsageError(f"name=value pairs by comma are needed; received {pair!r}")
+        items = tuple(_argument_value(item) for item in value.split("/") if item)
+        pairs[key] = items if "/" in value else _argument_value(value)
     return pairs
 
 
-def _knob_value(text):
+def _argument_value(text):
     for kind in (int, float):
         with contextlib.suppress(ValueError):
             return kind(text)
     return {"true": True, "false": False, "none": None}.get(text.lower(), text)
 
 
-def _knob_text(value):
+def _argument_text(value):
     if isinstance(value, tuple):  # the slash at the end tells a tuple of one from its element
         return "/".join(map(str, value)) + ("/" if len(value) < 2 else "")
     return str(value)

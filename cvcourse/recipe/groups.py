@@ -1,15 +1,15 @@
-"""Groups of fields that recipes share: fields and what does not go together, no other behavior.
+"""Groups of fields that recipes share, with checks of values that exclude each other.
 
 A recipe's Config inherits the groups that it needs, adds its own fields, and states other defaults
-as plain defaults: `epochs: int = 10` keeps the group's help text and range. In Python they are
-given by name.
+as plain defaults: `epochs: int = 10` keeps the group's help text and range. In Python, fields are
+keyword arguments.
 """
 
 import dataclasses
 import itertools
 
 from cvcourse.distribution import STRATEGIES
-from cvcourse.recipe.fields import field
+from cvcourse.recipe.fields import field, renamed
 
 CYCLIC = ("cosine_restarts", "shifted_cosine")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
@@ -17,30 +17,37 @@ PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class WorkdirFields:
-    """Where a run lies."""
+    """The run directory."""
 
-    workdir: str | None = field(
-        None, "the run's directory; none: a fresh one under runs/", free=True
-    )
+    workdir: str | None = field(None, "run directory; none: a new one under runs/", free=True)
+
+    def __new__(cls, *args, **values):
+        """Refuse the former name of a field, with the new one."""
+        for old, new in renamed(cls).items():
+            if old in values:
+                raise TypeError(f"{old} is now called {new}")
+        return super().__new__(cls)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RunFields(WorkdirFields):
-    """Where a run lies, and what it draws its random numbers from."""
+    """The run directory and the random seed."""
 
-    seed: int = field(0, "seed of weights, order and augmentation", least=0, below=2**32)
+    seed: int = field(
+        0, "random seed of initialization, shuffling and augmentation", least=0, below=2**32
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ModelFields:
-    """A network of the registry, or of a builder of one's own."""
+    """A network of the registry, or of a user's builder."""
 
     model: str = field(
         "lenet5",
-        "a network of cvcourse.models.REGISTRY, or FILE.py:FUNCTION that builds one of your own",
+        "network of cvcourse.models.REGISTRY, or FILE.py:FUNCTION for a builder of your own",
         source=True,
     )
-    model_args: dict = field({}, "its builder's knobs, such as width=0.25,depths=1/1")
+    model_args: dict = field({}, "arguments of the model's builder, such as width=0.25,depths=1/1")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -49,37 +56,38 @@ class DataFields:
 
     dataset: str = field(
         "digits",
-        "digits, mnist, fashion_mnist, cifar10, cifar100, tfds:NAME, a folder or an .npz",
+        "data set: digits, mnist, fashion_mnist, cifar10, cifar100, tfds:NAME, a folder of images "
+        "or an .npz file",
         vouched=True,
     )
-    data_dir: str | None = field(None, "where published data sets are looked for first", free=True)
+    data_dir: str | None = field(None, "folder searched first for published data sets", free=True)
     limit: int | None = field(
-        None, "N examples of each split, of every class: a smoke run", least=1
+        None, "number of examples per split, stratified by class; none: all", least=1
     )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PrecisionFields:
-    """What layers compute in."""
+    """The dtype policy of the layers."""
 
     precision: str = field("float32", "dtype policy of the layers", choices=PRECISIONS)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FitFields(PrecisionFields):
-    """How a model is fit: passes, batches, update rule, precision."""
+    """Epochs, batch size, optimizer, learning-rate schedule and precision of a training."""
 
-    epochs: int = field(30, "passes over the training split", least=1)
-    batch_size: int = field(32, "examples a step", least=1)
+    epochs: int = field(30, "number of epochs", least=1)
+    batch_size: int = field(32, "batch size", least=1)
     optimizer: str = field(
         "nesterov",
-        "update rule",
+        "optimizer",
         choices=(
             *("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "almost_adam", "adamw"),
             "lbfgs",
         ),
     )
-    learning_rate: float = field(0.05, "the highest learning rate of the run", above=0)
+    learning_rate: float = field(0.05, "peak learning rate", above=0)
     schedule: str = field(
         "cosine",
         "learning-rate schedule",
@@ -89,20 +97,20 @@ class FitFields(PrecisionFields):
         ),
     )
     weight_decay: float = field(
-        5e-4, "on kernels: coupled L2, as in the papers; decoupled for adamw", least=0
+        5e-4, "weight decay of kernels: coupled L2 as in the papers, decoupled for adamw", least=0
     )
     clip_norm: float | None = field(
-        None, "largest norm of all gradients of a step together; larger ones are scaled", above=0
+        None, "clip gradients to this global norm; none: no clipping", above=0
     )
     checkpoint_minutes: float = field(
-        5.0, "minutes between checkpoints inside an epoch", above=0, free=True
+        5.0, "minutes between checkpoints within an epoch", above=0, free=True
     )
 
     def misfits(self):
         if self.optimizer == "lbfgs":
             yield (
-                "--optimizer=lbfgs sees the whole data set at each step, and this recipe sees "
-                "batches: `cvcourse optimizers` runs it"
+                "--optimizer=lbfgs needs the whole data set at each step, and this recipe trains "
+                "on batches: use `cvcourse optimizers`"
             )
 
 
@@ -111,24 +119,27 @@ class ScheduleFields:
     """The settings of learning-rate schedules."""
 
     cycles: int | None = field(
-        None, f"number of cycles of {' and '.join(CYCLIC)}; divides --epochs", least=1
+        None, f"number of cycles of {' and '.join(CYCLIC)}; a divisor of --epochs", least=1
     )
     milestones: tuple[float, ...] | None = field(
         None,
-        "of --schedule=step: when the rate drops, in epochs from the start of the run, as 30,60; "
-        "auto: at 50 % and 75 % of what follows the warm-up",
+        "epochs at which --schedule=step lowers the learning rate, such as 30,60; auto: at 50 % "
+        "and 75 % of the epochs after the warm-up",
         above=0,
     )
     milestone_unit: str = field(
         "epochs",
-        "what --milestones count; steps are updates of the weights",
+        "unit of --milestones; a step is an update of the weights",
         choices=("epochs", "steps"),
     )
     factor: float = field(
-        0.1, "of --schedule=step: what the rate is multiplied by at a milestone", above=0, below=1
+        0.1,
+        "factor that --schedule=step multiplies the learning rate by at a milestone",
+        above=0,
+        below=1,
     )
     warmup_epochs: float = field(
-        0.0, "epochs of linearly rising learning rate before the schedule", least=0
+        0.0, "number of warm-up epochs, in which the learning rate rises linearly", least=0
     )
 
     def misfits(self):
@@ -150,7 +161,7 @@ class ScheduleFields:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class StoppingFields:
-    """Which epoch is the best, and when training stops early."""
+    """Selection of the best epoch, and early stopping."""
 
     patience: int | None = field(
         None, "stop after this many epochs without improvement; none: never", least=1
@@ -158,9 +169,11 @@ class StoppingFields:
     monitor: str = field(
         "val_loss", "metric that selects the best epoch", choices=("val_loss", "val_accuracy")
     )
-    min_delta: float = field(0.0, "smallest change of --monitor that is an improvement", least=0)
+    min_delta: float = field(
+        0.0, "smallest change of --monitor that counts as an improvement", least=0
+    )
     start_from_epoch: int = field(
-        0, "epochs that cannot be the best and use up no patience", least=0
+        0, "number of epochs to wait before monitoring improvement", least=0
     )
 
     def misfits(self):
@@ -173,13 +186,15 @@ class StoppingFields:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DeviceFields:
-    """Where a model is trained."""
+    """The devices and workers of a training."""
 
     strategy: str = field(
-        "auto", "where to train; auto: several devices or workers if there are", choices=STRATEGIES
+        "auto",
+        "distribution strategy; auto: all devices or workers if there are several",
+        choices=STRATEGIES,
     )
     cpu_devices: int | None = field(
-        None, "split the CPU into so many devices, to try a strategy", least=1
+        None, "number of logical devices to split the CPU into, to try a strategy", least=1
     )
 
 
@@ -187,18 +202,20 @@ class DeviceFields:
 class WeightsFields:
     """Published weights of a network."""
 
-    weights: str = field("default", "a tag of `cvcourse models --pretrained`, or a file")
-    weights_dir: str | None = field(None, "where files of weights are looked for first", free=True)
-    allow_noncommercial: bool = field(False, "take weights that are not for commerce, too")
+    weights: str = field(
+        "default", "published weights: a tag of `cvcourse models --pretrained`, or a file"
+    )
+    weights_dir: str | None = field(None, "folder searched first for files of weights", free=True)
+    allow_noncommercial: bool = field(False, "accept weights whose license excludes commercial use")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CacheFields:
-    """Where the features of a frozen network are kept."""
+    """The cache of a frozen network's features."""
 
     cache_dir: str | None = field(
         None,
-        "where features are kept; none: cvcourse/features in the user's cache",
+        "folder that caches features; none: cvcourse/features in the user's cache folder",
         free=True,
     )
 
@@ -220,9 +237,9 @@ class SequenceFields:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainingFields(RunFields, DeviceFields, StoppingFields, ScheduleFields, FitFields):
-    """All of a training whose data and model are the recipe's own."""
+    """All fields of a training, for a recipe with its own data and model."""
 
 
 def _ascend(*numbers):
-    """Whether each is larger than the one before."""
+    """Whether each number is larger than the one before."""
     return all(a < b for a, b in itertools.pairwise(numbers))

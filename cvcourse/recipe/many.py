@@ -1,21 +1,22 @@
-"""Many runs of one recipe, one after the other, that one command goes on with."""
+"""Several runs of one recipe in sequence, which one command resumes."""
 
 from cvcourse.recipe.workdir import subrun
 
 
 def run_each(main, configs, command):
-    """Run a recipe once for each config. What is finished is not repeated.
+    """Run a recipe once for each config. Finished runs are not repeated.
 
     Args:
         main: Function of a config that returns the run's metrics.
         configs: {name: config}.
-        command: The command line that goes on with all of them.
+        command: Command line that resumes all of them.
 
     Returns:
         {name: metrics}.
 
     Raises:
-        Interrupted: With the `command`. Other errors of `main` pass.
+        Interrupted: With the `command`.
+        Exception: As `main` does.
     """
     metrics = {}
     for number, (name, config) in enumerate(configs.items(), start=1):
@@ -26,12 +27,12 @@ def run_each(main, configs, command):
 
 
 def run_seeds(main, run, seeds, configs):
-    """Run a recipe for each of some configs and seeds, in a folder of the seed each.
+    """Run a recipe for each config and seed, with one folder per seed.
 
     Args:
         main: Function of a config that returns the run's metrics.
-        run: Run that they are parts of.
-        seeds: Numbers.
+        run: The Run that contains them.
+        seeds: Random seeds.
         configs: Function (folder, seed) -> {name: config}.
 
     Returns:

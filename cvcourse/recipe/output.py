@@ -1,4 +1,4 @@
-"""A single file that a recipe leaves besides, or in place of, its run directory."""
+"""Output files of recipes outside a run directory."""
 
 import os
 import pathlib
@@ -9,23 +9,23 @@ PICTURES = (".svg", ".png", ".pdf")
 
 
 def output_file(path, kinds=None):
-    """Make the folder of the file that --output names.
+    """Create the folder of an output file.
 
     Args:
-        path: The flag's value.
-        kinds: Endings that the name may have, such as PICTURES; None for any.
+        path: Value of the flag --output.
+        kinds: Allowed endings of the name, such as PICTURES; None for any.
 
     Returns:
         The file, as a pathlib.Path.
 
     Raises:
         UsageError: If the name has another ending.
-        RunError: If the folder cannot be made.
+        RunError: If the folder cannot be created.
     """
     output = pathlib.Path(os.path.expanduser(path))
     if kinds and output.suffix not in kinds:
         known = f"{', '.join(kinds[:-1])} or {kinds[-1]}"
-        raise UsageError(f"--output is an {known} file; received {path!r}")
+        raise UsageError(f"--output takes a file name with {known}; received {path!r}")
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

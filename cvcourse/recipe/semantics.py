@@ -1,27 +1,29 @@
-"""What the settings of a run mean, as a number that config.json records.
+"""Version number of the meaning of settings, which config.json records.
 
-It is raised when the same settings would train something else: other pixels, another schedule,
-another net. A run that an older version began must not go on as a mixture of both.
+It increases when the same settings train something else: other pixels, another schedule, another
+network. A run that an older version started must not continue as a mixture of both.
 """
+
+from typing import Any
 
 from cvcourse import __version__
 
 SEMANTICS = 3
-CHANGES = {  # a number: the last version that has it, and what the next number changed
+CHANGES = {  # number: last version with it, and changes by the next number
     1: (
         "0.1.0",
-        "photos are turned as EXIF says and shown on white where transparent, arrays in 0..1, "
-        "-1..1 or 16 bits are brought to 0..255, --limit takes examples of every class",
+        "photos are rotated by their EXIF tag and transparent pixels are white, arrays in 0..1, "
+        "-1..1 or 16 bits are scaled to 0..255, --limit takes examples of every class",
     ),
     2: (
         "0.2.0",
-        "CIFAR ResNets pad strided maps on both sides alike, stochastic depth and NASNets drop "
-        "paths as their papers do, schedules and averages count updates where gradients are "
+        "CIFAR ResNets pad strided maps equally on both sides, stochastic depth and NASNets drop "
+        "paths as their papers do, schedules and averages count updates when gradients are "
         "accumulated, --schedule=step drops a step earlier, adamw and translate's Adam add epsilon "
-        "outside the root, soft attention in captions has a gate of one number",
+        "outside the root, soft attention in captions has a scalar gate",
     ),
 }
-FIRST = {  # of a config.json that lacks them
+FIRST: dict[str, Any] = {  # defaults of a config.json without them
     "recipe": None,
     "version": "0.1.0",
     "semantics": 1,
@@ -30,28 +32,28 @@ FIRST = {  # of a config.json that lacks them
 
 
 def origin(recipe, sources=None):
-    """Describe the code that begins a run, for its config.json beside the config's fields.
+    """Describe the code that starts a run, for its config.json.
 
     Args:
         recipe: Name of the recipe.
         sources: {field: hash} of the source files that its config names; None for none.
 
     Returns:
-        A dict with the keys of `FIRST`, but for sources where there are none.
+        A dict with the keys of `FIRST`, without sources if there are none.
     """
     known = {"recipe": recipe, "version": __version__, "semantics": SEMANTICS}
     return known | ({"sources": sources} if sources else {})
 
 
 def change_since(version, number):
-    """Say what a run's settings no longer mean, and how to go on with it.
+    """Describe how the meaning of a run's settings has changed, and how to resume the run.
 
     Args:
-        version: Version of cvcourse that began the run.
+        version: Version of cvcourse that started the run.
         number: Its semantics number.
 
     Returns:
-        The end of a sentence that begins with the run; "" if settings mean the same here.
+        The end of a sentence about the run; "" if settings have the same meaning here.
     """
     if number == SEMANTICS:
         return ""

@@ -1,4 +1,4 @@
-"""Standard output and error of a command: no terminal or pipe makes the work behind it fail."""
+"""Standard output and error of a command, made tolerant of terminals and closed pipes."""
 
 import io
 import os
@@ -6,12 +6,12 @@ import sys
 
 
 def make_output_tolerant():
-    r"""Let sys.stdout and sys.stderr take any text, and outlive the program that reads them.
+    r"""Make sys.stdout and sys.stderr accept any text and survive a closed pipe.
 
-    What the encoding of a terminal lacks is written as its escape: `\u732b`. Once the reader of a
-    pipe has left, as `head -1` does after a line, the descriptor leads to os.devnull: a run goes
-    on, and ends with its own exit code. For a process that is a command: streams that are no files
-    of the operating system, as those of notebooks, stay as they are.
+    Characters that the encoding lacks are written as escapes: `\u732b`. After the reader of a pipe
+    has closed it, as `head -1` does after a line, output goes to os.devnull: the run continues and
+    ends with its own exit code. Only for commands: streams that are not files of the operating
+    system, such as a notebook's, do not change.
     """
     for stream in (sys.stdout, sys.stderr):
         buffer = getattr(stream, "buffer", None)

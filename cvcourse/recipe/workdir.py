@@ -1,4 +1,4 @@
-"""The run directory: config.json says whose it is, metrics.json that it is finished."""
+"""The run directory: config.json identifies the run, metrics.json marks it as finished."""
 
 import contextlib
 import contextvars
@@ -20,37 +20,36 @@ from cvcourse.recipe.config_file import ELSEWHERE, as_json, read_fields
 from cvcourse.recipe.fields import check, names_of, shown
 
 LOCK = ".lock"
-METRICS = ("versions", "machine")  # that every recipe writes
-AGAIN = "remove it, and the same command makes the report again"
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # disk, quota, or largest file
-_COMMAND = contextvars.ContextVar("command", default=None)  # that goes on with the outermost run
+METRICS = ("versions", "machine")  # keys that every recipe writes
+AGAIN = "remove it, and the same command writes the report again"
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # disk full, quota, or largest file size
+_COMMAND = contextvars.ContextVar[str | None]("command", default=None)  # resumes the outermost run
 
 
 def finished_metrics(config, recipe, *, grows="epochs", fixed=None, metrics=METRICS, again=None):
-    """Look for the run of a config in its directory.
+    """Look for a finished run of a config in its directory.
 
-    The directory's config must be this one, but for fields that are `free`, and for those that are
-    `vouched` while the run is unfinished. A field that it lacks has its default there. A run that
-    an older or newer version began, for which settings mean something else (`recipe.semantics`), is
-    recognized only if it is finished. A source file that a field names must hold what it then held,
-    wherever it lies now.
+    The config in the directory must be equal, except for `free` fields, and for `vouched` fields
+    while the run is unfinished. A field that it lacks has its default. A run of another version,
+    for which settings have another meaning (`recipe.semantics`), is accepted only if it is
+    finished. A source file that a field names must have the same content, but may have moved.
 
     Args:
-        config: A config with the fields `workdir` and, if `grows` is to count, `extend`.
-        recipe: Name of the recipe that the run must be of.
-        grows: Name of the field that may have a larger value under `config.extend`.
-        fixed: Why it cannot, if so.
-        metrics: Names of the metrics without which metrics.json is damaged.
-        again: Function of the metrics of a finished run: whether `config.extend` goes on with it
-            though nothing has a larger value. None where that never is so.
+        config: A config with the fields `workdir` and, if `grows` applies, `extend`.
+        recipe: Name of the recipe to which the run must belong.
+        grows: Name of the field that `config.extend` allows to be larger than in the directory.
+        fixed: Reason why it must not be larger; None if it may.
+        metrics: Keys without which metrics.json is damaged.
+        again: Function of the metrics of a finished run: whether `config.extend` resumes it without
+            a larger value. None for never.
 
     Returns:
         The metrics of a finished run; None if the run is new or unfinished.
 
     Raises:
-        UsageError: If the directory is another run's, naming the fields that differ, or a source
+        UsageError: If the directory holds another run, with the fields that differ, or a source
             file has changed.
-        RunError: If it cannot be read.
+        RunError: If the directory cannot be read.
     """
     if config.workdir is None:
         return None
@@ -59,10 +58,10 @@ def finished_metrics(config, recipe, *, grows="epochs", fixed=None, metrics=METR
         names = sorted(entry.name for entry in path.iterdir()) if path.exists() else []
     except OSError as error:
         raise RunError(f"cannot read the run in {path}: {error.strerror}") from error
-    strangers = [name for name in names if not name.startswith((PARTIAL, LOCK))]
+    others = [name for name in names if not name.startswith((PARTIAL, LOCK))]
     if "config.json" not in names:
-        if strangers:
-            raise UsageError(f"--workdir={path} is no run's directory: it holds {strangers[0]}")
+        if others:
+            raise UsageError(f"--workdir={path} is not a run directory: it holds {others[0]}")
         return None
     begun, old = read_fields(path, config, recipe)
     new = as_json(dataclasses.asdict(config))
@@ -99,20 +98,20 @@ def finished_metrics(config, recipe, *, grows="epochs", fixed=None, metrics=METR
         hint = f"; {fixed or f'--extend allows more {grows}'}"
     else:
         hint = f"; {ELSEWHERE}"
-    said = [f"{key} (there {shown(old[key])}, here {shown(new[key])})" for key in sorted(differ)]
-    raise UsageError(
-        f"--workdir={path} holds another run, which differs in {', '.join(said)}{hint}"
+    changes = ", ".join(
+        f"{key} (there {shown(old[key])}, here {shown(new[key])})" for key in sorted(differ)
     )
+    raise UsageError(f"--workdir={path} holds another run, which differs in {changes}{hint}")
 
 
 def begin(config, recipe, *, shown=None, **rules):
-    """Check a config and look for its run, of which a finished one is announced.
+    """Check a config and look for its run; print the metrics of a finished one.
 
     Args:
         config: Config of the recipe.
         recipe: Name of the recipe.
-        shown: Function of the metrics: what is announced of them, as JSON. None for all.
-        rules: Keyword arguments of `finished_metrics`.
+        shown: Function of the metrics that returns those to print; None for all.
+        **rules: Keyword arguments of `finished_metrics`.
 
     Returns:
         A pair: the config in plain values, and the metrics of a finished run, else None.
@@ -129,13 +128,13 @@ def begin(config, recipe, *, shown=None, **rules):
 
 
 def sources_of(config):
-    """Find the source files that a config names.
+    """Hash the source files that a config names.
 
     Args:
         config: Config of a recipe.
 
     Returns:
-        {field: SHA-256 of the file} for the fields with the rule `source` that have one.
+        {field: SHA-256 of the file} for the `source` fields that name a file.
 
     Raises:
         UsageError: If there is no such file.
@@ -150,7 +149,7 @@ def sources_of(config):
 
 
 def is_running(folder):
-    """Tell whether a process holds a run's directory; nothing is written."""
+    """Return whether a process holds a run directory. Nothing is written."""
     try:
         import fcntl
 
@@ -164,7 +163,7 @@ def is_running(folder):
 
 
 def _sound(file, config, names):
-    """Read the metrics of a finished run. Raises RunError if they cannot be its own."""
+    """Read the metrics of a finished run. Raises RunError if they are not plausible."""
     found = read_json(file, remedy=AGAIN)
     wrong = [f"it has no {name}" for name in names if name not in found]
     wrong += [f"its {name} is {value}" for name, value in _impossible(found)]
@@ -176,7 +175,7 @@ def _sound(file, config, names):
 
 
 def _impossible(value, name=""):
-    """Yield the numbers in metrics that no run has, with their names."""
+    """Yield the name and value of each impossible number in metrics."""
     if isinstance(value, dict):
         for key, item in value.items():
             yield from _impossible(item, key)
@@ -191,20 +190,20 @@ def _impossible(value, name=""):
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """A run's directory, held by this process: `config` has its workdir filled in."""
+    """A run directory that this process holds."""
 
-    config: object
+    config: object  # with its workdir filled in
     path: pathlib.Path
-    command: str  # that goes on with it, or with the outermost run that it is a part of
+    command: str  # that resumes the outermost run
     recipe: str
-    whole: bool = True  # and not a training inside it
+    whole: bool = True  # False for a training inside a run
 
     def inside(self, name):
-        """Return a training inside this run, with a folder of its own."""
+        """Return a Run for a training inside this run, in a subfolder."""
         return dataclasses.replace(self, path=self.path / name, whole=False)
 
     def begin(self):
-        """Write config.json; a finished run that is extended is unfinished from here on."""
+        """Write config.json, and mark a finished run that is extended as unfinished."""
         with _writing_to(self.path):
             if not self.whole:
                 self.path.mkdir(exist_ok=True)
@@ -216,28 +215,28 @@ class Run:
 
 @contextlib.contextmanager
 def open_run(config, recipe, *words, devices=None, alike=None, **rules):
-    """Context manager: hold the run's directory, and print the command that goes on with it.
+    """Context manager: lock the run directory, and print the command that resumes the run.
 
-    Nothing in the directory is touched before `begin()`. Inside another run, the command is that
-    run's: the own one would give a part of it files that the whole does not expect.
+    The directory does not change before `begin()`. Inside another run, the command is that of the
+    outermost run, since the inner run alone would leave files that the outer one does not expect.
 
     Args:
-        config: Config of the recipe. Without a workdir the run gets a fresh directory under runs/,
+        config: Config of the recipe. Without a workdir, the run gets a new directory under runs/,
             named by `recipe`, `words` and the time.
         recipe: Name of the recipe.
-        *words: Words of the name of a fresh directory.
-        devices: Strategy of cvcourse.distribution. Where several workers train together, a worker
-            that is not the chief gets a folder that is thrown away, and a dead one is an error.
-        alike: Function () -> {name: value} of what all workers must have in common beside the
-            fields of `config` that are not `free`; called where there are several.
+        *words: Words in the name of a new directory.
+        devices: Strategy of cvcourse.distribution. Of several workers, all except the chief get a
+            temporary folder, and a dead worker is an error.
+        alike: Function () -> {name: value} of values that must be equal on all workers, in addition
+            to the fields of `config` that are not `free`; called only for several workers.
         **rules: Keyword arguments of `finished_metrics`.
 
     Yields:
         A Run.
 
     Raises:
-        UsageError: As `finished_metrics` does, and where workers differ.
-        RunError: If the directory cannot be written, another process is in it, or a worker died.
+        UsageError: As `finished_metrics` does, and if workers differ.
+        RunError: If the directory cannot be written, another process uses it, or a worker died.
         Interrupted: For a KeyboardInterrupt inside.
     """
     again = command(config, program(recipe))
@@ -270,7 +269,7 @@ def _claim(config, recipe, words, rules):
     again = command(config, program(recipe))
     named = [getattr(config, name) for name in sources_of(config)]
     with locked(path), source_file.holding(named), continued_by(again) as again:
-        # Once more: another process may have been here since the caller looked.
+        # Check again: another process may have finished the run in the meantime.
         if finished_metrics(config, recipe, **rules):
             raise InUse(f"another process has just finished the run in {path}")
         print(f"run directory: {path}\nto go on after an interruption: {again}", flush=True)
@@ -290,15 +289,15 @@ def _writing_to(path):
 
 @contextlib.contextmanager
 def locked(path):
-    """Context manager: keep other processes out of a directory.
+    """Context manager: lock a directory against other processes.
 
-    The system lets go when this process dies.
+    The operating system releases the lock when this process dies.
 
     Args:
-        path: The directory, as a pathlib.Path. It exists.
+        path: An existing directory, as a pathlib.Path.
 
     Raises:
-        InUse: If another process is in it.
+        InUse: If another process holds the lock.
         RunError: If it cannot be written.
     """
     try:
@@ -322,18 +321,18 @@ def locked(path):
 
 @contextlib.contextmanager
 def continued_by(command):
-    """Context manager: messages inside name one command that goes on, that of the outermost block.
+    """Context manager: set the command that messages name for resuming the run.
 
-    An error of a file or a full disk ends with it.
+    The outermost such block counts. Messages of a file error or a full disk end with the command.
 
     Args:
-        command: The command line that goes on with what is inside, as str.
+        command: Command line that resumes the run inside, as str.
 
     Yields:
-        The command of the outermost such block, which is `command` where there is no other.
+        The command of the outermost block.
 
     Raises:
-        RunError: Instead of an OSError that says that a disk is full.
+        RunError: For an OSError because the disk is full.
     """
     token = _COMMAND.set(whole_command() or command)
     again = whole_command()
@@ -343,10 +342,10 @@ def continued_by(command):
         if error.errno not in FULL:
             raise
         file = f" {error.filename}" if error.filename else ""
-        said = f"cannot write{file}: {error.strerror}; make room and go on with: {again}"
-        raise RunError(said) from error
+        message = f"cannot write{file}: {error.strerror}; make room and go on with: {again}"
+        raise RunError(message) from error
     except RunError as error:
-        # The context, for `fit` takes the cause away.
+        # The context, since `fit` removes the cause.
         if again in str(error) or not isinstance(error.__context__, OSError):
             raise
         raise type(error)(f"{error}; go on with: {again}") from error
@@ -355,13 +354,21 @@ def continued_by(command):
 
 
 def whole_command():
-    """Return the command that goes on with the run that this code is a part of; None for none."""
+    """Return the command that resumes the outermost run; None outside of a run."""
     return _COMMAND.get()
 
 
 @contextlib.contextmanager
 def subrun(name, command):
-    """Inside, a part of a run, an interruption names the `command` that goes on with the whole."""
+    """Context manager: a part of a run, which `command` resumes as a whole.
+
+    Args:
+        name: Name of the part.
+        command: Command line that resumes the whole run, unless an outer run has one.
+
+    Raises:
+        Interrupted: For an interruption inside, with the command.
+    """
     with continued_by(command) as whole:
         try:
             yield
@@ -370,14 +377,14 @@ def subrun(name, command):
 
 
 def _is_place(name):
-    """Whether a name is a path, and no data set's own name."""
-    if not isinstance(name, str):  # none given, or the field of another recipe
+    """Whether a name is a path rather than the name of a data set."""
+    if not isinstance(name, str):  # None, or the field of another recipe
         return False
     return os.sep in name or pathlib.Path(name).suffix != "" or os.path.exists(name)
 
 
 def _function(name):
-    """The function in FILE.py:FUNCTION; None for another name."""
+    """Return the function in FILE.py:FUNCTION; None for another name."""
     named = source_file.split(name)
     return named and named[1]
 
@@ -391,4 +398,4 @@ def _fresh(words):
             path = pathlib.Path("runs", name)
             path.mkdir(parents=True)
             return path
-    raise RunError("cannot make a fresh directory under runs/")
+    raise RunError("cannot create a new directory under runs/")

@@ -1,4 +1,4 @@
-"""Hyperparameter sweeps: search spaces, and keras-tuner made safe: trials, workers, protocol."""
+"""Hyperparameter sweeps: search spaces, and robust oracles, trials and workers for keras-tuner."""
 
 from cvcourse.deprecation import renamed_attributes
 from cvcourse.tuning._count_starts import count_starts
@@ -6,9 +6,9 @@ from cvcourse.tuning._oracle import (
     Outcome,
     any_left,
     end_trial,
+    hyperparameter_names,
     keep_space,
     kept_trials,
-    names_of,
     next_trial,
     oracle,
     require_same_space,
@@ -32,7 +32,15 @@ from cvcourse.tuning.trial import (
     refusal,
 )
 from cvcourse.tuning.trial_table import TrialTable
-from cvcourse.tuning.workers import COMMON, alone, begin, lead, parties, require_common, work
+from cvcourse.tuning.workers import (
+    COMMON,
+    begin_sweep,
+    chief_and_worker,
+    require_common,
+    run_trials,
+    serve_trials,
+    work_for_chief,
+)
 
 __all__ = [
     "COMMON",
@@ -46,36 +54,36 @@ __all__ = [
     "Sweep",
     "TrialTable",
     "Worker",
-    "alone",
     "any_left",
     "ask",
     "at_the_border",
     "attempt",
-    "begin",
+    "begin_sweep",
+    "chief_and_worker",
     "coarse_to_fine",
     "count_starts",
     "default_space",
     "end_trial",
     "good_ones",
+    "hyperparameter_names",
     "hyperparameters_of",
     "keep_metrics",
     "keep_space",
     "kept_trials",
-    "lead",
-    "names_of",
     "narrowed",
     "next_trial",
     "oracle",
     "own_metrics",
-    "parties",
     "ranges_of",
     "refusal",
     "register",
     "report_sweep",
     "require_common",
     "require_same_space",
+    "run_trials",
+    "serve_trials",
     "trial_folder",
-    "work",
+    "work_for_chief",
     "write_hparams",
 ]
 

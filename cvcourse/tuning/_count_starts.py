@@ -1,6 +1,6 @@
-"""How often a trial was begun without getting on: what kills its process is not tried for ever.
+"""Count starts of a trial without progress, to stop retrying one that kills its process.
 
-keras-tuner counts a try when it ends, so a trial that kills the process never counts.
+keras-tuner counts an attempt when it ends, so a trial that kills the process never counts.
 """
 
 from cvcourse.errors import RunError
@@ -8,16 +8,16 @@ from cvcourse.files import read_json, set_aside, write_json
 
 
 def count_starts(folder):
-    """Count one more start of a trial.
+    """Count a start of a trial.
 
-    A start is in vain where no epoch ended and no checkpoint was written before the next one. That
-    does not tell whether the trial killed its process, or something else did.
+    A start without progress is one after which no epoch ended and no checkpoint was written before
+    the next start. The cause may be the trial or something else that killed the process.
 
     Args:
-        folder: The trial's, as a pathlib.Path.
+        folder: Folder of the trial, as a pathlib.Path.
 
     Returns:
-        How many starts there were in vain before this one.
+        Number of consecutive starts without progress before this one.
     """
     path, made = folder / "starts.json", progress(folder)
     count = 0
@@ -36,10 +36,13 @@ def count_starts(folder):
 
 
 def progress(folder):
-    """Return what changes when a trial gets on: the names of its checkpoints, and its end.
+    """Return the progress of a trial: the names of its checkpoints and of its metrics.json.
 
     Args:
-        folder: The trial's, as a pathlib.Path.
+        folder: Folder of the trial, as a pathlib.Path.
+
+    Returns:
+        A sorted list of file names.
     """
     run = folder / "run"
     return sorted(

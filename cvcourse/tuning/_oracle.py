@@ -1,14 +1,15 @@
-"""keras-tuner's oracles, made safe: what they know is on disk whole, and is never silently wrong.
+"""keras-tuner's oracles with atomic files, which resume only the sweep that they belong to.
 
-keras-tuner 1.4.8 writes its files in place, and takes up a directory whatever space it was of.
-Here `oracle.json` and each `trial.json` appear whole or not at all. A damaged one is set aside and
-said; of oracle.json there are two, of which the older counts then.
+keras-tuner 1.4.8 writes its files in place, and resumes from a directory of any search space. Here
+`oracle.json` and each `trial.json` are written atomically. A damaged one is set aside and reported;
+for oracle.json, the previous version is kept and then used.
 """
 
 import contextlib
 import dataclasses
 import json
 import math
+import pathlib
 
 import keras_tuner
 from keras_tuner import oracles
@@ -21,16 +22,16 @@ from cvcourse.tuning.stopping import signed
 
 
 class GridSearchOracle(oracles.GridSearchOracle):
-    """keras-tuner's, that keeps its place in the grid, too: its own forgets it.
+    """keras-tuner's grid search, with its place in the grid as part of its state.
 
-    An Int with a logarithmic step has whole numbers, and a name may have a range in each of several
-    conditional scopes: keras-tuner 1.4.8 gives floats, and values of another scope's range.
+    An Int with a logarithmic step has integer values, and a name may have a different range in each
+    conditional scope: keras-tuner 1.4.8 gives floats, and values of another scope's range.
     """
 
     def populate_space(self, trial_id):
         response = super().populate_space(trial_id)
         if response["status"] == TrialStatus.RUNNING:
-            # Its own takes the next point when a trial ends: other workers would wait for that.
+            # keras-tuner proposes the next point when a trial ends: other workers would wait.
             self._populate_next.append(trial_id)
         return response
 
@@ -55,7 +56,7 @@ class GridSearchOracle(oracles.GridSearchOracle):
         return (here > there) - (here < there)
 
     def _place(self, values):
-        """Where a combination stands in the grid: a list that compares as combinations do."""
+        """Return the position of a combination in the grid, as a list of indices."""
         hps = self.get_space()
         hps.values = values
         return [_order(hp).index(values[hp.name]) for hp in hps.space if hps.is_active(hp)]
@@ -71,23 +72,23 @@ class GridSearchOracle(oracles.GridSearchOracle):
         super().set_state(state)
         for trial_id in state["ordered"]:
             self._ordered_ids.insert(trial_id)
-        # A trial is added behind the saving of its end; one that was used already does no harm.
+        # A trial is added after its end is saved; one that was used already is harmless.
         self._populate_next = list(dict.fromkeys([*state["populate_next"], *self.end_order]))
 
 
 def _order(hp):
-    """A hyperparameter's values in a grid's order: the default comes first."""
+    """Return the values of a hyperparameter in the order of the grid: the default comes first."""
     values = [int(value) if isinstance(hp, Int) else value for value in hp.values]
     return [hp.default, *(value for value in values if not _same(value, hp.default))]
 
 
 def _same(a, b):
-    """Whether two values are one but for rounding: 0.1 + 2 * 0.1 is more than 0.3."""
+    """Whether two values are equal except for rounding: 0.1 + 2 * 0.1 is more than 0.3."""
     return math.isclose(a, b) if isinstance(a, float) else a == b
 
 
 class BayesianOptimizationOracle(oracles.BayesianOptimizationOracle):
-    """keras-tuner's, that keeps its random numbers, too: its own begins them anew."""
+    """keras-tuner's Bayesian optimization, with its random generator as part of its state."""
 
     def get_state(self):
         kind, keys, *rest = self._random_state.get_state()
@@ -95,7 +96,7 @@ class BayesianOptimizationOracle(oracles.BayesianOptimizationOracle):
 
     def set_state(self, state):
         super().set_state(state)
-        if "random_state" in state:  # not where an older version began the sweep
+        if "random_state" in state:  # absent if an older version started the sweep
             self._random_state.set_state(state["random_state"])
 
 
@@ -107,29 +108,29 @@ ORACLES = {
 }
 STATE, OLDER, SPACE = "oracle.json", "oracle.older.json", "space.json"
 TRIAL, OUTCOME = "trial.json", "outcome.json"
-NEVER = 10**9  # consecutive failures after which keras-tuner gives up: the table shows them
+NEVER = 10**9  # consecutive failures after which keras-tuner stops the search
 
 
 def trial_folder(folder, trial_id):
-    """Where the files of a trial are, of the sweep in a folder."""
+    """Return the folder of a trial of the sweep in `folder`."""
     return folder / "trials" / trial_id
 
 
 class Kept:
-    """What a keras-tuner oracle becomes in `oracle()`: its files are in `folder`."""
+    """Mixin for a keras-tuner oracle that stores its files in `folder`."""
 
     folder = None
 
     def trial_folder(self, trial_id):
-        """Where a trial's files are."""
+        """Return the folder of a trial."""
         return trial_folder(self.folder, trial_id)
 
     def run_folder(self, trial):
-        """The directory of a trial's training run."""
+        """Return the run directory of a trial's training."""
         return self.trial_folder(trial.trial_id) / "run"
 
     def pending(self):
-        """Whether a trial runs or is to be run again."""
+        """Whether a trial is running or waits to be run again."""
         return bool(self.ongoing_trials or self._retry_queue)
 
     def is_lost(self, trial_id):
@@ -137,21 +138,21 @@ class Kept:
         return trial_id in self._retry_queue
 
     def adopt(self, trial_id):
-        """A lost trial's worker is alive after all: it waits no more."""
+        """Mark a lost trial as running again, since its worker is alive."""
         if self.is_lost(trial_id):
             self._retry_queue.remove(trial_id)
             self.ongoing_trials[f"?{trial_id}"] = self.trials[trial_id]
 
     def give_back(self, tuner_id):
-        """The trial that `tuner_id` has is to be run by the next that asks."""
+        """Put the trial of `tuner_id` back, for the next worker that asks."""
         self._retry_queue.append(self.ongoing_trials.pop(tuner_id).trial_id)
         self.save()
 
     def save(self):
-        """oracle.json; what it was before becomes the older one."""
+        """Write oracle.json and keep its previous version."""
         state = self.get_state()
         state["trials"] = {key: trial.hyperparameters.values for key, trial in self.trials.items()}
-        ended = {*self.end_order, *self._retry_queue}  # keras-tuner saves before it takes them off
+        ended = {*self.end_order, *self._retry_queue}  # keras-tuner saves before it removes them
         ongoing = {tuner: key for tuner, key in state["ongoing_trials"].items() if key not in ended}
         state["ongoing_trials"] = ongoing
         path = self.folder / STATE
@@ -160,23 +161,23 @@ class Kept:
         write_json(path, state)
 
     def _record_values(self, trial):
-        # keras-tuner takes off the value of a name that has a range in an inactive scope, too.
+        # keras-tuner also removes the value of a name that has another range in an inactive scope.
         trial.hyperparameters.ensure_active_values = lambda: None
         super()._record_values(trial)
         del trial.hyperparameters.ensure_active_values
 
     def retry_failed(self):
-        """Make the failed trials ones that are to be run; returns how many there are."""
+        """Queue the failed trials to be run again; return their number."""
         failed = [key for key in self.end_order if self.trials[key].status == TrialStatus.FAILED]
-        if not failed:  # and perhaps no run yet: nothing is written
+        if not failed:  # nothing is written: the directory may be new
             return 0
         for key in failed:
             (self.trial_folder(key) / OUTCOME).unlink(missing_ok=True)
             self.trials[key].status, self.trials[key].message = TrialStatus.RUNNING, None
         self.end_order = [key for key in self.end_order if key not in failed]
-        self._retry_queue += reversed(failed)  # the last is taken first
+        self._retry_queue += reversed(failed)  # keras-tuner takes the last one first
         self.save()
-        for key in failed:  # after the list of what is to be run, in which they must not be missing
+        for key in failed:  # after the queue is saved, which must not lack them
             self._save_trial(self.trials[key])
         return len(failed)
 
@@ -186,7 +187,7 @@ class Kept:
         write_json(folder / TRIAL, trial.get_state())
 
     def reload(self):
-        """Take up what is there; what was running is to be run again. Prints what is damaged."""
+        """Load the state from disk; queue running trials again, and report damaged files."""
         state = _read(self.folder / STATE) or _read(self.folder / OLDER)
         if state is None:
             return
@@ -204,16 +205,48 @@ class Kept:
         state["retry_queue"] = list(dict.fromkeys(again))
         state["end_order"] = [key for key in state["end_order"] if key not in lost]
         self.set_state(state)
-        for key in lost:  # a worker reads its values
+        for key in lost:  # a worker reads its values from the file
             self._save_trial(self.trials[key])
 
 
-def oracle(kind, space, folder, *, objective, trials, epochs, seed, retries):
-    """An oracle of ORACLES that proposes values of `space` (HyperParameters), in `folder`.
+def oracle(
+    kind: str,
+    space: keras_tuner.HyperParameters,
+    folder: pathlib.Path,
+    *,
+    objective: str,
+    trials: int,
+    epochs: int,
+    seed: int,
+    retries: int,
+) -> keras_tuner.Oracle:
+    """Create a keras-tuner oracle, or load the one in a folder.
 
-    It takes up what the folder holds. `objective` is a metric's name, larger is better but for
-    losses; Hyperband decides the number of trials by `epochs`. Raises RunError for files of
-    another oracle, UsageError for another space, naming the change.
+    Args:
+        kind: "random", "grid", "bayesian" or "hyperband".
+        space: Hyperparameters for which it proposes values.
+        folder: Folder of its files.
+        objective: Name of a metric. Smaller is better if it ends in "loss", else larger.
+        trials: Maximum number of trials. Hyperband determines its own.
+        epochs: Maximum number of epochs, for Hyperband.
+        seed: Random seed.
+        retries: keras-tuner's `max_retries_per_trial`.
+
+    Returns:
+        The oracle.
+
+    Raises:
+        UsageError: If the folder holds a sweep of another space, with the differences.
+        RunError: If it holds files of another kind of oracle.
+
+    >>> import tempfile
+    >>> space = keras_tuner.HyperParameters()
+    >>> rate = space.Float("learning_rate", 1e-3, 1.0, sampling="log")
+    >>> options = dict(objective="val_accuracy", trials=2, epochs=1, seed=0, retries=0)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     trial = next_trial(oracle("random", space, pathlib.Path(folder), **options))
+    >>> 1e-3 <= trial.hyperparameters["learning_rate"] <= 1.0
+    True
     """
     direction = "min" if signed(objective, 1) < 0 else "max"
     options = {
@@ -236,25 +269,25 @@ def oracle(kind, space, folder, *, objective, trials, epochs, seed, retries):
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise RunError(
             f"{folder / STATE} is not of this kind of sweep or of another version of keras-tuner: "
-            f"{type(error).__name__}: {error}; remove it, and {OLDER} counts"
+            f"{type(error).__name__}: {error}; remove it, and {OLDER} is used"
         ) from error
     return made
 
 
 def kept_trials(folder):
-    """The trials of the sweep in a folder, in their order."""
+    """Load the trials of the sweep in a folder, in order."""
     paths = sorted((folder / "trials").glob(f"*/{TRIAL}"))
     return [trial for path in paths if (trial := _trial(path, path.parent.name))]
 
 
 def next_trial(oracle, tuner_id="tuner"):
-    """The Trial to run now, or None where the sweep is over."""
+    """Return the Trial to run now; None if the sweep is over."""
     trial = oracle.create_trial(tuner_id)
     return trial if trial.status == TrialStatus.RUNNING else None
 
 
 def any_left(oracle):
-    """Whether a trial is still to be run; one that was proposed for this waits for who asks."""
+    """Whether a trial remains to be run. One that is proposed by this call waits for a worker."""
     if next_trial(oracle, "nobody") is None:
         return False
     oracle.give_back("nobody")
@@ -262,8 +295,8 @@ def any_left(oracle):
 
 
 def end_trial(oracle, trial, outcome):
-    """Write down how a trial ended: an Outcome."""
-    oracle.adopt(trial.trial_id)  # where it was taken for lost
+    """Record the Outcome of a trial."""
+    oracle.adopt(trial.trial_id)  # if it was considered lost
     if outcome.values:
         oracle.update_trial(trial.trial_id, outcome.values, step=outcome.epoch)
     trial.status = outcome.status
@@ -273,24 +306,24 @@ def end_trial(oracle, trial, outcome):
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """How a trial ended: COMPLETED with the values of its best epoch, or why it did not."""
+    """End of a trial: the metrics of its best epoch, or the reason of its failure."""
 
-    values: dict = dataclasses.field(default_factory=dict)  # the metrics of its best epoch
-    epoch: int = 0  # the best one
+    values: dict = dataclasses.field(default_factory=dict)  # metrics of the best epoch
+    epoch: int = 0  # the best epoch
     reason: str = ""
 
     @property
     def status(self):
-        """keras-tuner's word for it."""
+        """keras-tuner's status: COMPLETED or FAILED."""
         return TrialStatus.COMPLETED if self.values else TrialStatus.FAILED
 
 
 def kept_outcome(path, objective):
-    """Read how a trial ended.
+    """Read the Outcome of a trial.
 
     Args:
-        path: The JSON file that its worker wrote, as a pathlib.Path.
-        objective: Name of the metric that the values of a completed trial hold.
+        path: JSON file that its worker wrote, as a pathlib.Path.
+        objective: Name of a metric that a completed trial must have.
 
     Returns:
         The Outcome.
@@ -302,37 +335,39 @@ def kept_outcome(path, objective):
         outcome = Outcome(**read_json(path))
         numbers = [outcome.epoch, *outcome.values.values()]
         if not all(isinstance(number, (int, float)) for number in numbers):
-            raise TypeError("its values are no numbers")
+            raise TypeError("its values are not numbers")
         if objective not in outcome.values and (outcome.values or not outcome.reason):
             raise ValueError(f"it has no {objective}")
         return outcome
     except FileNotFoundError as error:
-        raise RunError(f"there is no {path}, where its worker says how the trial ended") from error
+        raise RunError(
+            f"there is no {path}, which a worker writes at the end of a trial"
+        ) from error
     except (TypeError, ValueError, AttributeError) as error:
-        raise RunError(f"{path} does not say how the trial ended: {error}") from error
+        raise RunError(f"{path} is not the outcome of a trial: {error}") from error
 
 
-def names_of(space):
-    """The names of a space's hyperparameters, each once."""
+def hyperparameter_names(space):
+    """Return the names of HyperParameters, without duplicates."""
     return list(dict.fromkeys(hp.name for hp in space.space))
 
 
 def keep_space(folder, space):
-    """Write down the space of the sweep in a folder."""
+    """Write the search space of the sweep in a folder."""
     write_json(folder / SPACE, _as_json(space))
 
 
 def require_same_space(folder, space):
-    """Raise UsageError naming what differs from the space that was kept in a folder, if any."""
+    """Raise UsageError with the differences if the sweep in a folder has another search space."""
     here, there = _as_json(space), _read(folder / SPACE)
     if there is None:
         return
     try:
         if wrong := [name for name in there for one in there[name] if one["name"] != name]:
-            raise ValueError(f"{wrong[0]!r} is something else")
+            raise ValueError(f"{wrong[0]!r} has another name inside")
     except (KeyError, TypeError, ValueError) as error:
         path = folder / SPACE
-        set_aside(path, f"{path} holds no search space: {type(error).__name__}: {error}")
+        set_aside(path, f"{path} is not a search space: {type(error).__name__}: {error}")
         return
     changes = [
         f"{name} (there {_range(there.get(name))}, here {_range(here.get(name))})"
@@ -342,13 +377,13 @@ def require_same_space(folder, space):
     if changes:
         raise UsageError(
             f"{folder} holds a sweep of another space, which differs in "
-            f"{', '.join(changes)}; choose another directory, or go on by tune.main(config, space) "
-            "with the space that it was begun with"
+            f"{', '.join(changes)}; choose another directory, or resume "
+            "with the original space by tune.main(config, space)"
         )
 
 
 def _as_json(space):
-    """{name: config} of each hyperparameter; one that only some values ask for may be twice."""
+    """Return {name: configs} of hyperparameters; conditional ones may have several."""
     found = {}
     for hp in space.space:
         found.setdefault(hp.name, []).append(hp.get_config())
@@ -356,12 +391,12 @@ def _as_json(space):
 
 
 def _range(configs):
-    """A hyperparameter's values in words."""
+    """Describe the ranges of a hyperparameter."""
     return " or ".join(map(in_words, configs)) if configs else "nothing"
 
 
 def in_words(config):
-    """A hyperparameter's range in words, from its config."""
+    """Describe the range of a hyperparameter, given its config."""
     if "value" in config:
         return str(config["value"])
     if "values" in config:
@@ -374,7 +409,7 @@ def in_words(config):
 
 
 def _read(path):
-    """The values in a JSON file; None for one that is not there, or that is set aside."""
+    """Read a JSON file; None if it is missing, or damaged and therefore set aside."""
     try:
         return read_json(path)
     except FileNotFoundError:
@@ -385,7 +420,7 @@ def _read(path):
 
 
 def _trial(path, trial_id):
-    """The Trial in a JSON file; None for a file that is not there, or that is set aside."""
+    """Read a Trial; None if its file is missing, or damaged and therefore set aside."""
     if (state := _read(path)) is None:
         return None
     try:
@@ -394,5 +429,7 @@ def _trial(path, trial_id):
             raise ValueError(f"it is of trial {trial.trial_id!r}")
         return trial
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        set_aside(path, f"{path} is no file of trial {trial_id}: {type(error).__name__}: {error}")
+        set_aside(
+            path, f"{path} is not a file of trial {trial_id}: {type(error).__name__}: {error}"
+        )
         return None

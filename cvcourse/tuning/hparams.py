@@ -1,4 +1,4 @@
-"""A sweep's trials for TensorBoard, whose HParams page compares them."""
+"""Trials of a sweep as TensorBoard runs, for its HParams page."""
 
 import shutil
 
@@ -6,10 +6,14 @@ from cvcourse.tuning.stopping import signed
 
 
 def write_hparams(folder, table, names, objective, curves):
-    """Write a TensorBoard run a trial into `folder`, in place of what is there.
+    """Write one TensorBoard run per trial: hyperparameters, learning curve and best score.
 
-    `table` are `rows`, of which `names` are the hyperparameters; `curves` {trial: values by epoch,
-    larger is better}. Each run has its values, the curve, and the score of the trial's best epoch.
+    Args:
+        folder: Folder of the runs, as a pathlib.Path. Its previous content is removed.
+        table: Rows of `sweep_report.rows`.
+        names: Names of the hyperparameters.
+        objective: Name of the metric.
+        curves: {trial: values by epoch, larger is better}.
     """
     import tensorflow as tf
     from tensorboard.plugins.hparams import api

@@ -1,6 +1,9 @@
-"""A recipe's training for a keras-tuner of one's own."""
+"""The training of a recipe as a keras-tuner HyperModel."""
 
 import dataclasses
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
 
 import keras
 import keras_tuner
@@ -9,66 +12,79 @@ from cvcourse import data, layers, optimization
 from cvcourse.tuning.spaces import ask
 from cvcourse.tuning.trial import refusal
 
-OWN_OPTIONS = {  # of fit(), that a hypermodel sets itself
+OWN_OPTIONS = {  # arguments of fit() that the hypermodel sets
     *("x", "y", "sample_weight", "batch_size", "shuffle", "steps_per_epoch"),
     *("validation_data", "validation_split", "validation_batch_size"),
 }
 
 
 class HyperModel(keras_tuner.HyperModel):
-    """Builds, compiles and fits as a recipe does, with the values of a tuner.
+    """keras-tuner HyperModel that builds, compiles and fits a model as a recipe does.
 
     Args:
-        train: The module of the recipe that trains.
-        space: Function (hp, config) -> config.
-        config: train.Config whose fields it replaces.
+        train: Module of the recipe `train`.
+        space: Search space, a function (hp, config) -> config.
+        config: `train.Config` whose fields the space replaces.
+
+    >>> from cvcourse import tuning
+    >>> from cvcourse.recipes import train
+    >>> space = tuning.default_space(["learning_rate", "batch_size"])
+    >>> hypermodel = HyperModel(train, space, train.Config(model="mlp", limit=20))
+    digits: 20 training, 20 validation, 20 test images of 8x8x1 in 10 classes
+    >>> hypermodel.build(keras_tuner.HyperParameters()).output_shape
+    (None, 10)
     """
 
-    def __init__(self, train, space, config):
+    def __init__(
+        self,
+        train: ModuleType,
+        space: Callable[[keras_tuner.HyperParameters, Any], Any],
+        config: Any,
+    ):
         super().__init__()
         self.train, self.space, self.config = train, space, config
         self.dataset = data.of(config)
 
     def setting(self, hp):
-        """The config with values of `hp`, settled for the data set."""
+        """Return the config with the values of `hp`, resolved for the data set."""
         try:
             tuned = ask(self.space, hp, self.train.resolve(self.config, self.dataset))
         except keras_tuner.errors.FatalError:
             raise
-        except Exception as error:  # others are tried again, and end the search
+        except Exception as error:  # keras-tuner would retry others and end the search
             raise keras_tuner.errors.FailedTrialError(refusal(error)) from error
         return self.train.resolve(tuned, self.dataset)
 
     def build(self, hp):
-        """The compiled model."""
+        """Return the compiled model."""
         _, model = self.train.build_and_compile(self.setting(hp), self.dataset)
         return model
 
     def fit(self, hp, model, *arrays, epochs=None, initial_epoch=0, **options):
-        """Train from `initial_epoch` (from 0) to `epochs`.
+        """Train from `initial_epoch` (counted from 0) to `epochs`.
 
-        The learning rate begins where a run of `epochs` has it at `initial_epoch`, whether the
-        optimizer has made these steps, as in a second fit, or is new, as Hyperband's is.
+        The learning-rate schedule starts at `initial_epoch` of a run of `epochs`, both for an
+        optimizer that made these steps, as in a second fit, and for a new one, as in Hyperband.
 
         Args:
             hp: keras_tuner.HyperParameters.
-            model: What `build` returned.
-            arrays: None: the data set is the config's.
-            epochs: Where it ends; None for the config's.
-            initial_epoch: Where it begins.
-            options: Those of keras.Model.fit, but for OWN_OPTIONS.
+            model: Model returned by `build`.
+            *arrays: Not allowed: the data set is that of the config.
+            epochs: Last epoch; None for that of the config.
+            initial_epoch: First epoch.
+            **options: Arguments of keras.Model.fit, except OWN_OPTIONS.
 
         Returns:
             keras.callbacks.History.
 
         Raises:
-            keras_tuner.errors.FatalValueError: For data, and for options that the recipe sets.
+            keras_tuner.errors.FatalValueError: For data, and for arguments that the recipe sets.
         """
         train, dataset = self.train, self.dataset
         given = ["positional arguments"] * bool(arrays) + [*(options.keys() & OWN_OPTIONS)]
         if given:
             raise keras_tuner.errors.FatalValueError(
-                "the data set and its batches are those of the config: call tuner.search() "
+                "the config determines the data set and its batches: call tuner.search() "
                 f"without {', '.join(sorted(given))}"
             )
         setting = self.setting(hp)
@@ -83,7 +99,7 @@ class HyperModel(keras_tuner.HyperModel):
             for layer in model.layers:
                 if isinstance(layer, layers.ScheduledDropPath):
                     layer.steps = setting.epochs * steps
-        model.train_function = None  # it is compiled with the schedules of before
+        model.train_function = None  # it was compiled with the previous schedules
         return model.fit(
             train.stream(setting, dataset, dataset.train, augment=setting.augment),
             validation_data=train.stream(setting, dataset, dataset.validation, shuffle=False),

@@ -1,4 +1,4 @@
-"""The workers of a sweep that are processes on this machine."""
+"""Workers of a sweep as processes on this machine."""
 
 import contextlib
 import functools
@@ -8,20 +8,20 @@ import subprocess
 from cvcourse.errors import RunError
 from cvcourse.recipe.child_process import INTERRUPTED, ChildProcess
 
-LINGER = 5.0  # seconds for a worker to hear that the sweep is over
+LINGER = 5.0  # seconds that a worker has to notice the end of the sweep
 
 
 class LocalWorkers:
-    """Processes that train; a killed one is started again.
+    """Worker processes. A killed one is restarted, and its trial goes to the next worker that asks.
 
-    Its trial goes to the next that asks. One that ends with an error of its own ends the sweep.
+    An error of a worker ends the sweep.
 
     Args:
-        count: How many; may be 0.
+        count: Number of workers; may be 0.
         work: Function of a worker's name that `require_importable` accepts.
         chief: The Chief that gives them trials.
         log_of: Function of a worker's name that returns the path of its log.
-        deaths: How often workers may be killed while no trial ends.
+        deaths: Maximum number of killed workers while no trial ends.
     """
 
     def __init__(self, count, work, chief, *, log_of, deaths):
@@ -33,40 +33,39 @@ class LocalWorkers:
         return ChildProcess(functools.partial(self.work, name), self.log_of(name))
 
     def look_after(self):
-        """Start those again that were killed, and print that.
+        """Restart killed workers, with a message.
 
         Raises:
-            RunError: If one ended with an error, or workers are killed again and again while no
-                trial ends.
+            RunError: If one ended with an error, or too many were killed while no trial ended.
         """
         if self.chief.ended:
             self.deaths = 0
         for name, process in self.processes.items():
-            if not (code := process.poll()):  # it runs, or was told that the sweep is over
+            if not (code := process.poll()):  # it runs, or has ended with the sweep
                 continue
             log = self.log_of(name)
             if code > 0 and code != INTERRUPTED:
-                reason = f"it ended with code {code}, and {log} says why"
+                reason = f"it ended with code {code}: see {log}"
                 try:
                     process.answer()
                 except RunError as error:
                     reason = error
                 raise RunError(f"worker {name}: {reason}")
             self.deaths += 1
-            killed = f"killed by {signal.Signals(-code).name}" if code < 0 else "asked to stop"
+            killed = f"killed by {signal.Signals(-code).name}" if code < 0 else "interrupted"
             if self.deaths > self.most_deaths:
                 raise RunError(
-                    f"worker {name} was {killed}, the {self.deaths}th time that one is gone while "
-                    f"no trial ended: {log} may say why"
+                    f"worker {name} was {killed}; number of killed workers while no trial ended: "
+                    f"{self.deaths}; see {log}"
                 )
             given = self.chief.reassign(name)
-            again = "".join(f"; trial {trial_id} is begun again" for trial_id in given.values())
+            again = "".join(f"; trial {trial_id} is resumed" for trial_id in given.values())
             print(f"worker {name} was {killed}{again}", flush=True)
             self.processes[name] = self._start(name)
 
     @contextlib.contextmanager
     def at_work(self):
-        """Context manager: they work; afterwards they are gone: asked to, each at its next step."""
+        """Context manager: run the workers; at the end each stops after its current step."""
         try:
             yield
             for process in self.processes.values():

@@ -1,7 +1,7 @@
-"""From coarse to fine: the ranges that the best trials of one stage leave for the next.
+"""Narrow the ranges of a search space around the best trials, for search from coarse to fine.
 
 CS231n's protocol for hyperparameters: a few short trials over wide ranges, then longer ones over
-narrower ranges, and a look at whether the best value lies at a border.
+narrower ranges, and a check whether the best value lies at the border of its range.
 """
 
 import bisect
@@ -14,14 +14,14 @@ from keras_tuner.engine.hyperparameters import Boolean, Choice, Fixed, Float, In
 from cvcourse.tuning.spaces import grid
 from cvcourse.tuning.stopping import signed
 
-KEEP = 4  # one of so many trials counts as good
-AT_LEAST = 3  # good trials, or half of those there are
-MARGIN = 0.25  # of the good trials' own range, added at each end
-BORDER = 0.1  # of a range, at each end
+KEEP = 4  # 1 of KEEP trials is good
+AT_LEAST = 3  # minimum number of good trials, or half of the trials
+MARGIN = 0.25  # share of the range of the good trials, added at each end
+BORDER = 0.1  # share of a range, at each end
 
 
 def good_ones(trials, objective):
-    """The best quarter of the completed trials; of few, three or half of them."""
+    """Return the best quarter of the completed trials, at least three or half, best first."""
     completed = [trial for trial in trials if trial.score is not None]
     ordered = sorted(completed, key=lambda trial: -signed(objective, trial.score))
     few = min(AT_LEAST, (len(completed) + 1) // 2)
@@ -29,9 +29,14 @@ def good_ones(trials, objective):
 
 
 def narrowed(space, ranges):
-    """The same search space, within ranges: {name: (low, high), or the values to choose from}.
+    """Restrict a search space to ranges.
 
-    They are those of `ranges_of`.
+    Args:
+        space: Function (hp, config) -> config.
+        ranges: {name: (low, high), or a list of values}, as `ranges_of` returns them.
+
+    Returns:
+        The restricted search space, which can be pickled if `space` can.
     """
     return functools.partial(_narrowed, space, ranges)
 
@@ -41,15 +46,15 @@ def _narrowed(space, ranges, hp, config):
 
 
 def ranges_of(space, good):
-    """Ranges around the values of the good trials, on the steps of `space` and within its ranges.
+    """Return ranges around the values of the good trials, within the ranges and steps of `space`.
 
     Args:
         space: List of hyperparameters.
         good: List of trials.
 
     Returns:
-        {name: (low, high), or a list of values}. A name that has several ranges in the space is
-        followed by the conditions of each.
+        {name: (low, high), or a list of values}. If a name has several ranges in the space, the
+        conditions of each follow it.
     """
     found = {}
     several = {hp.name for hp in space if sum(one.name == hp.name for one in space) > 1}
@@ -70,7 +75,7 @@ def _with_conditions(hp):
 
 
 def _around(hp, values):
-    """The part of a hyperparameter's range around some of its values."""
+    """Return the part of a hyperparameter's range around some of its values."""
     if not hasattr(hp, "min_value"):
         return [value for value in hp.values if value in values]
     if hp.step is None:
@@ -83,18 +88,18 @@ def _around(hp, values):
     places = [_nearest(steps, value) for value in values]
     low, high = _widened(min(places), max(places), len(steps) - 1)
     steps = steps[max(0, math.floor(low)) : math.ceil(high) + 1]
-    # The steps of a part of a range that is logarithmic in reverse are other ones.
+    # A part of a reverse logarithmic range would have other steps.
     return list(steps) if hp.sampling == "reverse_log" else (steps[0], steps[-1])
 
 
 def _widened(low, high, whole):
-    """The ends of the good values with a margin; `whole` is the length of the whole range."""
+    """Add a margin to the range of the good values; `whole` is the length of the whole range."""
     margin = MARGIN * (high - low) or BORDER * whole
     return low - margin, high + margin
 
 
 def _nearest(steps, value):
-    """The index of the step next to a value."""
+    """Return the index of the step nearest to a value."""
     above = bisect.bisect(steps, value)
     return min(
         range(max(0, above - 1), min(above + 1, len(steps))), key=lambda i: abs(steps[i] - value)
@@ -102,8 +107,16 @@ def _nearest(steps, value):
 
 
 def at_the_border(space, best):
-    """Sentences, one for each numeric range at whose border the best trial's value lies."""
-    said = []
+    """Find numeric ranges at whose border the value of the best trial lies.
+
+    Args:
+        space: List of hyperparameters.
+        best: The best trial.
+
+    Returns:
+        A list of sentences, one per range, each with a range to try.
+    """
+    found = []
     for hp in space:
         value = best.hyperparameters.values.get(hp.name)
         active = value is not None and best.hyperparameters.is_active(hp)
@@ -120,20 +133,20 @@ def at_the_border(space, best):
         shift = (high - low) / 2 if place > 1 - BORDER else (low - high) / 2
         tried = (low + shift, high + shift)
         tried = [math.exp(end) if log else end for end in tried]
-        said.append(
+        found.append(
             f"{hp.name}: the best value, {value:.3g}, lies at the border of its range, "
             f"{hp.min_value:g} to {hp.max_value:g}; try {tried[0]:.3g} to {tried[1]:.3g}."
         )
-    return said
+    return found
 
 
 class _Within(keras_tuner.HyperParameters):
-    """A HyperParameters whose ranges are narrower where a range of that name is given."""
+    """HyperParameters whose ranges are restricted if a range of that name is given."""
 
     __slots__ = ("_outer", "_ranges")
 
     def __init__(self, hp, ranges):
-        self.__dict__ = hp.__dict__  # one state
+        self.__dict__ = hp.__dict__  # shared state
         self._outer, self._ranges = hp, ranges
 
     def _retrieve(self, hp):
@@ -142,11 +155,11 @@ class _Within(keras_tuner.HyperParameters):
 
 
 def _part(hp, within):
-    """A hyperparameter that is narrower: (low, high), or some values."""
+    """Restrict a hyperparameter to (low, high) or to some values."""
     if hasattr(hp, "min_value") and isinstance(within, tuple):
         low, high = within
         config = hp.get_config() | {"min_value": low, "max_value": high}
-        del config["default"]  # it may lie outside
+        del config["default"]  # it may lie outside the range
         part = type(hp).from_config(config)
         if isinstance(hp, Float) and hp.step is not None and hp.sampling == "linear":
             # keras-tuner rounds down to whole steps: 0.6 // 0.1 is 5.

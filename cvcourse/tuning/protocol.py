@@ -1,7 +1,8 @@
-"""The course's protocol for hyperparameters: from coarse to fine, and one look at the test split.
+"""The course's protocol for hyperparameters: coarse to fine, and one evaluation of the test split.
 
-CS231n, notes "Neural Networks Part 3": training works if the first loss is that of chance and a few
-images are learned by heart; then a few short trials over wide ranges, longer ones over narrower.
+CS231n, notes "Neural Networks Part 3": first check that the initial loss is that of chance and that
+a few images can be memorized; then run a few short trials over wide ranges, and longer ones over
+narrower ranges.
 """
 
 import dataclasses
@@ -16,35 +17,35 @@ from cvcourse.training import doctor
 from cvcourse.tuning._oracle import kept_trials
 from cvcourse.tuning.narrowing import at_the_border, good_ones, narrowed, ranges_of
 from cvcourse.tuning.spaces import register
-from cvcourse.tuning.trial_table import said
+from cvcourse.tuning.trial_table import format_number
 
-EXAMPLES = 32  # that are learned by heart
+EXAMPLES = 32  # number of images to memorize
 
 
 def coarse_to_fine(sweep, run, shares, train, run_stage):
-    """Run sweeps in ranges that become narrower, train the winner, write the report.
+    """Run sweeps over ranges that become narrower, train the best config, and write the report.
 
     Args:
         sweep: Sweep of all stages together.
         run: recipe.Run of the sweep.
-        shares: A pair for each stage: its share of the trials (None: what is left of them), and of
-            the epochs.
-        train: The module of the recipe that trains: its Config, build, compiled and main.
-        run_stage: Function (config, space, callbacks) that runs a plain sweep, or goes on with it,
-            and returns its metrics.
+        shares: A pair for each stage: its share of the trials (None for the remaining ones), and
+            its share of the epochs.
+        train: Module of the recipe `train`.
+        run_stage: Function (config, space, callbacks) that runs or resumes a plain sweep and
+            returns its metrics.
 
     Returns:
-        What metrics.json holds.
+        The metrics.
 
     Raises:
-        Interrupted: After Ctrl-C or SIGTERM, with the command that goes on with the whole.
-        Exception: What `run_stage` and `train.main` raise.
+        Interrupted: After Ctrl-C or SIGTERM, with the command that resumes the whole run.
+        Exception: As `run_stage` and `train.main` do.
     """
     config = sweep.config
     run.begin()
     lead = first_checks(sweep.common, sweep.dataset, train)
     print(*lead, sep="\n", flush=True)
-    ranges, rows = {}, [["stage", "trials", "epochs", "best", "ranges of the next"]]
+    ranges, rows = {}, [["stage", "trials", "epochs", "best", "ranges of the next stage"]]
     left = config.trials
     for number, (share, pace) in enumerate(shares, start=1):
         folder, last = run.path / f"stage{number}", number == len(shares)
@@ -68,8 +69,8 @@ def coarse_to_fine(sweep, run, shares, train, run_stage):
         rows.append([str(number), str(stage.trials), str(stage.epochs), best, next_ranges])
     (best,) = (trial for trial in trials if trial.trial_id == found["best_trial"])
     lead += at_the_border(sweep.hyperparameters.space, best)
-    chosen = recipe.parse(train.Config, [f"--config={folder / 'best.json'}"])
-    with recipe.subrun("the winner's training", run.command):
+    chosen = recipe.load_config(folder / "best.json", train.Config)
+    with recipe.subrun("the training of the best config", run.command):
         final = train.main(dataclasses.replace(chosen, workdir=str(run.path / "final")))
     write_json(run.path / "best.json", dataclasses.asdict(chosen))
     metrics = {
@@ -84,7 +85,7 @@ def coarse_to_fine(sweep, run, shares, train, run_stage):
         run.path,
         metrics=metrics,
         title=f"From coarse to fine: {config.model} on {pathlib.Path(config.dataset).stem}",
-        lead=[*lead, "The test split was evaluated once, for the last stage's winner."],
+        lead=[*lead, "The test split was evaluated once, for the best trial of the last stage."],
         tables={"Stages": rows},
         figures={},
         config=dataclasses.asdict(run.config),
@@ -93,20 +94,22 @@ def coarse_to_fine(sweep, run, shares, train, run_stage):
 
 def _in_words(named_range):
     name, ends = named_range
-    return f"{name} {(' to ' if isinstance(ends, tuple) else ' or ').join(map(said, ends))}"
+    return (
+        f"{name} {(' to ' if isinstance(ends, tuple) else ' or ').join(map(format_number, ends))}"
+    )
 
 
 def first_checks(config, dataset, train):
-    """Examine a training run before any trial.
+    """Check the training setup before any trial.
 
     Args:
-        config: Config of the training run.
-        dataset: What it trains on.
-        train: The module of the recipe that trains: its build and compiled.
+        config: Config of a training run.
+        dataset: Its Dataset.
+        train: Module of the recipe `train`.
 
     Returns:
-        What the training doctor finds of the first loss and of a few images learned by heart, as a
-        list of texts.
+        The training doctor's findings on the initial loss and on memorizing a few images, as a list
+        of str.
     """
     count, classes = min(EXAMPLES, len(dataset.train)), dataset.num_classes
     batches = data.stream(dataset.train, batch_size=count, seed=config.seed)

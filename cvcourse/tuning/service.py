@@ -1,9 +1,9 @@
-"""Several workers on one sweep: keras-tuner's chief and its clients, such that all of them end.
+"""Several workers on one sweep: keras-tuner's chief and clients with heartbeats and timeouts.
 
-keras-tuner 1.4.8's chief waits for ever for a worker that died, and its worker an hour for a chief;
-an error in the oracle leaves its lock held; values travel in single precision, and the reason of a
-failure not at all. Here a worker is heard of every few seconds or its trial becomes another's, and
-what a trial's values are and how it ended stands in the trial's folder, which all of them share.
+keras-tuner 1.4.8's chief waits forever for a dead worker, and its worker an hour for a chief; an
+error in the oracle leaves its lock held; values are sent in single precision, and the reason of a
+failure is not sent. Here a worker sends a heartbeat every few seconds, or else its trial goes to
+another worker. The values and the outcome of a trial are files in its folder, which all share.
 """
 
 import contextlib
@@ -28,11 +28,11 @@ from cvcourse.tuning._oracle import OUTCOME, TRIAL, end_trial, kept_outcome, tri
 
 conditions.print = lambda *words: None  # keras-tuner prints a value of each condition it sends
 
-BEAT = 2.0  # seconds between a worker's signs of life
-DEADLINE = 15.0  # seconds for a call; a Bayesian proposal takes longer, and is asked for again
-CALLS = 64  # at a time; those that wait for a proposal must not keep the beats out
+BEAT = 2.0  # seconds between heartbeats of a worker
+DEADLINE = 15.0  # seconds for a call; a Bayesian proposal takes longer, and the call is repeated
+CALLS = 64  # concurrent calls: those that wait for a proposal must not block the heartbeats
 LOOPBACK = "127.0.0.1"
-FINAL = (  # answers that the same call would get again
+FINAL = (  # status codes for which a call is not repeated
     grpc.StatusCode.INTERNAL,
     grpc.StatusCode.NOT_FOUND,
     grpc.StatusCode.FAILED_PRECONDITION,
@@ -42,10 +42,14 @@ ENVIRONMENT = ("KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT", "KERASTUNER_TUN
 
 
 def from_environment():
-    """(address, worker) as keras-tuner's three variables say them, or (None, None).
+    """Read keras-tuner's three environment variables.
 
-    `worker` is None for the chief, whose id has "chief" in it. Raises UsageError where one of the
-    three is missing.
+    Returns:
+        (address of the chief, name of this worker). The name is None for the chief, whose id
+        contains "chief"; both are None if the first variable is not set.
+
+    Raises:
+        UsageError: If only some of the variables are set.
     """
     ip, port, tuner_id = map(os.environ.get, ENVIRONMENT)
     if ip is None:
@@ -57,17 +61,17 @@ def from_environment():
 
 
 def address_of(text):
-    """ "HOST:PORT" of a text that may leave the host out. Raises UsageError for none."""
+    """Return HOST:PORT for a text in which the host is optional. Raises UsageError."""
     host, _, port = text.rpartition(":")
     if not port.isdecimal() or not 0 < int(port) < 65536:
         raise UsageError(f"--chief expects HOST:PORT, or :PORT for {LOOPBACK}; received {text!r}")
     return f"{host or LOOPBACK}:{port}"
 
 
-def _alone(method):
-    """A service's method, one call at a time, whose failure the chief's own loop gets to see.
+def _serialized(method):
+    """Decorate a method of the service: one call at a time, and keep an error for the chief's loop.
 
-    After it no call reaches the oracle, whose lock keras-tuner leaves held.
+    After an error no call reaches the oracle, whose lock keras-tuner leaves held.
     """
 
     @functools.wraps(method)
@@ -78,32 +82,36 @@ def _alone(method):
                     return method(self, request, context, *more)
                 except Exception as error:
                     self.failure = error
-            said = f"{type(self.failure).__name__}: {self.failure}"
-        context.abort(grpc.StatusCode.INTERNAL, said)
+            message = f"{type(self.failure).__name__}: {self.failure}"
+        context.abort(grpc.StatusCode.INTERNAL, message)
 
     return answer
 
 
 def _not_served(method):
-    """A service's method that only answers that it is none of a sweep of ours.
+    """Replace a method of the service by one that refuses the call.
 
-    Workers of ours have no use for it, and keras-tuner's own leaves the oracle's lock held where a
-    trial is unknown, or changes what the sweep knows.
+    Our workers do not call it. keras-tuner's version changes the state of the sweep, or leaves the
+    lock of the oracle held if a trial is unknown.
     """
 
     @functools.wraps(method)
     def answer(self, request, context):
-        said = f"{method.__name__} is not served: the workers are those of `cvcourse tune`"
-        context.abort(grpc.StatusCode.UNIMPLEMENTED, said)
+        message = f"{method.__name__} is not served: workers must be those of `cvcourse tune`"
+        context.abort(grpc.StatusCode.UNIMPLEMENTED, message)
 
     return answer
 
 
 class Chief(oracle_chief.OracleServicer):
-    """Serves an oracle of ours to workers; what is `patience` seconds silent counts as dead.
+    """Server of an oracle for workers. A worker that is silent for `patience` seconds is dead.
 
-    Outside the service's own calls, the oracle is used under `lock`. A call for a trial that there
-    is not, or with an end that cannot be read, gets an error and changes nothing.
+    Outside of the service's methods, use the oracle only under `lock`. A call for an unknown trial,
+    or with an outcome that cannot be read, gets an error and has no effect.
+
+    Args:
+        oracle: The oracle.
+        patience: Seconds.
     """
 
     UpdateSpace = _not_served(oracle_chief.OracleServicer.UpdateSpace)
@@ -114,14 +122,17 @@ class Chief(oracle_chief.OracleServicer):
         super().__init__(oracle)
         self.patience, self.failure, self.lock = patience, None, threading.RLock()
         self.ended = []  # trials, in the order in which they ended
-        self._heard = {}  # {trial's id: when its worker was last heard of}
-        self._idle = {}  # {worker: when it last asked in vain and was told to wait}
+        self._heard = {}  # {trial's id: time of the last message of its worker}
+        self._idle = {}  # {worker: time when it last had to wait for a trial}
         self._looked = time.monotonic()
 
     @contextlib.contextmanager
     def serving(self, address):
-        """Serve at HOST:PORT, port 0 for any free one; yields the address. Raises UsageError."""
-        # Without the option two chiefs share a port, and each gets half of the calls.
+        """Context manager: serve at HOST:PORT (port 0: any free one), and yield the address.
+
+        Raises UsageError if the address is not available.
+        """
+        # Without this option, two chiefs share a port, and each gets half of the calls.
         options = [("grpc.so_reuseport", 0)]
         server = grpc.server(futures.ThreadPoolExecutor(CALLS), options=options)
         protos.get_service_grpc().add_OracleServicer_to_server(self, server)
@@ -142,12 +153,12 @@ class Chief(oracle_chief.OracleServicer):
         if trial_id not in self.oracle.trials:
             context.abort(grpc.StatusCode.NOT_FOUND, f"this sweep has no trial {trial_id}")
 
-    @_alone
+    @_serialized
     def CreateTrial(self, request, context):
         response = super().CreateTrial(request, context)
         if response.trial.status == protos.get_proto().TrialStatus.RUNNING:
             self._heard[response.trial.trial_id] = time.monotonic()
-        elif self.oracle.pending():  # their workers may die, and leave a trial to this one
+        elif self.oracle.pending():  # another worker may die, whose trial this one gets
             response.trial.status = protos.get_proto().TrialStatus.IDLE
             self._idle[request.tuner_id] = time.monotonic()
             return response
@@ -155,13 +166,13 @@ class Chief(oracle_chief.OracleServicer):
         return response
 
     def GetTrial(self, request, context):
-        """A sign of life: it waits for nothing, and only the status counts in the answer."""
+        """Handle a heartbeat. It never blocks; only the status in the answer is used."""
         self._require(request.trial_id, context)
         self._heard[request.trial_id] = time.monotonic()
         trial = self.oracle.trials[request.trial_id]
         if self.oracle.is_lost(trial.trial_id) and self.lock.acquire(blocking=False):
             try:
-                self.oracle.adopt(trial.trial_id)  # it ran when the chief was started again
+                self.oracle.adopt(trial.trial_id)  # it ran when the chief was restarted
             finally:
                 self.lock.release()
         answer = Trial(keras_tuner.HyperParameters(), trial.trial_id, trial.status)
@@ -171,7 +182,7 @@ class Chief(oracle_chief.OracleServicer):
         self._require(request.trial.trial_id, context)
         trial = self.oracle.trials[request.trial.trial_id]
         outcome = None
-        if trial.status == TrialStatus.RUNNING:  # or else two workers had it
+        if trial.status == TrialStatus.RUNNING:  # not if two workers ran it
             path = self.oracle.trial_folder(trial.trial_id) / OUTCOME
             try:
                 outcome = kept_outcome(path, self.oracle.objective.name)
@@ -179,7 +190,7 @@ class Chief(oracle_chief.OracleServicer):
                 context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
         return self._end_trial(request, context, trial, outcome)
 
-    @_alone
+    @_serialized
     def _end_trial(self, request, context, trial, outcome):
         if trial.status == TrialStatus.RUNNING and outcome:
             end_trial(self.oracle, trial, outcome)
@@ -187,12 +198,17 @@ class Chief(oracle_chief.OracleServicer):
         return protos.get_service().EndTrialResponse()
 
     def reassign(self, worker=None):
-        """Give the trial of a worker that died to the next one that asks, or, without a name,
-        those of all that are silent. Returns {worker: trial's id}.
+        """Put back the trials of dead workers, for the next workers that ask.
+
+        Args:
+            worker: Name of a dead worker; None for all that are silent.
+
+        Returns:
+            {worker: trial's id}.
         """
         with self.lock:
             now = time.monotonic()
-            if now - self._looked > 2 * BEAT:  # this process stood still, and nobody was heard
+            if now - self._looked > 2 * BEAT:  # this process was suspended and heard nobody
                 late = now - self._looked
                 self._heard = {key: heard + late for key, heard in self._heard.items()}
             self._looked = now
@@ -209,7 +225,7 @@ class Chief(oracle_chief.OracleServicer):
         return given
 
     def over(self):
-        """Whether all trials have ended, and all workers that wait have been told."""
+        """Whether all trials have ended and no worker is still waiting."""
         if self.failure:
             raise RunError(f"the sweep's oracle failed: {self.failure}") from self.failure
         recently = time.monotonic() - 3 * BEAT
@@ -219,10 +235,13 @@ class Chief(oracle_chief.OracleServicer):
 
 
 class Worker:
-    """A worker's side: the trials that the chief at `address` gives to `name`.
+    """Client of a Chief.
 
-    `folder` is the sweep's, which they share; a chief that is silent for `patience` seconds is
-    gone.
+    Args:
+        address: HOST:PORT of the chief.
+        name: Name of the worker.
+        folder: Folder of the sweep, which they share, as a pathlib.Path.
+        patience: Seconds after which a silent chief counts as dead.
     """
 
     def __init__(self, address, name, folder, patience):
@@ -230,24 +249,24 @@ class Worker:
         oracle_client.TIMEOUT = min(DEADLINE, patience)  # keras-tuner's is an hour
         before = {variable: os.environ.get(variable) for variable in ENVIRONMENT}
         values = (*address.rpartition(":")[::2], name)
-        os.environ.update(zip(ENVIRONMENT, values, strict=True))  # which it reads once
+        os.environ.update(zip(ENVIRONMENT, values, strict=True))  # OracleClient reads them once
         self._client = oracle_client.OracleClient(None)
         for variable, value in before.items():
             os.environ.pop(variable)
             if value is not None:
                 os.environ[variable] = value
-        # Not through a proxy for the web, which would not find this machine's own address.
+        # Not through an HTTP proxy, which would not find this machine's own address.
         channel = grpc.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)])
         self._client.stub = protos.get_service_grpc().OracleStub(channel)
         self.deserted = None
 
     def wait_for_chief(self):
-        """Return once it answers. Raises RunError where it does not."""
+        """Return when the chief answers. Raises RunError if it does not."""
         if not self._answers():
             raise self._gone()
 
     def next_trial(self):
-        """The Trial to run now, waiting for one if need be; None where the sweep is over."""
+        """Return the Trial to run now, waiting if necessary; None if the sweep is over."""
         while True:
             trial = self._ask("create_trial", self.name)
             if trial.status == TrialStatus.STOPPED:
@@ -258,19 +277,20 @@ class Worker:
             time.sleep(BEAT)
 
     def runs(self, trial):
-        """Whether a trial is still to be run; another worker may have ended it."""
+        """Whether a trial is still running; another worker may have ended it."""
         return self._ask("get_trial", trial.trial_id).status == TrialStatus.RUNNING
 
     def end_trial(self, trial, outcome):
-        """Write down an Outcome, then say that there is one."""
+        """Write the Outcome of a trial, then notify the chief."""
         path = trial_folder(self.folder, trial.trial_id) / OUTCOME
         write_json(path, dataclasses.asdict(outcome))
         self._ask("end_trial", trial)
 
     @contextlib.contextmanager
     def alive(self, trial):
-        """Inside, the chief hears of this worker. If it does not answer, training stops as by
-        Ctrl-C, and `deserted` is the reason.
+        """Context manager: send heartbeats for a trial.
+
+        If the chief does not answer, training stops as after Ctrl-C, and `deserted` is the error.
         """
         done = threading.Event()
 
@@ -292,19 +312,19 @@ class Worker:
             done.set()
 
     def _ask(self, what, *values):
-        """Call the service, again and again while the chief is busy or being started again."""
+        """Call the service, and repeat the call while the chief is busy or restarting."""
         while True:
             try:
                 return getattr(self._client, what)(*values)
             except grpc.RpcError as error:
                 if error.code() in FINAL:
-                    said = f"the chief at {self.address} has failed: {error.details()}"
-                    raise RunError(said) from error
+                    message = f"the chief at {self.address} has failed: {error.details()}"
+                    raise RunError(message) from error
                 if not self._answers():
                     raise self._gone() from error
 
     def _answers(self):
-        """Whether the chief answers within `patience` seconds, to a call that waits for nothing."""
+        """Whether the chief answers a call that never blocks within `patience` seconds."""
         end = time.monotonic() + self.patience
         while time.monotonic() < end:
             try:
@@ -316,6 +336,6 @@ class Worker:
 
     def _gone(self):
         return RunError(
-            f"no chief answers at {self.address} for {self.patience:g} seconds: start it again "
-            "with its command, then this worker"
+            f"no chief answers at {self.address} for {self.patience:g} seconds: restart it with "
+            "its command, then this worker"
         )

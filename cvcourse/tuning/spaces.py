@@ -1,9 +1,9 @@
-"""Search spaces: what of a training config a sweep may vary, and in which range.
+"""Search spaces: the hyperparameters of a training config that a sweep varies, and their ranges.
 
-A space is a function `space(hp, config) -> config` that asks `hp` (a keras_tuner.HyperParameters)
-for values and returns the config with those fields replaced. It may refuse a combination by raising
-an error. Why ranges on a logarithmic scale, and why random rather than a grid: Bergstra & Bengio,
-"Random Search for Hyper-Parameter Optimization", JMLR 2012.
+A space is a function `space(hp, config) -> config` that gets values from `hp` (a
+keras_tuner.HyperParameters) and returns the config with those fields replaced. It may reject a
+combination by raising an error. For logarithmic ranges, and random instead of grid search, see
+Bergstra & Bengio, "Random Search for Hyper-Parameter Optimization", JMLR 2012.
 """
 
 import collections
@@ -11,6 +11,8 @@ import dataclasses
 import functools
 import itertools
 import math
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import keras_tuner
 import numpy as np
@@ -21,33 +23,34 @@ from cvcourse.errors import pick
 from cvcourse.models import REGISTRY, builder_args
 from cvcourse.tuning._oracle import in_words
 
+Space = Callable[[keras_tuner.HyperParameters, Any], Any]
 OPTIMIZERS = ("nesterov", "adamw")
 MOMENTUM = ("sgd", "momentum", "nesterov")
-RATES = {True: (1e-3, 1.0), False: (1e-5, 1e-2)}  # with momentum, and of Adam's kind
+RATES = {True: (1e-3, 1.0), False: (1e-5, 1e-2)}  # for momentum methods, for adaptive ones
 SCHEDULES = ("cosine", "linear", "step", "one_cycle")
 BATCH_SIZES = (32, 64, 128, 256)
-AUGMENTATIONS = {  # what is left of the augmentations that are usual, or added to them
+AUGMENTATIONS = {  # name: function of the data set's usual augmentations
     "usual": lambda usual: usual,
     "none": lambda usual: (),
     "usual and cutout": lambda usual: tuple(dict.fromkeys([*usual, "cutout"])),
 }
 
-# The builders' knobs that scale a network: the first that it has counts.
+# Builder arguments that scale a network: the first one that a builder has is used.
 WIDTHS = ("width", "growth", "widths", "dim", "penultimate_filters", "squeeze", "filters", "hidden")
 DEPTHS = ("depths", "depth", "repeats")
 WIDTH_FACTORS, DEPTH_FACTORS = (1.0, 0.75, 0.5), (1.0, 0.5)
-FEW = 32  # values, each of which is tried to see what a space asks for then
-COMBINATIONS = 256  # at most, of those that are tried where a space refuses some
-MULTIPLE = 8  # of channels, as in the papers that scale them
+FEW = 32  # up to so many values of a hyperparameter are all tried to find conditional ones
+COMBINATIONS = 256  # maximum number of combinations to try if a space rejects some
+MULTIPLE = 8  # divisor of channels, as in the papers that scale them
 
 
 def optimizer(hp, config):
-    """One with momentum, or one of Adam's kind."""
+    """Vary the optimizer: one with momentum, one adaptive."""
     return dataclasses.replace(config, optimizer=hp.Choice("optimizer", list(OPTIMIZERS)))
 
 
 def learning_rate(hp, config):
-    """Log-uniform over three powers of ten; with the optimizer varied, a range for each."""
+    """Vary the learning rate, log-uniform over three decades; each optimizer has its own range."""
     if "optimizer" not in hp:
         return dataclasses.replace(config, learning_rate=_rate(hp, config.optimizer))
     rates = {}
@@ -62,19 +65,19 @@ def _rate(hp, name, called="learning_rate"):
 
 
 def weight_decay(hp, config):
-    """Log-uniform over three powers of ten."""
+    """Vary the weight decay, log-uniform over three decades."""
     return dataclasses.replace(
         config, weight_decay=hp.Float("weight_decay", 1e-5, 1e-2, sampling="log")
     )
 
 
 def batch_size(hp, config):
-    """A power of two."""
+    """Vary the batch size over powers of two."""
     return dataclasses.replace(config, batch_size=hp.Choice("batch_size", list(BATCH_SIZES)))
 
 
 def schedule(hp, config):
-    """How the learning rate falls; milestones and their factor are those of step alone."""
+    """Vary the learning-rate schedule; milestones and factor apply only to step."""
     name = hp.Choice("schedule", list(SCHEDULES))
     if name != "step":
         config = dataclasses.replace(config, milestones=None, factor=type(config).factor)
@@ -82,31 +85,31 @@ def schedule(hp, config):
 
 
 def augment(hp, config):
-    """What is usual for the data set, less, or more."""
+    """Vary the augmentation: the data set's usual one, none, or more."""
     kind = hp.Choice("augment", list(AUGMENTATIONS))
     return dataclasses.replace(config, augment=AUGMENTATIONS[kind](config.augment))
 
 
 def epochs(hp, config):
-    """All, a half or a third of them: a short schedule may be as good."""
+    """Vary the number of epochs: all, a half or a third, since a short schedule may be as good."""
     share = hp.Choice("epochs", [1.0, 0.5, 0.33])
     return dataclasses.replace(config, epochs=max(1, round(share * config.epochs)))
 
 
 def dropout(hp, config):
-    """The rate of the network's dropout layers, where it has such."""
+    """Vary the rate of the network's dropout layers, if it has any."""
     if "dropout" not in builder_args(config.model):
         return config
     return dataclasses.replace(config, dropout=hp.Float("dropout", 0.0, 0.6, step=0.1))
 
 
 def width(hp, config):
-    """Channels as a share of those the network has, where its builder can scale them."""
+    """Vary the number of channels, as a share of the network's, if its builder can scale them."""
     return _scaled(hp, config, "width", WIDTHS, WIDTH_FACTORS, MULTIPLE)
 
 
 def depth(hp, config):
-    """Blocks as a share of those the network has, where its builder can scale them."""
+    """Vary the number of blocks, as a share of the network's, if its builder can scale them."""
     return _scaled(hp, config, "depth", DEPTHS, DEPTH_FACTORS, 1)
 
 
@@ -118,7 +121,7 @@ def _scaled(hp, config, called, names, factors, multiple):
     factor = hp.Choice(called, list(factors))
     value = usual[knob]
     if factor != 1:
-        # A CIFAR ResNet of depth 6n + 2 is scaled in its n.
+        # For a CIFAR ResNet of depth 6n + 2, n is scaled.
         by_six = config.model in REGISTRY and knob == "depth" and isinstance(value, int)
         value = (
             6 * max(1, round((value - 2) / 6 * factor)) + 2
@@ -129,7 +132,7 @@ def _scaled(hp, config, called, names, factors, multiple):
 
 
 def _times(value, factor, multiple):
-    """A number, or a tuple of them, scaled; what is a multiple stays one."""
+    """Scale a number or a tuple of numbers. A multiple of `multiple` stays one."""
     if isinstance(value, tuple):
         return tuple(_times(one, factor, multiple) for one in value)
     if isinstance(value, float):
@@ -138,7 +141,7 @@ def _times(value, factor, multiple):
     return max(unit, round(value * factor / unit) * unit)
 
 
-# In this order: the optimizer decides the range of the learning rate.
+# In order: the optimizer determines the range of the learning rate.
 PARTS = {
     part.__name__: part
     for part in (
@@ -148,10 +151,23 @@ PARTS = {
 }
 
 
-def default_space(names):
-    """The space that varies the fields `names`, keys of PARTS: a function (hp, config) -> config.
+def default_space(names: Iterable[str]) -> Space:
+    """Return a search space that varies some hyperparameters over their default ranges.
 
-    `config.augment` must be said, not None. Raises ValueError for a name that is not known.
+    Args:
+        names: Hyperparameters to vary, keys of `tuning.PARTS`.
+
+    Returns:
+        A function (hp, config) -> config. To vary the augmentation, `config.augment` must not be
+        None.
+
+    Raises:
+        ValueError: For an unknown name.
+
+    >>> from cvcourse.recipes import train
+    >>> space = default_space(["batch_size", "learning_rate"])
+    >>> register(space, train.Config()).values
+    {'learning_rate': 0.001, 'batch_size': 32}
     """
     chosen = [pick("part of a space", name, PARTS) for name in names]
     return functools.partial(_all_of, [part for part in PARTS.values() if part in chosen])
@@ -164,27 +180,25 @@ def _all_of(parts, hp, config):
 
 
 class _Asked(keras_tuner.HyperParameters):
-    """What a space gets for `hp`: no name has two ranges, and the values of an Int are whole."""
+    """HyperParameters for a space: no name has two ranges, and values of an Int are integers."""
 
     def __init__(self, hp):
-        self.__dict__ = hp.__dict__  # one state: what is asked of this one is asked of `hp`
+        self.__dict__ = hp.__dict__  # shared state: a request here is one to `hp`
 
-    def _retrieve(self, hp):  # where Int, Float, Choice, Boolean and Fixed get their value
+    def _retrieve(self, hp):  # called by Int, Float, Choice, Boolean and Fixed
         asked = _in_words(hp)
         if (step := getattr(hp, "step", None)) is not None and step <= 0:
-            raise ValueError(
-                f"hyperparameter {hp.name!r} takes a step of more than 0; received {step}"
-            )
+            raise ValueError(f"hyperparameter {hp.name!r} takes a step above 0; received {step}")
         if isinstance(hp, Int) and hp._default is not None:
             hp._default = int(hp._default)
         for one in self._hps.get(hp.name, ()):
-            # keras-tuner tells them apart by their conditions, and has one value for a name.
+            # keras-tuner distinguishes them by their conditions, but has one value per name.
             together = self.is_active(one) and self.is_active(hp)
             if (together or one.conditions == hp.conditions) and _in_words(one) != asked:
                 raise FatalValueError(
                     f"the search space asks for {hp.name!r} in two ranges, {_in_words(one)} and "
-                    f"{asked}, of which keras-tuner keeps the first: give each a name of its own; "
-                    "where the range depends on another value, ask for a share of it, such as "
+                    f"{asked}, of which keras-tuner keeps the first: give them different names; if "
+                    "the range depends on another value, ask for a share of it, such as "
                     f"hp.Float('{hp.name}_share', 0.1, 1.0)"
                 )
         value = super()._retrieve(hp)
@@ -195,48 +209,60 @@ def _in_words(hp):
     return f"{type(hp).__name__} {in_words(hp.get_config())}"
 
 
-def ask(space, hp, config):
-    """Ask a space for the config of the values of `hp`.
+def ask(space: Space, hp: keras_tuner.HyperParameters, config: Any) -> Any:
+    """Return the config that a search space makes of the values of `hp`.
 
     Args:
         space: Function (hp, config) -> config.
-        hp: keras_tuner.HyperParameters; what the space asks for is added to them.
-        config: Config whose fields it replaces.
+        hp: Hyperparameters with values; those that the space requests are added.
+        config: Config whose fields the space replaces.
 
     Returns:
         A config of the same class.
 
     Raises:
-        keras_tuner.errors.FatalValueError: If it asks for one name in two ranges.
-        ValueError: If it gives no config back.
-        Exception: What the space raises: it refuses these values.
+        keras_tuner.errors.FatalValueError: If the space requests one name with two ranges.
+        ValueError: If the space does not return a config.
+        Exception: As the space does, which rejects the values.
+
+    >>> from cvcourse.recipes import train
+    >>> def space(hp, config):
+    ...     return dataclasses.replace(config, epochs=hp.Int("epochs", 2, 10))
+    >>> ask(space, keras_tuner.HyperParameters(), train.Config()).epochs
+    2
     """
     tuned = space(_Asked(hp), config)
     if type(tuned) is not type(config):
         raise ValueError(
-            f"a search space returns a config, as space(hp, config) -> config; it gave {tuned!r}"
+            f"a search space returns a config: space(hp, config) -> config; received {tuned!r}"
         )
     return tuned
 
 
-def register(space, config):
-    """Find the hyperparameters that a space asks for.
+def register(space: Space, config: Any) -> keras_tuner.HyperParameters:
+    """Find the hyperparameters of a search space by calling it.
 
-    It is asked with each value of those that have few, since others may be asked for with some of
-    them alone, and with the ends of the ranges of many. A space may refuse values by an error: then
-    combinations of them are tried, too.
+    Some hyperparameters may be requested only for some values of others. Therefore the space is
+    called with each value of a hyperparameter that has few, and with the ends of the ranges of the
+    others. If the space rejects values by an error, combinations are tried, too.
 
     Args:
         space: Function (hp, config) -> config.
-        config: Config whose fields it replaces.
+        config: Config whose fields the space replaces.
 
     Returns:
-        keras_tuner.HyperParameters at their defaults.
+        The hyperparameters with their default values.
 
     Raises:
-        ValueError: If the space asks for nothing, gives no config back, asks for one name in two
-            ranges, or for one that only an end of another's range needs.
-        Exception: What it raised first, if it accepts no values.
+        ValueError: If the space requests nothing, does not return a config, requests one name with
+            two ranges, or requests one only for some values of a continuous range.
+        Exception: The first error of the space, if it accepts no values.
+
+    >>> from cvcourse.recipes import train
+    >>> def space(hp, config):
+    ...     return dataclasses.replace(config, epochs=hp.Int("epochs", 2, 10))
+    >>> register(space, train.Config()).values
+    {'epochs': 2}
     """
     found, base, tried, refusals = keras_tuner.HyperParameters(), None, set(), []
 
@@ -272,7 +298,7 @@ def register(space, config):
             first = accepted and base is None
             if first:
                 base = {name: [value] for name, value in hp.values.items()}
-            if first or len(found.space) > known:  # once more, from here
+            if first or len(found.space) > known:  # start again from here
                 tried.add(frozenset(hp.values.items()))
                 complete = False
                 break
@@ -290,19 +316,19 @@ def register(space, config):
 
 
 def require_registered(hp, registered):
-    """Raise ValueError for a name in `hp` that the `registered` HyperParameters have not."""
+    """Raise ValueError for a name in `hp` that the `registered` HyperParameters lack."""
     if new := {one.name for one in hp.space} - {one.name for one in registered.space}:
         raise ValueError(
-            f"the search space asks for {min(new)!r} only where another hyperparameter has a value "
-            "of many: ask for it always"
+            f"the search space asks for {min(new)!r} only where another hyperparameter with many "
+            "values has one of them: ask for it always"
         )
 
 
 def _at(candidates, space):
-    """A copy of HyperParameters with the first of {name: values} that each can have, or default."""
+    """Copy HyperParameters with the first possible one of {name: values}, or the default."""
     hp = space.copy()
     hp.values = {}
-    for one in hp.space:  # parents stand before what depends on them
+    for one in hp.space:  # parents come before the hyperparameters that depend on them
         if hp.is_active(one):
             possible = [value for value in candidates.get(one.name, ()) if _has(one, value)]
             hp.values.setdefault(one.name, [*possible, one.default][0])
@@ -316,27 +342,27 @@ def _has(hp, value):
 
 
 def _combinations(space):
-    """Yield {name: values} of all combinations of few values; at random where they are many."""
+    """Yield {name: values} of all combinations of few values, and random ones of many."""
     few = [(hp.name, values) for hp in space.space if (values := _few_values(hp))]
     if math.prod(len(values) for _, values in few) <= COMBINATIONS:
         for values in itertools.product(*(values for _, values in few)):
             yield _by_name(zip((name for name, _ in few), values, strict=True))
         if len(few) == len(space.space):
             return
-    random = np.random.default_rng(0)  # every process of a sweep finds the same
+    random = np.random.default_rng(0)  # equal in every process of a sweep
     for _ in range(COMBINATIONS):
         yield _by_name((hp.name, hp.prob_to_value(random.random())) for hp in space.space)
 
 
 def _by_name(pairs):
-    found = collections.defaultdict(list)  # a name may have several ranges, by conditions
+    found = collections.defaultdict(list)  # a name may have several conditional ranges
     for name, value in pairs:
         found[name].append(value)
     return found
 
 
 def grid(hp):
-    """All values of a hyperparameter in ascending order, as a sequence; () for all real numbers."""
+    """Return the values of a hyperparameter in ascending order; () for a continuous range."""
     if not hasattr(hp, "min_value"):
         return list(hp.values)
     if isinstance(hp, Int) and (hp.step is None or hp.sampling == "linear"):
@@ -348,6 +374,6 @@ def grid(hp):
 
 
 def _few_values(hp):
-    """The values of a hyperparameter that has at most FEW; else ()."""
+    """Return the values of a hyperparameter with at most FEW of them, else ()."""
     values = grid(hp)
     return values if len(values) <= FEW else ()

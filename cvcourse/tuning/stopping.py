@@ -1,8 +1,8 @@
-"""Trials that will not win are stopped early, by comparing their curves with those of the others.
+"""Early stopping of trials whose learning curves fall short of those of other trials.
 
-The median rule: Golovin et al., "Google Vizier", KDD 2017, section 3.2.2. Successive halving that
-waits for nobody: Li et al., "A System for Massively Parallel Hyperparameter Tuning" (ASHA), MLSys
-2020, in the form that stops rather than pauses.
+The median rule: Golovin et al., "Google Vizier", KDD 2017, section 3.2.2. Asynchronous successive
+halving: Li et al., "A System for Massively Parallel Hyperparameter Tuning" (ASHA), MLSys
+2020, in the variant that stops trials instead of pausing them.
 """
 
 import statistics
@@ -11,23 +11,36 @@ import keras
 
 from cvcourse.training import read_history
 
-REDUCTION = 3  # halving: one of so many goes on
-AT_LEAST = 3  # curves to compare with, for the median rule
+REDUCTION = 3  # halving: 1 of REDUCTION trials continues
+AT_LEAST = 3  # minimum number of other curves for the median rule
 
 
-def worse_than_median(curve, others):
-    """Whether the best value so far is below the median of the others' means up to this epoch.
+def median_stops(curve, others):
+    """Apply the median rule.
 
-    `curve` and `others` are lists of values by epoch, larger is better; those that are shorter
-    than `curve` do not count.
+    Args:
+        curve: Values by epoch, larger is better.
+        others: Curves of the other trials. Those shorter than `curve` are ignored.
+
+    Returns:
+        Whether the best value so far is below the median of the other trials' means up to this
+        epoch.
     """
     epoch = len(curve)
     means = [statistics.fmean(other[:epoch]) for other in others if len(other) >= epoch]
     return len(means) >= AT_LEAST and max(curve) < statistics.median(means)
 
 
-def falls_behind(curve, others):
-    """Whether the curve is at a rung, 1, 3, 9 ... epochs, and not in the best third there."""
+def halving_stops(curve, others):
+    """Apply successive halving.
+
+    Args:
+        curve: Values by epoch, larger is better.
+        others: Curves of the other trials.
+
+    Returns:
+        Whether the curve is at a rung (1, 3, 9 … epochs) and not in the best third there.
+    """
     epoch, rung = len(curve), 1
     while rung < epoch:
         rung *= REDUCTION
@@ -39,14 +52,19 @@ def falls_behind(curve, others):
     return places > 0 and better >= places
 
 
-RULES = {"median": worse_than_median, "halving": falls_behind, "none": lambda curve, others: False}
+RULES = {"median": median_stops, "halving": halving_stops, "none": lambda curve, others: False}
 
 
-class StopWhereBehind(keras.callbacks.Callback):
-    """Stops training at the end of an epoch by a rule of RULES.
+class StopByRule(keras.callbacks.Callback):
+    """Callback that stops training at the end of an epoch by a rule of RULES.
 
-    `folder` is the trial's run directory, and those of the others lie beside its parent; what they
-    hold is read anew each time, so it is the same with several processes and after a restart.
+    The curves of the other trials are read from disk at each epoch, so the result is the same with
+    several processes and after a restart.
+
+    Args:
+        rule: Name of a rule.
+        objective: Name of the metric.
+        folder: Run directory of the trial, as a pathlib.Path: TRIAL/run, beside the other trials.
     """
 
     def __init__(self, rule, objective, folder):
@@ -63,7 +81,7 @@ class StopWhereBehind(keras.callbacks.Callback):
 
 
 def first_epochs(folder, objective):
-    """The objective's values by epoch, larger is better, of the run in a folder; [] for none."""
+    """Return a run's values of the objective by epoch, larger is better; [] without history."""
     try:
         return [signed(objective, row[objective]) for row in read_history(folder)]
     except (FileNotFoundError, KeyError):  # KeyError: another program's history.csv
@@ -71,5 +89,5 @@ def first_epochs(folder, objective):
 
 
 def signed(objective, value):
-    """A value with the sign that makes larger better."""
+    """Return a value with the sign that makes larger better."""
     return -value if objective.endswith("loss") else value

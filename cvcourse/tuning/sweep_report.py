@@ -1,6 +1,6 @@
-"""A sweep's results: the table of its trials as rows and as CSV, and figures of what mattered.
+"""Report of a sweep: table of its trials, CSV, and figures with hyperparameter importance.
 
-Importance by permuting a random forest's inputs: Breiman, "Random Forests", Machine Learning 2001.
+Permutation importance of a random forest: Breiman, "Random Forests", Machine Learning 2001.
 """
 
 import csv
@@ -20,25 +20,25 @@ from cvcourse.figures import (
     trial_curves,
 )
 from cvcourse.files import write_json, write_text
-from cvcourse.tuning._oracle import names_of
+from cvcourse.tuning._oracle import hyperparameter_names
 from cvcourse.tuning.hparams import write_hparams
 from cvcourse.tuning.narrowing import at_the_border
 from cvcourse.tuning.stopping import first_epochs, signed
-from cvcourse.tuning.trial_table import last, said
+from cvcourse.tuning.trial_table import format_number, last
 
-ENOUGH = 8  # trials, to say what mattered
+ENOUGH = 8  # minimum number of trials to estimate importance
 
 
 def report_sweep(sweep, run, oracle):
-    """Write trials.csv, best.json, TensorBoard's runs, report.html and last metrics.json.
+    """Write trials.csv, best.json, TensorBoard runs, report.html and finally metrics.json.
 
     Args:
         sweep: Sweep.
         run: recipe.Run of the sweep.
-        oracle: The oracle whose trials have ended.
+        oracle: Oracle of the sweep, whose trials have ended.
 
     Returns:
-        What metrics.json holds.
+        The metrics.
 
     Raises:
         RunError: If all trials failed, or a file cannot be written.
@@ -48,9 +48,9 @@ def report_sweep(sweep, run, oracle):
     if best is None:
         reasons = sorted({trial.message for trial in trials})
         raise RunError(
-            f"all of {len(trials)} trials failed: {reasons[0]}; {folder} holds what they said"
+            f"all of {len(trials)} trials failed: {reasons[0]}; {folder} holds their logs"
         )
-    names = names_of(sweep.hyperparameters)
+    names = hyperparameter_names(sweep.hyperparameters)
     table = rows(trials, names, config.objective)
     curves = {
         trial.trial_id: first_epochs(oracle.run_folder(trial), config.objective) for trial in trials
@@ -85,9 +85,9 @@ def report_sweep(sweep, run, oracle):
         title=f"A sweep of {config.model} on {pathlib.Path(config.dataset).stem}",
         lead=[
             f"{len(trials)} trials, of which {metrics['stopped_early']} were stopped early and "
-            f"{metrics['failed']} failed, and {metrics['epochs']} epochs in {seconds / 60:.1f} "
+            f"{metrics['failed']} failed, with {metrics['epochs']} epochs in {seconds / 60:.1f} "
             f"minutes. The best is trial {best.trial_id}: {config.objective} {best.score:.4f} at "
-            "its best epoch. The test split was not touched.",
+            "its best epoch. The test split was not used.",
             f"{again} trains it again and evaluates the test split.",
             *borders,
         ],
@@ -102,14 +102,14 @@ def report_sweep(sweep, run, oracle):
 
 
 def _winner(trials, objective):
-    """The best of the completed trials; one that was stopped early only where there is no other."""
+    """Return the best completed trial; one that was stopped early only if there is no other."""
     completed = [trial for trial in trials if trial.score is not None]
     whole = [trial for trial in completed if not last(trial, "stopped")]
     return max(whole or completed, key=lambda trial: signed(objective, trial.score), default=None)
 
 
 def rows(trials, names, objective):
-    """A row a trial, in their order: trial, status, values, objective, epochs_run and so on."""
+    """Return a row per trial, a dict: trial, status, values, objective, epochs_run and more."""
     found = []
     for trial in trials:
         epochs, best_epoch = (_whole(last(trial, name)) for name in ("epochs", "best_epoch"))
@@ -130,12 +130,12 @@ def rows(trials, names, objective):
 
 
 def _whole(number):
-    """keras-tuner keeps counts as floats."""
+    """Convert a count, which keras-tuner stores as float, to int."""
     return None if number is None else int(number)
 
 
 def as_csv(table):
-    """Rows as the text of a CSV file."""
+    """Return rows as the text of a CSV file."""
     text = io.StringIO()
     writer = csv.DictWriter(text, list(table[0]), lineterminator="\n")
     writer.writeheader()
@@ -144,16 +144,25 @@ def as_csv(table):
 
 
 def as_texts(table):
-    """Rows as a report's table: lists of texts, the titles first."""
-    return [list(table[0]), *([said(value) for value in row.values()] for row in table)]
+    """Return rows as the table of a report: lists of str, the header first."""
+    return [list(table[0]), *([format_number(value) for value in row.values()] for row in table)]
 
 
 def figures(table, space, objective, curves, best):
-    """{caption: figure} of a sweep: `space` is its HyperParameters, `curves` {trial: values},
-    `best` the trial that won.
+    """Draw the figures of a sweep.
+
+    Args:
+        table: Rows of `rows`.
+        space: keras_tuner.HyperParameters.
+        objective: Name of the metric.
+        curves: {trial: values by epoch, larger is better}.
+        best: Id of the best trial.
+
+    Returns:
+        {caption: figure}.
     """
     done = [row for row in table if row[objective] is not None]
-    names = names_of(space)
+    names = hyperparameter_names(space)
     logarithmic = {hp.name for hp in space.space if getattr(hp, "sampling", None) == "log"}
     found = {}
     if len(done) > 1:
@@ -177,16 +186,17 @@ def figures(table, space, objective, curves, best):
             objective,
         )
     if len(done) >= ENOUGH:
-        found["What mattered: the loss in fit where a hyperparameter is shuffled"] = (
-            importance_bars(importance(done, names, logarithmic, objective))
+        found["Importance: loss of fit when a hyperparameter is shuffled"] = importance_bars(
+            importance(done, names, logarithmic, objective)
         )
     return found
 
 
 def importance(done, names, logarithmic, objective):
-    """{name: share}: how much worse a random forest predicts with that hyperparameter shuffled.
+    """Return the permutation importance of hyperparameters as {name: share}.
 
-    An estimate from few trials, and it says nothing of a cause.
+    It is the loss of a random forest's fit when the hyperparameter is shuffled: an estimate from
+    few trials, which does not show a cause.
     """
     from sklearn.ensemble import RandomForestRegressor
     from sklearn.inspection import permutation_importance
@@ -201,9 +211,9 @@ def importance(done, names, logarithmic, objective):
 
 
 def _numbers(done, name, logarithmic):
-    """A column as numbers, and as texts where it has such: (n,), the texts in order or None.
+    """Convert a column to numbers: (array (n,), sorted texts or None).
 
-    A value that a trial has not, since it was not asked for, is NaN.
+    The numbers of texts are their indices. A hyperparameter that a trial does not have is NaN.
     """
     values = [row[name] for row in done]
     given = [value for value in values if value is not None]
@@ -216,7 +226,10 @@ def _numbers(done, name, logarithmic):
 
 
 def _axis(done, name, logarithmic):
-    """A column as an axis of parallel coordinates: its numbers, the texts at its ends."""
+    """Return a column as an axis of parallel coordinates: numbers, and the labels of both ends."""
     numbers, texts = _numbers(done, name, logarithmic)
     values = [row[name] for row in done if row[name] is not None] or [None]
-    return (numbers, *((texts[0], texts[-1]) if texts else map(said, (min(values), max(values)))))
+    return (
+        numbers,
+        *((texts[0], texts[-1]) if texts else map(format_number, (min(values), max(values)))),
+    )

@@ -1,7 +1,7 @@
-"""A trial is a training run with values of the search space; what it comes to is an Outcome.
+"""Trials: training runs with values of the search space, which end with an Outcome.
 
-A trial that diverges, breaks or kills its process is a line in the sweep's table. What is not its
-fault is raised: the disk, the data, another process in its directory.
+A trial that diverges, fails or kills its process is a row in the sweep's table. Errors with another
+cause are raised: the disk, the data, another process in its directory.
 """
 
 import contextlib
@@ -23,23 +23,23 @@ from cvcourse.recipe.child_process import INTERRUPTED, ChildProcess, require_imp
 from cvcourse.tuning._count_starts import count_starts, progress
 from cvcourse.tuning._oracle import Outcome
 from cvcourse.tuning.spaces import ask, register, require_registered
-from cvcourse.tuning.stopping import StopWhereBehind
+from cvcourse.tuning.stopping import StopByRule
 
 TRIAL_METRICS = ("val_accuracy", "val_loss", "best_epoch", "epochs", "stopped", "seconds")
 
 
 @dataclasses.dataclass(frozen=True)
 class Sweep:
-    """What trials are made of.
+    """The common parts of all trials of a sweep.
 
     Args:
-        config: The sweep's own, such as a `tune.Config`.
-        common: Config of the training run that the space varies.
-        dataset: What all trials train on.
+        config: Config of the sweep, such as a `tune.Config`.
+        common: Config of a training run, which the space varies.
+        dataset: Dataset of all trials.
         space: Function (hp, config) -> config.
-        hyperparameters: keras_tuner.HyperParameters that it asks for.
+        hyperparameters: keras_tuner.HyperParameters of the space.
         callbacks: Function of a trial's folder that returns further Keras callbacks.
-        train: Function (config, dataset, callbacks) that trains in `config.workdir`, or goes on
+        train: Function (config, dataset, callbacks) that trains in `config.workdir`, or resumes
             there, and returns {name: value} of TRIAL_METRICS.
     """
 
@@ -52,26 +52,26 @@ class Sweep:
     train: Callable
 
     def chosen(self, hp):
-        """The config of a training run with the values of `hp`, for as many epochs as they say.
+        """Return the config of a trial with the values of `hp`, including Hyperband's epochs.
 
-        Raises what the space does.
+        Raises what the space raises.
         """
         config = ask(self.space, hp, self.common)
         return dataclasses.replace(config, epochs=hp.values.get("tuner/epochs", config.epochs))
 
 
 def hyperparameters_of(space, common):
-    """Find the hyperparameters that a space asks for: `register`, for a user's space.
+    """Find the hyperparameters of a user's space by `register`.
 
     Args:
         space: Function (hp, config) -> config.
-        common: Config whose fields it replaces.
+        common: Config whose fields the space replaces.
 
     Returns:
-        keras_tuner.HyperParameters at their defaults.
+        keras_tuner.HyperParameters with their default values.
 
     Raises:
-        UsageError: If the space refuses all values, or declares what cannot be.
+        UsageError: If the space rejects all values, or is not valid.
     """
     try:
         with recipe.user_errors():
@@ -81,20 +81,20 @@ def hyperparameters_of(space, common):
 
 
 def attempt(sweep, trial, folder, watch=lambda *words: []):
-    """Train with a trial's values, or go on with it. What it prints is in log.txt.
+    """Run or resume a trial. Its output goes to log.txt.
 
     Args:
         sweep: Sweep.
         trial: keras_tuner Trial.
-        folder: The trial's, as a pathlib.Path.
-        watch: Function (trial, epochs, objective) that returns callbacks that show its epochs.
+        folder: Folder of the trial, as a pathlib.Path.
+        watch: Function (trial, epochs, objective) that returns callbacks that display its epochs.
 
     Returns:
-        Outcome.
+        The Outcome.
 
     Raises:
-        UsageError: If the space asks for what it did not ask for before.
-        RunError: For what is not the trial's fault.
+        UsageError: If the space requests a hyperparameter that is not registered.
+        RunError: For errors with another cause than the trial.
         Interrupted: After Ctrl-C or SIGTERM.
     """
     config, hp = sweep.config, trial.hyperparameters
@@ -102,59 +102,58 @@ def attempt(sweep, trial, folder, watch=lambda *words: []):
         chosen = sweep.chosen(hp)
     except keras_tuner.errors.FatalError as error:
         raise UsageError(refusal(error)) from error
-    except RunError:  # the file of a builder of one's own has changed
+    except RunError:  # the file of a user's builder has changed
         raise
     except Exception as error:
         return Outcome(reason=refusal(error))
     with recipe.user_errors():
         require_registered(hp, sweep.hyperparameters)
     chosen = dataclasses.replace(chosen, workdir=str(folder / "run"))
-    in_vain = 0 if config.isolate else count_starts(folder)
-    if not config.isolate and in_vain <= config.retries:
+    failures = 0 if config.isolate else count_starts(folder)
+    if not config.isolate and failures <= config.retries:
         callbacks = [*watch(trial, chosen.epochs, config.objective), *sweep.callbacks(folder)]
         with (
             open(folder / "log.txt", "a", encoding="utf-8") as log,
             contextlib.redirect_stdout(log),
         ):
             return outcome_of(sweep.train, chosen, sweep.dataset, config.stop, callbacks)
-    # Whatever ended the sweep's process made the starts vain; how a process of the trial's own ends
-    # is the trial's doing.
-    killed = "its process was killed {} times before it got on"
+    # Anything may have killed the sweep's process, but only the trial kills its own process.
+    killed = "its process was killed {} times before it made progress"
     try:
-        require_importable(sweep.callbacks, "to try it once more in a process of its own")
+        require_importable(sweep.callbacks, "to run it in a separate process")
     except UsageError as error:
-        return Outcome(reason=f"{killed.format(in_vain)}; {error}")
+        return Outcome(reason=f"{killed.format(failures)}; {error}")
     while True:
         before = progress(folder)
         outcome, how = in_its_own_process(sweep, chosen, folder)
         if outcome:
             return outcome
-        in_vain = in_vain + 1 if progress(folder) == before else 0
-        if in_vain > config.retries:
-            return Outcome(reason=f"{killed.format(in_vain)}, the last time {how}")
+        failures = failures + 1 if progress(folder) == before else 0
+        if failures > config.retries:
+            return Outcome(reason=f"{killed.format(failures)}, the last time {how}")
 
 
 def outcome_of(train, config, dataset, stop, callbacks=()):
-    """Train, and tell how that ended.
+    """Train, and return the Outcome.
 
     Args:
         train: As in Sweep.
         config: Config of the training run.
-        dataset: What it trains on.
-        stop: Name of the rule of `stopping.RULES` by which it is stopped early.
+        dataset: Its Dataset.
+        stop: Name of the rule of `stopping.RULES` that stops it early.
         callbacks: Further Keras callbacks.
 
     Returns:
-        Outcome.
+        The Outcome.
 
     Raises:
-        RunError: For what is not the trial's fault.
+        RunError: For errors with another cause than the trial.
         Interrupted: After Ctrl-C or SIGTERM.
     """
-    behind = StopWhereBehind(stop, config.monitor, pathlib.Path(config.workdir))
+    stopper = StopByRule(stop, config.monitor, pathlib.Path(config.workdir))
     try:
         with data.report_corrupt_images(dataset):
-            metrics = train(config, dataset, [behind, *callbacks])
+            metrics = train(config, dataset, [stopper, *callbacks])
     except Exception as error:
         if isinstance(error, (Interrupted, RunError)) and not isinstance(error, Diverged):
             raise
@@ -167,18 +166,18 @@ def outcome_of(train, config, dataset, stop, callbacks=()):
 
 
 def in_its_own_process(sweep, config, folder):
-    """Train as `outcome_of` does, in a process that gives its memory back as it ends.
+    """Train as `outcome_of` does, in a separate process, whose end frees its memory.
 
     Args:
         sweep: Sweep.
         config: Config of the training run.
-        folder: The trial's, as a pathlib.Path.
+        folder: Folder of the trial, as a pathlib.Path.
 
     Returns:
-        (Outcome, ""), or (None, how the process was killed).
+        (Outcome, ""), or (None, description of how the process was killed).
 
     Raises:
-        RunError: For what is not the trial's fault.
+        RunError: For errors with another cause than the trial.
         KeyboardInterrupt: After Ctrl-C.
     """
     work = functools.partial(
@@ -201,10 +200,10 @@ def _load_and_train(train, config, folder, stop, callbacks):
 
 
 def refusal(error):
-    """Return the text of an error of a search space; with its class where that says more."""
+    """Return the text of an error of a search space, with the class of an unintended one."""
     text = _one_line(error)
-    unmeant = isinstance(error, (TypeError, LookupError, AttributeError, NameError))
-    return f"{type(error).__name__}: {text}" if unmeant else text or type(error).__name__
+    unintended = isinstance(error, (TypeError, LookupError, AttributeError, NameError))
+    return f"{type(error).__name__}: {text}" if unintended else text or type(error).__name__
 
 
 def _one_line(text):
@@ -212,14 +211,14 @@ def _one_line(text):
 
 
 def own_metrics(config, rules):
-    """Look for the metrics of a trial's run that is over.
+    """Look for the metrics of a finished trial.
 
-    What is another run's is set aside: what the trial's own `train` command leaves where somebody
-    runs it, and what is damaged.
+    Files of another run are set aside, such as those of a `train` command in the trial's directory,
+    and damaged files.
 
     Args:
         config: Config of the trial's training run.
-        rules: Those of `recipe.finished_metrics`.
+        rules: Keyword arguments of `recipe.finished_metrics`.
 
     Returns:
         {name: value} of TRIAL_METRICS; None if the run is new or unfinished.
@@ -229,7 +228,7 @@ def own_metrics(config, rules):
         try:
             metrics = recipe.finished_metrics(config, "train", **rules)
             if metrics and not all(isinstance(metrics[n], (int, float)) for n in TRIAL_METRICS):
-                raise RunError(f"{path / 'metrics.json'} holds no metrics of a trial")
+                raise RunError(f"{path / 'metrics.json'} does not hold the metrics of a trial")
             return metrics and {name: metrics[name] for name in TRIAL_METRICS}
         except (UsageError, RunError) as error:
             file = path / "metrics.json"
@@ -239,14 +238,14 @@ def own_metrics(config, rules):
 
 
 def keep_metrics(run, resume):
-    """Write metrics.json of a trial's run that is over, and remove its checkpoints.
+    """Write metrics.json of a finished trial, and remove its checkpoints.
 
     Args:
         run: recipe.Run of the training.
         resume: training.ExactResume of the training.
 
     Returns:
-        {name: value} of TRIAL_METRICS, of the best epoch.
+        {name: value} of TRIAL_METRICS.
     """
     history = resume.history
     best = history[resume.best_epoch - 1]

@@ -1,4 +1,4 @@
-"""What a sweep shows while it runs: a line a trial, and in a terminal the running one's epochs."""
+"""Progress of a sweep: a line per finished trial, and in a terminal the epochs of running ones."""
 
 import time
 
@@ -6,11 +6,17 @@ import keras
 
 from cvcourse.tuning.stopping import first_epochs
 
-WIDTH = 8  # of a column, at least
+WIDTH = 8  # minimum width of a column
 
 
 class TrialTable:
-    """Prints the trials as they end, under the `names` of the hyperparameters, to a `stream`."""
+    """Table of trials, printed as they end.
+
+    Args:
+        names: Names of the hyperparameters.
+        objective: Name of the metric.
+        stream: Text stream.
+    """
 
     def __init__(self, names, objective, stream):
         self.names, self.objective, self.stream = names, objective, stream
@@ -18,7 +24,7 @@ class TrialTable:
         self.heads = ["trial", *names, "epochs run", objective, "best", "time left"]
 
     def end(self, trial, oracle):
-        """Print a trial of `oracle` that has ended."""
+        """Print a finished trial of `oracle`."""
         if not self.ended:
             self._print(self.heads)
         self.ended += 1
@@ -34,7 +40,7 @@ class TrialTable:
         self._print([trial.trial_id, *values, epochs, score, best, left, trial.message or ""])
 
     def show(self, runs):
-        """In a terminal, write over one line how far the trials are: {id: run's folder}."""
+        """Overwrite one line of a terminal with the epochs of trials, {id: run directory}."""
         if self.stream.isatty():
             far = [
                 f"trial {key}: {len(first_epochs(folder, self.objective))} epochs"
@@ -44,12 +50,14 @@ class TrialTable:
 
     def _print(self, cells):
         widths = [*(max(WIDTH, len(head)) for head in self.heads), 0]
-        row = "  ".join(f"{said(cell):>{w}}" for cell, w in zip(cells, widths, strict=False))
+        row = "  ".join(
+            f"{format_number(cell):>{w}}" for cell, w in zip(cells, widths, strict=False)
+        )
         erase = "\r\033[K" if self.stream.isatty() else ""
         print(erase + row.rstrip(), file=self.stream, flush=True)
 
     def epochs_of(self, trial, epochs, objective):
-        """A callback that writes a trial's epochs over one line; [] where nobody watches."""
+        """Return a list of a callback that displays a trial's epochs; [] if not in a terminal."""
         return [_ShowEpochs(trial.trial_id, epochs, objective, self.stream)] * self.stream.isatty()
 
 
@@ -60,18 +68,18 @@ class _ShowEpochs(keras.callbacks.Callback):
         self.objective, self.stream = objective, stream
 
     def on_epoch_end(self, epoch, logs=None):
-        said_of = f"{self.objective} {said(logs[self.objective])}"
-        line = f"trial {self.trial_id}, epoch {epoch + 1}/{self.epochs}: {said_of}"
+        result = f"{self.objective} {format_number(logs[self.objective])}"
+        line = f"trial {self.trial_id}, epoch {epoch + 1}/{self.epochs}: {result}"
         print(f"\r\033[K{line}", end="", file=self.stream, flush=True)
 
 
 def last(trial, name):
-    """The value of one of a trial's metrics, or None."""
+    """Return the last value of a trial's metric, or None."""
     return trial.metrics.get_last_value(name) if trial.metrics.exists(name) else None
 
 
-def said(value):
-    """A value in few letters."""
+def format_number(value):
+    """Format a value briefly."""
     if value is None:
         return "–"
     return f"{value:.4g}" if isinstance(value, float) else str(value)

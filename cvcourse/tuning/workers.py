@@ -1,4 +1,4 @@
-"""Who runs the trials of a sweep: this process alone, or workers that a chief leads."""
+"""The processes of a sweep: a single one, or a chief and its workers."""
 
 import dataclasses
 import functools
@@ -26,23 +26,24 @@ from cvcourse.tuning.local_workers import LocalWorkers
 from cvcourse.tuning.service import LOOPBACK, Chief, Worker, address_of, from_environment
 from cvcourse.tuning.trial import attempt
 
-COMMON = "common.json"  # what all trials of a sweep must have in common: data and versions
+COMMON = "common.json"  # fingerprint of the data, and versions: equal for all trials of a sweep
 
 
-def parties(config, space=None, callbacks=None):
-    """Find out who this process is in a sweep: by flags, or keras-tuner's environment variables.
+def chief_and_worker(config, space=None, callbacks=None):
+    """Determine the role of this process from flags or keras-tuner's environment variables.
 
     Args:
-        config: The sweep's.
-        space: The user's, of which workers on this machine need a copy.
-        callbacks: The user's, of which these workers and `config.isolate` need a copy.
+        config: Config of the sweep.
+        space: The user's search space, which workers on this machine import.
+        callbacks: The user's function of callbacks, which these workers and processes of
+            `config.isolate` import.
 
     Returns:
-        (the chief's address, this worker's name), None each where there is none.
+        (address of the chief, name of this worker), each None if there is none.
 
     Raises:
-        UsageError: For what does not go together, and for functions that other processes cannot
-            have.
+        UsageError: For flags that exclude each other, and for functions that other processes cannot
+            import.
     """
     if config.isolate:
         require_importable(callbacks, "--isolate")
@@ -54,28 +55,28 @@ def parties(config, space=None, callbacks=None):
     if worker and config.workdir is None:
         raise UsageError(f"--worker={worker} needs the chief's directory: --workdir")
     if address and config.protocol != "plain":
-        raise UsageError(f"--protocol={config.protocol} takes --workers, and no --chief")
+        raise UsageError(f"--protocol={config.protocol} takes --workers, not --chief")
     if config.workers > 1 and not worker:
         for function in (space, callbacks):
             require_importable(function, "--workers")
     return address, worker
 
 
-def begin(sweep, run):
-    """Begin a sweep, or take up what its directory holds.
+def begin_sweep(sweep, run):
+    """Start a sweep, or resume the one in its directory.
 
-    With `config.extend`, trials that failed are to be run again: once, or else a sweep that is
-    killed now and then would never get beyond them.
+    With `config.extend`, failed trials are run again, but only once: otherwise a sweep that is
+    killed repeatedly would never get past them.
 
     Args:
         sweep: Sweep.
         run: recipe.Run of the sweep.
 
     Returns:
-        The oracle with the trials that are missing.
+        The oracle, which proposes the missing trials.
 
     Raises:
-        UsageError: If the sweep there has another space or other data.
+        UsageError: If the sweep in the directory has another space or other data.
         RunError: If a file cannot be read.
     """
     config, common = sweep.config, in_common(sweep.dataset)
@@ -85,7 +86,7 @@ def begin(sweep, run):
     options = {name: getattr(config, name) for name in names}
     found = oracle(config.oracle, sweep.hyperparameters, run.path, **options)
     if config.extend and not _extended(run.path) and (failed := found.retry_failed()):
-        print(f"failed trials that are tried again: {failed}", flush=True)
+        print(f"failed trials to repeat: {failed}", flush=True)
     run.begin()
     keep_space(run.path, sweep.hyperparameters)
     write_json(run.path / COMMON, common)
@@ -93,24 +94,24 @@ def begin(sweep, run):
 
 
 def _extended(path):
-    """Whether the sweep in a directory was begun with --extend and is unfinished."""
+    """Whether the sweep in a directory was started with --extend and is unfinished."""
     if (path / "metrics.json").exists() or not (path / "config.json").exists():
         return False
     return read_json(path / "config.json").get("extend") is True
 
 
-def alone(sweep, run, oracle, table):
-    """Run the trials that are missing in this process, one after the other.
+def run_trials(sweep, run, oracle, table):
+    """Run the missing trials in this process.
 
     Args:
         sweep: Sweep.
         run: recipe.Run of the sweep.
-        oracle: The oracle whose trials they are.
-        table: TrialTable that prints them as they end.
+        oracle: Oracle of the sweep.
+        table: TrialTable that prints the trials as they end.
 
     Raises:
-        Interrupted: After Ctrl-C or SIGTERM, with the command that goes on.
-        Exception: What `attempt` raises.
+        Interrupted: After Ctrl-C or SIGTERM, with the command that resumes the sweep.
+        Exception: As `attempt` does.
     """
     while trial := next_trial(oracle):
         folder = oracle.trial_folder(trial.trial_id)
@@ -120,20 +121,20 @@ def alone(sweep, run, oracle, table):
         table.end(oracle.get_trial(trial.trial_id), oracle)
 
 
-def lead(main, sweep, run, oracle, table, address):
-    """Serve the trials that are missing to workers: those started here, and others that ask.
+def serve_trials(main, sweep, run, oracle, table, address):
+    """Serve the missing trials to workers: those started here, and others that connect.
 
     Args:
-        main: Function (config, space, callbacks) with which a worker takes part in the sweep.
+        main: Function (config, space, callbacks) that a worker runs.
         sweep: Sweep.
         run: recipe.Run of the sweep.
-        oracle: The oracle whose trials they are.
-        table: TrialTable that prints them as they end.
-        address: HOST:PORT to serve at; None for workers on this machine alone.
+        oracle: Oracle of the sweep.
+        table: TrialTable that prints the trials as they end.
+        address: HOST:PORT of the server; None for workers on this machine only.
 
     Raises:
-        UsageError: If the address cannot be served.
-        RunError: If the oracle fails, or workers end again and again.
+        UsageError: If the address is not available.
+        RunError: If the oracle fails, or too many workers die.
     """
     config = sweep.config
     if not any_left(oracle):
@@ -156,7 +157,7 @@ def lead(main, sweep, run, oracle, table, address):
                 for worker, trial_id in chief.reassign().items():
                     print(
                         f"worker {worker} is silent for {config.worker_timeout:g} seconds: trial "
-                        f"{trial_id} goes to the next that asks",
+                        f"{trial_id} goes to another worker",
                         flush=True,
                     )
                 if not over:
@@ -171,32 +172,31 @@ def lead(main, sweep, run, oracle, table, address):
 
 
 def _take_part(main, config, space, callbacks, name):
-    """Be a worker of a LocalWorkers."""
+    """Run a worker of LocalWorkers."""
     main(dataclasses.replace(config, worker=name), space, callbacks)
 
 
-def work(sweep, address, finished):
-    """Run the trials that a chief gives, until there are no more.
+def work_for_chief(sweep, address, finished):
+    """Run the trials that a chief assigns, until the sweep is over.
 
     Args:
-        sweep: Sweep; its config names this worker and the directory, which it shares with the
-            chief.
-        address: The chief's HOST:PORT.
-        finished: Function of the config that returns the metrics of a sweep that is over, or None.
+        sweep: Sweep. Its config names this worker and the directory that it shares with the chief.
+        address: HOST:PORT of the chief.
+        finished: Function of the config that returns the metrics of a finished sweep, or None.
 
     Returns:
-        The metrics if the sweep was over, else {}.
+        The metrics if the sweep was finished before, else {}.
 
     Raises:
-        UsageError: If the chief's sweep is another one.
-        RunError: If the chief does not answer, and for what is not a trial's fault.
+        UsageError: If the chief has another sweep.
+        RunError: If the chief does not answer, and for errors with another cause than a trial.
         Interrupted: After Ctrl-C or SIGTERM.
     """
     try:
         with recipe.continued_by(recipe.command(sweep.config, recipe.program("tune"))):
             return _take_trials(sweep, address, finished)
     except RunError:
-        if metrics := finished(sweep.config):  # the chief has gone since all is done
+        if metrics := finished(sweep.config):  # the chief has finished the sweep
             return metrics
         raise
 
@@ -220,21 +220,22 @@ def _take_trials(sweep, address, finished):
         except (Interrupted, KeyboardInterrupt) as error:
             if client.deserted:
                 raise client.deserted from error
-            said = f"worker {config.worker} stopped in trial {trial.trial_id}, which the next takes"
-            raise Interrupted(said) from error
+            raise Interrupted(
+                f"worker {config.worker} stopped in trial {trial.trial_id}, which another one takes"
+            ) from error
         if outcome:
             client.end_trial(trial, outcome)
-            said = outcome.reason or outcome.values[config.objective]
-            print(f"trial {trial.trial_id}: {said}", flush=True)
+            result = outcome.reason or outcome.values[config.objective]
+            print(f"trial {trial.trial_id}: {result}", flush=True)
     print("the sweep is over", flush=True)
     return {}
 
 
 def unless_in_use(sweep, trial, client):
-    """Run a trial once no other worker is in its directory.
+    """Run a trial as soon as no other worker uses its directory.
 
     Returns:
-        Outcome; None if another worker, who has the trial too, has ended it.
+        The Outcome; None if another worker has ended the trial.
     """
     end = time.monotonic() + client.patience
     while True:
@@ -244,26 +245,26 @@ def unless_in_use(sweep, trial, client):
             if not client.runs(trial):
                 return None
             if time.monotonic() > end:
-                return Outcome(reason=f"{error}, and does not get on")
+                return Outcome(reason=f"{error}, and makes no progress")
             time.sleep(1)
 
 
 def in_common(dataset):
-    """Return what all trials of a sweep must have in common, as {name: value}."""
+    """Return the values that must be equal for all trials of a sweep, as {name: value}."""
     versions = training.versions() | {"keras-tuner": keras_tuner.__version__}
     return versions | {"data": dataset.fingerprint()}
 
 
 def require_common(path, here):
-    """Check what is in common against what a sweep was begun with.
+    """Check that values are equal to those with which a sweep was started.
 
     Args:
-        path: The sweep's directory, as a pathlib.Path.
+        path: Directory of the sweep, as a pathlib.Path.
         here: {name: value}.
 
     Raises:
         UsageError: If a value differs from the one in COMMON.
-        RunError: If COMMON cannot be read or lacks one.
+        RunError: If COMMON cannot be read or lacks a value.
     """
     remedy = "remove it, and the sweep's own command writes it again"
     there = read_json(path / COMMON, remedy=remedy)
@@ -273,5 +274,5 @@ def require_common(path, here):
         if value != there[name]:
             raise UsageError(
                 f"the sweep in {path} was begun with {name} {there.get(name)}, and here is "
-                f"{value}: all its trials must have the same"
+                f"{value}: it must be equal for all trials"
             )

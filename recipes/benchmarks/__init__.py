@@ -1,1 +1,1 @@
-"""Benchmarks of speed, run by `cvcourse bench NAME`; each writes a file of numbers."""
+"""Benchmarks of speed, run by `cvcourse bench NAME`; each writes a JSON file."""

@@ -1,12 +1,12 @@
-"""How soon a sweep finds what plain keras-tuner's random search finds: its best of all trials.
+"""Time until a sweep finds a trial as good as the best one of keras-tuner's random search.
 
     cvcourse bench tune
     cvcourse bench tune --model=resnet20 --epochs=9 --seeds=1
 
-keras-tuner trains every trial to its end, by the same code and on the same stream. Both draw the
-same values in the same order, and a trial begins from the same weights. What counts is the time
-until a trial is over that is as good, in a sweep that stops trials early, as share of keras-tuner's
-time for all of them, and of its time until that trial was over.
+keras-tuner trains every trial to the end, with the same code and on the same batches. Both draw the
+same values in the same order, and a trial starts from the same weights. The benchmark measures the
+time until a sweep with early stopping has finished a trial as good, as share of keras-tuner's time
+for all trials, and of its time until the end of its best trial.
 """
 
 import dataclasses
@@ -21,28 +21,37 @@ from cvcourse import recipe
 from cvcourse.startup import import_tensorflow_quietly
 
 TARGET = 1 / 3  # of keras-tuner's time for all trials
-NEVER = 99.0  # a share where no trial was as good: the best one was stopped
+NEVER = 99.0  # the share if no trial was as good, since the best one was stopped
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """What is swept, and how often."""
+    """The sweeps."""
 
-    model: str = recipe.field("lenet5", "the network")
-    dataset: str = recipe.field("fashion_mnist", "what train takes")
-    limit: int = recipe.field(5_000, "images of each split", least=1)
-    epochs: int = recipe.field(9, "of a whole trial", least=1)
-    trials: int = recipe.field(20, "of each sweep", least=1)
+    model: str = recipe.field("lenet5", "network of cvcourse.models.REGISTRY")
+    dataset: str = recipe.field("fashion_mnist", "data set, as for `train`")
+    limit: int = recipe.field(5_000, "number of examples per split", least=1)
+    epochs: int = recipe.field(9, "number of epochs of a full trial", least=1)
+    trials: int = recipe.field(20, "number of trials of each sweep", least=1)
     vary: tuple[str, ...] = recipe.field(
-        ("learning_rate", "weight_decay"), "what is varied", choices=tune.PARTS
+        ("learning_rate", "weight_decay"), "hyperparameters to vary", choices=tune.PARTS
     )
-    stop: str = recipe.field("halving", "the rule of ours", choices=("median", "halving"))
-    seeds: int = recipe.field(3, "sweeps of each", least=1)
-    output: str = recipe.field("runs/bench_tune.json", "the file for the numbers")
+    stop: str = recipe.field(
+        "halving", "rule that stops trials early", choices=("median", "halving")
+    )
+    seeds: int = recipe.field(3, "number of sweeps", least=1)
+    output: str = recipe.field("runs/bench_tune.json", "JSON file of the results")
 
 
 def main(config):
-    """Measure, write `config.output`, print a table; returns what the file holds."""
+    """Measure, print a table, and write `config.output`.
+
+    Args:
+        config: Config.
+
+    Returns:
+        The content of the file.
+    """
     config = recipe.check(config)
     output = recipe.output_file(config.output)
     import_tensorflow_quietly()
@@ -53,7 +62,7 @@ def main(config):
         sweep = recipe.as_config(tune.Config, config, seed=seed)
         with tempfile.TemporaryDirectory() as folder:
             runs = {"keras-tuner": plain, "cvcourse": ours}
-            # In turns, so that neither has all the warm caches.
+            # Alternate the order, so that neither always finds warm caches.
             names = list(runs) if seed % 2 == 0 else list(runs)[::-1]
             ended = {name: runs[name](sweep, pathlib.Path(folder) / name) for name in names}
         sweeps[f"seed {seed}"] = found = compared(ended["keras-tuner"], ended["cvcourse"])
@@ -64,7 +73,7 @@ def main(config):
 
 
 def compared(theirs, ours):
-    """The figures of a seed, from [(seconds since the begin, value)] of each sweep's trials."""
+    """Compare two sweeps of a seed, each given as [(seconds since its start, value)] by trial."""
     best = max(value for _, value in theirs)
     reached = next(seconds for seconds, value in theirs if value >= best)
     soon = next((seconds for seconds, value in ours if value >= best), None)
@@ -80,7 +89,7 @@ def compared(theirs, ours):
 
 
 def plain(config, folder):
-    """keras-tuner's random search: [(seconds since its begin, best value)] as trials end."""
+    """Run keras-tuner's random search; return [(seconds since its start, value)] by trial."""
     import keras
     import keras_tuner
 
@@ -122,7 +131,7 @@ def plain(config, folder):
 
 
 def ours(config, folder):
-    """The same by `cvcourse tune`."""
+    """Run the sweep with `cvcourse tune`; return [(seconds since its start, value)] by trial."""
     from cvcourse import tuning
 
     begun = time.time()
