@@ -87,4 +87,14 @@ __all__ = [
     "write_hparams",
 ]
 
-__getattr__ = renamed_attributes(__name__, starts="count_starts", ready_made="default_space")
+__getattr__ = renamed_attributes(
+    __name__,
+    starts="count_starts",
+    ready_made="default_space",
+    alone="run_trials",
+    begin="begin_sweep",
+    lead="serve_trials",
+    names_of="hyperparameter_names",
+    parties="chief_and_worker",
+    work="work_for_chief",
+)
