@@ -102,8 +102,8 @@ def _tf_config():
             raise ValueError(f"the task {own[0]} {own[1]} is not in its cluster")
         addresses = [jobs[job][i] for job, i in order]
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        said = f"it lacks {error}" if isinstance(error, KeyError) else error
-        raise UsageError(f"TF_CONFIG: {said}; it looks like TF_CONFIG={EXAMPLE}") from error
+        problem = f"it lacks {error}" if isinstance(error, KeyError) else error
+        raise UsageError(f"TF_CONFIG: {problem}; it looks like TF_CONFIG={EXAMPLE}") from error
     return Cluster(_addresses("TF_CONFIG", addresses), order.index(own))
 
 
@@ -150,7 +150,7 @@ def _require_free(address):
         raise RunError(f"cannot serve at {address}, this worker's address: {error}") from error
 
 
-def _meet(found, connect):
+def _connect(found, connect):
     """What `connect()` returns once all workers are there. Raises RunError where it fails."""
     print(
         f"worker {found.index} of {len(found.addresses)} at {found.own}, waiting for the others",
@@ -286,7 +286,7 @@ class SingleDevice:
             "batch_size_per_replica": batch_size // self.replicas,
         }
 
-    def said(self, batch_size):
+    def describe(self, batch_size):
         """What is printed of it."""
         noun = "replica" if self.replicas == 1 else "replicas"
         workers = f" of {self.workers} workers" if self.workers > 1 else ""
@@ -337,7 +337,7 @@ class MultiWorker(TensorFlowStrategy):
 
         _require_free(cluster.own)
         repair_multi_worker_fit()
-        strategy = _meet(cluster, tf.distribute.MultiWorkerMirroredStrategy)
+        strategy = _connect(cluster, tf.distribute.MultiWorkerMirroredStrategy)
         local = len(strategy.extended.worker_devices)
         self.workers, self.index = len(cluster.addresses), cluster.index
         devices = [address for address in cluster.addresses for _ in range(local)]
@@ -443,7 +443,7 @@ def _lost(strategy, again):
 
 
 @contextlib.contextmanager
-def alone():
+def without_strategy():
     """Inside, new variables are this process' own, whatever strategy trains around it."""
     import keras
 
@@ -575,7 +575,7 @@ def _on_jax(name, found, cpu_devices):
             found.index,
             heartbeat_timeout_seconds=SILENT,
         )
-        _meet(found, connect)
+        _connect(found, connect)
     platform = jax.devices()[0].platform
     if name == "tpu" and platform != "tpu":
         there = ", ".join(map(str, jax.devices()))
@@ -590,4 +590,4 @@ def _on_jax(name, found, cpu_devices):
 MAKERS = {"tensorflow": _on_tensorflow, "jax": _on_jax}
 
 
-__getattr__ = renamed_attributes(__name__, OneDevice="SingleDevice")
+__getattr__ = renamed_attributes(__name__, OneDevice="SingleDevice", alone="without_strategy")

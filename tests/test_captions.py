@@ -349,3 +349,27 @@ def test_flickr8k():
     tokens = FLICKR8K_100 / "text" / "Flickr8k.token.txt"
     assert load_captions(FLICKR8K_100, tokens, missing="skip") == captions
     refused(lambda: load_captions(FLICKR8K_100, tokens), tokens, "7900 of 8000")
+
+
+# repr
+
+
+@pytest.mark.parametrize(
+    ("thing", "expected"),
+    [
+        (Captions((), (), ()), "Captions(photos: train 0, validation 0, test 0)"),
+        (Captions(None, 1, ()), "Captions(photos: train ?, validation ?, test 0)"),
+        (CaptionedPhoto(None, None), "CaptionedPhoto('None', None)"),
+        (
+            CaptionedPhoto(pathlib.PurePosixPath("a/dog.jpg"), ("A dog .",) * 9),
+            f"CaptionedPhoto('a/dog.jpg', ({6 * "'A dog .', "}...))",
+        ),
+    ],
+)
+def test_repr(thing, expected):
+    assert repr(thing) == expected
+
+
+def test_the_repr_counts_photos(folder):
+    captions = load_captions(folder(captions_csv=SPLIT_CSV, photos="a.jpg b.jpg c.jpg d.jpg e.jpg"))
+    assert repr(captions) == "Captions(photos: train 1, validation 3, test 1)"

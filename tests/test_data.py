@@ -12,6 +12,7 @@ import zipfile
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from cvcourse import data
@@ -554,6 +555,55 @@ def test_an_idx_file_is_missing(offline, tmp_path):
     write_idx(tmp_path / "mnist", ten_classes())
     (tmp_path / "mnist" / published.IDX_FILES[3]).unlink()
     refused("mnist", published.IDX_FILES[3], "No such file", data_dir=tmp_path)
+
+
+# repr
+
+NO_SPLIT = data.Split(None, None)
+
+
+@pytest.mark.parametrize(
+    ("thing", "expected"),
+    [
+        (data.Split(np.zeros((0, 8, 8, 1)), np.zeros(0, int)), "Split(0 images of 8x8x1 float64)"),
+        (data.Split([[1]], [0]), "Split(1 images of ?)"),
+        (data.Split(tf.zeros((2, 3, 3, 1)), [0, 1]), "Split(2 images of 3x3x1 float32)"),
+        (data.Split(np.float32(1), np.int32(1)), "Split(? images of ? float32)"),
+        (NO_SPLIT, "Split(? images of ?)"),
+        (data.Dataset(NO_SPLIT, None, None, ("a",)), "Dataset(1 class, ?; train ?)"),
+        (data.Dataset(None, None, None, None), "Dataset(? classes, ?; )"),
+        (types.SimpleNamespace(split=NO_SPLIT), "namespace(split=Split(? images of ?))"),
+    ],
+)
+def test_the_repr_of_anything(thing, expected):
+    assert repr(thing) == expected
+
+
+def test_the_repr_of_digits():
+    digits = data.load("digits")
+    assert repr(digits) == (
+        'Dataset("digits": 10 classes, 8x8x1; train 1,293, validation 144, test 360)'
+    )
+    assert repr(digits.train) == "Split(1,293 images of 8x8x1 uint8, labels 0 to 9)"
+    assert repr(digits.limit(20).whole()) == 'Dataset("digits": 10 classes, 8x8x1; train 60)'
+    assert str(digits) == (
+        "1,293 training, 144 validation, 360 test images of 8x8x1 in 10 classes"
+    )
+
+
+def test_the_repr_of_a_folder_reads_no_file(image_folder):
+    path = image_folder(train=4, val=2, test=1)
+    folder = data.load(path)
+    resized = folder.resized(32, "bilinear")
+    for file in path.rglob("*.png"):
+        file.unlink()
+    assert repr(folder) == (
+        f'Dataset("{path}": 3 classes, 12x10x3; train 12, validation 6, test 3)'
+    )
+    assert repr(folder.test) == "Split(3 images of 12x10x3 uint8, in files, labels 0 to 2)"
+    assert repr(resized.test.images) == "EncodedImages(3 images of 32x32x3 float32, in files)"
+    shaped = data.to_shape(data.load("digits").test, 28, 28, 3)
+    assert repr(shaped.images) == "EncodedImages(360 images of 28x28x3 uint8, encoded in memory)"
 
 
 # Image folders

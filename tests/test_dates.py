@@ -125,3 +125,7 @@ def test_unreadable_texts(text, message):
     dates.require_readable("March 3, 1984")
     with pytest.raises(ValueError, match=re.escape(message)):
         dates.require_readable(text)
+
+
+def test_repr():
+    assert repr(dates.load(1200, 30)) == "Dates(pairs: train 1,200, validation 30, test 30)"

@@ -100,6 +100,12 @@ def test_too_few_are_refused(call, said):
 
 def test_a_fingerprint_tells_arrays_apart():
     inputs, labels, weights = rows()
-    assert data.fingerprint((inputs, labels)) == data.fingerprint((inputs, labels.copy()))
-    assert data.fingerprint((inputs, labels)) != data.fingerprint((inputs, labels + 1))
-    assert data.fingerprint((inputs, labels)) != data.fingerprint((inputs, labels, weights))
+    fingerprint = data.fingerprint_rows((inputs, labels))
+    assert data.fingerprint_rows((inputs, labels.copy())) == fingerprint
+    assert data.fingerprint_rows((inputs, labels + 1)) != fingerprint
+    assert data.fingerprint_rows((inputs, labels, weights)) != fingerprint
+
+
+def test_the_old_name_of_the_fingerprint_warns():
+    with pytest.warns(FutureWarning, match=r"data\.fingerprint is now called .*fingerprint_rows"):
+        assert data.fingerprint((TOKENS,)) == data.fingerprint_rows((TOKENS,))

@@ -1,5 +1,6 @@
 """Data sets as three splits, and splits as one deterministic stream: `load()`, then `stream()`."""
 
+import dataclasses
 import os
 import pathlib
 
@@ -8,12 +9,12 @@ from cvcourse.data._stream import steps_per_epoch, stream
 from cvcourse.data.augmentation import AUGMENTATIONS, MIXTURES
 from cvcourse.data.captions import CaptionedPhoto, Captions, load_captions
 from cvcourse.data.dataset import DataError, Dataset, Split, channel_statistics, hold_out
-from cvcourse.data.encoded import fitted, report_corrupt_images
+from cvcourse.data.encoded import report_corrupt_images, to_shape
 from cvcourse.data.folder import photos
 from cvcourse.data.photo import read_photo
 from cvcourse.data.text import load_text, read_text, split_text
 from cvcourse.data.token_stream import (
-    fingerprint,
+    fingerprint_rows,
     stream_rows,
     stream_windows,
     windows_in_order,
@@ -38,8 +39,7 @@ __all__ = [
     "Split",
     "Vocabulary",
     "channel_statistics",
-    "fingerprint",
-    "fitted",
+    "fingerprint_rows",
     "hold_out",
     "load",
     "load_captions",
@@ -54,6 +54,7 @@ __all__ = [
     "stream",
     "stream_rows",
     "stream_windows",
+    "to_shape",
     "unspaced",
     "usual_augmentation",
     "windows_in_order",
@@ -97,6 +98,7 @@ def load(name, *, data_dir=None, limit=None, whole=False):
         raise ValueError(unknown("data set", name, NAMES))
     if whole and data.validation:
         data = data.whole()
+    data = dataclasses.replace(data, name=name)
     return data.limit(limit) if limit else data
 
 
@@ -128,4 +130,9 @@ def usual_augmentation(name):
     return ("crop", "flip")
 
 
-__getattr__ = renamed_attributes(__name__, naming_broken_images="report_corrupt_images")
+__getattr__ = renamed_attributes(
+    __name__,
+    fingerprint="fingerprint_rows",
+    fitted="to_shape",
+    naming_broken_images="report_corrupt_images",
+)

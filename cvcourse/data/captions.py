@@ -9,9 +9,10 @@ import io
 import os
 import pathlib
 import re
+import reprlib
 import zlib
 
-from cvcourse.data.dataset import DataError
+from cvcourse.data.dataset import DataError, format_length
 from cvcourse.data.text import read_text
 from cvcourse.errors import reason, unknown
 
@@ -42,6 +43,9 @@ class CaptionedPhoto:
     path: pathlib.Path
     captions: tuple[str, ...]
 
+    def __repr__(self):
+        return f"CaptionedPhoto({str(self.path)!r}, {reprlib.repr(self.captions)})"
+
 
 @dataclasses.dataclass(frozen=True)
 class Captions:
@@ -50,6 +54,10 @@ class Captions:
     train: tuple[CaptionedPhoto, ...]
     validation: tuple[CaptionedPhoto, ...]
     test: tuple[CaptionedPhoto, ...]
+
+    def __repr__(self):
+        counts = ", ".join(f"{name} {format_length(part)}" for name, part in vars(self).items())
+        return f"Captions(photos: {counts})"
 
 
 def load_captions(folder, captions_file=None, *, limit=None, missing="error"):

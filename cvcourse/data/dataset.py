@@ -17,6 +17,27 @@ class DataError(RunError):
 FINGERPRINT = 16  # images of a split
 
 
+def format_length(values):
+    """Format how many values there are; "?" for what has no length, since a `repr` never raises."""
+    try:
+        return f"{len(values):,}"
+    except TypeError:
+        return "?"
+
+
+def format_size(images):
+    """Format the size of images (n, h, w, c) as "hxwxc"."""
+    return "x".join(map(str, getattr(images, "shape", ())[1:])) or "?"
+
+
+def describe_images(images):
+    """Describe images for a `repr`: their number, size, type, and where encoded ones are."""
+    place = {True: ", encoded in memory", False: ", in files"}
+    dtype = getattr(images, "dtype", "")
+    text = f"{format_length(images)} images of {format_size(images)} {getattr(dtype, 'name', dtype)}"
+    return text.rstrip() + place.get(getattr(images, "in_memory", None), "")
+
+
 @dataclasses.dataclass(frozen=True)
 class Split:
     """Images (n, h, w, c), an array or a lazy sequence of the same shape, and labels (n,) int32."""
@@ -26,6 +47,12 @@ class Split:
 
     def __len__(self):
         return len(self.labels)
+
+    def __repr__(self):
+        labels = self.labels
+        known = isinstance(labels, np.ndarray) and labels.size and labels.dtype.kind in "iu"
+        classes = f", labels {labels.min()} to {labels.max()}" if known else ""
+        return f"Split({describe_images(self.images)}{classes})"
 
     def take(self, examples):
         """The split of these examples alone: a slice or an array of indices."""
@@ -50,14 +77,28 @@ class Dataset:
     pixel_range: str = BYTES
     notes: tuple[str, ...] = ()
     held_out: tuple[str, ...] = ()
+    name: str = ""
+
+    def __repr__(self):
+        splits = ((name, getattr(self, name)) for name in ("train", "validation", "test"))
+        counts = ", ".join(
+            f"{name} {format_length(getattr(split, 'labels', None))}"
+            for name, split in splits
+            if split is not None
+        )
+        name = f'"{self.name}": ' if self.name else ""
+        size = format_size(getattr(self.train, "images", None))
+        classes = format_length(self.class_names)
+        noun = "class" if classes == "1" else "classes"
+        return f"Dataset({name}{classes} {noun}, {size}; {counts})"
 
     def __str__(self):
         training = "training" if self.validation else ""
         parts = {training: self.train, "validation": self.validation, "test": self.test}
         counts = [f"{len(split):,} {name}".strip() for name, split in parts.items() if split]
         shape = "x".join(map(str, self.input_shape))
-        said = f"{', '.join(counts)} images of {shape} in {self.num_classes:,} classes"
-        return "; ".join([said, *self.notes])
+        text = f"{', '.join(counts)} images of {shape} in {self.num_classes:,} classes"
+        return "; ".join([text, *self.notes])
 
     @property
     def input_shape(self):

@@ -8,6 +8,7 @@ import datetime
 
 import numpy as np
 
+from cvcourse.data.dataset import format_length
 from cvcourse.data.vocabulary import END, PAD, START, Vocabulary
 
 FIRST, LAST = datetime.date(1900, 1, 1), datetime.date(2099, 12, 31)
@@ -51,6 +52,10 @@ class Dates:
     train: tuple[Pair, ...]
     validation: tuple[Pair, ...]
     test: tuple[Pair, ...]
+
+    def __repr__(self):
+        counts = ", ".join(f"{name} {format_length(part)}" for name, part in vars(self).items())
+        return f"Dates(pairs: {counts})"
 
 
 def ways(date):

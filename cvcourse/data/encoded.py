@@ -8,6 +8,7 @@ import os
 import numpy as np
 import tensorflow as tf
 
+from cvcourse.data.dataset import describe_images
 from cvcourse.data.photo import BY_PILLOW, decode, naming_image, to_size, to_size_exactly
 from cvcourse.startup import standard_error_closed
 
@@ -31,6 +32,14 @@ class EncodedImages:
 
     def __len__(self):
         return self.shape[0]
+
+    def __repr__(self):
+        return f"EncodedImages({describe_images(self)})"
+
+    @property
+    def dtype(self):
+        """Type of the decoded images: float32 after `resized`, else uint8."""
+        return np.dtype("uint8" if self.rounded else "float32")
 
     def __getitem__(self, index):
         """Decoded images (h, w, c) or (n, h, w, c). Raises DataError naming a broken file."""
@@ -59,7 +68,7 @@ class EncodedImages:
         other.interpolation, other.crop, other.rounded = interpolation, crop, False
         return other
 
-    def fitted(self, height, width, channels):
+    def to_shape(self, height, width, channels):
         """The sequence with images of another shape, each as `read_photo` reads it."""
         other = copy.copy(self)
         other.shape = (len(self), height, width, channels)
@@ -93,7 +102,7 @@ class EncodedImages:
     def _decoded_in_parallel(self, chosen):
         """Images (n, h, w, c), ten times as fast, and without the name of a broken one."""
         files = tf.data.Dataset.from_tensor_slices((list(self.files[chosen]), self.routes[chosen]))
-        images = np.empty((len(chosen), *self.shape[1:]), "uint8" if self.rounded else "float32")
+        images = np.empty((len(chosen), *self.shape[1:]), self.dtype)
         decoded = files.map(self.decode, tf.data.AUTOTUNE).as_numpy_iterator()
         for place, image in enumerate(decoded):
             images[place] = image
@@ -108,7 +117,7 @@ class EncodedImages:
 UPRIGHT = 1  # the route of a plain PNG
 
 
-def fitted(split, height, width, channels):
+def to_shape(split, height, width, channels):
     """Bring a split's images to another shape, each as `read_photo` reads it from a file.
 
     Args:
@@ -127,7 +136,7 @@ def fitted(split, height, width, channels):
         files = [tf.io.encode_png(image).numpy() for image in pixels]
         routes = [UPRIGHT] * len(files)
         images = EncodedImages(files, routes, images.shape[1:3], images.shape[3], in_memory=True)
-    return dataclasses.replace(split, images=images.fitted(height, width, channels))
+    return dataclasses.replace(split, images=images.to_shape(height, width, channels))
 
 
 @contextlib.contextmanager

@@ -95,7 +95,7 @@ def windows_in_order(tokens, length):
     return windows[:, :-1], windows[:, 1:], weights
 
 
-def fingerprint(rows):
+def fingerprint_rows(rows):
     """What tells arrays, or dicts of them, from others: hexadecimal digits."""
     found = 0
     for array in tf.nest.flatten(rows):

@@ -3,6 +3,7 @@
 import collections
 import dataclasses
 import functools
+import reprlib
 import sys
 import unicodedata
 
@@ -115,6 +116,10 @@ class Vocabulary:
 
     def __len__(self):
         return len(self.tokens)
+
+    def __repr__(self):
+        kind = "words" if self.joiner else "characters"
+        return f"Vocabulary({len(self):,} {kind}: {reprlib.repr(self.tokens)})"
 
     def encode(self, text):
         """The ids of a text's tokens, int32: (n,) for n characters, (n + 2,) for n words.
