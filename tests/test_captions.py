@@ -362,7 +362,7 @@ def test_flickr8k():
         (CaptionedPhoto(None, None), "CaptionedPhoto('None', None)"),
         (
             CaptionedPhoto(pathlib.PurePosixPath("a/dog.jpg"), ("A dog .",) * 9),
-            f"CaptionedPhoto('a/dog.jpg', ({6 * "'A dog .', "}...))",
+            "CaptionedPhoto('a/dog.jpg', (" + 6 * "'A dog .', " + "...))",
         ),
     ],
 )

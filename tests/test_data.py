@@ -586,9 +586,7 @@ def test_the_repr_of_digits():
     )
     assert repr(digits.train) == "Split(1,293 images of 8x8x1 uint8, labels 0 to 9)"
     assert repr(digits.limit(20).whole()) == 'Dataset("digits": 10 classes, 8x8x1; train 60)'
-    assert str(digits) == (
-        "1,293 training, 144 validation, 360 test images of 8x8x1 in 10 classes"
-    )
+    assert str(digits) == ("1,293 training, 144 validation, 360 test images of 8x8x1 in 10 classes")
 
 
 def test_the_repr_of_a_folder_reads_no_file(image_folder):

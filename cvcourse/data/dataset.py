@@ -34,8 +34,9 @@ def describe_images(images):
     """Describe images for a `repr`: their number, size, type, and where encoded ones are."""
     place = {True: ", encoded in memory", False: ", in files"}
     dtype = getattr(images, "dtype", "")
-    text = f"{format_length(images)} images of {format_size(images)} {getattr(dtype, 'name', dtype)}"
-    return text.rstrip() + place.get(getattr(images, "in_memory", None), "")
+    dtype = getattr(dtype, "name", dtype)  # TensorFlow's has a name
+    text = f"{format_length(images)} images of {format_size(images)} {dtype}".rstrip()
+    return text + place.get(getattr(images, "in_memory", None), "")
 
 
 @dataclasses.dataclass(frozen=True)
