@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cvcourse.figures.figure import new_figure
+from cvcourse.figures.figure import new_figure, require_data
 
 VISIBLE = {"\n": "↵", "\t": "⇥", " ": "·"}  # signs in place of blank characters
 DARK = 0.35  # share of the light left where the weight is 0
@@ -22,6 +22,7 @@ def alignment_matrices(weights, sources, targets):
     """
     from matplotlib.figure import Figure
 
+    require_data(weights=weights)
     heads = weights.shape[1]
     columns = heads if heads > 1 else 2
     rows = -(-len(weights) * heads // columns)

@@ -2,14 +2,17 @@
 
 import numpy as np
 
-from cvcourse.figures.figure import new_figure, shortened
+from cvcourse.figures.figure import new_figure, require_data, shortened
 
 USUAL = 12  # letters of a name that need no more room
 ANNOTATED = 20  # classes up to which it shows its counts
+LABELED = 100  # classes that have room for their names at its sides
 
 
 def confusion_matrix(counts, names):
     """Draw a confusion matrix, each row colored by its shares.
+
+    Of more than LABELED classes, every second or every k-th one is named.
 
     Args:
         counts: Integer array (classes, classes): row the true class, column the predicted one.
@@ -20,6 +23,7 @@ def confusion_matrix(counts, names):
     """
     from matplotlib.colors import PowerNorm
 
+    require_data(names=names)
     side = min(11, 3.5 + 0.5 * len(names)) if len(names) <= ANNOTATED else 11
     names = shortened(names)
     room = 0.07 * max(0, max(map(len, names)) - USUAL)
@@ -28,9 +32,10 @@ def confusion_matrix(counts, names):
     # The root lets a share of one in a hundred be seen beside the diagonal.
     image = ax.imshow(shares, cmap="Blues", norm=PowerNorm(0.5, 0, 1))
     size = 9 if len(names) <= ANNOTATED else 5
-    labels = dict(labels=names, fontsize=size)
-    ax.set_xticks(range(len(names)), rotation=90 if max(map(len, names)) > 2 else 0, **labels)
-    ax.set_yticks(range(len(names)), **labels)
+    every = -(-len(names) // LABELED)
+    labels = dict(ticks=range(0, len(names), every), labels=names[::every], fontsize=size)
+    ax.set_xticks(rotation=90 if max(map(len, names)) > 2 else 0, **labels)
+    ax.set_yticks(**labels)
     ax.set_xlabel("predicted")
     ax.set_ylabel("true")
     ax.grid(False)

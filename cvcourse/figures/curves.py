@@ -6,6 +6,7 @@ from cvcourse.figures.figure import (
     ORANGE,
     logarithmic,
     new_figure,
+    require_data,
     whole_numbers,
 )
 
@@ -23,6 +24,7 @@ def training_curves(history, best_epoch, loss, *, unit=1.0):
     Returns:
         A matplotlib figure.
     """
+    require_data(history=history)
     history = [row | {key: row[key] / unit for key in ("loss", "val_loss")} for row in history]
     figure, axes = new_figure(width=11, height=3.2, columns=3)
     epochs = [row["epoch"] for row in history]

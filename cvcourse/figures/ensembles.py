@@ -1,6 +1,6 @@
 """Ensembles and regularizers compared over several seeds."""
 
-from cvcourse.figures.figure import BLUE, GRAY, ORANGE, new_figure, whole_numbers
+from cvcourse.figures.figure import BLUE, GRAY, ORANGE, new_figure, require_data, whole_numbers
 
 KINDS = {  # of the ensembles: their colors
     "snapshot": BLUE,
@@ -109,6 +109,7 @@ def accuracy_gains(splits):
     Returns:
         A matplotlib figure.
     """
+    require_data(splits=splits)
     names = [row for row in next(iter(splits.values())) if row != "none"]
     figure, (ax,) = new_figure(width=9, height=1 + 0.42 * len(names))
     for (split, rows), color, offset in zip(

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cvcourse.figures.figure import new_figure, palette, shortened
+from cvcourse.figures.figure import new_figure, palette, require_data, shortened
 
 THUMBNAILS = 60  # on a map
 
@@ -21,6 +21,7 @@ def feature_map(points, labels, images, class_names):
     """
     from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 
+    require_data(points=points)
     figure, (ax,) = new_figure(width=11, height=8)
     colors = palette(len(class_names))
     for label in range(len(class_names)):

@@ -26,14 +26,32 @@ def new_figure(*, width, height, columns=1):
 
     Returns:
         A matplotlib figure and an array of its axes (columns,).
+
+    Raises:
+        ValueError: If there are no columns.
     """
     from matplotlib.figure import Figure
 
+    require_data(columns=range(columns))
     figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.subplots(1, columns, squeeze=False)[0]
     for ax in axes:
         tidy(ax)
     return figure, axes
+
+
+def require_data(**arguments):
+    """Check that there is something to draw.
+
+    Args:
+        **arguments: Arguments of a figure that must not be empty, by name.
+
+    Raises:
+        ValueError: If one of them is empty.
+    """
+    for name, values in arguments.items():
+        if len(values) == 0:
+            raise ValueError(f"there is nothing to draw: {name} is empty; one or more are needed")
 
 
 def tidy(ax):

@@ -1,6 +1,6 @@
 """Gradients that vanish and explode on their way back through time, and clipping."""
 
-from cvcourse.figures.figure import tidy
+from cvcourse.figures.figure import require_data, tidy
 
 ACTIVATIONS = {"linear": "-", "tanh": "--"}  # name: its line
 
@@ -21,6 +21,7 @@ def gradients_through_time(vanilla, cells, training, *, titles, chance):
     from matplotlib import colormaps
     from matplotlib.figure import Figure
 
+    require_data(vanilla=vanilla, cells=cells)
     figure = Figure(figsize=(16, 6), layout="constrained")
     axes = figure.subplot_mosaic([["vanilla", "cells", "loss"], ["vanilla", "cells", "norm"]])
     blue_to_red = colormaps["coolwarm"]([0, 0.15, 0.5, 0.78, 0.9, 1])

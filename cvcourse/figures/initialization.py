@@ -1,6 +1,6 @@
 """Histograms of what initialized layers give."""
 
-from cvcourse.figures.figure import BLUE
+from cvcourse.figures.figure import BLUE, require_data
 
 
 def activation_histograms(activations, deviations):
@@ -16,6 +16,7 @@ def activation_histograms(activations, deviations):
     """
     from matplotlib.figure import Figure
 
+    require_data(activations=activations)
     columns = max(map(len, activations.values()))
     figure = Figure(figsize=(1.6 * columns, 1.5 * len(activations)), layout="constrained")
     grid = figure.subplots(len(activations), columns, squeeze=False)

@@ -1,6 +1,8 @@
 """Accuracy of networks over their work. Canziani et al. 2016, figure 2."""
 
-from cvcourse.figures.figure import new_figure
+import itertools
+
+from cvcourse.figures.figure import new_figure, require_data
 
 AREA = 6.0  # points^2 for a million parameters
 
@@ -10,17 +12,17 @@ def accuracy_by_work(points, families):
 
     Args:
         points: {network: (multiply-accumulates, parameters, top-1 accuracy in percent)}.
-        families: {network: family}.
+        families: {network: family}; after 20 families, colors repeat.
 
     Returns:
         A matplotlib figure.
     """
     from matplotlib import colormaps
 
+    require_data(points=points)
     figure, (ax,) = new_figure(width=12, height=7.5)
-    colors = dict(
-        zip(dict.fromkeys(families.values()), colormaps["tab20"].colors * 2, strict=False)
-    )
+    colors = itertools.cycle(colormaps["tab20"].colors)
+    colors = dict(zip(dict.fromkeys(families.values()), colors, strict=False))
     for name, (macs, parameters, top1) in points.items():
         ax.scatter(
             macs / 1e9,

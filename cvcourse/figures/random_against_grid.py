@@ -1,6 +1,6 @@
 """Random and grid search side by side. Bergstra & Bengio, JMLR 2012, figure 1."""
 
-from cvcourse.figures.figure import PALE
+from cvcourse.figures.figure import PALE, require_data
 
 
 def search_planes(searches):
@@ -15,6 +15,7 @@ def search_planes(searches):
     """
     from matplotlib.figure import Figure
 
+    require_data(searches=searches, **searches)
     figure = Figure(figsize=(11, 6), layout="constrained")
     axes = figure.subplots(2, 2, sharex=True, sharey="row", height_ratios=(1, 2))
     scores = [score for trials in searches.values() for *_, score in trials]

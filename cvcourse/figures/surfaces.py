@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cvcourse.figures.figure import PALE
+from cvcourse.figures.figure import PALE, require_data
 
 COLUMNS = 5  # panels beside each other
 
@@ -22,6 +22,7 @@ def surface_paths(height, paths, styles, *, x, y):
     """
     from matplotlib.figure import Figure
 
+    require_data(paths=paths)
     columns = min(COLUMNS, len(paths))
     rows = -(-len(paths) // columns)
     figure = Figure(figsize=(12, 2.9 * rows), layout="constrained")

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cvcourse.figures.figure import BLUE, GRAY, ORANGE, new_figure, whole_numbers
+from cvcourse.figures.figure import BLUE, GRAY, ORANGE, new_figure, require_data, whole_numbers
 
 
 def parallel_coordinates(axes, scores):
@@ -19,6 +19,7 @@ def parallel_coordinates(axes, scores):
     from matplotlib import colormaps
     from matplotlib.collections import LineCollection
 
+    require_data(axes=axes, scores=scores)
     figure, (ax,) = new_figure(width=1.5 + 1.6 * len(axes), height=4.5)
     columns = []
     for i, (numbers, foot, head) in enumerate(axes.values()):
