@@ -50,7 +50,10 @@ PUBLIC = {
         EMA SWA average_saved average_weights averaged_passes ensemble estimate_batch_norm
         flip_averaged ten_crop
     """,
-    "cvcourse.regularization.calibration": "",
+    "cvcourse.regularization.calibration": """
+        accuracy disagreement expected_calibration_error log_mean measures negative_log_likelihood
+        reliability reliability_of_mean
+    """,
     "cvcourse.classic": "GradientCheck gradient_check",
     "cvcourse.training": """
         Evaluation class_names evaluate features fit_probe layer_statistics load_model machine

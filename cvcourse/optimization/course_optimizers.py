@@ -19,11 +19,11 @@ from typing import Any
 import keras
 from keras import ops
 
-Rate = float | keras.optimizers.schedules.LearningRateSchedule
+from cvcourse.optimization.schedules import Rate
 
 
-class ByUpdates:
-    """Mix-in: schedule and moving average count updates, also if gradients are accumulated.
+class ByUpdates(keras.optimizers.Optimizer):
+    """Base: schedule and moving average count updates, also if gradients are accumulated.
 
     With `gradient_accumulation_steps` of N, Keras (3.13 to 3.15) asks a schedule by the number of
     batches, N times too fast, and decays its exponential moving average at each of them.
@@ -66,8 +66,8 @@ class CourseSGD(ByUpdates, keras.optimizers.SGD):
         name: Name of the optimizer, "sgd" by default.
         **kwargs: Options of keras.optimizers.Optimizer, such as `global_clipnorm`.
 
-    >>> float(CourseSGD(0.1, momentum=0.9).learning_rate)
-    0.1
+    >>> CourseSGD(0.1, momentum=0.9).momentum
+    0.9
     """
 
     default_name = "sgd"
@@ -84,8 +84,8 @@ class CourseSGD(ByUpdates, keras.optimizers.SGD):
         super().__init__(learning_rate, momentum=momentum, nesterov=nesterov, name=name, **kwargs)
 
 
-class CourseOptimizer(ByUpdates, keras.optimizers.Optimizer):
-    """Base of the optimizers here: a `direction` for a gradient, and moments that start at 0.
+class CourseOptimizer(ByUpdates):
+    """Base of the course's optimizers: a `direction` for a gradient, and moments that start at 0.
 
     Args:
         learning_rate: Number or schedule.
@@ -99,7 +99,8 @@ class CourseOptimizer(ByUpdates, keras.optimizers.Optimizer):
     def __init__(self, learning_rate: Rate = 0.001, *, name: str | None = None, **kwargs: Any):
         own = {key: kwargs.pop(key, default) for key, default in self.settings.items()}
         super().__init__(learning_rate, name=name, **kwargs)
-        vars(self).update(own)
+        for key, value in own.items():
+            setattr(self, key, value)
 
     def build(self, variables):
         """Make the moments of these variables."""
