@@ -292,9 +292,13 @@ def test_a_name_that_cannot_be_a_file(folder):
         ("captions_csv", CSV + 'c.jpg,"A bird\nc.jpg,Two birds\n', ("line 7", "double quotes")),
         ("captions_csv", CSV + 'c.jpg,"' + "A bird\n" * 20_000, ("field limit", "double quotes")),
         ("captions_csv", CSV + 'c.jpg,"A "bird""\n', ("line 6", "double quotes")),
-        ("captions_csv", CSV + "../c.jpg,A bird\n", ("line 6", "../c.jpg leaves the folder")),
-        ("captions_csv", CSV + "a/../../c.jpg,A\n", ("line 6", "leaves the folder")),
-        ("captions_txt", TOKENS + "/etc/c.jpg#0\tA\n", ("line 5", "/etc/c.jpg leaves the folder")),
+        ("captions_csv", CSV + "../c.jpg,A bird\n", ("line 6", "../c.jpg is outside the folder")),
+        ("captions_csv", CSV + "a/../../c.jpg,A\n", ("line 6", "is outside the folder")),
+        (
+            "captions_txt",
+            TOKENS + "/etc/c.jpg#0\tA\n",
+            ("line 5", "/etc/c.jpg is outside the folder"),
+        ),
         (
             "captions_csv",
             SPLIT_CSV + "a.jpg,trian,2,A dog\n",

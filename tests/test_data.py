@@ -404,7 +404,7 @@ BAD_ARRAYS = {
     "no train images": ("x_train", lambda x: x[:0], ["train has no images"]),
     "no test images": ("x_test", lambda x: x[:0], ["test has no images"]),
     "no pixels": ("x_train", lambda x: x[:, :0], ["(40, 0, 8, 3)"]),
-    "other size": ("x_test", lambda x: x[:, 1:], ["(9, 8, 3)", "(10, 8, 3)", "alike"]),
+    "other size": ("x_test", lambda x: x[:, 1:], ["(9, 8, 3)", "(10, 8, 3)", "one size"]),
     "other channels": ("x_test", lambda x: x[..., :1], ["(10, 8, 1)", "(10, 8, 3)"]),
     "text pixels": ("x_train", lambda x: x.astype(str), ["type <U", "numbers are needed"]),
     "complex pixels": ("x_train", lambda x: x * 1j, ["type complex", "numbers are needed"]),
@@ -422,7 +422,7 @@ def test_bad_arrays(what, arrays, tmp_path):
 def test_one_class_is_refused(count, arrays, tmp_path):
     one = {key: array[:count] * (key[0] == "x") for key, array in arrays.items()}
     np.savez(tmp_path / "one.npz", **one)
-    refused(tmp_path / "one.npz", "one class", "add another")
+    refused(tmp_path / "one.npz", "one class", "two or more are needed")
 
 
 def test_huge_pixels_are_refused(arrays, tmp_path):
@@ -484,7 +484,7 @@ def npy(path):
 BAD_FILES = {
     "empty": (lambda path: b"", ["not an .npz file"]),
     "text": (lambda path: b"x_train, y_train\n" * 99, ["not an .npz file"]),
-    "truncated": (lambda path: path.read_bytes()[:-100], ["not all of it", "numpy.savez"]),
+    "truncated": (lambda path: path.read_bytes()[:-100], ["is incomplete", "numpy.savez"]),
     "an .npy file": (npy, ["not an .npz file"]),
     "garbled": (garbled, ["x_train is damaged"]),
     "an array cut off": (
@@ -674,7 +674,11 @@ def test_one_class_names_what_is_likely_to_be_meant(image_folder):
         f"{path / 'train'} has one class, 'images'",
         f"ant, bee, cat in it look like the classes: move them up into {path / 'train'}",
     )
-    refused(path / "train", "one class", f"look like what is meant: name {path / 'train/images'}")
+    refused(
+        path / "train",
+        "one class",
+        f"look like the classes or splits: name {path / 'train/images'}",
+    )
     refused(path.parent, "one class, 'pictures'", f"name {path}")
     for name in ("bee", "cat"):
         shutil.rmtree(path / "train" / "images" / name)

@@ -85,7 +85,7 @@ def test_every_token_but_the_first_is_judged_once(n, length):
     ("call", "said"),
     [
         (lambda: data.stream_rows(rows(3), batch_size=4), "batch_size=4 exceeds the 3"),
-        (lambda: data.windows_in_order(TOKENS[:8], 8), "8 tokens is no longer than a window of 8"),
+        (lambda: data.windows_in_order(TOKENS[:8], 8), "8 tokens is not longer than a window of 8"),
         (
             lambda: data.stream_windows(TOKENS[:50], length=9, batch_size=9),
             "has 4 training windows",

@@ -1,4 +1,4 @@
-"""Images that stay JPEG or PNG until they are needed: folders and sets larger than memory."""
+"""Images that are decoded when they are read: folders, and data sets larger than memory."""
 
 import contextlib
 import copy
@@ -12,15 +12,20 @@ from cvcourse.data.dataset import describe_images
 from cvcourse.data.photo import BY_PILLOW, decode, naming_image, to_size, to_size_exactly
 from cvcourse.startup import standard_error_closed
 
-FEW = 32  # images that are decoded sooner than a graph is made
+FEW = 32  # images that are decoded faster one by one than by a new graph
 
 
 class EncodedImages:
-    """A sequence of images of one shape, decoded when asked for: `images[i]`, `images[2:5]`.
+    """A sequence of images of one shape, decoded when read: `images[i]`, `images[2:5]`.
 
-    `files` are paths, or the encoded contents themselves, as n byte strings; `routes` are those of
-    their headers, (n,). An image of another size gives its largest centered part of those
-    proportions, scaled.
+    Of an image of another aspect ratio, the largest centered part is cropped; then it is scaled.
+
+    Args:
+        files: n byte strings: paths, or with `in_memory` the encoded images themselves.
+        routes: Route (n,) of each image's `Header`.
+        size: Height and width of the decoded images.
+        channels: 3 for RGB, 1 for gray.
+        in_memory: Whether `files` are encoded images.
     """
 
     def __init__(self, files, routes, size, channels, *, in_memory=False):
@@ -42,7 +47,7 @@ class EncodedImages:
         return np.dtype("uint8" if self.rounded else "float32")
 
     def __getitem__(self, index):
-        """Decoded images (h, w, c) or (n, h, w, c). Raises DataError naming a broken file."""
+        """Decode images: (h, w, c) or (n, h, w, c). Raises DataError naming a damaged file."""
         if np.ndim(index) == 0 and not isinstance(index, slice):
             return self._decoded(int(index))
         chosen = np.arange(len(self))[index]
@@ -52,16 +57,16 @@ class EncodedImages:
         return np.stack([self._decoded(i) for i in chosen])
 
     def take(self, index):
-        """The sequence of these images alone, still encoded."""
+        """Return a sequence of some images, still encoded."""
         chosen = copy.copy(self)
         chosen.files, chosen.routes = self.files[index], self.routes[index]
         chosen.shape = (len(chosen.files), *self.shape[1:])
         return chosen
 
     def resized(self, side, interpolation, *, crop=True):
-        """The sequence with images of side x side pixels, float32 as the scaling leaves them.
+        """Return the sequence with images of side x side pixels, float32 and not rounded.
 
-        Without `crop`, an image of other proportions is squashed.
+        Without `crop`, an image of another aspect ratio is squashed.
         """
         other = copy.copy(self)
         other.shape = (len(self), side, side, self.shape[3])
@@ -69,16 +74,16 @@ class EncodedImages:
         return other
 
     def to_shape(self, height, width, channels):
-        """The sequence with images of another shape, each as `read_photo` reads it."""
+        """Return the sequence with images of another shape, each as `read_photo` reads it."""
         other = copy.copy(self)
         other.shape = (len(self), height, width, channels)
         other.interpolation, other.crop, other.rounded = "bilinear", True, True
-        if channels < self.shape[3]:  # only Pillow weighs colors into gray
+        if channels < self.shape[3]:  # only Pillow converts colors to gray
             other.routes = np.full_like(self.routes, BY_PILLOW)
         return other
 
     def joined(self, others):
-        """The sequence with those of `others`, of the same shape, one after another."""
+        """Return the concatenation with other sequences of the same shape."""
         files = np.concatenate([one.files for one in (self, *others)])
         routes = np.concatenate([one.routes for one in (self, *others)])
         joined = copy.copy(self)
@@ -86,21 +91,21 @@ class EncodedImages:
         return joined
 
     def decode(self, file, route):
-        """A file's path or contents () and its route -> image (h, w, c); works inside graphs.
+        """Decode one image; works inside graphs.
 
-        uint8, or float32 after `resized`.
+        Shapes: path or contents () and route () -> image (h, w, c) of type `dtype`.
         """
         contents = file if self.in_memory else tf.io.read_file(file)
         _, height, width, channels = self.shape
         if (self.routes == self.routes[0]).all():
-            route = int(self.routes[0])  # known when a graph is made, which then has no branches
+            route = int(self.routes[0])  # a constant, so that the graph has no branches
         image = decode(contents, route, channels)
         scaled = to_size if self.rounded else to_size_exactly
         image = scaled(image, height, width, self.interpolation, crop=self.crop)
         return tf.ensure_shape(image, (height, width, channels))
 
     def _decoded_in_parallel(self, chosen):
-        """Images (n, h, w, c), ten times as fast, and without the name of a broken one."""
+        """Decode images (n, h, w, c), ten times as fast; errors do not name the file."""
         files = tf.data.Dataset.from_tensor_slices((list(self.files[chosen]), self.routes[chosen]))
         images = np.empty((len(chosen), *self.shape[1:]), self.dtype)
         decoded = files.map(self.decode, tf.data.AUTOTUNE).as_numpy_iterator()
@@ -109,7 +114,7 @@ class EncodedImages:
         return images
 
     def _decoded(self, i):
-        i = range(len(self))[i]  # IndexError, which ends an iteration
+        i = range(len(self))[i]  # raises IndexError, which ends an iteration
         with naming_image(f"image {i}" if self.in_memory else os.fsdecode(self.files[i])):
             return self.decode(tf.constant(self.files[i]), int(self.routes[i])).numpy()
 
@@ -121,12 +126,13 @@ def to_shape(split, height, width, channels):
     """Bring a split's images to another shape, each as `read_photo` reads it from a file.
 
     Args:
-        split: Split of images (n, h, w, c), of files or an array; pixels of the latter are rounded.
-        height, width: to scale the largest centered part of those proportions to.
+        split: Split of images (n, h, w, c); the pixels of an array are rounded.
+        height: Height in pixels.
+        width: Width in pixels; the largest centered part of that aspect ratio is scaled.
         channels: 3 for RGB, 1 for gray.
 
     Returns:
-        A Split of images (n, height, width, channels), decoded when asked for.
+        A Split of images (n, height, width, channels), decoded when read.
     """
     images = split.images
     if images.shape[1:] == (height, width, channels):
@@ -141,9 +147,9 @@ def to_shape(split, height, width, channels):
 
 @contextlib.contextmanager
 def report_corrupt_images(dataset):
-    """Inside, a failure of a stream's decoding becomes the DataError that names the broken file.
+    """Context manager: raise a stream's decoding error as a DataError that names the file.
 
-    TensorFlow does not say which file it was, so they are looked through, after the failure only.
+    TensorFlow does not name it, so after a failure all files are decoded until one fails.
     """
     try:
         yield
