@@ -54,6 +54,14 @@ PUBLIC = {
         accuracy disagreement expected_calibration_error log_mean measures negative_log_likelihood
         reliability reliability_of_mean
     """,
+    "cvcourse.figures": """
+        accuracy_by_work accuracy_gains activation_histograms alignment_matrices colored_text
+        compared_curves confusion_matrix cyclic_runs data_url ensemble_errors feature_map
+        first_snapshots gradient_errors gradient_reach gradients_through_time importance_bars
+        logarithmic memorized_examples new_figure objective_by_value palette parallel_coordinates
+        range_test reliability_diagram save_figure search_planes self_attention_matrices spotlight
+        step_times styles surface_paths svg training_curves trial_curves updates_and_signals
+    """,
     "cvcourse.classic": "GradientCheck gradient_check",
     "cvcourse.training": """
         Evaluation class_names evaluate features fit_probe layer_statistics load_model machine

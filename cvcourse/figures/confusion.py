@@ -1,25 +1,40 @@
 """A confusion matrix."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from cvcourse.figures.figure import new_figure, require_data, shortened
 
-USUAL = 12  # letters of a name that need no more room
-ANNOTATED = 20  # classes up to which it shows its counts
-LABELED = 100  # classes that have room for their names at its sides
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+USUAL = 12  # letters of a name that need no extra room
+ANNOTATED = 20  # maximum number of classes with counts
+LABELED = 100  # maximum number of names at a side
 
 
-def confusion_matrix(counts, names):
+def confusion_matrix(counts: np.ndarray, names: Sequence[str]) -> Figure:
     """Draw a confusion matrix, each row colored by its shares.
 
-    Of more than LABELED classes, every second or every k-th one is named.
+    Of more than LABELED classes, only every k-th one is named.
 
     Args:
         counts: Integer array (classes, classes): row the true class, column the predicted one.
-        names: Of the classes.
+        names: Names of the classes.
 
     Returns:
         A matplotlib figure.
+
+    Raises:
+        ValueError: If there is nothing to draw.
+
+    >>> figure = confusion_matrix(np.array([[3, 1], [0, 4]]), ("cat", "dog"))
+    >>> [text.get_text() for text in figure.axes[0].texts]
+    ['3', '1', '4']
     """
     from matplotlib.colors import PowerNorm
 
@@ -29,7 +44,7 @@ def confusion_matrix(counts, names):
     room = 0.07 * max(0, max(map(len, names)) - USUAL)
     figure, (ax,) = new_figure(width=side + room, height=side * 0.9 + room)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    # The root lets a share of one in a hundred be seen beside the diagonal.
+    # The square root makes a share of 1 % visible beside the diagonal.
     image = ax.imshow(shares, cmap="Blues", norm=PowerNorm(0.5, 0, 1))
     size = 9 if len(names) <= ANNOTATED else 5
     every = -(-len(names) // LABELED)
