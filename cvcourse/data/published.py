@@ -68,7 +68,7 @@ def load(name, data_dir=None):
     if not any(keras_cache.glob(cached)):
         get = f"; or: {alternative}" if alternative else ""
         require_network(
-            f"{name} is not here: looked for {name}.npz in {', '.join(map(str, places))}",
+            f"{name} was not found: looked for {name}.npz in {', '.join(map(str, places))}",
             f"connect once, or put {name}.npz ({', '.join(npz.KEYS)}) into one of them "
             f"or into --data_dir{get}",
         )

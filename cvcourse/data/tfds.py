@@ -39,7 +39,7 @@ def load(name, data_dir=None):
     if not builder.data_path.exists():
         paths = ", ".join(str(found.data_path) for found in builders)
         require_network(
-            f"tfds:{name} is not here: looked for {paths}",
+            f"tfds:{name} was not found: looked for {paths}",
             "connect once to prepare it, or set --data_dir to a folder with the prepared set",
         )
         try:
