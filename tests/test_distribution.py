@@ -406,6 +406,11 @@ def test_a_batch_is_shared_in_equal_parts():
         three.require_divisible(32)
 
 
+def test_old_names_warn():
+    with pytest.warns(FutureWarning, match="distribution.without_strategy"):
+        assert distribution.alone is distribution.without_strategy
+
+
 def test_devices_that_are_not_there():
     with pytest.raises(RunError, match="no TPU here; there is /device:CPU:0"):
         distribution.start("tpu")

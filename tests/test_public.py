@@ -29,9 +29,10 @@ PUBLIC = {
         gradient_norms input_gradient_norms interpretable_units load_torch share_of_first_half
     """,
     "cvcourse.data": """
-        Captions Dataset Split Vocabulary channel_statistics hold_out load load_captions load_text
-        photos read_photo read_text split_text steps_per_epoch stream stream_rows stream_windows
-        unspaced usual_augmentation windows_in_order windows_per_epoch words
+        CaptionedPhoto Captions Dataset Split Vocabulary channel_statistics fingerprint_rows
+        hold_out load load_captions load_text photos read_photo read_text split_text
+        steps_per_epoch stream stream_rows stream_windows to_shape unspaced usual_augmentation
+        windows_in_order windows_per_epoch words
     """,
     "cvcourse.layers": """
         AdaptiveAveragePooling2D AttentionWeights AveragePooling2D BatchNormalization

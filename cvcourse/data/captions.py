@@ -43,9 +43,12 @@ class CaptionedPhoto:
     Args:
         path: File of the photo, which exists but was not opened.
         captions: One caption or more.
+
+    >>> CaptionedPhoto(pathlib.PurePosixPath("photos/dog.jpg"), ("A dog runs.", "A brown dog."))
+    CaptionedPhoto('photos/dog.jpg', ('A dog runs.', 'A brown dog.'))
     """
 
-    path: pathlib.Path
+    path: pathlib.PurePath
     captions: tuple[str, ...]
 
     def __repr__(self):

@@ -4,11 +4,12 @@ import contextlib
 import copy
 import dataclasses
 import os
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from cvcourse.data.dataset import describe_images
+from cvcourse.data.dataset import Split, describe_images
 from cvcourse.data.photo import BY_PILLOW, decode, naming_image, to_size, to_size_exactly
 from cvcourse.startup import standard_error_closed
 
@@ -122,7 +123,7 @@ class EncodedImages:
 UPRIGHT = 1  # the route of a plain PNG
 
 
-def to_shape(split, height, width, channels):
+def to_shape(split: Split, height: int, width: int, channels: int) -> Split:
     """Bring a split's images to another shape, each as `read_photo` reads it from a file.
 
     Args:
@@ -133,12 +134,16 @@ def to_shape(split, height, width, channels):
 
     Returns:
         A Split of images (n, height, width, channels), decoded when read.
+
+    >>> from cvcourse import data
+    >>> to_shape(data.load("digits").test, 32, 32, 3)
+    Split(360 images of 32x32x3 uint8, encoded in memory, labels 0 to 9)
     """
-    images = split.images
+    images: Any = split.images
     if images.shape[1:] == (height, width, channels):
         return split
     if isinstance(images, np.ndarray):
-        pixels = np.uint8(np.clip(np.round(images), 0, 255))
+        pixels = np.clip(np.round(images), 0, 255).astype("uint8")
         files = [tf.io.encode_png(image).numpy() for image in pixels]
         routes = [UPRIGHT] * len(files)
         images = EncodedImages(files, routes, images.shape[1:3], images.shape[3], in_memory=True)
