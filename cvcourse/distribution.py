@@ -1,7 +1,7 @@
-"""Where a model trains: one device, several of a machine, several machines, a TPU; equal results.
+"""Strategies: one device, several of a machine, several machines, or a TPU, with equal results.
 
 Synchronous data parallelism: each replica takes its part of the batch, gradients are summed before
-anything else is done with them, and all make the same step. Goyal et al. 2017,
+they are clipped or otherwise used, and all make the same step. Goyal et al. 2017,
 https://arxiv.org/abs/1706.02677, section 2; TensorFlow's tf.distribute and, on the JAX backend,
 Keras' `keras.distribution`.
 """
@@ -15,6 +15,8 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Callable
+from typing import Any
 
 from cvcourse.deprecation import renamed_attributes
 from cvcourse.errors import RunError, UsageError
@@ -22,8 +24,8 @@ from cvcourse.interrupt import handling
 from cvcourse.startup import import_tensorflow_quietly
 
 STRATEGIES = ("auto", "none", "mirrored", "multi_worker", "tpu")
-HIGHEST = 2  # of what workers vote on
-SILENT = 30  # seconds after which a worker that says nothing counts as dead
+HIGHEST = 2  # of the numbers that workers vote on
+SILENT = 30  # seconds without a heartbeat after which a worker counts as dead
 JAX = {
     "addresses": "KERAS_DISTRIBUTION_JOB_ADDRESSES",
     "count": "KERAS_DISTRIBUTION_NUM_PROCESSES",
@@ -40,21 +42,33 @@ EXAMPLE = (
 
 @dataclasses.dataclass(frozen=True)
 class Cluster:
-    """The processes that train together: their addresses, and which of them this one is."""
+    """The processes that train together.
+
+    Args:
+        addresses: HOST:PORT of each.
+        index: Index of this process.
+    """
 
     addresses: tuple[str, ...]
     index: int
 
     @property
-    def own(self):
+    def own(self) -> str:
         """HOST:PORT of this process."""
         return self.addresses[self.index]
 
 
-def cluster(name="auto"):
-    """The Cluster that the environment names for a strategy; None for a process on its own.
+def cluster(name: str = "auto") -> Cluster | None:
+    """Read the cluster from environment variables.
 
-    Raises UsageError for variables that do not make sense.
+    Args:
+        name: A name of STRATEGIES.
+
+    Returns:
+        The Cluster; None for a single process, or a strategy within one.
+
+    Raises:
+        UsageError: If the variables are incomplete or contradictory.
     """
     if name not in ("auto", "multi_worker", "tpu"):
         return None
@@ -63,21 +77,38 @@ def cluster(name="auto"):
     return found if found and len(found.addresses) > 1 else None
 
 
-def is_chief(name="auto"):
-    """Whether this process writes the files: the first of a cluster, or the only one."""
+def is_chief(name: str = "auto") -> bool:
+    """Check whether this process writes the files: the first of a cluster, or the only one.
+
+    Args:
+        name: A name of STRATEGIES.
+
+    Returns:
+        True for the chief.
+
+    Raises:
+        UsageError: As `cluster`.
+    """
     found = cluster(name)
     return found is None or found.index == 0
 
 
-def require_one_process(name):
-    """Raise UsageError where a strategy would train in several; for recipes of many runs."""
+def require_one_process(name: str) -> None:
+    """Check that a strategy trains in one process; for recipes of many runs.
+
+    Args:
+        name: A name of STRATEGIES.
+
+    Raises:
+        UsageError: If it would train in several.
+    """
     if found := cluster(name):
         raise UsageError(
             f"this recipe trains in one process, and the environment names "
-            f"{len(found.addresses)}: leave its variables out, or take --strategy=mirrored"
+            f"{len(found.addresses)}: unset its variables, or use --strategy=mirrored"
         )
     if name == "multi_worker":
-        raise UsageError("this recipe trains in one process: take --strategy=mirrored or none")
+        raise UsageError("this recipe trains in one process: use --strategy=mirrored or none")
 
 
 def _tf_config():
@@ -87,13 +118,13 @@ def _tf_config():
     try:
         values = json.loads(text)
         if not isinstance(values, dict):
-            raise ValueError("it is no object")
+            raise ValueError("it is not an object")
         jobs, task = values.get("cluster", {}), values.get("task", {})
         if not jobs:
             return None
         for job in jobs:
             if job not in ("chief", "worker"):
-                raise ValueError(f"the job {job!r} has no part in it: chief and worker have")
+                raise ValueError(f"the job {job!r} is unknown: chief and worker are needed")
         if len(jobs.get("chief", [])) > 1:
             raise ValueError("there can be one chief")
         order = [(job, i) for job in ("chief", "worker") for i in range(len(jobs.get(job, [])))]
@@ -102,8 +133,8 @@ def _tf_config():
             raise ValueError(f"the task {own[0]} {own[1]} is not in its cluster")
         addresses = [jobs[job][i] for job, i in order]
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        said = f"it lacks {error}" if isinstance(error, KeyError) else error
-        raise UsageError(f"TF_CONFIG: {said}; it looks like TF_CONFIG={EXAMPLE}") from error
+        problem = f"it lacks {error}" if isinstance(error, KeyError) else error
+        raise UsageError(f"TF_CONFIG: {problem}; an example is TF_CONFIG={EXAMPLE}") from error
     return Cluster(_addresses("TF_CONFIG", addresses), order.index(own))
 
 
@@ -113,20 +144,18 @@ def _keras_cluster():
         return None
     for key, variable in JAX.items():
         if not texts[key]:
-            raise UsageError(
-                f"{variable} is missing beside the others of {', '.join(JAX.values())}"
-            )
+            raise UsageError(f"{variable} is missing: all of {', '.join(JAX.values())} are needed")
     try:
         count, index = int(texts["count"]), int(texts["index"])
     except ValueError as error:
         raise UsageError(f"{JAX['count']} and {JAX['index']} are whole numbers: {error}") from error
     addresses = texts["addresses"].split(",")
-    if count > 1 and len(addresses) == 1:  # JAX needs no more than the first
+    if count > 1 and len(addresses) == 1:  # JAX needs only the first
         addresses *= count
     if not 0 <= index < count == len(addresses):
         raise UsageError(
             f"{JAX['index']}={index}, {JAX['count']}={count} and {len(addresses)} "
-            f"{JAX['addresses']} do not go together"
+            f"{JAX['addresses']} do not match"
         )
     return Cluster(_addresses(JAX["addresses"], addresses), index)
 
@@ -140,75 +169,83 @@ def _addresses(source, addresses):
 
 
 def _require_free(address):
-    """Raise RunError where a server cannot listen at the port; TensorFlow would abort."""
+    """Raise RunError if a server cannot listen at the port; TensorFlow would abort."""
     try:
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            # Of all interfaces: the host may be a name that others see, a Kubernetes service's.
+            # On all interfaces: the host may be a name for others, as of a Kubernetes service.
             probe.bind(("", int(address.rpartition(":")[2])))
     except OSError as error:
         raise RunError(f"cannot serve at {address}, this worker's address: {error}") from error
 
 
-def _meet(found, connect):
-    """What `connect()` returns once all workers are there. Raises RunError where it fails."""
+def _connect(found, connect):
+    """Return `connect()`, which waits for all workers. Raises RunError if it fails."""
     print(
         f"worker {found.index} of {len(found.addresses)} at {found.own}, waiting for the others",
         flush=True,
     )
-    # TensorFlow waits with the interpreter locked: only the system's own handlers end it.
+    # TensorFlow waits with the interpreter locked: only the system's handlers can end it.
     try:
         with handling(signal.SIG_DFL, signal.SIGINT, signal.SIGTERM):
             return connect()
     except Exception as error:
-        raise RunError(f"the workers did not meet: {error}") from error
+        raise RunError(f"the workers could not connect: {error}") from error
 
 
 # ---- strategies ----
 
 
 class SingleDevice:
-    """Training as Keras does it by itself; what the other strategies replace."""
+    """Training on one device, without a strategy; the base class of the others.
+
+    Args:
+        devices: Names of the devices of all workers.
+
+    Attributes:
+        workers: Number of processes.
+        index: Index of this process.
+    """
 
     name = "none"
-    workers, index = 1, 0  # processes, and which of them this is
+    workers, index = 1, 0
 
-    def __init__(self, devices):
-        self.devices = devices  # of all workers, by name
+    def __init__(self, devices: list[str]):
+        self.devices = devices
 
     @property
-    def replicas(self):
-        """How many parts a batch is cut into."""
+    def replicas(self) -> int:
+        """Number of parts of a batch."""
         return len(self.devices)
 
     @property
-    def chief(self):
+    def chief(self) -> bool:
         """Whether this process writes the files."""
         return self.index == 0
 
     def scope(self):
-        """A context in which models are built and compiled."""
+        """Context manager: build and compile models in it."""
         return contextlib.nullcontext()
 
     def fitting(self):
-        """A context in which models are fit. What callbacks make there is no replica's."""
+        """Context manager: fit models in it. Variables made by callbacks are not replicated."""
         return contextlib.nullcontext()
 
     def ready(self, model):
-        """A compiled model with its optimizer's variables where they belong; returns it.
+        """Build the optimizer of a compiled model, and repair Keras' faults with replicas.
 
-        What Keras would get wrong with it is set right.
+        Returns the model.
         """
         with self.scope():
             model.optimizer.build(model.trainable_variables)
         return model
 
     def feed(self, stream, **options):
-        """What `fit` takes for the batches of `stream(**options)`; of workers, it knows `shard`."""
+        """Return the batches of `stream(**options)` for `fit`; of workers also with `shard`."""
         return stream(**options)
 
     def all_workers(self, value):
-        """The JSON-able values that all workers call this with, in their order."""
+        """Gather a JSON-able value of each worker, in the order of the workers."""
         if self.workers == 1:
             return [value]
         import numpy as np
@@ -225,11 +262,11 @@ class SingleDevice:
         ]
 
     def from_chief(self, value):
-        """The chief's value, whatever the others call this with."""
+        """Return the chief's value; the values of the others are ignored."""
         return self.all_workers(value if self.chief else None)[0]
 
     def broadcast(self, data):
-        """The chief's bytes, or None where it has none; the others' count for nothing."""
+        """Return the chief's bytes, or None; the bytes of the others are ignored."""
         if self.workers == 1:
             return data
         length = self.from_chief(None if data is None else len(data))
@@ -239,7 +276,7 @@ class SingleDevice:
         return self._sum(words).tobytes()[:length]
 
     def highest(self, number):
-        """The highest of the numbers, 0 to HIGHEST, that all workers call this with."""
+        """Return the highest of the workers' numbers, 0 to HIGHEST."""
         if self.workers == 1:
             return number
         import numpy as np
@@ -249,45 +286,49 @@ class SingleDevice:
         return int(self._sum(votes).nonzero()[0].max())
 
     def _sum(self, numbers):
-        """The sum of int32 arrays, of one shape, that all workers call this with."""
+        """Sum int32 arrays of one shape over the workers."""
         return numbers
 
     @contextlib.contextmanager
     def raise_on_dead_worker(self, again):
-        """Inside, the loss of a worker is a RunError naming the command `again`."""
+        """Context manager: raise the error of a dead worker as a RunError with a command.
+
+        Args:
+            again: Command line that starts a worker again.
+        """
         yield
 
     def require_divisible(self, batch_size):
-        """Raise UsageError for a batch that cannot be cut into equal parts."""
+        """Raise UsageError if a batch cannot be divided equally among the replicas."""
         if batch_size % self.replicas:
             below = batch_size // self.replicas * self.replicas
             fits = [size for size in (below, below + self.replicas) if size]
             raise UsageError(
-                f"--batch_size={batch_size} cannot be shared by {self.replicas} replicas: take "
+                f"--batch_size={batch_size} is not divisible by {self.replicas} replicas: take "
                 f"{' or '.join(map(str, fits))}, or --strategy=none"
             )
 
     def require_alike(self, values):
-        """Raise UsageError, in all workers, where one of them has another {name: value}."""
+        """Raise UsageError, in all workers, if {name: value} differ between them."""
         chief, *others = self.all_workers(values)
         for number, other in enumerate(others, start=1):
             for name in chief:
                 if chief[name] != other.get(name):
                     raise UsageError(
                         f"worker {number} has another {name}: {other.get(name)!r}, and the first "
-                        f"{chief[name]!r}; they must be started alike"
+                        f"{chief[name]!r}; start all workers with the same settings"
                     )
 
     def facts(self, batch_size):
-        """What is recorded of it: {name: value}."""
+        """Return what metrics.json records of the strategy: {name: value}."""
         return {
             "strategy": self.name,
             "replicas": self.replicas,
             "batch_size_per_replica": batch_size // self.replicas,
         }
 
-    def said(self, batch_size):
-        """What is printed of it."""
+    def describe(self, batch_size):
+        """Describe the strategy in one line, for printing."""
         noun = "replica" if self.replicas == 1 else "replicas"
         workers = f" of {self.workers} workers" if self.workers > 1 else ""
         return (
@@ -298,7 +339,7 @@ class SingleDevice:
 
 
 def _words(data, count):
-    """Bytes as `count` int32: where the other workers' are 0, their sum is exact."""
+    """Convert bytes to `count` int32, whose sum with zeros of the other workers is exact."""
     import numpy as np
 
     return np.frombuffer(data.ljust(4 * count, bytes(1)), "int32")
@@ -328,7 +369,7 @@ class TensorFlowStrategy(SingleDevice):
 
 
 class MultiWorker(TensorFlowStrategy):
-    """tf.distribute.MultiWorkerMirroredStrategy: several processes, each with its devices."""
+    """tf.distribute.MultiWorkerMirroredStrategy: several processes, each with its own devices."""
 
     def __init__(self, cluster):
         import tensorflow as tf
@@ -337,7 +378,7 @@ class MultiWorker(TensorFlowStrategy):
 
         _require_free(cluster.own)
         repair_multi_worker_fit()
-        strategy = _meet(cluster, tf.distribute.MultiWorkerMirroredStrategy)
+        strategy = _connect(cluster, tf.distribute.MultiWorkerMirroredStrategy)
         local = len(strategy.extended.worker_devices)
         self.workers, self.index = len(cluster.addresses), cluster.index
         devices = [address for address in cluster.addresses for _ in range(local)]
@@ -381,7 +422,7 @@ class MultiWorker(TensorFlowStrategy):
         try:
             yield
         except gone as error:
-            raise RunError(_lost(self, again)) from error
+            raise RunError(_dead_worker(self, again)) from error
 
 
 class DataParallel(SingleDevice):
@@ -424,9 +465,9 @@ class DataParallel(SingleDevice):
         except (jax.errors.JaxRuntimeError, ValueError) as error:
             if not any(word in str(error) for word in ("Gloo", "UNAVAILABLE", "ABORTED")):
                 raise
-            # At its end JAX would wait for the others, and then abort.
+            # At exit JAX would wait for the others, and then abort.
             atexit.register(_exit_at_once)
-            raise RunError(_lost(self, again)) from error
+            raise RunError(_dead_worker(self, again)) from error
 
 
 def _exit_at_once():
@@ -435,16 +476,16 @@ def _exit_at_once():
     os._exit(1)
 
 
-def _lost(strategy, again):
+def _dead_worker(strategy, again):
     return (
-        f"another of the {strategy.workers} workers has gone, or cannot be reached, and this one "
-        f"(number {strategy.index}) cannot go on alone: start all of them again with: {again}"
+        f"one of the {strategy.workers} workers is dead or cannot be reached, and this one (number "
+        f"{strategy.index}) cannot continue without it: start all of them again with: {again}"
     )
 
 
 @contextlib.contextmanager
-def alone():
-    """Inside, new variables are this process' own, whatever strategy trains around it."""
+def without_strategy():
+    """Context manager: make variables outside the strategy that trains, in this process only."""
     import keras
 
     before = keras.distribution.distribution()
@@ -455,20 +496,21 @@ def alone():
         keras.distribution.set_distribution(before)
 
 
-def meet(config, look, command):
-    """Meet the workers that train together, if there are several, and hear what the chief found.
+def meet(config: Any, look: Callable[[], Any], command: str) -> tuple[SingleDevice | None, Any]:
+    """Connect the workers, if there are several, and tell all whether the run is finished.
 
     Args:
         config: Config with the fields strategy and cpu_devices.
-        look: Function () -> the metrics of a finished run, or None, that the chief alone calls.
-        command: The command line that starts a worker again.
+        look: Function () -> metrics of a finished run, or None; only the chief calls it.
+        command: Command line that starts a worker again.
 
     Returns:
-        A pair: the strategy, None where the run is finished and no worker waits to hear of it, and
-        what `look` returned to the chief.
+        A pair: the strategy, or None if the run is finished and there is no other worker; and the
+        chief's result of `look`.
 
     Raises:
-        RunError: If a worker died. UsageError and RunError also as `start` does.
+        UsageError: As `start`.
+        RunError: As `start`; also for a dead worker.
     """
     found = look() if is_chief(config.strategy) else None
     if found and not cluster(config.strategy):
@@ -479,20 +521,39 @@ def meet(config, look, command):
         return devices, devices.from_chief(found)
 
 
-def of(config):
-    """The strategy that a recipe's config asks for by its fields strategy and cpu_devices."""
+def of(config: Any) -> SingleDevice:
+    """Return the strategy of a recipe's config.
+
+    Args:
+        config: Config with the fields strategy and cpu_devices.
+
+    Returns:
+        The strategy, as `start`.
+
+    Raises:
+        UsageError: As `start`.
+        RunError: As `start`.
+    """
     return start(config.strategy, config.cpu_devices)
 
 
 @functools.cache
-def start(name="auto", cpu_devices=None):
-    """The strategy called `name`, the same one each time: a process can have no second.
+def start(name: str = "auto", cpu_devices: int | None = None) -> SingleDevice:
+    """Start a strategy; later calls return the same one, since a process can have only one.
 
-    auto is several workers where the environment names some, else mirrored where there is more
-    than one accelerator, or on JAX any device, else none. `cpu_devices` splits the CPU into so many
-    devices, to try a strategy without others. Raises UsageError for a misshapen environment, for
-    workers that nothing names and for a CPU that can no longer be split; RunError for devices that
-    are not there, and an address in use.
+    Args:
+        name: A name of STRATEGIES. "auto" is several workers if the environment names some;
+            otherwise mirrored if there is more than one accelerator, or on JAX more than one device
+            of any kind; otherwise none.
+        cpu_devices: Number of devices to split the CPU into, to try a strategy on CPUs.
+
+    Returns:
+        The strategy.
+
+    Raises:
+        UsageError: If environment variables are wrong or missing, or the CPU cannot be split any
+            more.
+        RunError: If devices do not exist, an address is in use, or workers cannot connect.
     """
     import keras
 
@@ -506,7 +567,7 @@ def start(name="auto", cpu_devices=None):
     found = cluster(name)
     if name == "multi_worker" and not found:
         names = "TF_CONFIG" if backend == "tensorflow" else ", ".join(JAX.values())
-        raise UsageError(f"--strategy=multi_worker needs two workers or more named by {names}")
+        raise UsageError(f"--strategy=multi_worker needs two or more workers, named by {names}")
     return MAKERS[backend](name, found, cpu_devices)
 
 
@@ -532,7 +593,7 @@ def _on_tensorflow(name, found, cpu_devices):
     several = len(devices) > 1
     if name == "none" or (name == "auto" and not several):
         return SingleDevice(names[:1])
-    # Without GPUs NCCL's and the rings' speed is of no use, and a ring lives once in a process.
+    # Without GPUs NCCL and rings are not faster, and a process can have only one ring.
     slow = {} if "GPU" in names[0] else {"cross_device_ops": tf.distribute.ReductionToOneDevice()}
     return TensorFlowStrategy("mirrored", tf.distribute.MirroredStrategy(names, **slow), names)
 
@@ -543,11 +604,11 @@ def _tensorflow_tpu():
     try:
         resolver = tf.distribute.cluster_resolver.TPUClusterResolver.connect("local")
         strategy = tf.distribute.TPUStrategy(resolver)
-    except Exception as error:  # whatever it meets: that of a missing library, too
+    except Exception as error:  # of any class, also that of a missing library
         there = ", ".join(d.name for d in tf.config.list_logical_devices())
         raise RunError(
             f"--strategy=tpu: TensorFlow finds no TPU here; there is {there}. Colab's TPU runtimes "
-            "train by JAX: KERAS_BACKEND=jax"
+            "need JAX: KERAS_BACKEND=jax"
         ) from error
     names = [device.name for device in tf.config.list_logical_devices("TPU")]
     return TensorFlowStrategy("tpu", strategy, names)
@@ -567,7 +628,7 @@ def _on_jax(name, found, cpu_devices):
         if found.index == 0:
             _require_free(found.own)
         jax.config.update("jax_cpu_collectives_implementation", "gloo")
-        jax.config.update("jax_cpu_enable_async_dispatch", False)  # or workers' orders differ
+        jax.config.update("jax_cpu_enable_async_dispatch", False)  # else workers' orders differ
         connect = functools.partial(
             jax.distributed.initialize,
             found.addresses[0],
@@ -575,7 +636,7 @@ def _on_jax(name, found, cpu_devices):
             found.index,
             heartbeat_timeout_seconds=SILENT,
         )
-        _meet(found, connect)
+        _connect(found, connect)
     platform = jax.devices()[0].platform
     if name == "tpu" and platform != "tpu":
         there = ", ".join(map(str, jax.devices()))
@@ -590,4 +651,4 @@ def _on_jax(name, found, cpu_devices):
 MAKERS = {"tensorflow": _on_tensorflow, "jax": _on_jax}
 
 
-__getattr__ = renamed_attributes(__name__, OneDevice="SingleDevice")
+__getattr__ = renamed_attributes(__name__, OneDevice="SingleDevice", alone="without_strategy")

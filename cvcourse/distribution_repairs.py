@@ -1,6 +1,6 @@
-"""What Keras does otherwise on several TensorFlow replicas than on one, set right.
+"""Repairs of Keras' faults on several TensorFlow replicas, so that results equal one device's.
 
-Tried with Keras 3.13 to 3.15. `tests/test_distribution.py` says when Keras no longer needs one.
+Checked with Keras 3.13 to 3.15. `tests/test_distribution.py` fails when a repair is not needed.
 """
 
 import functools
@@ -12,12 +12,11 @@ from cvcourse.layers.replicas import mean_over_replicas
 
 
 def repair_optimizer(optimizer):
-    """Let a compiled model's optimizer act on the whole batch's gradients; returns it.
+    """Make a compiled model's optimizer use the gradients of the whole batch; returns it.
 
-    Keras sums the replicas' gradients last: behind clipping and behind the search for numbers that
-    have overflowed, which then see one replica's share. And its gradient accumulation asks for the
-    other replicas inside a branch, which TensorFlow refuses. Raises ValueError for what stays
-    broken.
+    Keras sums the replicas' gradients last: after clipping and after the check for overflow, which
+    then use one replica's share. Its gradient accumulation communicates between replicas inside a
+    branch, which TensorFlow refuses. Raises ValueError for a setting that cannot be repaired.
     """
     inner = getattr(optimizer, "inner_optimizer", optimizer)
     if inner.ema_overwrite_frequency:
@@ -37,7 +36,7 @@ def repair_optimizer(optimizer):
 
 
 def _sums(grads):
-    """The replicas' gradients added up; None stays where there is none."""
+    """Sum the replicas' gradients; None stays None."""
     grads = list(grads)
     there = [grad for grad in grads if grad is not None]
     replica = tf.distribute.get_replica_context()
@@ -46,7 +45,7 @@ def _sums(grads):
 
 
 def _accumulate(optimizer, grads, variables):
-    """Keras' `_backend_apply_gradients` with accumulation; the branch is taken at each variable."""
+    """Keras' `_backend_apply_gradients` with accumulation, with the branch inside each variable."""
     every = optimizer.gradient_accumulation_steps
     places = [optimizer._get_variable_index(variable) for variable in variables]
     kept = [optimizer._accumulated_gradients[place].value for place in places]
@@ -82,10 +81,10 @@ def _accumulate(optimizer, grads, variables):
 
 
 def repair_loss(model):
-    """Let a compiled model's loss be a mean over the whole batch; returns the model.
+    """Make a compiled model's loss a mean over the whole batch; returns the model.
 
     With the reduction "mean_with_sample_weight" Keras divides each replica's losses by that
-    replica's own weights: where captions are short, a word would count more.
+    replica's own weights: words of short captions would count more.
     """
     loss = model.loss
     if getattr(loss, "reduction", None) != "mean_with_sample_weight":
@@ -104,12 +103,12 @@ def repair_loss(model):
 
 @functools.cache  # once is enough
 def repair_seeds():
-    """Let each replica's random layers draw for its own part of the batch, in this process.
+    """Make random layers draw different numbers on each replica, in this process.
 
     Keras' seed generators have the same state on all replicas, so that image i of each part would
-    get the same dropout mask. The states stay equal, and replica 0 draws what one device does.
-    Generators with a true attribute `whole_batch` draw once for a mini-batch, which all replicas
-    together are: the same everywhere.
+    get the same dropout mask. The states stay equal, and replica 0 draws as one device does.
+    Generators with a true attribute `whole_batch` draw once for the batch of all replicas: the same
+    on each.
     """
     draw = keras.random.SeedGenerator.next
 
@@ -121,7 +120,7 @@ def repair_seeds():
         if getattr(self, "whole_batch", False):
             return seed
         number = tf.cast(replica.replica_id_in_sync_group, seed.dtype)
-        # Apart by more than the seeds that Keras gives to layers, 1 to 1e9.
+        # A distance larger than the seeds that Keras gives to layers, 1 to 1e9.
         return seed + tf.stack([number * 1_000_000_007, tf.zeros_like(number)])
 
     keras.random.SeedGenerator.next = draw_for_replica
@@ -129,9 +128,9 @@ def repair_seeds():
 
 @functools.cache  # once is enough
 def repair_multi_worker_fit():
-    """Let `fit` and `evaluate` run under MultiWorkerMirroredStrategy, in this process.
+    """Make `fit` and `evaluate` work under MultiWorkerMirroredStrategy, in this process.
 
-    Keras builds a model from a PerReplica batch as if it were a tensor, and takes the mean of a
+    Keras builds a model from a PerReplica batch as if it were a tensor, and computes the mean of a
     scalar over its axis 0.
     """
     from keras.src.backend.tensorflow import trainer

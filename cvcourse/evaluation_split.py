@@ -221,7 +221,7 @@ def _fitted(model, examples):
     if (resize := resizing(model)) and not isinstance(examples.images, np.ndarray):
         side, channels_now = resize["side"], examples.images.shape[3]
         if channels != channels_now:
-            examples = data.fitted(examples, *examples.images.shape[1:3], channels)
+            examples = data.to_shape(examples, *examples.images.shape[1:3], channels)
         images = examples.images.resized(side, resize["interpolation"], crop=resize["crop"])
         return dataclasses.replace(examples, images=images)
-    return data.fitted(examples, height, width, channels)
+    return data.to_shape(examples, height, width, channels)

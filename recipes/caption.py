@@ -139,7 +139,7 @@ def main(config):
             judged,
             steps_per_epoch=steps,
             batch_size=batch_size,
-            data=data.fingerprint((train, validation, maps["train"], maps["validation"])),
+            data=data.fingerprint_rows((train, validation, maps["train"], maps["validation"])),
             names=vocabulary.tokens,
             devices=devices,
         )

@@ -135,7 +135,7 @@ def main(config):
             functools.partial(judged, held_out["validation"]),
             steps_per_epoch=steps,
             batch_size=config.batch_size,
-            data=data.fingerprint((train, validation)),
+            data=data.fingerprint_rows((train, validation)),
             names=vocabulary.tokens,
             callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=write_sample)],
             devices=devices,

@@ -1,11 +1,11 @@
-"""What each optimizer does: its path through a ravine and past a saddle, and its loss on a net.
+"""Compare optimizers: their paths in a ravine and at a saddle, and their losses on a net.
 
     cvcourse optimizers
     cvcourse optimizers --dataset=fashion_mnist --limit=6000 --optimizers=sgd,nesterov,adam,lbfgs
 
-An optimizer that has a learning rate gets the best of --rates: on the surfaces by the mean height
-of its path, on the data set by the validation loss at the end. L-BFGS and Newton have none, and see
-all training images at each step. The test split is not read.
+An optimizer with a learning rate uses the best of --rates: on the surfaces by the mean height of
+its path, on the data set by the last validation loss. L-BFGS and Newton have no learning rate, and
+use all training images at each step. The test split is not read.
 """
 
 import dataclasses
@@ -26,22 +26,19 @@ OPTIMIZERS = (
 
 @dataclasses.dataclass(frozen=True)
 class Config(recipe.RunFields, recipe.PrecisionFields, recipe.DataFields, recipe.ModelFields):
-    """What is compared, and on what; the fields of `train` have its meaning."""
+    """Optimizers to compare, data set and model; fields of `train` have the same meaning."""
 
     optimizers: tuple[str, ...] = recipe.field(
-        OPTIMIZERS, "the contestants", choices=OPTIMIZERS, distinct=True
+        OPTIMIZERS, "optimizers to compare", choices=OPTIMIZERS, distinct=True
     )
     rates: tuple[float, ...] = recipe.field(
-        (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0),
-        "the grid of learning rates",
-        above=0,
-        distinct=True,
+        (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0), "grid of learning rates", above=0, distinct=True
     )
     model: str = "mlp"
-    model_args: dict = recipe.field({"hidden": (16,)}, "its builder's knobs; small, for Newton")
-    epochs: int = recipe.field(20, "passes over the training images; full-batch steps", least=1)
-    batch_size: int = recipe.field(32, "examples a step, but for full batches", least=1)
-    weight_decay: float = recipe.field(0.01, "of adamw, decoupled; the others have none", least=0)
+    model_args: dict = recipe.field({"hidden": (16,)}, "builder arguments; small, for Newton")
+    epochs: int = recipe.field(20, "epochs, or steps of full batches", least=1)
+    batch_size: int = recipe.field(32, "examples of a step, except for full batches", least=1)
+    weight_decay: float = recipe.field(0.01, "decoupled weight decay, of adamw only", least=0)
 
 
 def main(config):
@@ -60,7 +57,7 @@ def main(config):
         models.builder_args(config.model)
         dataset = data.of(config)
         model = train.build(recipe.as_config(train.Config, config), dataset)
-        if "newton" in config.optimizers:  # is the net small enough?
+        if "newton" in config.optimizers:  # check that the net is small enough
             few = dataset.train.images[:1], dataset.train.labels[:1]
             optimization.newton(model, *few, loss=optimization.LOSSES["softmax"](), steps=0)
     with recipe.open_run(config, "optimizers", config.model, config.dataset) as run:
@@ -86,11 +83,11 @@ def main(config):
             metrics={"surfaces": paths, "curves": curves, "seed": config.seed},
             title=f"Optimizers: {config.model} on {pathlib.Path(config.dataset).stem}",
             lead=[
-                f"Each has the best learning rate of {', '.join(map(str, config.rates))}: on the "
+                f"Each uses the best learning rate of {', '.join(map(str, config.rates))}: on the "
                 "surfaces by the mean height of its path, on the data set by the validation loss "
                 f"after {config.epochs} epochs. L-BFGS and Newton have none; each of their steps "
-                "sees all training images, and one of Newton's takes the Hessian besides, at the "
-                "price of a pass for each weight."
+                "uses all training images, and a step of Newton also computes the Hessian, which "
+                "costs a pass for each weight."
             ],
             tables={
                 "After the last epoch": {
@@ -126,7 +123,7 @@ def main(config):
 
 
 def curve(config, name, model, dataset, losses):
-    """An optimizer's `losses` {key: Objective} by passes over a data set, and its accuracy then."""
+    """Train by an optimizer: `losses` {key: Objective} by passes, and the last accuracy."""
     import keras
 
     from cvcourse import data, optimization, training
@@ -140,7 +137,7 @@ def curve(config, name, model, dataset, losses):
             epochs=config.epochs,
             steps_per_epoch=data.steps_per_epoch(dataset.train, batch_size),
             callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: on_step())],
-            shuffle=False,  # the stream's affair
+            shuffle=False,  # batches are already shuffled
             verbose=0,
         )
 
@@ -171,7 +168,7 @@ def curve(config, name, model, dataset, losses):
 
 
 def styles(runs):
-    """How the runs are drawn: {name: options}; those of full batches are dashed."""
+    """Choose the runs' line styles: {name: options}; full batches are dashed."""
     from cvcourse import figures
 
     labels = {

@@ -104,7 +104,7 @@ def main(config):
             ),
             steps_per_epoch=steps,
             batch_size=config.batch_size,
-            data=data.fingerprint((train, validation)),
+            data=data.fingerprint_rows((train, validation)),
             names=dates.vocabularies()[1].tokens,
             devices=devices,
         )

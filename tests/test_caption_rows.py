@@ -104,5 +104,7 @@ def test_too_long_captions_are_refused_or_cut(captions, capsys):
     assert load(2, "cut") == load(3) == data.load_captions(folder)
     assert capsys.readouterr().out == "1 of 2 captions are cut to 2 words\n"
     (folder / "captions.csv").write_text("\n".join(lines[:2]))
-    with pytest.raises(data.DataError, match="has no validation photo to choose the epoch by"):
+    with pytest.raises(
+        data.DataError, match="has no validation photo, which selects the best epoch"
+    ):
         load(3)

@@ -292,9 +292,13 @@ def test_a_name_that_cannot_be_a_file(folder):
         ("captions_csv", CSV + 'c.jpg,"A bird\nc.jpg,Two birds\n', ("line 7", "double quotes")),
         ("captions_csv", CSV + 'c.jpg,"' + "A bird\n" * 20_000, ("field limit", "double quotes")),
         ("captions_csv", CSV + 'c.jpg,"A "bird""\n', ("line 6", "double quotes")),
-        ("captions_csv", CSV + "../c.jpg,A bird\n", ("line 6", "../c.jpg leaves the folder")),
-        ("captions_csv", CSV + "a/../../c.jpg,A\n", ("line 6", "leaves the folder")),
-        ("captions_txt", TOKENS + "/etc/c.jpg#0\tA\n", ("line 5", "/etc/c.jpg leaves the folder")),
+        ("captions_csv", CSV + "../c.jpg,A bird\n", ("line 6", "../c.jpg is outside the folder")),
+        ("captions_csv", CSV + "a/../../c.jpg,A\n", ("line 6", "is outside the folder")),
+        (
+            "captions_txt",
+            TOKENS + "/etc/c.jpg#0\tA\n",
+            ("line 5", "/etc/c.jpg is outside the folder"),
+        ),
         (
             "captions_csv",
             SPLIT_CSV + "a.jpg,trian,2,A dog\n",
@@ -349,3 +353,27 @@ def test_flickr8k():
     tokens = FLICKR8K_100 / "text" / "Flickr8k.token.txt"
     assert load_captions(FLICKR8K_100, tokens, missing="skip") == captions
     refused(lambda: load_captions(FLICKR8K_100, tokens), tokens, "7900 of 8000")
+
+
+# repr
+
+
+@pytest.mark.parametrize(
+    ("thing", "expected"),
+    [
+        (Captions((), (), ()), "Captions(photos: train 0, validation 0, test 0)"),
+        (Captions(None, 1, ()), "Captions(photos: train ?, validation ?, test 0)"),
+        (CaptionedPhoto(None, None), "CaptionedPhoto('None', None)"),
+        (
+            CaptionedPhoto(pathlib.PurePosixPath("a/dog.jpg"), ("A dog .",) * 9),
+            "CaptionedPhoto('a/dog.jpg', (" + 6 * "'A dog .', " + "...))",
+        ),
+    ],
+)
+def test_repr(thing, expected):
+    assert repr(thing) == expected
+
+
+def test_the_repr_counts_photos(folder):
+    captions = load_captions(folder(captions_csv=SPLIT_CSV, photos="a.jpg b.jpg c.jpg d.jpg e.jpg"))
+    assert repr(captions) == "Captions(photos: train 1, validation 3, test 1)"

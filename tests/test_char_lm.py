@@ -99,8 +99,8 @@ def test_a_resumed_run_ends_with_the_same_weights(model, xla, text, tmp_path, mo
     ("flags", "code", "said"),
     [
         ("--text=missing.txt", 1, "cannot read the text missing.txt: No such file"),
-        ("--text=empty.txt", 1, "the text empty.txt has nothing: two or more different"),
-        ("--text=a.txt", 1, "the text a.txt has one character alone, 'a'"),
+        ("--text=empty.txt", 1, "the text empty.txt has no characters: two or more"),
+        ("--text=a.txt", 1, "the text a.txt has only the character 'a'"),
         ("--text=/dev/zero", 1, "/dev/zero is a device, not a regular file"),
         ("--text=.", 1, ". is a directory, not a regular file"),
         ("--text=latin.txt", 1, "latin.txt is not in UTF-8 (byte 1)"),

@@ -12,6 +12,7 @@ import zipfile
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from cvcourse import data
@@ -403,7 +404,7 @@ BAD_ARRAYS = {
     "no train images": ("x_train", lambda x: x[:0], ["train has no images"]),
     "no test images": ("x_test", lambda x: x[:0], ["test has no images"]),
     "no pixels": ("x_train", lambda x: x[:, :0], ["(40, 0, 8, 3)"]),
-    "other size": ("x_test", lambda x: x[:, 1:], ["(9, 8, 3)", "(10, 8, 3)", "alike"]),
+    "other size": ("x_test", lambda x: x[:, 1:], ["(9, 8, 3)", "(10, 8, 3)", "one size"]),
     "other channels": ("x_test", lambda x: x[..., :1], ["(10, 8, 1)", "(10, 8, 3)"]),
     "text pixels": ("x_train", lambda x: x.astype(str), ["type <U", "numbers are needed"]),
     "complex pixels": ("x_train", lambda x: x * 1j, ["type complex", "numbers are needed"]),
@@ -421,7 +422,7 @@ def test_bad_arrays(what, arrays, tmp_path):
 def test_one_class_is_refused(count, arrays, tmp_path):
     one = {key: array[:count] * (key[0] == "x") for key, array in arrays.items()}
     np.savez(tmp_path / "one.npz", **one)
-    refused(tmp_path / "one.npz", "one class", "add another")
+    refused(tmp_path / "one.npz", "one class", "two or more are needed")
 
 
 def test_huge_pixels_are_refused(arrays, tmp_path):
@@ -483,7 +484,7 @@ def npy(path):
 BAD_FILES = {
     "empty": (lambda path: b"", ["not an .npz file"]),
     "text": (lambda path: b"x_train, y_train\n" * 99, ["not an .npz file"]),
-    "truncated": (lambda path: path.read_bytes()[:-100], ["not all of it", "numpy.savez"]),
+    "truncated": (lambda path: path.read_bytes()[:-100], ["is incomplete", "numpy.savez"]),
     "an .npy file": (npy, ["not an .npz file"]),
     "garbled": (garbled, ["x_train is damaged"]),
     "an array cut off": (
@@ -556,6 +557,53 @@ def test_an_idx_file_is_missing(offline, tmp_path):
     refused("mnist", published.IDX_FILES[3], "No such file", data_dir=tmp_path)
 
 
+# repr
+
+NO_SPLIT = data.Split(None, None)
+
+
+@pytest.mark.parametrize(
+    ("thing", "expected"),
+    [
+        (data.Split(np.zeros((0, 8, 8, 1)), np.zeros(0, int)), "Split(0 images of 8x8x1 float64)"),
+        (data.Split([[1]], [0]), "Split(1 images of ?)"),
+        (data.Split(tf.zeros((2, 3, 3, 1)), [0, 1]), "Split(2 images of 3x3x1 float32)"),
+        (data.Split(np.float32(1), np.int32(1)), "Split(? images of ? float32)"),
+        (NO_SPLIT, "Split(? images of ?)"),
+        (data.Dataset(NO_SPLIT, None, None, ("a",)), "Dataset(1 class, ?; train ?)"),
+        (data.Dataset(None, None, None, None), "Dataset(? classes, ?; )"),
+        (types.SimpleNamespace(split=NO_SPLIT), "namespace(split=Split(? images of ?))"),
+    ],
+)
+def test_the_repr_of_anything(thing, expected):
+    assert repr(thing) == expected
+
+
+def test_the_repr_of_digits():
+    digits = data.load("digits")
+    assert repr(digits) == (
+        'Dataset("digits": 10 classes, 8x8x1; train 1,293, validation 144, test 360)'
+    )
+    assert repr(digits.train) == "Split(1,293 images of 8x8x1 uint8, labels 0 to 9)"
+    assert repr(digits.limit(20).whole()) == 'Dataset("digits": 10 classes, 8x8x1; train 60)'
+    assert str(digits) == ("1,293 training, 144 validation, 360 test images of 8x8x1 in 10 classes")
+
+
+def test_the_repr_of_a_folder_reads_no_file(image_folder):
+    path = image_folder(train=4, val=2, test=1)
+    folder = data.load(path)
+    resized = folder.resized(32, "bilinear")
+    for file in path.rglob("*.png"):
+        file.unlink()
+    assert repr(folder) == (
+        f'Dataset("{path}": 3 classes, 12x10x3; train 12, validation 6, test 3)'
+    )
+    assert repr(folder.test) == "Split(3 images of 12x10x3 uint8, in files, labels 0 to 2)"
+    assert repr(resized.test.images) == "EncodedImages(3 images of 32x32x3 float32, in files)"
+    shaped = data.to_shape(data.load("digits").test, 28, 28, 3)
+    assert repr(shaped.images) == "EncodedImages(360 images of 28x28x3 uint8, encoded in memory)"
+
+
 # Image folders
 
 
@@ -626,7 +674,11 @@ def test_one_class_names_what_is_likely_to_be_meant(image_folder):
         f"{path / 'train'} has one class, 'images'",
         f"ant, bee, cat in it look like the classes: move them up into {path / 'train'}",
     )
-    refused(path / "train", "one class", f"look like what is meant: name {path / 'train/images'}")
+    refused(
+        path / "train",
+        "one class",
+        f"look like the classes or splits: name {path / 'train/images'}",
+    )
     refused(path.parent, "one class, 'pictures'", f"name {path}")
     for name in ("bee", "cat"):
         shutil.rmtree(path / "train" / "images" / name)

@@ -116,7 +116,7 @@ def test_exact_match_counts_whole_texts():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("3 märz 1984", "text: no date that was learned from has the character 'ä', only ' ,-./0"),
+        ("3 märz 1984", "text: the training dates do not have the character 'ä', only ' ,-./0"),
         ("3" * 37, "text takes a date of up to 36 characters, such as '3 march 1984'; received 37"),
         ("", "received 0: ''"),
     ],
@@ -125,3 +125,7 @@ def test_unreadable_texts(text, message):
     dates.require_readable("March 3, 1984")
     with pytest.raises(ValueError, match=re.escape(message)):
         dates.require_readable(text)
+
+
+def test_repr():
+    assert repr(dates.load(1200, 30)) == "Dates(pairs: train 1,200, validation 30, test 30)"

@@ -309,7 +309,7 @@ def test_after_a_kill_all_stop_and_go_on_to_the_same_weights(backend, victim, tm
     processes[victim].kill()
     code, output = end(processes)[1 - victim]
     assert code == 1
-    assert "another of the 2 workers has gone" in output
+    assert "one of the 2 workers is dead" in output
     for code, output in end(begin(backend, tmp_path / "cut", *flags)):
         assert code == 0, output
     assert furthest(tmp_path / "whole", tmp_path / "cut") == 0
@@ -350,12 +350,12 @@ def test_a_cluster_of_one_is_none(monkeypatch):
     "text,sentence",
     [
         ("{", "TF_CONFIG: Expecting"),
-        ("[]", "TF_CONFIG: it is no object"),
+        ("[]", "TF_CONFIG: it is not an object"),
         (json.dumps({"cluster": WORKERS}), "it lacks 'type'"),
         (json.dumps({"cluster": WORKERS, "task": {"type": "worker", "index": 2}}), "worker 2"),
         (
             json.dumps({"cluster": {"ps": ["a:1"]}, "task": {"type": "ps", "index": 0}}),
-            "the job 'ps' has no part",
+            "the job 'ps' is unknown",
         ),
         (
             json.dumps(
@@ -377,8 +377,8 @@ def test_a_malformed_tf_config_is_one_line(monkeypatch, text, sentence):
     [
         (("a:1", "2", ""), "KERAS_DISTRIBUTION_PROCESS_ID is missing"),
         (("a:1", "two", "0"), "whole numbers"),
-        (("a:1,b:2", "3", "0"), "do not go together"),
-        (("a:1", "2", "2"), "do not go together"),
+        (("a:1,b:2", "3", "0"), "do not match"),
+        (("a:1", "2", "2"), "do not match"),
     ],
 )
 def test_a_malformed_keras_cluster_is_one_line(monkeypatch, values, sentence):
@@ -402,14 +402,19 @@ def test_a_port_in_use_is_one_line():
 def test_a_batch_is_shared_in_equal_parts():
     three = distribution.SingleDevice(["a", "b", "c"])
     three.require_divisible(33)
-    with pytest.raises(UsageError, match="--batch_size=32 cannot be shared by 3 replicas: take 30"):
+    with pytest.raises(UsageError, match="--batch_size=32 is not divisible by 3 replicas: take 30"):
         three.require_divisible(32)
+
+
+def test_old_names_warn():
+    with pytest.warns(FutureWarning, match="distribution.without_strategy"):
+        assert distribution.alone is distribution.without_strategy
 
 
 def test_devices_that_are_not_there():
     with pytest.raises(RunError, match="no TPU here; there is /device:CPU:0"):
         distribution.start("tpu")
-    with pytest.raises(UsageError, match="needs two workers or more named by TF_CONFIG"):
+    with pytest.raises(UsageError, match="needs two or more workers, named by TF_CONFIG"):
         distribution.start("multi_worker")
 
 

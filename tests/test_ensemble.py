@@ -205,7 +205,7 @@ def test_accuracy_and_likelihood_by_hand():
     nll = -(np.log(0.9) + np.log(0.3) + np.log(0.7) + np.log(0.2)) / 4
     assert calibration.negative_log_likelihood(LOGS, LABELS) == pytest.approx(nll)
     assert calibration.negative_log_likelihood(LOGS, np.array([2, 0, 0, 0])) == np.inf
-    with pytest.raises(ValueError, match=r"received 0\.9: give np\.log of probabilities"):
+    with pytest.raises(ValueError, match=r"received 0\.9: pass np\.log of probabilities"):
         calibration.negative_log_likelihood(GIVEN, LABELS)
 
 

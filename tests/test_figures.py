@@ -428,3 +428,53 @@ def test_errors_of_a_gradient_leave_kinks_apart():
 def test_times_of_steps_are_in_milliseconds():
     (ax,) = figures.step_times([0.1, 0.2], [0.001, 0.0]).axes
     assert lines(ax) == {"training": [100, 200], "waiting": [1, 0]}
+
+
+# ---- nothing, and very much ----
+
+NOTHING = {  # what is drawn of empty arguments: the one that is named
+    "confusion_matrix": ((np.zeros((0, 0), int), ()), {}, "names"),
+    "training_curves": (([], 1, "loss"), {}, "history"),
+    "gradient_reach": (({}, {}), {"xlabel": "step"}, "columns"),
+    "ensemble_errors": (((), {}), {}, "columns"),
+    "accuracy_gains": (({},), {}, "splits"),
+    "feature_map": ((np.zeros((0, 2)), np.zeros(0, int), [], []), {}, "points"),
+    "activation_histograms": (({}, {}), {}, "activations"),
+    "accuracy_by_work": (({}, {}), {}, "points"),
+    "search_planes": (({"grid": [], "random": []},), {}, "grid"),
+    "reliability_diagram": (({},), {}, "columns"),
+    "surface_paths": ((max, {}, {}), {"x": (0, 1), "y": (0, 1)}, "paths"),
+    "parallel_coordinates": (({}, []), {}, "axes"),
+    "objective_by_value": (({}, [], "loss"), {}, "columns"),
+    "alignment_matrices": ((np.zeros((0, 1, 2, 2)), [], []), {}, "weights"),
+    "gradients_through_time": (({}, {}, {}), {"titles": ("", ""), "chance": 1}, "vanilla"),
+}
+
+
+@pytest.mark.parametrize("name", NOTHING)
+def test_what_is_empty_is_named(name):
+    arguments, options, empty = NOTHING[name]
+    with pytest.raises(ValueError, match=f"nothing to draw: {empty} is empty"):
+        getattr(figures, name)(*arguments, **options)
+
+
+def test_more_families_than_colors():
+    names = [str(i) for i in range(41)]
+    points = {name: (1e9 * (i + 1), 1e6, 50.0 + i) for i, name in enumerate(names)}
+    (ax,) = figures.accuracy_by_work(points, dict(zip(names, names, strict=True))).axes
+    colors = [c.get_facecolor()[0].tolist() for c in ax.collections if len(c.get_offsets())]
+    assert len(colors) == 41
+    assert colors[40] == colors[0] != colors[1]
+
+
+@pytest.mark.parametrize(("classes", "named"), [(100, range(100)), (201, range(0, 201, 3))])
+def test_names_of_many_classes_do_not_overlap(classes, named):
+    names = [f"class {i}" for i in range(classes)]
+    figure = figures.confusion_matrix(np.eye(classes, dtype=int), names)
+    figure.draw_without_rendering()
+    ax = figure.axes[0]
+    labels = ax.get_yticklabels()
+    assert ax.get_yticks().tolist() == [*named]
+    assert texts(labels) == texts(ax.get_xticklabels()) == [names[i] for i in named]
+    boxes = [label.get_window_extent() for label in labels]
+    assert min(b.y0 - a.y1 for a, b in zip(boxes[1:], boxes, strict=False)) > -1  # pixel

@@ -272,6 +272,34 @@ def test_settings_reach_the_optimizer():
         optimization.optimizer("adam", small_model(), 0.1, beta_3=0.5)
 
 
+NAMES = {  # class and default name of before they were called Course…
+    "SGD": "sgd",
+    "Adagrad": "adagrad",
+    "RMSprop": "rm_sprop",
+    "AlmostAdam": "almost_adam",
+    "Adam": "adam",
+    "AdamW": "adam_w",
+}
+
+
+@pytest.mark.parametrize("old", NAMES)
+def test_optimizers_of_old_files_load_and_variables_keep_their_paths(old):
+    stored = {  # as version 0.4.0 wrote it
+        "module": "cvcourse.optimization.course_optimizers",
+        "class_name": old,
+        "config": {"name": NAMES[old], "learning_rate": 0.5},
+        "registered_name": f"cvcourse>{old}",
+    }
+    loaded = keras.saving.deserialize_keras_object(stored)
+    now = getattr(optimization, old if old == "AlmostAdam" else f"Course{old}")
+    for optimizer in (loaded, now(0.5), now(0.5)):
+        optimizer.build([keras.Variable(np.ones(2), name="w")])
+        assert (type(optimizer), optimizer.name) == (now, NAMES[old])
+        assert {v.path.split("/")[0] for v in optimizer.variables} == {NAMES[old]}
+        assert float(optimizer.learning_rate) == 0.5
+    assert now.from_config(now(name="mine").get_config()).name == "mine"
+
+
 # ---- the course's update rules, neural-networks-3: (weights, gradient, moments, t) ----
 
 RATE = 2**-7  # the same in float32
@@ -483,7 +511,9 @@ def test_the_table_of_first_steps_is_what_the_optimizers_do():
         optimizer = optimization.OPTIMIZERS[name]
         ours, theirs, times = first_step(optimizer(0.01)), None, "-"
         if name != "almost_adam":
-            theirs = first_step(getattr(keras.optimizers, optimizer.__name__)(0.01))
+            theirs = first_step(
+                getattr(keras.optimizers, optimizer.__name__.removeprefix("Course"))(0.01)
+            )
             times = f"{float(f'{ours / theirs:.3g}'):,g}"
         theirs = "-" if theirs is None else f"{theirs:.2e}"
         lines.append(f"    {name:11} {ours:.2e} {theirs:>9} {times:>8}")

@@ -102,7 +102,7 @@ def test_what_it_refuses_before_it_writes(changes, message, tmp_path):
 
 
 def test_rates_that_all_diverge_are_a_clear_error():
-    with pytest.raises(RunError, match="sgd diverges at every rate: give --rates lower ones"):
+    with pytest.raises(RunError, match="sgd diverges at every rate: give lower --rates"):
         optimization.surface_path("sgd", optimization.SURFACES["saddle"], (1e30,))
 
 

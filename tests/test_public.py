@@ -29,9 +29,10 @@ PUBLIC = {
         gradient_norms input_gradient_norms interpretable_units load_torch share_of_first_half
     """,
     "cvcourse.data": """
-        Captions Dataset Split Vocabulary channel_statistics hold_out load load_captions load_text
-        photos read_photo read_text split_text steps_per_epoch stream stream_rows stream_windows
-        unspaced usual_augmentation windows_in_order windows_per_epoch words
+        CaptionedPhoto Captions Dataset Split Vocabulary channel_statistics fingerprint_rows
+        hold_out load load_captions load_text photos read_photo read_text split_text
+        steps_per_epoch stream stream_rows stream_windows to_shape unspaced usual_augmentation
+        windows_in_order windows_per_epoch words
     """,
     "cvcourse.layers": """
         AdaptiveAveragePooling2D AttentionWeights AveragePooling2D BatchNormalization
@@ -50,7 +51,18 @@ PUBLIC = {
         EMA SWA average_saved average_weights averaged_passes ensemble estimate_batch_norm
         flip_averaged ten_crop
     """,
-    "cvcourse.regularization.calibration": "",
+    "cvcourse.regularization.calibration": """
+        accuracy disagreement expected_calibration_error log_mean measures negative_log_likelihood
+        reliability reliability_of_mean
+    """,
+    "cvcourse.figures": """
+        accuracy_by_work accuracy_gains activation_histograms alignment_matrices colored_text
+        compared_curves confusion_matrix cyclic_runs data_url ensemble_errors feature_map
+        first_snapshots gradient_errors gradient_reach gradients_through_time importance_bars
+        logarithmic memorized_examples new_figure objective_by_value palette parallel_coordinates
+        range_test reliability_diagram save_figure search_planes self_attention_matrices spotlight
+        step_times styles surface_paths svg training_curves trial_curves updates_and_signals
+    """,
     "cvcourse.classic": "GradientCheck gradient_check",
     "cvcourse.training": """
         Evaluation class_names evaluate features fit_probe layer_statistics load_model machine

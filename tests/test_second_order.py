@@ -42,7 +42,7 @@ def test_flat_weights_go_out_and_in_again():
     optimization.set_flat_weights(net, np.arange(51))
     np.testing.assert_array_equal(net.get_weights()[2].ravel(), np.arange(15, 51))
     np.testing.assert_array_equal(optimization.flat_weights(net), np.arange(51))
-    with pytest.raises(ValueError, match=r"the model has 51 weights; received \(50,\)"):
+    with pytest.raises(ValueError, match=r"51 weights; received a vector of shape \(50,\)"):
         optimization.set_flat_weights(net, np.zeros(50))
 
 
@@ -216,7 +216,7 @@ def test_lbfgs_beats_adam_at_as_many_passes(digits):
     [
         (
             lambda: optimization.newton(models.build("mlp", input_shape=(8, 8, 1)), None, None),
-            "Hessian of up to 5,000 weights, the model has 167,178: lbfgs takes it",
+            "Hessian of up to 5,000 weights, the model has 167,178: use lbfgs",
         ),
         (
             lambda: optimization.lbfgs(

@@ -21,7 +21,7 @@ def test_the_embedded_text_needs_no_file():
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("", "has nothing: two or more"), ("aaa", "has one character alone, 'a': two or more")],
+    [("", "has no characters: two or more"), ("aaa", "has only the character 'a': two or more")],
 )
 def test_one_character_is_nothing_to_learn_from(content, message, tmp_path):
     path = tmp_path / "text.txt"

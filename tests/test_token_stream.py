@@ -85,7 +85,7 @@ def test_every_token_but_the_first_is_judged_once(n, length):
     ("call", "said"),
     [
         (lambda: data.stream_rows(rows(3), batch_size=4), "batch_size=4 exceeds the 3"),
-        (lambda: data.windows_in_order(TOKENS[:8], 8), "8 tokens is no longer than a window of 8"),
+        (lambda: data.windows_in_order(TOKENS[:8], 8), "8 tokens is not longer than a window of 8"),
         (
             lambda: data.stream_windows(TOKENS[:50], length=9, batch_size=9),
             "has 4 training windows",
@@ -100,6 +100,12 @@ def test_too_few_are_refused(call, said):
 
 def test_a_fingerprint_tells_arrays_apart():
     inputs, labels, weights = rows()
-    assert data.fingerprint((inputs, labels)) == data.fingerprint((inputs, labels.copy()))
-    assert data.fingerprint((inputs, labels)) != data.fingerprint((inputs, labels + 1))
-    assert data.fingerprint((inputs, labels)) != data.fingerprint((inputs, labels, weights))
+    fingerprint = data.fingerprint_rows((inputs, labels))
+    assert data.fingerprint_rows((inputs, labels.copy())) == fingerprint
+    assert data.fingerprint_rows((inputs, labels + 1)) != fingerprint
+    assert data.fingerprint_rows((inputs, labels, weights)) != fingerprint
+
+
+def test_the_old_name_of_the_fingerprint_warns():
+    with pytest.warns(FutureWarning, match=r"data\.fingerprint is now called .*fingerprint_rows"):
+        assert data.fingerprint((TOKENS,)) == data.fingerprint_rows((TOKENS,))

@@ -131,7 +131,7 @@ def test_a_finished_run_translates_and_trains_nothing(finished, capsys, monkeypa
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"translate": "3 märz 1984"}, "no date that was learned from has the character 'ä'"),
+        ({"translate": "3 märz 1984"}, "the training dates do not have the character 'ä'"),
         ({"translate": "3" * 37}, "a date of up to 36 characters, such as '3 march 1984'; receiv"),
         ({"translate": ""}, "received 0: ''"),
         ({"examples": 10}, "batch_size=20 exceeds the 10 training examples"),

@@ -180,3 +180,13 @@ def test_what_is_refused():
     refused(lambda: Vocabulary(("a", "bc"), ""), "'bc'")
     refused(lambda: Vocabulary(("a", "b"), " "), "<pad>, <start>, <end>, <unk>", "'a', 'b'")
     refused(lambda: Vocabulary(("a", "b"), "-"), "joiner", "'-'")
+
+
+def test_repr():
+    assert repr(Vocabulary.of_characters("hello world")) == (
+        "Vocabulary(8 characters: (' ', 'd', 'e', 'h', 'l', 'o', ...))"
+    )
+    assert repr(Vocabulary.of_words(CAPTIONS, least=3)) == (
+        "Vocabulary(6 words: ('<pad>', '<start>', '<end>', '<unk>', 'a', 'dog'))"
+    )
+    assert repr(Vocabulary((), "")) == "Vocabulary(0 characters: ())"

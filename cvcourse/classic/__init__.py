@@ -1,4 +1,4 @@
-"""What the course begins with, before any framework: NumPy alone."""
+"""The course's first steps, before any framework: NumPy alone."""
 
 from cvcourse.classic._gradient_check import GradientCheck, gradient_check
 

@@ -1,37 +1,71 @@
-"""Gradient check: what backpropagation says against what small steps each way measure.
+"""Gradient check: compare gradients of backpropagation with central differences.
 
 CS231n notes, "Gradient checks", https://cs231n.github.io/neural-networks-3: central differences in
-float64, relative errors, and kinks, such as a ReLU's, where a difference measures neither side.
+float64, relative errors, and kinks, such as a ReLU's, where a difference is the slope of neither
+side.
 """
 
 import dataclasses
+from collections.abc import Callable, Iterable
 
-STEPS = (1e-5, 1e-6)  # the notes' step, and a tenth: a kink shows by their disagreement
+import numpy as np
+
+STEPS = (1e-5, 1e-6)  # the notes' step, and a tenth: at a kink their slopes differ
 RIGHT = 1e-4  # relative error up to which a gradient is right; the notes' bound for nets with kinks
-UNSEEN = 1e-6  # a slope below this share of the loss drowns in the rounding of the loss
+UNSEEN = 1e-6  # slopes below this share of the loss are lost in its rounding
 
 
 @dataclasses.dataclass(frozen=True)
 class GradientCheck:
-    """One parameter: its place in the array, both slopes, and how far they are apart."""
+    """Result of a gradient check for one parameter.
 
-    index: tuple
+    Args:
+        index: Index of the parameter in its array.
+        analytic: Slope by backpropagation.
+        numeric: Slope by central differences.
+        error: Relative error |difference| / max(|one|, |other|), at the better of the two steps.
+        kink: Whether the loss has a kink here, so that the comparison is meaningless.
+
+    >>> GradientCheck((0,), analytic=4.0, numeric=3.0, error=0.25, kink=False).right
+    False
+    """
+
+    index: tuple[int, ...]
     analytic: float
     numeric: float
-    error: float  # relative: |difference| / max(|one|, |other|), at the better of the two steps
-    kink: bool  # the loss bends here, and the comparison says nothing
+    error: float
+    kink: bool
 
     @property
-    def right(self):
+    def right(self) -> bool:
         """Whether the slopes agree."""
         return self.error <= RIGHT
 
 
-def gradient_check(f, x, gradient, indices):
-    """A GradientCheck for each of `indices` into `x`, where f(x) -> loss and `gradient` is like x.
+def gradient_check(
+    f: Callable[[np.ndarray], float],
+    x: np.ndarray,
+    gradient: np.ndarray,
+    indices: Iterable[tuple[int, ...]],
+) -> list[GradientCheck]:
+    """Compare a gradient with central differences.
 
-    `x` is a float64 array, changed in place while f is asked and put back. A kink is where the
-    slopes disagree, and where the steps disagree with each other or the two sides of one do.
+    A kink is recognized by slopes that disagree while the slopes of the two steps differ, or those
+    of the two sides of a step.
+
+    Args:
+        f: Function of `x` that returns the loss.
+        x: float64 array; it is changed in place for each call of `f`, and restored.
+        gradient: Gradient of the loss by backpropagation, of the shape of `x`.
+        indices: Indices of the parameters to check.
+
+    Returns:
+        A GradientCheck for each index.
+
+    >>> x = np.array([3.0, -1.0])
+    >>> checks = gradient_check(lambda x: float((x**2).sum()), x, 2 * x, [(0,), (1,)])
+    >>> [check.right for check in checks]
+    [True, True]
     """
     here = f(x)
     floor = UNSEEN * max(1.0, abs(here))

@@ -1,19 +1,21 @@
-"""Data sets as three splits, and splits as one deterministic stream: `load()`, then `stream()`."""
+"""Data sets of three splits, and deterministic streams of a split: `load()`, then `stream()`."""
 
+import dataclasses
 import os
 import pathlib
+from typing import Any
 
 from cvcourse.data import digits, folder, npz, published, tfds
 from cvcourse.data._stream import steps_per_epoch, stream
 from cvcourse.data.augmentation import AUGMENTATIONS, MIXTURES
 from cvcourse.data.captions import CaptionedPhoto, Captions, load_captions
 from cvcourse.data.dataset import DataError, Dataset, Split, channel_statistics, hold_out
-from cvcourse.data.encoded import fitted, report_corrupt_images
+from cvcourse.data.encoded import report_corrupt_images, to_shape
 from cvcourse.data.folder import photos
 from cvcourse.data.photo import read_photo
 from cvcourse.data.text import load_text, read_text, split_text
 from cvcourse.data.token_stream import (
-    fingerprint,
+    fingerprint_rows,
     stream_rows,
     stream_windows,
     windows_in_order,
@@ -38,8 +40,7 @@ __all__ = [
     "Split",
     "Vocabulary",
     "channel_statistics",
-    "fingerprint",
-    "fitted",
+    "fingerprint_rows",
     "hold_out",
     "load",
     "load_captions",
@@ -54,6 +55,7 @@ __all__ = [
     "stream",
     "stream_rows",
     "stream_windows",
+    "to_shape",
     "unspaced",
     "usual_augmentation",
     "windows_in_order",
@@ -61,7 +63,7 @@ __all__ = [
     "words",
 ]
 
-# Digits and letters, which a mirror turns into others.
+# Digits and letters: their mirror images are other characters, or none.
 NEVER_FLIPPED = (
     *("digits", "mnist", "mnist_corrupted", "binarized_mnist", "emnist", "kmnist", "kuzushiji"),
     *("svhn_cropped", "omniglot", "binary_alpha_digits", "qmnist"),
@@ -69,15 +71,38 @@ NEVER_FLIPPED = (
 NAMES = ("digits", *published.PUBLISHED, "tfds:NAME", "a folder", "an .npz file")
 
 
-def load(name, *, data_dir=None, limit=None, whole=False):
-    """A data set as `.train .validation .test`: `.images` (n, h, w, c) and `.labels` (n,) each.
+def load(
+    name: str | os.PathLike,
+    *,
+    data_dir: str | os.PathLike | None = None,
+    limit: int | None = None,
+    whole: bool = False,
+) -> Dataset:
+    """Load a data set.
 
-    `name` is digits, mnist, fashion_mnist, cifar10, cifar100, tfds:NAME, an image folder or an
-    .npz file. `data_dir` is where published sets are looked for first, `limit` keeps n examples of
-    each split, stratified by class. Where a set has no validation split, a fixed stratified 10 % of
-    train is held out; `whole` puts all examples into one split, `train`, to evaluate a model on: a
-    folder may then have one class. Pixels are in 0..255, whatever range those of an array were in.
-    Raises ValueError for an unknown name, DataError for anything amiss in the data.
+    If it has no validation split, a fixed stratified 10 % of train is held out.
+
+    Args:
+        name: "digits", "mnist", "fashion_mnist", "cifar10", "cifar100", "tfds:NAME", an image
+            folder or an .npz file.
+        data_dir: Folder in which published sets are looked for first.
+        limit: Number of examples of each split to keep, stratified by class; None keeps all.
+        whole: Put all examples into one split, `train`, to evaluate a model on. A folder may then
+            have one class.
+
+    Returns:
+        A Dataset with `.train`, `.validation` and `.test`, each with `.images` (n, h, w, c) of
+        pixels 0..255 and `.labels` (n,). Arrays of another known range are scaled to 0..255.
+
+    Raises:
+        ValueError: If the name is unknown.
+        DataError: If the data are missing, damaged or unsuitable.
+
+    >>> digits = load("digits")
+    >>> digits
+    Dataset("digits": 10 classes, 8x8x1; train 1,293, validation 144, test 360)
+    >>> digits.train.images.shape, digits.train.labels.shape
+    ((1293, 8, 8, 1), (1293,))
     """
     name = str(name)
     path = pathlib.Path(os.path.expanduser(name))
@@ -97,30 +122,42 @@ def load(name, *, data_dir=None, limit=None, whole=False):
         raise ValueError(unknown("data set", name, NAMES))
     if whole and data.validation:
         data = data.whole()
+    data = dataclasses.replace(data, name=name)
     return data.limit(limit) if limit else data
 
 
-def of(config):
-    """Load the data set that a recipe's config names, and print what it holds in one line.
+def of(config: Any) -> Dataset:
+    """Load the data set of a recipe's config, and print its sizes in one line.
 
     Args:
-        config: with the fields `dataset`, `data_dir` and `limit`.
+        config: Config with the fields `dataset`, `data_dir` and `limit`.
 
     Returns:
         A Dataset.
 
     Raises:
-        ValueError, DataError: as `load`.
+        ValueError: As `load`.
+        DataError: As `load`.
     """
     loaded = load(config.dataset, data_dir=config.data_dir, limit=config.limit)
     print(f"{config.dataset}: {loaded}", flush=True)
     return loaded
 
 
-def usual_augmentation(name):
-    """What is usual for a data set: photographs are cropped and flipped, digits only shifted.
+def usual_augmentation(name: str) -> tuple[str, ...]:
+    """Return the usual augmentations of a data set.
 
-    So is an .npz file, which does not say what its pictures are of.
+    Photographs are cropped and flipped, digits and letters are shifted. An .npz file may hold
+    either, so its images are shifted.
+
+    Args:
+        name: Name of a data set, as for `load`.
+
+    Returns:
+        Keys of `AUGMENTATIONS`.
+
+    >>> usual_augmentation("cifar10")
+    ('crop', 'flip')
     """
     stem = name.removeprefix("tfds:").split("/")[0]
     if stem in NEVER_FLIPPED or pathlib.Path(name).suffix.lower() == ".npz":
@@ -128,4 +165,9 @@ def usual_augmentation(name):
     return ("crop", "flip")
 
 
-__getattr__ = renamed_attributes(__name__, naming_broken_images="report_corrupt_images")
+__getattr__ = renamed_attributes(
+    __name__,
+    fingerprint="fingerprint_rows",
+    fitted="to_shape",
+    naming_broken_images="report_corrupt_images",
+)

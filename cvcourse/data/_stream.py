@@ -1,7 +1,9 @@
 """One deterministic tf.data stream: batch i is a function of (seed, start_step + i) alone.
 
-A run that stopped anywhere goes on by asking for the stream from its step; nothing is replayed.
+A run that stopped at any step continues with the stream from that step; nothing is replayed.
 """
+
+from collections.abc import Sequence
 
 import tensorflow as tf
 
@@ -14,58 +16,90 @@ from cvcourse.data.augmentation import (
     mixed,
     permuted,
 )
+from cvcourse.data.dataset import Split
 from cvcourse.data.encoded import EncodedImages
 from cvcourse.errors import unknown
 
 
-def steps_per_epoch(split, batch_size):
-    """How many full batches one pass over a training split has."""
+def steps_per_epoch(split: Split, batch_size: int) -> int:
+    """Count the full batches of an epoch.
+
+    Args:
+        split: The training split.
+        batch_size: Number of examples in a batch.
+
+    Returns:
+        Number of batches; the examples that do not fill one are dropped.
+
+    >>> from cvcourse import data
+    >>> data.steps_per_epoch(data.load("digits").train, 100)
+    12
+    """
     return len(split) // batch_size
 
 
 def stream(
-    split,
+    split: Split,
     *,
-    batch_size,
-    seed,
-    start_step=0,
-    shuffle=True,
-    augment=(),
-    one_hot=None,
-    shard=(0, 1),
-):
-    """Batches of a `Split` from batch `start_step` on, as a tf.data.Dataset.
+    batch_size: int,
+    seed: int,
+    start_step: int = 0,
+    shuffle: bool = True,
+    augment: Sequence[str] = (),
+    one_hot: int | None = None,
+    shard: tuple[int, int] = (0, 1),
+) -> tf.data.Dataset:
+    """Stream the batches of a split, from any step on.
 
-    With `shuffle` (training) it never ends: epoch after epoch, each a new permutation whose last
-    incomplete batch is dropped, as (images, labels). Without (evaluation) it is one pass in order,
-    as (images, labels, weights); the last batch is filled up with examples of weight 0.
+    With `shuffle` (training) the stream has no end: each epoch is a new permutation, whose last
+    incomplete batch is dropped. Without (evaluation) it is one pass in order, whose last batch is
+    padded with examples of weight 0.
 
-    Shapes: images (batch_size, h, w, c) float32 in 0..255, labels (batch_size,) int32 or, with
-    `one_hot` classes, (batch_size, one_hot) float32, weights (batch_size,) float32. `augment` names
-    augmentations of `AUGMENTATIONS` and, for one-hot labels, `MIXTURES`. Of several workers, each
-    takes its `shard` (which, of how many): the which-th part of every batch, so that the parts in
-    order are the batch. Raises ValueError for an unknown augmentation, for labels that cannot be
-    mixed, for a training split smaller than a batch, and for a batch that shards do not divide.
+    Args:
+        split: The split.
+        batch_size: Number of examples in a batch.
+        seed: Seed of shuffling and augmentation.
+        start_step: Number of the first batch.
+        shuffle: True for training, False for evaluation.
+        augment: Names of `AUGMENTATIONS` and, for one-hot labels, `MIXTURES`.
+        one_hot: Number of classes for one-hot labels; None gives class numbers.
+        shard: (index, count) of this worker among several: it gets the index-th part of every
+            batch; the parts in order are the batch.
+
+    Returns:
+        A tf.data.Dataset of (images, labels), without `shuffle` of (images, labels, weights):
+        images (batch_size, h, w, c) float32 of 0..255; labels (batch_size,) int32, or
+        (batch_size, one_hot) float32; weights (batch_size,) float32.
+
+    Raises:
+        ValueError: If an augmentation is unknown, labels cannot be mixed, the training split is
+            smaller than a batch, or the shards do not divide a batch.
+
+    >>> from cvcourse import data
+    >>> batches = data.stream(data.load("digits").train, batch_size=32, seed=0, augment=("shift",))
+    >>> images, labels = next(iter(batches))
+    >>> images.shape, labels.shape
+    (TensorShape([32, 8, 8, 1]), TensorShape([32]))
     """
     which, shards = shard
     if not 0 <= which < shards or batch_size % shards:
-        raise ValueError(f"batch_size={batch_size} cannot be cut for shard={shard}")
+        raise ValueError(f"batch_size={batch_size} cannot be divided for shard={shard}")
     for name in augment:
         if name not in AUGMENTATIONS | MIXTURES:
             raise ValueError(unknown("augmentation", name, AUGMENTATIONS | MIXTURES))
         if name in MIXTURES and not one_hot:
-            raise ValueError(f"{name} mixes labels: one_hot takes the number of classes")
+            raise ValueError(f"{name} mixes labels: set one_hot to the number of classes")
     n = len(split)
     if shuffle and n < batch_size:
         raise ValueError(f"batch_size={batch_size} exceeds the {n} training images: lower it")
     part = slice(which * batch_size // shards, (which + 1) * batch_size // shards)
     made, cut = part, None
     if shards > 1 and {*augment} & {*MIXTURES}:
-        # What is mixed comes from anywhere in the batch: all of it is made, and cut at the end.
+        # Mixing needs partners from the whole batch: make all of it, and cut it at the end.
         made, cut = slice(0, batch_size), part
     made_size = made.stop - made.start
     seed = tf.constant(seed, tf.int64)
-    # On the host, whatever device trains: tf.data runs there.
+    # On the host, where tf.data runs.
     with tf.device("CPU:0"):
         labels = tf.constant(split.labels)
         images = tf.constant(split.images.files if _encoded(split) else split.images)
@@ -73,7 +107,7 @@ def stream(
         augmentations = fitted(augment, split)
 
     def examples_of(step):
-        """Step () -> its epoch, the examples' numbers and their weights (made_size,)."""
+        """Step () -> its epoch (), the examples' indices and weights (made_size,)."""
         rows = tf.range(made.start, made.stop, dtype=tf.int64)
         if not shuffle:
             position = step * batch_size + rows
@@ -84,7 +118,7 @@ def stream(
         return epoch, shuffled, tf.ones([made_size])
 
     def finish(epoch, examples, weights, images):
-        """Augment, cast and mix: everything that works on the whole batch."""
+        """Augment, cast and mix the whole batch."""
         drawn = dict(seed=seed, epoch=epoch, examples=examples)
         images = tf.cast(augmented(images, augmentations, **drawn), tf.float32)
         answers = tf.gather(labels, examples)
@@ -98,6 +132,10 @@ def stream(
         epoch, examples, weights = examples_of(step)
         return finish(epoch, examples, weights, tf.gather(images, examples))
 
+    def repeat_epoch(step):
+        epoch, examples, weights = examples_of(step)
+        return tf.fill([made_size], epoch), examples, weights
+
     def decode(epoch, example, weight):
         image = split.images.decode(tf.gather(images, example), tf.gather(routes, example))
         return epoch, example, weight, image
@@ -109,15 +147,17 @@ def stream(
     parallel = tf.data.AUTOTUNE
     if not _encoded(split):
         return steps.map(from_memory, parallel).prefetch(parallel)
-    one_by_one = steps.map(
-        lambda step: _repeat_epoch(*examples_of(step), made_size), parallel
-    ).unbatch()
-    decoded = one_by_one.map(decode, parallel).batch(made_size, drop_remainder=True)
+    decoded = (
+        steps.map(repeat_epoch, parallel)
+        .unbatch()
+        .map(decode, parallel)
+        .batch(made_size, drop_remainder=True)
+    )
     return decoded.map(from_files, parallel).prefetch(parallel)
 
 
 def steps_from(start_step, end=None):
-    """The numbers of the steps that batches are functions of, up to `end` or for ever."""
+    """Return a tf.data.Dataset of step numbers, up to `end` or without end."""
     options = tf.data.Options()
     options.deterministic = True
     # Its thread sleeps for 2.56 s and more at a time, and an iterator that ends waits for it.
@@ -129,7 +169,3 @@ def steps_from(start_step, end=None):
 
 def _encoded(split):
     return isinstance(split.images, EncodedImages)
-
-
-def _repeat_epoch(epoch, examples, weights, batch_size):
-    return tf.fill([batch_size], epoch), examples, weights

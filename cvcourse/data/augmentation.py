@@ -1,8 +1,8 @@
-"""Changes to a batch of images, each drawn from a counter and not from a state.
+"""Augmentations of a batch of images, drawn from a counter and not from a random state.
 
-Every draw is a number in [0, 1) that depends on (seed, epoch, example, which draw) alone, so an
-epoch can be entered anywhere and an example is augmented alike in a batch of any size. Mixing takes
-labels along, and a partner from the batch. Whole batches at a time, in TensorFlow.
+A draw is a number in [0, 1) that depends only on (seed, epoch, example, number of the draw): an
+epoch can be entered anywhere, and an example is augmented equally in a batch of any size. Mixing
+also changes labels, and takes a partner from the batch. Whole batches at a time, in TensorFlow.
 
 Crop and flip as in He et al. 2016, section 4.2; color as in torchvision's ColorJitter. Mixup: Zhang
 et al. 2018, https://arxiv.org/abs/1710.09412. CutMix: Yun et al. 2019,
@@ -26,18 +26,18 @@ COUNTERS = 2**31
 
 
 def keys(seed, epoch):
-    """Keys of permutations for (seed, epoch): the shuffle's, then one for each draw -> (n, 3).
+    """Make keys of permutations for (seed, epoch): the shuffle's, then each draw's -> (n, 3).
 
-    Mixed, since the cipher heeds the lowest bits of a key only: 8 for a set of up to 65,536 images,
-    where the epochs 0 and 256, or the seeds, would otherwise be alike.
+    Random bits, since the cipher uses only the lowest bits of a key: 8 for a set of up to 65,536
+    images, for which the epochs 0 and 256, and such seeds, would otherwise be equal.
     """
-    # More of them leave the first ones as they are.
+    # A larger number of keys does not change the first ones.
     shape = [1 + DRAWS, 3]
     return tf.random.stateless_uniform(shape, [seed, epoch], None, None, tf.int64, alg="philox")
 
 
 def permuted(index, key, size):
-    """Each `index` in [0, size) under a permutation that `key` alone decides, without memory."""
+    """Permute each `index` in [0, size) as given by `key`, without memory."""
 
     def shuffled(index, last):
         last = tf.constant(last, tf.int64)
@@ -47,15 +47,15 @@ def permuted(index, key, size):
 
     if (size - 1).bit_count() != 1:
         return shuffled(index, size - 1)
-    # For a last index of 2^k the kernel's blocks may lack a bit: permute one index more, and
-    # where that one comes out, take what it is permuted to.
+    # For a last index of 2^k the kernel's blocks may lack a bit: permute one more index, and
+    # replace it, where it is the result, by its own image.
     surplus = tf.fill(tf.shape(index), tf.constant(size, tf.int64))
     found = shuffled(index, size)
     return tf.where(found == surplus, shuffled(surplus, size), found)
 
 
 def uniform(seed, epoch, examples, draws):
-    """Numbers in [0, 1) for examples (n,) and draws (k,) -> (n, k) float32.
+    """Draw numbers in [0, 1) for examples (n,) and draws (k,) -> (n, k) float32.
 
     A permutation of 2^31 counters, keyed by (seed, epoch, draw): a block cipher in counter mode.
     """
@@ -66,7 +66,7 @@ def uniform(seed, epoch, examples, draws):
 
 
 def crop(images, draws):
-    """Pad by an eighth of the side (4 pixels at 32) with black, and crop back at random."""
+    """Pad by an eighth of the side (4 pixels at 32) with black, and crop at random."""
     height, width = images.shape[1:3]
     top, left = max(1, height // 8), max(1, width // 8)
     images = tf.pad(images, [[0, 0], [top, top], [left, left], [0, 0]])
@@ -74,7 +74,7 @@ def crop(images, draws):
 
 
 def shift(images, draws):
-    """Shift by up to a sixteenth of the side (2 pixels at 32) each way, repeating the border."""
+    """Shift by up to a sixteenth of the side (2 pixels at 32), repeating the border."""
     height, width = images.shape[1:3]
     y = (draws[:, 0] * 2 - 1) * max(1, height // 16)
     x = (draws[:, 1] * 2 - 1) * max(1, width // 16)
@@ -91,13 +91,13 @@ def shift(images, draws):
 
 
 def flip(images, draws):
-    """Mirror left and right, every second image."""
+    """Flip horizontally, with probability 1/2."""
     mirrored = draws[:, 0] < 0.5
     return tf.where(mirrored[:, None, None, None], tf.reverse(images, axis=[2]), images)
 
 
 def color(images, draws):
-    """Brightness, contrast and saturation, each times 0.6 to 1.4, in 0..255."""
+    """Multiply brightness, contrast and saturation by 0.6 to 1.4 each, within 0..255."""
     brightness, contrast, saturation = tf.unstack(
         (0.6 + 0.8 * draws)[:, :, None, None, None], axis=1
     )
@@ -109,20 +109,20 @@ def color(images, draws):
 
 
 def pca_color(split):
-    """AlexNet's noise along the principal components of the split's colors."""
+    """Make AlexNet's noise along the principal components of the split's colors."""
     layer = PCAColor()
     layer.adapt(split.images[:])
     return lambda images, draws: layer.transform_images(images, draws[:, : images.shape[-1]])
 
 
 def cutout(split):
-    """A square of the split's mean color, half as wide as the image: 16 pixels at 32."""
+    """Make Cutout: a square of the split's mean color, half as wide as the image."""
     mean, _ = channel_statistics(split)
     layer = Cutout(max(1, min(split.images.shape[1:3]) // 2), fill=mean)
     return layer.transform_images
 
 
-# name: (function, the numbers of its draws; 0 is the shuffle's). Applied in this order.
+# name: (function, the numbers of its draws; 0 is the shuffle's), in the order of application
 AUGMENTATIONS = {
     "crop": (crop, (1, 2)),
     "shift": (shift, (3, 4)),
@@ -131,13 +131,13 @@ AUGMENTATIONS = {
     "pca_color": (pca_color, (9, 10, 11)),
     "cutout": (cutout, (12, 13)),
 }
-FITTED = ("pca_color", "cutout")  # to a split, which gives the function
+FITTED = ("pca_color", "cutout")  # functions of a split that make the augmentation
 
 
 def fitted(names, split):
-    """What `augmented` takes: the named augmentations for a split, in the table's order.
+    """Return the named augmentations for a split, as `augmented` takes them, in order.
 
-    Raises RunError for those that are layers of ours where Keras does not run on TensorFlow.
+    Raises RunError for FITTED ones, which are layers of ours, on backends other than TensorFlow.
     """
     functions = []
     for name, (function, draws) in AUGMENTATIONS.items():
@@ -153,22 +153,22 @@ def fitted(names, split):
 
 
 def augmented(images, augmentations, *, seed, epoch, examples):
-    """The batch after the augmentations: (n, h, w, c) -> the same, uint8 or float32."""
+    """Apply augmentations to a batch: (n, h, w, c) -> (n, h, w, c), uint8 or float32."""
     for function, draws in augmentations:
         images = function(images, uniform(seed, epoch, examples, draws))
     return images
 
 
 def mixup(images, labels, draws):
-    """The weighted mean of two examples and of their labels; alpha = 1, as for CIFAR."""
+    """Average two examples and their labels with a random weight; alpha = 1, as for CIFAR."""
     how = {"mix_weight": draws[:, 0], "permutation_order": _partners(images)}
     return _by_keras(keras.layers.MixUp, images, labels, how)
 
 
 def cutmix(images, labels, draws):
-    """A rectangle from another example, labels by area: equations 1 and 2, alpha = 1.
+    """Paste a rectangle of another example, labels by area: equations 1 and 2, alpha = 1.
 
-    Each example draws its own rectangle, centered anywhere and cut off at the border.
+    Each example draws its own rectangle, centered anywhere and clipped at the border.
     """
     sides = [float(side) for side in images.shape[1:3]]
     half = tf.sqrt(1 - draws[:, :1]) / 2
@@ -191,9 +191,9 @@ COIN = (18,)
 
 
 def mixed(images, labels, names, *, seed, epoch, examples):
-    """The batch after mixing, one way a batch where several are named.
+    """Mix a batch; of several names, each batch draws one.
 
-    Shapes: (n, h, w, c) and one-hot labels (n, classes), both float32 -> the same.
+    Shapes: images (n, h, w, c) and one-hot labels (n, classes), both float32, do not change.
     """
 
     def mix(function, draws):
@@ -207,21 +207,21 @@ def mixed(images, labels, names, *, seed, epoch, examples):
 
 
 def _partners(images):
-    """Each example's partner in mixing: the next one of a batch, whose order is random."""
+    """Return the partners in mixing: the next example of a batch, whose order is random."""
     return tf.roll(tf.range(tf.shape(images)[0]), -1, axis=0)
 
 
 def _by_keras(kind, images, labels, how):
-    """What Keras' layer makes of images and labels, by draws that are ours."""
+    """Apply Keras' layer to images and labels, with our draws."""
     layer = _layer(kind)
     return layer.transform_images(images, how), layer.transform_labels(labels, how)
 
 
 @functools.cache
 def _layer(kind):
-    with tf.init_scope():  # its seed, which nothing uses, is a variable
+    with tf.init_scope():  # its seed, which is not used, is a variable
         layer = kind(dtype="float32")
-    layer.backend.set_backend("tensorflow")  # tf.data's, whatever backend trains
+    layer.backend.set_backend("tensorflow")  # tf.data's, also if another backend trains
     return layer
 
 
@@ -232,7 +232,7 @@ def _gray(images):
 
 
 def _windows(images, draws, height, width):
-    """A height x width window of each image, at the place its two draws say."""
+    """Crop a height x width window of each image, at the position of its two draws."""
     starts = [
         tf.cast(draws[:, i] * float(images.shape[i + 1] - side + 1), tf.int32)
         for i, side in enumerate((height, width))

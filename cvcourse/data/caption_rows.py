@@ -1,4 +1,4 @@
-"""Captions as rows to train on, and their photos as a data set that a backbone looks at."""
+"""Captions as rows to train on, and their photos as a data set of images for a backbone."""
 
 import os
 
@@ -14,24 +14,24 @@ from cvcourse.data.vocabulary import PAD, UNK, unspaced, words
 
 
 def of(config):
-    """Load the captions that a recipe's config names, and print what is done to them.
+    """Load the captions of a recipe's config, and print how they are changed.
 
     Args:
-        config: With the fields `photos`, `captions_file`, `limit` and `missing` of
-            `load_captions`; `longest`, the words of the longest caption of training and validation;
-            and `too_long`, "error" or "cut" for those that are longer, which `rows` cuts.
+        config: Config with the fields `photos`, `captions_file`, `limit` and `missing` of
+            `load_captions`; `longest`, the maximum number of words of a caption of training and
+            validation; and `too_long`, "error" or "cut" for longer ones, which `rows` cuts.
 
     Returns:
         Captions, with at least one validation photo.
 
     Raises:
-        DataError: As `load_captions`; without a validation photo; for a caption that is too long.
+        DataError: As `load_captions`; if there is no validation photo, or a caption is too long.
     """
     captions = load_captions(
         config.photos, config.captions_file, limit=config.limit, missing=config.missing
     )
     if not captions.validation:
-        raise DataError(f"{config.photos} has no validation photo to choose the epoch by")
+        raise DataError(f"{config.photos} has no validation photo, which selects the best epoch")
     texts = [
         (photo.path.name, text, len(words(text)))
         for photo in (*captions.train, *captions.validation)
@@ -58,13 +58,13 @@ def rows(photos, vocabulary, longest):
     Args:
         photos: CaptionedPhotos.
         vocabulary: Vocabulary of words.
-        longest: Words after which a caption is cut; a cut one has no END.
+        longest: Number of words after which a caption is cut; then it has no END.
 
     Returns:
-        inputs: {"photo": (n,) the photo's number, "tokens": (n, m) START w1 ... wn}, padded with
-            PAD at the end. END is never read.
+        inputs: {"photo": (n,) the photo's index, "tokens": (n, m) START w1 ... wn}, padded with
+            PAD at the end. END is never an input.
         labels: (n, m), w1 ... wn END.
-        weights: (n, m), 0 for PAD and for UNK, which is read but never a label that counts.
+        weights: (n, m), 0 for the labels PAD and UNK.
     """
     texts = [(i, text) for i, photo in enumerate(photos) for text in photo.captions]
     ids = [vocabulary.encode(text) for _, text in texts]
@@ -79,12 +79,12 @@ def rows(photos, vocabulary, longest):
 
 
 def batches(rows, maps, **options):
-    """Stream `rows` with each photo's number replaced by its map.
+    """Stream `rows` with each photo's index replaced by its feature map.
 
     Args:
-        rows: As the function `rows` gives them.
+        rows: Rows as the function `rows` returns them.
         maps: Feature maps of the photos, (photos, m, c).
-        **options: Of `stream_rows`.
+        **options: Arguments of `stream_rows`.
 
     Returns:
         As `stream_rows`, with inputs {"memory": (batch, m, c), "tokens": (batch, n)}.
@@ -103,25 +103,25 @@ def batches(rows, maps, **options):
 
 
 def references(photos):
-    """The captions of each photo as the vocabulary reads them: a list of texts for each."""
+    """Return the captions of each photo as the vocabulary reads them: a list of texts each."""
     return [[" ".join(words(text)) for text in photo.captions] for photo in photos]
 
 
 def squares(captions, side, interpolation, *, crop=True):
-    """The photos of Captions as a data set of squares, decoded when asked for.
+    """Make a data set of square images of captioned photos, decoded when read.
 
     Args:
         captions: Captions.
-        side: Pixels of a square's side.
-        interpolation: As tf.image.resize takes it.
-        crop: Take the largest square in the middle of a photo; False squashes.
+        side: Side of a square in pixels.
+        interpolation: Method of tf.image.resize.
+        crop: Crop the largest centered square of a photo; False squashes.
 
     Returns:
-        A Dataset of images (n, side, side, 3) of 0..255, float32 as the scaling leaves them, whose
-        labels are the photos' numbers in their split; validation and test may be None.
+        A Dataset of images (n, side, side, 3) of 0..255, float32 and not rounded, whose labels are
+        the photos' indices in their split; validation and test may be None.
 
     Raises:
-        DataError: Naming a file that is no photo.
+        DataError: If a file is not a photo; it is named.
     """
 
     def split(photos):

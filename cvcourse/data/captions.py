@@ -1,4 +1,4 @@
-"""Photos and the sentences that describe them, from Flickr8k's files or a .csv of that kind.
+"""Photos and captions that describe them, from Flickr8k's files or a .csv of that kind.
 
 Hodosh, Young and Hockenmaier, "Framing Image Description as a Ranking Task", JAIR 47, 2013.
 """
@@ -9,9 +9,10 @@ import io
 import os
 import pathlib
 import re
+import reprlib
 import zlib
 
-from cvcourse.data.dataset import DataError
+from cvcourse.data.dataset import DataError, format_length
 from cvcourse.data.text import read_text
 from cvcourse.errors import reason, unknown
 
@@ -37,44 +38,93 @@ KIND = "captions file"
 
 @dataclasses.dataclass(frozen=True)
 class CaptionedPhoto:
-    """A photo's file, which is there but was not looked into, and its captions, one or more."""
+    """A photo and its captions.
 
-    path: pathlib.Path
+    Args:
+        path: File of the photo, which exists but was not opened.
+        captions: One caption or more.
+
+    >>> CaptionedPhoto(pathlib.PurePosixPath("photos/dog.jpg"), ("A dog runs.", "A brown dog."))
+    CaptionedPhoto('photos/dog.jpg', ('A dog runs.', 'A brown dog.'))
+    """
+
+    path: pathlib.PurePath
     captions: tuple[str, ...]
+
+    def __repr__(self):
+        return f"CaptionedPhoto({str(self.path)!r}, {reprlib.repr(self.captions)})"
 
 
 @dataclasses.dataclass(frozen=True)
 class Captions:
-    """Three splits, in the order of the captions file; validation and test may be empty."""
+    """Three splits of captioned photos, in the order of the captions file.
+
+    Args:
+        train: CaptionedPhotos, one or more.
+        validation: CaptionedPhotos; may be empty.
+        test: CaptionedPhotos; may be empty.
+
+    >>> Captions((), (), ())
+    Captions(photos: train 0, validation 0, test 0)
+    """
 
     train: tuple[CaptionedPhoto, ...]
     validation: tuple[CaptionedPhoto, ...]
     test: tuple[CaptionedPhoto, ...]
 
+    def __repr__(self):
+        counts = ", ".join(f"{name} {format_length(part)}" for name, part in vars(self).items())
+        return f"Captions(photos: {counts})"
 
-def load_captions(folder, captions_file=None, *, limit=None, missing="error"):
-    """The captioned photos in `folder`, as Captions.
 
-    `captions_file` is (a) lines `NAME.jpg#0<TAB>caption`, as Flickr8k.token.txt has them, the #0
-    optional; or (b) comma-separated with a header that has `image` and `caption`, as Kaggle's
-    Flickr8k has it, and may have `split` (train; val, dev or validation; test). Other columns and
-    the number after # are not looked at: captions stay in the file's order. Without it, the first
-    of FILES in `folder` or `folder/text` is taken. The photos are in `folder`, `folder/images` or
-    another of PHOTO_FOLDERS: where most of them are.
+def load_captions(
+    folder: str | os.PathLike,
+    captions_file: str | os.PathLike | None = None,
+    *,
+    limit: int | None = None,
+    missing: str = "error",
+) -> Captions:
+    """Load captioned photos.
 
-    Splits are those of the column, else of Flickr8k's lists (LISTS) where these lie beside the
-    captions file; then photos in no list are left out. Without either, a fixed rule that knows no
-    seed: of the photos that are there, by the CRC-32 of their names, the first tenth is validation,
-    the next is test (one photo each of fewer than 20, none of fewer than 3).
+    The captions file has (a) lines `NAME.jpg#0<TAB>caption`, as Flickr8k.token.txt, the #0
+    optional; or (b) comma-separated values with a header that has `image` and `caption`, as
+    Kaggle's Flickr8k, and may have `split` (train; val, dev or validation; test). Other columns and
+    the number after # are ignored: captions keep the order of the file.
 
-    A photo that is not there is an error, or left out with `missing="skip"`. `limit` keeps the
-    first n photos of each split. Raises DataError, one line, for anything amiss in the files.
+    Splits are taken from the column `split`, otherwise from Flickr8k's lists (LISTS) beside the
+    captions file; then photos in no list are left out. Without either, they follow a fixed rule
+    without a seed: in order of the CRC-32 of the names of the photos found, the first tenth is
+    validation, the next is test (one photo each of fewer than 20, none of fewer than 3).
+
+    Args:
+        folder: Folder of the photos: they are in it, in `folder/images` or in another of
+            PHOTO_FOLDERS, wherever most of them are found.
+        captions_file: The captions file; None uses the first of FILES found in `folder` or
+            `folder/text`.
+        limit: Number of photos of each split to keep, the first ones; None keeps all.
+        missing: "error" or "skip", for captions of a photo that is not found.
+
+    Returns:
+        The Captions.
+
+    Raises:
+        ValueError: If `missing` is another text.
+        DataError: If files are missing or damaged, or no photo is in the training split.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for name in ("a.jpg", "b.jpg", "c.jpg"):
+    ...         pathlib.Path(folder, name).touch()
+    ...     text = "image,caption\\na.jpg,A dog\\nb.jpg,A cat\\nc.jpg,A bird\\n"
+    ...     _ = pathlib.Path(folder, "captions.csv").write_text(text)
+    ...     load_captions(folder)
+    Captions(photos: train 1, validation 1, test 1)
     """
     if missing not in ("error", "skip"):
         raise ValueError(unknown("value of missing", missing, ("error", "skip")))
     folder = pathlib.Path(os.path.expanduser(folder))
     if not folder.is_dir():
-        raise DataError(f"there is no folder {folder}; name the one with the photos")
+        raise DataError(f"there is no folder {folder}; name the folder of the photos")
     file = pathlib.Path(os.path.expanduser(captions_file or _captions_file(folder)))
     captions, splits = _read(file)
     splits = splits or _listed(file.parent)
@@ -84,7 +134,7 @@ def load_captions(folder, captions_file=None, *, limit=None, missing="error"):
             raise DataError(f"{file} has no photo that the lists in {file.parent} name")
     photos = _photos(folder, captions, file, missing)
     splits = splits or _by_rule(photos)
-    parts = {split: [] for split in LISTS}
+    parts: dict[str, list[CaptionedPhoto]] = {split: [] for split in LISTS}
     for name, path in photos.items():
         parts[splits[name]].append(CaptionedPhoto(path, tuple(captions[name])))
     if not parts["train"]:
@@ -98,13 +148,13 @@ def _captions_file(folder):
             if (folder / place / name).is_file():
                 return folder / place / name
     raise DataError(
-        f"{folder} has no {', '.join(FILES[:-1])} or {FILES[-1]}, nor has {folder / 'text'}: "
+        f"neither {folder} nor {folder / 'text'} has {', '.join(FILES[:-1])} or {FILES[-1]}: "
         "name the captions file"
     )
 
 
 def _read(file):
-    """({photo: [caption, ...]}, {photo: split} or None), in the file's order."""
+    """Read a captions file: ({photo: [caption, ...]}, {photo: split} or None), in its order."""
     text = read_text(file, kind=KIND)
     header = next((line for line in io.StringIO(text) if line.strip()), "")
     columns = _columns(next(csv.reader([header[:LONGEST]], skipinitialspace=True), []))
@@ -116,7 +166,7 @@ def _read(file):
         rows = _from_tabs(text, file)
     else:
         raise DataError(
-            f"{file} is of no known format, it begins {header.strip()[:60]!r}: the header "
+            f"{file} has no known format, it begins with {header.strip()[:60]!r}: the header "
             "image,caption or lines of a photo's name, a tab and a caption are needed"
         )
     captions, splits = {}, {}
@@ -129,7 +179,7 @@ def _read(file):
         inside = os.path.normpath(name)
         if os.path.isabs(inside) or inside.split(os.sep)[0] == os.pardir:
             raise DataError(
-                f"{file}, line {line}: {name} leaves the folder of the photos; name one in it"
+                f"{file}, line {line}: {name} is outside the folder of the photos; name one in it"
             )
         captions.setdefault(name, []).append(caption)
         if "split" in columns:
@@ -146,8 +196,8 @@ def _read(file):
 
 
 def _from_csv(text, file):
-    """(line, photo, caption, split or "") of each row."""
-    # strict: else an open quote makes all lines after it one caption
+    """Generate (line, photo, caption, split or "") of each row."""
+    # strict: otherwise an open quote makes all lines after it one caption
     reader = csv.reader(io.StringIO(text, newline=""), skipinitialspace=True, strict=True)
     columns = None
     try:
@@ -170,7 +220,7 @@ def _from_csv(text, file):
     except csv.Error as error:
         raise DataError(
             f"{file}, line {reader.line_num}: {reason(error)}; a field with commas or quotes "
-            "is in double quotes, those in it are doubled"
+            "needs double quotes around it, and quotes in it are doubled"
         ) from error
 
 
@@ -179,7 +229,7 @@ def _columns(row):
 
 
 def _from_tabs(text, file):
-    """(line, photo, caption, "") of each line that is not blank."""
+    """Generate (line, photo, caption, "") of each line that is not blank."""
     for number, line in enumerate(io.StringIO(text), 1):
         name, tab, caption = line.partition("\t")
         if tab:
@@ -192,7 +242,7 @@ def _from_tabs(text, file):
 
 
 def _listed(folder):
-    """{photo: split} of Flickr8k's lists in a folder, or None without the training one."""
+    """Read Flickr8k's lists in a folder: {photo: split}, or None without the training list."""
     if not (folder / LISTS["train"]).is_file():
         return None
     splits = {}
@@ -202,17 +252,17 @@ def _listed(folder):
             for photo in filter(None, map(str.strip, listed)):
                 if splits.setdefault(photo, split) != split:
                     raise DataError(
-                        f"{folder / name} has {photo}, which {LISTS[splits[photo]]} has too; "
+                        f"{folder / name} has {photo}, which is also in {LISTS[splits[photo]]}; "
                         "a photo is in one split"
                     )
     return splits
 
 
 def _photos(folder, names, file, missing):
-    """{photo: its path} of those that are there, in the order of `names`."""
+    """Find the photos: {photo: its path}, in the order of `names`, without missing ones."""
     found = {}
     for place in PHOTO_FOLDERS:
-        # os.path.isfile: to pathlib, a name that is too long is an error
+        # os.path.isfile: pathlib raises an error for a name that is too long
         paths = {name: folder / place / name for name in names}
         there = {name: path for name, path in paths.items() if os.path.isfile(path)}
         found = max(found, there, key=len)
@@ -221,20 +271,20 @@ def _photos(folder, names, file, missing):
     absent = next(name for name in names if name not in found)
     if not found:
         raise DataError(
-            f"{folder} has no photo that {file} names (first {absent}), nor has "
-            f"{folder / PHOTO_FOLDERS[0]}; name the folder that has"
+            f"neither {folder} nor {folder / PHOTO_FOLDERS[0]} has a photo that {file} names "
+            f"(first {absent}); name the folder of the photos"
         )
     if missing == "error":
         where = next(iter(found.values())).parent
         raise DataError(
             f"{file} names {absent}, which is not in {where}: {len(names) - len(found)} of "
-            f"{len(names)} photos are missing; put them there, or choose missing=skip"
+            f"{len(names)} photos are missing; add them, or choose missing=skip"
         )
     return found
 
 
 def _by_rule(names):
-    """{photo: split}: a tenth each of validation and test, at least one of three photos."""
+    """Split by a fixed rule: {photo: split}, a tenth each of validation and test."""
     ordered = sorted(names, key=lambda name: (zlib.crc32(name.encode()), name))
     count = max(len(ordered) // 10, len(ordered) > 2)
     parts = ["validation"] * count + ["test"] * count

@@ -1,8 +1,9 @@
-"""What a data set is: three splits, checked once, and the statistics of the training one."""
+"""Data sets: three splits, checked once, and the statistics of the training split."""
 
 import dataclasses
 import hashlib
 import os
+from typing import Any
 
 import numpy as np
 
@@ -11,24 +12,60 @@ from cvcourse.errors import RunError
 
 
 class DataError(RunError):
-    """Something is wrong with the data themselves; the message names the place and the remedy."""
+    """The data are missing, damaged or unsuitable; the message names the place and the remedy."""
 
 
 FINGERPRINT = 16  # images of a split
 
 
+def format_length(values):
+    """Format the number of values; "?" without one, since a `repr` must not raise."""
+    try:
+        return f"{len(values):,}"
+    except TypeError:
+        return "?"
+
+
+def format_size(images):
+    """Format the size of images (n, h, w, c) as "hxwxc"."""
+    return "x".join(map(str, getattr(images, "shape", ())[1:])) or "?"
+
+
+def describe_images(images):
+    """Describe images for a `repr`: their number, size, type, and where encoded ones are."""
+    place = {True: ", encoded in memory", False: ", in files"}
+    dtype = getattr(images, "dtype", "")
+    dtype = getattr(dtype, "name", dtype)  # TensorFlow's has a name
+    text = f"{format_length(images)} images of {format_size(images)} {dtype}".rstrip()
+    return text + place.get(getattr(images, "in_memory", None), "")
+
+
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """Images (n, h, w, c), an array or a lazy sequence of the same shape, and labels (n,) int32."""
+    """Images and their labels.
 
-    images: object
+    Args:
+        images: Array (n, h, w, c), or a sequence of that shape whose images are decoded when read.
+        labels: Class numbers (n,), int32.
+
+    >>> Split(np.zeros((2, 8, 8, 1), "uint8"), np.array([0, 1], "int32"))
+    Split(2 images of 8x8x1 uint8, labels 0 to 1)
+    """
+
+    images: Any
     labels: np.ndarray
 
     def __len__(self):
         return len(self.labels)
 
+    def __repr__(self):
+        labels = self.labels
+        known = isinstance(labels, np.ndarray) and labels.size and labels.dtype.kind in "iu"
+        classes = f", labels {labels.min()} to {labels.max()}" if known else ""
+        return f"Split({describe_images(self.images)}{classes})"
+
     def take(self, examples):
-        """The split of these examples alone: a slice or an array of indices."""
+        """Return a split of some examples, given by a slice or an array of indices."""
         lazy = not isinstance(self.images, np.ndarray)
         images = self.images.take(examples) if lazy else self.images[examples]
         return Split(images, self.labels[examples])
@@ -36,11 +73,21 @@ class Split:
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-    """Three splits of raw images, 0..255; `test` is None where a set has none.
+    """Three splits of raw images of 0..255.
 
-    `pixel_range` is the range that its arrays were in, `notes` says what else was done to it.
-    `held_out` names the splits that the set does not come with: they were cut off `train` here.
-    A set that is `whole` has one split, `train`, and `validation` is None.
+    Args:
+        train: The training split.
+        validation: The validation split; None for a set loaded `whole`.
+        test: The test split, or None.
+        class_names: Names of the classes 0, 1, ….
+        pixel_range: Range of the pixels in the original arrays.
+        notes: How the data were changed, and which files were left out.
+        held_out: Names of the splits that were held out of `train` here.
+        name: Name of the data set.
+
+    >>> from cvcourse import data
+    >>> data.load("digits").num_classes
+    10
     """
 
     train: Split
@@ -50,14 +97,28 @@ class Dataset:
     pixel_range: str = BYTES
     notes: tuple[str, ...] = ()
     held_out: tuple[str, ...] = ()
+    name: str = ""
+
+    def __repr__(self):
+        splits = ((name, getattr(self, name)) for name in ("train", "validation", "test"))
+        counts = ", ".join(
+            f"{name} {format_length(getattr(split, 'labels', None))}"
+            for name, split in splits
+            if split is not None
+        )
+        name = f'"{self.name}": ' if self.name else ""
+        size = format_size(getattr(self.train, "images", None))
+        classes = format_length(self.class_names)
+        noun = "class" if classes == "1" else "classes"
+        return f"Dataset({name}{classes} {noun}, {size}; {counts})"
 
     def __str__(self):
         training = "training" if self.validation else ""
         parts = {training: self.train, "validation": self.validation, "test": self.test}
         counts = [f"{len(split):,} {name}".strip() for name, split in parts.items() if split]
         shape = "x".join(map(str, self.input_shape))
-        said = f"{', '.join(counts)} images of {shape} in {self.num_classes:,} classes"
-        return "; ".join([said, *self.notes])
+        text = f"{', '.join(counts)} images of {shape} in {self.num_classes:,} classes"
+        return "; ".join([text, *self.notes])
 
     @property
     def input_shape(self):
@@ -66,7 +127,7 @@ class Dataset:
 
     @property
     def num_classes(self):
-        """How many classes there are."""
+        """Number of classes."""
         return len(self.class_names)
 
     def require_examples(self, least, source):
@@ -87,7 +148,7 @@ class Dataset:
             )
 
     def fingerprint(self):
-        """A text that differs where the data trained on differ: all labels, a few images."""
+        """Hash of all labels and a few images; identifies the training data."""
         digest = hashlib.sha256(repr((self.input_shape, self.class_names)).encode())
         for split in (self.train, self.validation):
             digest.update(split.labels.tobytes())
@@ -96,9 +157,9 @@ class Dataset:
         return digest.hexdigest()
 
     def resized(self, side, interpolation, *, crop=True):
-        """The set with its files' images decoded to side x side; arrays stay as they are.
+        """Return the set with images of files decoded to side x side; arrays do not change.
 
-        Of other proportions, images are cropped, or else squashed.
+        Images of another aspect ratio are cropped, or without `crop` squashed.
         """
         splits = {
             name: dataclasses.replace(
@@ -110,7 +171,7 @@ class Dataset:
         return dataclasses.replace(self, **splits)
 
     def whole(self):
-        """The set with all its examples in one split: those of train, validation and test."""
+        """Return the set with the examples of all splits in one, `train`."""
         splits = [split for split in (self.train, self.validation, self.test) if split]
         images = [split.images for split in splits]
         if isinstance(images[0], np.ndarray):
@@ -122,9 +183,9 @@ class Dataset:
         return dataclasses.replace(self, train=split, validation=None, test=None, held_out=())
 
     def limit(self, n):
-        """`n` examples of each split, stratified by class by the rule of `hold_out`: a smoke run.
+        """Return the set with `n` examples of each split, stratified as by `hold_out`.
 
-        A split of fewer stays whole.
+        A split of fewer examples does not change.
         """
 
         def few(split):
@@ -135,11 +196,23 @@ class Dataset:
         )
 
 
-def hold_out(split, count):
-    """Split off `count` examples, stratified: (the others, the held out), each in its old order.
+def hold_out(split: Split, count: int) -> tuple[Split, Split]:
+    """Hold out some examples of a split, stratified by class.
 
-    Which ones is a fixed rule, not a matter of the run's seed: of the examples, permuted once and
-    sorted by class, evenly spaced ones. A class' share is exact to within one example.
+    The choice is a fixed rule and does not depend on the run's seed: evenly spaced examples after
+    one permutation and a sort by class. The share of a class is exact to within one example.
+
+    Args:
+        split: A split of n examples.
+        count: Number of examples to hold out.
+
+    Returns:
+        A pair of splits, each in the original order: n - count examples, and count examples.
+
+    >>> split = Split(np.zeros((6, 8, 8, 1)), np.array([0, 0, 0, 0, 1, 1]))
+    >>> rest, held_out = hold_out(split, 3)
+    >>> rest.labels, held_out.labels
+    (array([0, 0, 1]), array([0, 0, 1]))
     """
     permuted = np.random.default_rng(231).permutation(len(split))  # the course's number
     by_class = permuted[np.argsort(split.labels[permuted], kind="stable")]
@@ -151,11 +224,11 @@ def hold_out(split, count):
 def dataset(
     train, test, class_names=None, *, validation=None, where, notes=(), held_out=(), whole=False
 ):
-    """A checked Dataset; without `validation`, a stratified 10 % of `train` is held out.
+    """Check splits and make a Dataset; without `validation`, hold out a stratified 10 % of `train`.
 
     `where` names the source in errors. `whole` holds nothing out: a set to evaluate on may have one
     class or one image. Raises DataError for images that are not (n, h, w, 1 or 3), not finite, not
-    of one size or in no known range of pixels, for labels that do not fit, and for a single class.
+    of one size or not in a known range of pixels, for labels that do not fit, and for one class.
     """
     splits = {"train": train, "validation": validation, "test": test}
     splits = {
@@ -169,7 +242,7 @@ def dataset(
         if split.images.shape[1:] != train.images.shape[1:]:
             raise DataError(
                 f"{where}: {name} images are {split.images.shape[1:]}, train's are "
-                f"{train.images.shape[1:]}: make them alike"
+                f"{train.images.shape[1:]}: all splits need one size"
             )
         if split.labels.max() >= count:
             raise DataError(
@@ -185,15 +258,15 @@ def dataset(
             "renumber the labels from 0, or add images"
         )
     if count < 2 and not whole:
-        raise DataError(f"{where} has one class: there is nothing to tell apart; add another")
+        raise DataError(f"{where} has one class: two or more are needed")
     splits, pixel_range = _in_bytes(splits, where)
     train, notes = splits["train"], list(notes)
     if pixel_range != BYTES:
-        notes.append(f"pixels of {pixel_range} brought to {BYTES}")
+        notes.append(f"pixels of {pixel_range} scaled to {BYTES}")
     if "validation" not in splits and not whole:
         splits["train"], splits["validation"] = hold_out(train, max(1, round(len(train) / 10)))
         held_out = (*held_out, "validation")
-    # Printable: a folder's name may be no UTF-8.
+    # Printable: the name of a folder may not be UTF-8.
     names = [
         os.fsencode(str(name)).decode(errors="replace") for name in class_names or range(count)
     ]
@@ -202,7 +275,7 @@ def dataset(
 
 
 def _in_bytes(splits, where):
-    """({name: Split}, the range they were in) with arrays brought to 0..255."""
+    """Scale arrays to 0..255: ({name: Split}, their original range)."""
     images = splits["train"].images
     if not isinstance(images, np.ndarray):
         return splits, BYTES
@@ -210,14 +283,14 @@ def _in_bytes(splits, where):
     if pixel_range is None:
         raise DataError(
             f"{where}: train images are {images.dtype} of {images.min():g} to {images.max():g}, "
-            f"which is none of {', '.join(RANGES)} (uint16) for sure: bring them to {BYTES}; "
-            "models standardize by themselves"
+            f"which is not clearly one of {', '.join(RANGES)} (uint16): scale them to {BYTES}; "
+            "models standardize images themselves"
         )
     for name, split in splits.items():
         if name != "train" and not agrees(split.images, pixel_range):
             raise DataError(
                 f"{where}: train images are in {pixel_range}, {name} images go from "
-                f"{split.images.min():g} to {split.images.max():g}: bring all to {BYTES}"
+                f"{split.images.min():g} to {split.images.max():g}: scale all to {BYTES}"
             )
     splits = {
         name: Split(to_bytes(split.images, pixel_range), split.labels)
@@ -227,7 +300,7 @@ def _in_bytes(splits, where):
 
 
 def _checked(split, where):
-    """The split with channels and int32 labels; DataError where it cannot be one."""
+    """Return the split with channels and int32 labels; DataError if it is not a valid one."""
     images, labels = split.images, np.asarray(split.labels)
     if images.shape[:1] == (0,):
         raise DataError(f"{where} has no images")
@@ -245,13 +318,13 @@ def _checked(split, where):
         labels = labels[:, 0]
     if labels.ndim == 2:
         raise DataError(
-            f"{where} has labels of shape {labels.shape}: one number an image is needed; "
-            "of one-hot rows take argmax(axis=1)"
+            f"{where} has labels of shape {labels.shape}: one number per image is needed; "
+            "for one-hot rows use argmax(axis=1)"
         )
     if labels.shape != (len(images),):
         raise DataError(
             f"{where} has {len(images)} images and labels of shape {labels.shape}: "
-            "one label an image is needed"
+            "one label per image is needed"
         )
     if labels.dtype.kind not in "iufb":
         raise DataError(f"{where} has labels of type {labels.dtype}: number the classes from 0")
@@ -267,7 +340,7 @@ def _checked(split, where):
     return Split(images, labels.astype("int32"))
 
 
-LARGEST_PIXEL = 1e15  # the variance is to fit into float32
+LARGEST_PIXEL = 1e15  # so that the variance fits into float32
 
 
 def _checked_pixels(images, where):
@@ -286,25 +359,35 @@ def _checked_pixels(images, where):
         )
     if bad.any():
         raise DataError(
-            f"{where} has NaN or infinite pixels, first in image {bad.argmax()}: mend or drop it"
+            f"{where} has NaN or infinite pixels, first in image {bad.argmax()}: repair or drop it"
         )
     return images
 
 
 LAZY_SAMPLE = 2_000  # images: enough for a mean, without decoding a large folder twice
-AT_ONCE = 2**23  # pixels: 64 MiB of float64
+AT_ONCE = 2**23  # pixels in memory: 64 MiB of float64
 
 
-def channel_statistics(split):
-    """Mean and variance per channel of a split's raw pixels: two lists of c floats.
+def channel_statistics(split: Split) -> tuple[list[float], list[float]]:
+    """Compute mean and variance of the pixels of a split, by channel.
 
-    Exact for arrays; of images that stay encoded, LAZY_SAMPLE evenly spaced ones are taken.
+    Args:
+        split: Split of images (n, h, w, c). Arrays are used completely; of encoded images,
+            LAZY_SAMPLE evenly spaced ones.
+
+    Returns:
+        Two lists of c floats, in units of the pixels, 0..255.
+
+    >>> channel_statistics(Split(np.array([[[[0]]], [[[10]]]], "uint8"), np.array([0, 1])))
+    ([5.0], [25.0])
     """
     lazy = not isinstance(split.images, np.ndarray)
     count = min(len(split), LAZY_SAMPLE) if lazy else len(split)
     chosen = np.arange(count) * len(split) // count
     step = max(1, AT_ONCE // int(np.prod(split.images.shape[1:])))
-    total = total_of_squares = pixels = 0
+    total: Any = 0
+    total_of_squares: Any = 0
+    pixels = 0
     for start in range(0, count, step):
         images = np.asarray(split.images[chosen[start : start + step]], "float64")
         pixels += images[..., 0].size

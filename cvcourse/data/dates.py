@@ -1,6 +1,6 @@
-"""Dates as people write them, and as ISO 8601 does: a small task of translation without any files.
+"""Dates in written English and in ISO 8601: a small translation task without any files.
 
-The task is that of the "neural machine translation" exercises with human-readable dates.
+The task is known from exercises in neural machine translation with human-readable dates.
 """
 
 import dataclasses
@@ -8,14 +8,15 @@ import datetime
 
 import numpy as np
 
+from cvcourse.data.dataset import format_length
 from cvcourse.data.vocabulary import END, PAD, START, Vocabulary
 
 FIRST, LAST = datetime.date(1900, 1, 1), datetime.date(2099, 12, 31)
-CHARACTERS = " ,-./0123456789abcdefghijlmnoprstuvwxy"  # of all that people write
+CHARACTERS = " ,-./0123456789abcdefghijlmnoprstuvwxy"  # of all sources
 ISO, ISO_CHARACTERS = "yyyy-mm-dd", "-0123456789"
 LONGEST = 36  # characters: the twenty-seventh of september 1984
 SPECIAL = "\0\1\2"  # the characters of PAD, START and END
-# strftime and the calendar module speak the user's language.
+# strftime and the calendar module use the user's language.
 MONTHS = (
     *("january", "february", "march", "april", "may", "june", "july", "august", "september"),
     *("october", "november", "december"),
@@ -32,12 +33,12 @@ ORDINALS = (  # of the days of a month
     *("twentieth", *(f"twenty-{word}" for word in UP_TO_NINETEEN[:9])),
     *("thirtieth", "thirty-first"),
 )
-ENDINGS = {1: "st", 2: "nd", 3: "rd", 21: "st", 22: "nd", 23: "rd", 31: "st"}  # else th
+ENDINGS = {1: "st", 2: "nd", 3: "rd", 21: "st", 22: "nd", 23: "rd", 31: "st"}  # otherwise th
 
 
 @dataclasses.dataclass(frozen=True)
 class Pair:
-    """A date as people write it, as ISO 8601 does, and which of `ways` that was."""
+    """A date in written English, the same in ISO 8601, and the index of the source in `ways`."""
 
     source: str
     target: str
@@ -46,18 +47,22 @@ class Pair:
 
 @dataclasses.dataclass(frozen=True)
 class Dates:
-    """Three splits, tuples of Pairs. No date is in two of them, and none twice in one."""
+    """Three splits, tuples of Pairs; no date occurs twice."""
 
     train: tuple[Pair, ...]
     validation: tuple[Pair, ...]
     test: tuple[Pair, ...]
 
+    def __repr__(self):
+        counts = ", ".join(f"{name} {format_length(part)}" for name, part in vars(self).items())
+        return f"Dates(pairs: {counts})"
+
 
 def ways(date):
-    """The ways to write a date, in lower case: a tuple of texts, in a fixed order.
+    """Return the ways to write a date, in lower case: a tuple of texts, in a fixed order.
 
-    None of them can be taken for another day: a number that might be a day or a month stands
-    behind the year, and years have four digits.
+    None is ambiguous: a number that might be a day or a month follows the year, and years have four
+    digits.
     """
     day, number, year = date.day, date.month, date.year
     month, weekday = MONTHS[number - 1], WEEKDAYS[date.weekday()]
@@ -86,17 +91,26 @@ EXAMPLES = ways(datetime.date(1984, 3, 3))
 
 
 def load(train, held_out=1000, *, seed=0):
-    """`train` pairs to learn from, `held_out` each for validation and test, as Dates.
+    """Draw dates of 1900 to 2099 without repetition, each written in one of the ways in turn.
 
-    Drawn by `seed`, without repetition, from the days of 1900 to 2099; each is written in one way,
-    all ways alike often. More training pairs leave the other splits, and the first ones, as they
-    were. Raises ValueError for more pairs than there are days.
+    A larger `train` adds pairs at the end of the training split and changes no others.
+
+    Args:
+        train: Number of training pairs.
+        held_out: Number of pairs for validation, and for test.
+        seed: Seed of the draw.
+
+    Returns:
+        The Dates.
+
+    Raises:
+        ValueError: If there are more pairs than days.
     """
     days = (LAST - FIRST).days + 1
     if train + 2 * held_out > days:
         raise ValueError(
             f"there are {days} days from {FIRST.year} to {LAST.year}, and each is used once; "
-            f"received {train} examples to train on and twice {held_out} to judge on"
+            f"received {train} examples for training and twice {held_out} for evaluation"
         )
     drawn = np.random.default_rng(seed).permutation(days)[: train + 2 * held_out]
     pairs = [pair(FIRST + datetime.timedelta(int(day)), i) for i, day in enumerate(drawn)]
@@ -108,27 +122,27 @@ def load(train, held_out=1000, *, seed=0):
 
 
 def pair(date, number):
-    """The Pair of a date, written in the way whose turn it is."""
+    """Make the Pair of a date, written in the way of index `number`, counted cyclically."""
     texts = ways(date)
     way = number % len(texts)
     return Pair(texts[way], date.isoformat(), way)
 
 
 def vocabularies():
-    """The vocabularies of characters that are read and of those that are written, as a pair."""
+    """Return the vocabularies of sources and of targets, as a pair."""
     read, write = SPECIAL[:START] + CHARACTERS, SPECIAL + ISO_CHARACTERS
     return Vocabulary(tuple(read), ""), Vocabulary(tuple(write), "")
 
 
 def require_readable(text, name="text"):
-    """Check that a text is written with the characters of the dates, and no longer than they are.
+    """Check that a text has only characters of the dates, and is not longer than they are.
 
     Args:
         text: The text.
-        name: What an error calls it.
+        name: Name of the text in errors.
 
     Raises:
-        ValueError: If it is not.
+        ValueError: If it has other characters, is empty or too long.
     """
     if not 0 < len(text) <= LONGEST:
         raise ValueError(
@@ -138,13 +152,13 @@ def require_readable(text, name="text"):
     for character in text.lower():
         if character not in CHARACTERS:
             raise ValueError(
-                f"{name}: no date that was learned from has the character {character!r}, "
+                f"{name}: the training dates do not have the character {character!r}, "
                 f"only {CHARACTERS!r}; received {text!r}"
             )
 
 
 def encode_sources(texts):
-    """Encode texts to be read, in any case: (n, LONGEST) int32, padded with PAD at the end."""
+    """Encode sources, in upper or lower case: (n, LONGEST) int32, padded with PAD at the end."""
     read, _ = vocabularies()
     tokens = np.full((len(texts), LONGEST), PAD, "int32")
     for row, text in zip(tokens, texts, strict=True):
@@ -153,7 +167,7 @@ def encode_sources(texts):
 
 
 def encode_targets(texts):
-    """Encode texts to be written, for teacher forcing.
+    """Encode targets for teacher forcing.
 
     Args:
         texts: n texts of ISO_CHARACTERS.
@@ -172,13 +186,13 @@ def encode_targets(texts):
 
 
 def decode_target(tokens):
-    """Decode what was written: tokens (n,), START first -> the text before END."""
+    """Decode a target: tokens (n,), START first -> the text before END."""
     _, write = vocabularies()
     return write.decode(tokens[1:]).split(SPECIAL[END])[0]
 
 
 def rows(pairs):
-    """Encode a split for `stream_rows`: (inputs, labels, weights), 0 where a label is padding.
+    """Encode a split for `stream_rows`: (inputs, labels, weights); padding has weight 0.
 
     Shapes of n pairs: inputs {"source": (n, LONGEST), "tokens": (n, m)}, labels and weights (n, m),
     with m as in `encode_targets`.
@@ -189,12 +203,12 @@ def rows(pairs):
 
 
 def exact_match(pairs, texts):
-    """The share of pairs whose target is the text, from end to end: n pairs, n texts -> 0..1."""
+    """Compute the share of pairs whose target equals the text: n pairs, n texts -> 0..1."""
     return sum(pair.target == text for pair, text in zip(pairs, texts, strict=True)) / len(pairs)
 
 
 def exact_match_by_way(pairs, texts):
-    """`exact_match` of the pairs of each way that a date is written: {example: share}."""
+    """Compute `exact_match` for each way to write a date: {example: share}."""
     found = {}
     for way, example in enumerate(EXAMPLES):
         if some := [one for one in zip(pairs, texts, strict=True) if one[0].way == way]:

@@ -11,7 +11,7 @@ TEST_IMAGES = 360  # a fifth
 
 
 def load():
-    """The digits as a Dataset, scaled from 0..16 to 0..255, split by a fixed stratified rule."""
+    """Load the digits as a Dataset, scaled from 0..16 to 0..255, split by a fixed rule."""
     from sklearn.datasets import load_digits
 
     digits = load_digits()

@@ -1,7 +1,7 @@
 """An image folder: PATH/CLASS/*.jpg, or PATH/train/CLASS/*.jpg with validation and test beside it.
 
-All that lies in it is used or named: each file that is an image by its contents, whatever it is
-called, in class folders, folders in these and folders linked from these.
+Every file in it is used or reported. Files that are images by their contents are used, whatever
+their names, in class folders, folders in these and folders linked from these.
 """
 
 import collections
@@ -14,34 +14,34 @@ from cvcourse.data.dataset import DataError, Split, dataset, hold_out
 from cvcourse.data.encoded import EncodedImages
 from cvcourse.data.photo import SUFFIXES, NoImage, read_header
 
-SPLITS = {  # what their folders may be called, in upper or lower case
+SPLITS = {  # names of their folders, in upper or lower case
     "train": ("train", "training"),
     "validation": ("val", "valid", "validation", "dev"),
     "test": ("test", "testing"),
 }
-THUMBNAILS = ("@eadir", "__macosx", ".thumbnails")  # and what else is hidden
-LARGEST = 256  # pixels: the side that images of differing sizes are brought to, at most
-SHARE = 10  # one of so many examples is held out for validation, and one for test
+THUMBNAILS = ("@eadir", "__macosx", ".thumbnails")  # ignored, as hidden files are
+LARGEST = 256  # pixels: the largest side that images of differing sizes are scaled to
+SHARE = 10  # one in so many examples is held out for validation, and one for test
 SHOWN = 3  # names in a list
 
 
 def load(path, *, whole=False):
-    """Load an image folder; its images stay on disk and are decoded when needed.
+    """Load an image folder; its images stay on disk and are decoded when read.
 
-    If all images are of one size, that is theirs; otherwise all are brought to one square, as
-    large as the median short side, at most LARGEST. Where there is no train/, a tenth of each class
-    is held out for validation and another for test.
+    Images of one size keep it; otherwise all are scaled to one square, as large as the median short
+    side, at most LARGEST. If there is no train/, a tenth of each class is held out for validation
+    and another for test.
 
     Args:
-        path: of the folder.
-        whole: hold nothing out; all images are in one split, and one class of one image will do.
+        path: Path of the folder.
+        whole: Hold nothing out: all images are in one split, and one class of one image is enough.
 
     Returns:
-        A Dataset, whose notes say what was held out and what was passed over.
+        A Dataset; its notes list what was held out and which files were ignored.
 
     Raises:
-        DataError: for one class, an empty class, a class that train/ does not have, two folders
-            for one split, or a file with an image's name that is none.
+        DataError: If there is only one class, an empty class, a class that train/ does not have, or
+            two folders for one split, or a file with an image's name is not an image.
     """
     path = pathlib.Path(path)
     passed = []
@@ -85,20 +85,29 @@ def load(path, *, whole=False):
     return loaded.whole() if whole else loaded
 
 
-def photos(path):
+def photos(path: str | os.PathLike) -> tuple[list[pathlib.Path], str]:
     """Find the images in a folder and in all folders below it.
 
     Args:
-        path: of the folder.
+        path: Path of the folder.
 
     Returns:
-        A pair: the sorted paths of files that are images by their contents or their names, of which
-        the latter may be damaged, and a note of what was passed over, which may be empty.
+        A pair: the sorted paths of files that are images by their contents or by their names (the
+        latter may be damaged), and a note of the files that were passed over, which may be empty.
 
     Raises:
-        DataError: for a folder that cannot be read.
+        DataError: If a folder cannot be read.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     pathlib.Path(folder, "dog.jpg").touch()
+    ...     pathlib.Path(folder, "README").touch()
+    ...     files, note = photos(folder)
+    >>> [file.name for file in files], note
+    (['dog.jpg'], 'passed over 1 files or folders without images: README')
     """
-    path, passed = pathlib.Path(path), []
+    path = pathlib.Path(path)
+    passed: list[pathlib.Path] = []
     try:
         files = [file for file in sorted(_walk(path, [], passed)) if _is_photo(file, passed)]
     except OSError as error:
@@ -109,12 +118,12 @@ def photos(path):
 def _is_photo(file, passed):
     try:
         return _header(file, passed) is not None
-    except DataError:  # damaged, for who reads it
+    except DataError:  # damaged: its reader reports it
         return True
 
 
 def _split_folders(path, passed):
-    """{split: its folder}, empty where class folders stand in their place."""
+    """Find the folders of the splits: {split: folder}, empty if there are class folders."""
     entries = sorted(path.iterdir())
     parts = {}
     for name, names in SPLITS.items():
@@ -138,7 +147,7 @@ def _split_folders(path, passed):
 
 
 def _class_folders(path, passed):
-    """The class folders in a folder, by name; what else lies there is passed over."""
+    """List the class folders in a folder, by name; pass over everything else."""
     entries = sorted(path.iterdir()) if path.is_dir() else []
     folders = [entry for entry in entries if entry.is_dir() and not _is_hidden(entry)]
     passed += sorted({*entries} - {*folders})
@@ -146,7 +155,7 @@ def _class_folders(path, passed):
 
 
 def _require_classes(path, parts, classes, enough=2):
-    """Raise DataError for no class or one, whose folders are likely to be the classes."""
+    """Raise DataError for no class, or for one whose own folders are probably the classes."""
     where = parts.get("train", path)
     if not classes:
         raise DataError(f"{path} has no class folders CLASS/ or train/CLASS/ with images in them")
@@ -156,18 +165,18 @@ def _require_classes(path, parts, classes, enough=2):
     if parts and len(inside) > 1:
         hint = f"{_listed(inside)} in it look like the classes: move them up into {where}"
     elif inside:
-        hint = f"{_listed(inside)} in it look like what is meant: name {classes[0]}"
+        hint = f"{_listed(inside)} in it look like the classes or splits: name {classes[0]}"
     else:
         hint = "two or more are needed"
     raise DataError(f"{where} has one class, {classes[0].name!r}; {hint}")
 
 
 def _files_and_labels(path, classes, passed):
-    """A split's files, class by class and sorted by name, their headers and their labels."""
+    """List a split's files, class by class and sorted by name, their headers and labels."""
     names = [folder.name for folder in classes]
     folders = {folder.name: folder for folder in _class_folders(path, passed)}
-    if strangers := folders.keys() - set(names):
-        raise DataError(f"{path} has the class {min(strangers)!r}, which train/ does not have")
+    if unknown := folders.keys() - set(names):
+        raise DataError(f"{path} has the class {min(unknown)!r}, which train/ does not have")
     files, headers, labels = [], [], []
     for label, name in enumerate(names):
         count = len(files)
@@ -182,7 +191,7 @@ def _files_and_labels(path, classes, passed):
 
 
 def _walk(folder, above, passed):
-    """The files in a folder and in all below; a link that leads back up is passed over."""
+    """Generate the files in a folder and in all below; pass over links to folders above."""
     above = [*above, os.path.realpath(folder)]
     for entry in folder.iterdir() if folder.is_dir() else []:
         if _is_hidden(entry):
@@ -200,7 +209,7 @@ def _is_hidden(entry):
 
 
 def _header(file, passed):
-    """A file's Header, or None where it is passed over: by name and contents it is no image."""
+    """Read a file's Header; None if neither its name nor its contents are an image's."""
     named = file.suffix.lower() in SUFFIXES
     if not named and not file.is_file():  # a pipe, a dangling link
         passed.append(file)

@@ -1,10 +1,10 @@
-"""Is there a network? Asked once and briefly: the libraries retry for minutes."""
+"""Check for a network once and briefly, since the libraries retry for minutes."""
 
 import socket
 
 from cvcourse.data.dataset import DataError
 
-HOST = "storage.googleapis.com"  # Keras' and TFDS' data sets lie there
+HOST = "storage.googleapis.com"  # of Keras' and TFDS' data sets
 SECONDS = 3
 
 

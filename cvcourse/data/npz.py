@@ -14,7 +14,7 @@ KEYS = ("x_train", "y_train", "x_test", "y_test")
 
 
 def load(path, class_names=None):
-    """The file as a Dataset; never unpickles. Raises DataError for a missing or unfit file."""
+    """Load the file as a Dataset, without unpickling. Raises DataError if it is unsuitable."""
     try:
         require_regular(path)
         with zipfile.ZipFile(path) as archive, np.load(path, allow_pickle=False) as file:
@@ -32,7 +32,7 @@ def load(path, class_names=None):
             x_train, y_train, x_test, y_test = (_read(file, key, path) for key in KEYS)
     except zipfile.BadZipFile as error:
         raise DataError(
-            f"{path} is not an .npz file, or not all of it: write it with numpy.savez"
+            f"{path} is not an .npz file, or is incomplete: write it with numpy.savez"
         ) from error
     except DataError:
         raise
@@ -44,7 +44,7 @@ def load(path, class_names=None):
 
 
 def memory() -> float:
-    """The machine's memory in bytes, as far as the system tells."""
+    """Return the machine's memory in bytes, or infinity if it is unknown."""
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError):  # Windows
@@ -54,7 +54,7 @@ def memory() -> float:
 def _read(file, key, path):
     try:
         array = file[key]
-    except Exception as error:  # numpy's, zipfile's or zlib's, by what is damaged
+    except Exception as error:  # of numpy, zipfile or zlib
         if "allow_pickle" in str(error):
             raise DataError(
                 f"{path}: {key} holds Python objects, which are never unpickled: "

@@ -1,13 +1,13 @@
-"""One reader of photos, whoever asks: upright, on white, 8 bits, in RGB or gray.
+"""The only reader of photos: upright, on white, 8 bits, in RGB or gray.
 
-The format is recognized by a file's contents, never by its name. EXIF orientation is applied. Where
-a photo is transparent, white shows. Of 16 bits the upper 8 count, whatever values a photo holds; 1
-bit is 0 or 255. Palettes, CMYK, YCbCr and L*a*b* become RGB as Pillow converts them, and color
-profiles are ignored. Of several frames or pages the first is taken. Floating-point and 32-bit
-images have no range that all agree on, so they are refused.
+The format is recognized by a file's contents, never by its name. EXIF orientation is applied.
+Transparent photos are shown on white. Of 16 bits the upper 8 are kept, independently of the values
+of a photo; 1 bit is 0 or 255. Palettes, CMYK, YCbCr and L*a*b* are converted to RGB by Pillow, and
+color profiles are ignored. Of several frames or pages the first is read. Floating-point and 32-bit
+images have no standard range, so they are refused.
 
-JPEG and PNG of 8-bit gray or RGB, which is nearly all there is, are decoded by TensorFlow inside
-the data pipeline; the rest by Pillow, called from there.
+JPEG and PNG of 8-bit gray or RGB, by far the most frequent, are decoded by TensorFlow inside the
+data pipeline; others by Pillow, called from there.
 """
 
 import contextlib
@@ -26,12 +26,12 @@ from cvcourse.errors import RunError, reason
 from cvcourse.files import read_bytes, require_regular
 from cvcourse.startup import standard_error_closed
 
-# What Pillow may try: nothing that runs programs (EPS) or fetches anything.
+# Formats that Pillow may read: none that runs programs (EPS) or downloads anything.
 FORMATS = (
     *("JPEG", "MPO", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM", "JPEG2000", "AVIF"),
-    *("HEIF",),  # of the package pillow-heif
+    *("HEIF",),  # needs the package pillow-heif
 )
-# Of a file with such a name it is an error to be no image.
+# A file with such a name that is not an image is an error.
 SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".gif", ".bmp", ".webp", ".tif", ".tiff"),
     *(".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k", ".avif", ".heic", ".heif"),
@@ -41,13 +41,13 @@ GRAY = ("1", "L", "LA", *DEEP)
 MODES = (*GRAY, "P", "PA", "RGB", "RGBA", "RGBX", "RGBa", "CMYK", "YCbCr", "LAB")
 LARGEST = 100_000_000  # pixels; a file may claim any number
 LARGEST_FILE = 2**29  # bytes
-BRANDS = {  # of ISO media files that not every Pillow decodes, and what to install then
+BRANDS = {  # of ISO media files that not every Pillow decodes, and what to install for them
     "AVIF": ((b"avif", b"avis"), "pip install --upgrade pillow"),
     "HEIF": ((b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1"), "pip install pillow-heif"),
 }
 ORIENTATION = 0x0112  # EXIF's tag
-PNG_EXIF = (b"XML:com.adobe.xmp", b"Raw profile type exif")  # where no chunk of its own has it
-BY_PILLOW = 0  # a route; the others, 1 to 8, are orientations of what TensorFlow decodes
+PNG_EXIF = (b"XML:com.adobe.xmp", b"Raw profile type exif")  # if it has no eXIf chunk
+BY_PILLOW = 0  # a route; 1 to 8 are orientations of images that TensorFlow decodes
 
 
 class NoImage(DataError):
@@ -56,12 +56,13 @@ class NoImage(DataError):
 
 @dataclasses.dataclass(frozen=True)
 class Header:
-    """The facts of a photo that are known without its pixels.
+    """Properties of a photo that are known without decoding it.
 
     Attributes:
-        height, width: in pixels, once it is upright.
-        gray: whether it has no color.
-        route: how `decode` reads it: BY_PILLOW, or the EXIF orientation of a plain JPEG or PNG.
+        height: Height of the upright photo in pixels.
+        width: Width of the upright photo in pixels.
+        gray: Whether it has no color.
+        route: How `decode` reads it: BY_PILLOW, or the EXIF orientation of a plain JPEG or PNG.
     """
 
     height: int
@@ -70,24 +71,34 @@ class Header:
     route: int
 
     def route_to(self, channels: int) -> int:
-        """The route to so many channels: only Pillow weighs colors into gray."""
+        """Return the route to `channels` channels: only Pillow converts colors to gray."""
         return BY_PILLOW if channels == 1 and not self.gray else self.route
 
 
-def read_photo(path, channels: int = 3, size: tuple[int, int] | None = None) -> np.ndarray:
-    """Read the photo in a file, as training reads it.
+def read_photo(
+    path: str | os.PathLike, channels: int = 3, size: tuple[int, int] | None = None
+) -> np.ndarray:
+    """Read a photo as training reads it.
 
     Args:
-        path: of a regular file, or of a pipe that is named on purpose (/dev/stdin).
+        path: Path of a regular file, or of a pipe (/dev/stdin).
         channels: 3 for RGB, 1 for gray.
-        size: (height, width) to scale the largest centered part of those proportions to; None
-            keeps the photo's own.
+        size: Height and width to scale the largest centered part of that aspect ratio to; None
+            keeps the photo's size.
 
     Returns:
         uint8 array (height, width, channels) of 0..255.
 
     Raises:
-        DataError: naming the file, where it is missing, too large or no image that can be read.
+        DataError: If the file is missing, too large, damaged or not an image; it is named.
+
+    >>> import tempfile
+    >>> from PIL import Image
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "red.png")
+    ...     Image.new("RGB", (8, 6), "red").save(path)
+    ...     read_photo(path).shape, read_photo(path, size=(4, 4))[0, 0]
+    ((6, 8, 3), array([255,   0,   0], dtype=uint8))
     """
     name = os.fsdecode(path)
     with naming_image(name):
@@ -98,18 +109,18 @@ def read_photo(path, channels: int = 3, size: tuple[int, int] | None = None) -> 
 
 
 def read_header(source, name: str) -> Header:
-    """Read what a photo is without decoding it.
+    """Read the properties of a photo without decoding it.
 
     Args:
-        source: the contents as bytes, or the path of a regular file.
-        name: what errors call it.
+        source: Contents as bytes, or path of a regular file.
+        name: Name of the photo in errors.
 
     Returns:
         Its Header.
 
     Raises:
-        NoImage: where the contents are in none of the formats.
-        DataError: where they are in one that cannot be read.
+        NoImage: If the contents are in none of the formats.
+        DataError: If they are in one that cannot be read.
     """
     with naming_image(name), _opened(source, name) as (image, file):
         if image.mode not in MODES and not _is_deep(image):
@@ -118,12 +129,12 @@ def read_header(source, name: str) -> Header:
                 "not defined; save it as JPEG or PNG with 8 bits"
             )
         deep_png = _is_deep_png(image, file)
-        # Pillow would decode all pixels of a PNG to see what is behind them.
+        # Pillow would decode all pixels of a PNG to look for EXIF data after them.
         turned = 1 if image.format == "PNG" and not _has_exif(file) else _orientation(image)
         width, height = image.size
         if image.format == "TIFF":
             _require_known_depth(image, name)
-            # As stored: not every version of Pillow gives the upright size.
+            # The stored size: not every version of Pillow gives the upright size.
             width, height = image.tag_v2[256], image.tag_v2[257]
         if turned >= 5:
             width, height = height, width
@@ -138,11 +149,11 @@ def read_header(source, name: str) -> Header:
 
 
 def decode(contents, route, channels: int):
-    """Decode a photo; works on values and inside graphs.
+    """Decode a photo; works eagerly and inside graphs.
 
     Args:
-        contents: the file's bytes, a string tensor.
-        route: its Header's, an int or an integer tensor.
+        contents: Bytes of the file, a string tensor.
+        route: Route of its Header, an int or an integer tensor.
         channels: 3 for RGB, 1 for gray.
 
     Returns:
@@ -164,9 +175,10 @@ def to_size(image, height: int, width: int, interpolation: str = "bilinear", *, 
 
     Args:
         image: uint8 tensor (h, w, c).
-        height, width: to scale to.
-        interpolation: as tf.image.resize takes it.
-        crop: take the largest centered part of those proportions; False squashes.
+        height: Height in pixels.
+        width: Width in pixels.
+        interpolation: Method of tf.image.resize.
+        crop: Crop the largest centered part of that aspect ratio; False squashes.
 
     Returns:
         uint8 tensor (height, width, c).
@@ -176,7 +188,7 @@ def to_size(image, height: int, width: int, interpolation: str = "bilinear", *, 
 
 
 def to_size_exactly(image, height, width, interpolation="bilinear", *, crop=True):
-    """As `to_size`, float32 as the scaling leaves it."""
+    """Scale as `to_size`, to float32 without rounding."""
     if crop:
         image = _covering_part(image, height, width)
     return tf.cond(
@@ -188,26 +200,26 @@ def to_size_exactly(image, height, width, interpolation="bilinear", *, crop=True
 
 @contextlib.contextmanager
 def naming_image(name):
-    """Context manager: raise what goes wrong with an image as a DataError that names it.
+    """Context manager: raise any error with an image as a DataError that names it.
 
-    Quietly: libjpeg prints what it thinks of a file.
+    libjpeg's own messages are suppressed.
     """
     try:
         with standard_error_closed():
             yield
     except DataError:
         raise
-    except RunError as error:  # it names the file
+    except RunError as error:  # which names the file
         raise DataError(str(error)) from error
-    except Exception as error:  # Pillow's plugins raise anything at a damaged file
-        damaged = isinstance(error, tf.errors.InvalidArgumentError)  # in words of TensorFlow's own
+    except Exception as error:  # Pillow's plugins raise any class for a damaged file
+        damaged = isinstance(error, tf.errors.InvalidArgumentError)  # of TensorFlow's decoders
         text = "its data are truncated or damaged" if damaged else reason(error)
         raise DataError(f"cannot read the image {name}: {text}; remove or replace it") from error
 
 
 @contextlib.contextmanager
 def _opened(source, name):
-    """Context manager: a (Pillow image, file) of which the header alone is read."""
+    """Context manager: open a (Pillow image, file), reading only the header."""
     from PIL import Image
 
     if isinstance(source, bytes):
@@ -244,7 +256,7 @@ def _opened(source, name):
 
 
 def _brand(file):
-    """AVIF or HEIF where a file is one of these, else None."""
+    """Return "AVIF" or "HEIF" for a file of these, otherwise None."""
     head = file.read(64)
     file.seek(0)
     if head[4:8] != b"ftyp":
@@ -255,7 +267,7 @@ def _brand(file):
 
 
 def _has_exif(file):
-    """Whether a PNG has EXIF or XMP data, in front of its pixels or behind them."""
+    """Whether a PNG has EXIF or XMP data, before or after its pixels."""
     file.seek(8)  # after the signature
     found = False
     while not found and len(head := file.read(8)) == 8:
@@ -269,16 +281,16 @@ def _has_exif(file):
 
 
 def _orientation(image):
-    """EXIF's, 1 to 8, or 1 where it is damaged or says something else."""
+    """Return EXIF's orientation, 1 to 8; 1 if it is damaged or has another value."""
     try:
         found = image.getexif().get(ORIENTATION)
-    except Exception:  # Pillow's parser raises anything
+    except Exception:  # Pillow's parser raises any class
         found = 1
     return found if found in range(1, 9) else 1
 
 
 def _is_deep_png(image, file):
-    """Whether a PNG has 16 bits, which Pillow says of gray ones alone."""
+    """Whether a PNG has 16 bits, which Pillow reports only for gray ones."""
     if image.format != "PNG":
         return False
     file.seek(24)  # after the signature, the first chunk's length and kind, width and height
@@ -286,12 +298,12 @@ def _is_deep_png(image, file):
 
 
 def _is_deep(image):
-    """Whether Pillow gives an image's 16 bits."""
+    """Whether Pillow gives the 16 bits of an image."""
     return image.mode in DEEP or (image.format, image.mode) == ("PPM", "I")
 
 
 def _require_known_depth(image, name):
-    """Raise DataError for a gray TIFF of 9 to 15 bits, or of 16 where 0 is white."""
+    """Raise DataError for a gray TIFF of 9 to 15 bits, or of 16 bits where 0 is white."""
     bits, white_is_zero = image.tag_v2.get(258, (1,)), image.tag_v2.get(262) == 0
     if _is_deep(image) and (tuple(bits) != (16,) or white_is_zero):
         raise DataError(
@@ -301,10 +313,10 @@ def _require_known_depth(image, name):
 
 
 def _by_tensorflow(contents, orientation, channels):
-    """A plain JPEG or PNG, turned as its EXIF orientation says: equal to Pillow's pixels."""
+    """Decode a plain JPEG or PNG of an EXIF orientation: equal to Pillow's pixels."""
     image = tf.cond(
         tf.io.is_jpeg(contents),
-        # The exact transform; the default is off by up to 70.
+        # The exact transform; the default differs by up to 70.
         lambda: tf.io.decode_jpeg(contents, channels, dct_method="INTEGER_ACCURATE"),
         lambda: tf.io.decode_png(contents, channels),
     )
@@ -313,7 +325,7 @@ def _by_tensorflow(contents, orientation, channels):
 
 
 def _upright(image, orientation):
-    """Turn pixels (h, w, c) as EXIF says: a tensor."""
+    """Turn pixels (h, w, c) of an EXIF orientation upright."""
 
     def when(orientations, change, image):
         if not tf.is_tensor(orientation):
@@ -334,11 +346,11 @@ def _by_pillow(contents, channels):
 
 
 def _pixels(contents, channels):
-    """A file's contents, decoded by Pillow: (h, w, channels) uint8."""
+    """Decode the contents of a file by Pillow: (h, w, channels) uint8."""
     from PIL import Image
 
     with _opened(contents, "the image") as (image, file):
-        image.load()  # which turns a TIFF
+        image.load()  # turns a TIFF upright
         orientation = _orientation(image)
         if _is_deep(image):
             values = np.asarray(image).astype("uint16")
@@ -346,7 +358,7 @@ def _pixels(contents, channels):
             image = Image.fromarray(upper.astype("uint8"))
         elif _is_deep_png(image, file):
             if "transparency" in image.info:
-                raise ValueError("one of its colors of 16 bits is transparent: save it with 8")
+                raise ValueError("one of its colors of 16 bits is transparent: save it with 8 bits")
             values = tf.io.decode_png(contents, dtype="uint16").numpy()
             image = Image.fromarray(_upper_bytes(values))
         if image.mode == "RGBa":
@@ -355,24 +367,26 @@ def _pixels(contents, channels):
             image = image.convert("RGBA")
             image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
         if image.mode not in ("1", "L"):
-            image = image.convert("RGB")  # L*a*b* has no way to gray
+            image = image.convert("RGB")  # L*a*b* does not convert to gray
         pixels = np.asarray(image.convert("RGB" if channels == 3 else "L"))
         pixels = pixels.reshape(image.height, image.width, channels)
         return np.asarray(_upright(pixels, orientation))
 
 
 def _upper_bytes(values):
-    """The upper 8 of 16 bits. Raises ValueError where the lower ones alone are used."""
+    """Return the upper 8 of 16 bits. Raises ValueError if only the lower ones are used."""
     upper = (values >> 8).astype("uint8")
     if values.any() and not upper.any():
-        raise ValueError("all values of its 16 bits are below 256, which is black: save it with 8")
+        raise ValueError(
+            "all values of its 16 bits are below 256, which is black: save it with 8 bits"
+        )
     return upper
 
 
 def _covering_part(image, height, width):
-    """The largest centered part of height x width's proportions.
+    """Crop the largest centered part of the aspect ratio of height x width.
 
-    Cropped before it is scaled: a strip of 1x9999 pixels must not become one of 256x2559744.
+    Before scaling: a strip of 1x9999 pixels must not become one of 256x2559744.
     """
     given = tf.shape(image)[:2]
     sides = tf.cast(given, tf.float32)

@@ -1,6 +1,6 @@
-"""The range of an array's pixels, recognized by its type and values, and brought to 0..255.
+"""Recognize the range of an array's pixels by its type and values, and scale it to 0..255.
 
-A model of ours takes 0..255, so a model that learned from 0..1 would be wrong on every photo.
+Our models take 0..255: a model trained on 0..1 would be wrong for every photo.
 """
 
 import numpy as np
@@ -13,21 +13,21 @@ RANGES = {  # name: its lowest and highest value
 }
 BYTES, SIXTEEN_BITS = "0..255", "0..65535"
 TOLERANCE = 1e-3  # of the range, for rounding errors
-WHOLE = 0.1  # as near to whole numbers are 8-bit pixels that went through float16
+WHOLE = 0.1  # largest distance to whole numbers of 8-bit pixels after float16
 AT_ONCE = 2**24  # values
 
 
 def recognize(images: np.ndarray) -> str | None:
-    """Recognize the range that pixels are in.
+    """Recognize the range of pixels.
 
-    They must lie in it and reach beyond half of it, on both sides of 0 where it has two. 16 bits
-    are recognized as uint16 alone; uint8 may be dark, but not 0 and 1 alone.
+    They must be in it and exceed half of it, on both sides of 0 if it has two. 16 bits are
+    recognized only as uint16; uint8 may be dark, but not only 0 and 1.
 
     Args:
-        images: array of finite numbers, of any shape.
+        images: Array of finite numbers, of any shape.
 
     Returns:
-        A name of RANGES, or None for pixels in none of them and for ambiguous ones.
+        A name of RANGES; None for pixels in none of them and for ambiguous ones.
     """
     low, high = images.min(), images.max()
     if low == high == 0 or (images.dtype == np.uint8 and high > 1):
@@ -41,7 +41,7 @@ def recognize(images: np.ndarray) -> str | None:
 
 
 def agrees(images: np.ndarray, name: str) -> bool:
-    """Whether pixels, maybe of few and dark images, can be of a range that others are in."""
+    """Whether pixels, possibly of few and dark images, can have the range of others."""
     low, high = images.min(), images.max()
     if low == high == 0:
         return True
@@ -51,15 +51,15 @@ def agrees(images: np.ndarray, name: str) -> bool:
 
 
 def to_bytes(images: np.ndarray, name: str) -> np.ndarray:
-    """Bring pixels of a range to 0..255.
+    """Scale pixels of a range to 0..255.
 
     Args:
-        images: array of any shape.
-        name: the range, of RANGES.
+        images: Array of any shape.
+        name: Name of the range, of RANGES.
 
     Returns:
-        Array of the same shape: uint8 where the pixels are whole numbers then, to within rounding
-        errors, else float32. Of 16 bits the upper 8 are kept, as of photos.
+        Array of the same shape: uint8 if the scaled pixels are whole numbers up to rounding errors,
+        otherwise float32. Of 16 bits the upper 8 are kept, as for photos.
     """
     if images.dtype == np.uint8 and name == BYTES:
         return images

@@ -1,4 +1,4 @@
-"""MNIST, Fashion-MNIST, CIFAR-10 and CIFAR-100: found where they already lie, else downloaded.
+"""MNIST, Fashion-MNIST, CIFAR-10 and CIFAR-100: from a local file if there is one, or downloaded.
 
 LeCun et al. 1998; Xiao et al. 2017, https://arxiv.org/abs/1708.07747; Krizhevsky 2009.
 """
@@ -29,7 +29,7 @@ streetcar sunflower sweet_pepper table tank telephone television tiger tractor t
 turtle wardrobe whale willow_tree wolf woman worm
 """
 
-# name: (its class names, the entry in Keras' cache, another way to get it or None)
+# name: (class names, file in Keras' cache, another way to get it or None)
 PUBLISHED = {
     "mnist": (DIGITS, "mnist.npz", None),
     "fashion_mnist": (FASHION, "fashion-mnist", "apt-get install dataset-fashion-mnist"),
@@ -46,11 +46,11 @@ IDX_FILES = [  # MNIST's own format; the order of npz.KEYS
 
 
 def load(name, data_dir=None):
-    """The published data set `name` as a Dataset, from the first place that has it.
+    """Load a published data set as a Dataset, from the first place that has it.
 
     Looks in `data_dir`, $CVCOURSE_DATA, Keras' cache and /usr/share/datasets for NAME.npz, or a
-    folder with MNIST's four .gz files; then asks keras.datasets, which may download. Raises
-    DataError saying where it looked where there is neither file nor network.
+    folder with MNIST's four .gz files; then calls keras.datasets, which may download. Raises
+    DataError, naming these places, if there is neither a file nor a network.
     """
     class_names, cached, alternative = PUBLISHED[name]
     class_names = class_names.split()
@@ -68,7 +68,7 @@ def load(name, data_dir=None):
     if not any(keras_cache.glob(cached)):
         get = f"; or: {alternative}" if alternative else ""
         require_network(
-            f"{name} is not at hand: looked for {name}.npz in {', '.join(map(str, places))}",
+            f"{name} was not found: looked for {name}.npz in {', '.join(map(str, places))}",
             f"connect once, or put {name}.npz ({', '.join(npz.KEYS)}) into one of them "
             f"or into --data_dir{get}",
         )
@@ -93,7 +93,7 @@ def _from_idx(folder, class_names):
 
 
 def _read_idx(path):
-    """One .gz file of MNIST's format -> uint8 array; its header gives the shape."""
+    """Read one .gz file of MNIST's format -> uint8 array; its header gives the shape."""
     try:
         data = gzip.decompress(path.read_bytes())
         if data[:3] != b"\x00\x00\x08" or len(data) < 4:  # two zeros, then 8: unsigned bytes

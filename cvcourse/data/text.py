@@ -1,4 +1,4 @@
-"""Text files: in UTF-8, as editors of any system leave them."""
+"""Text files in UTF-8, with the line ends of any system."""
 
 import io
 import pathlib
@@ -10,45 +10,55 @@ from cvcourse.errors import RunError, reason
 from cvcourse.files import read_bytes
 
 LARGEST_TEXT = 2**30  # bytes
-EMBEDDED = "python_reference"  # Python's own documentation, which its standard library holds
-TEST = 0.1  # of a text, its end
-PIECES, EVERY = 90, 18  # the rest is cut into so many, of which every 18th is for validation
+EMBEDDED = "python_reference"  # Python's own documentation, a part of its standard library
+TEST = 0.1  # share of a text, at its end
+PIECES, EVERY = 90, 18  # pieces of the rest, of which every 18th is for validation
 
 
 def read_text(path: str | pathlib.Path, *, kind: str = "text") -> str:
     r"""Read a text file.
 
     Args:
-        path: The file, in UTF-8. A byte order mark is no part of the text.
-        kind: What errors call the file.
+        path: Path of a file in UTF-8, with or without a byte order mark.
+        kind: Name of the kind of file in errors.
 
     Returns:
-        The text, whose lines end in "\n" whatever they end in there.
+        The text, with line ends converted to "\n".
 
     Raises:
         DataError: If it cannot be read, is not in UTF-8, or exceeds 1 GiB.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "text.txt")
+    ...     _ = path.write_bytes(b"one\r\ntwo")
+    ...     read_text(path)
+    'one\ntwo'
     """
     try:
         content = io.BytesIO(read_bytes(path, LARGEST_TEXT))
         return io.TextIOWrapper(content, "utf-8-sig").read()
     except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not in UTF-8 (byte {error.start}); save it so") from error
+        raise DataError(f"{path} is not in UTF-8 (byte {error.start}); save it as UTF-8") from error
     except (OSError, RunError) as error:
         raise DataError(f"cannot read the {kind} {path}: {reason(error)}") from error
 
 
 def load_text(name: str | pathlib.Path, limit: int | None = None) -> str:
-    """Load a text to learn from.
+    """Load a text to train on.
 
     Args:
         name: "python_reference", which is embedded, or a text file as `read_text` takes it.
-        limit: Keep the first `limit` characters; None keeps all.
+        limit: Number of characters to keep, from the start; None keeps all.
 
     Returns:
         The text.
 
     Raises:
-        DataError: If the file is no text, or there are fewer than two different characters.
+        DataError: If the file is not a text, or it has fewer than two different characters.
+
+    >>> len(load_text("python_reference", limit=1000))
+    1000
     """
     if name == EMBEDDED:
         from pydoc_data.topics import topics
@@ -58,8 +68,8 @@ def load_text(name: str | pathlib.Path, limit: int | None = None) -> str:
         text = read_text(pathlib.Path(name).expanduser())
     text = text[:limit]
     if len(characters := set(text)) < 2:
-        has = f"one character alone, {text[0]!r}" if characters else "nothing"
-        raise DataError(f"the text {name} has {has}: two or more different characters are needed")
+        has = f"only the character {text[0]!r}" if characters else "no characters"
+        raise DataError(f"the text {name} has {has}: two or more different ones are needed")
     return text
 
 
@@ -67,12 +77,15 @@ def split_text(tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Split a text into three parts, each in the text's order.
 
     Args:
-        tokens: The text, (n,).
+        tokens: Tokens of the text (n,).
 
     Returns:
-        train: What the others leave.
+        train: The rest of the text.
         validation: Five pieces of a hundredth of the text each, spread over its first nine tenths.
         test: The last tenth.
+
+    >>> [len(part) for part in split_text(np.arange(1000))]
+    [850, 50, 100]
     """
     end = int((1 - TEST) * len(tokens))
     pieces = np.array_split(tokens[:end], PIECES)

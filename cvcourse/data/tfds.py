@@ -15,11 +15,12 @@ VALIDATION_NAMES = ("validation", "val", "dev")
 
 
 def load(name, data_dir=None):
-    """The TFDS set `name` as a Dataset: decoded if its images are of one size, else kept encoded.
+    """Load a TFDS set as a Dataset: decoded if its images are of one size, otherwise encoded.
 
-    Looks for it prepared in `data_dir`, $CVCOURSE_DATA and TFDS' own place, else prepares it in the
-    first of them. Raises ValueError for a name, configuration or version TFDS does not know,
-    DataError for a set that is no image classification, or that has neither files nor network.
+    Looks for the prepared set in `data_dir`, $CVCOURSE_DATA and TFDS' own folder, otherwise
+    prepares it in the first of them. Raises ValueError if TFDS does not know the name,
+    configuration or version, DataError if the set is not one of image classification, or there are
+    neither files nor a network.
     """
     import tensorflow_datasets as tfds
 
@@ -38,12 +39,12 @@ def load(name, data_dir=None):
     if not builder.data_path.exists():
         paths = ", ".join(str(found.data_path) for found in builders)
         require_network(
-            f"tfds:{name} is not at hand: looked for {paths}",
-            "connect once to prepare it, or name the place that has it prepared by --data_dir",
+            f"tfds:{name} was not found: looked for {paths}",
+            "connect once to prepare it, or set --data_dir to a folder with the prepared set",
         )
         try:
             builder.download_and_prepare()
-        except Exception as error:  # downloads fail with what the source's library raises
+        except Exception as error:  # of any library that downloads
             raise DataError(f"cannot get tfds:{name}: {reason(error)}") from error
     if "train" not in builder.info.splits:
         raise DataError(f"tfds:{name} has no train split: {', '.join(builder.info.splits)}")
@@ -60,7 +61,7 @@ def load(name, data_dir=None):
 
 
 def _read(builder, split):
-    """One split of a prepared builder, in memory: images of one size decoded."""
+    """Read one split of a prepared builder into memory; images of one size are decoded."""
     import tensorflow_datasets as tfds
 
     feature = builder.info.features["image"]

@@ -1,6 +1,7 @@
-"""Streams of sequences: batch i is a function of (seed, start_step + i) alone, as in stream.py."""
+"""Streams of sequences: batch i is a function of (seed, start_step + i) alone, as of images."""
 
 import zlib
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -9,13 +10,38 @@ from cvcourse.data._stream import steps_from
 from cvcourse.data.augmentation import keys, permuted
 
 
-def stream_rows(rows, *, batch_size, seed=0, start_step=0, shuffle=True):
-    """Batches of `rows`, (inputs, labels, weights) of arrays or dicts of arrays, n each.
+def stream_rows(
+    rows: tuple[Any, Any, Any],
+    *,
+    batch_size: int,
+    seed: int = 0,
+    start_step: int = 0,
+    shuffle: bool = True,
+) -> tf.data.Dataset:
+    """Stream batches of rows, from any step on.
 
-    With `shuffle` (training) it never ends: epoch after epoch, each a new permutation whose last
+    With `shuffle` (training) the stream has no end: each epoch is a new permutation, whose last
     incomplete batch is dropped. Without (evaluation) it is one pass in order, whose last batch is
-    filled up with examples of weight 0. Weights are float32. Raises ValueError for fewer rows than
-    a batch where it shuffles.
+    padded with rows of weight 0.
+
+    Args:
+        rows: (inputs, labels, weights), each an array (n, …) or a dict of such arrays; weights are
+            float32.
+        batch_size: Number of rows in a batch.
+        seed: Seed of the shuffle.
+        start_step: Number of the first batch.
+        shuffle: True for training, False for evaluation.
+
+    Returns:
+        A tf.data.Dataset of (inputs, labels, weights), each (batch_size, …).
+
+    Raises:
+        ValueError: If it shuffles and there are fewer rows than in a batch.
+
+    >>> inputs, labels = np.arange(6).reshape(3, 2), np.arange(3)
+    >>> batches = stream_rows((inputs, labels, np.ones(3, "float32")), batch_size=2, shuffle=False)
+    >>> [(labels.numpy().tolist(), weights.numpy().tolist()) for _, labels, weights in batches]
+    [([0, 1], [1.0, 1.0]), ([2, 2], [1.0, 0.0])]
     """
     n = len(rows[2])
     if shuffle and n < batch_size:
@@ -41,12 +67,32 @@ def stream_rows(rows, *, batch_size, seed=0, start_step=0, shuffle=True):
     return steps_from(start_step, end).map(batch, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
 
 
-def stream_windows(tokens, *, length, batch_size, seed=0, start_step=0):
-    """Windows of a long text for training, for ever: (batch, length) and the tokens that follow.
+def stream_windows(
+    tokens: np.ndarray, *, length: int, batch_size: int, seed: int = 0, start_step: int = 0
+) -> tf.data.Dataset:
+    """Stream windows of a long text for training, from any step on and without end.
 
-    Each epoch cuts the text (n,) anew, at another offset, in whole windows, and gives them in
-    another order; see `windows_per_epoch`. Yields (inputs, labels, weights of 1). Raises ValueError
-    for a text of less than a batch of windows.
+    Each epoch cuts the text into whole windows at another offset, and shuffles them; see
+    `windows_per_epoch`.
+
+    Args:
+        tokens: Tokens of the text (n,).
+        length: Number of tokens in a window.
+        batch_size: Number of windows in a batch.
+        seed: Seed of offsets and shuffle.
+        start_step: Number of the first batch.
+
+    Returns:
+        A tf.data.Dataset of (inputs, labels, weights), each (batch_size, length): labels are the
+        tokens that follow the inputs, weights are 1.
+
+    Raises:
+        ValueError: If the text has fewer windows than a batch.
+
+    >>> batches = stream_windows(np.arange(100), length=8, batch_size=4)
+    >>> inputs, labels, weights = next(iter(batches))
+    >>> inputs.shape, bool((labels == inputs + 1).numpy().all())
+    (TensorShape([4, 8]), True)
     """
     count = windows_per_epoch(tokens, length)
     if count < batch_size:
@@ -69,34 +115,68 @@ def stream_windows(tokens, *, length, batch_size, seed=0, start_step=0):
     return steps_from(start_step).map(batch, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
 
 
-def windows_per_epoch(tokens, length):
-    """How many whole windows an epoch has, wherever it begins to cut."""
+def windows_per_epoch(tokens: np.ndarray, length: int) -> int:
+    """Count the windows of an epoch of `stream_windows`, at any offset.
+
+    Args:
+        tokens: Tokens of the text (n,).
+        length: Number of tokens in a window.
+
+    Returns:
+        Number of whole windows.
+
+    >>> windows_per_epoch(np.arange(100), 8)
+    11
+    """
     return (len(tokens) - length) // length
 
 
-def windows_in_order(tokens, length):
-    """A long text for evaluation, as rows (inputs, labels, weights): each token once.
+def windows_in_order(tokens: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Cut a long text into windows for evaluation, in which each token counts once.
 
-    Windows overlap by half, and only the later half of each counts: every token, but for those of
-    the first window, is judged with at least length / 2 tokens before it. Shapes: (windows,
-    length). Raises ValueError for a text that is no longer than a window.
+    Windows overlap by half, and only the second half of each counts: every token, except in the
+    first window, is predicted from at least length / 2 tokens before it.
+
+    Args:
+        tokens: Tokens of the text (n,).
+        length: Number of tokens in a window.
+
+    Returns:
+        Rows for `stream_rows`: inputs, labels and weights, each (windows, length).
+
+    Raises:
+        ValueError: If the text is not longer than a window.
+
+    >>> inputs, labels, weights = windows_in_order(np.arange(7), 4)
+    >>> labels[weights > 0]
+    array([1, 2, 3, 4, 5, 6])
     """
     if len(tokens) <= length:
         raise ValueError(
-            f"a text of {len(tokens)} tokens is no longer than a window of {length}: a shorter "
-            "window or a longer text"
+            f"a text of {len(tokens)} tokens is not longer than a window of {length}: take a "
+            "shorter window or a longer text"
         )
     half = length // 2
     last = len(tokens) - length - 1
     starts = np.unique([*range(0, last, length - half), last])
     windows = tokens[starts[:, None] + np.arange(length + 1)]
-    begins = np.concatenate([[0], starts[:-1] + length])  # what the window before has not counted
+    begins = np.concatenate([[0], starts[:-1] + length])  # after the tokens of the previous window
     weights = (starts[:, None] + np.arange(length) >= begins[:, None]).astype("float32")
     return windows[:, :-1], windows[:, 1:], weights
 
 
-def fingerprint(rows):
-    """What tells arrays, or dicts of them, from others: hexadecimal digits."""
+def fingerprint_rows(rows: Any) -> str:
+    """Hash arrays, to recognize whether data have changed.
+
+    Args:
+        rows: Arrays in tuples, lists or dicts.
+
+    Returns:
+        Eight hexadecimal digits.
+
+    >>> fingerprint_rows((np.arange(3, dtype="int32"), {"a": np.zeros(2, "float32")}))
+    '4d869483'
+    """
     found = 0
     for array in tf.nest.flatten(rows):
         found = zlib.crc32(np.ascontiguousarray(array).tobytes(), found)

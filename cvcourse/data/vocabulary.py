@@ -1,37 +1,43 @@
-"""Text as numbers and back: a vocabulary of the characters of a text, or of captions' words."""
+"""Vocabularies of the characters of a text, or of the words of captions: texts as token ids."""
 
 import collections
 import dataclasses
 import functools
+import reprlib
 import sys
 import unicodedata
+from collections.abc import Iterable
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-SPECIAL = ("<pad>", "<start>", "<end>", "<unk>")  # no word is written so: words() drops the < >
+SPECIAL = ("<pad>", "<start>", "<end>", "<unk>")  # no words: words() drops the < >
 PAD, START, END, UNK = range(len(SPECIAL))  # their ids
 SHOWN = 60  # characters listed in an error
 WORDS = ("L", "M", "N")  # categories: letters, marks (accents, Indian vowel signs) and numbers
-UNSPACED = (  # how Unicode's names begin of the letters of scripts without blanks
+UNSPACED = (  # beginnings of the Unicode names of letters of scripts without blanks
     *("CJK", "IDEOGRAPHIC", "HIRAGANA", "KATAKANA", "HALFWIDTH KATAKANA"),
     *("THAI", "LAO", "KHMER", "MYANMAR"),
 )
 
 
 def words(caption: str) -> list[str]:
-    """Split a caption into its words in lower case.
+    """Split a caption into words in lower case.
 
-    Words are runs of letters, digits and apostrophes; everything else is dropped and parts them:
-    blanks, punctuation, hyphens, underscores, symbols ("A T-shirt: the dog's." -> a, t, shirt, the,
-    dog's). Letters are those of any script, with their accents. In a script that is written without
-    blanks, such as Chinese, Japanese and Thai, each character is a word, with the marks on it. A
-    curly apostrophe is a straight one, and one that stands alone is no word.
+    Words are runs of letters, digits and apostrophes, separated by all other characters: blanks,
+    punctuation, hyphens, underscores and symbols, which are dropped. Letters of any script count,
+    with their accents. In a script without blanks, such as Chinese, Japanese and Thai, each
+    character is a word, with its marks. Curly apostrophes become straight ones, and an apostrophe
+    alone is not a word.
 
     Args:
         caption: The text.
 
     Returns:
         The words.
+
+    >>> words("A T-shirt: the dog's.")
+    ['a', 't', 'shirt', 'the', "dog's"]
     """
     text = unicodedata.normalize("NFC", caption.lower()).replace("’", "'")
     for character in set(text):
@@ -43,7 +49,17 @@ def words(caption: str) -> list[str]:
 
 
 def unspaced(text: str) -> bool:
-    """Whether a text has letters of a script that is written without blanks between words."""
+    """Check for letters of a script that is written without blanks between words.
+
+    Args:
+        text: The text.
+
+    Returns:
+        Whether there is one.
+
+    >>> unspaced("a dog"), unspaced("犬")
+    (False, True)
+    """
     return any(_is_unspaced(character) for character in set(text))
 
 
@@ -52,7 +68,7 @@ def _is_unspaced(character):
 
 
 def _parted(text):
-    """The text's pieces, with a blank at each side of an unspaced character and its marks."""
+    """Generate pieces of the text, with blanks around an unspaced character and its marks."""
     inside = False
     for character in text:
         is_mark, alone = unicodedata.category(character)[0] == "M", _is_unspaced(character)
@@ -64,11 +80,22 @@ def _parted(text):
 
 @dataclasses.dataclass(frozen=True)
 class Vocabulary:
-    """`tokens`, each one's place being its id, and `joiner`, which decoded ones are joined with.
+    """Tokens and their ids, which are their positions.
 
-    The joiner "" means characters; " " means words, of which the first four are SPECIAL. It is
-    made by `of_characters` and `of_words`, or of tokens that were stored: `Vocabulary(names, " ")`.
-    Raises ValueError for tokens that are repeated or not of that form.
+    `Vocabulary.of_characters` and `Vocabulary.of_words` make one from texts.
+
+    Args:
+        tokens: Distinct characters, or words of which the first four are SPECIAL.
+        joiner: Text between decoded tokens: "" for characters, " " for words.
+
+    Raises:
+        ValueError: If tokens are repeated or do not have that form.
+
+    >>> vocabulary = Vocabulary.of_words(["A dog runs.", "A dog sleeps."], least=2)
+    >>> vocabulary
+    Vocabulary(6 words: ('<pad>', '<start>', '<end>', '<unk>', 'a', 'dog'))
+    >>> vocabulary.encode("a dog barks")
+    array([1, 4, 5, 3, 2], dtype=int32)
     """
 
     tokens: tuple[str, ...]
@@ -78,30 +105,51 @@ class Vocabulary:
         object.__setattr__(self, "tokens", tuple(self.tokens))  # JSON gives a list
         if len(set(self.tokens)) < len(self.tokens):
             repeated = collections.Counter(self.tokens).most_common(1)[0][0]
-            raise ValueError(f"a vocabulary has each token once; received {repeated!r} twice")
+            raise ValueError(f"tokens of a vocabulary are distinct; received {repeated!r} twice")
         if self.joiner not in ("", " "):
-            raise ValueError(f"joiner is '' for characters or ' ' for words; got {self.joiner!r}")
+            raise ValueError(
+                f"joiner is '' for characters or ' ' for words; received {self.joiner!r}"
+            )
         if self.joiner and self.tokens[: len(SPECIAL)] != SPECIAL:
             raise ValueError(
                 f"a vocabulary of words begins with {', '.join(SPECIAL)}; "
                 f"received {', '.join(map(repr, self.tokens[: len(SPECIAL)])) or 'no token'}"
             )
         if not self.joiner and (long := [token for token in self.tokens if len(token) != 1]):
-            raise ValueError(f"a vocabulary of characters has single ones; received {long[0]!r}")
+            raise ValueError(
+                f"tokens of a vocabulary of characters are single ones; received {long[0]!r}"
+            )
 
     @classmethod
-    def of_characters(cls, text):
-        """The distinct characters of `text`, sorted. Raises ValueError for an empty text."""
+    def of_characters(cls, text: str) -> "Vocabulary":
+        """Make a vocabulary of the distinct characters of a text, sorted.
+
+        Args:
+            text: The text.
+
+        Returns:
+            A Vocabulary.
+
+        Raises:
+            ValueError: If the text is empty.
+        """
         if not text:
-            raise ValueError("the text to take characters from is empty; one or more are needed")
+            raise ValueError("the text for a vocabulary is empty; one character or more is needed")
         return cls(tuple(sorted(set(text))), "")
 
     @classmethod
-    def of_words(cls, captions, least=1):
-        """SPECIAL, then the words that occur `least` times or more in `captions` (texts).
+    def of_words(cls, captions: Iterable[str], least: int = 1) -> "Vocabulary":
+        """Make a vocabulary of SPECIAL and the words of captions, the most frequent first.
 
-        The most frequent come first, equals in alphabetical order. Raises ValueError where no
-        word is that frequent.
+        Args:
+            captions: Texts.
+            least: Minimum number of times that a word occurs.
+
+        Returns:
+            A Vocabulary; words of equal frequency are in alphabetical order.
+
+        Raises:
+            ValueError: If no word is that frequent.
         """
         counts = collections.Counter(word for caption in captions for word in words(caption))
         kept = [word for word, count in counts.items() if count >= least]
@@ -116,11 +164,22 @@ class Vocabulary:
     def __len__(self):
         return len(self.tokens)
 
-    def encode(self, text):
-        """The ids of a text's tokens, int32: (n,) for n characters, (n + 2,) for n words.
+    def __repr__(self):
+        kind = "words" if self.joiner else "characters"
+        return f"Vocabulary({len(self):,} {kind}: {reprlib.repr(self.tokens)})"
 
-        Words are those of `words`, between START and END; one that is not in the vocabulary is
-        UNK. Raises ValueError for a character that is not.
+    def encode(self, text: str) -> np.ndarray:
+        """Encode a text as token ids.
+
+        Args:
+            text: n characters, or n words as the function `words` splits them.
+
+        Returns:
+            int32 array (n,) for characters; (n + 2,) for words, with START and END around them and
+            UNK for unknown words.
+
+        Raises:
+            ValueError: If a character is not in the vocabulary.
         """
         if self.joiner:
             ids = [self._ids.get(word, UNK) for word in words(text)]
@@ -131,20 +190,29 @@ class Vocabulary:
             known = "".join(self.tokens)
             more = " ..." if len(known) > SHOWN else ""
             raise ValueError(
-                f"the character {text[at]!r} (number {at + 1} of the text) is none of the "
+                f"the character {text[at]!r} (number {at + 1} of the text) is not among the "
                 f"{len(self)} of the vocabulary: {known[:SHOWN]!r}{more}"
             )
         return ids
 
-    def decode(self, ids):
-        """The text of ids (n,). Words stop at END; PAD and START are left out.
+    def decode(self, ids: ArrayLike) -> str:
+        """Decode token ids.
 
-        Raises ValueError for an id that is no token's.
+        Args:
+            ids: Integers (n,). Words end at END; PAD and START are left out.
+
+        Returns:
+            The text.
+
+        Raises:
+            ValueError: If an id is not in the vocabulary.
         """
         ids = np.asarray(ids).ravel().tolist()
         if ids and not 0 <= min(ids) <= max(ids) < len(self):
             wrong = next(i for i in ids if not 0 <= i < len(self))
-            raise ValueError(f"{wrong} is no id of the vocabulary: 0 to {len(self) - 1} are")
+            raise ValueError(
+                f"{wrong} is no id of the vocabulary, whose ids are 0 to {len(self) - 1}"
+            )
         if self.joiner:
             ids = ids[: ids.index(END)] if END in ids else ids
             ids = [i for i in ids if i not in (PAD, START)]
@@ -156,12 +224,12 @@ class Vocabulary:
 
     @functools.cached_property
     def _ids_by_code(self):
-        """Every code point's id or -1: one look-up a character, without a loop in Python."""
+        """Id of every code point, or -1: one look-up per character, without a loop in Python."""
         ids = np.full(sys.maxunicode + 1, -1, "int32")
         ids[_codes("".join(self.tokens))] = np.arange(len(self))
         return ids
 
 
 def _codes(text):
-    """The code points (n,) of a text; lone surrogates, as in undecodable file names, as well."""
+    """Return the code points (n,) of a text, including lone surrogates (of odd file names)."""
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4")

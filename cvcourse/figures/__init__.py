@@ -1,4 +1,4 @@
-"""Figures: arrays and texts in, a matplotlib figure out; each picture is drawn in one place."""
+"""Figures: arrays and texts in, a matplotlib figure out; every drawing function is here once."""
 
 from cvcourse.figures.attention import alignment_matrices, self_attention_matrices, spotlight
 from cvcourse.figures.confusion import confusion_matrix

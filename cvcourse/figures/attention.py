@@ -1,27 +1,45 @@
-"""Pictures of attention: matrices of weights, and a photo lit where it is attended to."""
+"""Figures of attention: matrices of weights, and a photo highlighted by attention."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cvcourse.figures.figure import new_figure
+from cvcourse.figures.figure import new_figure, require_data
 
-VISIBLE = {"\n": "↵", "\t": "⇥", " ": "·"}  # signs in place of blank characters
-DARK = 0.35  # share of the light left where the weight is 0
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+VISIBLE = {"\n": "↵", "\t": "⇥", " ": "·"}  # symbols for blank characters
+DARK = 0.35  # share of the brightness where the weight is 0
 
 
-def alignment_matrices(weights, sources, targets):
+def alignment_matrices(
+    weights: np.ndarray, sources: Sequence[str], targets: Sequence[Sequence[str]]
+) -> Figure:
     """Draw the attention of a translator: a matrix for each example and head.
 
     Args:
-        weights: Array (examples, heads, n, m) of 0..1: of characters written over those read. What
-            exceeds an example's own characters is not drawn.
-        sources: The text of up to m characters that was read, of each example: a matrix's columns.
-        targets: The list of up to n characters or words that were written: its rows.
+        weights: Array (examples, heads, n, m) of 0..1, of target over source characters. Weights
+            beyond the characters of an example are not drawn.
+        sources: Source text of each example, up to m characters: columns of its matrices.
+        targets: List of up to n target characters or words of each example: rows.
 
     Returns:
         A matplotlib figure.
+
+    Raises:
+        ValueError: If there is nothing to draw.
+
+    >>> figure = alignment_matrices(np.ones((1, 2, 2, 3)), ["one"], ["ab"])
+    >>> [ax.get_title(loc="left") for ax in figure.axes]
+    ['head 1', 'head 2']
     """
     from matplotlib.figure import Figure
 
+    require_data(weights=weights)
     heads = weights.shape[1]
     columns = heads if heads > 1 else 2
     rows = -(-len(weights) * heads // columns)
@@ -44,15 +62,21 @@ def alignment_matrices(weights, sources, targets):
     return figure
 
 
-def self_attention_matrices(weights, text):
-    """Draw the attention of a text to itself: a matrix for each head.
+def self_attention_matrices(weights: np.ndarray, text: str) -> Figure:
+    """Draw the self-attention of a text: a matrix for each head.
 
     Args:
-        weights: Array (heads, n, n): of each character over all of them.
-        text: The n characters.
+        weights: Array (heads, n, n), of each character over all characters.
+        text: Text of n characters.
 
     Returns:
         A matplotlib figure.
+
+    Raises:
+        ValueError: If there is nothing to draw.
+
+    >>> len(self_attention_matrices(np.eye(3)[None], "cat").axes)
+    1
     """
     names = [VISIBLE.get(character, character) for character in text]
     figure, axes = new_figure(width=5.5 * len(weights), height=5.5, columns=len(weights))
@@ -65,20 +89,23 @@ def self_attention_matrices(weights, text):
     return figure
 
 
-def spotlight(picture, weights):
-    """Light a picture where it is attended to, and darken it elsewhere.
+def spotlight(picture: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Highlight the attended parts of a picture, and darken the others.
 
     Args:
         picture: Array (h, w, 3) of 0..255.
-        weights: Array (rows, columns) of attention over the places of a map of the picture. The
-            largest one has the picture's own light, 0 has DARK of it.
+        weights: Array (rows, columns) of attention over a feature map of the picture. The largest
+            weight has the full brightness, 0 has DARK of it.
 
     Returns:
         uint8 array (h, w, 3).
+
+    >>> spotlight(np.full((2, 2, 3), 200), np.ones((1, 1)))[0, 0]
+    array([200, 200, 200], dtype=uint8)
     """
     from PIL import Image
 
-    light = Image.fromarray(weights.astype("float32"))
-    light = np.asarray(light.resize(picture.shape[1::-1], Image.Resampling.BICUBIC))
+    small = Image.fromarray(weights.astype("float32"))
+    light = np.asarray(small.resize(picture.shape[1::-1], Image.Resampling.BICUBIC))
     light = np.clip(light / weights.max(), 0, 1)[..., None]
-    return np.uint8(picture * (DARK + (1 - DARK) * light))
+    return (picture * (DARK + (1 - DARK) * light)).astype("uint8")

@@ -1,36 +1,56 @@
 """A confusion matrix."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import numpy as np
 
-from cvcourse.figures.figure import new_figure, shortened
+from cvcourse.figures.figure import new_figure, require_data, shortened
 
-USUAL = 12  # letters of a name that need no more room
-ANNOTATED = 20  # classes up to which it shows its counts
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+USUAL = 12  # letters of a name that need no extra room
+ANNOTATED = 20  # maximum number of classes with counts
+LABELED = 100  # maximum number of names at a side
 
 
-def confusion_matrix(counts, names):
+def confusion_matrix(counts: np.ndarray, names: Sequence[str]) -> Figure:
     """Draw a confusion matrix, each row colored by its shares.
+
+    Of more than LABELED classes, only every k-th one is named.
 
     Args:
         counts: Integer array (classes, classes): row the true class, column the predicted one.
-        names: Of the classes.
+        names: Names of the classes.
 
     Returns:
         A matplotlib figure.
+
+    Raises:
+        ValueError: If there is nothing to draw.
+
+    >>> figure = confusion_matrix(np.array([[3, 1], [0, 4]]), ("cat", "dog"))
+    >>> [text.get_text() for text in figure.axes[0].texts]
+    ['3', '1', '4']
     """
     from matplotlib.colors import PowerNorm
 
+    require_data(names=names)
     side = min(11, 3.5 + 0.5 * len(names)) if len(names) <= ANNOTATED else 11
     names = shortened(names)
     room = 0.07 * max(0, max(map(len, names)) - USUAL)
     figure, (ax,) = new_figure(width=side + room, height=side * 0.9 + room)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    # The root lets a share of one in a hundred be seen beside the diagonal.
+    # The square root makes a share of 1 % visible beside the diagonal.
     image = ax.imshow(shares, cmap="Blues", norm=PowerNorm(0.5, 0, 1))
     size = 9 if len(names) <= ANNOTATED else 5
-    labels = dict(labels=names, fontsize=size)
-    ax.set_xticks(range(len(names)), rotation=90 if max(map(len, names)) > 2 else 0, **labels)
-    ax.set_yticks(range(len(names)), **labels)
+    every = -(-len(names) // LABELED)
+    labels = dict(ticks=range(0, len(names), every), labels=names[::every], fontsize=size)
+    ax.set_xticks(rotation=90 if max(map(len, names)) > 2 else 0, **labels)
+    ax.set_yticks(**labels)
     ax.set_xlabel("predicted")
     ax.set_ylabel("true")
     ax.grid(False)

@@ -1,4 +1,9 @@
-"""Curves: a training by epoch, several runs side by side, gradients by step of a sequence."""
+"""Curves: one training by epoch, several runs, and gradients by step of a sequence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from cvcourse.figures.figure import (
     BLUE,
@@ -6,23 +11,38 @@ from cvcourse.figures.figure import (
     ORANGE,
     logarithmic,
     new_figure,
+    require_data,
     whole_numbers,
 )
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
-def training_curves(history, best_epoch, loss, *, unit=1.0):
+
+def training_curves(
+    history: Sequence[dict], best_epoch: int, loss: str, *, unit: float = 1.0
+) -> Figure:
     """Draw loss, accuracy and learning rate by epoch.
 
     Args:
         history: Rows of history.csv: dicts of epoch, loss, accuracy, val_loss, val_accuracy and
             learning_rate.
-        best_epoch: The epoch to mark.
-        loss: Title of the losses, with their unit.
-        unit: The unit in those of the history: log(2) for bits.
+        best_epoch: Epoch to mark.
+        loss: Title of the panel of losses, with their unit.
+        unit: Size of that unit in units of the history: log(2) for bits.
 
     Returns:
         A matplotlib figure.
+
+    Raises:
+        ValueError: If there is nothing to draw.
+
+    >>> row = {"epoch": 1, "loss": 2.0, "val_loss": 1.0, "accuracy": 0.5, "val_accuracy": 0.6}
+    >>> figure = training_curves([row | {"learning_rate": 0.1}], 1, "loss (nats)")
+    >>> [ax.get_title(loc="left") for ax in figure.axes]
+    ['loss (nats)', 'accuracy', "learning rate, at the epoch's end"]
     """
+    require_data(history=history)
     history = [row | {key: row[key] / unit for key in ("loss", "val_loss")} for row in history]
     figure, axes = new_figure(width=11, height=3.2, columns=3)
     epochs = [row["epoch"] for row in history]
@@ -46,18 +66,33 @@ def training_curves(history, best_epoch, loss, *, unit=1.0):
     return figure
 
 
-def compared_curves(runs, titles, styles, *, x="epoch", xlabel="epoch"):
-    """Draw several runs side by side: a panel a quantity, a line a run; losses logarithmic.
+def compared_curves(
+    runs: Mapping[str, Mapping],
+    titles: Mapping[str, str],
+    styles: Mapping[str, dict],
+    *,
+    x: str = "epoch",
+    xlabel: str = "epoch",
+) -> Figure:
+    """Draw several runs: one panel per quantity, one line per run; losses are logarithmic.
 
     Args:
-        runs: {run: {quantity: values}}; the quantity `x` is along the axis.
-        titles: {quantity: title} of what is drawn. A name that ends with "loss" is a loss.
+        runs: {run: {quantity: values}}.
+        titles: {quantity: title} of the panels. A quantity whose name ends with "loss" is a loss.
         styles: {run: options of matplotlib's `plot`}, with a label.
-        x: Name of the quantity along the axis.
-        xlabel: Its label.
+        x: Quantity along the x axis.
+        xlabel: Label of the x axis.
 
     Returns:
         A matplotlib figure.
+
+    Raises:
+        ValueError: If there is nothing to draw.
+
+    >>> runs = {"sgd": {"epoch": [1, 2], "loss": [2.0, 1.0]}}
+    >>> figure = compared_curves(runs, {"loss": "loss (nats)"}, {"sgd": {"label": "SGD"}})
+    >>> figure.axes[0].get_yscale()
+    'log'
     """
     figure, axes = new_figure(width=12, height=4.5, columns=len(titles))
     for ax, (key, title) in zip(axes, titles.items(), strict=True):
@@ -72,16 +107,26 @@ def compared_curves(runs, titles, styles, *, x="epoch", xlabel="epoch"):
     return figure
 
 
-def gradient_reach(norms, styles, *, xlabel):
-    """Draw norms of gradients by step of a sequence, as shares of each net's largest.
+def gradient_reach(
+    norms: Mapping[str, Mapping[str, Sequence[float]]], styles: Mapping[str, dict], *, xlabel: str
+) -> Figure:
+    """Draw norms of gradients by step of a sequence, relative to the largest of each net.
 
     Args:
-        norms: {panel's title: {net: norms (steps,)}}.
+        norms: {title of a panel: {net: norms (steps,)}}.
         styles: {net: options of matplotlib's `plot`}, with a label.
-        xlabel: What a step is.
+        xlabel: Label of the steps.
 
     Returns:
         A matplotlib figure.
+
+    Raises:
+        ValueError: If there is nothing to draw.
+
+    >>> norms = {"before training": {"rnn": [0.1, 0.2]}}
+    >>> figure = gradient_reach(norms, {"rnn": {"label": "RNN"}}, xlabel="step")
+    >>> figure.axes[0].lines[0].get_ydata()
+    array([0.5, 1. ])
     """
     figure, axes = new_figure(width=11, height=4, columns=len(norms))
     for ax, (title, nets) in zip(axes, norms.items(), strict=True):

@@ -1,21 +1,33 @@
-"""The training doctor's pictures: one for each step that has curves."""
+"""Figures of the training doctor: one for each step that has curves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from cvcourse.figures.figure import BLUE, GRAY, GREEN, ORANGE, new_figure
 
-LEAST_ERROR = 1e-12  # that is drawn: 0 has no logarithm
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+LEAST_ERROR = 1e-12  # drawn for smaller ones: 0 has no logarithm
 
 
-def memorized_examples(losses, bound):
+def memorized_examples(losses: Mapping[float, Sequence[float]], bound: float) -> Figure:
     """Draw the losses of the same few examples by step.
 
     Args:
         losses: {learning rate of Adam: losses (steps,)}.
-        bound: The loss below which they count as memorized.
+        bound: Loss below which they count as memorized.
 
     Returns:
         A matplotlib figure.
+
+    >>> memorized_examples({0.01: [2.3, 0.1, 0.01]}, 0.05).axes[0].get_yscale()
+    'log'
     """
     figure, (ax,) = new_figure(width=7, height=3)
     for (rate, values), alpha in zip(losses.items(), (1, 0.6, 0.3), strict=False):
@@ -26,21 +38,36 @@ def memorized_examples(losses, bound):
     return figure
 
 
-def range_test(rates, losses, smoothed, *, rate, suggested, at_rate, chance, top):
-    """Draw the loss at a rising learning rate, and that of a training at one.
+def range_test(
+    rates: ArrayLike,
+    losses: ArrayLike,
+    smoothed: ArrayLike,
+    *,
+    rate: float,
+    suggested: tuple[float, float] | None,
+    at_rate: ArrayLike,
+    chance: float,
+    top: float,
+) -> Figure:
+    """Draw the loss at a rising learning rate, and the loss of a training at one rate.
 
     Args:
         rates: Learning rates (n,) of the range test.
         losses: Its losses (n,).
         smoothed: Its losses, smoothed (n,).
-        rate: The learning rate of the run.
-        suggested: Lowest and highest rate suggested, or None.
+        rate: Learning rate of the run.
+        suggested: Lowest and highest suggested rate, or None.
         at_rate: Losses (steps,) at `rate`.
-        chance: The loss of a guess.
-        top: The highest loss drawn.
+        chance: Loss of a random guess.
+        top: Highest loss drawn.
 
     Returns:
         A matplotlib figure.
+
+    >>> rates, losses = [0.01, 0.1, 1.0], [2.0, 1.0, 9.0]
+    >>> options = {"rate": 0.1, "suggested": None, "at_rate": losses, "chance": 2.3, "top": 5}
+    >>> len(range_test(rates, losses, losses, **options).axes)
+    2
     """
     figure, axes = new_figure(width=11, height=3.2, columns=2)
     axes[0].plot(rates, losses, color=GRAY, alpha=0.4, linewidth=0.8)
@@ -61,21 +88,35 @@ def range_test(rates, losses, smoothed, *, rate, suggested, at_rate, chance, top
     return figure
 
 
-def updates_and_signals(shares, outputs, gradients, *, usual, modest, later, **counts):
-    """Draw the sizes of updates by kernel, and of signals by layer.
+def updates_and_signals(
+    shares: ArrayLike,
+    outputs: Sequence[float],
+    gradients: Sequence[float],
+    *,
+    usual: float,
+    modest: tuple[float, float],
+    later: int,
+    **counts: Sequence[float | None],
+) -> Figure:
+    """Draw the sizes of updates by kernel, and of outputs and gradients by layer.
 
     Args:
-        shares: Ratios (kernels,) of an update to its weights.
+        shares: Ratios (kernels,) of the update to the weights.
         outputs: Standard deviations (layers,) of the layers' outputs.
         gradients: Standard deviations (layers,) of the gradients, `later` steps later.
-        usual: The usual ratio.
-        modest: Lowest and highest ratio that is not remarkable.
+        usual: Usual ratio.
+        modest: Lowest and highest inconspicuous ratio.
         later: Number of steps.
-        **counts: Shares (layers,) of units with a defect, such as dead; None where a layer cannot
-            have it.
+        **counts: Two defects: shares (layers,) of units that have it, such as dead; None for a
+            layer that cannot have it.
 
     Returns:
         A matplotlib figure.
+
+    >>> options = {"usual": 1e-3, "modest": (1e-4, 1e-2), "later": 10}
+    >>> counts = {"dead": [0.1], "saturated": [None]}
+    >>> len(updates_and_signals([1e-3], [1.0], [0.5], **options, **counts).axes)
+    3
     """
     figure, axes = new_figure(width=11, height=3.2, columns=3)
     axes[0].plot(shares, "o-", color=BLUE, markersize=3)
@@ -100,16 +141,20 @@ def updates_and_signals(shares, outputs, gradients, *, usual, modest, later, **c
     return figure
 
 
-def gradient_errors(errors, kinks, bound):
+def gradient_errors(errors: Sequence[float], kinks: Sequence[bool], bound: float) -> Figure:
     """Draw the relative errors of a gradient check.
 
     Args:
-        errors: Relative error of each parameter that was checked.
-        kinks: Of each, whether the loss has a kink there, so that it does not count.
-        bound: The error up to which a gradient is right.
+        errors: Relative error of each checked parameter.
+        kinks: Whether the loss has a kink there, so that the error does not count.
+        bound: Error up to which a gradient is right.
 
     Returns:
         A matplotlib figure.
+
+    >>> figure = gradient_errors([1e-9, 0.5], [False, True], 1e-4)
+    >>> [line.get_label() for line in figure.axes[0].lines]
+    ['checked', 'a kink, left out', 'bound']
     """
     figure, (ax,) = new_figure(width=7, height=3)
     for kink, color, label in ((False, BLUE, "checked"), (True, GRAY, "a kink, left out")):
@@ -123,8 +168,8 @@ def gradient_errors(errors, kinks, bound):
     return figure
 
 
-def step_times(works, waits):
-    """Draw how long steps train, and wait for data.
+def step_times(works: ArrayLike, waits: ArrayLike) -> Figure:
+    """Draw the times that steps spend on training, and on waiting for data.
 
     Args:
         works: Seconds (steps,) of training.
@@ -132,6 +177,9 @@ def step_times(works, waits):
 
     Returns:
         A matplotlib figure.
+
+    >>> step_times([0.1, 0.2], [0.0, 0.01]).axes[0].lines[0].get_ydata()
+    array([100., 200.])
     """
     figure, (ax,) = new_figure(width=7, height=3)
     for seconds, color, label in ((works, BLUE, "training"), (waits, ORANGE, "waiting")):

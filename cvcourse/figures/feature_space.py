@@ -1,14 +1,24 @@
-"""A map of images in a network's feature space."""
+"""Map of images in the feature space of a network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cvcourse.figures.figure import new_figure, palette, shortened
+from cvcourse.figures.figure import new_figure, palette, require_data, shortened
 
-THUMBNAILS = 60  # on a map
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+THUMBNAILS = 60  # images on a map
 
 
-def feature_map(points, labels, images, class_names):
-    """Draw points in the plane, colored by their label, with the pictures of some of them.
+def feature_map(
+    points: np.ndarray, labels: np.ndarray, images: Sequence, class_names: Sequence[str]
+) -> Figure:
+    """Draw points in the plane, colored by label, with some of their images.
 
     Args:
         points: Array (n, 2).
@@ -18,9 +28,18 @@ def feature_map(points, labels, images, class_names):
 
     Returns:
         A matplotlib figure.
+
+    Raises:
+        ValueError: If there is nothing to draw.
+
+    >>> points, images = np.eye(2), np.zeros((2, 8, 8, 3))
+    >>> figure = feature_map(points, np.array([0, 1]), images, ("cat", "dog"))
+    >>> [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    ['cat', 'dog']
     """
     from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 
+    require_data(points=points)
     figure, (ax,) = new_figure(width=11, height=8)
     colors = palette(len(class_names))
     for label in range(len(class_names)):
@@ -30,17 +49,17 @@ def feature_map(points, labels, images, class_names):
         picture = OffsetImage(_thumbnail(images[int(i)]), zoom=0.5, cmap="gray")
         frame = {"edgecolor": colors[labels[i]], "linewidth": 1.5, "boxstyle": "square,pad=0.05"}
         ax.add_artist(AnnotationBbox(picture, points[i], bboxprops=frame, pad=0))
-    ax.set_axis_off()  # distances count, and not what they are along
+    ax.set_axis_off()  # the axes have no meaning, only distances have
     if len(class_names) <= 20:
         legend = ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
-        # As a label, a name that begins with an underscore would be left out.
+        # matplotlib leaves out labels that begin with an underscore.
         for text, name in zip(legend.get_texts(), shortened(class_names), strict=True):
             text.set_text(name)
     return figure
 
 
 def _spread_out(points, count):
-    """Indices of points of which each is as far as can be from those before it."""
+    """Select indices of points: each is the farthest from the previous ones."""
     chosen, distance = [0], np.linalg.norm(points - points[0], axis=1)
     while len(chosen) < min(count, len(points)):
         chosen.append(int(distance.argmax()))

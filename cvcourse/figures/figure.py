@@ -1,34 +1,50 @@
-"""What all figures share: axes, colors, scales, and files in which no text is mathematics."""
+"""Axes, colors, scales and files of all figures; no text is parsed as mathematics."""
+
+from __future__ import annotations
 
 import base64
 import io
 import re
 import warnings
+from collections.abc import Collection, Mapping, Sequence, Sized
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cvcourse.errors import RunError
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
 BLUE, ORANGE = "#1f6feb", "#e8710a"  # training, validation
-GREEN = "#1a7f37"  # where a value should be
-GRAY, PALE = "#57606a", "#d0d7de"  # the rest, and lines behind it
+GREEN = "#1a7f37"  # target values
+GRAY, PALE = "#57606a", "#d0d7de"  # other data, and lines in the background
 LONGEST = 40  # letters of a name in a figure
 NOT_IN_XML = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")  # control characters
 
 
-def new_figure(*, width, height, columns=1):
+def new_figure(*, width: float, height: float, columns: int = 1) -> tuple[Figure, np.ndarray]:
     """Make a figure of `columns` axes side by side, without pyplot's global state.
 
     Args:
-        width: Of the figure, in inches.
-        height: Of the figure, in inches.
+        width: Width in inches.
+        height: Height in inches.
         columns: Number of axes.
 
     Returns:
         A matplotlib figure and an array of its axes (columns,).
+
+    Raises:
+        ValueError: If there are no columns.
+
+    >>> figure, axes = new_figure(width=8, height=3, columns=2)
+    >>> len(axes)
+    2
     """
     from matplotlib.figure import Figure
 
+    require_data(columns=range(columns))
     figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.subplots(1, columns, squeeze=False)[0]
     for ax in axes:
@@ -36,38 +52,60 @@ def new_figure(*, width, height, columns=1):
     return figure, axes
 
 
+def require_data(**arguments: Sized) -> None:
+    """Check that there is something to draw.
+
+    Args:
+        **arguments: Arguments of a figure that must not be empty, by name.
+
+    Raises:
+        ValueError: If one of them is empty.
+    """
+    for name, values in arguments.items():
+        if len(values) == 0:
+            raise ValueError(f"there is nothing to draw: {name} is empty; one or more are needed")
+
+
 def tidy(ax):
-    """Give an axis a pale grid, and no lines at its top and right."""
+    """Add a pale grid to an axis, and remove the lines at its top and right."""
     ax.grid(alpha=0.25)
     ax.spines[["top", "right"]].set_visible(False)
 
 
-def palette(count):
-    """Return colors that are easy to tell apart, always the same for a count.
+def palette(count: int) -> Sequence:
+    """Return distinct colors, always the same for a count.
 
     Args:
         count: Number of colors.
 
     Returns:
         A sequence of `count` matplotlib colors.
+
+    >>> len(palette(12))
+    12
     """
-    from matplotlib import colormaps
+    from matplotlib import color_sequences, colormaps
 
     if count <= 20:
-        return colormaps["tab10" if count <= 10 else "tab20"].colors[:count]
-    return colormaps["gist_rainbow"](np.linspace(0, 1, count))
+        return color_sequences["tab10" if count <= 10 else "tab20"][:count]
+    return list(colormaps["gist_rainbow"](np.linspace(0, 1, count)))
 
 
-def styles(labels, order, dashed=()):
-    """Choose how lines are drawn: a name's color is the same in each picture.
+def styles(
+    labels: Mapping[str, str], order: Sequence[str], dashed: Collection[str] = ()
+) -> dict[str, dict]:
+    """Choose line styles; a name has the same color in all figures.
 
     Args:
         labels: {name: text of the legend}.
-        order: All names that there may be.
-        dashed: Names whose lines are dashed.
+        order: All possible names.
+        dashed: Names with dashed lines.
 
     Returns:
         {name: options of matplotlib's `plot`}.
+
+    >>> styles({"b": "B"}, "ab", dashed="b")["b"]["linestyle"]
+    '--'
     """
     colors = dict(zip(order, palette(len(order)), strict=True))
     return {
@@ -80,8 +118,17 @@ def styles(labels, order, dashed=()):
     }
 
 
-def logarithmic(ax):
-    """Make a y axis logarithmic, with 1, 2 and 5 of each power of ten in plain numbers."""
+def logarithmic(ax: Axes) -> None:
+    """Make a y axis logarithmic, with 1, 2 and 5 of each power of ten in plain numbers.
+
+    Args:
+        ax: A matplotlib axis.
+
+    >>> _, (ax,) = new_figure(width=4, height=3)
+    >>> logarithmic(ax)
+    >>> ax.get_yscale()
+    'log'
+    """
     from matplotlib.ticker import LogLocator, NullLocator
 
     ax.set_yscale("log")
@@ -91,26 +138,26 @@ def logarithmic(ax):
 
 
 def whole_numbers(ax):
-    """Put the ticks of an x axis, such as one of epochs, at whole numbers."""
+    """Place the ticks of an x axis, such as epochs, at whole numbers."""
     ax.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
 
 
-def shortened(names):
-    """Shorten names for a figure, whose axes would be left no room by long ones.
+def shortened(names: Sequence[str]) -> list[str]:
+    """Shorten long names, which would leave no room for the axes.
 
     Args:
         names: Texts.
 
     Returns:
-        A list of the texts, the end of each long one replaced by "...".
+        A list of the texts; the end of a long one is replaced by "...".
     """
     return [name if len(name) <= LONGEST else f"{name[: LONGEST - 3]}..." for name in names]
 
 
-def save_figure(figure, file, **options):
-    """Save a figure with all its texts as they stand: none is parsed as mathematics.
+def save_figure(figure: Figure, file: Any, **options: Any) -> None:
+    """Save a figure without parsing its texts as mathematics.
 
-    Names of classes, files and hyperparameters are the user's, and may hold `$` and backslashes.
+    Names of classes, files and hyperparameters may contain `$` and backslashes.
 
     Args:
         figure: A matplotlib figure.
@@ -119,6 +166,12 @@ def save_figure(figure, file, **options):
 
     Raises:
         RunError: If it cannot be written.
+
+    >>> figure, _ = new_figure(width=4, height=3)
+    >>> file = io.BytesIO()
+    >>> save_figure(figure, file, format="png")
+    >>> file.getvalue()[1:4]
+    b'PNG'
     """
     import matplotlib
     from matplotlib.text import Text
@@ -129,27 +182,32 @@ def save_figure(figure, file, **options):
             (axis.get_major_formatter, axis.set_major_formatter),
             (axis.get_minor_formatter, axis.set_minor_formatter),
         ):
-            if isinstance(get(), LogFormatterMathtext):  # whose powers are mathematics
-                set_(LogFormatter(labelOnlyBase=get().labelOnlyBase))
+            formatter = get()
+            if isinstance(formatter, LogFormatterMathtext):  # writes powers as mathematics
+                set_(LogFormatter(labelOnlyBase=formatter.labelOnlyBase))
     for text in figure.findobj(Text):
         text.set_parse_math(False)
-    with matplotlib.rc_context({"text.parse_math": False}):  # of ticks that drawing adds
+    with matplotlib.rc_context({"text.parse_math": False}):  # for ticks added while drawing
         try:
             figure.savefig(file, **options)
         except OSError as error:
             raise RunError(f"cannot write {file}: {error.strerror}") from error
 
 
-def svg(figure, *, outlines=None):
-    """Draw a figure as an SVG picture for a page.
+def svg(figure: Figure, *, outlines: bool | None = None) -> str:
+    """Render a figure as SVG for a page.
 
     Args:
         figure: A matplotlib figure.
-        outlines: Whether letters are drawn. If not, the browser sets them, in any script it knows.
-            None draws them if all are ASCII.
+        outlines: Whether to draw letters as outlines. If not, the browser renders them, in any
+            script it knows. None draws outlines if all letters are ASCII.
 
     Returns:
         A data URL.
+
+    >>> figure, _ = new_figure(width=4, height=3)
+    >>> svg(figure)[:26]
+    'data:image/svg+xml;base64,'
     """
     import matplotlib
     from matplotlib.text import Text
@@ -162,19 +220,22 @@ def svg(figure, *, outlines=None):
         matplotlib.rc_context({"svg.fonttype": "path" if outlines else "none"}),
         warnings.catch_warnings(),
     ):
-        warnings.filterwarnings("ignore", "Glyph .* missing")  # matplotlib measures all the same
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # for measuring only
         save_figure(figure, buffer, format="svg", bbox_inches="tight")
     return data_url("image/svg+xml", NOT_IN_XML.sub("\ufffd".encode(), buffer.getvalue()))
 
 
-def data_url(kind, data):
-    """Return the bytes of a file as a URL, which a page has in it.
+def data_url(kind: str, data: bytes) -> str:
+    """Encode the bytes of a file as a URL, to embed it in a page.
 
     Args:
         kind: Media type, such as image/png.
         data: Bytes of the file.
 
     Returns:
-        A str.
+        The URL.
+
+    >>> data_url("text/plain", b"abc")
+    'data:text/plain;base64,YWJj'
     """
     return f"data:{kind};base64,{base64.b64encode(data).decode()}"

@@ -1,21 +1,39 @@
-"""Histograms of what initialized layers give."""
+"""Histograms of the outputs of initialized layers."""
 
-from cvcourse.figures.figure import BLUE
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from cvcourse.figures.figure import BLUE, require_data
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
-def activation_histograms(activations, deviations):
-    """Draw histograms: a network a row, a layer a column.
+def activation_histograms(
+    activations: Mapping[str, Sequence], deviations: Mapping[str, Sequence[float]]
+) -> Figure:
+    """Draw histograms: one row per network, one column per layer.
 
     Args:
-        activations: {network: values (n,) of each layer}. A network whose name has "tanh" in it
-            gives values of -1..1, another one values of 0 and above.
-        deviations: {network: standard deviation of each layer}, which are written above.
+        activations: {network: values (n,) of each layer}. Values of a network with "tanh" in its
+            name are in -1..1, of others 0 and above.
+        deviations: {network: standard deviation of each layer}, written above.
 
     Returns:
         A matplotlib figure.
+
+    Raises:
+        ValueError: If there is nothing to draw.
+
+    >>> figure = activation_histograms({"tanh": [[-0.5, 0.5]]}, {"tanh": [0.5]})
+    >>> figure.axes[0].get_title()
+    'std 5.0e-01'
     """
     from matplotlib.figure import Figure
 
+    require_data(activations=activations)
     columns = max(map(len, activations.values()))
     figure = Figure(figsize=(1.6 * columns, 1.5 * len(activations)), layout="constrained")
     grid = figure.subplots(len(activations), columns, squeeze=False)

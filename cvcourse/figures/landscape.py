@@ -1,26 +1,44 @@
-"""Accuracy of networks over their work. Canziani et al. 2016, figure 2."""
+"""Accuracy of networks by computational work. Canziani et al. 2016, figure 2."""
 
-from cvcourse.figures.figure import new_figure
+from __future__ import annotations
 
-AREA = 6.0  # points^2 for a million parameters
+import itertools
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from cvcourse.figures.figure import new_figure, require_data
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+AREA = 6.0  # points^2 per million parameters
 
 
-def accuracy_by_work(points, families):
-    """Draw networks as discs, colored by their family; the area is the number of parameters.
+def accuracy_by_work(
+    points: Mapping[str, tuple[float, float, float]], families: Mapping[str, str]
+) -> Figure:
+    """Draw networks as discs, colored by family, whose area is the number of parameters.
 
     Args:
         points: {network: (multiply-accumulates, parameters, top-1 accuracy in percent)}.
-        families: {network: family}.
+        families: {network: family}; after 20 families, colors repeat.
 
     Returns:
         A matplotlib figure.
-    """
-    from matplotlib import colormaps
 
+    Raises:
+        ValueError: If there is nothing to draw.
+
+    >>> points = {"resnet50": (4.1e9, 25.6e6, 76.1)}
+    >>> [text.get_text() for text in accuracy_by_work(points, {"resnet50": "ResNet"}).axes[0].texts]
+    ['resnet50']
+    """
+    from matplotlib import color_sequences
+
+    require_data(points=points)
     figure, (ax,) = new_figure(width=12, height=7.5)
-    colors = dict(
-        zip(dict.fromkeys(families.values()), colormaps["tab20"].colors * 2, strict=False)
-    )
+    tab20 = itertools.cycle(color_sequences["tab20"])
+    colors = dict(zip(dict.fromkeys(families.values()), tab20, strict=False))
     for name, (macs, parameters, top1) in points.items():
         ax.scatter(
             macs / 1e9,
@@ -42,8 +60,8 @@ def accuracy_by_work(points, families):
 
 
 def _label(ax, points):
-    """Write each name at its point, or as little above or below it as keeps it off the others."""
-    ax.figure.draw_without_rendering()  # so that places on the page are known
+    """Write each name at its point, or above or below it so that names do not overlap."""
+    ax.figure.draw_without_rendering()  # so that positions on the page are known
     taken = []
     for name, point in points.items():
         text = ax.annotate(

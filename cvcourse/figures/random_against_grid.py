@@ -1,20 +1,36 @@
 """Random and grid search side by side. Bergstra & Bengio, JMLR 2012, figure 1."""
 
-from cvcourse.figures.figure import PALE
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from cvcourse.figures.figure import PALE, require_data
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
-def search_planes(searches):
-    """Draw of each search the plane of its trials, and above it what the first axis alone shows.
+def search_planes(searches: Mapping[str, Sequence[tuple[float, float, float]]]) -> Figure:
+    """Draw the trials of each search in a plane, and above it their projection on the first axis.
 
     Args:
-        searches: {search: trials}, two searches; a trial is its learning rate, weight decay and
-            validation accuracy.
+        searches: {search: trials}, two searches; a trial is a tuple of learning rate, weight decay
+            and validation accuracy.
 
     Returns:
         A matplotlib figure.
+
+    Raises:
+        ValueError: If there is nothing to draw.
+
+    >>> trials = [(0.1, 1e-3, 0.5), (0.2, 1e-4, 0.6)]
+    >>> search_planes({"grid": trials, "random": trials}).axes[0].get_title()
+    'grid search: 2 learning rates in 2 trials'
     """
     from matplotlib.figure import Figure
 
+    require_data(searches=searches, **searches)
     figure = Figure(figsize=(11, 6), layout="constrained")
     axes = figure.subplots(2, 2, sharex=True, sharey="row", height_ratios=(1, 2))
     scores = [score for trials in searches.values() for *_, score in trials]

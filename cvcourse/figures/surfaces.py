@@ -1,14 +1,29 @@
-"""Paths of optimizers over a surface, drawn by its contour lines."""
+"""Paths of optimizers over the contour lines of a surface."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cvcourse.figures.figure import PALE
+from cvcourse.figures.figure import PALE, require_data
 
-COLUMNS = 5  # panels beside each other
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+COLUMNS = 5  # panels side by side
 
 
-def surface_paths(height, paths, styles, *, x, y):
-    """Draw paths over the contour lines of a surface, a panel a path.
+def surface_paths(
+    height: Callable,
+    paths: Mapping[str, dict],
+    styles: Mapping[str, dict],
+    *,
+    x: tuple[float, float],
+    y: tuple[float, float],
+) -> Figure:
+    """Draw paths over the contour lines of a surface, one panel per path.
 
     Args:
         height: Function of arrays (x, y) -> z.
@@ -19,9 +34,19 @@ def surface_paths(height, paths, styles, *, x, y):
 
     Returns:
         A matplotlib figure.
+
+    Raises:
+        ValueError: If there is nothing to draw.
+
+    >>> path, style = {"x": [1, 0], "y": [1, 0]}, {"color": "red", "label": "SGD"}
+    >>> ranges = {"x": (-1, 2), "y": (-1, 2)}
+    >>> figure = surface_paths(lambda x, y: x**2 + y**2, {"sgd": path}, {"sgd": style}, **ranges)
+    >>> figure.axes[0].get_title()
+    'SGD'
     """
     from matplotlib.figure import Figure
 
+    require_data(paths=paths)
     columns = min(COLUMNS, len(paths))
     rows = -(-len(paths) // columns)
     figure = Figure(figsize=(12, 2.9 * rows), layout="constrained")

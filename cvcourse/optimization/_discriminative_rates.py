@@ -1,21 +1,42 @@
-"""Another learning rate for some variables: a body that knows much moves less than a new head.
+"""Discriminative learning rates: a pretrained body takes smaller steps than a new head.
 
 Howard & Ruder, "Universal Language Model Fine-tuning for Text Classification", ACL 2018,
 https://arxiv.org/abs/1801.06146: discriminative fine-tuning (section 3.2) and gradual unfreezing
 (section 3.3). Works with any Keras optimizer; Keras' MultiOptimizer is not in 3.13.
 """
 
+from collections.abc import Iterable
+
+import keras
 from keras import ops
 
+Group = tuple[Iterable[keras.Variable], float, int]
 
-def discriminative_rates(optimizer, groups):
-    """Let `optimizer` use its learning rate times a factor for some variables; returns it.
 
-    `groups` are (variables, factor, first_step): before that step they do not move at all. The
-    others have factor 1 from the start. Call it before the first step. Decoupled weight decay
-    (`weight_decay=`) goes by the optimizer's own rate and is not scaled.
+def discriminative_rates(
+    optimizer: keras.optimizers.Optimizer, groups: Iterable[Group]
+) -> keras.optimizers.Optimizer:
+    """Scale an optimizer's learning rate for some variables, in place.
+
+    Call it before the first step. Decoupled weight decay (`weight_decay=`) uses the optimizer's own
+    rate and is not scaled.
+
+    Args:
+        optimizer: Any Keras optimizer.
+        groups: Tuples (variables, factor, first_step): the variables do not move before that step,
+            and with the learning rate times the factor from then on. Variables in no group have
+            factor 1 from the start.
+
+    Returns:
+        The optimizer.
+
+    >>> body, head = keras.Variable([1.0], name="body"), keras.Variable([1.0], name="head")
+    >>> sgd = discriminative_rates(keras.optimizers.SGD(0.5), [([body], 0.5, 0)])
+    >>> sgd.apply([ops.ones(1), ops.ones(1)], [body, head])
+    >>> float(body[0]), float(head[0])
+    (0.75, 0.5)
     """
-    key = optimizer._var_key  # whatever stands for a variable inside a step on this backend
+    key = optimizer._var_key  # of a variable inside a step, on any backend
     found = {key(v): (factor, first) for group, factor, first in groups for v in group}
     update_step = optimizer.update_step
 

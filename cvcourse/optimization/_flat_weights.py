@@ -1,49 +1,102 @@
 """A model's trainable weights as one vector, and its loss over all examples as a function of it.
 
-What SciPy's minimizers, a Hessian and a walk through weight space need. TensorFlow is imported
-inside a function, for the gradient.
+SciPy's minimizers, a Hessian and paths through weight space need it. TensorFlow is imported inside
+a function, for the gradient.
 """
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
+from numpy.typing import ArrayLike
 
 ROWS_AT_ONCE = 128  # of a Hessian, each with a backward pass in memory
 
 
-def flat_weights(model):
-    """The trainable weights of `model`, one after the other: (n,) float64."""
+def flat_weights(model: keras.Model) -> np.ndarray:
+    """Concatenate the trainable weights of a model.
+
+    Args:
+        model: A built model.
+
+    Returns:
+        float64 array (n,), in the order of `model.trainable_variables`.
+
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
+    >>> flat_weights(model).shape
+    (9,)
+    """
     weights = [keras.ops.convert_to_numpy(v.value).ravel() for v in model.trainable_variables]
     return np.concatenate(weights, dtype="float64")
 
 
-def set_flat_weights(model, vector):
-    """Give `model` the trainable weights in a vector (n,). Raises ValueError for another length."""
+def set_flat_weights(model: keras.Model, vector: ArrayLike) -> None:
+    """Assign a vector to the trainable weights of a model, as `flat_weights` orders them.
+
+    Args:
+        model: A built model of n trainable weights.
+        vector: Array (n,).
+
+    Raises:
+        ValueError: If the vector has another shape.
+
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    >>> set_flat_weights(model, [1.0, 2.0, 3.0])
+    >>> model.get_weights()[1]
+    array([3.], dtype=float32)
+    """
+    vector = np.asarray(vector)
     variables = model.trainable_variables
     ends = np.cumsum([math.prod(v.shape) for v in variables])
-    if np.shape(vector) != (ends[-1],):
-        raise ValueError(f"the model has {ends[-1]} weights; received {np.shape(vector)} of them")
+    if vector.shape != (ends[-1],):
+        raise ValueError(
+            f"the model has {ends[-1]} weights; received a vector of shape {vector.shape}"
+        )
     for variable, part in zip(variables, np.split(vector, ends[:-1]), strict=True):
         variable.assign(part.reshape(variable.shape))
 
 
 class Objective:
-    """The loss of `model` over `images` (m, …) and `labels` (m, …), given its flat weights (n,).
+    """Loss of a model over all examples as a function of its flat weights.
 
-    `loss` is a function of labels and predictions, such as a keras.losses.Loss, that is a mean over
-    examples; None stands for what the model was compiled with. The model's penalties are added
-    either way. Images and labels are arrays, or sequences that give arrays for a slice; they are
-    taken in chunks of `batch_size`.
+    A pure function: a call changes no weight, moving average or seed of the model.
 
-    A pure function: calling it changes no weight, moving average or seed of the model. Without
-    `training` batch norm uses its moving averages and dropout is off; with it, batch norm uses the
-    statistics of a chunk, and dropout one and the same mask for all chunks and calls.
+    Args:
+        model: A built model of n trainable weights.
+        images: Inputs (m, …), an array or a sequence that gives arrays for a slice.
+        labels: Labels (m, …), likewise.
+        loss: Function of labels and predictions, such as a keras.losses.Loss, that is a mean over
+            examples; None uses the loss that the model was compiled with. The model's own penalties
+            are added either way.
+        batch_size: Number of examples in memory at once, a chunk.
+        training: False uses batch norm's moving averages, without dropout. True uses the statistics
+            of each chunk, and the same dropout mask for all chunks and calls.
 
-    Attributes: `passes` counts the calls. Raises ValueError on backends other than TensorFlow.
+    Attributes:
+        passes: Number of calls so far.
+
+    Raises:
+        ValueError: On backends other than TensorFlow.
+
+    >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False)])
+    >>> mean_squares = keras.losses.MeanSquaredError()
+    >>> objective = Objective(model, np.ones((4, 1)), np.zeros((4, 1)), loss=mean_squares)
+    >>> objective(np.array([3.0]))
+    (9.0, array([6.]))
     """
 
-    def __init__(self, model, images, labels, *, loss=None, batch_size=1024, training=False):
+    def __init__(
+        self,
+        model: keras.Model,
+        images: Any,
+        labels: Any,
+        *,
+        loss: Callable | None = None,
+        batch_size: int = 1024,
+        training: bool = False,
+    ):
         if keras.backend.backend() != "tensorflow":
             raise ValueError(
                 f"gradients by flat weights are TensorFlow's; received {keras.backend.backend()}: "
@@ -84,14 +137,14 @@ class Objective:
         self._gradient = tf.function(gradient, reduce_retracing=True)
         self._products = tf.function(products, reduce_retracing=True)
 
-    def __call__(self, vector):
-        """The loss, a float, and its gradient (n,), float64."""
+    def __call__(self, vector: np.ndarray) -> tuple[float, np.ndarray]:
+        """Compute the loss and its gradient at weights (n,): (float, float64 array (n,))."""
         self.passes += 1
         value, gradient = self._mean(self._gradient, vector)
         return float(value), gradient
 
-    def hessian(self, vector):
-        """The second derivatives of the loss (n, n), float64, exact but for rounding."""
+    def hessian(self, vector: np.ndarray) -> np.ndarray:
+        """Compute the second derivatives of the loss at weights (n,): float64 (n, n), exact."""
         rows = np.eye(len(vector))
         for start in range(0, len(vector), ROWS_AT_ONCE):
             block = slice(start, start + ROWS_AT_ONCE)
@@ -99,7 +152,7 @@ class Objective:
         return rows
 
     def _mean(self, function, vector, *more):
-        """The mean over chunks of what `function` returns, by their shares of the examples."""
+        """Average the results of `function` over chunks, weighted by their numbers of examples."""
         vector, count = np.asarray(vector, "float64"), len(self.labels)
         total = 0
         for start in range(0, count, self.batch_size):
@@ -113,12 +166,12 @@ class Objective:
 
 
 def at_start(model, images, labels, **settings):
-    """The Objective with its `settings`, the weights of the model, and loss and gradient at them.
+    """Return an Objective with `settings`, the model's weights, and loss and gradient at them.
 
-    Raises ValueError where the loss is no number.
+    Raises ValueError if the loss is not finite.
     """
     objective, weights = Objective(model, images, labels, **settings), flat_weights(model)
     value, gradient = objective(weights)
     if not np.isfinite(value):
-        raise ValueError(f"the loss is {value} before the first step: look at weights and pixels")
+        raise ValueError(f"the loss is {value} before the first step: check weights and pixels")
     return objective, weights, value, gradient

@@ -1,43 +1,72 @@
-"""L-BFGS: a full-batch quasi-Newton method that learns the curvature from its last gradients.
+"""L-BFGS: a full-batch quasi-Newton method that estimates curvature from its last gradients.
 
 Liu & Nocedal 1989, https://doi.org/10.1007/BF01589116, in SciPy's implementation; CS231n notes,
-https://cs231n.github.io/neural-networks-3/#second: it wants all examples at once. TensorFlow is
-imported inside Objective, for the gradient.
+https://cs231n.github.io/neural-networks-3/#second: it needs all examples at each step. TensorFlow
+is imported inside Objective, for the gradient.
 """
 
+from collections.abc import Callable
+from typing import Any
+
+import keras
 import numpy as np
 
 from cvcourse.optimization._flat_weights import at_start, set_flat_weights
 
 
 def lbfgs(
-    model, images, labels, *, steps=100, memory=10, tolerance=1e-5, on_step=None, **objective
-):
-    """Train `model` on all images at once, for at most `steps` steps; nothing in it is random.
+    model: keras.Model,
+    images: Any,
+    labels: Any,
+    *,
+    steps: int = 100,
+    memory: int = 10,
+    tolerance: float = 1e-5,
+    on_step: Callable[[], Any] | None = None,
+    **objective: Any,
+) -> dict[str, list]:
+    """Train a model on all examples at once by L-BFGS; nothing in it is random.
 
-    `memory` is the number of gradients that the curvature is taken from, `tolerance` the largest
-    component of the gradient at which it stops. After each step `on_step()` is called, with the
-    model there. `objective` are settings of Objective: loss, batch_size (examples in memory at
-    once), training. Batch norm is in inference mode, or with training=True in training mode; its
-    moving averages stay as they are.
+    Batch norm is in inference mode, or with training=True in training mode; its moving averages do
+    not change.
 
-    Returns lists, from before the first step on: "loss", and "passes" over the images until then.
-    Raises ValueError where the loss is no number to begin with, and as Objective does.
+    Args:
+        model: A built model.
+        images: Inputs (m, …), as `Objective` takes them.
+        labels: Labels (m, …).
+        steps: Maximum number of steps.
+        memory: Number of gradients that the curvature is estimated from.
+        tolerance: Stop when no component of the gradient is larger.
+        on_step: Function called after each step, when the model has the step's weights.
+        **objective: Arguments of `Objective`: loss, batch_size, training.
+
+    Returns:
+        Lists of values, before the first step and after each: "loss", and "passes" over the images
+        so far.
+
+    Raises:
+        ValueError: If the loss is not finite before the first step; also as `Objective`.
+
+    >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    >>> x = np.linspace(-1, 1, 9)[:, None]
+    >>> history = lbfgs(model, x, 3 * x + 2, loss=keras.losses.MeanSquaredError())
+    >>> model.get_weights()[0].round(3)
+    array([[3.]], dtype=float32)
     """
     from scipy.optimize import minimize
 
-    objective, start, value, _ = at_start(model, images, labels, **objective)
-    history = {"loss": [value], "passes": [objective.passes]}
+    loss, start, value, _ = at_start(model, images, labels, **objective)
+    history = {"loss": [value], "passes": [loss.passes]}
 
     def note(intermediate_result):
         history["loss"].append(float(intermediate_result.fun))
-        history["passes"].append(objective.passes)
+        history["passes"].append(loss.passes)
         set_flat_weights(model, intermediate_result.x)
         if on_step:
             on_step()
 
     minimize(
-        objective,
+        loss,
         start,
         jac=True,
         method="L-BFGS-B",

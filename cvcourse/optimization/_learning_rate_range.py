@@ -1,31 +1,41 @@
-"""Learning-rate range test: raise the rate from step to step, and see where the loss falls.
+"""Learning-rate range test: raise the rate at each step, and record where the loss falls.
 
 Smith, "Cyclical Learning Rates for Training Neural Networks", WACV 2017,
-https://arxiv.org/abs/1506.01186, section 3.3; rising exponentially, as the rates' scale is.
+https://arxiv.org/abs/1506.01186, section 3.3; here the rate rises exponentially.
 """
 
 import contextlib
 import dataclasses
+from collections.abc import Iterable
 
 import keras
 import numpy as np
 
 MEMORY = 0.9  # of the running mean that smooths the loss: about ten steps
-FALLEN = 0.1  # the interval begins where the loss has made this share of its fall
-DIVERGED = 3  # times the loss at the start: nothing is learned beyond
+FALLEN = 0.1  # the interval begins where the loss has completed this share of its fall
+DIVERGED = 3  # times the loss at the start: the test ends there
 NO_FALL = 0.05  # a fall below this share of the loss is noise
 
 
 @dataclasses.dataclass(frozen=True)
 class LearningRateRange:
-    """Rates (n,) that rise, and the loss (n,) that was met at each, before its step."""
+    """Result of a learning-rate range test.
+
+    Args:
+        rates: Rising learning rates (n,).
+        losses: Loss (n,) at each rate, before its step.
+
+    >>> found = LearningRateRange(np.array([1e-3, 1e-2]), np.array([2.0, 1.0]))
+    >>> found.smoothed.round(2)
+    array([2.  , 1.47])
+    """
 
     rates: np.ndarray
     losses: np.ndarray
 
     @property
     def smoothed(self):
-        """The running mean of the losses (n,), unbiased at its start."""
+        """Running mean of the losses (n,), without bias at the start."""
         mean, means = 0.0, []
         for step, loss in enumerate(self.losses, start=1):
             mean = MEMORY * mean + (1 - MEMORY) * loss
@@ -34,15 +44,15 @@ class LearningRateRange:
 
     @property
     def level(self):
-        """The loss at rates that change nothing: the smoothed one's median over a quarter."""
+        """Loss at rates too small to change it: median of the smoothed loss' first quarter."""
         return float(np.median(self.smoothed[: max(len(self.rates) // 4, 1)]))
 
     @property
     def interval(self):
-        """(lowest, highest) useful rate; None where the loss falls at none.
+        """Lowest and highest useful rate, a tuple; None if the loss does not fall.
 
-        From where the smoothed loss begins to fall to where it is smallest; this end is taken back
-        by what a running mean comes late, and the other is at least as far below.
+        From where the smoothed loss begins to fall to where it is smallest. The upper end is moved
+        back by the delay of the running mean, and the lower end is at least as far below it.
         """
         smoothed, level = self.smoothed, self.level
         fall = level - min(smoothed, default=level)
@@ -55,13 +65,38 @@ class LearningRateRange:
         return float(self.rates[max(min(begin, end - late), 0)]), float(self.rates[end])
 
 
-def learning_rate_range(model, batches, *, steps=100, lowest=1e-6, highest=10.0, monitor="loss"):
-    """Train `model`, compiled with a constant rate, for some steps: a LearningRateRange.
+def learning_rate_range(
+    model: keras.Model,
+    batches: Iterable,
+    *,
+    steps: int = 100,
+    lowest: float = 1e-6,
+    highest: float = 10.0,
+    monitor: str = "loss",
+) -> LearningRateRange:
+    """Run a learning-rate range test, and restore the model afterwards.
 
-    The rate rises from `lowest` to `highest`, or until the loss, `monitor` in the model's logs, is
-    no number or DIVERGED. `batches` yields (images, labels). The model is as before in the end.
+    The test ends early if the loss becomes NaN or infinite, or DIVERGED times its first values.
+
+    Args:
+        model: Model compiled with a constant learning rate.
+        batches: Iterable of (images, labels).
+        steps: Number of steps, with a rate each.
+        lowest: First learning rate.
+        highest: Last learning rate.
+        monitor: Name of the loss in the model's logs.
+
+    Returns:
+        A LearningRateRange.
+
+    >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    >>> model.compile(keras.optimizers.SGD(0.1), "mse")
+    >>> batch = np.ones((4, 1)), np.full((4, 1), 5.0)
+    >>> learning_rate_range(model, [batch] * 20, steps=20, highest=0.1).rates.shape
+    (20,)
     """
-    rates, losses = np.geomspace(lowest, highest, steps), []
+    rates = np.geomspace(lowest, highest, steps)
+    losses: list[float] = []
     with restored(model):
         for rate, (images, labels) in zip(rates, batches, strict=False):
             model.optimizer.learning_rate = rate
@@ -73,15 +108,16 @@ def learning_rate_range(model, batches, *, steps=100, lowest=1e-6, highest=10.0,
 
 
 def train_step(model, images, labels) -> dict:
-    """Train a compiled model by one step.
+    """Train a compiled model for one step.
 
     Args:
         model: keras.Model.
-        images, labels: a batch.
+        images: Images of a batch (n, …).
+        labels: Their labels.
 
     Returns:
-        The step's logs, floats by name: its own loss and metrics. Keras before 3.14 gives their
-        means over all steps since metrics were reset.
+        Logs of the step, floats by name: its loss and metrics. Keras before 3.14 gives their means
+        over all steps since metrics were reset.
     """
     model.reset_metrics()
     return model.train_on_batch(images, labels, return_dict=True)
@@ -89,7 +125,7 @@ def train_step(model, images, labels) -> dict:
 
 @contextlib.contextmanager
 def restored(model):
-    """Inside, a compiled model may be trained: weights, averages, seeds, optimizer come back."""
+    """Context manager: restore weights, averages, seeds and optimizer of a compiled model."""
     model.optimizer.build(model.trainable_variables)
     variables = [*model.variables, *model.optimizer.variables]
     before = [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]

@@ -1,4 +1,4 @@
-"""Adagrad, RMSprop, Adam and its kin as the course writes them: epsilon outside the root.
+"""Adagrad, RMSprop, Adam and AdamW as the course writes them: epsilon outside the root.
 
 CS231n notes, https://cs231n.github.io/neural-networks-3/#ada; Duchi et al. 2011, Tieleman & Hinton
 2012, Kingma & Ba 2015, Loshchilov & Hutter 2019. Keras adds epsilon under the root (Adagrad,
@@ -14,16 +14,25 @@ gradient of 1e-6:
     adamw       9.90e-03  2.40e-03     4.12
 """
 
+from typing import Any
+
 import keras
 from keras import ops
 
+from cvcourse.optimization.schedules import Rate
 
-class ByUpdates:
-    """Mix-in: what goes by updates of the weights in Keras, also where gradients are accumulated.
+
+class ByUpdates(keras.optimizers.Optimizer):
+    """Base: schedule and moving average count updates, also if gradients are accumulated.
 
     With `gradient_accumulation_steps` of N, Keras (3.13 to 3.15) asks a schedule by the number of
     batches, N times too fast, and decays its exponential moving average at each of them.
     """
+
+    default_name = ""  # part of the variables' paths: Keras' own for the class, whatever ours is
+
+    def __init__(self, learning_rate: Rate, *, name: str | None = None, **kwargs: Any):
+        super().__init__(learning_rate, name=name or self.default_name, **kwargs)
 
     def _get_current_learning_rate(self):
         rate = self._learning_rate
@@ -37,7 +46,7 @@ class ByUpdates:
         for variable, average in zip(
             trainable_variables, self._model_variables_moving_average, strict=True
         ):
-            if average is None:  # of a variable that is no weight, such as a scale of float8
+            if average is None:  # of a variable that is not a weight, such as a scale of float8
                 continue
             # By arithmetic: on several replicas TensorFlow takes no branch here.
             momentum = ops.where(is_update, self.ema_momentum, 1.0)
@@ -48,22 +57,50 @@ class ByUpdates:
 
 @keras.saving.register_keras_serializable("cvcourse", name="SGD")
 class CourseSGD(ByUpdates, keras.optimizers.SGD):
-    """Keras' SGD, whose momentum and Nesterov's are the course's formulas."""
+    """Keras' SGD, whose momentum and Nesterov momentum are the course's formulas.
 
+    Args:
+        learning_rate: Number or schedule.
+        momentum: Share of the velocity that is kept, 0..1.
+        nesterov: Whether to use Nesterov momentum.
+        name: Name of the optimizer, "sgd" by default.
+        **kwargs: Options of keras.optimizers.Optimizer, such as `global_clipnorm`.
 
-class CourseOptimizer(ByUpdates, keras.optimizers.Optimizer):
-    """Base of the optimizers here: a `direction` for a gradient, and moments that start at 0.
-
-    `learning_rate` is a number or a schedule, the other options are those of keras.optimizers.
+    >>> CourseSGD(0.1, momentum=0.9).momentum
+    0.9
     """
 
-    moments = ()  # a variable each beside every weight
+    default_name = "sgd"
+
+    def __init__(
+        self,
+        learning_rate: Rate = 0.01,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        *,
+        name: str | None = None,
+        **kwargs: Any,
+    ):
+        super().__init__(learning_rate, momentum=momentum, nesterov=nesterov, name=name, **kwargs)
+
+
+class CourseOptimizer(ByUpdates):
+    """Base of the course's optimizers: a `direction` for a gradient, and moments that start at 0.
+
+    Args:
+        learning_rate: Number or schedule.
+        name: Name of the optimizer, `default_name` by default.
+        **kwargs: Values of `settings`, and options of keras.optimizers.Optimizer.
+    """
+
+    moments: tuple[str, ...] = ()  # a variable each for every weight
     settings = {"epsilon": 1e-8}
 
-    def __init__(self, learning_rate=0.001, **options):
-        own = {name: options.pop(name, default) for name, default in self.settings.items()}
-        super().__init__(learning_rate, **options)
-        vars(self).update(own)
+    def __init__(self, learning_rate: Rate = 0.001, *, name: str | None = None, **kwargs: Any):
+        own = {key: kwargs.pop(key, default) for key, default in self.settings.items()}
+        super().__init__(learning_rate, name=name, **kwargs)
+        for key, value in own.items():
+            setattr(self, key, value)
 
     def build(self, variables):
         """Make the moments of these variables."""
@@ -83,72 +120,135 @@ class CourseOptimizer(ByUpdates, keras.optimizers.Optimizer):
         self.assign_sub(variable, rate * direction)
 
     def get_config(self):
-        """The arguments that make it again."""
+        """Return the arguments of the constructor."""
         return {**super().get_config(), **{name: getattr(self, name) for name in self.settings}}
 
 
 @keras.saving.register_keras_serializable("cvcourse", name="Adagrad")
 class CourseAdagrad(CourseOptimizer):
-    """Each weight's step shrinks with the sum of its squared gradients so far."""
+    """Adagrad: each weight's step shrinks with the sum of its squared gradients so far.
 
+    Args:
+        learning_rate: Number or schedule.
+        name: Name of the optimizer, "adagrad" by default.
+        **kwargs: `epsilon` (1e-8), and options of keras.optimizers.Optimizer.
+
+    >>> CourseAdagrad(0.01).epsilon
+    1e-08
+    """
+
+    default_name = "adagrad"
     moments = ("cache",)
 
     def direction(self, g, cache):
-        """The step at rate 1, and the new cache."""
+        """Return the step at rate 1, and the new cache."""
         cache = cache + g * g
         return g / (ops.sqrt(cache) + self.epsilon), cache
 
 
 @keras.saving.register_keras_serializable("cvcourse", name="RMSprop")
 class CourseRMSprop(CourseOptimizer):
-    """Adagrad with a leaky sum, so that steps do not die out."""
+    """RMSprop: Adagrad with a leaky sum, so that steps do not die out.
 
+    Args:
+        learning_rate: Number or schedule.
+        name: Name of the optimizer, "rm_sprop" by default.
+        **kwargs: `decay_rate` of the sum (0.9), `epsilon` (1e-8), and options of
+            keras.optimizers.Optimizer.
+
+    >>> CourseRMSprop(0.001, decay_rate=0.99).decay_rate
+    0.99
+    """
+
+    default_name = "rm_sprop"
     moments = ("cache",)
     settings = {"decay_rate": 0.9, "epsilon": 1e-8}
 
     def direction(self, g, cache):
-        """The step at rate 1, and the new cache."""
+        """Return the step at rate 1, and the new cache."""
         cache = self.decay_rate * cache + (1 - self.decay_rate) * g * g
         return g / (ops.sqrt(cache) + self.epsilon), cache
 
 
 @keras.saving.register_keras_serializable("cvcourse")
 class AlmostAdam(CourseOptimizer):
-    """RMSprop of a smoothed gradient: Adam without its bias correction, too bold at the start."""
+    """RMSprop of a smoothed gradient: Adam without bias correction; its first steps are too large.
 
+    Args:
+        learning_rate: Number or schedule.
+        name: Name of the optimizer, "almost_adam" by default.
+        **kwargs: Decay rates of the moments `beta_1` (0.9) and `beta_2` (0.999), `epsilon` (1e-8),
+            and options of keras.optimizers.Optimizer.
+
+    >>> AlmostAdam(0.001, beta_1=0.8).beta_1
+    0.8
+    """
+
+    default_name = "almost_adam"
     moments = ("m", "v")
     settings = {"beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-8}
 
     def direction(self, g, m, v):
-        """The step at rate 1, and the new moments."""
+        """Return the step at rate 1, and the new moments."""
         m = self.beta_1 * m + (1 - self.beta_1) * g
         v = self.beta_2 * v + (1 - self.beta_2) * g * g
         mt, vt = self.corrected(m, v)
         return mt / (ops.sqrt(vt) + self.epsilon), m, v
 
     def corrected(self, m, v):
-        """The moments as the step takes them."""
+        """Return the moments that the step uses."""
         return m, v
 
 
 @keras.saving.register_keras_serializable("cvcourse", name="Adam")
 class CourseAdam(AlmostAdam):
-    """Almost-Adam with its moments corrected for having started at 0."""
+    """Adam: almost-Adam whose moments are corrected for having started at 0.
+
+    Args:
+        learning_rate: Number or schedule.
+        name: Name of the optimizer, "adam" by default.
+        **kwargs: Decay rates of the moments `beta_1` (0.9) and `beta_2` (0.999), `epsilon` (1e-8),
+            and options of keras.optimizers.Optimizer.
+
+    >>> CourseAdam(0.001).name
+    'adam'
+    """
+
+    default_name = "adam"
 
     def corrected(self, m, v):
-        """The moments over the share of them that gradients have filled by step t = 1, 2, …"""
+        """Divide the moments by the share that gradients have filled by step t = 1, 2, …"""
         t = ops.cast(self.iterations + 1, m.dtype)
         return m / (1 - self.beta_1**t), v / (1 - self.beta_2**t)
 
 
 @keras.saving.register_keras_serializable("cvcourse", name="AdamW")
 class CourseAdamW(CourseAdam):
-    """Adam beside which weights shrink by rate * weight_decay: w -= rate * (step + decay * w).
+    """Adam with decoupled weight decay: w -= rate * (step + decay * w).
 
     Loshchilov & Hutter 2019, https://arxiv.org/abs/1711.05101, algorithm 2, multiply the decay by
     the schedule alone (eta_t), not by the highest rate (alpha). As in Keras and torch it is
     multiplied by both: their lambda is weight_decay * alpha.
+
+    Args:
+        learning_rate: Number or schedule.
+        weight_decay: Decoupled weight decay.
+        name: Name of the optimizer, "adam_w" by default.
+        **kwargs: Decay rates of the moments `beta_1` (0.9) and `beta_2` (0.999), `epsilon` (1e-8),
+            and options of keras.optimizers.Optimizer.
+
+    >>> CourseAdamW(0.001, weight_decay=0.05).weight_decay
+    0.05
     """
 
-    def __init__(self, learning_rate=0.001, weight_decay=0.004, **options):  # Keras' default
-        super().__init__(learning_rate, weight_decay=weight_decay, **options)
+    default_name = "adam_w"
+
+    def __init__(
+        self,
+        learning_rate: Rate = 0.001,
+        weight_decay: float | None = 0.004,  # Keras' default
+        *,
+        name: str | None = None,
+        **kwargs: Any,
+    ):
+        super().__init__(learning_rate, weight_decay=weight_decay, name=name, **kwargs)

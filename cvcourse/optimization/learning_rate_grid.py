@@ -1,4 +1,4 @@
-"""An optimizer's runs from the same weights, one for each learning rate of a grid."""
+"""Runs of an optimizer from the same weights, one for each learning rate of a grid."""
 
 import functools
 import math
@@ -12,27 +12,27 @@ FULL_BATCH = {"lbfgs": lbfgs, "newton": newton}  # have no learning rate
 
 
 def runs_by_rate(name, model, inputs, targets, loss, *, rates, steps, fit, note, weight_decay=0.0):
-    """Train a model from its weights on, once for each learning rate where there is one.
+    """Train a model from its current weights, once for each learning rate.
 
     Args:
         name: A key of OPTIMIZERS, or "lbfgs" or "newton", which see all examples at each step.
-        model: keras.Model; it is compiled, and has its first weights again at the end.
+        model: keras.Model; it is compiled, and its weights are restored at the end.
         inputs: Examples (n, ...) for L-BFGS and Newton.
         targets: Their targets (n, ...).
         loss: Function (targets, outputs) to minimize.
         rates: Learning rates.
         steps: Steps of L-BFGS and Newton.
-        fit: Function of a callback `on_step` that trains the compiled model and calls it after
-            each step.
-        note: Function that returns {name: number} to keep, before the first step and after each.
+        fit: Function of a callback `on_step` that trains the compiled model and calls `on_step`
+            after each step.
+        note: Function that returns {name: number} to record before the first step and after each.
         weight_decay: Decoupled decay of "adamw"; the others have none.
 
     Yields:
-        Each run as a dict, while the model is as at its end: `learning_rate`, or None; `passes`
-        over the examples; and a list of each number.
+        Each run as a dict, while the model has the run's last weights: `learning_rate`, or None;
+        `passes` over the examples; and a list of each number.
 
     Raises:
-        ValueError: If `name` is not known.
+        ValueError: If `name` is unknown.
     """
     start = model.get_weights()
 
@@ -51,10 +51,10 @@ def runs_by_rate(name, model, inputs, targets, loss, *, rates, steps, fit, note,
     else:
         decay = weight_decay if name == "adamw" else 0.0
         model.compile(optimizer(name, model, rates[0], weight_decay=decay), loss)
-        made = model.optimizer  # for mixed_float16 Keras has put one of loss scaling around it
+        made = model.optimizer  # for mixed_float16, Keras' LossScaleOptimizer around ours
         made.build(model.trainable_variables)
         fresh = [variable.numpy() for variable in made.variables]
-        for rate in rates:  # with one optimizer: its step is traced once
+        for rate in rates:  # with one optimizer, so that its step is traced once
             model.set_weights(start)
             for variable, value in zip(made.variables, fresh, strict=True):
                 variable.assign(value)
@@ -64,7 +64,7 @@ def runs_by_rate(name, model, inputs, targets, loss, *, rates, steps, fit, note,
 
 
 def lowest_run(name, runs, cost):
-    """Select the run of the least finite `cost(run)`.
+    """Select the run with the smallest finite `cost(run)`.
 
     Args:
         name: The optimizer, for the error.
@@ -80,5 +80,5 @@ def lowest_run(name, runs, cost):
     costs = [(cost(run), run) for run in runs]
     finite = [pair for pair in costs if math.isfinite(pair[0])]
     if not finite:
-        raise RunError(f"{name} diverges at every rate: give --rates lower ones")
+        raise RunError(f"{name} diverges at every rate: give lower --rates")
     return min(finite, key=lambda pair: pair[0])[1]

@@ -1,10 +1,13 @@
-"""The course's optimizers by name; course_optimizers says how Keras' own formulas differ.
+"""The course's optimizers by name; course_optimizers lists where Keras' own formulas differ.
 
 SGD, momentum and Nesterov are Keras' formulas, and the course's. AdamW is the course's Adam with
 decoupled weight decay.
 """
 
 from functools import partial
+from typing import Any
+
+import keras
 
 from cvcourse.errors import pick
 from cvcourse.optimization.course_optimizers import (
@@ -15,7 +18,7 @@ from cvcourse.optimization.course_optimizers import (
     CourseRMSprop,
     CourseSGD,
 )
-from cvcourse.optimization.schedules import schedule_of
+from cvcourse.optimization.schedules import Rate, schedule_of
 from cvcourse.optimization.weight_decay import kernels, l2_on_kernels
 
 OPTIMIZERS = {
@@ -30,24 +33,36 @@ OPTIMIZERS = {
 }
 
 
-def optimizer(name, model, rate, *, weight_decay=0.0, clip_norm=None, **settings):
-    """An optimizer for `model`, with weight decay on its kernels.
+def optimizer(
+    name: str,
+    model: keras.Model,
+    rate: Rate,
+    *,
+    weight_decay: float = 0.0,
+    clip_norm: float | None = None,
+    **settings: Any,
+) -> keras.optimizers.Optimizer:
+    """Make an optimizer for a model, with weight decay on its kernels.
 
     Args:
         name: Key of `OPTIMIZERS`.
         model: keras.Model whose variables it will move.
-        rate: Number or schedule, which is asked by updates of the weights.
-        weight_decay: Decoupled for adamw, where the rate multiplies it; the coefficient of a
-            coupled L2 penalty, put on the model, for the others.
-        clip_norm: Largest norm that all gradients together keep (Pascanu et al. 2013,
-            https://arxiv.org/abs/1211.5063, algorithm 1).
-        settings: Go to the optimizer's class.
+        rate: Learning rate: a number, or a schedule of updates of the weights.
+        weight_decay: For adamw decoupled weight decay, multiplied by the learning rate; for the
+            others the coefficient of an L2 penalty that is added to the model.
+        clip_norm: Maximum norm of all gradients together (Pascanu et al. 2013,
+            https://arxiv.org/abs/1211.5063, algorithm 1); None does not clip.
+        **settings: Arguments of the optimizer's class.
 
     Returns:
         A keras.optimizers.Optimizer.
 
     Raises:
-        ValueError: If the name is unknown, or a setting of the optimizer.
+        ValueError: If the name or a setting is unknown.
+
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
+    >>> optimizer("adam", model, 0.01, beta_1=0.8).beta_1
+    0.8
     """
     make = partial(pick("optimizer", name, OPTIMIZERS), rate, global_clipnorm=clip_norm, **settings)
     if name != "adamw":
@@ -67,7 +82,7 @@ def of(config, model, steps_per_epoch, **settings):
         config: Config with the fields of `recipe.groups.FitFields`; see `schedule_of`.
         model: keras.Model whose variables it will move.
         steps_per_epoch: Batches of an epoch.
-        settings: Go to the optimizer's class.
+        **settings: Arguments of the optimizer's class.
 
     Returns:
         A keras.optimizers.Optimizer.

@@ -1,4 +1,4 @@
-"""Learning rates over a run: warm up in a straight line, then fall in one of the course's ways.
+"""Learning-rate schedules: linear warm-up, then one of the course's decays.
 
 Warm-up and linear scaling: Goyal et al. 2017, https://arxiv.org/abs/1706.02677, section 2. Steps:
 He et al. 2016, section 4.2. Exponential and 1/t: CS231n notes,
@@ -8,11 +8,13 @@ https://arxiv.org/abs/1608.03983, eq. 5. Shifted cosine: Huang et al. 2017,
 https://arxiv.org/abs/1704.00109, eq. 2. One cycle: Smith 2018, https://arxiv.org/abs/1803.09820,
 section 4.1.
 
-A step is an update of the weights, whatever the number of batches whose gradients it averages.
+A step is an update of the weights, which may average the gradients of several batches.
 """
 
 import itertools
 import math
+from collections.abc import Sequence
+from typing import Any, TypeAlias
 
 import keras
 import numpy as np
@@ -21,17 +23,19 @@ from keras.optimizers import schedules
 
 from cvcourse.errors import pick
 
+Rate: TypeAlias = float | schedules.LearningRateSchedule  # number or schedule
+
 STEPS_AT = (0.5, 0.75)  # of the steps after the warm-up, He et al.: 32k and 48k of 64k iterations
 FACTOR = 0.1  # at each of them
-END = 0.01  # of the peak, where the schedules end that never reach 0
-ROUNDED_DOWN = 1 - 2**-23  # in float32 a restart must not fall into the cycle before
+END = 0.01  # of the peak: the last rate of schedules that never reach 0
+ROUNDED_DOWN = 1 - 2**-23  # so that in float32 no restart falls into the previous cycle
 CYCLE = 0.9  # of the run, Smith: "smaller than the total number of iterations"
-BOTTOM = 0.1  # of the peak, where the one cycle begins and ends
+BOTTOM = 0.1  # of the peak: where the cycle begins and ends
 LAST = 0.001  # of the peak, after the cycle: orders of magnitude below its bottom
 
 SCHEDULES = {  # name: (peak rate, steps from the peak to the end, …) -> schedule
     "constant": lambda peak, steps, **_: schedules.PiecewiseConstantDecay([steps], [peak, peak]),
-    # Keras gives a boundary the rate before it, a milestone has the rate after it.
+    # In Keras a boundary has the rate before it, a milestone has the rate after it.
     "step": lambda peak, steps, *, milestones, factor, **_: schedules.PiecewiseConstantDecay(
         [milestone - 1 for milestone in milestones],
         [peak * factor**drops for drops in range(len(milestones) + 1)],
@@ -56,7 +60,7 @@ CYCLIC = ("cosine_restarts", "shifted_cosine")
 
 @keras.saving.register_keras_serializable("cvcourse")
 class WarmUp(schedules.LearningRateSchedule):
-    """From peak / warmup_steps up to `peak` in `warmup_steps` equal steps, then `after`."""
+    """Linear rise from peak / warmup_steps to `peak` in `warmup_steps` steps, then `after`."""
 
     def __init__(self, peak, warmup_steps, after):
         self.peak, self.warmup_steps, self.after = peak, warmup_steps, after
@@ -78,7 +82,7 @@ class WarmUp(schedules.LearningRateSchedule):
 
 @keras.saving.register_keras_serializable("cvcourse")
 class Shifted(schedules.LearningRateSchedule):
-    """The rates of `schedule` from its step `by` on; it may be negative, to start later."""
+    """The rates of `schedule` from its step `by` on; a negative `by` starts later."""
 
     def __init__(self, schedule, by):
         self.schedule, self.by = schedule, by
@@ -96,9 +100,9 @@ class Shifted(schedules.LearningRateSchedule):
 
 @keras.saving.register_keras_serializable("cvcourse")
 class InverseSqrt(schedules.LearningRateSchedule):
-    """`peak` times sqrt(warmup_steps / t), t = 1, 2, … counted from the start of the warm-up.
+    """`peak` times sqrt(warmup_steps / t), with t = 1, 2, … from the start of the warm-up.
 
-    Without a warm-up it is peak / sqrt(t).
+    Without warm-up, peak / sqrt(t).
     """
 
     def __init__(self, peak, warmup_steps=0):
@@ -114,9 +118,9 @@ class InverseSqrt(schedules.LearningRateSchedule):
 
 @keras.saving.register_keras_serializable("cvcourse")
 class OneCycle(schedules.LearningRateSchedule):
-    """Straight up from BOTTOM to `peak`, as long down again, and on to LAST, in `steps` steps.
+    """Linear rise from BOTTOM to `peak`, equally long fall, then on to LAST, in `steps` steps.
 
-    Smith lowers the momentum while the rate is high; here it stays.
+    Smith lowers the momentum while the rate is high; here it is constant.
     """
 
     def __init__(self, peak, steps):
@@ -133,33 +137,44 @@ class OneCycle(schedules.LearningRateSchedule):
 
 
 def schedule(
-    name, peak, *, steps, warmup_steps=0, cycles=None, milestones=None, factor=FACTOR
-) -> float | schedules.LearningRateSchedule:
-    """The learning rate as a function of the step.
+    name: str,
+    peak: float,
+    *,
+    steps: int,
+    warmup_steps: int = 0,
+    cycles: int | None = None,
+    milestones: Sequence[float] | None = None,
+    factor: float = FACTOR,
+) -> Rate:
+    """Make a learning-rate schedule.
 
     Args:
         name: Key of `SCHEDULES`.
-        peak: Highest rate.
-        steps: Length of the whole run, warm-up included.
-        warmup_steps: Steps of rising rate at its start.
+        peak: Highest learning rate.
+        steps: Number of steps of the whole run, including the warm-up.
+        warmup_steps: Number of steps of linear warm-up at its start.
         cycles: For cosine_restarts (cycles of equal length) and shifted_cosine (of whole steps, so
-            that the last one may be cut short): number of times the cosine falls after the warm-up.
-        milestones: For step: the steps, counted from the start of the run, from which on the rate
-            is `factor` times what it was. Defaults to `STEPS_AT` of the steps after the warm-up.
-        factor: For step: between 0 and 1.
+            that the last one may be cut short): number of cosine cycles after the warm-up.
+        milestones: For step: the steps, counted from the start of the run, at which the rate is
+            multiplied by `factor`. Defaults to `STEPS_AT` of the steps after the warm-up.
+        factor: For step: factor between 0 and 1.
 
     Returns:
         A number for the constant rate without a warm-up, else a Keras schedule: step -> rate.
 
     Raises:
-        ValueError: If the name is unknown, the warm-up leaves nothing after it, or cycles,
+        ValueError: If the name is unknown, the warm-up is not shorter than the run, or cycles,
             milestones and factor do not fit the schedule or the steps.
+
+    >>> rate = schedule("cosine", 0.1, steps=100, warmup_steps=10)
+    >>> [round(float(rate(step)), 3) for step in (0, 9, 55, 100)]
+    [0.01, 0.1, 0.05, 0.0]
     """
     make, peak = pick("schedule", name, SCHEDULES), float(peak)
     if (cycles is not None) != (name in CYCLIC):
         raise ValueError(
             f"the schedule {name} {'needs' if name in CYCLIC else 'has no'} cycles; received "
-            f"cycles={cycles}; those with cycles are {' and '.join(CYCLIC)}"
+            f"cycles={cycles}; {' and '.join(CYCLIC)} have cycles"
         )
     if name != "step" and (milestones is not None or factor != FACTOR):
         raise ValueError(
@@ -196,16 +211,17 @@ def schedule(
     return WarmUp(peak, warmup_steps, after) if warmup_steps else after
 
 
-def schedule_of(config, steps_per_epoch) -> float | schedules.LearningRateSchedule:
-    """Make the learning rate of a run, by updates of its weights.
+def schedule_of(config: Any, steps_per_epoch: int) -> Rate:
+    """Make the learning-rate schedule of a run, counted in updates of its weights.
 
-    What is left of the batches of an epoch is accumulated into the next; of the run, is lost.
+    Batches of an epoch that do not fill an update are accumulated into the next epoch; at the end
+    of the run they are dropped.
 
     Args:
-        config: Config with the fields epochs, learning_rate and schedule. Where it has them,
-            those of `recipe.groups.ScheduleFields` count, and batch_size, scale_learning_rate and
-            accumulate of `train`.
-        steps_per_epoch: Batches of an epoch.
+        config: Config with the fields epochs, learning_rate and schedule. The fields of
+            `recipe.groups.ScheduleFields`, and batch_size, scale_learning_rate and accumulate of
+            `train` are used if it has them.
+        steps_per_epoch: Number of batches of an epoch.
 
     Returns:
         A number for the constant rate without a warm-up, else a Keras schedule: update -> rate.
@@ -222,7 +238,7 @@ def schedule_of(config, steps_per_epoch) -> float | schedules.LearningRateSchedu
     if not updates:
         raise ValueError(
             f"--accumulate={accumulate} is more than the {config.epochs * steps_per_epoch} "
-            "batches of the run: the weights would never move"
+            "batches of the run: there would be no update"
         )
     an_epoch = steps_per_epoch / accumulate
     unit = an_epoch if settings.get("milestone_unit") == "epochs" else 1
@@ -238,25 +254,42 @@ def schedule_of(config, steps_per_epoch) -> float | schedules.LearningRateSchedu
     )
 
 
-def sampled_schedule(config, per_epoch=50):
-    """Sample the learning rate of a run for a smooth curve.
+def sampled_schedule(config: Any, per_epoch: int = 50) -> tuple[np.ndarray, np.ndarray]:
+    """Sample the learning rate of a run, to draw it as a smooth curve.
 
     Args:
-        config: As in `schedule_of`.
-        per_epoch: Samples of an epoch.
+        config: Config as in `schedule_of`.
+        per_epoch: Number of samples of an epoch.
 
     Returns:
-        A pair of arrays (epochs * per_epoch,): epochs that have passed, and rates.
+        A pair of arrays (epochs * per_epoch,): epochs since the start, and learning rates.
+
+    >>> import types
+    >>> config = types.SimpleNamespace(epochs=2, learning_rate=0.1, schedule="linear")
+    >>> epochs, rates = sampled_schedule(config, per_epoch=2)
+    >>> epochs.tolist(), [round(float(rate), 3) for rate in rates]
+    ([0.0, 0.5, 1.0, 1.5], [0.1, 0.075, 0.05, 0.025])
     """
     rate, steps = schedule_of(config, per_epoch), np.arange(per_epoch * config.epochs)
     rates = rate(steps) if callable(rate) else np.full(len(steps), rate)
     return steps / per_epoch, np.asarray(rates)
 
 
-def linear_scaling(rate, batch_size, base):
-    """The rate for batches of `batch_size` where `rate` is right for batches of `base` examples.
+def linear_scaling(rate: float, batch_size: int, base: int) -> float:
+    """Scale a learning rate linearly with the batch size.
 
     "When the minibatch size is multiplied by k, multiply the learning rate by k": Goyal et al.
     2017, section 2.1, whose base is 256.
+
+    Args:
+        rate: Learning rate for batches of `base` examples.
+        batch_size: Number of examples in a batch.
+        base: Batch size of `rate`.
+
+    Returns:
+        Learning rate for batches of `batch_size` examples.
+
+    >>> linear_scaling(0.1, batch_size=1024, base=256)
+    0.4
     """
     return rate * batch_size / base

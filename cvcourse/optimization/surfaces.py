@@ -1,9 +1,10 @@
-"""Surfaces over a plane, and an optimizer's path on them: a ravine and a saddle.
+"""Surfaces over a plane, a ravine and a saddle, and the path of an optimizer on them.
 
-A net's two weights are the place in the plane, so that an optimizer runs as it does in training.
+The point in the plane is the two weights of a net, so that an optimizer runs as in training.
 """
 
 import dataclasses
+from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -14,13 +15,13 @@ from cvcourse.optimization.learning_rate_grid import lowest_run, runs_by_rate
 
 @dataclasses.dataclass(frozen=True)
 class Surface:
-    """The height over a plane, where paths on it begin, and what of it is drawn."""
+    """A surface, where paths on it begin, and the ranges of x and y that are drawn."""
 
     formula: str
-    height: object  # (x, y) -> z
-    start: tuple
-    x: tuple
-    y: tuple
+    height: Callable  # (x, y) -> z
+    start: tuple[float, float]
+    x: tuple[float, float]
+    y: tuple[float, float]
 
 
 SURFACE_STEPS = 60
@@ -39,23 +40,23 @@ SURFACES = {
 
 
 def surface_path(name, surface, rates, *, steps=SURFACE_STEPS, weight_decay=0.0):
-    """Compute an optimizer's path over a surface, at the rate with the least mean height.
+    """Compute the path of an optimizer on a surface, at the rate with the smallest mean height.
 
     Args:
         name: A key of OPTIMIZERS, or "lbfgs" or "newton".
         surface: A `Surface`.
         rates: Learning rates to choose from; L-BFGS and Newton have none.
-        steps: Number of steps, at most.
+        steps: Maximum number of steps.
         weight_decay: Decoupled decay of "adamw".
 
     Returns:
-        A dict: `learning_rate`, or None; `passes`, a list of the loss' evaluations; `x`, `y` and
-        `height`, lists of the points from the start on.
+        A dict: `learning_rate`, or None; `passes`, a list of the number of evaluations; `x`, `y`
+        and `height`, lists of the points from the start on.
 
     Raises:
         RunError: If no rate has a path of finite heights.
     """
-    # A net whose answer to 1 is its two weights, so that its loss is the height at them.
+    # A net whose output for the input 1 is its two weights, so that its loss is their height.
     point = keras.Sequential([keras.Input((1,)), keras.layers.Dense(2, use_bias=False)])
     point.set_weights([np.array([surface.start])])
     examples = np.ones((1, 1), "float32"), np.zeros((1, 2), "float32")

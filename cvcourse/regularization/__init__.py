@@ -1,4 +1,4 @@
-"""Techniques that make a net generalize, each on any keras.Model: averages, ensembles, honesty."""
+"""Techniques that improve generalization of any keras.Model: averages, ensembles, calibration."""
 
 from cvcourse.regularization import calibration
 from cvcourse.regularization._ensemble import (

@@ -1,9 +1,12 @@
-"""Ensembles: nets that err in different places are right together; or their weights are averaged.
+"""Ensembles of nets, by the mean of their probabilities or by the mean of their weights.
 
 Probabilities: Hansen & Salamon, "Neural Network Ensembles", PAMI 1990,
 https://doi.org/10.1109/34.58871. Weights: Izmailov et al., "Averaging Weights Leads to Wider Optima
 and Better Generalization", UAI 2018, https://arxiv.org/abs/1803.05407.
 """
+
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -14,25 +17,38 @@ from cvcourse.regularization.weight_averaging import estimate_batch_norm
 from cvcourse.saved_model import read_model
 
 
-def ensemble(models, *, name="ensemble"):
-    """One model that gives the mean of the members' softmax probabilities; members give logits.
+def ensemble(models: Iterable[keras.Model], *, name: str = "ensemble") -> keras.Model:
+    """Build a model that averages the softmax probabilities of several models.
 
-    It shares the members' weights. Layer `member_probabilities` holds each one's answer,
-    (batch, members, classes). To distill it, give Keras' Distiller, which wants logits, the teacher
-    `keras.Model(model.input, keras.ops.log(model.output))`, and give its LogitsDistillation
-    `loss=keras.losses.KLDivergence()`: the default, a string, forgets the softmax (Keras 3.15).
+    It shares the members' weights. Its layer `member_probabilities` has the probabilities of each
+    member, (batch, members, classes). To distill it, pass the teacher
+    `keras.Model(model.input, keras.ops.log(model.output))` to Keras' Distiller, which expects
+    logits, and pass `loss=keras.losses.KLDivergence()` to its LogitsDistillation: the default, a
+    string, applies no softmax (Keras 3.15).
 
-    Shapes: (batch, ...) -> (batch, classes), float32. Raises ValueError for no members, and for
-    members whose inputs or outputs differ.
+    Args:
+        models: The members: models of the same input and output shapes, which give logits.
+        name: Name of the model.
+
+    Returns:
+        A keras.Model: (batch, ...) -> probabilities (batch, classes), float32.
+
+    Raises:
+        ValueError: If there are no members, or their inputs or outputs differ.
+
+    >>> nets = [keras.Sequential([keras.Input((4,)), layers.Dense(3)]) for _ in range(2)]
+    >>> round(float(ensemble(nets)(np.ones((1, 4)))[0].numpy().sum()), 3)
+    1.0
     """
-    models = _alike(models)
-    image = keras.Input(models[0].input_shape[1:], dtype=models[0].inputs[0].dtype, name="image")
-    # Nets of one architecture bear one name, and a model takes each name once.
-    members = [
-        keras.Model(model.input, model.output, name=f"member{number}")
-        for number, model in enumerate(models, start=1)
+    members = _require_same_shapes(models)
+    like = members[0].inputs[0]
+    image = keras.Input(like.shape[1:], dtype=like.dtype, name="image")
+    # Nets of one architecture have the same name, and names in a model must be unique.
+    renamed = [
+        keras.Model(member.inputs[0], member.outputs[0], name=f"member{number}")
+        for number, member in enumerate(members, start=1)
     ]
-    logits = ops.stack([member(image) for member in members], axis=1)
+    logits = ops.stack([member(image) for member in renamed], axis=1)
     x = layers.Softmax(dtype="float32", name="member_probabilities")(logits)
     x = layers.GlobalAveragePooling1D(
         data_format="channels_last", dtype="float32", name="probabilities"
@@ -40,44 +56,66 @@ def ensemble(models, *, name="ensemble"):
     return keras.Model(image, x, name=name)
 
 
-def average_weights(models):
-    """A new model with the mean of the weights of `models`, which are one net at several times.
+def average_weights(models: Iterable[keras.Model]) -> keras.Model:
+    """Build a model with the mean of the weights of several models.
 
-    Batch norm's statistics are then nobody's: estimate them anew on training images, as section 3.2
-    of Izmailov et al. does. Raises ValueError for no models, and for models of unlike weights.
+    The mean of batch-norm statistics does not fit the mean of the weights: estimate them again on
+    training images by `estimate_batch_norm`, as section 3.2 of Izmailov et al. does.
+
+    Args:
+        models: One net at several times of its training.
+
+    Returns:
+        A new keras.Model.
+
+    Raises:
+        ValueError: If there are no models, or the shapes of their weights differ.
+
+    >>> nets = [keras.Sequential([keras.Input((4,)), layers.Dense(3)]) for _ in range(2)]
+    >>> first, second, mean = (net.get_weights()[0] for net in (*nets, average_weights(nets)))
+    >>> np.allclose(mean, (first + second) / 2)
+    True
     """
-    models = _alike(models)
-    shapes = [[tuple(weight.shape) for weight in model.weights] for model in models]
+    members = _require_same_shapes(models)
+    shapes = [[tuple(weight.shape) for weight in member.weights] for member in members]
     if any(other != shapes[0] for other in shapes):
         raise ValueError(
-            f"weights are averaged over one architecture; received {_names(models)}, "
+            f"weights are averaged over one architecture; received {_names(members)}, "
             "whose weights have different shapes"
         )
-    average = keras.models.clone_model(models[0])
-    values = zip(*(model.get_weights() for model in models), strict=True)
+    average = keras.models.clone_model(members[0])
+    values = zip(*(member.get_weights() for member in members), strict=True)
     average.set_weights([np.mean(arrays, axis=0, dtype="float64") for arrays in values])
     return average
 
 
-def average_saved(files, batches):
-    """Average the weights of saved models, and estimate batch norm's statistics for the mean.
+def average_saved(files: Iterable, batches: Iterable) -> keras.Model:
+    """Average the weights of saved models, and estimate batch-norm statistics for the mean.
 
     Args:
-        files: Paths of .keras files of one net at several times.
-        batches: Training images (n, ...), or tuples that begin with them; passed in training mode.
+        files: Paths of .keras files of one net at several times of its training.
+        batches: Training images (n, ...), or tuples that begin with them.
 
     Returns:
         A new keras.Model.
 
     Raises:
         ValueError: As `average_weights`.
-        RunError: If a file is damaged or no model.
+        RunError: If a file is damaged or is not a model.
+
+    >>> import pathlib, tempfile
+    >>> net = keras.Sequential([keras.Input((4,)), layers.Dense(3)])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "epoch1.keras")
+    ...     net.save(path)
+    ...     average_saved([path], batches=[]).count_params()
+    15
     """
     return estimate_batch_norm(average_weights([read_model(file) for file in files]), batches)
 
 
-def errors_of_first_k(ensembles, labels):
-    """Compute the errors of the mean of the first k members' probabilities, for each k.
+def errors_of_first_k(ensembles: Sequence[Any], labels: np.ndarray) -> list[float]:
+    """Compute the error of the first k members of ensembles, for each k.
 
     Args:
         ensembles: Log-probabilities (members, n, classes) of each of some ensembles, such as those
@@ -85,7 +123,7 @@ def errors_of_first_k(ensembles, labels):
         labels: Class numbers (n,).
 
     Returns:
-        A list of as many shares of wrong answers, means over the ensembles, as there are members.
+        A list of shares of wrong answers, one for each k, means over the ensembles.
     """
     errors = [
         [
@@ -97,15 +135,15 @@ def errors_of_first_k(ensembles, labels):
     return np.mean(errors, axis=0).tolist()
 
 
-def _alike(models):
-    """The models as a list. Raises ValueError where they do not take and give the same shapes."""
+def _require_same_shapes(models):
+    """Return the models as a list. Raises ValueError if their inputs or outputs differ."""
     models = list(models)
     if not models:
-        raise ValueError("an average needs models; received none")
+        raise ValueError("an average needs one model or more; received none")
     shapes = [(model.input_shape, model.output_shape) for model in models]
     if any(other != shapes[0] for other in shapes) or len(models[0].output_shape) != 2:
         raise ValueError(
-            "members take the same input and give (batch, classes); received "
+            "members need the same input shape and outputs (batch, classes); received "
             + ", ".join(f"{m.name}: {i} -> {o}" for m, (i, o) in zip(models, shapes, strict=True))
         )
     return models

@@ -1,33 +1,55 @@
-"""Test-time augmentation: show a net several views of an image and average its answers.
+"""Test-time augmentation: average the predictions of a net for several views of an image.
 
 Krizhevsky, Sutskever & Hinton, "ImageNet Classification with Deep Convolutional Neural Networks",
 NIPS 2012, https://papers.nips.cc/paper/4824, section 4.1. Passes: Graham, "Fractional Max-Pooling",
 2014, https://arxiv.org/abs/1412.6071, section 3.
 
-The models that these functions take give logits, alone or as a dict's `logits`; what comes out are
-softmax probabilities.
+Models are of logits, a tensor or a dict's `logits`; the averages are of softmax probabilities.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
+import numpy as np
 from keras import layers, ops
 
 
-def flip_averaged(model):
-    """A model that averages the probabilities of an image and of its mirror image.
+def flip_averaged(model: keras.Model) -> keras.Model:
+    """Build a model that averages over an image and its mirror image.
 
-    It shares the weights of `model`, and saves and loads as any other.
-    Shapes: (batch, h, w, c) -> (batch, classes), float32.
+    Args:
+        model: Model of logits; its weights are shared.
+
+    Returns:
+        A keras.Model: images (batch, h, w, c) -> probabilities (batch, classes), float32.
+
+    >>> net = keras.Sequential([keras.Input((4, 4, 1)), layers.Flatten(), layers.Dense(3)])
+    >>> image = np.arange(16.0).reshape(1, 4, 4, 1)
+    >>> averaged = flip_averaged(net)
+    >>> np.allclose(averaged(image), averaged(image[:, :, ::-1]))
+    True
     """
     image = keras.Input(model.input_shape[1:], dtype=model.inputs[0].dtype, name="image")
     return _averaged(model, image, [image], "flip_averaged")
 
 
-def ten_crop(model, image_shape):
-    """A model that averages over the corners, the center, and their mirror images.
+def ten_crop(model: keras.Model, image_shape: Sequence[int]) -> keras.Model:
+    """Build a model that averages over crops of the corners and the center, and their mirrors.
 
-    Each crop has the size of the images that `model` takes, whose weights are shared.
-    Shapes: (batch, *image_shape) -> (batch, classes), float32. Raises ValueError for images that
-    are smaller than a crop or have other channels.
+    Args:
+        model: Model of logits; a crop has the size of its inputs, and its weights are shared.
+        image_shape: Shape (h, w, c) of the images to crop.
+
+    Returns:
+        A keras.Model: images (batch, h, w, c) -> probabilities (batch, classes), float32.
+
+    Raises:
+        ValueError: If images are smaller than a crop or have other channels.
+
+    >>> net = keras.Sequential([keras.Input((4, 4, 1)), layers.Flatten(), layers.Dense(3)])
+    >>> ten_crop(net, (6, 8, 1)).output_shape
+    (None, 3)
     """
     *size, channels = model.input_shape[1:]
     image = keras.Input(image_shape, dtype=model.inputs[0].dtype, name="image")
@@ -48,11 +70,26 @@ def ten_crop(model, image_shape):
     return _averaged(model, image, crops, "ten_crop")
 
 
-def averaged_passes(model, images, passes):
-    """Probabilities averaged over `passes` draws of the regions of FractionalMaxPooling2D.
+def averaged_passes(model: keras.Model, images: Any, passes: int) -> np.ndarray:
+    """Average predictions over several draws of the regions of FractionalMaxPooling2D.
 
-    Pass 0 is what the model gives by itself. Shapes: images (n, …) -> (n, classes), float32 NumPy.
-    Raises ValueError for no passes, and where no layer has a `test_pass`: they would be alike.
+    Args:
+        model: Model of logits with such a layer.
+        images: Images (n, …).
+        passes: Number of draws; the first is that of `model.predict`.
+
+    Returns:
+        float32 array (n, classes) of probabilities.
+
+    Raises:
+        ValueError: If there are no passes, or no layer has a `test_pass`, so that all passes would
+            be equal.
+
+    >>> from cvcourse.layers import FractionalMaxPooling2D
+    >>> pool = FractionalMaxPooling2D(2**0.5)
+    >>> net = keras.Sequential([keras.Input((8, 8, 1)), pool, layers.Flatten(), layers.Dense(3)])
+    >>> averaged_passes(net, np.ones((2, 8, 8, 1)), passes=3).shape
+    (2, 3)
     """
     counters = [v for v in model.non_trainable_variables if v.name == "test_pass"]
     if not counters or passes < 1:
@@ -74,9 +111,9 @@ def averaged_passes(model, images, passes):
 
 
 def _averaged(model, image, views, name):
-    """The model of `image` that averages over the views (batch, h, w, c) and their mirror images.
+    """Build a model of `image` that averages over views (batch, h, w, c) and their mirror images.
 
-    `model` sees them as one large batch, so that it stands in the graph once.
+    The views are one large batch, so that `model` is called once in the graph.
     """
     views = [*views, *(ops.flip(view, axis=2) for view in views)]
     answers = _probabilities(model(ops.concatenate(views, axis=0)))

@@ -1,70 +1,87 @@
-"""Weight averaging: judge and keep the mean of the weights on the way, not the last of them.
+"""Weight averaging: evaluate and keep a mean of the weights of the training, not the last ones.
 
 Polyak & Juditsky, "Acceleration of Stochastic Approximation by Averaging", SIAM J. Control and
-Optimization, 1992, average all iterates alike. EMA, the exponential moving average, weighs the
-recent ones more: Kingma & Ba 2015, https://arxiv.org/abs/1412.6980, section 7.2; Szegedy et al.
-2016, https://arxiv.org/abs/1512.00567, section 8, evaluate a running average. SWA, stochastic
+Optimization, 1992, average all iterates equally. EMA, the exponential moving average, gives the
+recent ones more weight: Kingma & Ba 2015, https://arxiv.org/abs/1412.6980, section 7.2; Szegedy et
+al. 2016, https://arxiv.org/abs/1512.00567, section 8, evaluate a running average. SWA, stochastic
 weight averaging, is uniform over the ends of the last epochs: Izmailov et al., "Averaging Weights
 Leads to Wider Optima and Better Generalization", UAI 2018, https://arxiv.org/abs/1803.05407.
 """
+
+from collections.abc import Iterable
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
 SWA_FROM = 0.75  # of the run: Izmailov et al., section 3.2
-IMAGES_FOR_BATCH_NORM = 10_000  # at most: more of them would hardly move its statistics
+IMAGES_FOR_BATCH_NORM = 10_000  # at most: more would hardly change the statistics
 
 
 class WeightAveraging(keras.callbacks.Callback):
-    """Puts averages into the model for each validation; training goes on without them, to the bit.
+    """Assign averages to the model for each validation; training itself is not changed by a bit.
 
-    They stay until this callback's `on_epoch_end`, so callbacks before it in the list see and save
-    what was validated, those behind it the weights of the training. `batches` are training images,
-    the same each time: batch norm's statistics are estimated on them, since those of the training
-    are of other weights. `variables` is what it remembers beside the optimizer's variables: a
-    checkpoint needs both.
+    They stay until this callback's `on_epoch_end`: callbacks before it in the list see and save the
+    averages that were validated, callbacks after it the weights of the training.
+
+    Args:
+        batches: Training images (n, ...), or tuples that begin with them, the same each time.
+            Batch-norm statistics are estimated on them, since those of the training belong to other
+            weights.
+
+    Attributes:
+        variables: State beside the optimizer's variables; a checkpoint needs both.
     """
 
-    variables = ()
-    _own = None  # the training's values of the model's variables
+    variables: tuple[keras.Variable, ...] = ()
+    _own: list[np.ndarray] | None = None  # values of the model's variables in training
 
-    def __init__(self, batches):
+    def __init__(self, batches: Iterable):
         super().__init__()
         self.batches = batches
 
     def on_train_begin(self, logs=None):
-        self._put_back()  # Keras ends a fit with the optimizer's averages in the model
+        self._restore()  # Keras ends a fit with the optimizer's averages in the model
 
     def on_epoch_begin(self, epoch, logs=None):
         self._epoch, self._own = epoch, None
 
     def on_test_begin(self, logs=None):
-        if hasattr(self.model, "jax_state_sync"):  # on JAX variables lag behind inside an epoch
+        if hasattr(self.model, "jax_state_sync"):  # JAX updates variables late inside an epoch
             self.model.jax_state_sync()
         self._own = _values(self.model.variables)
         if self.average():
             estimate_batch_norm(self.model, self.batches)
-        # Arrays of its own: JAX frees those of a model that steps, whoever else may hold them.
+        # New arrays: JAX frees those of a model that steps, even if others use them.
         _assign(self.model.variables, _values(self.model.variables))
 
     def on_epoch_end(self, epoch, logs=None):
-        self._put_back()
+        self._restore()
 
     def average(self):
-        """Put the averages up to now into the model; whether there are any."""
+        """Assign the averages so far to the model; return whether there are any."""
         raise NotImplementedError
 
-    def _put_back(self):
+    def _restore(self):
         if self._own:
             _assign(self.model.variables, self._own)
 
 
 class EMA(WeightAveraging):
-    """The exponential moving average of the trainable weights that an optimizer with use_ema keeps.
+    """Callback: validate the exponential moving average that an optimizer with use_ema keeps.
 
-    Keras' SwapEMAWeights exchanges by adding and subtracting, which rounds the weights that are
-    trained on, and forgets on a resume which of the two the model holds.
+    Keras' SwapEMAWeights exchanges weights by adding and subtracting, which rounds the trained
+    weights, and after a resume does not know which of the two the model has.
+
+    Args:
+        batches: Training images (n, ...), or tuples that begin with them, for the batch-norm
+            statistics of the averages.
+
+    >>> net = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+    >>> net.compile(keras.optimizers.SGD(use_ema=True), "mse")
+    >>> x, y = np.ones((8, 4)), np.ones((8, 3))
+    >>> fitted = net.fit(x, y, validation_data=(x, y), callbacks=[EMA([x])], verbose=0)
     """
 
     def average(self):
@@ -73,12 +90,26 @@ class EMA(WeightAveraging):
 
 
 class SWA(WeightAveraging):
-    """The uniform mean of the weights at the ends of the epochs from `first_epoch` (from 0) on.
+    """Callback: validate the mean of the weights at the ends of the last epochs.
 
-    Before, the model is validated as it is.
+    Before `first_epoch`, the weights of the training are validated.
+
+    Args:
+        model: The model that will be fit.
+        batches: Training images (n, ...), or tuples that begin with them, for the batch-norm
+            statistics of the averages.
+        first_epoch: First epoch of the mean, counted from 0.
+
+    >>> net = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+    >>> net.compile("sgd", "mse")
+    >>> x, y = np.ones((8, 4)), np.ones((8, 3))
+    >>> swa = SWA(net, [x], first_epoch=1)
+    >>> fitted = net.fit(x, y, epochs=3, validation_data=(x, y), callbacks=[swa], verbose=0)
+    >>> int(swa.count.value)
+    2
     """
 
-    def __init__(self, model, batches, *, first_epoch):
+    def __init__(self, model: keras.Model, batches: Iterable, *, first_epoch: int):
         super().__init__(batches)
         self.first_epoch = first_epoch
         weights = model.trainable_variables
@@ -96,17 +127,20 @@ class SWA(WeightAveraging):
         return True
 
 
-def weight_averages(config, model, batches, steps_per_epoch):
-    """Make the callback that a config's field `average` asks for.
+def weight_averages(
+    config: Any, model: keras.Model, batches: Any, steps_per_epoch: int
+) -> list[WeightAveraging]:
+    """Make the callback for a config's field `average`.
 
     Args:
         config: Config with the fields average (none, ema or swa), epochs and batch_size.
         model: keras.Model that will be fit.
         batches: tf.data.Dataset of training batches.
-        steps_per_epoch: Batches of an epoch, the most that batch norm is estimated on.
+        steps_per_epoch: Number of batches of an epoch; batch-norm statistics are estimated on no
+            more.
 
     Returns:
-        A list of one WeightAveraging; an empty one for none.
+        A list of one WeightAveraging; an empty list for none.
     """
     if config.average == "none":
         return []
@@ -116,11 +150,22 @@ def weight_averages(config, model, batches, steps_per_epoch):
     return [SWA(model, images, first_epoch=int(SWA_FROM * config.epochs))]
 
 
-def estimate_batch_norm(model, batches):
-    """Set the batch-norm statistics of `model` to the means of those of `batches`; returns it.
+def estimate_batch_norm(model: keras.Model, batches: Iterable) -> keras.Model:
+    """Set the batch-norm statistics of a model to the means of the statistics of batches, in place.
 
-    For weights that no training step has led to, such as an average: Izmailov et al., section 3.2.
-    `batches` are images (n, ...), or tuples that begin with them, passed through in training mode.
+    For weights that are not the result of a training step, such as an average: Izmailov et al.,
+    section 3.2.
+
+    Args:
+        model: A built model.
+        batches: Images (n, ...), or tuples that begin with them; the model runs in training mode.
+
+    Returns:
+        The model.
+
+    >>> net = keras.Sequential([keras.Input((1,)), keras.layers.BatchNormalization()])
+    >>> float(estimate_batch_norm(net, [np.array([[1.0], [3.0]])]).layers[0].moving_mean[0])
+    2.0
     """
     norms = list(_batch_norms(model))
     if not norms:
@@ -151,7 +196,7 @@ def _batch_norms(model):
 
 
 def _values(variables):
-    """Copies, which no later step writes into."""
+    """Copy the values of variables."""
     return [np.array(variable.numpy()) for variable in variables]
 
 

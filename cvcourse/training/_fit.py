@@ -93,7 +93,7 @@ def fit(
             files.append(Snapshots(run.path / "snapshots", config.epochs // snapshots, names))
     watched = is_interactive()
     lines = [EpochLine(config.epochs)] if devices.chief and not watched else []
-    print(devices.said(batch_size), flush=True)
+    print(devices.describe(batch_size), flush=True)
     with resume.stopping_on_signals(), devices.fitting():
         for span in resume.spans(config.epochs):
             model.fit(

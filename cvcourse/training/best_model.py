@@ -42,7 +42,7 @@ def save_model(model, path, class_names, *, from_logits=True):
     try:
         path.parent.mkdir(exist_ok=True)
         # Of several workers, only one may be here: what is made to save is its own.
-        with distribution.alone(), replacing(path) as partial:
+        with distribution.without_strategy(), replacing(path) as partial:
             alone = keras.Model(model.input, model.output, name=model.name)
             alone.compile(
                 "sgd",  # any without variables of its own

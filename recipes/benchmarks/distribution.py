@@ -1,10 +1,10 @@
-"""What a strategy costs: mirrored on one device against none, two workers against one process.
+"""Cost of a strategy: mirrored on one device against none, two workers against one process.
 
     cvcourse bench distribution
 
 Steps of `none` and `mirrored` take turns in one process, on the same device and stream. The workers
 are two processes on this machine that share a batch over the loopback address, and take turns with
-runs of one process; on few cores they can gain nothing, and show what talking costs.
+runs of one process. On few cores they cannot be faster, and show the cost of communication.
 """
 
 import dataclasses
@@ -29,20 +29,20 @@ TARGET = 1.05  # of the time of a step without a strategy
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """What trains, and how often."""
+    """Model, data set, and number of measurements."""
 
-    model: str = recipe.field("resnet20", "the network")
-    dataset: str = recipe.field("digits", "what train takes")
-    batch_size: int = recipe.field(128, "examples a step", least=2)
-    steps: int = recipe.field(12, "of a block", least=2)
-    rounds: int = recipe.field(7, "timed blocks of each", least=1)
-    runs: int = recipe.field(3, "of two workers and of one process; 0: none", least=0)
-    epochs: int = recipe.field(3, "of such a run", least=1)
-    output: str = recipe.field("runs/bench_distribution.json", "the file for the numbers")
+    model: str = recipe.field("resnet20", "model")
+    dataset: str = recipe.field("digits", "data set, as for train")
+    batch_size: int = recipe.field(128, "examples of a step", least=2)
+    steps: int = recipe.field(12, "steps of a timed block", least=2)
+    rounds: int = recipe.field(7, "timed blocks of each strategy", least=1)
+    runs: int = recipe.field(3, "runs of two workers and of one process; 0: none", least=0)
+    epochs: int = recipe.field(3, "epochs of such a run", least=1)
+    output: str = recipe.field("runs/bench_distribution.json", "file for the results")
 
 
 def main(config):
-    """Measure, write `config.output`, print a table; returns what the file holds."""
+    """Measure, print a table and write `config.output`; returns its contents."""
     config = recipe.check(config)
     output = recipe.output_file(config.output)
     import_tensorflow_quietly()
@@ -64,7 +64,7 @@ def main(config):
 
 
 def contestants(config):
-    """{strategy: function () -> seconds of a block's steps}."""
+    """Prepare the strategies: {strategy: function () -> seconds of a block's steps}."""
     import keras
 
     from cvcourse.training import timing
@@ -85,7 +85,7 @@ def contestants(config):
 
 
 def processes(config):
-    """{"one process" and "two workers": images per second of each run}."""
+    """Train in one process and in two: {name: images per second of each run}."""
     rates = {"one process": [], "two workers": []}
     with tempfile.TemporaryDirectory() as folder:
         for i in range(config.runs):
@@ -95,7 +95,7 @@ def processes(config):
 
 
 def rate_of(config, folder, count):
-    """Images per second of a training run by so many processes."""
+    """Measure the images per second of a training run by `count` processes."""
     flags = [f"--{name}={getattr(config, name)}" for name in ("model", "dataset", "epochs")]
     flags += [f"--batch_size={config.batch_size}", f"--workdir={folder}", "--no-test"]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
@@ -114,7 +114,7 @@ def rate_of(config, folder, count):
 
 
 def loopback(count):
-    """HOST:PORT of so many ports of this machine that nothing listens at."""
+    """Return HOST:PORT of `count` free ports of this machine."""
     probes = [socket.socket() for _ in range(count)]
     for probe in probes:
         probe.bind(("127.0.0.1", 0))
@@ -125,7 +125,7 @@ def loopback(count):
 
 
 def tf_configs(addresses):
-    """The TF_CONFIG of each of the workers at these addresses."""
+    """Return the TF_CONFIG of each worker at these addresses."""
     return [
         json.dumps({"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}})
         for index in range(len(addresses))
