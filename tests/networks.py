@@ -148,7 +148,7 @@ SMALL = {
     "wrn_16_8": {"input_shape": TINY, "depth": 10, "width": 1},
     "resnext50_32x4d": {"input_shape": SMALL_RGB, "depths": (1, 1)},
     "fractalnet20": {"input_shape": SMALL_RGB, "filters": (16, 16), "columns": 2},
-    "densenet121": {"input_shape": SMALL_RGB, "depths": (2, 2), "growth": 8},
+    "densenet121": {"input_shape": SMALL_RGB, "depths": (2, 2), "growth_rate": 8},
     "densenet40_12": {"input_shape": TINY, "depths": (2, 2)},
     "se_resnet50": {"input_shape": SMALL_RGB, "depths": (1, 1)},
     "squeezenet1_1": {"input_shape": SMALL_RGB, "squeeze": (16, 16), "pools": ()},
@@ -175,7 +175,13 @@ SMALL = {
         "width": 0.5,
     },
     "convnext_tiny": {"input_shape": SMALL_RGB, "depths": (1, 1), "widths": (16, 32)},
-    "vit_b_16": {"input_shape": SMALL_RGB, "dim": 32, "depth": 2, "heads": 2, "mlp": 64},
+    "vit_b_16": {
+        "input_shape": SMALL_RGB,
+        "hidden_dim": 32,
+        "depth": 2,
+        "num_heads": 2,
+        "mlp_dim": 64,
+    },
 }
 
 # Without batch norm, or with a layer scale of 1e-6, plain gradient descent takes too many steps.

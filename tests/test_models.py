@@ -300,7 +300,7 @@ def test_builds_at_its_minimum_and_says_it(name):
     [
         ("resnet200", {}, "unknown model 'resnet200': did you mean 'resnet20'?"),
         ("lenet", {}, "did you mean 'lenet5'?"),
-        ("resnet20", {"depths": 3}, "resnet20: unknown knob 'depths': did you mean 'depth'?"),
+        ("resnet20", {"depths": 3}, "resnet20: unknown argument 'depths': did you mean 'depth'?"),
         ("resnet20", {"depth": 21}, "6n + 2 layers: 8, 14, 20, …; received depth=21"),
         ("resnet20", {"shortcut": "C"}, "received 'C'"),
         ("lenet5", {"input_shape": (28, 28, 1)}, "lenet5 takes images of 32x32 pixels or more"),

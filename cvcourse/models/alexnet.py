@@ -50,11 +50,14 @@ def convolutions(x, rows, width, *, pool_padding="valid"):
 
 
 def dense_head(x, side, hidden, dropout, num_classes, *, first):
-    """The map, averaged to `side` pixels a side unless it has them, and dense layers `fc{first}` ….
+    """Dense layers `fc{first}`, … on the map, averaged to `side` pixels a side if it has others.
 
-    Dropout is on the outputs of the hidden ones, as in the paper; torchvision's AlexNet has it on
-    their inputs. Initialization: He et al. 2015; the paper's N(0, 0.01) fits its widths alone.
+    Shapes: (h, w, c) -> logits (num_classes,); num_classes=None builds no layer and returns `x`.
+    Dropout is on the outputs of the hidden layers, as in the paper; torchvision's AlexNet has it on
+    their inputs. Initialization: He et al. 2015; the paper's N(0, 0.01) suits only its widths.
     """
+    if num_classes is None:
+        return x
     if x.shape[1:3] != (side, side):
         x = AdaptiveAveragePooling2D(side, name="pool")(x)
     x = layers.Flatten(name="flatten")(x)

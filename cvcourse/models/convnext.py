@@ -9,7 +9,7 @@ import keras
 from keras import layers
 
 from cvcourse.layers import DropPath, LayerScale
-from cvcourse.models.convolution import conv
+from cvcourse.models.convolution import conv, pooled_logits
 
 MINIMUM_SIZE = 32  # a stem of stride 4 and three of 2, all without padding
 
@@ -74,11 +74,9 @@ def convnext(
             done += 1
         x = layers.Identity(name=f"stage{stage}")(x)
     x = layers.Identity(name="features")(x)
-    x = layers.GlobalAveragePooling2D(name="pool")(x)
-    x = norm(name="norm")(x)
-    if dropout:
-        x = layers.Dropout(dropout, name="dropout")(x)
-    logits = dense(num_classes, dtype="float32", name="logits")(x)
+    logits = pooled_logits(
+        x, num_classes, pooled_layer=norm(name="norm"), dropout=dropout, kernel_initializer=SMALL
+    )
     return keras.Model(inputs, logits, name=name)
 
 

@@ -123,12 +123,20 @@ def max_pool(x, size, stride=None, *, padding="valid", name):
     return layers.MaxPooling2D(size, stride, padding=padding, name=name)(x)
 
 
-def pooled_logits(x, num_classes, *, dropout=0.0):
-    """The mean over the map, dropout if any, and one score a class: (h, w, c) -> (num_classes,)."""
+def pooled_logits(x, num_classes, *, pooled_layer=None, dropout=0.0, **settings):
+    """Global average pooling, dropout and a dense layer: (h, w, c) -> logits (num_classes,).
+
+    `pooled_layer`, if given, comes after the pooling; `settings` are those of the dense layer.
+    num_classes=None builds none of them and returns `x`.
+    """
+    if num_classes is None:
+        return x
     x = layers.GlobalAveragePooling2D(name="pool")(x)
+    if pooled_layer:
+        x = pooled_layer(x)
     if dropout:
         x = layers.Dropout(dropout, name="dropout")(x)
-    return layers.Dense(num_classes, dtype="float32", name="logits")(x)
+    return layers.Dense(num_classes, dtype="float32", name="logits", **settings)(x)
 
 
 def _mode_or_widths(x, size, stride, padding):

@@ -102,6 +102,7 @@ def googlenet(
     x = unit(x, wide(64), name="conv2_reduce")
     x = normalize(name="norm2")(unit(x, wide(192), 3, name="conv2"))
     x = pool(x, name="stem")
+    aux = aux and num_classes is not None
     outputs = {}
     for name_ in modules:
         filters = pick("module", name_, MODULES)

@@ -170,6 +170,7 @@ def inception_v3(
             x = unit(x, *step[:3], padding=step[3], name=name_)
         else:
             x = max_pool(x, 3, 2, name=name_)
+    aux = aux and num_classes is not None
     outputs = {}
     for name_ in modules:
         x = module(x, pick("module", name_, MODULES), unit=unit, mean=mean, name=name_)

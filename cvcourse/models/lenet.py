@@ -12,7 +12,7 @@ from cvcourse.errors import pick
 from cvcourse.layers import RadialBasis, SparseConv2D, scaled_tanh
 
 MINIMUM_SIZE = 32  # C5 is a 5x5 kernel on a 5x5 map: figure 2
-FIXED_SIZE = True  # dense layers behind a flattening
+FIXED_SIZE_LOGITS = True  # dense layers on the flattened map
 
 TABLE_1 = (  # S2's maps that each of C3's sees
     *((0, 1, 2), (1, 2, 3), (2, 3, 4), (3, 4, 5), (4, 5, 0), (5, 0, 1)),
@@ -54,6 +54,8 @@ def lenet5(
     x = layers.AveragePooling2D(2, name="s2")(x)
     x = layers.Conv2D(16, 5, activation=activation, name="c3")(x)
     x = layers.AveragePooling2D(2, name="features")(x)  # S4
+    if num_classes is None:
+        return keras.Model(inputs, x, name=name)
     x = layers.Flatten(name="flatten")(x)
     x = layers.Dense(120, activation=activation, name="c5")(x)
     x = layers.Dense(84, activation=activation, name="f6")(x)
@@ -88,6 +90,8 @@ def lenet5_1998(
     x = SparseConv2D(TABLE_1, 5, name="c3_sum")(x)
     x = layers.Activation(scaled_tanh, name="c3")(x)
     x = subsample(x, name="features")  # S4
+    if num_classes is None:
+        return keras.Model(inputs, x, name=name)
     x = layers.Flatten(name="flatten")(x)
     x = layers.Dense(120, **squashing(x.shape[-1]), name="c5")(x)
     x = layers.Dense(84, **squashing(120), name="f6")(x)

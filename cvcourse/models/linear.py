@@ -10,7 +10,7 @@ import keras
 from keras import layers
 
 MINIMUM_SIZE = 1
-FIXED_SIZE = True  # dense layers behind a flattening
+FIXED_SIZE = True  # dense layers on the flattened image
 
 
 def mlp(*, hidden=(512, 256), dropout=0.0, input_shape=(32, 32, 3), num_classes=10, name="mlp"):
@@ -30,8 +30,10 @@ def mlp(*, hidden=(512, 256), dropout=0.0, input_shape=(32, 32, 3), num_classes=
             kernel_initializer="he_normal",
             name="features" if i == len(hidden) else f"hidden{i}",
         )(x)
-        if dropout:
+        if dropout and (i < len(hidden) or num_classes):
             x = layers.Dropout(dropout, name=f"dropout{i}")(x)
+    if num_classes is None:
+        return keras.Model(inputs, x, name=name)
     logits = layers.Dense(num_classes, dtype="float32", name="logits")(x)
     return keras.Model(inputs, logits, name=name)
 

@@ -8,7 +8,7 @@ from functools import partial
 import keras
 from keras import layers
 
-from cvcourse.models.convolution import HE_FAN_OUT, conv_bn, round_channels
+from cvcourse.models.convolution import HE_FAN_OUT, conv_bn, pooled_logits, round_channels
 from cvcourse.models.mobilenet_v2 import TIMM_BLOCK_NAMES, inverted_residual_block
 from cvcourse.models.senet import squeeze_excite
 
@@ -91,11 +91,8 @@ def mobilenet_v3(
             planned = filters
         x = layers.Identity(name=f"stage{stage}")(x)
     x = unit(x, 6 * x.shape[-1], activation=last_activation, name="features")
-    x = layers.GlobalAveragePooling2D(name="pool")(x)
-    x = layers.Dense(hidden, activation=last_activation, name="hidden")(x)
-    if dropout:
-        x = layers.Dropout(dropout, name="dropout")(x)
-    logits = layers.Dense(num_classes, dtype="float32", name="logits")(x)
+    dense = layers.Dense(hidden, activation=last_activation, name="hidden")
+    logits = pooled_logits(x, num_classes, pooled_layer=dense, dropout=dropout)
     return keras.Model(inputs, logits, name=name)
 
 

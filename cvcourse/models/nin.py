@@ -39,13 +39,18 @@ def mlpconv(x, filters, size, stride, *, padding, name):
     return layers.Identity(name=name)(x)
 
 
-def class_maps(x, classes, *, name):
-    """A map a class, none below 0, and their means: (h, w, c) -> `logits`.
+def class_maps(x, num_classes, *, dropout=0.0, name):
+    """One map for each class, after a ReLU, and their means: (h, w, c) -> logits (num_classes,).
 
-    The maps start near 1, where all learn; of those that start at 0 by chance none would.
+    The maps start near 1, where each has a gradient; a map that starts at 0 would not learn.
+    num_classes=None builds no layer and returns `x`.
     """
+    if num_classes is None:
+        return x
+    if dropout:
+        x = layers.Dropout(dropout, name="dropout")(x)
     normal = keras.initializers.RandomNormal(stddev=0.01)  # torchvision's SqueezeNet
-    x = conv_relu(x, classes, kernel_initializer=normal, bias_initializer="ones", name=name)
+    x = conv_relu(x, num_classes, kernel_initializer=normal, bias_initializer="ones", name=name)
     return layers.GlobalAveragePooling2D(dtype="float32", name="logits")(x)
 
 

@@ -16,7 +16,6 @@ from cvcourse.saved_model import count_values
 SHAPES = ("input_shape", "num_classes")
 USUAL = {"input_shape": None, "num_classes": 10, "name": None}  # where a builder has no default
 NO_LOGITS = ("softmax", "sigmoid")  # activations of the output that the loss applies itself
-IN_FRONT = ("image", "normalization", "gray_to_rgb")  # layers of `with_preprocessing`
 ANY = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
@@ -125,14 +124,14 @@ def _misfit(net, input_shape, num_classes):
         return f"has {len(inputs)} inputs and {len(outputs)} outputs, and one of each is needed"
     if inputs[0].shape[1:] != input_shape:
         return f"takes images {inputs[0].shape[1:]}, and was built with input_shape={input_shape}"
+    if num_classes is None:
+        return None
     if outputs[0].shape != (None, num_classes):
         return f"gives {outputs[0].shape}, and logits (None, {num_classes}) are needed"
     if activation := _last_activation(outputs[0]):
         return f"ends in a {activation}, which belongs to the loss: leave it out, logits are needed"
     if outputs[0].dtype not in ("float32", "float64"):
         return f'gives {outputs[0].dtype} logits: its last layer needs dtype="float32"'
-    if taken := [layer.name for layer in net.layers if layer.name in IN_FRONT[1:]]:
-        return f"has a layer {taken[0]!r}, as training puts in front: give it another name"
     return None
 
 

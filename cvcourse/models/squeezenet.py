@@ -53,9 +53,7 @@ def squeezenet(
             x = pool(x, name=f"pool{i - 1}")
         x = fire(x, width, name=f"fire{i}")
     x = layers.Identity(name="features")(x)
-    if dropout:
-        x = layers.Dropout(dropout, name="dropout")(x)
-    logits = class_maps(x, num_classes, name="conv10")
+    logits = class_maps(x, num_classes, dropout=dropout, name="conv10")
     return keras.Model(inputs, logits, name=name)
 
 

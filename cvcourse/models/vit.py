@@ -19,20 +19,20 @@ EPSILON = 1e-6  # as in the paper's release
 def vit(
     *,
     patch=16,
-    dim=768,
+    hidden_dim=768,
     depth=12,
-    heads=12,
-    mlp=3072,
+    num_heads=12,
+    mlp_dim=3072,
     dropout=0.1,
     input_shape=(224, 224, 3),
     num_classes=1000,
     name="vit",
 ):
-    """Patches of `patch` pixels, as tokens of `dim` channels, and `depth` encoder blocks.
+    """Patches of `patch` pixels, as tokens of `hidden_dim` channels, and `depth` encoder blocks.
 
     Shapes: (batch, h, w, c) -> (batch, num_classes); `features` are the class token and the
-    patches, normed: (1 + h/patch * w/patch, dim). Every block has `heads` heads and `mlp` hidden
-    units. `dropout` (table 3) is the rate after all but the projections to queries, keys and
+    patches, normed: (1 + h/patch * w/patch, hidden_dim). Every block has `num_heads` heads and
+    `mlp_dim` hidden units. `dropout` (table 3) is the rate after all but the projections to queries, keys and
     values (appendix B.1). Raises ValueError for images that are not whole patches: each patch has
     a position embedding of its own, so another size is another net.
     """
@@ -43,14 +43,18 @@ def vit(
         )
     inputs = keras.Input(input_shape, name="image")
     form = dict(padding="valid", kernel_initializer="lecun_normal")  # torchvision's
-    x = conv(inputs, dim, patch, patch, **form, name="stem")
-    x = layers.Reshape((-1, dim), name="patches")(x)
+    x = conv(inputs, hidden_dim, patch, patch, **form, name="stem")
+    x = layers.Reshape((-1, hidden_dim), name="patches")(x)
     x = ClassToken(name="class_token")(x)
     x = PositionEmbedding(name="positions")(x)
     x = drop(x, dropout, name="dropout")
     for i in range(1, depth + 1):
-        x = transformer_block(x, heads, mlp, dropout=dropout, epsilon=EPSILON, name=f"block{i}")
+        x = transformer_block(
+            x, num_heads, mlp_dim, dropout=dropout, epsilon=EPSILON, name=f"block{i}"
+        )
     x = layers.LayerNormalization(epsilon=EPSILON, name="features")(x)
+    if num_classes is None:
+        return keras.Model(inputs, x, name=name)
     logits = layers.Dense(
         num_classes,
         kernel_initializer="zeros",  # the release's, and torchvision's
@@ -61,13 +65,13 @@ def vit(
 
 
 SIZES = {  # table 1, and timm's
-    "tiny": dict(dim=192, depth=12, heads=3, mlp=768),
-    "small": dict(dim=384, depth=12, heads=6, mlp=1536),
-    "base": dict(dim=768, depth=12, heads=12, mlp=3072),
-    "large": dict(dim=1024, depth=24, heads=16, mlp=4096),
-    "huge": dict(dim=1280, depth=32, heads=16, mlp=5120),
-    "giant": dict(dim=1408, depth=40, heads=16, mlp=6144),
-    "gigantic": dict(dim=1664, depth=48, heads=16, mlp=8192),
+    "tiny": dict(hidden_dim=192, depth=12, num_heads=3, mlp_dim=768),
+    "small": dict(hidden_dim=384, depth=12, num_heads=6, mlp_dim=1536),
+    "base": dict(hidden_dim=768, depth=12, num_heads=12, mlp_dim=3072),
+    "large": dict(hidden_dim=1024, depth=24, num_heads=16, mlp_dim=4096),
+    "huge": dict(hidden_dim=1280, depth=32, num_heads=16, mlp_dim=5120),
+    "giant": dict(hidden_dim=1408, depth=40, num_heads=16, mlp_dim=6144),
+    "gigantic": dict(hidden_dim=1664, depth=48, num_heads=16, mlp_dim=8192),
 }
 VARIANTS = {
     "vit_b_16": partial(vit, patch=16, **SIZES["base"]),

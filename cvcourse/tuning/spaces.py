@@ -32,8 +32,12 @@ AUGMENTATIONS = {  # what is left of the augmentations that are usual, or added 
     "usual and cutout": lambda usual: tuple(dict.fromkeys([*usual, "cutout"])),
 }
 
-# The builders' knobs that scale a network: the first that it has counts.
-WIDTHS = ("width", "growth", "widths", "dim", "penultimate_filters", "squeeze", "filters", "hidden")
+# The builders' arguments that scale a network: the first that it has counts. growth and dim are
+# older names, which a config may still have.
+WIDTHS = (
+    *("width", "growth", "growth_rate", "widths", "dim", "hidden_dim"),
+    *("penultimate_filters", "squeeze", "filters", "hidden"),
+)
 DEPTHS = ("depths", "depth", "repeats")
 WIDTH_FACTORS, DEPTH_FACTORS = (1.0, 0.75, 0.5), (1.0, 0.5)
 FEW = 32  # values, each of which is tried to see what a space asks for then
