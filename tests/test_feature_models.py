@@ -115,7 +115,7 @@ def test_the_features_of_no_such_layer(shared):
     other = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, name="scores")], name="own")
     with pytest.raises(ValueError, match="own has no layer 'features'; its last layers are scores"):
         models.features(other)
-    with pytest.raises(ValueError, match="unknown pooling 'mean'.*choose from avg, max, token"):
+    with pytest.raises(ValueError, match=r"unknown pooling 'mean'.*choose from avg, max, token"):
         models.features(shared("resnet18"), pooling="mean")
     with pytest.raises(ValueError, match="resnet18 has no class token"):
         models.features(shared("resnet18"), pooling="token")

@@ -1,4 +1,4 @@
-"""Networks of one's own, FILE.py:FUNCTION: built, trained, tuned, resumed, read, refused."""
+"""Builders in a user's file, FILE.py:FUNCTION: build, train, tune, resume, load, refuse."""
 
 import csv
 import dataclasses
@@ -63,7 +63,7 @@ def line(input_shape=(8, 8, 1), num_classes=10, name="mine"):
     return net
 """
 TINY_WEIGHTS = (9 * 4 + 4) + 4 + (3 * 3 * 4 * 10 + 10)  # of 8x8x1 images: kernel, scale, dense
-WRONG = {  # a function's body: what is said of it
+WRONG = {  # a function's body: the message
     "return 1 / 0": "nets/wrong.py, line 7: ZeroDivisionError: division by zero",
     "return keras.Model(i, layers.Conv2D(3, 99)(i))": (
         "nets/wrong.py, line 7: ValueError: Computed output size would be "
@@ -135,7 +135,7 @@ def f(*, input_shape, num_classes):
     x = layers.GlobalAveragePooling2D()({}(i))
     return keras.Model(i, layers.Dense(num_classes)(layers.Dense(24)(x)))
 """
-FILES = {  # a file's text, and the name that is asked for: what is said
+FILES = {  # a file's text, and a function's name: the message
     ("import keras\ndef f(:\n", "f"): "nets/wrong.py, line 2: SyntaxError: invalid syntax",
     ("import keras\nimport absent\n", "f"): (
         "nets/wrong.py, line 2: ModuleNotFoundError: No module named 'absent'"
@@ -271,8 +271,8 @@ def test_a_file_without_the_builder_is_one_line_and_exit_code_2(nets, text, mess
     (nets / "wrong.py").write_text(text[0])
     flags = ["--limit=40", "--workdir=run"]
     assert command_line.main(["train", f"--model=nets/wrong.py:{text[1]}", *flags]) == 2
-    (said,) = capsys.readouterr().err.splitlines()
-    assert message in said
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message in line
     assert not pathlib.Path("run").exists()
 
 
@@ -428,7 +428,7 @@ def test_a_run_resumes_to_the_bit_and_is_read_again(nets, monkeypatch, capsys):
         classifier.load("war")
 
 
-def test_a_sweep_tunes_its_knobs_and_ends_where_the_file_changes(nets, monkeypatch):
+def test_a_sweep_tunes_its_arguments_and_ends_where_the_file_changes(nets, monkeypatch):
     sweep = tune.Config(
         **{**vars(config("sweep")), "epochs": 1, "workdir": "sweep"},
         vary=("width", "dropout", "learning_rate"),

@@ -140,7 +140,7 @@ def test_old_names_of_arguments_warn(name, old, new, by_name):
 
 
 def test_names_in_course_order_and_by_pattern():
-    assert models.NAMES == tuple(models.REGISTRY)
+    assert tuple(models.REGISTRY) == models.NAMES
     assert models.list() == [*models.NAMES]
     assert models.list("resnet*", pretrained=True) == [
         *("resnet18", "resnet34", "resnet50", "resnet101", "resnet152"),

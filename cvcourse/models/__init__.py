@@ -1,4 +1,4 @@
-"""The architectures of the course, built, costed and filled with published weights."""
+"""The architectures of the course: builders, costs, feature maps and published weights."""
 
 from cvcourse.deprecation import renamed_attributes
 from cvcourse.models import pretrained, variants

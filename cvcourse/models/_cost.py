@@ -129,10 +129,8 @@ def cost(model: str | keras.Model, /, **settings: Any) -> Cost:
     if isinstance(model, str):
         # Keras keeps by thread its list of variables without values: this thread ends.
         # The dtype policy is kept by thread, too, and passed on.
-        set_policy = keras.config.set_dtype_policy
-        with ThreadPoolExecutor(
-            1, initializer=set_policy, initargs=[chosen_dtype_policy()]
-        ) as thread:
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(keras.config.set_dtype_policy, chosen_dtype_policy()).result()
             return thread.submit(_outlined, model, settings).result()
     if any(None in tensor.shape[1:] for tensor in model.inputs):
         raise ValueError(

@@ -99,7 +99,7 @@ def backbone(
         raise ValueError(f"{net.name} is built already: {', '.join(settings)} cannot be set")
     maps = _maps(net)
     if stages is None:
-        chosen = {stride: name for name, (_, stride) in maps.items()}.values()
+        chosen = [*{stride: name for name, (_, stride) in maps.items()}.values()]
     else:
         wanted = [stages] if isinstance(stages, (int, str)) else stages
         chosen = [f"stage{stage}" if isinstance(stage, int) else stage for stage in wanted]

@@ -1,4 +1,4 @@
-"""ViT: cut the image into patches and read them as a sentence, with no convolution but the first.
+"""ViT: cut the image into patches, and encode them as a sequence of tokens.
 
 Dosovitskiy et al., "An Image is Worth 16x16 Words: Transformers for Image Recognition at Scale",
 ICLR 2021, https://arxiv.org/abs/2010.11929.
@@ -12,6 +12,7 @@ from keras import layers
 from cvcourse.layers import ClassToken, PositionEmbedding
 from cvcourse.layers.transformer import drop, transformer_block
 from cvcourse.models.convolution import conv
+from cvcourse.models.sources import Sources
 
 EPSILON = 1e-6  # as in the paper's release
 
@@ -28,17 +29,31 @@ def vit(
     num_classes=1000,
     name="vit",
 ):
-    """Patches of `patch` pixels, as tokens of `hidden_dim` channels, and `depth` encoder blocks.
+    """A class token and one token for each patch, and encoder blocks.
 
-    Shapes: (batch, h, w, c) -> (batch, num_classes); `features` are the class token and the
-    patches, normed: (1 + h/patch * w/patch, hidden_dim). Every block has `num_heads` heads and
-    `mlp_dim` hidden units. `dropout` (table 3) is the rate after all but the projections to queries, keys and
-    values (appendix B.1). Raises ValueError for images that are not whole patches: each patch has
-    a position embedding of its own, so another size is another net.
+    Args:
+        patch: Side of a patch, in pixels.
+        hidden_dim: Channels of a token.
+        depth: Number of encoder blocks.
+        num_heads: Number of attention heads.
+        mlp_dim: Hidden units of each block's MLP.
+        dropout: Dropout rate (table 3) after all dense layers but those for queries, keys and
+            values (appendix B.1).
+        input_shape: (height, width, channels) of the images; another size is another net, since
+            each patch has a position embedding.
+        num_classes: Number of classes; None ends the net at `features`.
+        name: Name of the model.
+
+    Returns:
+        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is the
+        normalized tokens (1 + h/patch * w/patch, hidden_dim), class token first.
+
+    Raises:
+        ValueError: If height and width are not multiples of `patch`.
     """
     if any(side is None or side % patch for side in input_shape[:2]):
         raise ValueError(
-            f"a ViT takes images of whole patches, a multiple of {patch} pixels a side; "
+            f"a ViT takes images whose height and width are multiples of its patch, {patch}; "
             f"received input_shape={tuple(input_shape)}"
         )
     inputs = keras.Input(input_shape, name="image")
@@ -94,7 +109,7 @@ PUBLISHED_NAMES = {
         "features": "encoder.ln",
         "logits": "heads.head",
     }
-    # The published files still have the names that torchvision had first.
+    # The published files have torchvision's first names.
     for which, hidden, mlp in (("", "0", "3"), (", first files", "linear_1", "linear_2"))
 } | {
     "timm": {
@@ -132,7 +147,7 @@ TIMM = {  # name: size, patch, image
     )
     for side in sides
 }
-SOURCES = {f"torchvision.{name}": (name, {}) for name in VARIANTS} | {
+SOURCES: Sources = {f"torchvision.{name}": (name, {}) for name in VARIANTS} | {
     f"timm.{name}": ("vit_b_16", dict(**SIZES[size], patch=patch, input_shape=(side, side, 3)))
     for name, (size, patch, side) in TIMM.items()
 }
