@@ -111,6 +111,16 @@ def test_features_of_raw_photos_and_of_a_file(shared, tmp_path):
     np.testing.assert_array_equal(again(x), loaded(x))
 
 
+def test_a_net_of_ones_own_with_such_layers():
+    conv = keras.layers.Conv2D(3, 1, strides=2, name="stage1")
+    last = keras.layers.Conv2D(5, 1, strides=2, name="features")
+    net = keras.Sequential([keras.Input((16, 16, 1)), conv, last])
+    assert models.features(net, pooling="avg").output_shape == (None, 5)
+    backbone = models.backbone(net)
+    assert list(backbone.output) == ["stage1", "features"]
+    assert (backbone.channels, backbone.strides) == ((3, 5), (2, 4))
+
+
 def test_the_features_of_no_such_layer(shared):
     other = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, name="scores")], name="own")
     with pytest.raises(ValueError, match="own has no layer 'features'; its last layers are scores"):

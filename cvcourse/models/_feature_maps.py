@@ -56,7 +56,7 @@ def features(net: keras.Model, pooling: str | None = None) -> keras.Model:
     elif pooling and len(x.shape) == 3:
         x = x[:, 1:] if _has_class_token(net) else x  # as timm's global_pool does
         x = {"avg": ops.mean, "max": ops.max}[pooling](x, axis=1)
-    return keras.Model(net.input, x, name=net.name)
+    return keras.Model(_input(net), x, name=net.name)
 
 
 def backbone(
@@ -106,7 +106,7 @@ def backbone(
         for name in chosen:
             pick(f"map of {net.name}", name, maps)
     outputs = {name: maps[name][0] for name in maps if name in chosen}
-    model = keras.Model(net.input, outputs, name=net.name)
+    model = keras.Model(_input(net), outputs, name=net.name)
     model.channels = tuple(output.shape[-1] for output in outputs.values())
     model.strides = tuple(maps[name][1] for name in outputs)
     return model
@@ -162,6 +162,11 @@ def _features(net):
             f"{net.name} has no layer 'features'; its last layers are {last}: "
             "keras.Model(net.input, net.get_layer(NAME).output) ends at one of them"
         ) from error
+
+
+def _input(net):
+    """Return the input of a network; a Sequential has no attribute `input` until it is called."""
+    return net.inputs[0] if len(net.inputs) == 1 else net.input
 
 
 def _has_class_token(net):

@@ -108,6 +108,6 @@ def _call_copies(net, x, before):
         return keras.tree.flatten(results[operation])[index]
 
     if isinstance(net, keras.Sequential):
-        net = keras.Model(net.input, net.output)
+        net = keras.Model(net.inputs[0], net.outputs[0])
     keras.models.clone_model(net, input_tensors=x, clone_function=copy, call_function=call)
     return keras.tree.map_structure(copied, net.output)
