@@ -28,7 +28,8 @@ def features(net: keras.Model, pooling: str | None = None) -> keras.Model:
         net: A keras.Model that has a layer `features`, as all networks of `REGISTRY` have, also
             after `with_preprocessing` and when loaded from a file.
         pooling: "avg" or "max" pools the map over height and width, or a ViT's tokens over the
-            patches; "token" takes a ViT's class token. Defaults to no pooling.
+            patches; "token" takes a ViT's class token. Tokens are normalized before pooling.
+            Defaults to no pooling.
 
     Returns:
         A keras.Model from net's images to the map (batch, h, w, c), the tokens (batch, n, c) of a

@@ -249,7 +249,11 @@ def _is_count(value):
 def _unknown(architecture, setting, value, defaults):
     """Describe an argument that a builder does not have, and what to write instead."""
     instead = KERAS_ARGUMENTS.get(setting)
-    if not instead or (setting == "alpha" and "width" not in defaults):
+    if setting == "alpha" and "width" not in defaults:
+        instead = None
+    if setting == "weights" and architecture not in REGISTRY:
+        instead = None
+    if not instead:
         return unknown("argument", setting, defaults)
     return f"{setting} is an argument of keras.applications; instead, " + instead.format(
         name=architecture, value=value
