@@ -127,6 +127,8 @@ def test_the_features_of_no_such_layer(shared):
         models.features(other)
     with pytest.raises(ValueError, match=r"unknown pooling 'mean'.*choose from avg, max, token"):
         models.features(shared("resnet18"), pooling="mean")
+    with pytest.raises(ValueError, match=r'models.build\("resnet18", num_classes=None\) is one'):
+        models.features("resnet18")
     with pytest.raises(ValueError, match="resnet18 has no class token"):
         models.features(shared("resnet18"), pooling="token")
 
@@ -241,6 +243,7 @@ def test_a_vits_tokens_are_a_map(shared):
             "'stage2': choose from features",
         ),
         ("alexnet", {"stages": (2,)}, "choose from conv1, pool1, conv2"),
+        ("alexnet", {"stages": ()}, "choose from conv1, pool1, conv2"),
         ("resnet", {}, "unknown model 'resnet': did you mean 'resnet"),
     ],
 )

@@ -37,13 +37,15 @@ def features(net: keras.Model, pooling: str | None = None) -> keras.Model:
         weights are shared, not copied.
 
     Raises:
-        ValueError: If net has no layer `features`, for an unknown `pooling`, and for "token" where
-            net has no class token.
+        ValueError: If net is a name, or has no layer `features`; for an unknown `pooling`, and for
+            "token" if net has no class token.
 
     >>> net = build("resnet18", num_classes=10)
     >>> features(net).output_shape, features(net, pooling="avg").output_shape
     ((None, 7, 7, 512), (None, 512))
     """
+    if isinstance(net, str):
+        raise ValueError(f'features takes a model: models.build("{net}", num_classes=None) is one')
     if pooling not in (None, *POOLINGS):
         raise ValueError(unknown("pooling", pooling, [*POOLINGS, None]))
     x = _features(net)
@@ -103,8 +105,8 @@ def backbone(
         chosen = [*{stride: name for name, (_, stride) in maps.items()}.values()]
     else:
         wanted = [stages] if isinstance(stages, (int, str)) else stages
-        chosen = [f"stage{stage}" if isinstance(stage, int) else stage for stage in wanted]
-        for name in chosen:
+        chosen = [stage if isinstance(stage, str) else f"stage{stage}" for stage in wanted]
+        for name in chosen or [""]:
             pick(f"map of {net.name}", name, maps)
     outputs = {name: maps[name][0] for name in maps if name in chosen}
     model = keras.Model(_input(net), outputs, name=net.name)
