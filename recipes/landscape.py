@@ -1,12 +1,12 @@
-"""The landscape of networks as the course draws it: accuracy against work, as large as its weights.
+"""The landscape of networks: accuracy over work, with discs of the size of the network.
 
     cvcourse landscape
     cvcourse landscape --output=landscape.png
 
 Top-1 accuracy on ImageNet, as published with the weights that cvcourse.models.PUBLISHED_ACCURACY
-names, over the multiply-accumulates of one image; a disc's area is the number of parameters.
-After Canziani et al. 2016, https://arxiv.org/abs/1605.07678, figure 2. The run directory has the
-picture and its numbers in report.html, the numbers in metrics.json too; --output has the picture.
+names, over the multiply-accumulates of one image; the area of a disc is the number of parameters.
+After Canziani et al. 2016, https://arxiv.org/abs/1605.07678, figure 2. report.html in the run
+directory has the picture and its numbers, metrics.json the numbers; --output is the picture's file.
 """
 
 import dataclasses
@@ -20,13 +20,20 @@ PICTURE = "Top-1 accuracy on ImageNet over multiply-accumulates"
 
 @dataclasses.dataclass(frozen=True)
 class Config(recipe.WorkdirFields):
-    """Where the picture and the report go."""
+    """Files of the picture and the report."""
 
-    output: str = recipe.field("runs/landscape.svg", "the picture's file: .svg, .png or .pdf")
+    output: str = recipe.field("runs/landscape.svg", "file of the picture: .svg, .png or .pdf")
 
 
 def main(config):
-    """Draw the picture; returns {network: [MACs, parameters, top-1]} of the points in it."""
+    """Draw the picture.
+
+    Args:
+        config: A Config.
+
+    Returns:
+        {network: [MACs, parameters, top-1 in percent]}.
+    """
     config, metrics = recipe.begin(
         config,
         "landscape",
@@ -65,7 +72,7 @@ def main(config):
 
 
 def table(points, families):
-    """The report's table: rows of texts, a network a row."""
+    """Return the report's table: a row of texts for each network."""
     return [
         ["network", "family", "MACs", "parameters", "top-1, %"],
         *(

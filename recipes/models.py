@@ -1,45 +1,53 @@
-"""What the networks of the course cost: parameters, multiply-accumulates, activations.
+"""The cost of the networks: parameters, multiply-accumulates (MACs), activations.
 
     cvcourse models
     cvcourse models --model=vgg16
     cvcourse models --model=resnet50 --input_shape=96,96,3
     cvcourse models --pretrained --model=resnet50
 
-Without `--model` a line for each network at its usual input size, with its published accuracy;
-with it, a line for each layer, and what one of its values sees of the image. With `--pretrained`
-a line for each set of published weights that fits a network of ours, its source's default first.
+Without `--model`, one line for each network at its usual input size, with its published accuracy;
+with it, one line for each layer and the layer's receptive field. With `--pretrained`, one line for
+each set of published weights that fits one of our networks, the default of its source first.
 """
 
 import dataclasses
-import re
 import sys
 
 from cvcourse import recipe
 from cvcourse.startup import import_tensorflow_quietly
 
-NUMBER = re.compile(r"[\d,.]+")
-
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """Which network, if one alone."""
+    """Which network, or all."""
 
     model: str | None = recipe.field(
         None,
-        "a network of cvcourse.models.REGISTRY, or FILE.py:FUNCTION that builds one of your own, "
-        "layer by layer",
+        "network to list layer by layer: a key of cvcourse.models.REGISTRY, or FILE.py:FUNCTION, "
+        "a builder in a file of yours",
     )
     input_shape: tuple[int, ...] | None = recipe.field(
         None, "height,width,channels of --model's images; auto: its usual size", least=1
     )
-    pretrained: bool = recipe.field(False, "the published weights there are, and where they lie")
+    pretrained: bool = recipe.field(False, "list the published weights and their addresses")
 
 
 def main(config):
-    """Print the table; returns {network or layer: its counts}."""
+    """Print a table.
+
+    Args:
+        config: A Config.
+
+    Returns:
+        {network or layer: its counts}, or with `pretrained` {weights: their fields}.
+
+    Raises:
+        UsageError: For a wrong name or value.
+    """
     config = recipe.check(config)
     import_tensorflow_quietly()
     from cvcourse import models
+    from cvcourse.models import _cost
 
     if config.pretrained:
         return _pretrained(config.model)
@@ -54,20 +62,19 @@ def main(config):
     settings = {"input_shape": config.input_shape} if config.input_shape else {}
     with recipe.user_errors():
         cost = models.cost(config.model, **settings)
-    header = ("layer", "kind", "output", "parameters", "MACs", "activations", "sees")
     total = ("in all", "", "", *_numbers(cost), "")
-    _print([header, *map(_layer, cost), total])
+    _print([_cost.HEADER, *(row.cells() for row in cost), total])
     return {"in all": _counts(cost), **{row.name: _counts(row) for row in cost}}
 
 
 def _pretrained(name):
-    """Print the sets of published weights of one network, or of all; returns {set: its fields}."""
+    """Print the published weights of one network, or of all; return {weights: their fields}."""
     from cvcourse.models import pretrained
 
     rows = [row for row in pretrained.published() if name in (None, row.architecture)]
     if not rows:
         with recipe.user_errors():
-            rows = pretrained.candidates(name)  # "timm.seresnet50", or none at all
+            rows = pretrained.candidates(name)  # "timm.seresnet50", or an error
     header = ("weights", "network", "built with", "photo", "scaling", "top-1", "top-5", "licence")
     _print([(*header, "hash", "address"), *map(_weights, rows)])
     return {str(row): dataclasses.asdict(row) for row in rows}
@@ -90,12 +97,8 @@ def _network(name, cost):
     from cvcourse import models
 
     published = [str(entry) for entry in models.PUBLISHED_ACCURACY.get(name, ("", "", ""))]
-    return (name, _shape(cost[0].output_shape), *_numbers(cost), *published)
-
-
-def _layer(row):
-    sees = "all" if row.receptive_field is None else _shape(row.receptive_field)
-    return (row.name, row.kind, _shape(row.output_shape), *_numbers(row), sees)
+    _, _, size, *_ = cost[0].cells()
+    return (name, size, *_numbers(cost), *published)
 
 
 def _counts(cost):
@@ -106,19 +109,10 @@ def _numbers(cost):
     return [f"{count:,}" for count in _counts(cost).values()]
 
 
-def _shape(sides):
-    return "x".join(map(str, sides))
-
-
 def _print(rows):
-    """Columns as wide as their widest entry; numbers to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        cells = [
-            text.rjust(width) if NUMBER.fullmatch(text) else text.ljust(width)
-            for text, width in zip(row, widths, strict=True)
-        ]
-        print("  ".join(cells).rstrip())
+    from cvcourse.models import _cost
+
+    print(*_cost.aligned(rows), sep="\n")
 
 
 cli = recipe.cli(main)

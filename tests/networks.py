@@ -1,4 +1,4 @@
-"""The networks' facts that several tests share: a row each."""
+"""Facts about the networks that several tests share, one row each."""
 
 import pathlib
 import re
@@ -118,7 +118,7 @@ COURSE_MAP = re.findall(
     re.MULTILINE,
 )
 
-# A small form of each family, for what needs training, copying or another backend.
+# A small form of each family, for tests that train, copy, or use another backend.
 GRAY, TINY, SMALL_RGB = (32, 32, 1), (16, 16, 3), (32, 32, 3)
 FEW_MODULES = ("inception3a", "pool3", "inception4a", "inception4d")
 SMALL = {
@@ -148,7 +148,7 @@ SMALL = {
     "wrn_16_8": {"input_shape": TINY, "depth": 10, "width": 1},
     "resnext50_32x4d": {"input_shape": SMALL_RGB, "depths": (1, 1)},
     "fractalnet20": {"input_shape": SMALL_RGB, "filters": (16, 16), "columns": 2},
-    "densenet121": {"input_shape": SMALL_RGB, "depths": (2, 2), "growth": 8},
+    "densenet121": {"input_shape": SMALL_RGB, "depths": (2, 2), "growth_rate": 8},
     "densenet40_12": {"input_shape": TINY, "depths": (2, 2)},
     "se_resnet50": {"input_shape": SMALL_RGB, "depths": (1, 1)},
     "squeezenet1_1": {"input_shape": SMALL_RGB, "squeeze": (16, 16), "pools": ()},
@@ -175,27 +175,33 @@ SMALL = {
         "width": 0.5,
     },
     "convnext_tiny": {"input_shape": SMALL_RGB, "depths": (1, 1), "widths": (16, 32)},
-    "vit_b_16": {"input_shape": SMALL_RGB, "dim": 32, "depth": 2, "heads": 2, "mlp": 64},
+    "vit_b_16": {
+        "input_shape": SMALL_RGB,
+        "hidden_dim": 32,
+        "depth": 2,
+        "num_heads": 2,
+        "mlp_dim": 64,
+    },
 }
 
-# Without batch norm, or with a layer scale of 1e-6, plain gradient descent takes too many steps.
+# Nets without batch norm, or with a layer scale of 1e-6: gradient descent takes too many steps.
 ADAM = (
     *("lenet5_1998", "alexnet", "alexnet_2012", "zfnet", "vgg11", "nin_cifar", "googlenet_2014"),
     *("squeezenet1_1", "fractalnet20", "convnext_tiny"),
 )
-# Of families that have a sibling in the fast suite.
+# Nets whose family has another one in the fast suite.
 LONG = (
     *("alexnet_2012", "vgg16_cifar", "googlenet_2014", "plain18", "resnet50", "preact_resnet164"),
     *("densenet40_12", "nasnet_mobile", "nasnet_cifar", "inception_v3"),
 )
 
-# What a test of the mathematics does without.
+# Settings for tests of the mathematics.
 NO_NOISE = {"dropout": 0.0, "aux_dropout": 0.0, "drop_path": 0.0, "survival": 1.0}
 
 
 def quiet(name):
-    """The knobs of a network that switch dropout and the like off."""
-    return {knob: value for knob, value in NO_NOISE.items() if knob in models.builder_args(name)}
+    """Builder arguments of a network that switch off dropout and stochastic depth."""
+    return {key: value for key, value in NO_NOISE.items() if key in models.builder_args(name)}
 
 
 def small(name, **settings):
@@ -204,7 +210,7 @@ def small(name, **settings):
 
 
 def lively(net):
-    """`net` with batch norm that knows its statistics, or the maps of random weights fade to 0."""
+    """Return `net` with measured batch-norm statistics; else maps of random weights fade to 0."""
     for layer in net.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = 0.0

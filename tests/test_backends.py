@@ -13,7 +13,7 @@ from networks import SMALL, small
 
 
 def logits(name):
-    """What a small form of a network says to a fixed image with fixed weights."""
+    """Return the logits of a small form of a network, for fixed weights and images."""
     model, rng = small(name), np.random.default_rng(0)
     for variable in model.variables:
         if "seed" in variable.name or "int" in variable.dtype:

@@ -63,6 +63,48 @@ def test_a_name_costs_no_memory_and_leaves_nothing_behind():
     assert net.count_params() == models.cost(net).parameters == 61_706
 
 
+def test_a_cost_prints_its_totals_and_a_row_for_each_stage():
+    text = repr(models.cost("resnet50"))
+    lines = text.splitlines()
+    assert lines[0].split() == ["parameters", "25,610,152", "25.6", "M"]
+    assert lines[1].split() == ["trainable", "25,557,032", "25.6", "M"]
+    assert lines[2].split() == ["multiply-accumulates", "4,089,184,256", "4.09", "G"]
+    assert lines[3].split()[0] == "activations"
+    rows = [line.split()[0] for line in lines[6:]]
+    stages = ["stem", "stage1", "stage2", "stage3", "stage4"]
+    assert rows == ["image", *stages, "features", "pool", "logits"]
+    assert str(models.cost("resnet50")) == text
+    # 64 layers; He et al., table 1: 14x14
+    assert lines[10].split()[:5] == ["stage3", "64", "layers", "14x14x1024", "7,098,368"]
+
+
+def test_the_rows_of_a_printed_cost_add_up():
+    for name in ("vit_b_16", "inception_v3"):
+        cost = models.cost(name)
+        rows = cost._table()[1:]
+        assert len(rows) <= 40
+        for column, total in ((3, cost.trainable), (4, cost.macs), (5, cost.activations)):
+            assert sum(int(row[column].replace(",", "")) for row in rows) == total
+
+
+def test_a_cost_of_layers_that_keras_names_is_cut_in_the_middle():
+    x = image = keras.Input((4,))
+    for _ in range(60):
+        x = keras.layers.Dense(4)(x)
+    rows = models.cost(keras.Model(image, x))._table()[1:]
+    assert len(rows) == 41
+    assert rows[20][0] == "…"
+
+
+def test_a_cost_in_a_notebook_escapes_names():
+    image = keras.Input((4,), name="image")
+    net = keras.Model(image, keras.layers.Dense(2, name="a<b>")(image))
+    page = models.cost(net)._repr_html_()
+    assert page.startswith("<p>parameters 10 (10), trainable 10 (10), multiply-accumulates 8 (8)")
+    assert "<td>a&lt;b&gt;</td>" in page
+    assert page.count("<tr>") == page.count("</tr>") == 3
+
+
 def test_refusals():
     with pytest.raises(ValueError, match="did you mean 'vgg1"):
         models.cost("vgg61")

@@ -78,7 +78,7 @@ def test_taps_and_logits(name, shared):
 
 
 @pytest.mark.parametrize(
-    ("name", "knobs", "parameters"),
+    ("name", "settings", "parameters"),
     [
         ("resnet20", {"shortcut": "B"}, 272_474),  # two 1x1 projections with batch norm
         ("resnet20", {"input_shape": (28, 28, 1)}, 269_434),  # 288 fewer in the stem
@@ -88,8 +88,8 @@ def test_taps_and_logits(name, shared):
     ],
 )
 @pytest.mark.parametrize("dropout", [0.0, 0.5])
-def test_knobs(name, knobs, parameters, dropout):
-    assert trainable(models.build(name, dropout=dropout, **knobs)) == parameters
+def test_builder_arguments(name, settings, parameters, dropout):
+    assert trainable(models.build(name, dropout=dropout, **settings)) == parameters
 
 
 @pytest.mark.parametrize("blocks", [1, 3])
@@ -266,7 +266,7 @@ def test_trains_under_mixed_precision(name, precision):
     assert model(x).dtype == "float32"
 
 
-# Dense layers behind a flattening, or positions, fix the size of these.
+# Dense layers on a flattened map, or positions, fix the size of these.
 FIXED_SIZE = ("linear", "mlp", "lenet5", "lenet5_1998", "vit_b_16")
 
 
@@ -300,7 +300,7 @@ def test_builds_at_its_minimum_and_says_it(name):
     [
         ("resnet200", {}, "unknown model 'resnet200': did you mean 'resnet20'?"),
         ("lenet", {}, "did you mean 'lenet5'?"),
-        ("resnet20", {"depths": 3}, "resnet20: unknown knob 'depths': did you mean 'depth'?"),
+        ("resnet20", {"depths": 3}, "resnet20: unknown argument 'depths': did you mean 'depth'?"),
         ("resnet20", {"depth": 21}, "6n + 2 layers: 8, 14, 20, …; received depth=21"),
         ("resnet20", {"shortcut": "C"}, "received 'C'"),
         ("lenet5", {"input_shape": (28, 28, 1)}, "lenet5 takes images of 32x32 pixels or more"),
@@ -375,7 +375,7 @@ def test_raw_images_keep_every_tap_in_reach():
     )
 
 
-def test_a_net_that_resizes_and_normalizes_goes_behind_what_does_too():
+def test_a_net_that_resizes_and_normalizes_may_follow_layers_that_do():
     image = keras.Input((8, 8, 1))
     x = keras.layers.Normalization(mean=[3.0], variance=[4.0], name="normalization")(image)
     keras.utils.clear_session()  # names begin anew, as in a process that reads the net from a file
@@ -387,6 +387,19 @@ def test_a_net_that_resizes_and_normalizes_goes_behind_what_does_too():
     resized = np.array(keras.ops.image.resize((raw - 10) / 5, (8, 8)))
     expected = np.array(keras.ops.image.resize((resized - 3) / 2, (4, 4))).reshape(2, 16)
     np.testing.assert_allclose(model(raw), expected, atol=1e-4)
+
+
+def test_every_output_of_a_net_is_one_after_preprocessing():
+    net = small("googlenet", aux=True)
+    raw = images(2, *net.input_shape[1:])
+    model = models.with_preprocessing(net, raw.shape[1:], mean=[0.0] * 3, variance=[1.0] * 3)
+    expected, found = net(raw), model(raw)
+    assert list(found) == list(expected) == ["logits", "aux_logits1", "aux_logits2"]
+    for name, logits in expected.items():
+        np.testing.assert_allclose(found[name], logits, rtol=1e-4, atol=1e-5)
+    net = keras.Sequential([keras.Input((2, 2, 1)), keras.layers.Flatten()])
+    model = models.with_preprocessing(net, (2, 2, 1), mean=[1.0], variance=[4.0])
+    np.testing.assert_allclose(model(np.full((1, 2, 2, 1), 7.0)), [[3.0] * 4])
 
 
 def test_channels_that_do_not_convert_are_refused():

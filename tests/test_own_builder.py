@@ -1,4 +1,4 @@
-"""Networks of one's own, FILE.py:FUNCTION: built, trained, tuned, resumed, read, refused."""
+"""Builders in a user's file, FILE.py:FUNCTION: build, train, tune, resume, load, refuse."""
 
 import csv
 import dataclasses
@@ -63,7 +63,7 @@ def line(input_shape=(8, 8, 1), num_classes=10, name="mine"):
     return net
 """
 TINY_WEIGHTS = (9 * 4 + 4) + 4 + (3 * 3 * 4 * 10 + 10)  # of 8x8x1 images: kernel, scale, dense
-WRONG = {  # a function's body: what is said of it
+WRONG = {  # a function's body: the message
     "return 1 / 0": "nets/wrong.py, line 7: ZeroDivisionError: division by zero",
     "return keras.Model(i, layers.Conv2D(3, 99)(i))": (
         "nets/wrong.py, line 7: ValueError: Computed output size would be "
@@ -88,9 +88,6 @@ WRONG = {  # a function's body: what is said of it
     ),
     'return keras.Model(i, dense(i, dtype="mixed_bfloat16"))': (
         'gives bfloat16 logits: its last layer needs dtype="float32"'
-    ),
-    "return keras.Model(i, dense(layers.Normalization(mean=0.0, variance=1.0)(i)))": (
-        "has a layer 'normalization', as training puts in front: give it another name"
     ),
 }
 WRONG_TEXT = """
@@ -138,7 +135,7 @@ def f(*, input_shape, num_classes):
     x = layers.GlobalAveragePooling2D()({}(i))
     return keras.Model(i, layers.Dense(num_classes)(layers.Dense(24)(x)))
 """
-FILES = {  # a file's text, and the name that is asked for: what is said
+FILES = {  # a file's text, and a function's name: the message
     ("import keras\ndef f(:\n", "f"): "nets/wrong.py, line 2: SyntaxError: invalid syntax",
     ("import keras\nimport absent\n", "f"): (
         "nets/wrong.py, line 2: ModuleNotFoundError: No module named 'absent'"
@@ -215,6 +212,36 @@ def test_a_sequential_a_name_and_compiling_are_all_right(nets):
     )
 
 
+def test_a_layer_may_have_the_name_of_the_one_that_preprocessing_adds(nets):
+    body = "return keras.Model(i, dense(layers.Normalization(mean=3.0, variance=4.0)(i)))"
+    (nets / "wrong.py").write_text(WRONG_TEXT.format(body))
+    net = models.build("nets/wrong.py:f", input_shape=(8, 8, 1), num_classes=3)
+    assert net.layers[1].name == "normalization"
+    model = models.with_preprocessing(net, (8, 8, 1), mean=[10.0], variance=[25.0])
+    x = np.random.default_rng(0).uniform(0, 255, (2, 8, 8, 1)).astype("float32")
+    kernel, bias = net.get_weights()
+    expected = (((x - 10) / 5 - 3) / 2).reshape(2, 64) @ kernel + bias
+    np.testing.assert_allclose(model(x), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_keras_names_may_be_arguments_of_a_users_builder_and_none_ends_at_its_features(nets):
+    (nets / "own.py").write_text(
+        "import keras\n"
+        "from keras import layers\n"
+        "def f(*, classes=7, pooling='avg', input_shape, num_classes):\n"
+        "    i = keras.Input(input_shape)\n"
+        "    x = layers.Conv2D(classes, 1, name='features')(i)\n"
+        "    if num_classes is None:\n"
+        "        return keras.Model(i, x)\n"
+        "    return keras.Model(i, layers.Dense(num_classes)(layers.Flatten()(x)))\n"
+    )
+    net = models.build("nets/own.py:f", input_shape=(8, 8, 1), num_classes=None, classes=4)
+    assert net.output_shape == (None, 8, 8, 4)
+    assert models.features(net, pooling="max").output_shape == (None, 4)
+    with pytest.raises(ValueError, match="num_classes=None ends the net at its features"):
+        models.build("nets/own.py:f", input_shape=(8, 8, 1), include_top=False)
+
+
 @pytest.mark.parametrize(("body", "message"), WRONG.items())
 def test_what_is_no_network_is_one_line(nets, body, message):
     (nets / "wrong.py").write_text(WRONG_TEXT.format(body))
@@ -244,8 +271,8 @@ def test_a_file_without_the_builder_is_one_line_and_exit_code_2(nets, text, mess
     (nets / "wrong.py").write_text(text[0])
     flags = ["--limit=40", "--workdir=run"]
     assert command_line.main(["train", f"--model=nets/wrong.py:{text[1]}", *flags]) == 2
-    (said,) = capsys.readouterr().err.splitlines()
-    assert message in said
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message in line
     assert not pathlib.Path("run").exists()
 
 
@@ -255,7 +282,10 @@ def test_a_file_without_the_builder_is_one_line_and_exit_code_2(nets, text, mess
         (["--model=nets/absent.py:f"], "cannot read nets/absent.py: No such file"),
         (["--model=nets:f"], "unknown model 'nets:f'"),
         (["--model=nets/net.py"], "name the builder in it, as nets/net.py:FUNCTION"),
-        (["--model=nets/net.py:line", "--dropout=0.1"], "nets/net.py:line: unknown knob 'dropout'"),
+        (
+            ["--model=nets/net.py:line", "--dropout=0.1"],
+            "nets/net.py:line: unknown argument 'dropout'",
+        ),
         (["--model=nets/net.py:tiny", "--model_args=name=a"], "--model_args: name is set by"),
         (["--model=nets/net.py:tiny", "--stochastic_depth=0.1"], "has no blocks to drop"),
     ],
@@ -398,7 +428,7 @@ def test_a_run_resumes_to_the_bit_and_is_read_again(nets, monkeypatch, capsys):
         classifier.load("war")
 
 
-def test_a_sweep_tunes_its_knobs_and_ends_where_the_file_changes(nets, monkeypatch):
+def test_a_sweep_tunes_its_arguments_and_ends_where_the_file_changes(nets, monkeypatch):
     sweep = tune.Config(
         **{**vars(config("sweep")), "epochs": 1, "workdir": "sweep"},
         vary=("width", "dropout", "learning_rate"),

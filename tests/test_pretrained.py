@@ -60,7 +60,9 @@ def test_equal_to_the_published_implementation(name):
 
 
 def test_torchvisions_files_of_vision_transformers_have_its_first_names():
-    form = dict(dim=8, depth=2, heads=2, mlp=16, input_shape=(32, 32, 3), num_classes=3)
+    form = dict(
+        hidden_dim=8, depth=2, num_heads=2, mlp_dim=16, input_shape=(32, 32, 3), num_classes=3
+    )
     net = pretrained.build_source("torchvision.vit_b_16", **form)
     names = {
         name: name.replace("mlp.0.", "mlp.linear_1.").replace("mlp.3.", "mlp.linear_2.")

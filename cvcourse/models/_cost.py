@@ -1,8 +1,12 @@
-"""What a network costs and sees: parameters, multiply-accumulates, activations, receptive field."""
+"""Cost of a network: parameters, multiply-accumulates, activations, and receptive fields."""
 
 import dataclasses
+import html
 import math
+import re
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import keras
 from keras import layers
@@ -26,63 +30,170 @@ KEPT = (layers.InputLayer, *WEIGHTED, *POOLS)
 SEES_ALL = (layers.Flatten, *GLOBAL_POOLS)
 
 
+MAX_ROWS = 40  # of a printed table
+NUMBER = re.compile(r"[\d,.]+")
+GROUP = re.compile(r"mixed_[^_]*|[^_]*")  # of a layer's name: its stage or block
+HEADER = ("layer", "kind", "output", "parameters", "MACs", "activations", "receptive field")
+COUNTS = ("parameters", "trainable", "macs", "activations")
+
+
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """One layer; shapes without the batch, counts for one image.
+    """Cost of one layer; shapes without the batch, counts for one image.
 
-    `activations` are the values it leaves in memory if it is an input, a convolution, a dense layer
-    or a pool: what follows can be done in place. `receptive_field` is (height, width) in input
-    pixels of what one output value sees, None for the whole image.
+    Attributes:
+        name: Name of the layer.
+        kind: Its class.
+        output_shape: Shape of its output.
+        parameters: Number of its weights.
+        trainable: Number of its trainable weights.
+        macs: Multiply-accumulates.
+        activations: Number of values that its output keeps in memory: of the input, convolutions,
+            dense layers and pools; other layers can work in place.
+        receptive_field: (height, width) in pixels of the part of the image that one output value
+            depends on; None for the whole image.
     """
 
     name: str
     kind: str
-    output_shape: tuple
+    output_shape: tuple[int, ...]
     parameters: int
     trainable: int
     macs: int
     activations: int
-    receptive_field: tuple | None
+    receptive_field: tuple[int, int] | None
+
+    def cells(self) -> tuple[str, ...]:
+        """Return the texts of a table's row, in the order of `HEADER`."""
+        field = "all" if self.receptive_field is None else shape_text(self.receptive_field)
+        counts = (f"{n:,}" for n in (self.trainable, self.macs, self.activations))
+        return (self.name, self.kind, shape_text(self.output_shape), *counts, field)
 
 
-class Cost(tuple):
-    """The rows of a network, input first, and their sums."""
+class Cost(tuple[Row, ...]):
+    """The rows of a network, input first, and their sums; it prints as a table.
+
+    Attributes:
+        parameters: Number of weights.
+        trainable: Number of trainable weights.
+        macs: Multiply-accumulates for one image.
+        activations: Number of values in memory for one image.
+    """
 
     parameters = property(lambda self: sum(row.parameters for row in self))
     trainable = property(lambda self: sum(row.trainable for row in self))
     macs = property(lambda self: sum(row.macs for row in self))
     activations = property(lambda self: sum(row.activations for row in self))
 
+    def __repr__(self):
+        return "\n".join([*aligned(self._totals()), "", *aligned(self._table())])
 
-def cost(model, /, **settings):
-    """What each layer of a functional keras.Model, or of the network of a name, costs: a Cost.
+    def _repr_html_(self):
+        rows = ["".join(f"<td>{html.escape(cell)}</td>" for cell in row) for row in self._table()]
+        totals = ", ".join(f"{name} {n} ({short})" for name, n, short in self._totals())
+        return f"<p>{totals}</p><table><tr>{'</tr><tr>'.join(rows)}</tr></table>"
 
-    `settings` are those of `build`; a network given by name costs no memory for its weights.
-    Multiply-accumulates are those of convolutions and matrix products. Raises ValueError for what
-    `build` refuses, and for a model whose input size is left open.
+    def _totals(self):
+        names = ("parameters", "trainable", "multiply-accumulates", "activations")
+        counts = [getattr(self, count) for count in COUNTS]
+        return [(name, f"{n:,}", rounded(n)) for name, n in zip(names, counts, strict=True)]
+
+    def _table(self):
+        """Return the rows as texts; of a long network those of its stages."""
+        rows = list(self) if len(self) <= MAX_ROWS else _stages(self)
+        cells = [row.cells() for row in rows]
+        if len(cells) > MAX_ROWS:
+            half = MAX_ROWS // 2
+            cells = [*cells[:half], ("…",) * len(HEADER), *cells[-half:]]
+        return [HEADER, *cells]
+
+
+def cost(model: str | keras.Model, /, **settings: Any) -> Cost:
+    """Count the parameters, multiply-accumulates and activations of a network, layer by layer.
+
+    Args:
+        model: Name that `build` takes, or a functional keras.Model. The weights of a network given
+            by name take no memory.
+        **settings: Arguments of the builder, if `model` is a name.
+
+    Returns:
+        A Cost: a tuple of `Row`, input first, with the totals `parameters`, `trainable`, `macs` (of
+        convolutions and matrix products) and `activations`. It prints as a table.
+
+    Raises:
+        ValueError: For what `build` refuses, and for a model of images of any size.
 
     >>> cost("vgg16").macs, cost("vgg16").activations
     (15470264320, 15237608)
     """
     if isinstance(model, str):
-        # Keras keeps its list of variables that wait for their values by thread: this one's ends.
-        # The dtype policy is kept so, too, and handed over.
-        set_policy = keras.config.set_dtype_policy
-        with ThreadPoolExecutor(
-            1, initializer=set_policy, initargs=[chosen_dtype_policy()]
-        ) as thread:
+        # Keras keeps by thread its list of variables without values: this thread ends.
+        # The dtype policy is kept by thread, too, and passed on.
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(keras.config.set_dtype_policy, chosen_dtype_policy()).result()
             return thread.submit(_outlined, model, settings).result()
     if any(None in tensor.shape[1:] for tensor in model.inputs):
         raise ValueError(
-            f"{model.name} takes images of any size, whose cost differs: build it with input_shape"
+            f"{model.name} takes images of any size, on which its cost depends: build it with "
+            "input_shape"
         )
-    rows, fields = [], {}
+    rows: list[Row] = []
+    fields: dict[int, Any] = {}
     for operation, inputs, outputs in operations(model):
         field = _field(operation, [fields[id(tensor)] for tensor in inputs])
         fields |= {id(tensor): field for tensor in outputs}
         if isinstance(operation, keras.Layer) or _macs(operation, inputs, outputs):
             rows.append(_row(operation, inputs, outputs, field))
     return Cost(rows)
+
+
+def aligned(rows: Iterable[Sequence[str]]) -> list[str]:
+    """Return a table's lines: columns as wide as their widest cell, numbers to the right."""
+    rows = list(rows)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            text.rjust(width) if NUMBER.fullmatch(text) else text.ljust(width)
+            for text, width in zip(row, widths, strict=True)
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def shape_text(sides: Sequence[int]) -> str:
+    """Return a shape as text, such as 7x7x512."""
+    return "x".join(map(str, sides))
+
+
+def rounded(count: int) -> str:
+    """Return a count with three digits and its unit: k, M, G."""
+    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if count >= size:
+            return f"{count / size:.3g} {unit}"
+    return str(count)
+
+
+def _stages(rows):
+    """Return a row for each stage or block of a network, as its layers' names tell."""
+    keys = [_group(row) for row in rows]
+    last = {key: i for i, key in enumerate(keys)}
+    found, start = [], 0
+    while start < len(rows):
+        end = start if keys[start] is None else last[keys[start]]
+        row, layers_ = rows[end], rows[start : end + 1]
+        if end > start:
+            counts = {count: sum(getattr(one, count) for one in layers_) for count in COUNTS}
+            kind = f"{len(layers_)} layers"
+            row = dataclasses.replace(row, name=keys[start], kind=kind, **counts)
+        found.append(row)
+        start = end + 1
+    return found
+
+
+def _group(row):
+    """Return the stage or block of a layer, None if Keras has given the name: matmul_3."""
+    given = row.name.rstrip("_0123456789").replace("_", "") == row.kind.lower()
+    return None if given else GROUP.match(row.name)[0]
 
 
 def _outlined(name, settings):
@@ -106,10 +217,10 @@ def _row(operation, inputs, outputs, field):
 
 
 def _macs(operation, inputs, outputs):
-    """Multiply-accumulates of one operation for one image."""
+    """Return the multiply-accumulates of one operation for one image."""
     if isinstance(operation, keras.Model):
         return cost(operation).macs
-    if isinstance(operation, WEIGHTED):  # its kernels, once for each place of the output
+    if isinstance(operation, WEIGHTED):  # its kernels, once for each pixel of the output
         kernels = [v for v in operation.weights if v.name.endswith("kernel")]
         return sum(math.prod(k.shape) for k in kernels) * math.prod(outputs[0].shape[1:-1])
     if type(operation).__name__ == "Matmul":
@@ -118,7 +229,7 @@ def _macs(operation, inputs, outputs):
 
 
 def _field(operation, fields):
-    """((height, width) of the receptive field, the step between two of them), or None for all."""
+    """Return the receptive field and stride, ((height, width), (rows, columns)); None for all."""
     if isinstance(operation, layers.InputLayer):
         return ((1, 1), (1, 1)) if len(operation.output.shape) == 4 else None
     if None in fields or isinstance(operation, SEES_ALL) or type(operation).__name__ == "Matmul":

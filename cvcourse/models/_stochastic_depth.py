@@ -1,48 +1,55 @@
-"""Stochastic depth of a registry's network by one rate, whatever its builder calls the knob.
+"""Stochastic depth of any network of the registry by one rate.
 
 Huang et al., "Deep Networks with Stochastic Depth", ECCV 2016, https://arxiv.org/abs/1603.09382.
 """
 
+from typing import Any
+
 from cvcourse.models.registry import builder_args
 
-KNOBS = {  # of builders: their value for the rate at which the last block's path is dropped
+ARGUMENTS = {  # of builders: their value for a rate at which the last block's path is dropped
     "survival": lambda rate: 1 - rate,
     "drop_path": lambda rate: rate,
 }
-STEPS = "drop_path_steps"  # the knob for steps over which the rate grows (Zoph et al. 2018)
+STEPS = "drop_path_steps"  # the argument for the steps over which the rate grows (Zoph et al. 2018)
 
 
-def stochastic_depth(architecture, rate):
-    """Make the builder's knob of a rate.
+def stochastic_depth(architecture: str, rate: float | None) -> dict[str, float]:
+    """Return the builder's argument for a rate of stochastic depth.
 
     Args:
         architecture: Name that `build` takes.
         rate: Rate at which the last block's path is dropped; None for the network's own.
 
     Returns:
-        {knob: value}; empty for None.
+        {argument: value} for `build`; empty for None.
 
     Raises:
         ValueError: If the network has no blocks to drop.
+
+    >>> stochastic_depth("resnet20", 0.5), stochastic_depth("convnext_tiny", 0.25)
+    ({'survival': 0.5}, {'drop_path': 0.25})
     """
     if rate is None:
         return {}
     known = builder_args(architecture)
-    for knob, value_of in KNOBS.items():
-        if knob in known:
-            return {knob: value_of(rate)}
+    for argument, value_of in ARGUMENTS.items():
+        if argument in known:
+            return {argument: value_of(rate)}
     raise ValueError(
-        f"--stochastic_depth: {architecture} has no blocks to drop; networks with a knob "
-        f"{' or '.join(KNOBS)} do, such as resnet20"
+        f"--stochastic_depth: {architecture} has no blocks to drop; networks with an argument "
+        f"{' or '.join(ARGUMENTS)} do, such as resnet20"
     )
 
 
-def drops_paths_by_schedule(architecture, settings, rate=None):
-    """Tell whether a network's rate grows over the steps of a run, whose number it must be given.
+def drops_paths_by_schedule(
+    architecture: str, settings: dict[str, Any], rate: float | None = None
+) -> bool:
+    """Tell whether a network's rate grows over the steps of training, and lacks their number.
 
     Args:
         architecture: Name that `build` takes.
-        settings: {knob: value} that `build` is given besides.
+        settings: {argument: value} for `build`.
         rate: As in `stochastic_depth`.
 
     Returns:

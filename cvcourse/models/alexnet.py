@@ -13,11 +13,12 @@ from keras import layers
 from cvcourse.errors import pick
 from cvcourse.layers import AdaptiveAveragePooling2D, LocalResponseNorm
 from cvcourse.models.convolution import conv_relu, max_pool
+from cvcourse.models.sources import Sources
 
-# The least that leaves the third pool a window of 3x3 pixels.
+# The smallest side that leaves the third pool 3x3 pixels.
 MINIMUM_SIZE = {"alexnet": 63, "alexnet_2012": 67}
 
-TOWERS = {  # filters, kernel, stride, padding, groups, what follows
+TOWERS = {  # filters, kernel, stride, padding, groups, layers that follow
     1: (  # torchvision
         (64, 11, 4, 2, 1, ("pool",)),
         (192, 5, 1, 2, 1, ("pool",)),
@@ -25,7 +26,7 @@ TOWERS = {  # filters, kernel, stride, padding, groups, what follows
         (256, 3, 1, 1, 1, ()),
         (256, 3, 1, 1, 1, ("pool",)),
     ),
-    2: (  # figure 2 and section 3.5; where both towers' maps are seen there is one group
+    2: (  # figure 2 and section 3.5; a layer that takes the maps of both towers has one group
         (96, 11, 4, 0, 1, ("norm", "pool")),
         (256, 5, 1, 2, 2, ("norm", "pool")),
         (384, 3, 1, 1, 1, ()),
@@ -36,7 +37,7 @@ TOWERS = {  # filters, kernel, stride, padding, groups, what follows
 
 
 def convolutions(x, rows, width, *, pool_padding="valid"):
-    """What `rows` say, as `conv1`, `norm1`, `pool1` …, `features` at the end."""
+    """Build the layers of `rows`: `conv1`, `norm1`, `pool1`, …, with `features` at the end."""
     followers = {
         "norm": lambda x, name: LocalResponseNorm(name=name)(x),
         "pool": partial(max_pool, size=3, stride=2, padding=pool_padding),
@@ -50,11 +51,14 @@ def convolutions(x, rows, width, *, pool_padding="valid"):
 
 
 def dense_head(x, side, hidden, dropout, num_classes, *, first):
-    """The map, averaged to `side` pixels a side unless it has them, and dense layers `fc{first}` ….
+    """Dense layers `fc{first}`, … on the map, averaged to `side` pixels a side if it has others.
 
-    Dropout is on the outputs of the hidden ones, as in the paper; torchvision's AlexNet has it on
-    their inputs. Initialization: He et al. 2015; the paper's N(0, 0.01) fits its widths alone.
+    Shapes: (h, w, c) -> logits (num_classes,); num_classes=None builds no layer and returns `x`.
+    Dropout is on the outputs of the hidden layers, as in the paper; torchvision's AlexNet has it on
+    their inputs. Initialization: He et al. 2015; the paper's N(0, 0.01) suits only its widths.
     """
+    if num_classes is None:
+        return x
     if x.shape[1:3] != (side, side):
         x = AdaptiveAveragePooling2D(side, name="pool")(x)
     x = layers.Flatten(name="flatten")(x)
@@ -76,10 +80,23 @@ def alexnet(
     num_classes=1000,
     name="alexnet",
 ):
-    """1 or 2 `towers` of convolutions, `width` times as wide, and dense layers of `hidden` units.
+    """Five convolutions and three dense layers.
 
-    Shapes: (batch, h, w, c) -> (batch, num_classes); `features` is (6, 6, 256) at the usual size,
-    and is averaged to 6x6 at others. `dropout` is the rate after each hidden layer.
+    Args:
+        towers: 1 (torchvision) or 2 (the paper) groups of convolutions.
+        width: Factor for the filters.
+        hidden: Units of each hidden dense layer.
+        dropout: Dropout rate after each hidden dense layer.
+        input_shape: (height, width, channels) of the images.
+        num_classes: Number of classes; None ends the net at `features`.
+        name: Name of the model.
+
+    Returns:
+        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is (6,
+        6, 256) at the usual size; the dense layers average other sizes to 6x6.
+
+    Raises:
+        ValueError: For another number of towers.
     """
     inputs = keras.Input(input_shape, name="image")
     x = convolutions(inputs, pick("towers", towers, TOWERS), width)
@@ -89,7 +106,7 @@ def alexnet(
 
 VARIANTS = {
     "alexnet": alexnet,
-    # figure 2 says 224, of which its 55x55 maps do not follow
+    # figure 2 has 224, which does not give its maps of 55x55
     "alexnet_2012": partial(alexnet, towers=2, input_shape=(227, 227, 3)),
 }
 PUBLISHED_NAMES = {
@@ -100,4 +117,4 @@ PUBLISHED_NAMES = {
         "logits": "classifier.6",
     }
 }
-SOURCES = {"torchvision.alexnet": ("alexnet", {})}
+SOURCES: Sources = {"torchvision.alexnet": ("alexnet", {})}

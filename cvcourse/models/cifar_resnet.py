@@ -28,7 +28,7 @@ def subsample_and_pad(x, filters, stride, *, name):
 
 
 def basic_block(x, filters, stride, *, padding, shortcut, drop, name):
-    """Two 3x3 convolutions and the way around them: (h, w, c) -> (h/stride, w/stride, filters)."""
+    """Two 3x3 convolutions and a shortcut: (h, w, c) -> (h/stride, w/stride, filters)."""
     y = conv_bn(x, filters, 3, stride, padding=padding, activation="relu", name=f"{name}_1")
     y = conv_bn(y, filters, 3, name=f"{name}_2")
     if drop:
@@ -53,13 +53,27 @@ def cifar_resnet(
 ):
     """A stem and three stages of (depth - 2) / 6 basic blocks, 16, 32 and 64 channels wide.
 
-    Shapes: (batch, h, w, c) -> (batch, num_classes); `features` is (h/4, w/4, 64). Where the net
-    strides, `padding` is "symmetric", as published weights need it, or "same": a 3x3 window's
-    center, or its first pixel, is the one that the shortcut takes. `shortcut` is "A" (no
-    parameters, the paper's choice on CIFAR) or "B" (1x1 projection) where a stage widens;
-    `survival` the probability that the last block's own path is kept for a training batch, to
-    which it falls linearly from 1 (stochastic depth: Huang et al. 2016, eq. 4 and 5); `dropout` the
-    rate before the logits. Raises ValueError where depth is not 6n + 2.
+    Args:
+        depth: Number of layers: 6n + 2.
+        padding: Of convolutions with stride 2: "symmetric", as published weights need it, or
+            "same". The pixel that the shortcut takes is the center of a 3x3 window, or its first
+            pixel.
+        shortcut: "A" (no parameters, the paper's choice on CIFAR) or "B" (1x1 projection) where a
+            stage widens.
+        survival: Probability that the last block's residual path is kept for a training batch; it
+            falls linearly from 1 at the first block (stochastic depth: Huang et al. 2016, eq. 4 and
+            5).
+        dropout: Dropout rate before the logits.
+        input_shape: (height, width, channels) of the images.
+        num_classes: Number of classes; None ends the net at `features`.
+        name: Name of the model.
+
+    Returns:
+        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is
+        (h/4, w/4, 64).
+
+    Raises:
+        ValueError: If depth is not 6n + 2, or for an unknown shortcut.
     """
     blocks, rest = divmod(depth - 2, 6)
     if rest or blocks < 1:

@@ -1,20 +1,22 @@
-"""ConvNeXt: a ResNet, modernized step by step after the Transformers, until it matches them.
+"""ConvNeXt: a ResNet, modernized step by step with the design choices of Transformers.
 
 Liu et al., "A ConvNet for the 2020s", CVPR 2022, https://arxiv.org/abs/2201.03545.
 """
 
 from functools import partial
+from typing import Any
 
 import keras
 from keras import layers
 
 from cvcourse.layers import DropPath, LayerScale
-from cvcourse.models.convolution import conv
+from cvcourse.models.convolution import conv, pooled_logits
+from cvcourse.models.sources import Sources
 
 MINIMUM_SIZE = 32  # a stem of stride 4 and three of 2, all without padding
 
-# The released deviation of 0.02, of a uniform distribution: numbers twice as fast as a normal's.
-# As a dict, for every layer to make one of its own: an initializer repeats its numbers.
+# The release's deviation of 0.02, of a uniform distribution, which is drawn twice as fast as a
+# normal one. A dict, so that each layer makes its own: an initializer repeats its numbers.
 SMALL = {"class_name": "RandomUniform", "config": {"minval": -0.03464, "maxval": 0.03464}}
 
 convolve = partial(conv, kernel_initializer=SMALL)
@@ -23,7 +25,7 @@ dense = partial(layers.Dense, kernel_initializer=SMALL)
 
 
 def block(x, *, norm, layer_scale, drop_path, name):
-    """7x7 for each channel, then a perceptron at each pixel: (h, w, c) -> the same."""
+    """7x7 depthwise convolution, then an MLP at each pixel: (h, w, c) -> (h, w, c)."""
     channels = x.shape[-1]
     y = convolve(x, channels, 7, groups=channels, name=f"{name}_conv")
     y = norm(name=f"{name}_norm")(y)
@@ -47,12 +49,23 @@ def convnext(
     num_classes=1000,
     name="convnext",
 ):
-    """A stem of 4x4 patches and stages of `depths` blocks, `widths` wide, each half the map.
+    """A stem of 4x4 patches and stages of blocks; each stage but the first halves the map.
 
-    Shapes: (batch, h, w, c) -> (batch, num_classes); `features` is (h/32, w/32, widths[-1]), to be
-    normed after pooling. `drop_path` is the rate at which training drops the last block, growing
-    linearly from 0 at the first; `layer_scale` what each block's output is multiplied by at first;
-    `epsilon` the norms'; `dropout` the rate before the logits.
+    Args:
+        depths: Number of blocks of each stage.
+        widths: Channels of each stage.
+        drop_path: Rate at which training drops the last block's residual path; it grows linearly
+            from 0 at the first.
+        layer_scale: Initial factor of each block's output.
+        epsilon: Of layer normalization.
+        dropout: Dropout rate before the logits.
+        input_shape: (height, width, channels) of the images.
+        num_classes: Number of classes; None ends the net at `features`.
+        name: Name of the model.
+
+    Returns:
+        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is
+        (h/32, w/32, widths[-1]), before the norm, which comes after pooling.
     """
     norm = partial(layers.LayerNormalization, epsilon=epsilon)
     inputs = keras.Input(input_shape, name="image")
@@ -74,11 +87,9 @@ def convnext(
             done += 1
         x = layers.Identity(name=f"stage{stage}")(x)
     x = layers.Identity(name="features")(x)
-    x = layers.GlobalAveragePooling2D(name="pool")(x)
-    x = norm(name="norm")(x)
-    if dropout:
-        x = layers.Dropout(dropout, name="dropout")(x)
-    logits = dense(num_classes, dtype="float32", name="logits")(x)
+    logits = pooled_logits(
+        x, num_classes, pooled_layer=norm(name="norm"), dropout=dropout, kernel_initializer=SMALL
+    )
     return keras.Model(inputs, logits, name=name)
 
 
@@ -89,7 +100,7 @@ SIZES = {  # section 3; the rates are appendix A's
     "large": dict(depths=(3, 3, 27, 3), widths=(192, 384, 768, 1536), drop_path=0.5),
 }
 VARIANTS = {f"convnext_{size}": partial(convnext, **form) for size, form in SIZES.items()}
-OTHER_SIZES = {
+OTHER_SIZES: dict[str, dict[str, Any]] = {
     "atto": dict(depths=(2, 2, 6, 2), widths=(40, 80, 160, 320)),  # timm's
     "femto": dict(depths=(2, 2, 6, 2), widths=(48, 96, 192, 384)),
     "pico": dict(depths=(2, 2, 6, 2), widths=(64, 128, 256, 512)),
@@ -125,12 +136,12 @@ PUBLISHED_NAMES = {
         "logits": "head.fc",
     },
 }
-SOURCES = (
-    {
+SOURCES: Sources = {
+    **{
         f"{source}.{name}": (name, {})
         for source in ("torchvision", "timm", "keras")
         for name in VARIANTS
-    }
-    | {f"timm.convnext_{size}": ("convnext_tiny", form) for size, form in OTHER_SIZES.items()}
-    | {"keras.convnext_xlarge": ("convnext_large", OTHER_SIZES["xlarge"])}
-)
+    },
+    **{f"timm.convnext_{size}": ("convnext_tiny", form) for size, form in OTHER_SIZES.items()},
+    "keras.convnext_xlarge": ("convnext_large", OTHER_SIZES["xlarge"]),
+}

@@ -1,7 +1,7 @@
-"""Convolution, norm and activation, and pooling, padded the way published weights need it.
+"""Convolution, norm, activation and pooling, padded as published weights need it.
 
-torch pads both sides alike; "same" puts the odd pixel at the far side. Where the two agree, as at
-stride 1, "same" is taken: it copies nothing.
+torch pads both sides equally; "same" pads the far side more. Where both give the same result, as
+at stride 1, "same" is used, which copies nothing.
 """
 
 from functools import partial
@@ -10,15 +10,15 @@ from keras import layers, ops
 
 from cvcourse.layers import BatchNormalization, DepthwiseConv2D, GroupedConv2D
 
-LOWEST = -6e4  # what a max pool never picks; float16 holds it
+LOWEST = -6e4  # below any activation, for max pools; in the range of float16
 
-# torchvision's and EfficientNet's; as a config, since layers that share an initializer start alike.
+# Of torchvision and EfficientNet. A config, since layers that share an initializer start equal.
 HE_FAN_OUT = {
     "class_name": "VarianceScaling",
     "config": {"scale": 2.0, "mode": "fan_out", "distribution": "untruncated_normal"},
 }
 
-# name: pixels (before, after) a side, for a window of k pixels and stride s
+# name: pixels (before, after) of padding, for a window of k pixels and stride s
 PADDINGS = {
     "symmetric": lambda k, s: (k // 2, k // 2),  # torch's padding=k//2
     "ceil": lambda k, s: (0, s - 1),  # torch's ceil_mode=True
@@ -27,11 +27,11 @@ PADDINGS = {
 
 
 def padded(x, size, stride, padding, *, value=0.0, name):
-    """`x` and the padding mode that a Keras layer then needs to have `padding` in effect.
+    """Pad `x` if Keras cannot, and return (x, padding argument for the layer).
 
-    `padding` is "same", "valid", one of PADDINGS or a number of pixels; only where neither of the
-    first two does the same is the map copied, with `value` around it. Shapes: (batch, h, w, c) ->
-    (batch, h', w', c).
+    `padding` is "same", "valid", a key of PADDINGS or a number of pixels. The map is padded with
+    `value`, (batch, h, w, c) -> (batch, h', w', c), only if neither "same" nor "valid" has the same
+    effect.
     """
     mode, widths = _mode_or_widths(x, size, stride, padding)
     if mode:
@@ -42,14 +42,14 @@ def padded(x, size, stride, padding, *, value=0.0, name):
 
 
 def conv(x, filters, kernel_size, stride=1, *, groups=1, padding="symmetric", name, **settings):
-    """A convolution, depthwise where there is a group a channel: -> (batch, h', w', filters)."""
+    """Convolution, depthwise if each channel is a group: -> (batch, h', w', filters)."""
     settings |= dict(strides=stride, name=name)
     if 1 < groups == filters == x.shape[-1]:
         mode, widths = _mode_or_widths(x, kernel_size, stride, padding)
         layer = partial(layers.DepthwiseConv2D, padding=mode)
         if not mode:
             layer = partial(DepthwiseConv2D, pad=widths)
-        # Keras takes all channels for what one depthwise filter sees; its fan-out is that count.
+        # Keras' fan-in of a depthwise kernel counts all channels, its fan-out is the true one.
         settings |= dict(depthwise_initializer=HE_FAN_OUT)
         settings.pop("kernel_initializer", None)
         return layer(kernel_size, **settings)(x)
@@ -60,15 +60,15 @@ def conv(x, filters, kernel_size, stride=1, *, groups=1, padding="symmetric", na
     return layers.Conv2D(filters, kernel_size, **settings)(x)
 
 
-# Beside a batch norm, which would subtract a bias again. He et al. 2015 ask for a variance; a
-# uniform draw takes a quarter of the time of a normal one.
+# Without bias, which batch norm would subtract. He et al. 2015 give a variance; a uniform
+# distribution is drawn in a quarter of a normal one's time.
 he_conv = partial(conv, use_bias=False, kernel_initializer="he_uniform")
 
 
 def round_channels(channels, divisor=8):
-    """The multiple of `divisor` nearest to `channels`, never less than nine tenths of it.
+    """Return the multiple of `divisor` nearest to `channels`, at least 0.9 times `channels`.
 
-    What slim's MobileNets make of a width that was multiplied.
+    The rounding of TF-slim's MobileNets after a width factor.
     """
     rounded = max(divisor, int(channels + divisor / 2) // divisor * divisor)
     return rounded + divisor if rounded < 0.9 * channels else rounded
@@ -80,7 +80,7 @@ def batch_norm(x, *, momentum=0.9, epsilon=1e-5, name, **settings):
 
 
 def activate(x, activation, *, name):
-    """A named activation as a layer of its own: "relu6", "silu", …; None: x as it is."""
+    """A named activation as a layer: "relu6", "silu", …; None returns `x`."""
     if activation is None:
         return x
     return layers.Activation(activation, name=name)(x)
@@ -97,9 +97,9 @@ def conv_bn(
     name,
     **settings,
 ):
-    """Convolution `NAME_conv`, batch norm `NAME_bn` and activation `NAME`, each if there is one.
+    """Convolution `NAME_conv`, batch norm `NAME_bn` and activation `NAME`.
 
-    `norm=None` is none.
+    `norm` are the settings of batch norm; None leaves it out, as `activation=None` the activation.
     """
     x = he_conv(x, filters, kernel_size, stride, name=f"{name}_conv", **settings)
     if norm is not None:
@@ -107,32 +107,40 @@ def conv_bn(
     return activate(x, activation, name=name)
 
 
-# What nets before batch norm are made of.
+# Of nets without batch norm.
 conv_relu = partial(conv_bn, activation="relu", norm=None, use_bias=True)
 
 
 def bn_relu(x, *, name, **norm):
-    """Batch norm `NAME_bn` and ReLU `NAME`: what stands before a convolution in pre-activation."""
+    """Batch norm `NAME_bn` and ReLU `NAME`, the layers before a pre-activation convolution."""
     return activate(batch_norm(x, name=f"{name}_bn", **norm), "relu", name=name)
 
 
 def max_pool(x, size, stride=None, *, padding="valid", name):
-    """The largest value of each window: (batch, h, w, c) -> (batch, h', w', c)."""
+    """Max pooling: (batch, h, w, c) -> (batch, h', w', c)."""
     stride = stride or size
     x, padding = padded(x, size, stride, padding, value=LOWEST, name=name)
     return layers.MaxPooling2D(size, stride, padding=padding, name=name)(x)
 
 
-def pooled_logits(x, num_classes, *, dropout=0.0):
-    """The mean over the map, dropout if any, and one score a class: (h, w, c) -> (num_classes,)."""
+def pooled_logits(x, num_classes, *, pooled_layer=None, dropout=0.0, **settings):
+    """Global average pooling, dropout and a dense layer: (h, w, c) -> logits (num_classes,).
+
+    `pooled_layer`, if given, comes after the pooling; `settings` are those of the dense layer.
+    num_classes=None builds none of them and returns `x`.
+    """
+    if num_classes is None:
+        return x
     x = layers.GlobalAveragePooling2D(name="pool")(x)
+    if pooled_layer:
+        x = pooled_layer(x)
     if dropout:
         x = layers.Dropout(dropout, name="dropout")(x)
-    return layers.Dense(num_classes, dtype="float32", name="logits")(x)
+    return layers.Dense(num_classes, dtype="float32", name="logits", **settings)(x)
 
 
 def _mode_or_widths(x, size, stride, padding):
-    """The Keras mode that has `padding` in effect on `x`; where none has, None and the pixels."""
+    """Return (Keras' mode that pads `x` this way, None), or (None, pixels of padding)."""
     if padding in ("same", "valid"):
         return padding, None
     sides = list(zip(x.shape[1:3], _pair(size), _pair(stride), strict=True))
@@ -152,15 +160,15 @@ def _pair(value):
 
 
 def _windows(n, k, s, before, after):
-    """Where the first of the windows of `k` pixels begins, and how many there are.
+    """Return where the first window of `k` pixels begins, and the number of windows.
 
-    For a side of unknown length the pixels added after it, negative, stand for how many.
+    For a side of unknown length, the negative padding after it stands for the number.
     """
     return -before, -after if n is None else (n + before + after - k) // s + 1
 
 
 def _keras_windows(n, k, s, mode):
-    """The same for "valid" and "same"; None where "same" depends on an unknown side."""
+    """Return `_windows` of "valid" or "same"; None if "same" depends on an unknown side."""
     if mode == "valid":
         return _windows(n, k, s, 0, 0)
     if n is None:

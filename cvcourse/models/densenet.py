@@ -1,4 +1,4 @@
-"""DenseNet: every layer sees the outputs of all layers before it, and adds a few channels to them.
+"""DenseNet: each layer takes the outputs of all layers before it, and adds a few channels to them.
 
 Huang, Liu, van der Maaten & Weinberger, "Densely Connected Convolutional Networks", CVPR 2017,
 https://arxiv.org/abs/1608.06993.
@@ -11,16 +11,19 @@ from keras import layers
 
 from cvcourse.errors import unknown
 from cvcourse.models.convolution import bn_relu, conv_bn, he_conv, max_pool, pooled_logits
+from cvcourse.models.sources import Sources
 
 
-def dense_layer(x, growth, *, bottleneck, dropout, bn_relu, name):
-    """`growth` new channels behind those of `x`: (h, w, c) -> (h, w, c + growth).
+def dense_layer(x, growth_rate, *, bottleneck, dropout, bn_relu, name):
+    """Append `growth_rate` channels to `x`: (h, w, c) -> (h, w, c + growth_rate).
 
-    Joining all the pieces anew for each layer, as torchvision does, took 1.03 times the CPU time of
-    a training step of DenseNet-121, 1.10 times that of DenseNet-BC-100-12.
+    Concatenating all outputs again for each layer, as torchvision does, took 1.03 times the CPU
+    time of a training step of DenseNet-121, 1.10 times that of DenseNet-BC-100-12.
     """
     y = x
-    for i, (size, filters) in enumerate([(1, 4 * growth)] * bottleneck + [(3, growth)], start=1):
+    for i, (size, filters) in enumerate(
+        [(1, 4 * growth_rate)] * bottleneck + [(3, growth_rate)], start=1
+    ):
         y = bn_relu(y, name=f"{name}_{i}")
         y = he_conv(y, filters, size, name=f"{name}_{i}_conv")
         if dropout:
@@ -40,7 +43,7 @@ def transition(x, compression, *, dropout, bn_relu, name):
 def densenet(
     *,
     depths,
-    growth=32,
+    growth_rate=32,
     bottleneck=True,
     compression=0.5,
     stem="7x7",
@@ -51,19 +54,34 @@ def densenet(
     num_classes=1000,
     name="densenet",
 ):
-    """A stem and dense blocks ("stages") of `depths` layers, a transition between two of them.
+    """A stem and dense blocks ("stages"), with a transition between two of them.
 
-    Shapes: (batch, h, w, c) -> (batch, num_classes); `features` is (h/32, w/32, 1024) in
-    DenseNet-121. Each layer adds `growth` channels, the paper's k, and has a 1x1 convolution down
-    to 4k channels with `bottleneck`; transitions keep the share `compression`. `stem` is "7x7" with
-    a max pool or the "3x3" of CIFAR nets, `stem_width` wide, 2k if None. `dropout` is the rate
-    behind each convolution but the stem's: 0.2 in the paper where images are not augmented.
+    Args:
+        depths: Number of layers of each block.
+        growth_rate: Channels that each layer adds, the paper's k.
+        bottleneck: Whether a layer has a 1x1 convolution to 4k channels before its 3x3.
+        compression: Share of the channels that a transition keeps.
+        stem: "7x7" with stride 2 and a max pool, or the "3x3" of CIFAR nets.
+        stem_width: Filters of the stem. Defaults to 2k.
+        epsilon: Of batch norm.
+        dropout: Dropout rate after each convolution but the stem's; 0.2 in the paper for images
+            without augmentation.
+        input_shape: (height, width, channels) of the images.
+        num_classes: Number of classes; None ends the net at `features`.
+        name: Name of the model.
+
+    Returns:
+        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is
+        (h/32, w/32, 1024) in DenseNet-121.
+
+    Raises:
+        ValueError: For an unknown stem.
     """
     if stem not in ("7x7", "3x3"):
         raise ValueError(unknown("stem", stem, ("7x7", "3x3")))
     norm_relu = partial(bn_relu, epsilon=epsilon)
     inner = dict(dropout=dropout, bn_relu=norm_relu)
-    width = stem_width or 2 * growth
+    width = stem_width or 2 * growth_rate
     inputs = keras.Input(input_shape, name="image")
     if stem == "3x3":
         x = he_conv(inputs, width, 3, name="stem")
@@ -76,7 +94,7 @@ def densenet(
             x = transition(x, compression, name=f"transition{stage - 1}", **inner)
         for i in range(1, depth + 1):
             block = f"stage{stage}_block{i}"
-            x = dense_layer(x, growth, bottleneck=bottleneck, name=block, **inner)
+            x = dense_layer(x, growth_rate, bottleneck=bottleneck, name=block, **inner)
         x = layers.Identity(name=f"stage{stage}")(x)
     x = norm_relu(x, name="features")
     logits = pooled_logits(x, num_classes)
@@ -85,24 +103,24 @@ def densenet(
 
 IMAGENET = {  # table 1
     "densenet121": partial(densenet, depths=(6, 12, 24, 16)),
-    "densenet161": partial(densenet, depths=(6, 12, 36, 24), growth=48),
+    "densenet161": partial(densenet, depths=(6, 12, 36, 24), growth_rate=48),
     "densenet169": partial(densenet, depths=(6, 12, 32, 32)),
     "densenet201": partial(densenet, depths=(6, 12, 48, 32)),
 }
 CIFAR = dict(stem="3x3", input_shape=(32, 32, 3), num_classes=10)
 VARIANTS = {
     **IMAGENET,
-    "densenet40_12": partial(  # table 2, as its first version was: 16 channels from the stem
+    "densenet40_12": partial(  # table 2, in its first version: 16 channels from the stem
         densenet,
         depths=(12,) * 3,
-        growth=12,
+        growth_rate=12,
         bottleneck=False,
         compression=1.0,
         stem_width=16,
         **CIFAR,
     ),
-    "densenet_bc100_12": partial(densenet, depths=(16,) * 3, growth=12, **CIFAR),
-    "densenet_bc190_40": partial(densenet, depths=(31,) * 3, growth=40, **CIFAR),
+    "densenet_bc100_12": partial(densenet, depths=(16,) * 3, growth_rate=12, **CIFAR),
+    "densenet_bc190_40": partial(densenet, depths=(31,) * 3, growth_rate=40, **CIFAR),
 }
 # The stem and three transitions halve the map, and the transitions round down; CIFAR nets have two.
 MINIMUM_SIZE = {name: 29 if name in IMAGENET else 4 for name in VARIANTS}
@@ -119,7 +137,7 @@ PUBLISHED_NAMES = {
     }
     for sources, dot in {"torchvision timm": "", "torchvision, first files": "."}.items()
 }
-SOURCES = {
+SOURCES: Sources = {
     f"{source}.{name}": (name, {}) for source in ("torchvision", "timm") for name in IMAGENET
 } | {
     f"keras.densenet{depth}": (f"densenet{depth}", {"epsilon": 1.001e-5})

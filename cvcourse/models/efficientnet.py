@@ -16,6 +16,7 @@ from cvcourse.models.mobilenet_v2 import (
     inverted_residual_stages,
 )
 from cvcourse.models.senet import squeeze_excite
+from cvcourse.models.sources import Sources
 
 MINIMUM_SIZE = 32  # halved five times
 STAGES = (  # table 1: expansion, kernel, filters, repeats, stride
@@ -30,7 +31,7 @@ STAGES = (  # table 1: expansion, kernel, filters, repeats, stride
 
 
 def mbconv_block(x, *shape, activation, se_ratio, **settings):
-    """An inverted residual block with squeeze-excite; `se_ratio` is relative to its input."""
+    """Inverted residual block with squeeze-excite; `se_ratio` is relative to its input."""
     channels = int(x.shape[-1] * se_ratio)
     attend = partial(squeeze_excite, channels=channels, activation=activation) if channels else None
     return inverted_residual_block(x, *shape, activation=activation, attend=attend, **settings)
@@ -53,15 +54,30 @@ def efficientnet(
     num_classes=1000,
     name="efficientnet",
 ):
-    """A 3x3 stem, `stages` of inverted residual blocks and a wide 1x1 convolution.
+    """A 3x3 stem, stages of inverted residual blocks and a wide 1x1 convolution.
 
-    Shapes: (batch, h, w, c) -> (batch, num_classes); `features` is (h/32, w/32, 1280 * width).
-    `width` multiplies the filters and `depth` the repeats of the stages, which `fixed_ends` keeps
-    from the stem, the last convolution and the repeats of the first and the last stage. In
-    squeeze-excite the channels of a block's input times `se_ratio` are left, 0 for none. `survival`
-    is the probability that the last block's own path is kept in training, to which it falls
-    linearly from 1; `dropout` the rate before the logits. Where the net strides, `padding` is
-    "symmetric" or "same".
+    Args:
+        width: Factor for the filters.
+        depth: Factor for the repeats of the stages.
+        fixed_ends: Whether the factors leave out the stem, the last convolution and the repeats of
+            the first and the last stage.
+        stages: A row for each stage, as in STAGES.
+        se_ratio: Channels inside squeeze-excite, as a share of the block's input; 0 for no squeeze-
+            excite.
+        activation: Activation of the convolutions.
+        survival: Probability that the last block's residual path is kept in training; it falls
+            linearly from 1 at the first block.
+        padding: Of convolutions with stride 2: "symmetric" or "same".
+        epsilon: Of batch norm.
+        momentum: Of batch norm.
+        dropout: Dropout rate before the logits.
+        input_shape: (height, width, channels) of the images.
+        num_classes: Number of classes; None ends the net at `features`.
+        name: Name of the model.
+
+    Returns:
+        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is
+        (h/32, w/32, 1280 * width).
     """
     ends = 1.0 if fixed_ends else width
     norm = {"epsilon": epsilon, "momentum": momentum}
@@ -84,7 +100,7 @@ def efficientnet(
 
 
 def compound(width, depth, size, dropout, **form):
-    """The net scaled by equation 3's coefficients as Google's code rounds them."""
+    """Return a builder scaled by eq. 3, with the coefficients as Google's code rounds them."""
     scales = dict(width=width, depth=depth, dropout=dropout, input_shape=(size, size, 3))
     return partial(efficientnet, **scales, **form)
 
@@ -131,13 +147,13 @@ PUBLISHED_NAMES = {
         "logits": "_fc",
     },
 }
-SAME = dict(padding="same", epsilon=1e-3)  # of TensorFlow's own weights
+SAME = dict(padding="same", epsilon=1e-3)  # for TensorFlow's weights
 TIMM = {
     **{name: (name, {}) for name in VARIANTS},
     "efficientnet_b8": ("efficientnet_b7", compound(2.2, 3.6, 672, 0.5).keywords),
     "efficientnet_l2": ("efficientnet_b7", compound(4.3, 5.3, 800, 0.5).keywords),
 }
-SOURCES = {
+SOURCES: Sources = {
     **{f"torchvision.{name}": (name, {}) for name in VARIANTS if "lite" not in name},
     **{f"keras.EfficientNetB{i}": (f"efficientnet_b{i}", SAME) for i in range(8)},
     "efficientnet_pytorch.efficientnet_lite0": ("efficientnet_lite0", SAME),

@@ -1,4 +1,4 @@
-"""FractalNet: a block holds itself twice in a row beside one convolution, and joins by the mean.
+"""FractalNet: a block contains itself twice in series beside one convolution, joined by their mean.
 
 Larsson, Maire & Shakhnarovich, "FractalNet: Ultra-Deep Neural Networks without Residuals", ICLR
 2017, https://arxiv.org/abs/1605.07648; details after the authors' generator,
@@ -17,10 +17,11 @@ MINIMUM_SIZE = 32  # each of five blocks halves the map
 
 
 def fractal_block(x, filters, *, columns, deepest, dropout, join, name):
-    """Columns of 1, 2, 4 … convolutions: (h, w, c) -> (h/2, w/2, filters).
+    """Columns of 1, 2, 4, … convolutions: (h, w, c) -> (h/2, w/2, filters).
 
-    Of `columns`, numbered as in table 4, column c has a convolution that ends at every
-    2^(deepest - c)-th step. All that end at a step are joined, and go on from there.
+    `columns` are numbered as in table 4: column c has a convolution that ends at every
+    2^(deepest - c)-th step. All convolutions that end at a step are joined, and their columns go on
+    from the join.
     """
     paths = dict.fromkeys(columns, x)
     steps = 2 ** (deepest - 1)
@@ -52,18 +53,31 @@ def fractalnet(
     num_classes=10,
     name="fractalnet",
 ):
-    """A fractal block of `columns` columns for each of `filters`, at its end a 2x2 max pool.
+    """Five fractal blocks, each with a 2x2 max pool at its end.
 
-    Shapes: (batch, h, w, c) -> (batch, num_classes); `features` is (h/32, w/32, 512). `column`, 1
-    (the shallowest) to `columns`, builds that one alone, with the layer names it has among the
-    others, so that its weights can be taken from there. Joins drop paths in training: for a share
-    `global_share` of the mini-batches all columns but one, else each path at rate `drop_path`; at
-    rate 0 none ever. `dropout` is the rate inside the last block, to which it rises in equal steps
-    from 0.
+    The paper gives 38.6M parameters for 20 layers. The widths that it states, with biases in the
+    convolutions and with norms that scale and shift, as in its authors' code, make the 33,734,922
+    built here. It would be 38.5M if the first convolution of each column had as many input as
+    output channels.
 
-    The paper gives 38.6M parameters for 20 layers. The widths it states, with the biases of its
-    authors' convolutions and norms that scale and shift, make the 33,734,922 built here; it would
-    be 38.5M if each column's first convolution took as many channels as it gives.
+    Args:
+        filters: Filters of each block.
+        columns: Number of columns.
+        column: Number of the one column to build, from 1 (the shallowest) to `columns`; its layers
+            have the same names as in the whole net, for copying weights. None builds all.
+        drop_path: Rate at which a join drops each of its paths in training; 0 for no drop-path.
+        global_share: Share of the batches for which all columns but one are dropped instead.
+        dropout: Dropout rate inside the last block; it grows linearly from 0 at the first.
+        input_shape: (height, width, channels) of the images.
+        num_classes: Number of classes; None ends the net at `features`.
+        name: Name of the model.
+
+    Returns:
+        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is
+        (h/32, w/32, 512).
+
+    Raises:
+        ValueError: If `column` is not one of the columns.
     """
     if column not in (None, *range(1, columns + 1)):
         raise ValueError(f"column is one of 1 to columns={columns}, or None; received {column!r}")

@@ -1,4 +1,4 @@
-"""GoogLeNet: kernels of several sizes side by side, each behind a 1x1 that keeps it affordable.
+"""GoogLeNet: kernels of several sizes side by side, each after a 1x1 that reduces its cost.
 
 Szegedy et al., "Going Deeper with Convolutions", CVPR 2015, https://arxiv.org/abs/1409.4842.
 """
@@ -11,8 +11,9 @@ from keras import layers
 from cvcourse.errors import pick
 from cvcourse.layers import AdaptiveAveragePooling2D, LocalResponseNorm, PadTo
 from cvcourse.models.convolution import conv_bn, conv_relu, max_pool, pooled_logits
+from cvcourse.models.sources import Sources
 
-# The least that leaves the fourth pool one pixel a side of a window's two, or two of three.
+# The smallest side that leaves the fourth pool 1x1 pixels for its 2x2, or 2x2 for its 3x3 window.
 MINIMUM_SIZE = {"googlenet": 15, "googlenet_2014": 31}
 
 MODULES = {  # table 1: 1x1; 3x3 reduce, 3x3; 5x5 reduce, 5x5; pool proj
@@ -28,10 +29,10 @@ MODULES = {  # table 1: 1x1; 3x3 reduce, 3x3; 5x5 reduce, 5x5; pool proj
     "inception5a": (256, 160, 320, 32, 128, 128),
     "inception5b": (384, 192, 384, 48, 128, 128),
 }
-AUXILIARY = {"inception4a": 1, "inception4d": 2}  # section 5: what the heads hang on
+AUXILIARY = {"inception4a": 1, "inception4d": 2}  # section 5: modules with an auxiliary head
 FORMS = {
     "paper": dict(unit=conv_relu, large=5, pool4=3, local_norm=True, aux_pool=5),
-    # What TF-slim changed, whose weights torchvision has: https://github.com/pytorch/vision/issues/906
+    # TF-slim's changes; torchvision has its weights: https://github.com/pytorch/vision/issues/906
     "slim": dict(
         unit=partial(conv_bn, activation="relu", norm={"epsilon": 1e-3}),
         large=3,
@@ -43,7 +44,7 @@ FORMS = {
 
 
 def inception(x, filters, *, unit, large, name):
-    """1x1, 3x3 and `large` kernels and a max pool side by side: -> (h, w, sum of their filters)."""
+    """1x1, 3x3 and `large` kernels and a max pool side by side: -> (h, w, sum of filters)."""
     one, three_reduce, three, five_reduce, five, pool = filters
     y3 = unit(x, three_reduce, name=f"{name}_3x3_reduce")
     y5 = unit(x, five_reduce, name=f"{name}_5x5_reduce")
@@ -58,7 +59,7 @@ def inception(x, filters, *, unit, large, name):
 
 
 def auxiliary_head(x, filters, hidden, num_classes, *, unit, pool, dropout, number):
-    """A classifier of its own, for the gradient's sake: (h, w, c) -> `aux_logits{number}`."""
+    """Auxiliary classifier for stronger gradients: (h, w, c) -> `aux_logits{number}`."""
     name = f"aux{number}"
     if pool:
         x = PadTo(pool, name=f"{name}_pad")(x)
@@ -85,12 +86,26 @@ def googlenet(
     num_classes=1000,
     name="googlenet",
 ):
-    """A stem and the `modules` of table 1, `width` times as wide, in one of FORMS.
+    """A stem and Inception modules.
 
-    "slim" has batch norm, and 3x3 kernels in the 5x5's place; "paper" has neither, but local
-    response norm. Shapes: (batch, h, w, c) -> (batch, num_classes), or with `aux` a dict of that
-    as logits, and aux_logits1 and aux_logits2; `features` is (h/32, w/32, 1024). `dropout` is the
-    rate before the logits, `aux_dropout` before the others unless `dropout` is 0.
+    Args:
+        form: "slim" has batch norm, and 3x3 kernels in place of 5x5; "paper" has local response
+            norm.
+        modules: Names of the modules and pools of table 1, in order.
+        aux: Whether the net has auxiliary classifiers (section 5).
+        width: Factor for the filters.
+        dropout: Dropout rate before the logits.
+        aux_dropout: Dropout rate before the auxiliary logits, if `dropout` is not 0.
+        input_shape: (height, width, channels) of the images.
+        num_classes: Number of classes; None ends the net at `features`.
+        name: Name of the model.
+
+    Returns:
+        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes), or with `aux` ->
+        a dict of logits, aux_logits1 and aux_logits2. `features` is (h/32, w/32, 1024).
+
+    Raises:
+        ValueError: For an unknown form or module.
     """
     form = pick("form", form, FORMS)
     unit, wide = form["unit"], lambda filters: max(int(filters * width), 1)
@@ -102,6 +117,7 @@ def googlenet(
     x = unit(x, wide(64), name="conv2_reduce")
     x = normalize(name="norm2")(unit(x, wide(192), 3, name="conv2"))
     x = pool(x, name="stem")
+    aux = aux and num_classes is not None
     outputs = {}
     for name_ in modules:
         filters = pick("module", name_, MODULES)
@@ -146,7 +162,7 @@ PUBLISHED_NAMES = {
         "logits": "fc",
     }
 }
-SOURCES = {
+SOURCES: Sources = {
     "torchvision.googlenet": ("googlenet", {"aux": True}),
     "torchvision.googlenet_noaux": ("googlenet", {}),
 }

@@ -1,12 +1,18 @@
-"""A functional model as a graph: its operations, each behind those whose outputs it takes."""
+"""A functional model as a graph: its operations, each after those whose outputs it takes."""
 
 
 def operations(model):
-    """The operations of `model` with their input and output tensors: [(operation, ins, outs)].
+    """Return the operations of a model in an order that depends on its mathematics only.
 
-    Each stands behind all it needs; of several inputs, the first one's past comes first. The
-    order is therefore that of the mathematics, whatever layers lie between: two models that add
-    and concatenate alike have their weights in the same order.
+    Each operation comes after all that it needs, and of several inputs the first one's operations
+    come first. Two models with the same sums and concatenations therefore have their weights in the
+    same order, whatever layers are between.
+
+    Args:
+        model: A functional keras.Model.
+
+    Returns:
+        [(operation, input tensors, output tensors)].
     """
     found, seen = [], set()
     waiting = [(tensor, False) for tensor in reversed(model.outputs)]

@@ -11,10 +11,11 @@ from keras import layers
 from cvcourse.errors import pick
 from cvcourse.layers import PadTo
 from cvcourse.models.convolution import bn_relu, conv, conv_relu, max_pool, pooled_logits
+from cvcourse.models.sources import Sources
 
-MINIMUM_SIZE = 75  # the least that leaves mixed_7a the 3x3 pixels of a strided kernel
+MINIMUM_SIZE = 75  # leaves mixed_7a 3x3 pixels for its strided kernel
 
-STEM = {  # filters, kernel, stride, padding; none: a max pool
+STEM = {  # filters, kernel, stride, padding; () is a max pool
     "conv2d_1a_3x3": (32, 3, 2, "valid"),
     "conv2d_2a_3x3": (32, 3, 1, "valid"),
     "conv2d_2b_3x3": (64, 3, 1, "same"),
@@ -24,13 +25,13 @@ STEM = {  # filters, kernel, stride, padding; none: a max pool
     "stem": (),
 }
 
-# A module is its branches, each a chain of convolutions: (filters, kernel), or (filters, kernel, 2)
-# without padding; two of them in a tuple fork. "pool" is the mean under its convolution, or the
-# strided max that has none.
+# A module is a dict of branches, each a sequence of convolutions: (filters, kernel), or (filters,
+# kernel, 2) with stride 2 and no padding; a tuple of two convolutions is a fork. "pool" is a mean
+# pool and a convolution, or, if empty, a strided max pool.
 
 
 def figure_5(pooled):
-    """A 5x5 as two 3x3s, on 35x35 maps; the released nets keep one 5x5."""
+    """A 5x5 kernel as two 3x3s, on 35x35 maps; the released nets keep one 5x5."""
     return {
         "1x1": ((64, 1),),
         "5x5": ((48, 1), (64, 5)),
@@ -40,7 +41,7 @@ def figure_5(pooled):
 
 
 def figure_6(inner):
-    """A 7x7 as a row and a column, once and twice, on 17x17 maps."""
+    """A 7x7 kernel as a row and a column, once and twice, on 17x17 maps."""
     row, column = (1, 7), (7, 1)
     return {
         "1x1": ((192, 1),),
@@ -51,7 +52,7 @@ def figure_6(inner):
 
 
 def figure_7():
-    """A 3x3 as a row beside a column, on 8x8 maps."""
+    """A 3x3 kernel as a row beside a column, on 8x8 maps."""
     fork = ((384, (1, 3)), (384, (3, 1)))
     return {
         "1x1": ((320, 1),),
@@ -99,7 +100,7 @@ def module(x, branches, *, unit, mean, name):
 
 
 def convolve(x, step, *, unit, name):
-    """A step of a chain."""
+    """One step of a branch: a convolution, or two side by side."""
     if isinstance(step[0], tuple):
         ends = [unit(x, *fork, name=name + side) for fork, side in zip(step, "ab", strict=True)]
         return layers.Concatenate(name=name)(ends)
@@ -107,9 +108,9 @@ def convolve(x, step, *, unit, name):
 
 
 def mean_unit(x, filters, size, *, norm, count_include_pad, name):
-    """A convolution of 3x3 means, batch norm and ReLU: (h, w, c) -> (h, w, filters).
+    """3x3 mean pool, convolution, batch norm and ReLU: (h, w, c) -> (h, w, filters).
 
-    The 1x1 convolution comes first: the two commute, and it leaves fewer channels to average. With
+    The 1x1 convolution comes first: the two commute, and fewer channels are left to average. With
     gradients, 16 maps of 8x8x2048 took 55 ms instead of 72 on 2 CPU cores, of 35x35x288 28 for 39.
     """
     settings = dict(use_bias=False, kernel_initializer="he_uniform")
@@ -122,9 +123,9 @@ def mean_unit(x, filters, size, *, norm, count_include_pad, name):
 
 
 def auxiliary_head(x, num_classes, *, unit):
-    """A classifier of its own on the last 17x17 map, for the gradient's sake: -> `aux_logits`.
+    """Auxiliary classifier on the last 17x17 map, for stronger gradients: -> `aux_logits`.
 
-    On small images the maps are smaller than its kernels; zeros are put around those.
+    On small images the maps are smaller than its kernels, and are padded with zeros.
     """
     x = PadTo(5, name="aux_mean_pad")(x)
     x = layers.AveragePooling2D(5, 3, name="aux_mean")(x)
@@ -147,12 +148,26 @@ def inception_v3(
     num_classes=1000,
     name="inception_v3",
 ):
-    """A stem and the `modules`, `width` times as wide.
+    """A stem and Inception modules with factored kernels.
 
-    Shapes: (batch, h, w, c) -> (batch, num_classes), or with `aux` a dict of that as logits, and
-    aux_logits; `features` is (8, 8, 2048) at the usual size. Sources differ in whether batch norm
-    has a factor, `scale`, and whether means at the border count the zeros beyond it,
-    `count_include_pad`. `dropout` is the rate before the logits.
+    Args:
+        modules: Names of the modules, in order.
+        aux: Whether the net has an auxiliary classifier, after mixed_6e.
+        width: Factor for the filters.
+        scale: Whether batch norm has a scale; sources of weights differ.
+        count_include_pad: Whether mean pools at the border count the zeros around the map; sources
+            of weights differ.
+        dropout: Dropout rate before the logits.
+        input_shape: (height, width, channels) of the images.
+        num_classes: Number of classes; None ends the net at `features`.
+        name: Name of the model.
+
+    Returns:
+        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes), or with `aux` ->
+        a dict of logits and aux_logits. `features` is (8, 8, 2048) at the usual size.
+
+    Raises:
+        ValueError: For an unknown module.
     """
     norm = dict(epsilon=1e-3, scale=scale)
 
@@ -170,6 +185,7 @@ def inception_v3(
             x = unit(x, *step[:3], padding=step[3], name=name_)
         else:
             x = max_pool(x, 3, 2, name=name_)
+    aux = aux and num_classes is not None
     outputs = {}
     for name_ in modules:
         x = module(x, pick("module", name_, MODULES), unit=unit, mean=mean, name=name_)
@@ -191,7 +207,7 @@ PUBLISHED_NAMES = {
         "logits": "fc",
     }
 }
-SOURCES = {
+SOURCES: Sources = {
     "torchvision.inception_v3": ("inception_v3", {"aux": True}),
     "torchvision.inception_v3_noaux": ("inception_v3", {}),
     "timm.inception_v3": ("inception_v3", {}),

@@ -4,6 +4,8 @@ LeCun, Bottou, Bengio & Haffner, "Gradient-based learning applied to document re
 Proceedings of the IEEE 1998, http://yann.lecun.com/exdb/publis/pdf/lecun-98.pdf, section II.B.
 """
 
+from collections.abc import Callable
+
 import keras
 import numpy as np
 from keras import layers
@@ -12,9 +14,9 @@ from cvcourse.errors import pick
 from cvcourse.layers import RadialBasis, SparseConv2D, scaled_tanh
 
 MINIMUM_SIZE = 32  # C5 is a 5x5 kernel on a 5x5 map: figure 2
-FIXED_SIZE = True  # dense layers behind a flattening
+FIXED_SIZE_LOGITS = True  # dense layers on the flattened map
 
-TABLE_1 = (  # S2's maps that each of C3's sees
+TABLE_1 = (  # maps of S2 that each map of C3 takes
     *((0, 1, 2), (1, 2, 3), (2, 3, 4), (3, 4, 5), (4, 5, 0), (5, 0, 1)),
     *((0, 1, 2, 3), (1, 2, 3, 4), (2, 3, 4, 5), (3, 4, 5, 0), (4, 5, 0, 1), (5, 0, 1, 2)),
     *((0, 1, 3, 4), (1, 2, 4, 5), (0, 2, 3, 5)),
@@ -33,7 +35,7 @@ DIGITS = """
 #.....# ...#... .#..... #.....# .....#. #.....# #.....# ..#.... #.....# #.....#
 .#...#. ...#... #...... .#...#. .....#. .#...#. .#...#. ..#.... .#...#. .#...#.
 ..###.. .#####. ####### ..###.. .....#. ..###.. ..###.. ..#.... ..###.. ..###..
-"""  # 7x12 pixels each, in the manner of figure 3
+"""  # 7x12 pixels each, after figure 3
 
 
 def lenet5(
@@ -44,16 +46,29 @@ def lenet5(
     num_classes=10,
     name="lenet5",
 ):
-    """Figure 2 of the paper as it is built today, 61,706 parameters.
+    """LeNet-5 (figure 2) as it is built today: 61,706 parameters.
 
-    C3 sees all of S2's maps, subsampling is plain averaging, and the output layer is a softmax's.
-    Shapes: (batch, 32, 32, 1) -> (batch, num_classes). `dropout` is the rate before the logits.
+    C3 takes all maps of S2, subsampling is plain averaging, and the output layer gives the logits
+    of a softmax.
+
+    Args:
+        activation: Activation of the hidden layers.
+        dropout: Dropout rate before the logits.
+        input_shape: (height, width, channels) of the images.
+        num_classes: Number of classes; None ends the net at `features`.
+        name: Name of the model.
+
+    Returns:
+        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is S4,
+        (5, 5, 16) at the usual size.
     """
     inputs = keras.Input(input_shape, name="image")
     x = layers.Conv2D(6, 5, activation=activation, name="c1")(inputs)
     x = layers.AveragePooling2D(2, name="s2")(x)
     x = layers.Conv2D(16, 5, activation=activation, name="c3")(x)
     x = layers.AveragePooling2D(2, name="features")(x)  # S4
+    if num_classes is None:
+        return keras.Model(inputs, x, name=name)
     x = layers.Flatten(name="flatten")(x)
     x = layers.Dense(120, activation=activation, name="c5")(x)
     x = layers.Dense(84, activation=activation, name="f6")(x)
@@ -71,11 +86,20 @@ def lenet5_1998(
     num_classes=10,
     name="lenet5_1998",
 ):
-    """Figure 2 of the paper as it was built in 1998, 60,000 parameters.
+    """LeNet-5 (figure 2) as it was built in 1998: 60,000 parameters.
 
-    C3 sees the maps of table I, subsampling learns a coefficient and a bias a map. `output` is
-    "rbf", whose codes do not train, or "dense". Shapes: (batch, 32, 32, 1) -> (batch, num_classes).
-    `dropout` is the rate before the logits.
+    C3 takes the maps of table I, and subsampling learns one coefficient and one bias for each map.
+
+    Args:
+        output: Output layer: "rbf", radial basis functions whose codes are not trained, or "dense".
+        dropout: Dropout rate before the logits.
+        input_shape: (height, width, channels) of the images.
+        num_classes: Number of classes; None ends the net at `features`.
+        name: Name of the model.
+
+    Returns:
+        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is S4,
+        (5, 5, 16) at the usual size.
     """
     outputs = {
         "rbf": lambda: RadialBasis(codes(num_classes), dtype="float32", name="logits"),
@@ -88,6 +112,8 @@ def lenet5_1998(
     x = SparseConv2D(TABLE_1, 5, name="c3_sum")(x)
     x = layers.Activation(scaled_tanh, name="c3")(x)
     x = subsample(x, name="features")  # S4
+    if num_classes is None:
+        return keras.Model(inputs, x, name=name)
     x = layers.Flatten(name="flatten")(x)
     x = layers.Dense(120, **squashing(x.shape[-1]), name="c5")(x)
     x = layers.Dense(84, **squashing(120), name="f6")(x)
@@ -97,7 +123,7 @@ def lenet5_1998(
 
 
 def squashing(fan_in, weights="kernel"):
-    """Settings of a layer whose units see `fan_in` values each: appendix A."""
+    """Return the settings of a layer whose units have `fan_in` inputs each: appendix A."""
     uniform = keras.initializers.RandomUniform(-2.4 / fan_in, 2.4 / fan_in)
     return {"activation": scaled_tanh, f"{weights}_initializer": uniform}
 
@@ -109,14 +135,14 @@ def subsample(x, *, name):
 
 
 def codes(classes):
-    """What F6 shows for each class: ten digits, then random bits, section II.B's other choice."""
+    """Return F6's target for each class: ten digits, then random bits (section II.B)."""
     digits = ["".join(DIGITS.split()[digit::10]) for digit in range(10)]
     drawn = [[1 if pixel == "#" else -1 for pixel in digit] for digit in digits[:classes]]
     bits = np.random.default_rng(0).choice((-1, 1), (max(classes - 10, 0), 84))
     return drawn + bits.tolist()
 
 
-VARIANTS = {
+VARIANTS: dict[str, Callable[..., keras.Model]] = {
     "lenet5": lenet5,
     "lenet5_1998": lenet5_1998,
 }

@@ -1,7 +1,7 @@
-"""Linear softmax classifier and multilayer perceptron: where the course starts.
+"""Linear softmax classifier and multilayer perceptron, the first networks of the course.
 
-One score a class, a weighted sum of all pixels (lecture 2); or the same on top of learned
-features, each a rectified weighted sum (lecture 4).
+A class score is a weighted sum of all pixels (lecture 2), or of learned features, each a rectified
+weighted sum (lecture 4).
 """
 
 from functools import partial
@@ -10,14 +10,27 @@ import keras
 from keras import layers
 
 MINIMUM_SIZE = 1
-FIXED_SIZE = True  # dense layers behind a flattening
+FIXED_SIZE = True  # dense layers on the flattened image
 
 
 def mlp(*, hidden=(512, 256), dropout=0.0, input_shape=(32, 32, 3), num_classes=10, name="mlp"):
-    """Fully connected ReLU layers of `hidden` units each, then one score a class.
+    """Fully connected ReLU layers, then one score for each class.
 
-    Shapes: (batch, h, w, c) -> (batch, num_classes). `dropout` is the rate after each hidden layer.
-    He initialization, as the ReLUs want it (He et al. 2015, eq. 10).
+    Initialization: He et al. 2015, eq. 10.
+
+    Args:
+        hidden: Units of each hidden layer; () is the linear classifier.
+        dropout: Dropout rate after each hidden layer.
+        input_shape: (height, width, channels) of the images.
+        num_classes: Number of classes; None ends the net at `features`.
+        name: Name of the model.
+
+    Returns:
+        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is the
+        output (hidden[-1],) of the last hidden layer, or the flattened image.
+
+    Raises:
+        ValueError: If a hidden layer has less than 1 unit.
     """
     if not all(isinstance(units, int) and units > 0 for units in hidden):
         raise ValueError(f"hidden layers have 1 unit or more each; received hidden={hidden}")
@@ -30,8 +43,10 @@ def mlp(*, hidden=(512, 256), dropout=0.0, input_shape=(32, 32, 3), num_classes=
             kernel_initializer="he_normal",
             name="features" if i == len(hidden) else f"hidden{i}",
         )(x)
-        if dropout:
+        if dropout and (i < len(hidden) or num_classes):
             x = layers.Dropout(dropout, name=f"dropout{i}")(x)
+    if num_classes is None:
+        return keras.Model(inputs, x, name=name)
     logits = layers.Dense(num_classes, dtype="float32", name="logits")(x)
     return keras.Model(inputs, logits, name=name)
 

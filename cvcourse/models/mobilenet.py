@@ -1,4 +1,4 @@
-"""MobileNet: filter each channel by itself, then mix the channels: a convolution at a ninth of it.
+"""MobileNet: filter each channel, then mix the channels, at about a ninth of a convolution's cost.
 
 Howard et al., "MobileNets: Efficient Convolutional Neural Networks for Mobile Vision Applications",
 2017, https://arxiv.org/abs/1704.04861.
@@ -10,9 +10,10 @@ import keras
 from keras import layers
 
 from cvcourse.models.convolution import HE_FAN_OUT, conv_bn, pooled_logits
+from cvcourse.models.sources import Sources
 
 MINIMUM_SIZE = 32  # halved five times
-STAGES = (  # table 1: filters of the blocks that work at one size of map
+STAGES = (  # table 1: filters of the blocks, by size of the map
     (64,),
     (128, 128),
     (256, 256),
@@ -22,7 +23,7 @@ STAGES = (  # table 1: filters of the blocks that work at one size of map
 
 
 def separable_block(x, filters, stride, *, unit, padding, name):
-    """A 3x3 filter a channel, then 1x1 ones: (h, w, c) -> (h/stride, w/stride, filters)."""
+    """3x3 depthwise and 1x1 convolution: (h, w, c) -> (h/stride, w/stride, filters)."""
     groups = x.shape[-1]
     x = unit(x, groups, 3, stride, groups=groups, padding=padding, name=f"{name}_depthwise")
     return unit(x, filters, name=f"{name}_pointwise")
@@ -39,16 +40,27 @@ def mobilenet(
     num_classes=1000,
     name="mobilenet",
 ):
-    """A 3x3 stem and `stages` of separable blocks; each stage but the first halves the map.
+    """A 3x3 stem and stages of separable blocks; each stage but the first halves the map.
 
-    Shapes: (batch, h, w, c) -> (batch, num_classes); `features` is (h/32, w/32, 1024 * width).
-    `width` multiplies all filters (section 3.3); where the net strides, `padding` is "symmetric",
-    "same" or "far"; `dropout` is the rate before the logits.
+    Args:
+        width: Factor for all filters (section 3.3).
+        stages: Filters of each stage's blocks.
+        padding: Of convolutions with stride 2: "symmetric", "same" or "far" (keras.applications).
+        epsilon: Of batch norm.
+        dropout: Dropout rate before the logits.
+        input_shape: (height, width, channels) of the images.
+        num_classes: Number of classes; None ends the net at `features`.
+        name: Name of the model.
+
+    Returns:
+        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is
+        (h/32, w/32, 1024 * width).
     """
     unit = partial(
         conv_bn, activation="relu6", norm={"epsilon": epsilon}, kernel_initializer=HE_FAN_OUT
     )
-    # Keras pads the depthwise convolutions' far side even where a side is odd, and not the stem's.
+    # keras.applications pads the far side of depthwise convolutions for odd sides too, but not the
+    # stem's.
     stem_padding = "same" if padding == "far" else padding
     inputs = keras.Input(input_shape, name="image")
     x = unit(inputs, int(32 * width), 3, 2, padding=stem_padding, name="stem")
@@ -82,7 +94,7 @@ PUBLISHED_NAMES = {
         "logits": "classifier",
     }
 }
-SOURCES = {
+SOURCES: Sources = {
     "timm.mobilenetv1_100": ("mobilenet", {}),
     "timm.mobilenetv1_125": ("mobilenet", dict(width=1.25)),
     "keras.mobilenet": ("mobilenet", dict(padding="far", epsilon=1e-3)),

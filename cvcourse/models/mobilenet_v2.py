@@ -1,4 +1,4 @@
-"""MobileNetV2: widen between thin maps, filter there, and add the thin maps: inverted residuals.
+"""MobileNetV2: expand a thin map, filter it, project it back and add it: inverted residuals.
 
 Sandler et al., "MobileNetV2: Inverted Residuals and Linear Bottlenecks", CVPR 2018,
 https://arxiv.org/abs/1801.04381.
@@ -12,6 +12,7 @@ from keras import layers
 
 from cvcourse.layers import DropPath
 from cvcourse.models.convolution import HE_FAN_OUT, conv_bn, pooled_logits, round_channels
+from cvcourse.models.sources import Sources
 
 MINIMUM_SIZE = 32  # halved five times
 STAGES = (  # table 2: expansion t, kernel, filters c, repeats n, stride s
@@ -28,11 +29,11 @@ STAGES = (  # table 2: expansion t, kernel, filters c, repeats n, stride s
 def inverted_residual_block(
     x, expansion, kernel_size, filters, stride, *, unit, activation, attend=None, drop=0.0, name
 ):
-    """1x1 up by `expansion`, a filter a channel, 1x1 down with no activation, plus the input.
+    """1x1 up by `expansion`, depthwise, 1x1 down without activation, plus the input.
 
-    Shapes: (h, w, c) -> (h/stride, w/stride, filters); the input is added where it has the same
-    shape, and the block's own path dropped at the rate `drop` then. `attend`, a function
-    (y, name) -> y, works on the wide map.
+    Shapes: (h, w, c) -> (h/stride, w/stride, filters). The input is added if it has the same shape;
+    the residual path is then dropped at the rate `drop`. `attend`, a function (y, name) -> y, is
+    applied to the expanded map.
     """
     y, width = x, round_channels(expansion * x.shape[-1])
     if width != x.shape[-1]:
@@ -53,8 +54,8 @@ def inverted_residual_block(
 def inverted_residual_stages(x, stages, *, width, depth, fixed_ends, survival=1.0, block):
     """The blocks of a table such as STAGES, filters times `width` and repeats times `depth`.
 
-    `fixed_ends` leaves the repeats of the first and the last stage as they are. `block` has the
-    arguments of inverted_residual_block; `survival` is efficientnet's.
+    `fixed_ends` keeps the repeats of the first and the last stage. `block` has the arguments of
+    inverted_residual_block; `survival` is that of efficientnet.
     """
     ends = (1, len(stages)) if fixed_ends else ()
     repeats = [
@@ -91,13 +92,24 @@ def mobilenet_v2(
     num_classes=1000,
     name="mobilenet_v2",
 ):
-    """A 3x3 stem, `stages` of inverted residual blocks and a wide 1x1 convolution.
+    """A 3x3 stem, stages of inverted residual blocks and a wide 1x1 convolution.
 
-    Shapes: (batch, h, w, c) -> (batch, num_classes); `features` is (h/32, w/32, 1280), wider where
-    `width` is above 1. `width` multiplies the filters and `depth` the repeats of the stages, which
-    `fixed_ends` keeps from the stem, the last convolution and the repeats of the first and the last
-    stage. Where the net strides, `padding` is "symmetric" or "same"; `dropout` is the rate before
-    the logits.
+    Args:
+        width: Factor for the filters.
+        depth: Factor for the repeats of the stages.
+        fixed_ends: Whether the factors leave out the stem, the last convolution and the repeats of
+            the first and the last stage.
+        stages: A row for each stage, as in STAGES.
+        padding: Of convolutions with stride 2: "symmetric" or "same".
+        epsilon: Of batch norm.
+        dropout: Dropout rate before the logits.
+        input_shape: (height, width, channels) of the images.
+        num_classes: Number of classes; None ends the net at `features`.
+        name: Name of the model.
+
+    Returns:
+        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is
+        (h/32, w/32, 1280), wider for `width` above 1.
     """
     ends = 1.0 if fixed_ends else width
     unit = partial(
@@ -117,7 +129,7 @@ def mobilenet_v2(
 VARIANTS = {
     "mobilenet_v2": mobilenet_v2,
 }
-TIMM_BLOCK_NAMES = {  # those of all nets of such blocks; the first stage does not expand
+TIMM_BLOCK_NAMES = {  # of all nets with these blocks; the first stage does not expand
     r"(stage1)_block(\d+)_depthwise_bn": r"blocks.#\1.#\2.bn1",
     r"(stage1)_block(\d+)_project_conv": r"blocks.#\1.#\2.conv_pw",
     r"(stage1)_block(\d+)_project_bn": r"blocks.#\1.#\2.bn2",
@@ -144,7 +156,7 @@ PUBLISHED_NAMES = {
     },
     "timm": TIMM_BLOCK_NAMES | {"features_conv": "conv_head", "features_bn": "bn2"},
 }
-SOURCES = {
+SOURCES: Sources = {
     "torchvision.mobilenet_v2": ("mobilenet_v2", {}),
     **{
         f"timm.mobilenetv2_{100 * width:03.0f}": ("mobilenet_v2", dict(width=width))

@@ -8,13 +8,14 @@ from functools import partial
 import keras
 from keras import layers
 
-from cvcourse.models.convolution import HE_FAN_OUT, conv_bn, round_channels
+from cvcourse.models.convolution import HE_FAN_OUT, conv_bn, pooled_logits, round_channels
 from cvcourse.models.mobilenet_v2 import TIMM_BLOCK_NAMES, inverted_residual_block
 from cvcourse.models.senet import squeeze_excite
+from cvcourse.models.sources import Sources
 
 MINIMUM_SIZE = 32  # halved five times
-# A stage a line, a block an entry: kernel, expanded width, filters, squeeze-excite, activation,
-# stride. The expansion relative to the input is what stays where the net gets thinner.
+# One line for each stage, one entry for each block: kernel, expanded width, filters,
+# squeeze-excite, activation, stride. `width` keeps the expansion relative to the input.
 LARGE = (  # table 1
     ((3, 16, 16, False, "relu", 1),),
     ((3, 64, 24, False, "relu", 2), (3, 72, 24, False, "relu", 1)),
@@ -37,7 +38,7 @@ SMALL = (  # table 2
 
 
 def quarter_excite(x, *, name):
-    """Squeeze-excite with a quarter of the channels between, and a gate of straight lines."""
+    """Squeeze-excite with a quarter of the channels and a hard-sigmoid gate (section 5.3)."""
     return squeeze_excite(x, round_channels(x.shape[-1] / 4), gate="hard_sigmoid", name=name)
 
 
@@ -54,19 +55,30 @@ def mobilenet_v3(
     num_classes=1000,
     name="mobilenet_v3",
 ):
-    """A 3x3 stem, `stages` of inverted residual blocks, a 1x1 convolution and a dense layer.
+    """A 3x3 stem, stages of inverted residual blocks, a 1x1 convolution and a dense layer.
 
-    Shapes: (batch, h, w, c) -> (batch, num_classes); `features` is (h/32, w/32, six times the last
-    stage's filters). `hidden` is the width of the dense layer; `width` multiplies the other
-    filters; `minimal` is the form without squeeze-excite, 5x5 kernels and hard-swish. Where the
-    net strides, `padding` is "symmetric" or "same"; `dropout` is the rate before the logits.
+    Args:
+        stages: Rows of blocks, as in LARGE and SMALL.
+        hidden: Units of the dense layer before the logits.
+        width: Factor for the filters, without `hidden`.
+        minimal: Whether the net has no squeeze-excite, 5x5 kernels or hard-swish.
+        padding: Of convolutions with stride 2: "symmetric" or "same".
+        epsilon: Of batch norm.
+        dropout: Dropout rate before the logits.
+        input_shape: (height, width, channels) of the images.
+        num_classes: Number of classes; None ends the net at `features`.
+        name: Name of the model.
+
+    Returns:
+        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is
+        (h/32, w/32, 6 times the last stage's filters).
     """
     norm = {"epsilon": epsilon, "momentum": 0.99}  # section 6.1.1, and torchvision's
     unit = partial(conv_bn, padding=padding, norm=norm, kernel_initializer=HE_FAN_OUT)
     last_activation = "relu" if minimal else "hard_swish"
     inputs = keras.Input(input_shape, name="image")
     planned = 16
-    # Published thinner nets keep the stem's 16.
+    # Published nets of smaller width keep the stem's 16 filters.
     x = unit(
         inputs,
         round_channels(planned * max(1.0, width)),
@@ -91,11 +103,8 @@ def mobilenet_v3(
             planned = filters
         x = layers.Identity(name=f"stage{stage}")(x)
     x = unit(x, 6 * x.shape[-1], activation=last_activation, name="features")
-    x = layers.GlobalAveragePooling2D(name="pool")(x)
-    x = layers.Dense(hidden, activation=last_activation, name="hidden")(x)
-    if dropout:
-        x = layers.Dropout(dropout, name="dropout")(x)
-    logits = layers.Dense(num_classes, dtype="float32", name="logits")(x)
+    dense = layers.Dense(hidden, activation=last_activation, name="hidden")
+    logits = pooled_logits(x, num_classes, pooled_layer=dense, dropout=dropout)
     return keras.Model(inputs, logits, name=name)
 
 
@@ -122,7 +131,7 @@ PUBLISHED_NAMES = {
     },
 }
 SAME = dict(padding="same", epsilon=1e-3)
-SOURCES = {}
+SOURCES: Sources = {}
 for size, widths in (("large", (0.75, 1.0)), ("small", (0.5, 0.75, 1.0))):
     ours = f"mobilenet_v3_{size}"
     SOURCES |= {

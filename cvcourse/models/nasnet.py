@@ -1,8 +1,8 @@
-"""NASNet: let a search find the cell on small images, then stack it for large ones.
+"""NASNet: search for a cell on small images, then stack it for large ones.
 
 Zoph, Vasudevan, Shlens & Le, "Learning Transferable Architectures for Scalable Image Recognition",
-CVPR 2018, https://arxiv.org/abs/1707.07012. What the paper leaves open is as in its release:
-https://github.com/tensorflow/models/tree/master/research/slim/nets/nasnet.
+CVPR 2018, https://arxiv.org/abs/1707.07012. Details that the paper leaves open are those of its
+release: https://github.com/tensorflow/models/tree/master/research/slim/nets/nasnet.
 """
 
 from functools import cache, partial
@@ -13,11 +13,12 @@ from keras import layers
 from cvcourse.errors import pick
 from cvcourse.layers import AveragePooling2D, ScheduledDropPath
 from cvcourse.models.convolution import activate, batch_norm, conv, conv_bn, pooled_logits
+from cvcourse.models.sources import Sources
 
 MINIMUM_SIZE = {"nasnet_mobile": 32, "nasnet_large": 32, "nasnet_cifar": 4}  # halved 5 or 2 times
 
-# A cell is five sums of two operations. An operand is "h", what the cell before gave, "p", what
-# the one before that gave, or the number of an earlier sum. NASNet-A, figure 4.
+# A cell is five sums of two operations. An operand is "h", the output of the previous cell, "p",
+# the output of the cell before that, or the number of an earlier sum. NASNet-A, figure 4.
 NORMAL = (
     (("h", "sep5"), ("p", "sep3")),
     (("p", "sep5"), ("p", "sep3")),
@@ -32,14 +33,14 @@ REDUCTION = (
     ((1, "skip"), (0, "avg3")),
     ((0, "sep3"), ("h", "max3")),
 )
-CELLS = {  # kind: sums, the stride of what works on h and p, and what the output concatenates
+CELLS = {  # kind: sums, stride of the operations on h and p, operands that are concatenated
     "stem": (REDUCTION, 2, (1, 2, 3, 4)),
     "normal": (NORMAL, 1, ("p", 0, 1, 2, 3, 4)),
     "reduction": (REDUCTION, 2, (1, 2, 3, 4)),
 }
 STEMS = {"imagenet": dict(stride=2, padding="valid"), "cifar": {}}  # its first convolution
 # The release's variance, of a uniform distribution: numbers four times as fast as a truncated
-# normal's. As a dict, for every layer to make one of its own: an initializer repeats its numbers.
+# normal's. A dict, so that each layer makes its own: an initializer repeats its numbers.
 FAN_OUT = {
     "class_name": "VarianceScaling",
     "config": {"scale": 2.0, "mode": "fan_out", "distribution": "uniform"},
@@ -47,7 +48,7 @@ FAN_OUT = {
 
 
 def layout(repeats, filters, stem):
-    """The cells in order: (kind, filters, name, the tap that its output is)."""
+    """Yield the cells in order: (kind, filters, name, name of the tap after it or None)."""
     if stem == "imagenet":
         yield "stem", filters // 4, "stem_cell1", None
         yield "stem", filters // 2, "stem_cell2", "stem"
@@ -61,10 +62,10 @@ def layout(repeats, filters, stem):
 
 
 def cell(x, before, filters, kind, *, halve, norm, operate, name):
-    """One cell of CELLS: (h, w, c) -> (h/stride, w/stride, filters times the concatenated).
+    """One cell of CELLS: (h, w, c) -> (h/stride, w/stride, filters times the number of outputs).
 
-    `before` is what the cell before `x` took, None where there was none; `halve` that it is twice
-    as large. `operate` is the function below with the rest of its settings.
+    `before` is the input of the cell that gave `x`, None for the first cell; `halve` tells that it
+    is twice as large. `operate` is the function below with the rest of its settings.
     """
 
     @cache
@@ -98,7 +99,7 @@ def cell(x, before, filters, kind, *, halve, norm, operate, name):
 def operate(x, operation, filters, stride, *, norm, zero_padded_pools, drop_path, steps, name):
     """One operation of a cell, "sep5", "avg3", …: (h, w, c) -> (h/stride, w/stride, filters).
 
-    Separable convolutions want `x` behind a relu.
+    Separable convolutions need `x` after a ReLU.
     """
     if operation == "skip":
         return x if x.shape[-1] == filters else relu_conv_bn(x, filters, norm=norm, name=name)
@@ -113,7 +114,7 @@ def operate(x, operation, filters, stride, *, norm, zero_padded_pools, drop_path
 
 
 def separable(x, filters, size, stride, *, norm, name):
-    """Depthwise and 1x1 convolution and batch norm, twice, with a relu between; appendix A.4."""
+    """Depthwise and 1x1 convolution and batch norm, twice, with a ReLU between (appendix A.4)."""
     for i, step in enumerate((stride, 1), start=1):
         x = activate(x, "relu" if i > 1 else None, name=f"{name}_relu")
         x = layers.SeparableConv2D(
@@ -131,11 +132,11 @@ def separable(x, filters, size, stride, *, norm, name):
 
 
 def pool(x, kind, size, stride, *, zero_padded, name):
-    """An "avg" or "max" pool; "same" never sees what is around the map, zero padding it does."""
+    """An "avg" or "max" pool. It does not count the padding of "same", but counts zero padding."""
     padding = "same"
     if zero_padded:
         if None in x.shape[1:3]:
-            raise ValueError("pools that see zeros need to know the size of the images")
+            raise ValueError("zero_padded_pools needs an input_shape with height and width")
         widths = [(size // 2 - 1 + side % 2, size // 2) for side in x.shape[1:3]]
         x, padding = layers.ZeroPadding2D(widths, name=f"{name}_pad")(x), "valid"
     kinds = {"avg": AveragePooling2D, "max": layers.MaxPooling2D}
@@ -143,20 +144,20 @@ def pool(x, kind, size, stride, *, zero_padded, name):
 
 
 def fit(x, filters, *, norm, name):
-    """`x` as it is where it has the filters, else through a 1x1 convolution."""
+    """Return `x` if it has `filters` channels, else its 1x1 convolution."""
     if x.shape[-1] == filters:
         return x
     return conv_bn(x, filters, kernel_initializer=FAN_OUT, norm=norm, name=name)
 
 
 def relu_conv_bn(x, filters, *, norm, name):
-    """relu, 1x1 convolution, batch norm: (h, w, c) -> (h, w, filters)."""
+    """ReLU, 1x1 convolution, batch norm: (h, w, c) -> (h, w, filters)."""
     x = activate(x, "relu", name=f"{name}_relu")
     return conv_bn(x, filters, kernel_initializer=FAN_OUT, norm=norm, name=name)
 
 
 def halved(x, filters, *, norm, name):
-    """Half the filters see every other pixel, half those between: -> (h/2, w/2, filters)."""
+    """1x1 convolutions of even and of odd pixels, half the filters each: -> (h/2, w/2, filters)."""
     x = activate(x, "relu", name=f"{name}_relu")
     shifted = layers.ZeroPadding2D(((0, 1), (0, 1)), name=f"{name}_pad")(x)
     shifted = layers.Cropping2D(((1, 0), (1, 0)), name=f"{name}_shifted")(shifted)
@@ -195,15 +196,33 @@ def nasnet(
 ):
     """NASNet-A (`repeats` @ `penultimate_filters`), the paper's N @ P: three stages of N cells.
 
-    Shapes: (batch, h, w, c) -> (batch, num_classes); `features` has P channels at h/32, or h/4
-    with the "cifar" `stem`. The cell behind a reduction takes as the map before the reduction's
-    input or, with `skip_reduction_input`, what came before that. `zero_padded_pools`, of "avg" and
-    "max", names the strided pools that see zeros around the map, as Keras' and timm's do and the
-    release's do not. `drop_path` is the rate at which the last cell's operations are dropped in
-    training, for each image; it grows linearly with the cell's depth, and from 0 over
-    `drop_path_steps` steps, the whole training in the release (ScheduledDropPath: section 4 and
-    appendix A.5). `momentum` and `epsilon` are batch norm's, `dropout` the rate before the logits.
-    Raises ValueError where P is no multiple of 24.
+    Args:
+        repeats: Number of normal cells of each stage, the paper's N.
+        penultimate_filters: Channels of the last map, the paper's P, a multiple of 24.
+        stem: "imagenet", with two reduction cells, or "cifar".
+        stem_filters: Filters of the first convolution.
+        skip_reduction_input: Whether the cell after a reduction takes, as the map before, what came
+            before the reduction's input.
+        zero_padded_pools: "avg" and "max", if these pools count zeros around the map when strided,
+            as in Keras and timm; they do not in the release.
+        drop_path: Rate at which the last cell's operations are dropped in training, for each image.
+            It grows linearly with the cell's depth and over `drop_path_steps` (ScheduledDropPath:
+            section 4 and appendix A.5).
+        drop_path_steps: Training steps over which `drop_path` grows from 0; the whole training in
+            the release.
+        momentum: Of batch norm.
+        epsilon: Of batch norm.
+        dropout: Dropout rate before the logits.
+        input_shape: (height, width, channels) of the images.
+        num_classes: Number of classes; None ends the net at `features`.
+        name: Name of the model.
+
+    Returns:
+        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is
+        (h/32, w/32, P), or (h/4, w/4, P) with the "cifar" stem.
+
+    Raises:
+        ValueError: If P is not a multiple of 24, or for an unknown stem.
     """
     stem_form = pick("stem", stem, STEMS)
     if penultimate_filters % 24:
@@ -240,7 +259,7 @@ def nasnet(
     return keras.Model(inputs, logits, name=name)
 
 
-VARIANTS = {  # table 2 and section 4.1; the rest is the release's, which keeps paths at 0.6 and 0.7
+VARIANTS = {  # table 2, section 4.1; the rest is the release's, which keeps paths at 0.6 and 0.7
     "nasnet_mobile": partial(nasnet, repeats=4, penultimate_filters=1056),
     "nasnet_large": partial(
         nasnet,
@@ -289,7 +308,7 @@ PUBLISHED_NAMES = {
         for part in TIMM_PARTS
     }
 }
-SOURCES = {
+SOURCES: Sources = {
     "timm.nasnetalarge": ("nasnet_large", dict(zero_padded_pools=("avg",))),
     "keras.nasnet_mobile": ("nasnet_mobile", dict(zero_padded_pools=("avg", "max"))),
     "keras.nasnet_large": ("nasnet_large", dict(zero_padded_pools=("avg", "max"))),

@@ -1,7 +1,7 @@
-"""Network in Network: 1x1 convolutions reason about each pixel, and the last maps are the classes.
+"""Network in Network: 1x1 convolutions after each convolution, and one last map for each class.
 
 Lin, Chen & Yan, "Network In Network", ICLR 2014, https://arxiv.org/abs/1312.4400. The paper gives
-no widths; these are of the authors' nets in Caffe's model zoo.
+no widths; these are those of the authors' nets in Caffe's model zoo.
 """
 
 from functools import partial
@@ -13,10 +13,10 @@ from cvcourse.errors import pick
 from cvcourse.layers import AveragePooling2D
 from cvcourse.models.convolution import conv_relu, max_pool
 
-# The least that leaves the last max pool two pixels a side of a window's three.
+# The smallest side that leaves the last max pool 2x2 pixels; it rounds up.
 MINIMUM_SIZE = {"nin": 39, "nin_cifar": 2}
 
-STAGES = {  # kernel, stride, padding, filters of it and of the 1x1 convolutions, what follows
+STAGES = {  # kernel, stride, padding, filters of it and of the 1x1s, layers that follow
     "imagenet": (
         (11, 4, 0, (96, 96, 96), ("max",)),
         (5, 1, 2, (256, 256, 256), ("max",)),
@@ -32,20 +32,25 @@ STAGES = {  # kernel, stride, padding, filters of it and of the 1x1 convolutions
 
 
 def mlpconv(x, filters, size, stride, *, padding, name):
-    """A convolution and 1x1s behind it: (h, w, c) -> (h/stride, w/stride, filters[-1])."""
+    """A convolution, then 1x1 convolutions: (h, w, c) -> (h/stride, w/stride, filters[-1])."""
     x = conv_relu(x, filters[0], size, stride, padding=padding, name=f"{name}_1")
     for i, units in enumerate(filters[1:], start=2):
         x = conv_relu(x, units, name=f"{name}_{i}")
     return layers.Identity(name=name)(x)
 
 
-def class_maps(x, classes, *, name):
-    """A map a class, none below 0, and their means: (h, w, c) -> `logits`.
+def class_maps(x, num_classes, *, dropout=0.0, name):
+    """One map for each class, after a ReLU, and their means: (h, w, c) -> logits (num_classes,).
 
-    The maps start near 1, where all learn; of those that start at 0 by chance none would.
+    The maps start near 1, where each has a gradient; a map that starts at 0 would not learn.
+    num_classes=None builds no layer and returns `x`.
     """
+    if num_classes is None:
+        return x
+    if dropout:
+        x = layers.Dropout(dropout, name="dropout")(x)
     normal = keras.initializers.RandomNormal(stddev=0.01)  # torchvision's SqueezeNet
-    x = conv_relu(x, classes, kernel_initializer=normal, bias_initializer="ones", name=name)
+    x = conv_relu(x, num_classes, kernel_initializer=normal, bias_initializer="ones", name=name)
     return layers.GlobalAveragePooling2D(dtype="float32", name="logits")(x)
 
 
@@ -58,10 +63,22 @@ def nin(
     num_classes=1000,
     name="nin",
 ):
-    """The `stages` for "imagenet" or "cifar", `width` times as wide, and a convolution to classes.
+    """Stages of a convolution and 1x1 convolutions each, and a last 1x1 convolution to class maps.
 
-    Shapes: (batch, h, w, c) -> (batch, num_classes), its maps' means; `features` is what that
-    convolution sees. `dropout` is the rate behind pools.
+    Args:
+        stages: Table of the stages: "imagenet" or "cifar".
+        width: Factor for the filters.
+        dropout: Dropout rate after pools.
+        input_shape: (height, width, channels) of the images.
+        num_classes: Number of classes; None ends the net at `features`.
+        name: Name of the model.
+
+    Returns:
+        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is the
+        input of the last convolution; the logits are its maps' means.
+
+    Raises:
+        ValueError: For unknown stages.
     """
     followers = {
         "max": partial(max_pool, size=3, stride=2, padding="ceil"),  # Caffe rounds up

@@ -1,6 +1,6 @@
-"""A builder of one's own: `build("nets/net.py:tiny", …)` calls the function `tiny` in that file.
+"""Builders in a user's file: `build("nets/net.py:tiny", …)` calls the function `tiny` in that file.
 
-It takes the keyword arguments `input_shape` and `num_classes`, and any knobs with defaults, and
+It takes the keyword arguments `input_shape` and `num_classes`, and others with defaults, and
 returns a functional keras.Model whose one output is the logits, as the registry's builders do.
 """
 
@@ -14,23 +14,22 @@ from cvcourse.errors import reason
 from cvcourse.saved_model import count_values
 
 SHAPES = ("input_shape", "num_classes")
-USUAL = {"input_shape": None, "num_classes": 10, "name": None}  # where a builder has no default
-NO_LOGITS = ("softmax", "sigmoid")  # activations of the output that the loss applies itself
-IN_FRONT = ("image", "normalization", "gray_to_rgb")  # layers of `with_preprocessing`
+USUAL = {"input_shape": None, "num_classes": 10, "name": None}  # if a builder has no default
+NO_LOGITS = ("softmax", "sigmoid")  # activations that the loss applies
 ANY = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 def builder_args(name):
-    """The arguments of the builder FILE.py:FUNCTION and their defaults.
+    """Return the arguments of the builder FILE.py:FUNCTION and their defaults.
 
     Args:
         name: FILE.py:FUNCTION.
 
     Returns:
-        {argument: default}. input_shape is None where it has none.
+        {argument: default}; input_shape is None if it has no default.
 
     Raises:
-        ValueError: If the function is no builder, or as `source_file.load`.
+        ValueError: If the function is not a builder, or as `source_file.load`.
     """
     parameters = inspect.signature(source_file.load(name)).parameters
     positional = inspect.Parameter.POSITIONAL_ONLY
@@ -41,7 +40,7 @@ def builder_args(name):
         default = parameter.default
         if default is parameter.empty:
             if key not in USUAL:
-                raise ValueError(f"{name}: its argument {key} needs a default, as knobs have one")
+                raise ValueError(f"{name}: its argument {key} needs a default")
             default = USUAL[key]
         found[key] = tuple(default) if isinstance(default, list) else default
     for key, parameter in parameters.items():
@@ -53,18 +52,19 @@ def builder_args(name):
 
 
 def build(name, model_name, settings):
-    """The network of the builder FILE.py:FUNCTION.
+    """Build the network of FILE.py:FUNCTION.
 
     Args:
         name: FILE.py:FUNCTION.
         model_name: Name of the model.
-        settings: Arguments of the builder, input_shape and num_classes among them.
+        settings: Arguments of the builder, including input_shape and num_classes.
 
     Returns:
-        An uncompiled keras.Model (batch, *input_shape) -> logits (batch, num_classes).
+        An uncompiled keras.Model (batch, *input_shape) -> logits (batch, num_classes); for
+        num_classes=None, -> what the builder gives.
 
     Raises:
-        ValueError: If the function raises anything, or returns no such model; one line.
+        ValueError: If the function raises anything, or does not return such a model; one line.
     """
     function = source_file.load(name)
     if "name" in inspect.signature(function).parameters:
@@ -77,21 +77,23 @@ def build(name, model_name, settings):
     return keras.Model(net.inputs[0], net.outputs[0], name=model_name)
 
 
-def require_savable(net, name):
-    """Check that a network of one's own can be read from a file again; those of the registry can.
+def require_savable(net: keras.Model, name: str) -> None:
+    """Check that a network of a user's file can be loaded again from a .keras file.
 
     Args:
-        net: keras.Model.
-        name: Its name: FILE.py:FUNCTION, or one of the registry.
+        net: The keras.Model.
+        name: Name that `build` took. Networks of the registry always pass.
 
     Raises:
-        ValueError: If one of its layers is not registered or keeps back some of its arguments.
+        ValueError: If one of its layers is not registered, or its get_config lacks arguments.
+
+    >>> require_savable(keras.Sequential([keras.Input((4,))]), "resnet18")
     """
     if not source_file.split(name):
         return
     remedy = (
-        "a layer of your own is a class under @keras.saving.register_keras_serializable() whose "
-        "get_config has all its arguments, in place of a Lambda"
+        "write a layer as a class under @keras.saving.register_keras_serializable() whose "
+        "get_config has all its arguments, instead of a Lambda"
     )
     weights = sum(math.prod(variable.shape) for variable in net.variables)
     try:
@@ -109,7 +111,7 @@ def _form(name):
 
 
 def _misfit(net, input_shape, num_classes):
-    """What is wrong with a builder's model, in words that follow its name; None for nothing."""
+    """Describe what is wrong with a builder's model, in words after its name; None for nothing."""
     if not isinstance(net, keras.Model):
         return f"returns {type(net).__name__}, and no keras.Model"
     try:
@@ -125,19 +127,19 @@ def _misfit(net, input_shape, num_classes):
         return f"has {len(inputs)} inputs and {len(outputs)} outputs, and one of each is needed"
     if inputs[0].shape[1:] != input_shape:
         return f"takes images {inputs[0].shape[1:]}, and was built with input_shape={input_shape}"
+    if num_classes is None:
+        return None
     if outputs[0].shape != (None, num_classes):
         return f"gives {outputs[0].shape}, and logits (None, {num_classes}) are needed"
     if activation := _last_activation(outputs[0]):
         return f"ends in a {activation}, which belongs to the loss: leave it out, logits are needed"
     if outputs[0].dtype not in ("float32", "float64"):
         return f'gives {outputs[0].dtype} logits: its last layer needs dtype="float32"'
-    if taken := [layer.name for layer in net.layers if layer.name in IN_FRONT[1:]]:
-        return f"has a layer {taken[0]!r}, as training puts in front: give it another name"
     return None
 
 
 def _last_activation(output):
-    """The name in NO_LOGITS of what gives an output, else None."""
+    """Return the activation in NO_LOGITS that gives an output, else None."""
     operation = output._keras_history.operation
     while isinstance(operation, keras.Model):
         operation = operation.outputs[0]._keras_history.operation

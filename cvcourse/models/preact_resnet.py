@@ -1,10 +1,11 @@
-"""Pre-activation ResNet: norm and ReLU stand before the convolutions, and nothing on the shortcut.
+"""Pre-activation ResNet: norm and ReLU before the convolutions, and nothing on the shortcut.
 
 He et al., "Identity Mappings in Deep Residual Networks", ECCV 2016,
 https://arxiv.org/abs/1603.05027.
 """
 
 from functools import partial
+from typing import Any
 
 import keras
 from keras import layers
@@ -12,24 +13,28 @@ from keras import layers
 from cvcourse.errors import unknown
 from cvcourse.models.cifar_resnet import subsample_and_pad
 from cvcourse.models.convolution import bn_relu, he_conv, max_pool, pooled_logits
+from cvcourse.models.sources import Sources
 
 
 def basic(filters, stride):
-    """The convolutions of a block: (size, filters, stride)."""
+    """Return the convolutions of a block: (size, filters, stride) each."""
     return (3, filters, stride), (3, filters, 1)
 
 
 def bottleneck(filters, stride, *, stride_in):
-    """1x1 down, 3x3, 1x1 up: (size, filters, stride) each; `stride_in` names the strided size."""
+    """Return the convolutions of a block, 1x1 down, 3x3, 1x1 up: (size, filters, stride) each.
+
+    `stride_in` names the convolution that has the stride.
+    """
     first, second = {"1x1": (stride, 1), "3x3": (1, stride)}[stride_in]
     return (1, filters, first), (3, filters, second), (1, 4 * filters, 1)
 
 
 def preact_block(x, convolutions, stride, *, activated, widen, dropout, use_bias, bn_relu, name):
-    """x + its convolutions, each behind norm and ReLU: (h, w, c) -> (h/stride, w/stride, filters).
+    """x + convolutions after norm and ReLU: (h, w, c) -> (h/stride, w/stride, filters).
 
-    Where the width changes, and where `x` is `activated` already, the way around starts behind the
-    first ReLU too (appendix); where only the size changes, it takes every stride-th pixel.
+    Where the width changes, and where `x` is `activated` already, the shortcut also starts after
+    the first ReLU (appendix). Where only the size changes, it takes every stride-th pixel.
     """
     y = active = x if activated else bn_relu(x, name=f"{name}_1")
     for i, (size, filters, step) in enumerate(convolutions, start=1):
@@ -64,19 +69,38 @@ def preact_resnet(
     num_classes=1000,
     name="preact_resnet",
 ):
-    """A stem and stages of `depths` blocks, `width` wide at first, doubled where the map is halved.
+    """A stem and stages of pre-activation blocks; the width doubles where the map is halved.
 
-    Shapes: (batch, h, w, c) -> (batch, num_classes); `features` is (h/32, w/32, 512), four times
-    as wide for bottlenecks. `block` is "basic" or "bottleneck", whose `stride_in` is "3x3" (timm,
-    Keras) or "1x1" (the paper's code). `stem` is "7x7", with a max pool, or the "3x3" of CIFAR
-    nets, normalized and activated before the first block. `shortcut` is "B" (1x1 projection) or
-    "A" (no parameters) where a stage widens. `dropout` is the rate before the logits,
-    `block_dropout` before a block's last convolution.
+    The form of keras.applications has `strided_block="last"`, `use_bias` and `zero_padded_pool`.
 
-    Keras' form has `strided_block="last"`, in all stages but the last; biases in convolutions that
-    no norm follows, `use_bias`; and zeros around the map that the stem pools, `zero_padded_pool`.
+    Args:
+        depths: Number of blocks of each stage.
+        block: "basic" or "bottleneck".
+        stem: "7x7" with a max pool, or the "3x3" of CIFAR nets, with norm and ReLU before the first
+            block.
+        width: Filters of the first stage.
+        shortcut: "B" (1x1 projection) or "A" (no parameters) where a stage widens.
+        stride_in: Convolution of a bottleneck that has the stride: "3x3" (timm, Keras) or "1x1"
+            (the paper's code).
+        strided_block: Block of a stage that has the stride: "first", or "last" in all stages but
+            the last.
+        use_bias: Whether convolutions that no norm follows have biases.
+        zero_padded_pool: Whether the stem's pool pads with zeros.
+        epsilon: Of batch norm.
+        block_dropout: Dropout rate before the last convolution of each block.
+        dropout: Dropout rate before the logits.
+        input_shape: (height, width, channels) of the images.
+        num_classes: Number of classes; None ends the net at `features`.
+        name: Name of the model.
+
+    Returns:
+        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is
+        (h/32, w/32, 512), or (h/32, w/32, 2048) with bottlenecks.
+
+    Raises:
+        ValueError: For an unknown block, stem, shortcut, stride_in or strided_block.
     """
-    for knob, value, choices in (
+    for argument, value, choices in (
         ("block", block, ("basic", "bottleneck")),
         ("stem", stem, ("7x7", "3x3")),
         ("shortcut", shortcut, ("A", "B")),
@@ -84,7 +108,7 @@ def preact_resnet(
         ("strided_block", strided_block, ("first", "last")),
     ):
         if value not in choices:
-            raise ValueError(unknown(knob, value, choices))
+            raise ValueError(unknown(argument, value, choices))
     blocks = {"basic": basic, "bottleneck": partial(bottleneck, stride_in=stride_in)}
     widen = {"A": subsample_and_pad, "B": partial(he_conv, kernel_size=1, use_bias=use_bias)}
     norm_relu = partial(bn_relu, epsilon=epsilon)
@@ -119,7 +143,7 @@ def preact_resnet(
     return keras.Model(inputs, logits, name=name)
 
 
-DEPTHS = {
+DEPTHS: dict[str, dict[str, Any]] = {
     "18": dict(depths=(2, 2, 2, 2), block="basic"),
     "34": dict(depths=(3, 4, 6, 3), block="basic"),
     "50": dict(depths=(3, 4, 6, 3)),
@@ -147,7 +171,7 @@ PUBLISHED_NAMES = {
         "logits": "head.fc",
     }
 }
-SOURCES = {f"timm.resnetv2_{depth}": (f"resnet{depth}_v2", {}) for depth in DEPTHS} | {
+SOURCES: Sources = {f"timm.resnetv2_{depth}": (f"resnet{depth}_v2", {}) for depth in DEPTHS} | {
     f"keras.resnet{depth}v2": (
         f"resnet{depth}_v2",
         dict(strided_block="last", use_bias=True, zero_padded_pool=True, epsilon=1.001e-5),

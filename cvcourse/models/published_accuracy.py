@@ -1,7 +1,7 @@
-"""How well the networks did where they were published: {name: (data set, top-1 %, whose figure)}.
+"""Published accuracy of the networks: {name: (dataset, top-1 in percent, source)}.
 
-Single crop of the usual size unless the source says otherwise. Figures differ between training
-recipes as much as between networks, so each names whose weights it is of.
+Single crop of the usual size unless the source states otherwise. Accuracy depends on the training
+recipe as much as on the network, so each row names whose weights were measured.
 """
 
 TORCHVISION = "torchvision, IMAGENET1K_V1"

@@ -1,13 +1,19 @@
-"""The architectures, in the order the course meets them: `build("resnet20", num_classes=10)`.
+"""The architectures in course order: `build("resnet20", num_classes=10)`.
 
-`build("nets/net.py:tiny", …)` calls a builder of one's own: `cvcourse.models.own_builder`.
+`build("nets/net.py:tiny", …)` calls a builder in a user's file: `cvcourse.models.own_builder`.
 """
 
 import inspect
 import numbers
 import pathlib
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import keras
 
 from cvcourse import source_file
+from cvcourse.deprecation import renamed_arguments
 from cvcourse.errors import pick, unknown
 from cvcourse.models import (
     alexnet,
@@ -40,7 +46,7 @@ from cvcourse.models import (
 )
 from cvcourse.settings import require_supported_settings
 
-FAMILIES = (  # a file each
+FAMILIES: tuple[ModuleType, ...] = (  # one file each
     linear,
     lenet,
     alexnet,
@@ -68,34 +74,71 @@ FAMILIES = (  # a file each
     convnext,
     vit,
 )
-REGISTRY = {name: builder for family in FAMILIES for name, builder in family.VARIANTS.items()}
+REGISTRY: dict[str, Callable[..., keras.Model]] = {
+    name: builder for family in FAMILIES for name, builder in family.VARIANTS.items()
+}
+RENAMED = {  # builder arguments: the name of the version before, and the name now
+    "growth": "growth_rate",
+    "dim": "hidden_dim",
+    "heads": "num_heads",
+    "mlp": "mlp_dim",
+}
+KERAS_ARGUMENTS = {  # of keras.applications: what to write instead
+    "include_top": "num_classes=None ends the net at its features",
+    "weights": 'models.pretrained.load("{name}") gives published weights, and build random ones',
+    "classes": "write num_classes={value!r}",
+    "pooling": "models.features(net, pooling={value!r}) pools the features of a built net",
+    "alpha": "write width={value!r}",
+    "input_tensor": "give input_shape=(height, width, channels) and call the net: net(tensor)",
+    "classifier_activation": "nets end in logits: keras.ops.softmax(net(images)) is their softmax",
+    "include_rescaling": "models.with_preprocessing(net, …) puts preprocessing before the net",
+    "include_preprocessing": "models.with_preprocessing(net, …) puts preprocessing before the net",
+}
 
 
-def build(architecture, /, *, name=None, **settings):
-    """The published network `architecture`; `settings` override its builder's arguments.
+def build(architecture: str, /, *, name: str | None = None, **settings: Any) -> keras.Model:
+    """Build a network of the course, or of a user's file.
 
-    FILE.py:FUNCTION is the network of a builder of one's own (`cvcourse.models.own_builder`), named
-    by its function.
+    Args:
+        architecture: Key of `REGISTRY`, or FILE.py:FUNCTION (`cvcourse.models.own_builder`).
+        name: Name of the model. Defaults to `architecture`, or to FUNCTION.
+        **settings: Arguments of the builder, as `builder_args` lists them. Every builder takes
+            `input_shape`, (height, width, channels), and `num_classes`, the number of classes;
+            None ends the net at its layer `features`.
 
-    Returns an uncompiled keras.Model, (batch, h, w, c) -> logits (batch, num_classes). Every
-    builder takes `input_shape`, `num_classes` and knobs of its own (see `builder_args`). Raises
-    ValueError for an unknown architecture or knob, for images smaller than the net can take, for an
-    open size (None) where it takes one alone, and for an image_data_format or floatx of the process
-    that would make another net of it.
+    Returns:
+        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes), or a dict of
+        logits with `aux=True`; for `num_classes=None`, -> the features.
+
+    Raises:
+        ValueError: For an unknown architecture or argument, for images smaller than the net can
+            take, for an open size (None) where the net takes only one size, and for an
+            image_data_format or floatx of the process that would change the net.
 
     >>> build("resnet20", input_shape=(28, 28, 1), num_classes=10).output_shape
     (None, 10)
+    >>> build("resnet20", num_classes=None).output_shape
+    (None, 8, 8, 64)
     """
     require_supported_settings()
     defaults = builder_args(architecture)
+    own = source_file.split(architecture)
+    if not own:
+        renamed = {old: new for old, new in RENAMED.items() if new in defaults}
+        settings = renamed_arguments(architecture, settings, renamed)
     for setting, value in settings.items():
         if setting not in defaults:
-            raise ValueError(f"{architecture}: {unknown('knob', setting, defaults)}")
+            raise ValueError(f"{architecture}: {_unknown(architecture, setting, value, defaults)}")
         if isinstance(defaults[setting], tuple) and not isinstance(value, (tuple, list)):
             raise ValueError(
                 f"{architecture}: {setting} takes several values, such as "
                 f"{defaults[setting]}; received {value!r}"
             )
+    num_classes = settings.get("num_classes", defaults["num_classes"])
+    if num_classes is not None and not _is_count(num_classes):
+        raise ValueError(
+            f"num_classes is 1 or more, or None to end at the features; received {num_classes!r}"
+        )
     input_shape = settings.get("input_shape", defaults["input_shape"])
     if input_shape is None:
         raise ValueError(f"{architecture} has no usual input_shape: give (height, width, channels)")
@@ -103,12 +146,14 @@ def build(architecture, /, *, name=None, **settings):
     if len(input_shape) != 3:
         raise ValueError(f"input_shape is (height, width, channels); received {input_shape}")
     *sides, channels = input_shape
-    if not isinstance(channels, numbers.Integral) or channels < 1:
+    if not _is_count(channels):
         raise ValueError(
             f"input_shape is (height, width, channels), of 1 channel or more; received "
             f"input_shape={input_shape}"
         )
-    if None in sides and getattr(_home(architecture), "FIXED_SIZE", False):
+    home = _home(architecture)
+    fixed = hasattr(home, "FIXED_SIZE") or (hasattr(home, "FIXED_SIZE_LOGITS") and num_classes)
+    if None in sides and fixed:
         raise ValueError(
             f"{architecture} has dense layers, which take images of one size: a height and a "
             f"width are needed; received input_shape={input_shape}"
@@ -119,14 +164,23 @@ def build(architecture, /, *, name=None, **settings):
             f"{architecture} takes images of {minimum}x{minimum} pixels or more; received "
             f"input_shape={input_shape}: resize them, or choose another net"
         )
-    if own := source_file.split(architecture):
-        shapes = {"input_shape": input_shape, "num_classes": defaults["num_classes"]}
-        return own_builder.build(architecture, name or own[1], shapes | settings)
+    if own:
+        shapes = {"input_shape": input_shape, "num_classes": num_classes}
+        return own_builder.build(architecture, name or own[1], settings | shapes)
     return REGISTRY[architecture](name=name or architecture, **settings)
 
 
-def builder_args(architecture):
-    """The arguments of a net's builder and their defaults, its own ones first.
+def builder_args(architecture: str) -> dict[str, Any]:
+    """Return the arguments of a network's builder and their defaults.
+
+    Args:
+        architecture: Name that `build` takes.
+
+    Returns:
+        {argument: default}, without `name`; the builder's own arguments come first.
+
+    Raises:
+        ValueError: For an unknown architecture, or a file without a builder.
 
     >>> builder_args("resnet20")["shortcut"]
     'A'
@@ -141,19 +195,33 @@ def builder_args(architecture):
     return {key: default for key, default in defaults.items() if key != "name"}
 
 
-def input_shape_for(architecture, image_shape):
-    """The input shape for images of `image_shape`: theirs, or the net's usual size if too small.
+def input_shape_for(architecture: str, image_shape: tuple[int, int, int]) -> tuple[int, int, int]:
+    """Choose a network's input shape for images of a dataset.
+
+    Args:
+        architecture: Name that `build` takes.
+        image_shape: (height, width, channels) of the images.
+
+    Returns:
+        `image_shape`, or the network's usual size with the images' channels if they are too small.
 
     >>> input_shape_for("resnet20", (28, 28, 1)), input_shape_for("lenet5", (8, 8, 1))
     ((28, 28, 1), (32, 32, 1))
     """
     usual = builder_args(architecture)["input_shape"]
     too_small = min(image_shape[:2]) < minimum_size(architecture)
-    return (*(usual if too_small else image_shape)[:2], image_shape[-1])
+    height, width = (usual if too_small else image_shape)[:2]
+    return height, width, image_shape[-1]
 
 
-def family(architecture):
-    """The name of the file that a net is built in: its family, or that of a builder of one's own.
+def family(architecture: str) -> str:
+    """Return the name of the file that holds a network's builder.
+
+    Args:
+        architecture: Name that `build` takes.
+
+    Returns:
+        Name of a module of `cvcourse.models`, or of a user's file, without its ending.
 
     >>> family("resnet50")
     'resnet'
@@ -164,11 +232,29 @@ def family(architecture):
 
 
 def minimum_size(architecture):
-    """The smallest side, in pixels, of the images that a net takes, as far as is known."""
-    size = getattr(_home(architecture), "MINIMUM_SIZE", 1)  # a builder of one's own tells none
+    """Return the smallest side, in pixels, of a network's images; 1 for a user's builder."""
+    size = getattr(_home(architecture), "MINIMUM_SIZE", 1)
     return size[architecture] if isinstance(size, dict) else size
 
 
 def _home(architecture):
-    """The module of a net of the registry; None for a builder of one's own."""
+    """Return the module of a network of the registry; None for a user's builder."""
     return next((family for family in FAMILIES if architecture in family.VARIANTS), None)
+
+
+def _is_count(value):
+    return isinstance(value, numbers.Integral) and value >= 1
+
+
+def _unknown(architecture, setting, value, defaults):
+    """Describe an argument that a builder does not have, and what to write instead."""
+    instead = KERAS_ARGUMENTS.get(setting)
+    if setting == "alpha" and "width" not in defaults:
+        instead = None
+    if setting == "weights" and architecture not in REGISTRY:
+        instead = None
+    if not instead:
+        return unknown("argument", setting, defaults)
+    return f"{setting} is an argument of keras.applications; instead, " + instead.format(
+        name=architecture, value=value
+    )

@@ -6,18 +6,20 @@ https://arxiv.org/abs/1512.03385. The bottleneck strides in its 3x3 convolution,
 """
 
 from functools import partial
+from typing import Any
 
 import keras
 from keras import layers
 
 from cvcourse.errors import pick
 from cvcourse.models.convolution import activate, conv_bn, max_pool, pooled_logits
+from cvcourse.models.sources import Sources
 
 MINIMUM_SIZE = 32  # halved five times
 
 
 def basic_block(x, filters, stride, *, conv_bn, name, **around):
-    """Two 3x3 convolutions and the way around them: (h, w, c) -> (h/stride, w/stride, filters)."""
+    """Two 3x3 convolutions and a shortcut: (h, w, c) -> (h/stride, w/stride, filters)."""
     y = conv_bn(x, filters, 3, stride, activation="relu", name=f"{name}_1")
     y = conv_bn(y, filters, 3, name=f"{name}_2")
     return add_input(x, y, stride, conv_bn=conv_bn, name=name, **around)
@@ -36,7 +38,7 @@ def bottleneck_block(
 
 
 def add_input(x, y, stride, *, conv_bn, attend, shortcut, name):
-    """relu(x + y), with `x` projected where the shapes differ: option B, section 3.3."""
+    """relu(x + y), with `x` projected if the shapes differ (option B, section 3.3)."""
     if attend:
         y = attend(y, name=f"{name}_se")
     if shortcut:
@@ -63,15 +65,30 @@ def resnet(
     num_classes=1000,
     name="resnet",
 ):
-    """A stem and four stages of `depths` blocks; each stage halves the map and doubles the width.
+    """A stem and stages of residual blocks; each stage halves the map and doubles the width.
 
-    Shapes: (batch, h, w, c) -> (batch, num_classes); `features` is (h/32, w/32, 512), four times
-    as wide for bottlenecks. `stem` is "7x7" and strides, with a max pool behind it, or the "3x3" of
-    CIFAR nets, which does not. `block` is "basic" or "bottleneck"; of the latter, `stride_in` names
-    the convolution that strides, "3x3" or "1x1", and the 3x3 has `groups`, `width_per_group` wide
-    at stage 1. `attend`, a function (y, name) -> y, works on a block's own path before the sum;
-    `shortcut=False` is the paper's plain control; `use_bias` gives convolutions biases. `dropout`
-    is the rate before the logits.
+    Args:
+        depths: Number of blocks of each stage.
+        block: "basic" or "bottleneck".
+        stem: "7x7" with stride 2 and a max pool, or the "3x3" of CIFAR nets, with stride 1.
+        stride_in: Convolution of a bottleneck that has the stride: "3x3" or "1x1".
+        groups: Groups of a bottleneck's 3x3 convolution.
+        width_per_group: Channels of each group at stage 1.
+        attend: Function (y, name) -> y on a block's residual path, before the sum.
+        shortcut: Whether blocks have shortcuts; False gives the paper's plain nets.
+        use_bias: Whether convolutions have biases.
+        epsilon: Of batch norm.
+        dropout: Dropout rate before the logits.
+        input_shape: (height, width, channels) of the images.
+        num_classes: Number of classes; None ends the net at `features`.
+        name: Name of the model.
+
+    Returns:
+        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is
+        (h/32, w/32, 512), or (h/32, w/32, 2048) with bottlenecks.
+
+    Raises:
+        ValueError: For an unknown block, stem or stride_in.
     """
     if stem not in ("7x7", "3x3"):
         raise ValueError(f'stem is "7x7" or "3x3"; received {stem!r}')
@@ -104,7 +121,7 @@ def resnet(
     return keras.Model(inputs, logits, name=name)
 
 
-DEPTHS = {  # table 1
+DEPTHS: dict[str, dict[str, Any]] = {  # table 1
     "18": dict(depths=(2, 2, 2, 2), block="basic"),
     "34": dict(depths=(3, 4, 6, 3), block="basic"),
     "50": dict(depths=(3, 4, 6, 3)),
@@ -126,7 +143,7 @@ PUBLISHED_NAMES = {
         "logits": "fc",
     }
 }
-SOURCES = {
+SOURCES: Sources = {
     **{f"torchvision.resnet{depth}": (f"resnet{depth}", {}) for depth in DEPTHS},
     **{f"timm.resnet{depth}": (f"resnet{depth}", {}) for depth in DEPTHS},
     "timm.resnet26": ("resnet50", {"depths": (2, 2, 2, 2)}),

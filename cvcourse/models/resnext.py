@@ -1,13 +1,14 @@
-"""ResNeXt: a bottleneck whose 3x3 convolution is many thin ones side by side, then summed.
+"""ResNeXt: the 3x3 convolution of a bottleneck is many thin ones side by side.
 
 Xie et al., "Aggregated Residual Transformations for Deep Neural Networks", CVPR 2017,
-https://arxiv.org/abs/1611.05431. The groups ("cardinality") are the 3x3's, figure 3c; the rest is
-resnet.py.
+https://arxiv.org/abs/1611.05431. The 3x3 has groups ("cardinality"), as in figure 3c; the rest is
+in resnet.py.
 """
 
 from functools import partial
 
 from cvcourse.models.resnet import resnet
+from cvcourse.models.sources import Sources
 
 VARIANTS = {  # groups x channels of each at stage 1: tables 1 and 3, section 5.3
     "resnext50_32x4d": partial(resnet, depths=(3, 4, 6, 3), groups=32, width_per_group=4),
@@ -25,7 +26,7 @@ VARIANTS = {  # groups x channels of each at stage 1: tables 1 and 3, section 5.
 }
 # Stages and the ImageNet stem halve the map: five times, twice on CIFAR.
 MINIMUM_SIZE = dict.fromkeys(VARIANTS, 32) | {"resnext29_8x64d": 4}
-SOURCES = {  # with resnet's names
+SOURCES: Sources = {  # with resnet's names
     f"{source}.{name}": (name, {})
     for source in ("torchvision", "timm")
     for name in VARIANTS

@@ -1,4 +1,4 @@
-"""SENet: squeeze a map to one value a channel, and let those values say how much each counts.
+"""SENet: average each channel to one value, and scale the channels by gates computed from these.
 
 Hu et al., "Squeeze-and-Excitation Networks", CVPR 2018, https://arxiv.org/abs/1709.01507.
 """
@@ -9,14 +9,15 @@ from keras import layers
 
 from cvcourse.models.convolution import round_channels
 from cvcourse.models.resnet import DEPTHS, resnet
+from cvcourse.models.sources import Sources
 
-MINIMUM_SIZE = 32  # that of the ResNet around the blocks
+MINIMUM_SIZE = 32  # halved five times
 
 
 def squeeze_excite(x, channels=None, *, activation="relu", gate="sigmoid", name):
-    """Each channel of `x` times a gate that all channels' means decide: (h, w, c) -> the same.
+    """Each channel of `x` times a gate computed from all channels' means: (h, w, c) -> (h, w, c).
 
-    `channels` is the width between the two dense layers, a sixteenth of c if not given (table 10).
+    `channels` is the width between the two dense layers. Defaults to c / 16 (table 10).
     """
     channels = channels or round_channels(x.shape[-1] / 16)
     y = layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}_pool")(x)
@@ -28,7 +29,7 @@ def squeeze_excite(x, channels=None, *, activation="relu", gate="sigmoid", name)
 VARIANTS = {
     "se_resnet50": partial(resnet, **DEPTHS["50"], attend=squeeze_excite),  # table 1
 }
-SOURCES = {  # with resnet's names
+SOURCES: Sources = {  # with resnet's names
     f"timm.seresnet{depth}": ("se_resnet50", settings) for depth, settings in DEPTHS.items()
 } | {
     f"timm.seresnext{depth}_{groups}x{width}d": (

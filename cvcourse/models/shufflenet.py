@@ -1,4 +1,4 @@
-"""ShuffleNet: 1x1 convolutions in groups, and a shuffle that lets the groups talk.
+"""ShuffleNet: 1x1 convolutions in groups, and a channel shuffle that mixes the groups.
 
 Zhang et al., "ShuffleNet: An Extremely Efficient Convolutional Neural Network for Mobile Devices",
 CVPR 2018, https://arxiv.org/abs/1707.01083.
@@ -12,15 +12,15 @@ from cvcourse.layers import ChannelShuffle
 from cvcourse.models.convolution import activate, conv_bn, max_pool, pooled_logits
 
 MINIMUM_SIZE = 32  # halved five times
-DEPTHS = (4, 8, 4)  # table 1, as all below
-STAGE2_FILTERS = {1: 144, 2: 200, 3: 240, 4: 272, 8: 384}  # by groups
+DEPTHS = (4, 8, 4)  # table 1
+STAGE2_FILTERS = {1: 144, 2: 200, 3: 240, 4: 272, 8: 384}  # table 1, by number of groups
 
 
 def shuffle_unit(x, filters, stride, *, groups, first_groups, name):
-    """Figure 2 (b), and (c) where it strides: (h, w, c) -> (h/stride, w/stride, filters).
+    """Figure 2 (b), and (c) with a stride: (h, w, c) -> (h/stride, w/stride, filters).
 
-    1x1 convolution in groups, shuffle, a 3x3 filter a channel, 1x1 in groups; the input is added,
-    or where the unit strides its average is put beside.
+    1x1 convolution in groups, shuffle, 3x3 depthwise, 1x1 in groups. The input is added; with a
+    stride, its average is concatenated.
     """
     width = filters // 4  # section 3.2
     if stride > 1:
@@ -50,12 +50,25 @@ def shufflenet_v1(
     num_classes=1000,
     name="shufflenet_v1",
 ):
-    """A stem and stages 2 to 4 of `depths` units; each stage halves the map, doubles the width.
+    """A stem and stages 2 to 4; each stage halves the map and doubles the width.
 
-    Shapes: (batch, h, w, c) -> (batch, num_classes); `features` is (h/32, w/32, 960) with three
-    groups. `groups` is 1, 2, 3, 4 or 8, and the more, the wider at the same cost; `width`
-    multiplies the stages' filters; the authors' code then has a `stem` of 12 filters at 0.5 and of
-    48 at 2; `dropout` is the rate before the logits.
+    Args:
+        groups: Groups of the 1x1 convolutions: 1, 2, 3, 4 or 8; more groups give more channels at
+            the same cost.
+        width: Factor for the stages' filters.
+        stem: Filters of the stem; the authors' code has 12 at width 0.5, and 48 at 2.
+        depths: Number of units of each stage.
+        dropout: Dropout rate before the logits.
+        input_shape: (height, width, channels) of the images.
+        num_classes: Number of classes; None ends the net at `features`.
+        name: Name of the model.
+
+    Returns:
+        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is
+        (h/32, w/32, 960) with three groups.
+
+    Raises:
+        ValueError: For another number of groups.
     """
     filters = int(pick("number of groups", groups, STAGE2_FILTERS) * width)
     inputs = keras.Input(input_shape, name="image")
@@ -68,7 +81,7 @@ def shufflenet_v1(
                 filters * 2 ** (stage - 2),
                 2 if i == 1 else 1,
                 groups=groups,
-                first_groups=1 if stage == 2 and i == 1 else groups,  # few channels to part
+                first_groups=1 if stage == 2 and i == 1 else groups,  # too few channels
                 name=f"stage{stage}_block{i}",
             )
         x = layers.Identity(name=f"stage{stage}")(x)

@@ -1,4 +1,4 @@
-"""ShuffleNet V2: half of the channels wait, half are worked on, then they are shuffled.
+"""ShuffleNet V2: half of the channels pass unchanged, half are convolved, then all are shuffled.
 
 Ma et al., "ShuffleNet V2: Practical Guidelines for Efficient CNN Architecture Design", ECCV 2018,
 https://arxiv.org/abs/1807.11164.
@@ -11,13 +11,14 @@ from keras import layers, ops
 
 from cvcourse.layers import ChannelShuffle
 from cvcourse.models.convolution import conv_bn, max_pool, pooled_logits
+from cvcourse.models.sources import Sources
 
 MINIMUM_SIZE = 32  # halved five times
 DEPTHS = (4, 8, 4)  # table 5
 
 
 def shuffle_unit(x, filters, stride, *, name):
-    """Figure 3 (c), and (d) where it strides: (h, w, c) -> (h/stride, w/stride, filters)."""
+    """Figure 3 (c), and (d) with a stride: (h, w, c) -> (h/stride, w/stride, filters)."""
     half = filters // 2
     if stride > 1:
         y = x
@@ -41,11 +42,19 @@ def shufflenet_v2(
     num_classes=1000,
     name="shufflenet_v2",
 ):
-    """A stem, stages 2 to 4 of `depths` units that each halve the map, and a 1x1 convolution.
+    """A stem, stages 2 to 4, each of which halves the map, and a 1x1 convolution.
 
-    Shapes: (batch, h, w, c) -> (batch, num_classes); `features` is (h/32, w/32, filters[-1]).
-    `filters` are those of the three stages and of the last convolution; `dropout` is the rate
-    before the logits.
+    Args:
+        filters: Filters of the three stages and of the last convolution.
+        depths: Number of units of each stage.
+        dropout: Dropout rate before the logits.
+        input_shape: (height, width, channels) of the images.
+        num_classes: Number of classes; None ends the net at `features`.
+        name: Name of the model.
+
+    Returns:
+        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is
+        (h/32, w/32, filters[-1]).
     """
     inputs = keras.Input(input_shape, name="image")
     x = conv_bn(inputs, 24, 3, 2, activation="relu", name="stem_unit")
@@ -74,4 +83,4 @@ PUBLISHED_NAMES = {
         "logits": "fc",
     }
 }
-SOURCES = {f"torchvision.{name}": (name, {}) for name in VARIANTS}
+SOURCES: Sources = {f"torchvision.{name}": (name, {}) for name in VARIANTS}

@@ -1,4 +1,4 @@
-"""SqueezeNet: squeeze the channels before each 3x3, and AlexNet needs a fiftieth of its weights.
+"""SqueezeNet: reduce the channels before each 3x3, for AlexNet's accuracy with 2 % of its weights.
 
 Iandola et al., "SqueezeNet: AlexNet-level accuracy with 50x fewer parameters and <0.5MB model
 size", 2016, https://arxiv.org/abs/1602.07360; 1.1 is the authors' https://github.com/forresti/SqueezeNet.
@@ -11,8 +11,9 @@ from keras import layers
 
 from cvcourse.models.convolution import conv_relu, max_pool
 from cvcourse.models.nin import class_maps
+from cvcourse.models.sources import Sources
 
-# The least that leaves the last pool two pixels a side of a window's three.
+# The smallest side that leaves the last pool 2x2 pixels; it rounds up.
 MINIMUM_SIZE = {"squeezenet1_0": 21, "squeezenet1_1": 17}
 
 SQUEEZE = (16, 16, 32, 32, 48, 48, 64, 64)  # table 1: s1x1 of fire2 … fire9
@@ -38,11 +39,21 @@ def squeezenet(
     num_classes=1000,
     name="squeezenet",
 ):
-    """A convolution, a fire module for each of `squeeze`, and a last convolution, a map a class.
+    """A convolution, fire modules, and a last 1x1 convolution to class maps.
 
-    Shapes: (batch, h, w, c) -> (batch, num_classes), the maps' means, none below 0; `features` is
-    what the last convolution sees. Max pools stand before the fires that `pools` numbers, the
-    first of them being 2. `dropout` is the rate behind the fires.
+    Args:
+        filters: Filters of the first convolution.
+        kernel_size: Its kernel's side.
+        pools: Numbers of the fire modules that a max pool precedes; the first module has number 2.
+        squeeze: Filters of each fire module's first 1x1 convolution.
+        dropout: Dropout rate after the fire modules.
+        input_shape: (height, width, channels) of the images.
+        num_classes: Number of classes; None ends the net at `features`.
+        name: Name of the model.
+
+    Returns:
+        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is the
+        input of the last convolution; the logits are its maps' means after a ReLU.
     """
     inputs = keras.Input(input_shape, name="image")
     pool = partial(max_pool, size=3, stride=2, padding="ceil")
@@ -53,9 +64,7 @@ def squeezenet(
             x = pool(x, name=f"pool{i - 1}")
         x = fire(x, width, name=f"fire{i}")
     x = layers.Identity(name="features")(x)
-    if dropout:
-        x = layers.Dropout(dropout, name="dropout")(x)
-    logits = class_maps(x, num_classes, name="conv10")
+    logits = class_maps(x, num_classes, dropout=dropout, name="conv10")
     return keras.Model(inputs, logits, name=name)
 
 
@@ -70,4 +79,4 @@ PUBLISHED_NAMES = {
         "conv10_conv": "classifier.1",
     }
 }
-SOURCES = {f"torchvision.{name}": (name, {}) for name in VARIANTS}
+SOURCES: Sources = {f"torchvision.{name}": (name, {}) for name in VARIANTS}

@@ -1,4 +1,4 @@
-"""VGG: nothing but 3x3 convolutions, whose stacks see what larger kernels see, at less cost.
+"""VGG: stacks of 3x3 convolutions have the receptive field of larger kernels, at less cost.
 
 Simonyan & Zisserman, "Very Deep Convolutional Networks for Large-Scale Image Recognition",
 ICLR 2015, https://arxiv.org/abs/1409.1556.
@@ -12,10 +12,11 @@ from keras import layers
 from cvcourse.errors import pick
 from cvcourse.models.alexnet import dense_head
 from cvcourse.models.convolution import conv_relu, max_pool
+from cvcourse.models.sources import Sources
 
 MINIMUM_SIZE = 32  # halved five times
 
-FILTERS = (64, 128, 256, 512, 512)  # table 1, a stage each
+FILTERS = (64, 128, 256, 512, 512)  # table 1, of each stage
 COLUMNS = {  # table 1: kernel sizes of each stage's convolutions
     "A": ((3,), (3,), (3, 3), (3, 3), (3, 3)),
     "B": ((3, 3), (3, 3), (3, 3), (3, 3), (3, 3)),
@@ -36,12 +37,28 @@ def vgg(
     num_classes=1000,
     name="vgg",
 ):
-    """A column of table 1, `width` times as wide, then dense layers of `hidden` units.
+    """Five stages of 3x3 convolutions and a max pool each, then dense layers.
 
-    Shapes: (batch, h, w, c) -> (batch, num_classes); `features` is (h/32, w/32, 512), which the
-    hidden layers see as 7x7 pixels; where there are none, the logits see its mean. `batch_norm`
-    follows every convolution, which keeps its bias: torchvision. `dropout` is the rate after each
-    hidden layer. Initialization: He et al. 2015; the paper fills deep columns from shallow ones.
+    Initialization: He et al. 2015; the paper initializes deep nets with the weights of shallow
+    ones.
+
+    Args:
+        column: Column of table 1: "A" to "E".
+        batch_norm: Whether batch norm follows each convolution, which keeps its bias (torchvision).
+        width: Factor for the filters.
+        hidden: Units of each hidden dense layer, on a map averaged to 7x7; () for global average
+            pooling and the logits alone.
+        dropout: Dropout rate after each hidden dense layer.
+        input_shape: (height, width, channels) of the images.
+        num_classes: Number of classes; None ends the net at `features`.
+        name: Name of the model.
+
+    Returns:
+        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is
+        (h/32, w/32, 512).
+
+    Raises:
+        ValueError: For an unknown column.
     """
     norm = {} if batch_norm else None
     inputs = x = keras.Input(input_shape, name="image")
@@ -87,9 +104,12 @@ PUBLISHED_NAMES = {
         "logits": "head.fc",
     },
 }
-SOURCES = {
-    f"{source}.vgg{depth}{norm}": (f"vgg{depth}{norm}", {})
-    for source in ("torchvision", "timm")
-    for depth in DEPTHS
-    for norm in ("", "_bn")
-} | {f"keras.vgg{depth}": (f"vgg{depth}", {}) for depth in (16, 19)}
+SOURCES: Sources = {
+    **{
+        f"{source}.vgg{depth}{norm}": (f"vgg{depth}{norm}", {})
+        for source in ("torchvision", "timm")
+        for depth in DEPTHS
+        for norm in ("", "_bn")
+    },
+    **{f"keras.vgg{depth}": (f"vgg{depth}", {}) for depth in (16, 19)},
+}

@@ -1,4 +1,4 @@
-"""ViT: cut the image into patches and read them as a sentence, with no convolution but the first.
+"""ViT: cut the image into patches, and encode them as a sequence of tokens.
 
 Dosovitskiy et al., "An Image is Worth 16x16 Words: Transformers for Image Recognition at Scale",
 ICLR 2021, https://arxiv.org/abs/2010.11929.
@@ -12,6 +12,7 @@ from keras import layers
 from cvcourse.layers import ClassToken, PositionEmbedding
 from cvcourse.layers.transformer import drop, transformer_block
 from cvcourse.models.convolution import conv
+from cvcourse.models.sources import Sources
 
 EPSILON = 1e-6  # as in the paper's release
 
@@ -19,38 +20,56 @@ EPSILON = 1e-6  # as in the paper's release
 def vit(
     *,
     patch=16,
-    dim=768,
+    hidden_dim=768,
     depth=12,
-    heads=12,
-    mlp=3072,
+    num_heads=12,
+    mlp_dim=3072,
     dropout=0.1,
     input_shape=(224, 224, 3),
     num_classes=1000,
     name="vit",
 ):
-    """Patches of `patch` pixels, as tokens of `dim` channels, and `depth` encoder blocks.
+    """A class token and one token for each patch, and encoder blocks.
 
-    Shapes: (batch, h, w, c) -> (batch, num_classes); `features` are the class token and the
-    patches, normed: (1 + h/patch * w/patch, dim). Every block has `heads` heads and `mlp` hidden
-    units. `dropout` (table 3) is the rate after all but the projections to queries, keys and
-    values (appendix B.1). Raises ValueError for images that are not whole patches: each patch has
-    a position embedding of its own, so another size is another net.
+    Args:
+        patch: Side of a patch, in pixels.
+        hidden_dim: Channels of a token.
+        depth: Number of encoder blocks.
+        num_heads: Number of attention heads.
+        mlp_dim: Hidden units of each block's MLP.
+        dropout: Dropout rate (table 3) after all dense layers but those for queries, keys and
+            values (appendix B.1).
+        input_shape: (height, width, channels) of the images; another size is another net, since
+            each patch has a position embedding.
+        num_classes: Number of classes; None ends the net at `features`.
+        name: Name of the model.
+
+    Returns:
+        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is the
+        normalized tokens (1 + h/patch * w/patch, hidden_dim), class token first.
+
+    Raises:
+        ValueError: If height and width are not multiples of `patch`.
     """
     if any(side is None or side % patch for side in input_shape[:2]):
         raise ValueError(
-            f"a ViT takes images of whole patches, a multiple of {patch} pixels a side; "
+            f"a ViT takes images whose height and width are multiples of its patch, {patch}; "
             f"received input_shape={tuple(input_shape)}"
         )
     inputs = keras.Input(input_shape, name="image")
     form = dict(padding="valid", kernel_initializer="lecun_normal")  # torchvision's
-    x = conv(inputs, dim, patch, patch, **form, name="stem")
-    x = layers.Reshape((-1, dim), name="patches")(x)
+    x = conv(inputs, hidden_dim, patch, patch, **form, name="stem")
+    x = layers.Reshape((-1, hidden_dim), name="patches")(x)
     x = ClassToken(name="class_token")(x)
     x = PositionEmbedding(name="positions")(x)
     x = drop(x, dropout, name="dropout")
     for i in range(1, depth + 1):
-        x = transformer_block(x, heads, mlp, dropout=dropout, epsilon=EPSILON, name=f"block{i}")
+        x = transformer_block(
+            x, num_heads, mlp_dim, dropout=dropout, epsilon=EPSILON, name=f"block{i}"
+        )
     x = layers.LayerNormalization(epsilon=EPSILON, name="features")(x)
+    if num_classes is None:
+        return keras.Model(inputs, x, name=name)
     logits = layers.Dense(
         num_classes,
         kernel_initializer="zeros",  # the release's, and torchvision's
@@ -61,13 +80,13 @@ def vit(
 
 
 SIZES = {  # table 1, and timm's
-    "tiny": dict(dim=192, depth=12, heads=3, mlp=768),
-    "small": dict(dim=384, depth=12, heads=6, mlp=1536),
-    "base": dict(dim=768, depth=12, heads=12, mlp=3072),
-    "large": dict(dim=1024, depth=24, heads=16, mlp=4096),
-    "huge": dict(dim=1280, depth=32, heads=16, mlp=5120),
-    "giant": dict(dim=1408, depth=40, heads=16, mlp=6144),
-    "gigantic": dict(dim=1664, depth=48, heads=16, mlp=8192),
+    "tiny": dict(hidden_dim=192, depth=12, num_heads=3, mlp_dim=768),
+    "small": dict(hidden_dim=384, depth=12, num_heads=6, mlp_dim=1536),
+    "base": dict(hidden_dim=768, depth=12, num_heads=12, mlp_dim=3072),
+    "large": dict(hidden_dim=1024, depth=24, num_heads=16, mlp_dim=4096),
+    "huge": dict(hidden_dim=1280, depth=32, num_heads=16, mlp_dim=5120),
+    "giant": dict(hidden_dim=1408, depth=40, num_heads=16, mlp_dim=6144),
+    "gigantic": dict(hidden_dim=1664, depth=48, num_heads=16, mlp_dim=8192),
 }
 VARIANTS = {
     "vit_b_16": partial(vit, patch=16, **SIZES["base"]),
@@ -90,7 +109,7 @@ PUBLISHED_NAMES = {
         "features": "encoder.ln",
         "logits": "heads.head",
     }
-    # The published files still have the names that torchvision had first.
+    # The published files have torchvision's first names.
     for which, hidden, mlp in (("", "0", "3"), (", first files", "linear_1", "linear_2"))
 } | {
     "timm": {
@@ -128,7 +147,7 @@ TIMM = {  # name: size, patch, image
     )
     for side in sides
 }
-SOURCES = {f"torchvision.{name}": (name, {}) for name in VARIANTS} | {
+SOURCES: Sources = {f"torchvision.{name}": (name, {}) for name in VARIANTS} | {
     f"timm.{name}": ("vit_b_16", dict(**SIZES[size], patch=patch, input_shape=(side, side, 3)))
     for name, (size, patch, side) in TIMM.items()
 }

@@ -1,14 +1,15 @@
 """Wide ResNet: fewer layers, each with many times the channels.
 
 Zagoruyko & Komodakis, "Wide Residual Networks", BMVC 2016, https://arxiv.org/abs/1605.07146.
-On CIFAR the blocks are pre-activation ones with dropout between their convolutions; on ImageNet
-they are ResNet's bottlenecks with a 3x3 convolution twice as wide.
+The CIFAR nets have pre-activation blocks with dropout between their convolutions. The ImageNet
+nets have ResNet's bottlenecks with a 3x3 convolution twice as wide.
 """
 
 from functools import partial
 
 from cvcourse.models.preact_resnet import preact_resnet
 from cvcourse.models.resnet import resnet
+from cvcourse.models.sources import Sources
 
 
 def wide_resnet(
@@ -22,9 +23,20 @@ def wide_resnet(
 ):
     """WRN-`depth`-`width`: three stages of (depth - 4) / 6 blocks, 16, 32 and 64 times `width`.
 
-    Shapes: (batch, h, w, c) -> (batch, num_classes); `features` is (h/4, w/4, 64 * width).
-    `dropout` is the rate inside the blocks; with it the paper has 0.3. Raises ValueError where
-    depth is not 6n + 4.
+    Args:
+        depth: Number of layers: 6n + 4.
+        width: Factor for the filters.
+        dropout: Dropout rate inside the blocks; 0.3 in the paper, where it is used.
+        input_shape: (height, width, channels) of the images.
+        num_classes: Number of classes; None ends the net at `features`.
+        name: Name of the model.
+
+    Returns:
+        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is
+        (h/4, w/4, 64 * width).
+
+    Raises:
+        ValueError: If depth is not 6n + 4.
     """
     blocks, rest = divmod(depth - 4, 6)
     if rest or blocks < 1:
@@ -51,7 +63,7 @@ VARIANTS = {
 }
 # Stages and the ImageNet stem halve the map: five times, twice on CIFAR.
 MINIMUM_SIZE = {name: 4 if name.startswith("wrn") else 32 for name in VARIANTS}
-SOURCES = {  # with resnet's names
+SOURCES: Sources = {  # with resnet's names
     f"{source}.wide_resnet{depth}_2": (f"wide_resnet{depth}_2", {})
     for source in ("torchvision", "timm")
     for depth in (50, 101)

@@ -1,4 +1,4 @@
-"""ZFNet: AlexNet with a finer first layer, chosen by looking at what its filters had learned.
+"""ZFNet: AlexNet with a finer first layer, chosen from pictures of what its filters had learned.
 
 Zeiler & Fergus, "Visualizing and Understanding Convolutional Networks", ECCV 2014,
 https://arxiv.org/abs/1311.2901, figure 3.
@@ -8,9 +8,9 @@ import keras
 
 from cvcourse.models.alexnet import convolutions, dense_head
 
-MINIMUM_SIZE = 47  # the least that leaves the third pool two pixels a side of a window's three
+MINIMUM_SIZE = 47  # leaves the third pool 2x2 pixels; it rounds up
 
-ROWS = (  # filters, kernel, stride, padding, groups, what follows
+ROWS = (  # filters, kernel, stride, padding, groups, layers that follow
     (96, 7, 2, 1, 1, ("pool", "norm")),
     (256, 5, 2, 0, 1, ("pool", "norm")),
     (384, 3, 1, 1, 1, ()),
@@ -28,14 +28,24 @@ def zfnet(
     num_classes=1000,
     name="zfnet",
 ):
-    """Figure 3's five convolutions, `width` times as wide, then dense layers of `hidden` units.
+    """The five convolutions and three dense layers of figure 3.
 
-    Shapes: (batch, h, w, c) -> (batch, num_classes); `features` is (6, 6, 256) at the usual size,
-    and is averaged to 6x6 at others. `dropout` is the rate after each hidden layer. The contrast
-    normalization, for which the paper gives no numbers, is AlexNet's.
+    The contrast normalization is AlexNet's, since the paper gives no numbers.
+
+    Args:
+        width: Factor for the filters.
+        hidden: Units of each hidden dense layer.
+        dropout: Dropout rate after each hidden dense layer.
+        input_shape: (height, width, channels) of the images.
+        num_classes: Number of classes; None ends the net at `features`.
+        name: Name of the model.
+
+    Returns:
+        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is (6,
+        6, 256) at the usual size; the dense layers average other sizes to 6x6.
     """
     inputs = keras.Input(input_shape, name="image")
-    # Of the figure's sizes 110, 55, 26, 13, 6 the pools round up.
+    # The pools round up: the figure's sizes are 110, 55, 26, 13, 6.
     x = convolutions(inputs, ROWS, width, pool_padding="ceil")
     logits = dense_head(x, 6, hidden, dropout, num_classes, first=6)
     return keras.Model(inputs, logits, name=name)

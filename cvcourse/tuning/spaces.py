@@ -35,8 +35,12 @@ AUGMENTATIONS = {  # name: function of the data set's usual augmentations
     "usual and cutout": lambda usual: tuple(dict.fromkeys([*usual, "cutout"])),
 }
 
-# Builder arguments that scale a network: the first one that a builder has is used.
-WIDTHS = ("width", "growth", "widths", "dim", "penultimate_filters", "squeeze", "filters", "hidden")
+# Builder arguments that scale a network: the first one that a builder has is used. A config may
+# still have the earlier names growth and dim.
+WIDTHS = (
+    *("width", "growth", "growth_rate", "widths", "dim", "hidden_dim"),
+    *("penultimate_filters", "squeeze", "filters", "hidden"),
+)
 DEPTHS = ("depths", "depth", "repeats")
 WIDTH_FACTORS, DEPTH_FACTORS = (1.0, 0.75, 0.5), (1.0, 0.5)
 FEW = 32  # up to so many values of a hyperparameter are all tried to find conditional ones

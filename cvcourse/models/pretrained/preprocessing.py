@@ -3,7 +3,7 @@
 import keras
 from keras import layers, ops
 
-from cvcourse.models.raw_images import behind, convert_channels
+from cvcourse.models.raw_images import convert_channels, prepend
 
 # (mean, standard deviation) of the red, green and blue of 0..255 that the weights were trained on
 IMAGENET = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))  # of ImageNet, as torch has it
@@ -83,7 +83,7 @@ def with_preprocessing(net, published, shape=(None, None, 3)):
     """
     photo = keras.Input(shape, dtype="float32", name="photo")
     x = convert_channels(photo, 1, 3, "float32") if shape[-1] == 1 else photo
-    return behind(photo, preprocess(x, published, net.input_shape[1]), net)
+    return prepend(photo, preprocess(x, published, net.input_shape[1]), net)
 
 
 def with_resizing(net, shape=(None, None, 3), *, size=None, scaling="none"):
@@ -115,7 +115,7 @@ def with_resizing(net, shape=(None, None, 3), *, size=None, scaling="none"):
         x = ops.image.resize(
             x, size, antialias=True, crop_to_aspect_ratio=True, data_format="channels_last"
         )
-    return behind(photo, scaled(x, scaling), net)
+    return prepend(photo, scaled(x, scaling), net)
 
 
 def resize_of(published, size=None):
