@@ -56,8 +56,8 @@ def convert_channels(x, given, wanted, dtype=None):
 
 
 def _call_copies(net, x, before):
-    """The output of copies of net's layers, called one by one on `x`, the output of `before`."""
-    taken, outputs = {operation.name for operation in before.operations}, []
+    """The outputs of copies of net's layers, called one by one on `x`, the output of `before`."""
+    taken, names, outputs = {operation.name for operation in before.operations}, {}, {}
 
     def copy(layer):
         config, name = layer.get_config(), layer.name
@@ -66,11 +66,17 @@ def _call_copies(net, x, before):
         taken.add(name)
         if "name" in config:  # else Keras finds one that is not taken
             config["name"] = name
-        return type(layer).from_config(config)
+        copied = type(layer).from_config(config)
+        names[copied.name] = layer.name
+        return copied
 
     def call(layer, *args, **kwargs):
-        outputs.append(layer(*args, **kwargs))
-        return outputs[-1]
+        output = outputs[names.get(layer.name, layer.name)] = layer(*args, **kwargs)
+        return output
+
+    def output_of(tensor):
+        operation, _, index = tensor._keras_history
+        return keras.tree.flatten(outputs[operation.name])[index]
 
     keras.models.clone_model(net, input_tensors=x, clone_function=copy, call_function=call)
-    return outputs[-1]
+    return keras.tree.map_structure(output_of, net.output)

@@ -7,7 +7,7 @@ import importlib.resources
 
 from cvcourse.errors import unknown
 from cvcourse.models.pretrained.fitting import SOURCES, plain
-from cvcourse.models.registry import REGISTRY, builder_args
+from cvcourse.models.registry import REGISTRY, build, builder_args
 
 # Knobs that a source decides, or that no weight depends on: they do not tell one network from
 # another.
@@ -86,6 +86,8 @@ def candidates(name, *, source=None, **settings):
     if plain(name) in map(plain, SOURCES):
         rows = [row for row in published() if plain(row.network) == plain(name)]
     elif name in REGISTRY:
+        if not settings.keys() <= builder_args(name).keys():
+            build(name, **settings)  # which raises: it knows what to write instead
         rows = [row for row in published() if _is_of(row, name, settings)]
     else:
         raise ValueError(unknown("model", name, REGISTRY))

@@ -6,6 +6,7 @@ import inspect
 import os
 import pathlib
 import warnings
+from typing import Any
 
 import keras
 import numpy as np
@@ -13,6 +14,7 @@ import numpy as np
 from cvcourse.errors import RunError, UsageError, reason
 from cvcourse.files import with_suffix
 from cvcourse.models.pretrained import catalog, store, tensor_files
+from cvcourse.models.pretrained._raw_pixels import warn_of_raw_pixels
 from cvcourse.models.pretrained.fitting import (
     APART,
     AUXILIARY,
@@ -25,7 +27,7 @@ from cvcourse.models.pretrained.fitting import (
     weighted_layers,
 )
 from cvcourse.models.pretrained.misfit import OTHER_DEPTH, OTHER_NETWORK
-from cvcourse.models.pretrained.preprocessing import scale
+from cvcourse.models.pretrained.preprocessing import scale, with_preprocessing
 from cvcourse.models.registry import build
 from cvcourse.saved_model import read_model
 from cvcourse.settings import precision
@@ -38,68 +40,135 @@ SUFFIXES = {  # usual ones: they tell a path from a tag, no more
 SUFFIX_OF = {False: ".weights.h5", True: ".hdf5"}  # what Keras calls a file of either layout
 
 
-def load(name, weights="default", **options):
-    """Our network `name` with published weights in it: an uncompiled keras.Model.
+def load(
+    name: str,
+    weights: str | os.PathLike = "default",
+    *,
+    source: str | None = None,
+    num_classes: int | None = None,
+    preprocessing: bool = True,
+    weights_dir: str | os.PathLike | None = None,
+    allow_noncommercial: bool = False,
+    **settings: Any,
+) -> keras.Model:
+    """Build a network with published weights: a model of raw photos.
 
-    The net is in the form that its weights' source gives it. With `num_classes` other than the
-    published ones the logits start afresh, and all else is kept.
+    The network has the form of its weights' source (padding, epsilon, place of the strides). Each
+    of its layers is a layer of the model, such as `model.get_layer("stage3")`.
 
     Args:
-        name: An architecture of ours, or a source's ("timm.seresnet50").
-        weights: "default", a tag of the table (`cvcourse models --pretrained`), or the path of a
-            file that Keras, torch or safetensors has written, of .npz, or of a shard index. What
-            the file contains decides, not its suffix.
-        options: Those of `load_published`, such as settings of the builder: they choose a variant
-            (width=0.25) or override the source's form.
+        name: An architecture of `models.REGISTRY`, or a source's network ("timm.seresnet50").
+        weights: "default", a tag (`cvcourse models --pretrained` lists them), or the path of a
+            file: Keras, torch, safetensors, .npz, or the index of shards. The file's contents
+            decide, not its suffix.
+        source: "torchvision", "keras", "timm" or "efficientnet_pytorch". If None, the first of
+            these that has weights of the network.
+        num_classes: Number of classes. If it differs from that of the weights, the layer `logits`
+            is initialized and all others have the published weights. If None, the published
+            classes: `models.features(model)` gives a model without them.
+        preprocessing: Whether the model begins with the preprocessing of its weights (resizing,
+            center crop, scaling). If False, it takes prepared pixels, and warns once when it
+            receives larger ones.
+        weights_dir: Folder where files of weights are looked for first, and downloaded to.
+        allow_noncommercial: Whether to load weights whose license forbids commercial use.
+        **settings: Arguments of the builder. They choose a variant (width=0.25), override the
+            source's form, or set the size that the network sees (input_shape=(160, 160, 3)).
 
     Returns:
-        keras.Model from prepared pixels to logits.
+        An uncompiled keras.Model: RGB photos of one size a batch, 0..255, (batch, any, any, 3) ->
+        logits (batch, num_classes). With `preprocessing=False`, prepared pixels (batch, size,
+        size, 3) -> logits.
 
     Raises:
-        ValueError: If a name, tag or setting is not known.
-        UsageError: If the licence of the weights forbids commercial use and `allow_noncommercial`
-            is not set.
-        RunError: If a file cannot be had, is damaged, is of a format that is not read, holds NaN,
-            or holds the weights of another net.
+        ValueError: If a name, tag or setting is unknown, or `input_shape` is not a square.
+        UsageError: If the license of the weights forbids commercial use and `allow_noncommercial`
+            is False, or a file without a classifier needs `num_classes`.
+        RunError: If a file cannot be found, downloaded or read, is damaged, holds NaN, or holds
+            the weights of another network.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:  # a file in place of a download
+    ...     path = os.path.join(folder, "net.weights.h5")
+    ...     keras.applications.MobileNet(alpha=0.25, weights=None).save_weights(path)
+    ...     model = load("mobilenet", path, width=0.25, num_classes=37)
+    >>> for layer in model.layers:  # train the new layer alone
+    ...     layer.trainable = layer.name == "logits"
+    >>> model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    >>> model.predict(np.zeros((2, 50, 40, 3)), verbose=0).shape
+    (2, 37)
     """
-    net, _ = load_published(name, weights, **options)
-    return net
+    net, published = load_published(
+        name,
+        weights,
+        source=source,
+        num_classes=num_classes,
+        weights_dir=weights_dir,
+        allow_noncommercial=allow_noncommercial,
+        **settings,
+    )
+    return (
+        with_preprocessing(net, published) if preprocessing else warn_of_raw_pixels(net, published)
+    )
 
 
 def load_published(
-    name,
-    weights="default",
+    name: str,
+    weights: str | os.PathLike = "default",
     *,
-    source=None,
-    num_classes=None,
-    weights_dir=None,
-    allow_noncommercial=False,
-    **settings,
-):
-    """As `load`, and the `Published` that tells what photos must go through: (net, published).
+    source: str | None = None,
+    num_classes: int | None = None,
+    weights_dir: str | os.PathLike | None = None,
+    allow_noncommercial: bool = False,
+    **settings: Any,
+) -> tuple[keras.Model, catalog.Published]:
+    """Build a network with published weights, and describe the weights.
 
-    A file counts as the published set whose name it bears, or as the first that it fits.
+    A file counts as the published set whose file name it has, or as the first set that it fits.
+
+    Args:
+        name: As in `load`.
+        weights: As in `load`.
+        source: As in `load`.
+        num_classes: As in `load`.
+        weights_dir: As in `load`.
+        allow_noncommercial: As in `load`.
+        **settings: As in `load`.
+
+    Returns:
+        A pair: the network without preprocessing, a keras.Model from prepared pixels (batch, size,
+        size, 3) to logits; and the `Published` of its weights, as `with_preprocessing` takes it.
+
+    Raises:
+        ValueError, UsageError, RunError: As `load`.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:  # a file in place of a download
+    ...     path = os.path.join(folder, "net.weights.h5")
+    ...     keras.applications.MobileNet(alpha=0.25, weights=None).save_weights(path)
+    ...     net, published = load_published("mobilenet", path, width=0.25)
+    >>> net.output_shape, published.scaling
+    ((None, 1000), 'tf')
     """
     if is_file(weights):
         path = pathlib.Path(os.path.expanduser(weights))
         rows = catalog.candidates(name, source=source, **settings)
-        theirs, published, fresh = _from_file(path, rows)
-        _require_licence(published, allow_noncommercial)
+        loaded, published, fresh = _from_file(path, rows)
+        _require_license(published, allow_noncommercial)
     else:
         published = catalog.find(name, weights, source=source, **settings)
-        _require_licence(published, allow_noncommercial)
+        _require_license(published, allow_noncommercial)
         path = store.fetch(published.address, published.hash, weights_dir)
-        theirs, published, fresh = _from_file(path, [published])
+        loaded, published, fresh = _from_file(path, [published])
     if fresh and num_classes is None:
-        raise UsageError(f"{path} holds no classifier: say how many classes yours has, num_classes")
+        raise UsageError(f"{path} holds no classifier: give num_classes, how many classes you have")
     wanted = published.form | {"aux": False} if "aux" in published.form else published.form
     wanted = wanted | settings | {"num_classes": num_classes or published.classes}
     if wanted == published.form:
-        return theirs, published
+        return loaded, published
     net = build(published.architecture, **wanted)
     if wanted["num_classes"] != published.classes:
         fresh = fresh | classifiers(net)
-    _copy_by_name(theirs, net, fresh)
+    _copy_by_name(loaded, net, fresh)
     return net, published
 
 
@@ -118,7 +187,7 @@ def is_file(weights):
     return in_a_folder or suffix in SUFFIXES or os.path.isfile(weights)
 
 
-def _require_licence(published, allow_noncommercial):
+def _require_license(published, allow_noncommercial):
     if published.noncommercial and not allow_noncommercial:
         raise UsageError(
             f"the weights {published} are for non-commercial use alone (licence "

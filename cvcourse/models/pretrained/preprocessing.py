@@ -3,6 +3,7 @@
 import keras
 from keras import layers, ops
 
+from cvcourse.models.pretrained.catalog import Published
 from cvcourse.models.raw_images import behind, convert_channels
 
 # (mean, standard deviation) of the red, green and blue of 0..255 that the weights were trained on
@@ -73,17 +74,42 @@ def scaled(pixels, scaling):
     return ops.flip(x, axis=-1) if scaling == "caffe" else x
 
 
-def with_preprocessing(net, published, shape=(None, None, 3)):
-    """`net` behind the preprocessing of its weights: photos of 0..255 -> net's output.
+def with_preprocessing(
+    net: keras.Model,
+    published: Published,
+    shape: tuple[int | None, int | None, int] = (None, None, 3),
+) -> keras.Model:
+    """Return a network with the preprocessing of its weights as its first layers.
 
-    The returned keras.Model takes raw photos of `shape`: of any size, one size a batch, or of a
-    fixed one, which is then resized without cost where it has the published size; gray ones (1
-    channel) are repeated into three. It is one flat graph of copies of net's layers, so each tap
-    of net is one of it too.
+    Args:
+        net: A functional keras.Model of prepared pixels (batch, size, size, 3).
+        published: The `Published` of its weights.
+        shape: (height, width, channels) of the photos. Open sizes (None) take photos of any size,
+            one size a batch; a fixed one of the published size is not resized. Gray photos (1
+            channel) are repeated into three.
+
+    Returns:
+        A keras.Model from raw photos (batch, *shape), 0..255, to net's output: one flat graph of
+        copies of net's layers, so that each tap of net is one of it too.
+
+    Raises:
+        ValueError: If net takes images that are not square.
+
+    >>> net = keras.Sequential([keras.Input((224, 224, 3)), layers.GlobalAveragePooling2D()])
+    >>> from cvcourse.models import pretrained
+    >>> model = with_preprocessing(net, pretrained.find("resnet18"))
+    >>> model.predict([[[[255.0, 255.0, 255.0]]]], verbose=0).round(2).tolist()
+    [[2.25, 2.43, 2.64]]
     """
+    height, width, _ = net.input_shape[1:]
+    if height != width:
+        raise ValueError(
+            f"photos become squares, and {net.name} takes input_shape={net.input_shape[1:]}: give "
+            "it a height and a width that are equal, or leave out the preprocessing"
+        )
     photo = keras.Input(shape, dtype="float32", name="photo")
     x = convert_channels(photo, 1, 3, "float32") if shape[-1] == 1 else photo
-    return behind(photo, preprocess(x, published, net.input_shape[1]), net)
+    return behind(photo, preprocess(x, published, height), net)
 
 
 def with_resizing(net, shape=(None, None, 3), *, size=None, scaling="none"):
