@@ -13,14 +13,15 @@ import pathlib
 import random
 import sys
 import traceback
+from typing import Any
 
 from cvcourse.errors import RunError, reason, unknown
 from cvcourse.files import read_bytes
 
 LARGEST = 2**24  # bytes of a source file
 CHANGED = "was changed since the run was begun: bring it back"
-_modules = {}  # a file's path: (hash, module), or None while it is imported
-_held = {}  # a file's path: the hash that runs under way were begun with
+_modules: dict[str, Any] = {}  # a file's path: (hash, module), or None while it is imported
+_held: dict[str, str] = {}  # a file's path: the hash that runs under way were begun with
 
 
 def split(name):

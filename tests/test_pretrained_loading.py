@@ -202,9 +202,9 @@ def test_auxiliary_heads_are_left_out_unless_asked_for(tmp_path):
     assert net.output_shape == (None, 5)
     kernel = tensors["conv1.conv.weight"].transpose(2, 3, 1, 0)
     np.testing.assert_array_equal(net.get_layer("conv1_conv").get_weights()[0], kernel)
-    heads = pretrained.load("googlenet", tmp_path / "g.npz", aux=True)
+    bare, published = pretrained.load_published("googlenet", tmp_path / "g.npz", aux=True)
+    heads = pretrained.with_preprocessing(bare, published)
     assert set(heads.output) == {"logits", "aux_logits1", "aux_logits2"}
-    bare = pretrained.load("googlenet", tmp_path / "g.npz", aux=True, preprocessing=False)
     photo = np.full((1, 256, 256, 3), 255.0, "float32")  # 1 by torchvision's scaling of GoogLeNet
     expected = bare(np.ones((1, 224, 224, 3), "float32"), training=False)
     for name, logits in heads(photo, training=False).items():
@@ -604,6 +604,16 @@ def test_the_table_names_what_there_is_of_each_network():
     assert all(row.noncommercial for row in swag)
     with pytest.raises(UsageError, match="non-commercial use alone"):
         pretrained.load("vit_b_16", swag[0].tag)
+
+
+def test_a_line_describes_published_weights():
+    row = pretrained.find("mobilenet", width=0.25)
+    assert str(row) == "keras.mobilenet:2_5_224"  # in messages and metrics
+    assert repr(row) == (
+        "Published('keras.mobilenet:2_5_224', architecture='mobilenet', width=0.25, "
+        "source='keras', licence='Apache-2.0', classes=1000, size=224, top1=51.582)"
+    )
+    assert max(len(repr(row)) for row in pretrained.published()) < 250
 
 
 def test_every_row_of_the_table_is_sound():

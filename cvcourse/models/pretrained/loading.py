@@ -1,4 +1,4 @@
-"""A network of ours with published weights in it, by name or from a file."""
+"""Build our networks with published weights, by name or from a file."""
 
 import collections
 import dataclasses
@@ -33,11 +33,11 @@ from cvcourse.saved_model import read_model
 from cvcourse.settings import precision
 from cvcourse.state_dict import refuse, shorten
 
-SUFFIXES = {  # usual ones: they tell a path from a tag, no more
+SUFFIXES = {  # common ones; used only to distinguish a path from a tag
     *(".h5", ".hdf5", ".keras", ".npz", ".safetensors", ".json"),
     *(".pth", ".pt", ".bin", ".ckpt", ".tar", ".pkl", ".gz", ".onnx", ".tflite", ".pb"),
 }
-SUFFIX_OF = {False: ".weights.h5", True: ".hdf5"}  # what Keras calls a file of either layout
+SUFFIX_OF = {False: ".weights.h5", True: ".hdf5"}  # that Keras needs for either layout
 
 
 def load(
@@ -172,11 +172,20 @@ def load_published(
     return net, published
 
 
-def is_file(weights):
-    """Whether `weights` is the path of a file rather than a tag.
+def is_file(weights: str | os.PathLike) -> bool:
+    """Return whether `weights` is the path of a file rather than a tag.
 
-    It is if it is no tag of the table, and there is such a file, or it has a folder in it or ends
-    like a file of weights.
+    It is a path if it is not a tag of the table, and such a file exists, or it contains a folder or
+    ends in a suffix of weights.
+
+    Args:
+        weights: As in `load`.
+
+    Returns:
+        bool.
+
+    >>> is_file("IMAGENET1K_V2"), is_file("mine.pth"), is_file("folder/mine")
+    (False, True, True)
     """
     if isinstance(weights, os.PathLike):
         return True
@@ -188,6 +197,7 @@ def is_file(weights):
 
 
 def _require_license(published, allow_noncommercial):
+    """Raise UsageError for weights that are not for commercial use, unless they are allowed."""
     if published.noncommercial and not allow_noncommercial:
         raise UsageError(
             f"the weights {published} are for non-commercial use alone (licence "
@@ -196,7 +206,7 @@ def _require_license(published, allow_noncommercial):
 
 
 def _from_file(path, rows):
-    """(net, published, names of the layers that the file lacks), for the first row that fits."""
+    """Load a file into the net of the first row that fits: (net, published, missing layers)."""
     content = _read(path)
     networks = {row.architecture for row in rows}
     called_so = [
@@ -208,7 +218,7 @@ def _from_file(path, rows):
     for row in _of_source(called_so or rows, path, content):
         if path.name != store.file_name(row.address):
             row = dataclasses.replace(row, tag=path.name, address=str(path), hash="", licence="")
-        kind = [row.architecture, row.form, row.scaling]  # all that fitting depends on
+        kind = [row.architecture, row.form, row.scaling]  # fitting depends on nothing else
         if not isinstance(content, keras.Model):
             kind = [row.architecture, row.variant if content is None else row.form]
         if repr(kind) not in reasons:
@@ -220,7 +230,7 @@ def _from_file(path, rows):
 
 
 def _of_source(rows, path, content):
-    """Those of the `rows` from whose source a file's content can be."""
+    """Select the rows whose source can have written the content of a file."""
     if isinstance(content, keras.Model):
         return rows
     sources = ["keras"]
@@ -237,12 +247,12 @@ def _of_source(rows, path, content):
 
 
 def _is_state_dict(content):
-    """Whether a file's content has torch's names, with dots; Keras' have slashes."""
+    """Whether the content of a file has torch's names, with dots; Keras' have slashes."""
     return isinstance(content, dict) and not any("/" in name for name in content)
 
 
 def _read(path):
-    """What a file holds: {name: array}, a saved keras.Model, or None, which only Keras can read."""
+    """Read a file: {name: array}, a saved keras.Model, or None if Keras must load the weights."""
     try:
         kind = tensor_files.find_kind(path)
     except OSError as error:
@@ -253,14 +263,14 @@ def _read(path):
 
 
 def _fill(row, path, content):
-    """The net of a row with a file's content in it, as `_from_file`. Raises ValueError."""
+    """Load the content of a file into the net of a row, as `_from_file`. Raises ValueError."""
     if _is_state_dict(content):
         return _fill_by_name(row, content)
     theirs = content if isinstance(content, keras.Model) else _of_keras(row, path, content)
     net = build_source(row.network, **row.form)
     if len(theirs.output_shape) == 2:
         if len(weighted_layers(theirs)) != len(weighted_layers(net)):
-            load_keras(net, theirs)  # which refuses it
+            load_keras(net, theirs)  # raises the error
         row, net = _with_classes(row, net, theirs.output_shape[-1])
         if theirs is content:
             _require_same(theirs, row)
@@ -272,7 +282,7 @@ def _fill(row, path, content):
 
 
 def _fill_by_name(row, tensors):
-    """As `_fill`, for a state_dict."""
+    """Load a state_dict into the net of a row, as `_fill`."""
     form = row.form
     net = build_source(row.network, **form)
     reading = recognize(net, tensors)
@@ -287,13 +297,13 @@ def _fill_by_name(row, tensors):
 
 
 def _require_same(theirs, row):
-    """Raise ValueError unless a saved model answers as our net of the row does with its weights.
+    """Raise ValueError unless a saved model and our net of the row have equal outputs.
 
-    Shapes alone do not tell padding, epsilon or preprocessing.
+    With equal shapes, padding, epsilon or preprocessing may still differ.
     """
     height, width = (side or row.size for side in theirs.input_shape[1:3])
     shape = (height, width, theirs.input_shape[-1])
-    with precision("float32"):  # others would round the answers
+    with precision("float32"):  # other policies would round the outputs
         ours = load_keras(build_source(row.network, **row.form | {"input_shape": shape}), theirs)
     image = keras.Input(shape)
     if any(isinstance(layer, APART) for layer in theirs.layers):  # it takes raw pixels
@@ -313,7 +323,7 @@ def _require_same(theirs, row):
 
 
 def _with_classes(row, net, classes):
-    """A row and its net, the net built again where it has another number of classes."""
+    """Return a row and its net for a number of classes; the net is built again if it differs."""
     if classes == row.classes:
         return row, net
     row = dataclasses.replace(row, classes=classes)
@@ -321,9 +331,10 @@ def _with_classes(row, net, classes):
 
 
 def _of_keras(row, path, tensors):
-    """keras.applications' model of a row with the weights of a file, or with `tensors`, in it.
+    """Build the model of keras.applications of a row, with the weights of a file or `tensors`.
 
-    The shapes of the file's kernels tell whether it has a classifier, and of how many classes.
+    Whether the file has a classifier, and its number of classes, follow from the shapes of its
+    kernels.
     """
     if tensors is None:
         shapes, legacy = tensor_files.hdf5_shapes(path)
@@ -349,7 +360,7 @@ def _of_keras(row, path, tensors):
     if tensors is None:
         try:
             with warnings.catch_warnings(), with_suffix(path, SUFFIX_OF[legacy]) as file:
-                warnings.simplefilter("ignore")  # about what the error says
+                warnings.simplefilter("ignore")  # the error reports the same
                 model.load_weights(file)
         except Exception as error:  # whatever a file may hold
             raise ValueError(f"not a file of Keras' weights: {reason(error)}") from error
@@ -359,7 +370,7 @@ def _of_keras(row, path, tensors):
         for layer in weighted_layers(model)
         for weight in layer.weights
     }
-    tensors = {  # Keras 2 called a depthwise kernel so
+    tensors = {  # Keras 2 named depthwise kernels differently
         name if name in variables else name.replace("/depthwise_", "/"): array
         for name, array in tensors.items()
     }
@@ -379,7 +390,7 @@ def _of_keras(row, path, tensors):
 
 
 def _application(row, include_top=True):
-    """keras.applications' model of a row, with random weights."""
+    """Build the model of keras.applications of a row, with random weights."""
     functions = {plain(name): function for name, function in vars(keras.applications).items()}
     function = functions[plain(row.network.split(".")[1])]
     settings = {"input_shape": (row.size, row.size, 3), "classes": row.classes}
@@ -391,13 +402,13 @@ def _application(row, include_top=True):
 
 
 def _kernels(weights):
-    """How many kernels there are of each shape."""
+    """Count the kernels of each shape."""
     shapes = (tuple(getattr(weight, "shape", weight)) for weight in weights)
     return collections.Counter(shape for shape in shapes if len(shape) > 1)
 
 
 def _copy_by_name(source, target, apart):
-    """Copy the weights of all layers of `target` but those `apart`. Raises ValueError."""
+    """Copy the weights of all layers of `target` except `apart`. Raises ValueError."""
     layers = {layer.name: layer for layer in weighted_layers(source)}
     wanted = {layer.name: layer for layer in weighted_layers(target) if layer.name not in apart}
     if lacking := wanted.keys() - layers.keys():
