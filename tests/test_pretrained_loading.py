@@ -74,8 +74,11 @@ def test_load_gives_a_model_of_raw_photos(squeezenet_files, tmp_path):
 
 
 def test_the_arguments_of_keras_are_answered():
-    with pytest.raises(ValueError, match=r"resnet18.*include_top"):
+    with pytest.raises(ValueError, match=r"^resnet18: include_top: models.features\(model\) ends"):
         pretrained.load("resnet18", include_top=False)
+    for name in ("resnet18", "timm.seresnet50"):  # before anything is downloaded
+        with pytest.raises(ValueError, match=r"resnet.*classes"):
+            pretrained.load(name, classes=37)
 
 
 def test_a_frozen_body_stays_as_it_is_in_fit(squeezenet_files, keras_mobilenet, tmp_path):

@@ -127,14 +127,19 @@ def candidates(name: str, *, source: str | None = None, **settings: Any) -> list
     >>> [str(one) for one in candidates("mobilenet", width=0.25)][:2]
     ['keras.mobilenet:2_5_224', 'keras.mobilenet:2_5_192']
     """
-    if plain(name) in map(plain, SOURCES):
-        rows = [row for row in published() if plain(row.network) == plain(name)]
-    elif name in REGISTRY:
-        if not settings.keys() <= builder_args(name).keys():
-            build(name, **settings)  # raises the error, with what to write instead
-        rows = [row for row in published() if _is_of(row, name, settings)]
-    else:
+    of_sources = {plain(network): architecture for network, (architecture, _) in SOURCES.items()}
+    architecture = of_sources.get(plain(name), name)
+    if architecture not in REGISTRY:
         raise ValueError(unknown("model", name, REGISTRY))
+    if "include_top" in settings:
+        raise ValueError(f"{name}: include_top: models.features(model) ends at the features")
+    if not settings.keys() <= builder_args(architecture).keys():
+        build(architecture, **settings)  # raises the error, with what to write instead
+    rows = [
+        row
+        for row in published()
+        if plain(row.network) == plain(name) or _is_of(row, name, settings)
+    ]
     if not rows:
         shape = ", ".join(f"{key}={value}" for key, value in settings.items() if key not in MANNERS)
         raise ValueError(
