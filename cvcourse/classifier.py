@@ -70,6 +70,7 @@ class Classifier:
         Raises:
             ValueError: If the model does not have a class, or has more than one of similar name.
         """
+        known = self.class_names or ()
         exact = _places(self.spellings, str)
         if all(len(exact[name]) == 1 for name in names):
             return [exact[name][0] for name in names], ""
@@ -79,9 +80,9 @@ class Classifier:
             return [place for (place,) in found], "Classes are matched by similar spelling."
         outputs = len(self.spellings)
         numbered = _are_numbers(names) and len(names) <= outputs
-        if numbered or (_are_numbers(self.class_names) and len(names) == outputs):
+        if numbered or (_are_numbers(known) and len(names) == outputs):
             columns = list(map(int, names) if numbered else range(outputs))
-            first = f"{names[0]} of the data set is {self.class_names[columns[0]]} of the model"
+            first = f"{names[0]} of the data set is {known[columns[0]]} of the model"
             return columns, f"Classes are matched by number: {first}."
         for name, places in zip(names, found, strict=True):
             if len(places) > 1:
@@ -91,8 +92,7 @@ class Classifier:
                 )
         unknown = [name for name, places in zip(names, found, strict=True) if not places]
         raise ValueError(
-            f"the model does not know the classes {_listed(unknown)}; it knows "
-            f"{_listed(self.class_names)}"
+            f"the model does not know the classes {_listed(unknown)}; it knows {_listed(known)}"
         )
 
 

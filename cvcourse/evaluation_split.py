@@ -108,7 +108,7 @@ def choose(
     if runs_own:
         notes.append(f"The run's --limit={limit} is kept here: a larger one takes more images.")
     notes += [f"Data: {'; '.join(dataset.notes)}."] if dataset.notes else []
-    if classifier.run and not (classifier.folder / "metrics.json").exists():
+    if classifier.run and classifier.folder and not (classifier.folder / "metrics.json").exists():
         notes.append("The run is unfinished: the model is that of its best epoch so far.")
     if is_own and split in ("train", "all"):
         notes.append(

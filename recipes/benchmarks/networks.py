@@ -102,18 +102,18 @@ def race(config, name, mode, there):
     images = np.random.default_rng(0).normal(size=(count * config.batch_size, *shape))
     images = images.astype("float32")
     labels = np.arange(len(images), dtype="int32") % CLASSES
-    theirs, torchs, *_ = CONTESTS[name]
+    keras_name, torch_name, *_ = CONTESTS[name]
     nets = {}
-    if theirs:
+    if keras_name:
         nets["ours as keras"] = pretrained.build_source(
-            f"keras.{theirs}", input_shape=shape, num_classes=CLASSES
+            f"keras.{keras_name}", input_shape=shape, num_classes=CLASSES
         )
-        nets["keras"] = getattr(keras.applications, theirs)(
+        nets["keras"] = getattr(keras.applications, keras_name)(
             weights=None, input_shape=shape, classes=CLASSES, classifier_activation=None
         )
-    if torchs and TORCHVISION:
+    if torch_name and TORCHVISION:
         nets["ours as torch"] = pretrained.build_source(
-            f"torchvision.{torchs}", input_shape=shape, num_classes=CLASSES
+            f"torchvision.{torch_name}", input_shape=shape, num_classes=CLASSES
         )
     contestants = {}
     for who, net in nets.items():
@@ -124,8 +124,8 @@ def race(config, name, mode, there):
         run = {"training": timing.fit_steps, "inference": timing.predict_steps}[mode]
         arrays = (images, labels) if mode == "training" else (images,)
         contestants[who] = functools.partial(run, net, *arrays, batch_size=config.batch_size)
-    if torchs and TORCHVISION:
-        job = (torchs, mode, config.size, config.batch_size, count)
+    if torch_name and TORCHVISION:
+        job = (torch_name, mode, config.size, config.batch_size, count)
         contestants["torch"] = lambda: there(torch_block, *job)
     return timing.take_turns(contestants, config.rounds)
 
@@ -175,13 +175,13 @@ def building(rounds):
         builder(*args, **kwargs)
         return time.perf_counter() - begin
 
-    theirs = {name.lower(): f for name, f in vars(keras.applications).items() if callable(f)}
+    builders = {name.lower(): f for name, f in vars(keras.applications).items() if callable(f)}
     for source in [name for name in pretrained.SOURCES if name.startswith("keras.")]:
-        build_theirs = theirs[source.removeprefix("keras.").replace("_", "").lower()]
+        build_keras = builders[source.removeprefix("keras.").replace("_", "").lower()]
         found = []
         for _ in range(1 + rounds):
             ours = seconds(pretrained.build_source, source)
-            found.append(ours / seconds(build_theirs, weights=None))
+            found.append(ours / seconds(build_keras, weights=None))
         yield source, found[1:]  # the first round loads modules
 
 

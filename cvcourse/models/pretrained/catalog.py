@@ -10,8 +10,8 @@ from cvcourse.errors import unknown
 from cvcourse.models.pretrained.fitting import SOURCES, plain
 from cvcourse.models.registry import REGISTRY, build, builder_args
 
-# Arguments that a source decides, or that no weight depends on: they do not tell one network from
-# another.
+# Arguments that a source decides, or that no weight depends on: they do not distinguish
+# networks.
 MANNERS = {
     *("padding", "epsilon", "momentum", "scale", "use_bias", "stride_in", "strided_block"),
     *("zero_padded_pool", "zero_padded_pools", "count_include_pad"),
@@ -105,8 +105,7 @@ def published() -> tuple[Published, ...]:
     'torchvision.alexnet:IMAGENET1K_V1'
     """
     table = importlib.resources.files(__package__) / "published.csv"
-    with table.open(encoding="utf-8", newline="") as file:
-        return tuple(map(_record, csv.DictReader(file)))
+    return tuple(map(_record, csv.DictReader(table.read_text("utf-8").splitlines())))
 
 
 def candidates(name: str, *, source: str | None = None, **settings: Any) -> list[Published]:

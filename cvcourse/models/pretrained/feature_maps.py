@@ -135,4 +135,4 @@ class FeatureMaps:
         """
         before = (len(square) - self.size) // 2
         middle = slice(before, before + self.size)
-        return np.uint8(np.clip(square[middle, middle].round(), 0, 255))
+        return np.clip(square[middle, middle].round(), 0, 255).astype("uint8")

@@ -124,28 +124,32 @@ def load_keras(target: keras.Model, source: keras.Model) -> keras.Model:
     >>> bool(np.allclose(probabilities, source(pixels), atol=1e-6))
     True
     """
-    theirs, ours = weighted_layers(source), weighted_layers(target)
-    forms = [[_forms(layer) for layer in side] for side in (theirs, ours)]
-    missing, extra, misshaped = {}, {}, {}
-    for tag, i, i_end, j, j_end in difflib.SequenceMatcher(None, *forms, False).get_opcodes():
+    given, ours = weighted_layers(source), weighted_layers(target)
+    forms = [[_forms(layer) for layer in side] for side in (given, ours)]
+    missing: dict[str, Any] = {}
+    extra: dict[str, Any] = {}
+    misshaped: dict[str, str] = {}
+    for tag, i, i_end, j, j_end in difflib.SequenceMatcher(
+        None, forms[0], forms[1], False
+    ).get_opcodes():
         if tag == "replace" and i_end - i == j_end - j:
-            for a, b in zip(theirs[i:i_end], ours[j:j_end], strict=True):
+            for a, b in zip(given[i:i_end], ours[j:j_end], strict=True):
                 misshaped[f"{a.name} {_shapes(a)} for {b.name} {_shapes(b)}"] = b.name
         elif tag != "equal":
-            extra |= {layer.name: layer for layer in theirs[i:i_end]}
+            extra |= {layer.name: layer for layer in given[i:i_end]}
             missing |= {layer.name: layer for layer in ours[j:j_end]}
     cause = ""
     if not missing and not extra and {*misshaped.values()} <= classifiers(target):
         cause = misfit.OTHER_CLASSES
-    elif len(extra) + len(misshaped) > len(theirs) / 2:
+    elif len(extra) + len(misshaped) > len(given) / 2:
         cause = misfit.OTHER_NETWORK
     elif missing or extra:
         cause = misfit.OTHER_DEPTH
     refuse(target.name, cause, missing=missing, extra=extra, misshaped=misshaped)
-    values = [layer.get_weights() for layer in theirs]
+    values = [layer.get_weights() for layer in given]
     named = {
         f"{layer.name}.{weight.name}": value
-        for layer, row in zip(theirs, values, strict=True)
+        for layer, row in zip(given, values, strict=True)
         for weight, value in zip(layer.weights, row, strict=True)
     }
     require_finite(target.name, named)

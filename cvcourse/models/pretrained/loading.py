@@ -155,7 +155,7 @@ def load_published(
         loaded, published, fresh = _from_file(path, rows)
         _require_license(published, allow_noncommercial)
     else:
-        published = catalog.find(name, weights, source=source, **settings)
+        published = catalog.find(name, str(weights), source=source, **settings)
         _require_license(published, allow_noncommercial)
         path = store.fetch(published.address, published.hash, weights_dir)
         loaded, published, fresh = _from_file(path, [published])
@@ -266,17 +266,17 @@ def _fill(row, path, content):
     """Load the content of a file into the net of a row, as `_from_file`. Raises ValueError."""
     if _is_state_dict(content):
         return _fill_by_name(row, content)
-    theirs = content if isinstance(content, keras.Model) else _of_keras(row, path, content)
+    source = content if isinstance(content, keras.Model) else _of_keras(row, path, content)
     net = build_source(row.network, **row.form)
-    if len(theirs.output_shape) == 2:
-        if len(weighted_layers(theirs)) != len(weighted_layers(net)):
-            load_keras(net, theirs)  # raises the error
-        row, net = _with_classes(row, net, theirs.output_shape[-1])
-        if theirs is content:
-            _require_same(theirs, row)
-        return load_keras(net, theirs), row, set()
+    if len(source.output_shape) == 2:
+        if len(weighted_layers(source)) != len(weighted_layers(net)):
+            load_keras(net, source)  # raises the error
+        row, net = _with_classes(row, net, source.output_shape[-1])
+        if source is content:
+            _require_same(source, row)
+        return load_keras(net, source), row, set()
     body = keras.Model(net.input, net.get_layer("features").output, name=net.name)
-    load_keras(body, theirs)
+    load_keras(body, source)
     known = {layer.name for layer in weighted_layers(body)}
     return net, row, {layer.name for layer in weighted_layers(net)} - known
 
@@ -296,26 +296,26 @@ def _fill_by_name(row, tensors):
     return load_state_dict(net, tensors), row, set()
 
 
-def _require_same(theirs, row):
+def _require_same(saved, row):
     """Raise ValueError unless a saved model and our net of the row have equal outputs.
 
     With equal shapes, padding, epsilon or preprocessing may still differ.
     """
-    height, width = (side or row.size for side in theirs.input_shape[1:3])
-    shape = (height, width, theirs.input_shape[-1])
+    height, width = (side or row.size for side in saved.input_shape[1:3])
+    shape = (height, width, saved.input_shape[-1])
     with precision("float32"):  # other policies would round the outputs
-        ours = load_keras(build_source(row.network, **row.form | {"input_shape": shape}), theirs)
+        ours = load_keras(build_source(row.network, **row.form | {"input_shape": shape}), saved)
     image = keras.Input(shape)
-    if any(isinstance(layer, APART) for layer in theirs.layers):  # it takes raw pixels
+    if any(isinstance(layer, APART) for layer in saved.layers):  # it takes raw pixels
         ours = keras.Model(image, ours(scale(image, row)))
     pixels = np.random.default_rng(0).uniform(0, 255, (1, *shape)).astype("float32")
-    answers = [np.array(keras.ops.log_softmax(ours(pixels, training=False)))]
-    answers.append(np.array(theirs(pixels, training=False)))
-    if abs(answers[1].sum() - 1) < 1e-3 and answers[1].min() >= 0:  # probabilities
-        answers[0] = np.exp(answers[0])
+    outputs = [np.array(keras.ops.log_softmax(ours(pixels, training=False)))]
+    outputs.append(np.array(saved(pixels, training=False)))
+    if abs(outputs[1].sum() - 1) < 1e-3 and outputs[1].min() >= 0:  # probabilities
+        outputs[0] = np.exp(outputs[0])
     else:
-        answers[1] = np.array(keras.ops.log_softmax(answers[1]))
-    if not np.allclose(*answers, rtol=1e-3, atol=1e-3):
+        outputs[1] = np.array(keras.ops.log_softmax(outputs[1]))
+    if not np.allclose(*outputs, rtol=1e-3, atol=1e-3):
         raise ValueError(
             f"with the same weights it gives other outputs than {row.network}: its padding, "
             "epsilon or preprocessing differ"
@@ -395,9 +395,9 @@ def _application(row, include_top=True):
     function = functions[plain(row.network.split(".")[1])]
     settings = {"input_shape": (row.size, row.size, 3), "classes": row.classes}
     parameters = inspect.signature(function).parameters
-    for theirs, ours, usual in (("alpha", "width", 1.0), ("minimalistic", "minimal", False)):
-        if theirs in parameters:
-            settings[theirs] = row.form.get(ours, usual)
+    for argument, ours, default in (("alpha", "width", 1.0), ("minimalistic", "minimal", False)):
+        if argument in parameters:
+            settings[argument] = row.form.get(ours, default)
     return function(weights=None, include_top=include_top, **settings)
 
 

@@ -19,7 +19,9 @@ from cvcourse.models.pretrained.torch_archive import read_torch
 HEAD = 512  # bytes that identify a format
 HDF5 = b"\x89HDF\r\n\x1a\n"
 MAX_HEADER = 100_000_000  # bytes: the limit of safetensors itself
-OTHERS = (  # (offset, bytes there, description of such a file and remedy)
+OTHERS: tuple[
+    tuple[int, bytes, str], ...
+] = (  # (offset, bytes there, description of such a file and remedy)
     (0, b"version https://git-lfs", "a Git LFS pointer, not the file itself: git lfs pull"),
     (0, b"\x1f\x8b", "gzip-compressed: decompress it first"),
     (0, b"BZh", "bzip2-compressed: decompress it first"),
@@ -73,7 +75,7 @@ def read_index(path):
     arrays = {}
     for file in dict.fromkeys(files.values()):
         if file in ("", ".", "..") or re.search(r"[/\\:\0]", file):
-            raise ValueError(f"its weight_map names {file!r}, which is no file beside it")
+            raise ValueError(f"its weight_map names {file!r}, which is not a file beside it")
         shard = pathlib.Path(path).parent / file
         if not shard.is_file():
             raise ValueError(f"its shard {file} is not beside it: all of its shards are needed")
