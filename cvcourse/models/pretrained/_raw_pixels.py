@@ -9,9 +9,9 @@ import numpy as np
 from cvcourse.models.pretrained.preprocessing import SCALINGS
 
 LARGEST = 10  # prepared pixels are smaller, except those from which only a mean is subtracted
-EXAMPLES = 32  # of an array that are looked at
-# Where a model takes data. Keras calls `call` in `__call__`; inside the compiled step of the other
-# methods it sees tensors without values, so those are looked at before.
+EXAMPLES = 32  # of an array that are checked
+# Methods that receive data. `call` is part of `__call__`. In the compiled step of the other methods
+# it receives tensors without values, so these methods are checked themselves.
 METHODS = (
     *("call", "fit", "evaluate", "predict"),
     *("train_on_batch", "test_on_batch", "predict_on_batch"),
@@ -21,8 +21,9 @@ METHODS = (
 def warn_of_raw_pixels(net, published):
     """Make a network warn, once, when it receives pixels that its weights' scaling does not give.
 
-    Arrays and tensors are looked at, not the batches of a dataset. Only this instance is changed:
-    neither its graph, nor copies and files of it.
+    Arrays and tensors are checked, not the batches of a dataset: reading one in advance could
+    change the order of the others. Only the methods of this instance change, not its graph, copies
+    or files.
 
     Args:
         net: keras.Model of prepared pixels.

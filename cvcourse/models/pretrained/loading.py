@@ -68,7 +68,7 @@ def load(
             classes: `models.features(model)` gives a model without them.
         preprocessing: Whether the model begins with the preprocessing of its weights (resizing,
             center crop, scaling). If False, it takes prepared pixels, and warns once when it
-            receives larger ones.
+            receives larger ones in an array or tensor (a dataset's batches are not checked).
         weights_dir: Folder where files of weights are looked for first, and downloaded to.
         allow_noncommercial: Whether to load weights whose license forbids commercial use.
         **settings: Arguments of the builder. They choose a variant (width=0.25), override the
@@ -162,11 +162,12 @@ def load_published(
     if fresh and num_classes is None:
         raise UsageError(f"{path} holds no classifier: give num_classes, how many classes you have")
     wanted = published.form | {"aux": False} if "aux" in published.form else published.form
-    wanted = wanted | settings | {"num_classes": num_classes or published.classes}
+    classes = published.classes if num_classes is None else num_classes
+    wanted = wanted | settings | {"num_classes": classes}
     if wanted == published.form:
         return loaded, published
     net = build(published.architecture, **wanted)
-    if wanted["num_classes"] != published.classes:
+    if classes != published.classes:
         fresh = fresh | classifiers(net)
     _copy_by_name(loaded, net, fresh)
     return net, published
