@@ -120,7 +120,7 @@ def build(config, name, dataset):
     import keras
 
     from cvcourse import data, sequence
-    from cvcourse.models.raw_images import behind
+    from cvcourse.models.raw_images import prepend
 
     shape = steps(config, dataset)
     settings = sequence.settings_of(
@@ -139,7 +139,7 @@ def build(config, name, dataset):
     # bfloat16 would round the pixels before the mean is taken off.
     exact = {"mean": mean, "variance": variance, "dtype": "float32"}
     x = keras.layers.Normalization(**exact, name="normalization")(image)
-    return behind(image, keras.layers.Reshape(shape, name="steps")(x), net)
+    return prepend(image, keras.layers.Reshape(shape, name="steps")(x), net)
 
 
 def alone(run, config, name, dataset, model):

@@ -1,39 +1,67 @@
-"""Raw pixels in, logits out: resize, color conversion and normalization as a model's first layers.
+"""Preprocessing as a model's first layers: resizing, color conversion and normalization.
 
-A saved model then takes what a camera or a file gives, and nobody has to remember its statistics.
+A saved model then takes raw pixels, and its users need not know the statistics of its data.
 """
+
+from collections.abc import Sequence
 
 import keras
 from keras import layers, ops
 
 
-def with_preprocessing(net, image_shape, *, mean, variance):
-    """`net` behind layers that turn images of `image_shape`, 0..255, into what it was built for.
+def with_preprocessing(
+    net: keras.Model,
+    image_shape: tuple[int, int, int],
+    *,
+    mean: Sequence[float],
+    variance: Sequence[float],
+) -> keras.Model:
+    """Put preprocessing before a network, so that it takes raw images of 0..255.
 
-    Subtracts `mean` and divides by the root of `variance`, given per channel of the raw images;
-    resizes (bilinear); repeats gray into three channels or weighs three into gray. The returned
-    keras.Model is one flat graph of copies of net's layers, so each tap of net is one of it too.
+    Normalizes, resizes (bilinear), and repeats gray into three channels or converts RGB to gray.
 
-    Shapes: (batch, *image_shape) -> net's output. Raises ValueError where the channels cannot be
-    converted (only 1 and 3 can).
+    Args:
+        net: A functional keras.Model of images.
+        image_shape: (height, width, channels) of the raw images.
+        mean: Mean of each channel of the raw images, which is subtracted.
+        variance: Variance of each channel, by whose root the difference is divided.
+
+    Returns:
+        A keras.Model (batch, *image_shape) -> net's output: one flat graph with copies of net's
+        layers, so that `get_layer` finds each layer of net.
+
+    Raises:
+        ValueError: If the channels cannot be converted; only 1 and 3 can.
+
+    >>> net = keras.Sequential([keras.Input((32, 32, 1)), layers.Flatten()])
+    >>> with_preprocessing(net, (28, 28, 3), mean=[128.0] * 3, variance=[4096.0] * 3).input_shape
+    (None, 28, 28, 3)
     """
     *size, channels = net.input_shape[1:]
     image = keras.Input(image_shape, dtype="float32", name="image")
-    exact = {"dtype": "float32"}  # bfloat16 would round the pixels before the mean is taken off
+    exact = {"dtype": "float32"}  # bfloat16 would round the pixels before the mean is subtracted
     x = layers.Normalization(mean=mean, variance=variance, name="normalization", **exact)(image)
     if tuple(size) != tuple(image_shape[:2]):
-        # Keras' layer has call(training=True), which then holds for all layers behind it.
+        # Keras' layer has call(training=True), which would then hold for all layers after it.
         x = ops.image.resize(x, tuple(size), data_format="channels_last")
     if channels != image_shape[-1]:
         x = convert_channels(x, image_shape[-1], channels)
-    return behind(image, x, net)
+    return prepend(image, x, net)
 
 
-def behind(image, x, net):
-    """The model from the input `image` to the output of copies of net's layers, called on `x`.
+def prepend(image: keras.KerasTensor, x: keras.KerasTensor, net: keras.Model) -> keras.Model:
+    """Put the layers from `image` to `x` before a network.
 
-    A layer or operation of net gets another name where one from `image` to `x` has its own: a net
-    that was read from a file may resize as well.
+    A layer or operation of net is renamed if one from `image` to `x` has its name: a net that was
+    loaded from a file may resize as well.
+
+    Args:
+        image: The input of the new model.
+        x: What `net` takes, computed from `image`.
+        net: A functional keras.Model of images.
+
+    Returns:
+        A keras.Model from `image` to the outputs of copies of net's layers.
     """
     model = keras.Model(image, _call_copies(net, x, keras.Model(image, x)), name=net.name)
     model.set_weights(net.get_weights())
@@ -41,9 +69,9 @@ def behind(image, x, net):
 
 
 def convert_channels(x, given, wanted, dtype=None):
-    """Gray repeated into three channels, or three weighed into gray. Raises ValueError.
+    """Repeat gray into three channels, or convert RGB to gray; raise ValueError for others.
 
-    `dtype` is that of layers, None the global policy.
+    `dtype` is the dtype policy of layers, None the global one.
     """
     if (given, wanted) == (1, 3):
         return layers.Concatenate(name="gray_to_rgb", dtype=dtype)([x, x, x])
@@ -56,27 +84,30 @@ def convert_channels(x, given, wanted, dtype=None):
 
 
 def _call_copies(net, x, before):
-    """The outputs of copies of net's layers, called one by one on `x`, the output of `before`."""
-    taken, names, outputs = {operation.name for operation in before.operations}, {}, {}
+    """Return the outputs of copies of net's layers, called on `x`, the output of `before`."""
+    taken = {operation.name for operation in before.operations}
+    originals, results = {}, {}  # a copy: its layer; a layer: what its copy gave
 
     def copy(layer):
         config, name = layer.get_config(), layer.name
         while name in taken:
             name += "_"
         taken.add(name)
-        if "name" in config:  # else Keras finds one that is not taken
+        if "name" in config:  # else Keras chooses a free one
             config["name"] = name
-        copied = type(layer).from_config(config)
-        names[copied.name] = layer.name
-        return copied
+        made = type(layer).from_config(config)
+        originals[made] = layer
+        return made
 
     def call(layer, *args, **kwargs):
-        output = outputs[names.get(layer.name, layer.name)] = layer(*args, **kwargs)
-        return output
+        results[originals[layer]] = layer(*args, **kwargs)
+        return results[originals[layer]]
 
-    def output_of(tensor):
+    def copied(tensor):
         operation, _, index = tensor._keras_history
-        return keras.tree.flatten(outputs[operation.name])[index]
+        return keras.tree.flatten(results[operation])[index]
 
+    if isinstance(net, keras.Sequential):
+        net = keras.Model(net.inputs[0], net.outputs[0])
     keras.models.clone_model(net, input_tensors=x, clone_function=copy, call_function=call)
-    return keras.tree.map_structure(output_of, net.output)
+    return keras.tree.map_structure(copied, net.output)

@@ -4,7 +4,7 @@ import keras
 from keras import layers, ops
 
 from cvcourse.models.pretrained.catalog import Published
-from cvcourse.models.raw_images import behind, convert_channels
+from cvcourse.models.raw_images import convert_channels, prepend
 
 # (mean, standard deviation) that were subtracted and divided by in training, per channel of 0..255
 IMAGENET = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))  # of ImageNet, as torch has it
@@ -127,7 +127,7 @@ def with_preprocessing(
         )
     photo = keras.Input(shape, dtype="float32", name="photo")
     x = convert_channels(photo, 1, 3, "float32") if shape[-1] == 1 else photo
-    return behind(photo, preprocess(x, published, height), net)
+    return prepend(photo, preprocess(x, published, height), net)
 
 
 def with_resizing(
@@ -170,7 +170,7 @@ def with_resizing(
         x = ops.image.resize(
             x, size, antialias=True, crop_to_aspect_ratio=True, data_format="channels_last"
         )
-    return behind(photo, scaled(x, scaling), net)
+    return prepend(photo, scaled(x, scaling), net)
 
 
 def resize_of(published: Published, size: int | None = None) -> int:
