@@ -74,7 +74,9 @@ def test_load_gives_a_model_of_raw_photos(squeezenet_files, tmp_path):
 
 
 def test_the_arguments_of_keras_are_answered():
-    with pytest.raises(ValueError, match=r"^resnet18: include_top: models.features\(model\) ends"):
+    with pytest.raises(
+        ValueError, match=r"^resnet18: include_top .* models.features\(model\) ends"
+    ):
         pretrained.load("resnet18", include_top=False)
     for name in ("resnet18", "timm.seresnet50"):  # before anything is downloaded
         with pytest.raises(ValueError, match=r"resnet.*classes"):

@@ -131,7 +131,10 @@ def candidates(name: str, *, source: str | None = None, **settings: Any) -> list
     if architecture not in REGISTRY:
         raise ValueError(unknown("model", name, REGISTRY))
     if "include_top" in settings:
-        raise ValueError(f"{name}: include_top: models.features(model) ends at the features")
+        raise ValueError(
+            f"{name}: include_top is an argument of keras.applications; instead, "
+            "models.features(model) ends a loaded model at its features"
+        )
     if not settings.keys() <= builder_args(architecture).keys():
         build(architecture, **settings)  # raises the error, with what to write instead
     rows = [
