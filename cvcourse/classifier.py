@@ -1,7 +1,7 @@
-"""A trained classifier by the name of published weights, a run directory or a .keras file.
+"""Load a trained classifier: published weights, a run directory or a .keras file.
 
-What is known of it decides how a data set is put to it: its classes' names, the run that trained
-it, and the size that it brings photos to.
+A classifier is evaluated on a data set by the names of its classes, the config of the run that
+trained it, and the size that it resizes photos to.
 """
 
 import collections
@@ -10,6 +10,8 @@ import os
 import pathlib
 import shlex
 import sys
+from collections.abc import Sequence
+from typing import Any
 
 from cvcourse import source_file
 from cvcourse.errors import RunError, UsageError
@@ -22,48 +24,53 @@ SHOWN = 5  # names of classes in an error
 
 @dataclasses.dataclass(frozen=True)
 class Classifier:
-    """A model from raw images, 0..255, to logits or probabilities, and what is known of it.
+    """A model from raw images, 0..255, to logits or probabilities, with its classes and its run.
 
     Attributes:
         model: keras.Model (batch, h, w, c) -> (batch, classes).
-        class_names: of its outputs, all different; None if its file names none.
-        spellings: for each output, the names that a data set may give its class.
-        source: the file that it was read from, or the published weights.
-        run: the fields of config.json beside the file; empty where there is none.
-        folder: that holds the file; None for published weights.
+        class_names: Names of the classes, all different; None if the file has none.
+        spellings: For each class, the names that a data set may have for it.
+        source: Path of the file, or name of the published weights.
+        run: Fields of the config.json beside the file; empty if there is none.
+        folder: Folder of the file; None for published weights.
     """
 
-    model: object
+    model: Any
     class_names: tuple[str, ...] | None
     spellings: tuple[tuple[str, ...], ...]
     source: str
     run: dict = dataclasses.field(default_factory=dict)
     folder: pathlib.Path | None = None
 
+    def __repr__(self) -> str:
+        shape, classes = self.model.input_shape[1:], self.model.output_shape[-1]
+        return f"Classifier({self.source!r}, input_shape={shape}, classes={classes})"
+
     @property
-    def title(self):
-        """A short name: that of the run's directory, the file or the weights."""
+    def title(self) -> str:
+        """Short name: of the run directory, the file or the weights."""
         if self.folder is None:
             return self.source
         path = pathlib.Path(self.source)
         return self.folder.resolve().name if path.name in MODELS else path.stem
 
-    def columns(self, names):
+    def columns(self, names: Sequence[str]) -> tuple[list[int], str]:
         """Find the outputs for the classes of a data set.
 
-        A name is looked for as it stands, then regardless of case, blanks, hyphens and underscores.
-        Where one side has numbers for names, classes are matched by number.
+        Names are compared exactly, then regardless of case, blanks, hyphens and underscores. If the
+        model or the data set has numbers for names, classes are matched by number.
 
         Args:
-            names: of the data set's classes.
+            names: Names of the data set's classes.
 
         Returns:
-            A pair: a list with an output's number for each name, and a sentence for the reader that
-            is empty where all names were found as they stand.
+            A pair: a list with the index of an output for each name, and a sentence for the reader,
+            which is empty if all names are equal.
 
         Raises:
-            ValueError: for names that the model does not know, or has more than once.
+            ValueError: If the model does not have a class, or has more than one of similar name.
         """
+        known = self.class_names or ()
         exact = _places(self.spellings, str)
         if all(len(exact[name]) == 1 for name in names):
             return [exact[name][0] for name in names], ""
@@ -73,9 +80,9 @@ class Classifier:
             return [place for (place,) in found], "Classes are matched by similar spelling."
         outputs = len(self.spellings)
         numbered = _are_numbers(names) and len(names) <= outputs
-        if numbered or (_are_numbers(self.class_names) and len(names) == outputs):
+        if numbered or (_are_numbers(known) and len(names) == outputs):
             columns = list(map(int, names) if numbered else range(outputs))
-            first = f"{names[0]} of the data set is {self.class_names[columns[0]]} of the model"
+            first = f"{names[0]} of the data set is {known[columns[0]]} of the model"
             return columns, f"Classes are matched by number: {first}."
         for name, places in zip(names, found, strict=True):
             if len(places) > 1:
@@ -83,37 +90,38 @@ class Classifier:
                 raise ValueError(
                     f"the data set's class {name!r} is more than one of the model's: {several}"
                 )
-        strangers = [name for name, places in zip(names, found, strict=True) if not places]
+        unknown = [name for name, places in zip(names, found, strict=True) if not places]
         raise ValueError(
-            f"the model does not know the classes {_listed(strangers)}; it knows "
-            f"{_listed(self.class_names)}"
+            f"the model does not know the classes {_listed(unknown)}; it knows {_listed(known)}"
         )
 
 
 def load(
-    name,
-    weights="default",
+    name: str,
+    weights: str = "default",
     *,
-    weights_dir=None,
-    allow_noncommercial=False,
-    named=True,
-    **settings,
-):
+    weights_dir: str | None = None,
+    allow_noncommercial: bool = False,
+    named: bool = True,
+    **settings: Any,
+) -> Classifier:
     """Load a classifier of photos.
 
     Args:
         name: A run directory, a .keras file, or a network with published weights.
-        weights, weights_dir, allow_noncommercial: As `pretrained.load_published` takes them.
-        named: Whether a file must name its classes.
-        **settings: Of the network's builder.
+        weights: As in `pretrained.load`.
+        weights_dir: As in `pretrained.load`.
+        allow_noncommercial: As in `pretrained.load`.
+        named: Whether a file must have the names of its classes.
+        **settings: Arguments of the network's builder.
 
     Returns:
         A Classifier.
 
     Raises:
-        ValueError, UsageError: For an unknown name or setting, a directory without a model, and a
-            run of a builder of one's own whose file has changed.
-        RunError: For a file that is damaged, or no classifier of images.
+        ValueError, UsageError: If a name or argument is unknown, a directory has no model, or the
+            source file of a run's own builder has changed.
+        RunError: If a file is damaged, or is not a classifier of images.
     """
     from cvcourse import models
 
@@ -130,13 +138,13 @@ def load(
     return _published(name, weights, weights_dir, allow_noncommercial, settings)
 
 
-def of(config, *, named=True):
-    """Load the classifier that a recipe's config names.
+def of(config: Any, *, named: bool = True) -> Classifier:
+    """Load the classifier of a recipe's config.
 
     Args:
-        config: With the fields `model`, `weights`, `weights_dir`, `allow_noncommercial` and
-            `model_args`.
-        named: As `load` takes it.
+        config: A config with the fields `model`, `weights`, `weights_dir`, `allow_noncommercial`
+            and `model_args`.
+        named: As in `load`.
 
     Returns:
         A Classifier.
@@ -154,15 +162,15 @@ def of(config, *, named=True):
     )
 
 
-def resizing(model):
-    """Find the resizing that a model for images of any size begins with.
+def resizing(model: Any) -> dict[str, Any] | None:
+    """Find the first resizing in a model for images of any size.
 
     Args:
         model: keras.Model.
 
     Returns:
-        A dict for `Dataset.resized`: side, interpolation and crop. None for a model of one size, or
-        if it does not scale images to a square with antialiasing.
+        Arguments of `Dataset.resized`: side, interpolation and crop. None if the model takes images
+        of one size, or does not resize them to a square with antialiasing.
     """
     if None not in model.input_shape[1:3]:
         return None
@@ -182,7 +190,7 @@ def resizing(model):
 
 
 def _model_in(folder):
-    """The model in a run directory. Raises UsageError if there is none."""
+    """Find the model in a run directory. Raises UsageError if there is none."""
     for name in MODELS:
         if (folder / name).exists():
             return folder / name
@@ -196,12 +204,13 @@ def _model_in(folder):
 
 
 def _from_file(file, named):
+    """Load the Classifier in a .keras file."""
     from cvcourse import training
 
     run = {}
     if (file.parent / "config.json").exists():
         values = read_json(file.parent / "config.json")
-        run = values if isinstance(values.get("dataset"), str) else {}  # of a run of ours
+        run = values if isinstance(values.get("dataset"), str) else {}  # of our own run
     try:
         model, names = training.load_model(file, named=named)
     except RunError:
@@ -218,9 +227,9 @@ def _from_file(file, named):
 
 
 def _register_layers(run):
-    """Import the source file of a run's builder, whose layers its model has, and say so.
+    """Import the source file of a run's builder, which defines layers of its model, and report it.
 
-    Raises UsageError where it has changed, ValueError where it cannot be imported.
+    Raises UsageError if the file has changed, ValueError if it cannot be imported.
     """
     name = run["model"]
     if source_file.digest(name) != run["sources"].get("model"):
@@ -232,6 +241,7 @@ def _register_layers(run):
 
 
 def _published(name, weights, weights_dir, allow_noncommercial, settings):
+    """Load the Classifier of published weights."""
     from cvcourse.models import pretrained
 
     net, published = pretrained.load_published(
@@ -244,8 +254,8 @@ def _published(name, weights, weights_dir, allow_noncommercial, settings):
     names = pretrained.imagenet_classes(weights_dir)
     if len(names) != net.output_shape[-1]:
         raise RunError(
-            f"{published} tells {net.output_shape[-1]} classes apart, whose names are not known: "
-            "weights of ImageNet's 1000 are needed"
+            f"{published} has {net.output_shape[-1]} classes without known names: weights of "
+            "ImageNet's 1000 classes are needed"
         )
     synsets = pretrained.imagenet_synsets(weights_dir)
     counts = collections.Counter(names)
@@ -261,7 +271,7 @@ def _published(name, weights, weights_dir, allow_noncommercial, settings):
 
 
 def _places(spellings, simplified):
-    """{a name: the numbers of the classes that may be called so}."""
+    """Return {name: indices of the classes that may have it}."""
     places = collections.defaultdict(list)
     for place, names in enumerate(spellings):
         for name in dict.fromkeys(map(simplified, names)):
@@ -270,6 +280,7 @@ def _places(spellings, simplified):
 
 
 def _simplified(name):
+    """Remove the differences of a name that are ignored."""
     return " ".join(name.casefold().replace("_", " ").replace("-", " ").split())
 
 
@@ -279,5 +290,6 @@ def _are_numbers(names):
 
 
 def _listed(names):
+    """Format the first names, and the number of the others."""
     more = len(names) - SHOWN
     return ", ".join(names[:SHOWN]) + (f" and {more:,} more" if more > 0 else "")

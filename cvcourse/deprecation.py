@@ -1,6 +1,7 @@
-"""Names of the version before: they work in this one, and a warning tells the new name.
+"""Deprecated names of the previous version: they work, with a warning that has the new name.
 
-CHANGELOG.md lists them. Standard library only: `cvcourse.recipe` needs it before TensorFlow.
+CHANGELOG.md lists them. Only the standard library is imported: `cvcourse.recipe` needs this module
+before TensorFlow.
 """
 
 import importlib
@@ -17,7 +18,7 @@ def renamed_attributes(module: str, **names: str) -> Callable[[str], Any]:
         **names: The new name of each old one; "package.module:name" where it has moved.
 
     Returns:
-        A function (name) -> value, which warns, and raises AttributeError for any other name.
+        A function (name) -> value. It warns, and raises AttributeError for any other name.
 
     >>> __getattr__ = renamed_attributes("math", ln="log")
     >>> with warnings.catch_warnings(record=True):
@@ -36,15 +37,15 @@ def renamed_attributes(module: str, **names: str) -> Callable[[str], Any]:
 
 
 def renamed_arguments(where: str, arguments: dict, names: dict[str, str]) -> dict:
-    """Give the arguments of a call their new names.
+    """Replace the old names of a call's arguments.
 
     Args:
         where: The function, for messages.
         arguments: {name: value} as received.
-        names: {old name: new name}; the old names are none of the function's arguments.
+        names: {old name: new name}. The function has no arguments of the old names.
 
     Returns:
-        {name: value}, under the new names.
+        {name: value}, with the new names.
 
     Raises:
         TypeError: If an argument was received under both names.
@@ -66,11 +67,11 @@ def renamed_arguments(where: str, arguments: dict, names: dict[str, str]) -> dic
 
 
 def warn(old: str, new: str) -> None:
-    """Warn that `old` is called `new`.
+    """Warn that a name is deprecated.
 
     Args:
-        old: The old name, with its place.
-        new: The new name.
+        old: Old name, with its module or function.
+        new: New name.
     """
     # FutureWarning: Python shows a DeprecationWarning only for code in __main__.
     warnings.warn(

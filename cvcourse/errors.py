@@ -1,4 +1,4 @@
-"""Errors that a user reads: one clear sentence each, and an exit code by kind."""
+"""Errors with a message for the user, one clear sentence, and an exit code by class."""
 
 import difflib
 
@@ -6,19 +6,19 @@ MAX_REASON = 300  # characters
 
 
 class UsageError(Exception):
-    """A wrong flag, name or value, or a workdir that is not this run's: exit code 2."""
+    """A wrong flag, name or value, or the workdir of another run: exit code 2."""
 
 
 class RunError(Exception):
-    """Anything that goes wrong in data, files, disk, devices or training: exit code 1."""
+    """An error in data, files, disk, devices or training: exit code 1."""
 
 
 class Diverged(RunError):
-    """A loss or a weight is no number any more."""
+    """A loss or weight became NaN or infinite."""
 
 
 class InUse(RunError):
-    """Another process is in the run's directory."""
+    """Another process uses the run's directory."""
 
 
 class Interrupted(Exception):
@@ -26,7 +26,7 @@ class Interrupted(Exception):
 
 
 def reason(error):
-    """Say in one line why something failed.
+    """Describe the cause of an error in one line.
 
     Args:
         error: An exception, whose text may have many lines.
@@ -39,17 +39,19 @@ def reason(error):
         return error.strerror
     found = []
     text = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
-    text = text.rpartition("Exception encountered: ")[2]  # behind Keras' advice, the first cause
+    text = text.rpartition("Exception encountered: ")[
+        2
+    ]  # after Keras' advice comes the first cause
     for line in filter(None, map(str.strip, text.splitlines())):
         found.append(line)
-        if not line.endswith(":"):  # which announces the reason
+        if not line.endswith(":"):  # a colon announces the reason
             break
     text = " ".join(found).rstrip(" .:") or type(error).__name__
     return text if len(text) <= MAX_REASON else f"{text[:MAX_REASON]}..."
 
 
 def unknown(kind, name, choices):
-    """The sentence for a `name` that is none of `choices`: the nearest one, and all of them."""
+    """Return the message for a `name` that is not in `choices`: the nearest, and all of them."""
     choices = [str(choice) for choice in choices]
     near = difflib.get_close_matches(str(name), choices, n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
@@ -58,7 +60,7 @@ def unknown(kind, name, choices):
 
 
 def pick(kind, name, table):
-    """`table[name]`. Raises ValueError with the names there are for one that is not."""
+    """Return `table[name]`. Raises ValueError with the names of the table if it lacks `name`."""
     if name not in table:
         raise ValueError(unknown(kind, name, table))
     return table[name]

@@ -1,8 +1,8 @@
-"""Which images of a data set a model is evaluated on, so that none of them it was trained on.
+"""Choose the images of a data set to evaluate a model on: images that it was not trained on.
 
-A data set may come with its test split. Of others `train` holds out a fixed tenth, which tells
-something only of a model that was trained on the rest: of one that has seen none of the images, all
-can be taken.
+A data set may have a test split. Of one without, `train` holds out a fixed tenth, which tests a
+model that was trained on the rest. A model that was trained on none of the images is evaluated on
+all of them.
 """
 
 import contextlib
@@ -12,25 +12,25 @@ import os
 import numpy as np
 
 from cvcourse import data, training
-from cvcourse.classifier import resizing
+from cvcourse.classifier import Classifier, resizing
 from cvcourse.errors import UsageError
 
-BATCH_SIZE = 32  # of a model without a run; the last digits of its outputs may depend on it
+BATCH_SIZE = 32  # for a model without a run; the last digits of outputs may depend on it
 SPLITS = ("train", "validation", "test")
 
 
 @dataclasses.dataclass(frozen=True)
 class EvaluationSplit:
-    """The images to evaluate a model on, as it takes them.
+    """Images to evaluate a model on, in the shape that the model takes.
 
     Attributes:
-        examples: Split with images of the model's size and labels that are its outputs' numbers.
+        examples: Split with images of the model's size; labels are indices of its outputs.
         name: train, validation, test or all.
-        class_names: of the model's outputs.
-        names: of the images: paths in the data set's folder, or numbers in the split.
-        notes: sentences for the reader: which images, and how classes are matched.
-        batch_size: of the run where there is one, which gives its outputs to the bit.
-        pixel_range: that the data set's arrays were in.
+        class_names: Names of the model's outputs.
+        names: Names of the images: paths in the data set's folder, or numbers in the split.
+        notes: Sentences for the reader: which images, and how classes are matched.
+        batch_size: Batch size of the run if there is one, with which outputs are equal to the bit.
+        pixel_range: Range of the data set's arrays.
     """
 
     examples: data.Split
@@ -41,26 +41,37 @@ class EvaluationSplit:
     batch_size: int
     pixel_range: str
 
+    def __repr__(self) -> str:
+        counts = f"images={len(self.examples)}, classes={len(self.class_names)}"
+        return f"EvaluationSplit({self.name!r}, {counts})"
 
-def choose(classifier, name, split="auto", *, data_dir=None, limit=None):
-    """Load the images of a data set that a model is to be evaluated on.
+
+def choose(
+    classifier: Classifier,
+    name: str,
+    split: str = "auto",
+    *,
+    data_dir: str | None = None,
+    limit: int | None = None,
+) -> EvaluationSplit:
+    """Load the images of a data set to evaluate a model on.
 
     Args:
         classifier: Classifier.
-        name: of the data set, as `data.load` takes it.
+        name: Name of the data set, as in `data.load`.
         split: auto, train, validation, test or all.
-        data_dir: as `data.load` takes it.
-        limit: examples of each split, stratified by class. If None, those that the model's run
-            took, where it was trained on this data set and the split is not "all".
+        data_dir: As in `data.load`.
+        limit: Number of examples of each split, stratified by class. If None, the limit of the
+            model's run if it was trained on this data set and the split is not "all".
 
     Returns:
         An EvaluationSplit.
 
     Raises:
-        ValueError: for an unknown data set, and classes that the model does not know.
-        UsageError: for a split that there is not, and for auto where the images are among those
-            that the model was trained on.
-        DataError: for anything amiss in the data.
+        ValueError: If the data set is unknown, or has classes that the model does not know.
+        UsageError: If the data set does not have the split, or if the split is auto and images are
+            among those that the model was trained on.
+        DataError: If the data cannot be read.
     """
     whole = None
     try:
@@ -68,7 +79,7 @@ def choose(classifier, name, split="auto", *, data_dir=None, limit=None):
     except data.DataError:
         if split not in ("auto", "all") or not os.path.isdir(os.path.expanduser(name)):
             raise
-        # A folder with too few images to hold some out, on which nothing was trained.
+        # A folder with too few images to hold some out: nothing was trained on it.
         dataset = whole = data.load(name, whole=True)
     is_own, doubt = (False, "") if whole else _trained_on(classifier, name, dataset)
     automatic = split == "auto"
@@ -97,10 +108,12 @@ def choose(classifier, name, split="auto", *, data_dir=None, limit=None):
     if runs_own:
         notes.append(f"The run's --limit={limit} is kept here: a larger one takes more images.")
     notes += [f"Data: {'; '.join(dataset.notes)}."] if dataset.notes else []
-    if classifier.run and not (classifier.folder / "metrics.json").exists():
+    if classifier.run and classifier.folder and not (classifier.folder / "metrics.json").exists():
         notes.append("The run is unfinished: the model is that of its best epoch so far.")
     if is_own and split in ("train", "all"):
-        notes.append("The model was trained on these images: new ones it will know less well.")
+        notes.append(
+            "The model was trained on these images: its accuracy on new ones is usually lower."
+        )
     if seen:
         notes.append(f"The model was trained on {seen:,} of these images.")
     if doubt and split in dataset.held_out:
@@ -116,7 +129,7 @@ def choose(classifier, name, split="auto", *, data_dir=None, limit=None):
 
 
 def _automatic(classifier, name, dataset, is_own):
-    """(split, why) for --split=auto."""
+    """Choose the split for --split=auto: (split, reason)."""
     provided = [
         part
         for part in ("test", "validation")
@@ -140,7 +153,7 @@ def _automatic(classifier, name, dataset, is_own):
 
 
 def _trained_on(classifier, name, dataset):
-    """(whether a model was trained on a data set, what is doubtful about that)."""
+    """Return whether a model was trained on a data set, and a sentence if that is uncertain."""
     run = classifier.run
     if not run:
         return False, ""
@@ -160,7 +173,7 @@ def _trained_on(classifier, name, dataset):
     # A run without checkpoints: its data set may have been copied, or moved here.
     there = os.path.expanduser(run["dataset"])
     if os.path.exists(there):
-        with contextlib.suppress(data.DataError, ValueError):  # no longer what it was
+        with contextlib.suppress(data.DataError, ValueError):  # it has changed
             return data.load(there).fingerprint() == dataset.fingerprint(), ""
     is_name = run["dataset"] in data.NAMES or run["dataset"].startswith("tfds:")
     if is_name or not is_folder or dataset.class_names != classifier.class_names:
@@ -172,7 +185,7 @@ def _trained_on(classifier, name, dataset):
 
 
 def _count_seen(classifier, examples):
-    """How many of the files lie in the training split of the model's run, if it is a folder."""
+    """Count the files that are in the training split of the model's run, if that is a folder."""
     there = os.path.expanduser(classifier.run.get("dataset", ""))
     if isinstance(examples.images, np.ndarray) or not os.path.isdir(there):
         return 0
@@ -185,12 +198,13 @@ def _count_seen(classifier, examples):
 
 
 def _is_same_place(one, other):
+    """Whether two paths lead to one file or folder."""
     one, other = os.path.expanduser(one), os.path.expanduser(other)
     return os.path.exists(one) and os.path.samefile(one, other)
 
 
 def _matched(classifier, name, names):
-    """(names of the model's classes, the output of each of the data set's, a note)."""
+    """Match classes: (names of the model's, output of each of the data set's, note)."""
     outputs = classifier.model.output_shape[-1]
     if classifier.class_names is not None:
         return classifier.class_names, *classifier.columns(names)
@@ -204,7 +218,7 @@ def _matched(classifier, name, names):
 
 
 def _names(images, dataset):
-    """What an image is called in a table, as text that UTF-8 can write."""
+    """Return the names of images for a table, as text that UTF-8 can encode."""
     if isinstance(images, np.ndarray) or images.in_memory:
         return tuple(map(str, range(len(images))))
     folder = os.fsencode(os.path.expanduser(dataset))
@@ -213,7 +227,7 @@ def _names(images, dataset):
 
 
 def _fitted(model, examples):
-    """The images in the shape that a model takes, read as `classify` reads them."""
+    """Return the images in the shape that a model takes, read as `classify` reads them."""
     height, width, channels = (
         wanted or there
         for wanted, there in zip(model.input_shape[1:], examples.images.shape[1:], strict=True)

@@ -1,7 +1,7 @@
-"""Files that appear whole or not at all: written beside their place, synced to disk, renamed.
+"""Write files atomically, read files safely, and locate caches.
 
-And files that are read without hanging or filling memory, and where the user's home keeps what can
-be had again.
+A file is written under a temporary name, synced to disk and renamed. Reading never blocks on a pipe
+and has a limit of size.
 """
 
 import contextlib
@@ -17,20 +17,20 @@ import tempfile
 from cvcourse.errors import RunError
 
 PARTIAL = ".part-"
-DAMAGED = ".damaged"  # appended to the names of what is set aside
-PIPED = re.compile(r"/dev/stdin|/(dev|proc/self)/fd/\d+")  # what a shell's `|` and `<(...)` name
-KINDS = {  # that are no regular file, in words
+DAMAGED = ".damaged"  # appended to the names of damaged files
+PIPED = re.compile(r"/dev/stdin|/(dev|proc/self)/fd/\d+")  # paths of a shell's `|` and `<(...)`
+KINDS = {  # of files that are not regular
     stat.S_IFDIR: "a directory",
     stat.S_IFIFO: "a pipe",
     stat.S_IFSOCK: "a socket",
     stat.S_IFCHR: "a device",
     stat.S_IFBLK: "a device",
 }
-JSON_BYTES, JSON_LEVELS = 2**26, 32  # far above any config, metrics or trial
+JSON_BYTES, JSON_LEVELS = 2**26, 32  # limits far above any config, metrics or trial
 
 
 def require_regular(path):
-    """Check, without opening it, that a path leads to a regular file.
+    """Check that a path leads to a regular file, without opening it.
 
     Args:
         path: Path of the file, as str or PathLike. Links are followed.
@@ -49,14 +49,14 @@ def read_bytes(path, limit):
 
     Args:
         path: Path of the file, as str or PathLike.
-        limit: Size in bytes above which the file is refused. Never more is read into memory.
+        limit: Largest size in bytes. A larger file is not read into memory.
 
     Returns:
         The content as bytes.
 
     Raises:
         OSError: If there is no such file or it cannot be opened.
-        RunError: If it is no regular file, or larger than `limit`.
+        RunError: If it is not a regular file, or is larger than `limit`.
     """
     if not PIPED.fullmatch(os.fspath(path)):
         require_regular(path)
@@ -73,15 +73,15 @@ def read_json(path, *, remedy=""):
 
     Args:
         path: Path of the file, as str or PathLike.
-        remedy: What the user can do about a damaged file; the error's message ends with it.
+        remedy: What the user can do about a damaged file; the error message ends with it.
 
     Returns:
         The object as a dict, not empty.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        RunError: If it cannot be read or holds something else. The message is one line: the file,
-            the reason and the remedy.
+        RunError: If it cannot be read or has other content. The message is one line: the file, the
+            reason and the remedy.
     """
     try:
         values = json.loads(read_bytes(path, JSON_BYTES).decode("utf-8-sig"))
@@ -98,7 +98,7 @@ def read_json(path, *, remedy=""):
         message = f"cannot read {path}: {error.strerror}"
     except RecursionError:
         message = f"{path} is damaged: it is nested more than {JSON_LEVELS} levels deep"
-    except ValueError as error:  # no UTF-8, or no JSON
+    except ValueError as error:  # not UTF-8, or not JSON
         message = f"{path} is damaged: {error}"
     raise RunError(f"{message}{remedy and f'; {remedy}'}")
 
@@ -112,21 +112,21 @@ def _is_deeper(value, levels):
 
 
 def home(variable, default):
-    """The folder that an environment variable names, or else a usual one."""
+    """Return the folder in an environment variable, or a default one."""
     return pathlib.Path(os.environ.get(variable) or default).expanduser()
 
 
 def cache_folder():
-    """Where our own downloads and features are kept."""
+    """Return the folder of our own downloads and features."""
     return home("XDG_CACHE_HOME", "~/.cache") / "cvcourse"
 
 
 def set_aside(path, why):
-    """Rename a file or directory that cannot be used, and print that in one line.
+    """Rename a file or directory that cannot be used, and report it in a line on stderr.
 
     Args:
         path: The file or directory, as a pathlib.Path.
-        why: The reason, which is printed.
+        why: Reason, which is printed.
 
     Raises:
         RunError: If it cannot be renamed.
@@ -143,11 +143,11 @@ def set_aside(path, why):
 
 @contextlib.contextmanager
 def with_suffix(path, suffix):
-    """Context manager: a name of the file `path` that ends in `suffix`, for readers that need one.
+    """Context manager: give a file a name that ends in `suffix`, for readers that need one.
 
     Args:
         path: Path of the file, as str or PathLike.
-        suffix: What the name must end in, such as ".weights.h5".
+        suffix: End of the name, such as ".weights.h5".
 
     Yields:
         `path`, or the path of a temporary link to it.
@@ -159,14 +159,24 @@ def with_suffix(path, suffix):
         link = pathlib.Path(folder) / f"file{suffix}"
         try:
             link.symlink_to(pathlib.Path(path).resolve())
-        except OSError:  # Windows allows links to administrators alone
+        except OSError:  # Windows allows only administrators to link
             shutil.copyfile(path, link)
         yield link
 
 
 @contextlib.contextmanager
 def replacing(path):
-    """A path to write to: it becomes `path` if the block ends well, and vanishes if it does not."""
+    """Context manager: replace a file atomically.
+
+    Args:
+        path: pathlib.Path of the file.
+
+    Yields:
+        Path to write to. It is renamed to `path` if the block succeeds, else removed.
+
+    Raises:
+        OSError: If the file cannot be written.
+    """
     partial = path.with_name(PARTIAL + path.name)
     try:
         yield partial
@@ -179,23 +189,23 @@ def replacing(path):
 
 
 def write_bytes(path, data):
-    """`data` as a file, atomically. Raises OSError where it does not fit."""
+    """Write bytes to a file atomically. Raises OSError if it cannot be written."""
     with replacing(path) as partial:
         partial.write_bytes(data)
 
 
 def write_text(path, text):
-    """`text` as a UTF-8 file, atomically."""
+    """Write text to a UTF-8 file atomically."""
     write_bytes(path, text.encode())
 
 
 def write_json(path, values):
-    """`values` as JSON, atomically."""
+    """Write values to a JSON file atomically."""
     write_text(path, json.dumps(values, indent=2) + "\n")
 
 
 def _sync_folder(folder):
-    """A rename survives a power cut once its folder is on disk too; Windows cannot say."""
+    """Sync a folder to disk, so that a rename in it survives a power cut; not on Windows."""
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: who answers them, and for how long."""
+"""Handlers of Ctrl-C and SIGTERM."""
 
 import contextlib
 import signal
@@ -6,9 +6,13 @@ import signal
 
 @contextlib.contextmanager
 def handling(handler, *signals):
-    """Let `handler(number, frame)` answer these signals inside the block.
+    """Context manager: set a handler for signals inside the block.
 
-    Outside the main thread, where Python hands out no signals, it has no effect.
+    It has no effect outside the main thread, where Python delivers no signals.
+
+    Args:
+        handler: Function (number, frame).
+        signals: Members of `signal.Signals`.
     """
     before = {}
     with contextlib.suppress(ValueError):  # "signal only works in main thread"
@@ -21,5 +25,5 @@ def handling(handler, *signals):
 
 
 def terminate(number, frame):
-    """A handler that takes SIGTERM for Ctrl-C."""
+    """Signal handler: raise KeyboardInterrupt, as Ctrl-C does."""
     raise KeyboardInterrupt("terminated")

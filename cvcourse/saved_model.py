@@ -1,7 +1,7 @@
-"""Read a .keras file, whatever it holds: it is measured before memory is taken for it.
+"""Read .keras files safely: the size of a model is checked before its memory is allocated.
 
-Keras builds the layers of a file before it looks at its weights, and lists what went wrong over
-many lines.
+Keras builds the layers of a file before it reads the weights, and its error messages have many
+lines.
 """
 
 import contextlib
@@ -17,12 +17,12 @@ from concurrent.futures import ThreadPoolExecutor
 from cvcourse.errors import RunError, reason
 from cvcourse.files import require_regular, with_suffix
 
-METADATA, CONFIG = "metadata.json", "config.json"  # of the archive
+METADATA, CONFIG = "metadata.json", "config.json"  # entries of the archive
 WEIGHTS = ("model.weights.h5", "model.weights.npz")
-ENTRY_BYTES = 2**24  # of one of its texts; the config of a large net has a million
-DEFLATE = 1032  # times, at most, that a zip's entry is as large as its compressed bytes
-FRESH = "freshly-initialized weights"  # in Keras' warning that a file lacks some
-UNSAVED = 2**20  # values that a model may have beside those in its file
+ENTRY_BYTES = 2**24  # largest text entry; the config of a large net has a million
+DEFLATE = 1032  # largest compression ratio of a zip entry
+FRESH = "freshly-initialized weights"  # in Keras' warning about missing weights
+UNSAVED = 2**20  # values of a model that its file need not have
 
 
 def read_model(path, *, remedy="", compile=False):
@@ -30,15 +30,15 @@ def read_model(path, *, remedy="", compile=False):
 
     Args:
         path: Path of a .keras file, as str or PathLike.
-        remedy: What the user can do about a damaged file; the error's message ends with it.
-        compile: Whether to compile the model as it was when it was saved.
+        remedy: What the user can do about a damaged file; the error message ends with it.
+        compile: Whether to compile the model as it was compiled when it was saved.
 
     Returns:
         A keras.Model with inputs and outputs.
 
     Raises:
-        RunError: If the file is no regular one, is damaged, holds something else, or fewer weights
-            than its layers would have. The message is one line: the file, the reason, the remedy.
+        RunError: If the file is not regular, is damaged, has other content, or has fewer weights
+            than its layers need. The message is one line: the file, the reason, the remedy.
     """
     import keras
 
@@ -66,25 +66,25 @@ def read_model(path, *, remedy="", compile=False):
 
 
 def is_saved_model(path):
-    """Whether a file is a .keras archive by its contents, sound or not."""
+    """Return whether a file is a .keras archive by its content, damaged or not."""
     return bool(_saved_by(os.path.expanduser(path)))
 
 
 def _saved_by(path):
-    """The version of Keras that a file says it is of, or "" if it does not."""
-    with contextlib.suppress(Exception):  # whatever a file may hold
+    """Return the version of Keras that wrote a file, as stated in it; "" if it is not stated."""
+    with contextlib.suppress(Exception):  # the content may be anything
         return str(json.loads(read_entry(path, METADATA))["keras_version"])
     return ""
 
 
 def _numbers(version):
-    """The numbers in a version: "3.13.2" -> [3, 13, 2]."""
+    """Return the numbers in a version: "3.13.2" -> [3, 13, 2]."""
     return [int(number) for number in re.findall(r"\d+", version)]
 
 
 @contextlib.contextmanager
 def naming_damage(path, remedy=""):
-    """Context manager: re-raise what reading a .keras file raises as RunError, in one line.
+    """Context manager: re-raise any error of reading a .keras file as RunError, in one line.
 
     Args:
         path: Path of the file.
@@ -95,19 +95,19 @@ def naming_damage(path, remedy=""):
     """
     try:
         require_regular(path)
-        with warnings.catch_warnings(record=True) as warned:  # of what the error says
+        with warnings.catch_warnings(record=True) as warned:  # repeated in the error
             warnings.simplefilter("always")
             yield
         if fresh := [str(w.message) for w in warned if FRESH in str(w.message)]:
             raise ValueError(fresh[0])
-    except Exception as error:  # whatever a file may hold
+    except Exception as error:  # the content may be anything
         known = isinstance(error, RunError)
         problem = str(error) if known else f"cannot read a model from {path}: {reason(error)}"
         raise RunError(f"{problem}{remedy and f'; {remedy}'}") from error
 
 
 def read_entry(path, name):
-    """Read a text of a .keras file, such as its config.
+    """Read a text entry of a .keras file, such as its config.
 
     Args:
         path: Path of the file.
@@ -117,8 +117,8 @@ def read_entry(path, name):
         The text as bytes.
 
     Raises:
-        OSError, KeyError, ValueError, zipfile.BadZipFile: If there is none, or more than
-            `ENTRY_BYTES` of it.
+        OSError, KeyError, ValueError, zipfile.BadZipFile: If there is no such entry, or it is
+            larger than `ENTRY_BYTES`.
     """
     with zipfile.ZipFile(path) as archive, archive.open(name) as entry:
         data = entry.read(ENTRY_BYTES + 1)
@@ -128,25 +128,26 @@ def read_entry(path, name):
 
 
 def count_values(config):
-    """Count the weights of a model, which is built without any.
+    """Count the weights of a model without allocating them.
 
     Args:
-        config: What `keras.saving.serialize_keras_object` returns of it, or a file's config.
+        config: Config of the model, from `keras.saving.serialize_keras_object` or a file.
 
     Returns:
-        Their number, 0 for what has no variables.
+        Number of weights, 0 for an object without variables.
 
     Raises:
-        Exception: What Keras or a layer raises where it cannot be built.
+        Exception: Any exception of Keras or a layer, if the model cannot be built.
     """
     with ThreadPoolExecutor(1) as thread:  # Keras lists variables without values by thread
         return thread.submit(_count_values, config).result()
 
 
 def _count_values(config):
+    """Count the weights of a model, in this thread."""
     import keras
 
-    drawn = random.getstate()  # layers draw their seeds: what follows must not depend on this
+    drawn = random.getstate()  # layers draw their seeds: later random numbers must not change
     try:
         with keras.StatelessScope(initialize_variables=False):
             model = keras.saving.deserialize_keras_object({**config, "compile_config": None})
@@ -156,7 +157,7 @@ def _count_values(config):
 
 
 def _largest_size(path, names):
-    """The bytes that the first of some entries can have, whatever the archive declares."""
+    """Return the largest possible size in bytes of the first of some entries that exists."""
     with zipfile.ZipFile(path) as archive:
         there = {entry.filename: entry for entry in archive.infolist()}
     entry = next((there[name] for name in names if name in there), None)

@@ -1,6 +1,6 @@
-"""Keras' settings for the whole process, which must be those that our networks are written for.
+"""Check and set Keras' global settings: data format, floatx, dtype policy, backend.
 
-Keras takes them from its keras.json and from KERAS_BACKEND; a program may set them later.
+Keras reads them from its keras.json and from KERAS_BACKEND; a program may set them later.
 """
 
 import contextlib
@@ -11,18 +11,18 @@ import sys
 
 from cvcourse.files import home
 
-BACKENDS = ("tensorflow", "jax", "torch")  # those that can train
+BACKENDS = ("tensorflow", "jax", "torch")  # that can train
 
 
 def require_supported_settings():
-    """Check Keras' image_data_format and floatx, under which a network may become another one.
+    """Check Keras' image_data_format and floatx: other values would change the networks.
 
-    Another precision is chosen by a dtype policy. For double precision throughout, as a gradient
-    check needs it, set both: floatx and the dtype policy to "float64".
+    Precision is chosen by a dtype policy. For double precision throughout, which a gradient check
+    needs, set both floatx and the dtype policy to "float64".
 
     Raises:
-        ValueError: If image_data_format is not "channels_last", or floatx not "float32"; names the
-            setting, the keras.json that it comes from, and what to do.
+        ValueError: If image_data_format is not "channels_last", or floatx is not "float32". The
+            message has the setting, the keras.json that it comes from, and the remedy.
     """
     import keras
 
@@ -35,9 +35,9 @@ def require_supported_settings():
 
 
 def chosen_dtype_policy():
-    """The dtype policy that this thread has set, "float32" if none.
+    """Return the dtype policy that this thread has set, or "float32".
 
-    Keras keeps it by thread, and makes one of floatx when it is first asked and none was set.
+    Keras keeps a policy for each thread. If none was set, the first read creates it from floatx.
     """
     import keras
 
@@ -51,7 +51,7 @@ def chosen_dtype_policy():
 
 @contextlib.contextmanager
 def precision(policy):
-    """Context manager: make layers with a dtype policy.
+    """Context manager: set the dtype policy of layers that are created inside.
 
     Args:
         policy: keras.DTypePolicy or its name: float32, mixed_bfloat16 or mixed_float16.
@@ -67,10 +67,10 @@ def precision(policy):
 
 
 def require_backend():
-    """Check the backend that Keras runs on, or will run on once it is imported.
+    """Check the backend that Keras uses, or will use when it is imported.
 
     Raises:
-        ValueError: If it is none of `BACKENDS`, or not installed.
+        ValueError: If it is not in `BACKENDS`, or not installed.
     """
     named = os.environ.get("KERAS_BACKEND")
     origin = "KERAS_BACKEND" if named else f"backend in {keras_json()}"
@@ -85,12 +85,12 @@ def require_backend():
 
 
 def keras_json():
-    """The file that Keras reads its settings from."""
+    """Return the path of the file that Keras reads its settings from."""
     return home("KERAS_HOME", "~/.keras") / "keras.json"
 
 
 def configured():
-    """The settings in keras.json; none where there is no such file, or one that Keras ignores."""
+    """Return the settings in keras.json; {} if there is no such file, or Keras ignores it."""
     try:
         settings = json.loads(keras_json().read_text("utf-8"))
     except (OSError, ValueError):
@@ -99,6 +99,7 @@ def configured():
 
 
 def _refusal(setting, value, needed):
+    """Return the error message for a setting of another value than needed."""
     inside = configured().get(setting) == value
     origin, change = (f" in {keras_json()}", "change it there or ") if inside else ("", "")
     call = f'keras.config.set_{setting}("{needed}")'

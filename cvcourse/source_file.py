@@ -1,7 +1,7 @@
-"""Functions in a file of the user's own, by name: "nets/net.py:tiny" is `tiny` in nets/net.py.
+"""Functions in the user's source files, by name: "nets/net.py:tiny" is `tiny` in nets/net.py.
 
-A run records the file's hash, and what it trains must be what the file then held: while runs are
-under way, a file that has changed is refused.
+A run records the hash of the file. While the run is in progress, a file that has changed is
+refused, so that the run trains one network only.
 """
 
 import contextlib
@@ -13,14 +13,15 @@ import pathlib
 import random
 import sys
 import traceback
+from typing import Any
 
 from cvcourse.errors import RunError, reason, unknown
 from cvcourse.files import read_bytes
 
 LARGEST = 2**24  # bytes of a source file
 CHANGED = "was changed since the run was begun: bring it back"
-_modules = {}  # a file's path: (hash, module), or None while it is imported
-_held = {}  # a file's path: the hash that runs under way were begun with
+_modules: dict[str, Any] = {}  # path of a file: (hash, module), or None while it is imported
+_held: dict[str, str] = {}  # path of a file: its hash when the runs in progress began
 
 
 def split(name):
@@ -30,7 +31,7 @@ def split(name):
         name: Any value of a setting.
 
     Returns:
-        (file, function), such as ("nets/net.py", "tiny"); None for another name.
+        (file, function), such as ("nets/net.py", "tiny"); None for any other value.
     """
     file, colon, function = name.rpartition(":") if isinstance(name, str) else ("", "", "")
     return (file, function) if colon and file.endswith(".py") else None
@@ -39,7 +40,7 @@ def split(name):
 def digest(name):
     """Return the SHA-256 of the file of FILE.py:FUNCTION, in hexadecimal.
 
-    Inside a run that was begun with the file, it is that of what the file then held.
+    Inside a run that began with the file, it is the hash at the beginning of the run.
 
     Raises:
         ValueError: If there is no such file.
@@ -51,13 +52,13 @@ def digest(name):
 def load(name):
     """Return the function that FILE.py:FUNCTION names.
 
-    The file is imported once, and once more where it has changed. Its folder is on sys.path
-    meanwhile, for what lies beside it.
+    The file is imported once, and again if it has changed. During the import its folder is on
+    sys.path, for modules beside it.
 
     Raises:
         ValueError: If there is no such file or function, or the file cannot be imported: one line
             with the file and, where it has one, the line.
-        RunError: If the file has changed since the run under way was begun.
+        RunError: If the file has changed since the run in progress began.
     """
     file, function = split(name)
     module = _import(file)
@@ -72,12 +73,15 @@ def load(name):
 
 @contextlib.contextmanager
 def naming_line(file):
-    """Context manager: re-raise what goes wrong in a source file as ValueError, with its line.
+    """Context manager: re-raise errors in a source file as ValueError, with the line.
 
-    Its folder is on sys.path inside.
+    Inside, the folder of the file is on sys.path.
 
     Args:
         file: Path of the file, as str.
+
+    Raises:
+        ValueError: For any error except RunError and MemoryError.
     """
     path = _path(file)
     folder = os.path.dirname(path)
@@ -87,24 +91,24 @@ def naming_line(file):
     except (RunError, MemoryError):
         raise
     except (Exception, SystemExit) as error:
-        where, kind, said = file, type(error).__name__, reason(error)
+        where, kind, text = file, type(error).__name__, reason(error)
         lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == path]
         if isinstance(error, SyntaxError):  # it may be in a module that the file imports
             where = file if error.filename in (path, None) else error.filename
-            lines, said = [error.lineno] if error.lineno else [], error.msg
+            lines, text = [error.lineno] if error.lineno else [], error.msg
         place = f"{where}, line {lines[-1]}" if lines else where
-        raise ValueError(f"{place}: {kind}" + (f": {said}" if said != kind else "")) from error
+        raise ValueError(f"{place}: {kind}" + (f": {text}" if text != kind else "")) from error
     finally:
         sys.path.remove(folder)
 
 
 @contextlib.contextmanager
 def holding(names, digests=()):
-    """Context manager: `load` refuses files that change meanwhile.
+    """Context manager: `load` refuses files that change inside the block.
 
     Args:
-        names: FILE.py:FUNCTION of each file that a run has.
-        digests: Further ones, as {path: hash}, such as those that another process holds.
+        names: FILE.py:FUNCTION of each file of a run.
+        digests: Hashes of further files, {path: hash}, such as another process holds.
 
     Raises:
         ValueError: If there is no such file.
@@ -120,15 +124,17 @@ def holding(names, digests=()):
 
 
 def held():
-    """Return {path: hash} of the files that are held here."""
+    """Return {path: hash} of the files that `holding` holds in this process."""
     return dict(_held)
 
 
 def _path(file):
+    """Return the absolute path of a file as str."""
     return str(pathlib.Path(file).expanduser().resolve())
 
 
 def _read(file):
+    """Return the content of a file. Raises ValueError."""
     try:
         return read_bytes(os.path.expanduser(file), LARGEST)
     except (OSError, RunError) as error:
@@ -136,12 +142,13 @@ def _read(file):
 
 
 def _is_own(value, module):
+    """Whether a value is a public function that a module defines."""
     public = inspect.isfunction(value) and not value.__name__.startswith("_")
     return public and value.__module__ == module.__name__
 
 
 def _import(file):
-    """The module of a file, which is imported where that has not been done."""
+    """Return the module of a file, importing it if necessary."""
     path, code = _path(file), _read(file)
     found = hashlib.sha256(code).hexdigest()
     if _held.get(path, found) != found:
@@ -159,7 +166,7 @@ def _import(file):
     module = importlib.util.module_from_spec(spec)
     _modules[path], sys.modules[name] = None, module
     drawn = random.getstate()
-    random.seed(0)  # initializers draw their seeds there: the same ones in each process
+    random.seed(0)  # initializers draw their seeds: equal ones in each process
     try:
         with naming_line(file):
             exec(compile(code, path, "exec", dont_inherit=True), vars(module))

@@ -1,4 +1,4 @@
-"""Start TensorFlow without its greetings: standard error is for what concerns the user."""
+"""Import TensorFlow without its messages: standard error is for messages to the user."""
 
 import contextlib
 import os
@@ -13,13 +13,13 @@ from cvcourse.settings import (
 
 
 def import_tensorflow_quietly():
-    """Import Keras and TensorFlow with the process' standard error closed meanwhile.
+    """Import Keras and TensorFlow while the standard error of the process is closed.
 
-    TensorFlow's C++ side greets before any log level is read. What goes wrong still raises.
+    TensorFlow's C++ code prints before it reads any log level. Errors are still raised.
 
     Raises:
-        UsageError: If Keras' backend or a setting of the process is none that recipes can work
-            with; names KERAS_BACKEND or the setting.
+        UsageError: If recipes do not run with Keras' backend or a setting of the process. The
+            message has KERAS_BACKEND or the setting.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
@@ -27,7 +27,7 @@ def import_tensorflow_quietly():
         with standard_error_closed():
             try:
                 import keras  # noqa: F401
-            except (ValueError, AssertionError) as error:  # in words of a version's own
+            except (ValueError, AssertionError) as error:  # the message depends on the version
                 raise ValueError(
                     f"Keras does not take a setting of {keras_json()}: {configured()}"
                 ) from error
@@ -39,7 +39,7 @@ def import_tensorflow_quietly():
 
 @contextlib.contextmanager
 def standard_error_closed():
-    """Context manager: discard what is written to descriptor 2, by C++ code that knows no level."""
+    """Context manager: discard output to file descriptor 2, also of C++ code."""
     try:
         kept = os.dup(2)
     except OSError:  # it is closed already

@@ -1,6 +1,6 @@
-"""A state_dict of PyTorch's as NumPy arrays, and short errors for weights that do not fit.
+"""Convert a PyTorch state_dict to NumPy arrays, and report weights that do not fit.
 
-torch itself is not needed: its tensors convert themselves.
+torch is not imported: its tensors have the methods for it.
 """
 
 import itertools
@@ -8,18 +8,18 @@ import sys
 
 from cvcourse.errors import reason
 
-# What wrappers and training code put before every name; they may be nested.
+# Prefixes that wrappers and training code put before every name; they may be nested.
 PREFIXES = (
     "module.",  # torch.nn.DataParallel, DistributedDataParallel, AveragedModel
     "_orig_mod.",  # torch.compile
-    "model.",  # the attribute that Lightning's and most training code calls its network
-    "backbone.",  # the same of self-supervised training, detection and segmentation
+    "model.",  # usual attribute of a network in training code, such as Lightning's
+    "backbone.",  # usual attribute in self-supervised training, detection and segmentation
 )
 MAX_NESTED = 4
 MAX_LOOKED_AT = 2000  # names; a DenseNet-201 has 1,002
-# Counters: of batches in a batch normalization, of models in torch.optim.swa_utils.AveragedModel
+# Counters: batches of a batch normalization, models of torch.optim.swa_utils.AveragedModel
 COUNTERS = ("num_batches_tracked", "n_averaged")
-MAX_NAMES, MAX_LENGTH = 5, 140  # names in an error, and their characters in all
+MAX_NAMES, MAX_LENGTH = 5, 140  # names in an error, and their total number of characters
 
 
 def to_arrays(tensors):
@@ -27,15 +27,15 @@ def to_arrays(tensors):
 
     Args:
         tensors: {name: array, or any tensor that NumPy or torch converts}. Parameters that require
-            gradients and tensors on other devices are taken; bfloat16 becomes float32.
+            gradients and tensors on other devices are converted; bfloat16 becomes float32.
 
     Returns:
-        {name: array}, without the counters that no output depends on (`num_batches_tracked`).
+        {name: array}, without counters, which no output depends on (`num_batches_tracked`).
 
     Raises:
-        ValueError: If it is no mapping by name, or a tensor cannot be converted to numbers.
+        ValueError: If it is not a mapping by name, or a tensor cannot be converted to numbers.
     """
-    if not hasattr(tensors, "items"):  # of a torch.nn.Module, for one
+    if not hasattr(tensors, "items"):  # such as a torch.nn.Module
         raise ValueError(
             f"weights are needed as {{name: tensor}}, such as a state_dict(); received "
             f"{type(tensors).__name__}"
@@ -50,10 +50,11 @@ def to_arrays(tensors):
 
 
 def _to_array(name, tensor):
+    """Convert a tensor to a NumPy array. Raises ValueError."""
     import numpy as np
 
     try:
-        if hasattr(tensor, "detach"):  # torch's
+        if hasattr(tensor, "detach"):  # a torch tensor
             tensor = tensor.detach().cpu()
             try:
                 tensor = tensor.numpy()
@@ -70,14 +71,15 @@ def _to_array(name, tensor):
 
 
 def strip_prefix(tensors, count_known):
-    """Remove the prefixes that every name begins with, if more names are known without.
+    """Remove the prefixes of all names, if a model knows more names without them.
 
     Args:
         tensors: {name: value}.
         count_known: Function from such a mapping to the number of names that a model knows.
 
     Returns:
-        (tensors, prefix): the mapping by its shorter names and what was removed, "" for nothing.
+        (tensors, prefix): the mapping by its shorter names, and the removed prefix, which may be
+        "".
     """
     best, known, removed, prefix = tensors, count_known(tensors), "", ""
     for _ in range(MAX_NESTED):
@@ -98,7 +100,7 @@ def tell_prefix(name, prefix):
 
 
 def foreign_prefix(names, wanted):
-    """What stands before a wanted name in one of `names`, or ""."""
+    """Return the text before a wanted name in one of `names`, or ""."""
     for name in itertools.islice(names, MAX_LOOKED_AT):
         start = 0
         for _ in range(MAX_NESTED):
@@ -111,10 +113,14 @@ def foreign_prefix(names, wanted):
 
 
 def require_finite(name, arrays):
-    """Check that the weights for the model `name` are finite.
+    """Check that weights are finite.
+
+    Args:
+        name: Name of the model that they are for.
+        arrays: {name: array}.
 
     Raises:
-        ValueError: If some of `arrays`, {name: array}, hold NaN or infinite values.
+        ValueError: If arrays have NaN or infinite values.
     """
     import numpy as np
 
@@ -127,7 +133,7 @@ def require_finite(name, arrays):
 
 
 def shorten(names):
-    """The first few of `names`, and how many more there are, in one line."""
+    """Format the first few names, and the number of the others, in one line."""
     names = sorted(names)
     lengths = itertools.accumulate(len(name) for name in names[:MAX_NAMES])
     count = max(1, sum(length <= MAX_LENGTH for length in lengths))
@@ -142,12 +148,12 @@ def refuse(name, cause="", **problems):
     Args:
         name: Name of the model.
         cause: The likeliest cause, in a few words.
-        problems: {kind: names of tensors or layers}, such as missing=, extra=, misshaped=.
+        **problems: {kind: names of tensors or layers}, such as missing=, extra=, misshaped=.
 
     Raises:
-        ValueError: If a kind has names; with the first `MAX_NAMES` of each.
+        ValueError: If a kind has names. The message has the first `MAX_NAMES` of each.
     """
     found = [f"{kind}: {shorten(names)}" for kind, names in problems.items() if names]
     if found:
-        said = "; ".join([cause, *found] if cause else found)
-        raise ValueError(f"these weights are not those of {name}: {said}")
+        reasons = "; ".join([cause, *found] if cause else found)
+        raise ValueError(f"these weights are not those of {name}: {reasons}")

@@ -1,11 +1,11 @@
-"""What is in a photo: the likeliest classes, by a network with published weights or one of yours.
+"""Classify photos with published weights or a model of your own.
 
     cvcourse classify photo.jpg --model=mobilenet_v2
     cvcourse classify photos/ more.png --model=runs/train/flowers
 
-A line for each of the five likeliest classes: its probability, a tab, its name. Of a folder, all
-photos in it and in the folders below are classified, in the order of their paths. A photo that
-cannot be read is reported, and the others are classified; the exit code is then 1.
+The output has a line for each of the five likeliest classes: probability, tab, name. All photos of
+a folder and its subfolders are classified, in the order of their paths. A photo that cannot be read
+is reported, and the others are classified; the exit code is then 1.
 """
 
 import dataclasses
@@ -19,33 +19,41 @@ from cvcourse.startup import import_tensorflow_quietly
 
 @dataclasses.dataclass(frozen=True)
 class Config(recipe.WeightsFields):
-    """Which photos, and what looks at them."""
+    """Photos and the model that classifies them."""
 
-    photos: tuple[str, ...] = recipe.field((), "files of images, and folders", positional=True)
+    photos: tuple[str, ...] = recipe.field((), "image files and folders", positional=True)
     model: str = recipe.field(
         "mobilenet_v2",
-        "a network with published weights, a run's directory, or a model.keras",
+        "a network with published weights, a run directory, or a .keras file",
     )
-    model_args: dict = recipe.field({}, "knobs of the model's builder: width=0.25")
-    top: int = recipe.field(5, "how many classes to print", least=1)
+    model_args: dict = recipe.field({}, "arguments of the model's builder: width=0.25")
+    top: int = recipe.field(5, "number of classes to print", least=1)
 
 
 def main(config):
-    """Print the classes; returns {photo: [(probability, name), ...]}.
+    """Classify photos and print the likeliest classes.
 
-    Raises UsageError for a wrong value, RunError for a model or photos that cannot be read, of
-    several after the others have been classified.
+    Args:
+        config: A Config.
+
+    Returns:
+        {photo: [(probability, class name), ...]}, the likeliest first.
+
+    Raises:
+        UsageError: If a value is wrong.
+        RunError: If the model or a photo cannot be read; of several photos, after the others have
+            been classified.
     """
     config = recipe.check(config)
     if not config.photos:
-        raise UsageError("no photo to look at: cvcourse classify photo.jpg")
+        raise UsageError("no photo to classify: cvcourse classify photo.jpg")
     import_tensorflow_quietly()
     from cvcourse import classifier, data
 
     with recipe.user_errors():
         loaded = classifier.of(config)
     *size, channels = loaded.model.input_shape[1:]
-    size = None if None in size else size  # a model for one size sees the photo's middle
+    size = None if None in size else size  # a model for one size sees the photo's center
     photos = list(_photos(config))
     if not photos:
         raise RunError(f"there is no photo in {', '.join(config.photos)}")
@@ -72,7 +80,7 @@ def main(config):
 
 
 def _photos(config):
-    """Yield the files to classify: those that are named, and the images in folders."""
+    """Yield the files to classify: the named files, and the images in folders."""
     from cvcourse import data
 
     for name in config.photos:
@@ -88,7 +96,7 @@ def _photos(config):
 
 
 def _probabilities(model, pixels):
-    """(h, w, c) pixels -> (classes,)."""
+    """Return the probabilities of the classes: (h, w, c) pixels -> (classes,)."""
     import keras
     import numpy as np
 

@@ -4,14 +4,14 @@
     cvcourse evaluate runs/train/digits digits
     cvcourse evaluate mobilenet_v2 imagenet_folder/
 
-MODEL is the directory of a run, a .keras file, or a network with published weights; DATASET is what
-`train` takes. Classes are matched by name, ImageNet's also by WordNet id (n01440764). Which images
-are taken is printed first: by --split=auto the test split that the data set comes with; all images
-of a folder PATH/CLASS/*.jpg that is new to the model, and of one that it was trained on the tenth
-that the run held out for test.
+MODEL is a run directory, a .keras file, or a network with published weights; DATASET is a data set
+of `train`. Classes are matched by name, ImageNet's also by WordNet id (n01440764). The first output
+describes the evaluated images. With --split=auto they are the test split of the data set if it has
+one; all images of a folder PATH/CLASS/*.jpg that is new to the model; and if the model was trained
+on the folder, the tenth that the run held out for test.
 
-The directory of the evaluation holds metrics.json, predictions.csv (a row an image, with the
-probability of every class), confusion.csv (a row a true class) and report.html.
+The directory of the evaluation has metrics.json, predictions.csv (a row per image, with the
+probability of every class), confusion.csv (a row per true class) and report.html.
 """
 
 import dataclasses
@@ -26,11 +26,11 @@ from cvcourse.startup import import_tensorflow_quietly
 
 @dataclasses.dataclass(frozen=True)
 class Config(recipe.WorkdirFields, recipe.WeightsFields):
-    """Which model, and what it is evaluated on."""
+    """Model and data set of an evaluation."""
 
     model: str = recipe.field(
         "",
-        "a run's directory, a .keras file, or a network with published weights",
+        "a run directory, a .keras file, or a network with published weights",
         positional=True,
     )
     dataset: str = recipe.field(
@@ -39,22 +39,32 @@ class Config(recipe.WorkdirFields, recipe.WeightsFields):
         positional=True,
     )
     data_dir: str | None = recipe.field(
-        None, "where published data sets are looked for first", free=True
+        None, "folder where published data sets are looked for first", free=True
     )
-    limit: int | None = recipe.field(None, "N examples of each split, of every class", least=1)
+    limit: int | None = recipe.field(
+        None, "number of examples of each split, stratified by class", least=1
+    )
     split: str = recipe.field(
         "auto",
-        "images to evaluate; auto: the test split, or all of a folder that is new to the model",
+        "split to evaluate; auto: the test split, or all images of a folder new to the model",
         choices=("auto", "train", "validation", "test", "all"),
     )
-    model_args: dict = recipe.field({}, "knobs of a published network's builder: width=0.25")
+    model_args: dict = recipe.field({}, "arguments of a published network's builder: width=0.25")
 
 
 def main(config):
-    """Evaluate, write the tables and the report; returns what metrics.json holds.
+    """Evaluate a model, and write the tables and the report.
 
-    Raises UsageError for a wrong value, classes that the model does not know or another run's
-    workdir, RunError for what goes wrong in data or files, and for outputs that are not finite.
+    Args:
+        config: A Config.
+
+    Returns:
+        The content of metrics.json.
+
+    Raises:
+        UsageError: If a value is wrong, the model does not know a class, or the workdir is another
+            run's.
+        RunError: If data or files cannot be read or written, or outputs are not finite.
     """
     config, metrics = recipe.begin(config, "evaluate", shown=without_classes)
     if metrics:
@@ -114,7 +124,7 @@ def main(config):
 
 
 def without_classes(metrics):
-    """The metrics but for the lists, which have a row a class."""
+    """Return the metrics without lists, which have a row per class."""
     return {name: value for name, value in metrics.items() if not isinstance(value, list)}
 
 
@@ -126,20 +136,22 @@ def require_finite(evaluation, chosen):
     if broken.any():
         raise RunError(
             f"the model gives NaN or infinity for {broken.sum():,} of {len(broken):,} images, "
-            f"first for {chosen.names[broken.argmax()]}: its weights are damaged, or it takes no "
-            "pixels of 0..255"
+            f"first for {chosen.names[broken.argmax()]}: its weights are damaged, or it does not "
+            "take pixels of 0..255"
         )
 
 
 def explanations(evaluation):
-    """Sentences on how to read the numbers."""
-    said = [
+    """Return sentences that explain the numbers."""
+    sentences = [
         "A dash means undefined: the precision of a class that is never predicted. Macro averages "
         "are means over the classes that have images, where they are defined.",
     ]
     if evaluation.loss_name == "hinge":
-        said.append("Probabilities are the softmax of scores that were not trained to be any.")
-    return said
+        sentences.append(
+            "Probabilities are the softmax of scores, which a hinge loss does not train for that."
+        )
+    return sentences
 
 
 cli = recipe.cli(main)

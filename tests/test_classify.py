@@ -170,7 +170,7 @@ def test_photos_stand_without_a_flag_anywhere(monkeypatch):
 
 def test_usage_errors_are_one_line(capsys):
     assert classify.cli([]) == 2
-    assert "no photo to look at" in capsys.readouterr().err
+    assert "no photo to classify" in capsys.readouterr().err
     assert classify.cli(["a.jpg", "--modle=vgg16"]) == 2
     assert "did you mean '--model'" in capsys.readouterr().err
     with pytest.raises(UsageError, match="--photos takes a name, several by comma"):

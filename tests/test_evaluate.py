@@ -140,6 +140,10 @@ def test_a_run_on_a_folder(trained_on_folder, tmp_path):
     model, folder = trained_on_folder
     chosen = evaluation_split.choose(loaded(model), str(folder))
     assert (chosen.name, chosen.batch_size) == ("test", len(data.load(folder).train))
+    assert repr(chosen) == "EvaluationSplit('test', images=3, classes=3)"
+    file = str(model / "model.keras")
+    shape = loaded(model).model.input_shape[1:]
+    assert repr(loaded(model)) == f"Classifier({file!r}, input_shape={shape}, classes=3)"
     metrics, _ = run(model, folder, tmp_path)
     assert metrics["loss"] == json.loads((model / "metrics.json").read_text())["test_loss"]
 

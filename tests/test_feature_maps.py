@@ -40,6 +40,20 @@ def test_places_are_those_of_the_networks_map_at_one_length(backbone, weights):
     np.testing.assert_allclose(maps, expected, atol=1e-5)
 
 
+def test_a_line_describes_feature_maps(backbone):
+    assert repr(backbone) == (
+        "FeatureMaps('keras.mobilenet:mobilenet.npz', grid=(2, 2), channels=256, size=64)"
+    )
+
+
+def test_the_old_name_of_builder_args_warns(weights, backbone):
+    with pytest.warns(FutureWarning, match="knobs is now called builder_args"):
+        old = pretrained.FeatureMaps.load("mobilenet", weights, knobs={"width": 0.25}, size=64)
+    assert (old.grid, old.size) == (backbone.grid, backbone.size)
+    with pytest.raises(ValueError, match="input_shape is set by --size"):
+        pretrained.FeatureMaps.load("mobilenet", weights, {"input_shape": (64, 64, 3)})
+
+
 def test_a_photo_of_any_size_has_the_map_of_its_square(backbone):
     """As the square of `data.caption_rows.squares`, which Keras' resize equals."""
     photo = rng.uniform(0, 255, (50, 91, 3)).astype("float32")
@@ -76,8 +90,7 @@ def test_features_are_kept_for_the_same_network_built_again(backbone, weights, t
     kept = training.features(
         backbone.model, split, lambda split: [(split.images,)], cache_dir=tmp_path
     )
-    shape = (64, 64, 3)
-    again = pretrained.FeatureMaps.load("mobilenet", str(weights), width=0.25, input_shape=shape)
+    again = pretrained.FeatureMaps.load("mobilenet", str(weights), {"width": 0.25}, size=64)
     names = [[one.name for one in net.model.operations] for net in (backbone, again)]
     assert names[0] != names[1]
     found = training.features(again.model, split, None, cache_dir=tmp_path)

@@ -1,6 +1,7 @@
 """Networks from files of weights: published names, Keras' files, other heads, wrong files."""
 
 import csv
+import dataclasses
 import gzip
 import io
 import json
@@ -9,6 +10,7 @@ import pathlib
 import re
 import shutil
 import tarfile
+import warnings
 import zipfile
 
 import keras
@@ -46,6 +48,131 @@ def logits(model, side, seed):
     return np.array(model(rule.inputs(side, side, seed), training=False))
 
 
+def test_load_gives_a_model_of_raw_photos(squeezenet_files, tmp_path):
+    """Of any size: resized to 256, cut to 224, and scaled as torchvision does; computed by hand."""
+    path = squeezenet_files / "squeezenet.npz"
+    model = pretrained.load("squeezenet1_1", path)
+    bare = pretrained.load("squeezenet1_1", path, preprocessing=False)
+    assert (model.name, model.input_shape) == ("squeezenet1_1", (None, None, None, 3))
+    photos = np.random.default_rng(0).integers(0, 256, (2, 256, 256, 3), "uint8")
+    prepared = photos[:, 16:240, 16:240] / 255 - [0.485, 0.456, 0.406]
+    prepared = np.float32(prepared / [0.229, 0.224, 0.225])
+    expected = np.array(bare(prepared, training=False))
+    np.testing.assert_allclose(model.predict(photos, verbose=0), expected, atol=1e-4)
+    assert {layer.name for layer in bare.layers[1:]} < {layer.name for layer in model.layers}
+    assert model.get_layer("features").output.shape == bare.get_layer("features").output.shape
+    color = np.float32([200, 100, 50])  # another size in the next call, and a batch of 1
+    plain = (color / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
+    plain = bare.predict(np.broadcast_to(np.float32(plain), (1, 224, 224, 3)), verbose=0)
+    one = model.predict(np.broadcast_to(color, (1, 300, 90, 3)), verbose=0)
+    np.testing.assert_allclose(one, plain, atol=1e-4)
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(again.predict(photos, verbose=0), expected, atol=1e-4)
+    with pytest.raises(ValueError, match=r"photos become squares.* input_shape=\(64, 48, 3\)"):
+        pretrained.load("squeezenet1_1", path, input_shape=(64, 48, 3))
+
+
+def test_the_arguments_of_keras_are_answered():
+    with pytest.raises(
+        ValueError, match=r"^resnet18: include_top .* models.features\(model\) ends"
+    ):
+        pretrained.load("resnet18", include_top=False)
+    for name in ("resnet18", "timm.seresnet50"):  # before anything is downloaded
+        with pytest.raises(ValueError, match=r"resnet.*classes"):
+            pretrained.load(name, classes=37)
+
+
+def test_a_frozen_body_stays_as_it_is_in_fit(squeezenet_files, keras_mobilenet, tmp_path):
+    """Batch norm too: its statistics stay; and what was trained is what a file brings back."""
+    path = keras_mobilenet[0] / "c.npz"
+    form = {"width": 0.25, "num_classes": 3, "input_shape": (32, 32, 3)}
+    model = pretrained.load("mobilenet", path, **form)
+    for layer in model.layers:
+        layer.trainable = layer.name == "logits"
+    before = {w.path: np.array(w) for w in model.weights}
+    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    photos = np.random.default_rng(0).integers(0, 256, (4, 40, 50, 3), "uint8")
+    model.fit(photos, np.arange(4) % 3, verbose=0)
+    moved = {w.path for w in model.weights if np.any(np.array(w) != before[w.path])}
+    assert moved == {"logits/kernel", "logits/bias"}
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    expected = model.predict(photos, verbose=0)
+    np.testing.assert_allclose(again.predict(photos, verbose=0), expected, atol=1e-6)
+
+
+METHODS = {
+    "call": lambda net, x: net(x),
+    "tensor": lambda net, x: net(keras.ops.convert_to_tensor(x)),
+    "predict": lambda net, x: net.predict(x, verbose=0),
+    "predict_on_batch": lambda net, x: net.predict_on_batch(x),
+    "fit": lambda net, x: net.fit(x=x, y=np.zeros(1), verbose=0),
+    "evaluate": lambda net, x: net.evaluate(x, np.zeros(1), verbose=0),
+    "train_on_batch": lambda net, x: net.train_on_batch(x, np.zeros(1)),
+    "test_on_batch": lambda net, x: net.test_on_batch(x, np.zeros(1)),
+}
+
+
+def tiny_net(scaling):
+    """A net as `load` returns it without its preprocessing."""
+    net = keras.Model(image := keras.Input((4, 4, 3)), keras.layers.Flatten()(image), name="tiny")
+    published = dataclasses.replace(pretrained.find("vgg16"), scaling=scaling)
+    return pretrained.loading.warn_of_raw_pixels(net, published)
+
+
+def pixel_warnings(caught):
+    return [str(one.message) for one in caught if "received pixels" in str(one.message)]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_raw_pixels_in_a_bare_net_warn_once(method):
+    net = tiny_net("tf")
+    net.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    raw = np.full((1, 4, 4, 3), 255.0, "float32")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        METHODS[method](net, raw / 127.5 - 1)
+        assert not pixel_warnings(caught)
+        for _ in range(2):
+            METHODS[method](net, raw)
+        assert pixel_warnings(caught) == [
+            "tiny received pixels up to 255.0, and takes prepared ones (scaling 'tf': -1.0 to "
+            "1.0): pretrained.load without preprocessing=False gives a model of raw photos, 0..255"
+        ]
+
+
+def test_the_warning_is_no_part_of_the_net(keras_mobilenet, tmp_path):
+    path = keras_mobilenet[0] / "c.npz"
+    form = {"width": 0.25, "input_shape": (32, 32, 3)}
+    net = pretrained.load("mobilenet", path, preprocessing=False, **form)
+    plain, published = pretrained.load_published("mobilenet", path, **form)
+    net.save(tmp_path / "net.keras")
+    raw = np.full((1, 32, 32, 3), 255.0, "float32")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        expected = plain.predict(raw, verbose=0)
+        others = [keras.saving.load_model(tmp_path / "net.keras"), keras.models.clone_model(net)]
+        others.append(pretrained.with_preprocessing(net, published))
+        found = [other.predict(raw, verbose=0) for other in others]
+    assert not pixel_warnings(caught)
+    np.testing.assert_allclose(found[0], expected, atol=1e-6)
+    with pytest.warns(UserWarning, match="received pixels up to 255"):
+        np.testing.assert_allclose(net.predict(raw, verbose=0), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(("scaling", "silent", "loud"), [("caffe", 151, 255), ("none", 255, None)])
+def test_where_prepared_pixels_are_large(scaling, silent, loud):
+    """Only a mean is subtracted from caffe's; "none" takes 0..255."""
+    net = tiny_net(scaling)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        net(np.full((1, 4, 4, 3), silent))
+    if loud:
+        with pytest.warns(UserWarning, match="received pixels up to 255"):
+            net(np.full((1, 4, 4, 3), loud))
+
+
 @pytest.mark.parametrize("suffix", ["npz", "safetensors"])
 def test_a_file_in_place_of_a_name_gives_the_published_outputs(squeezenet_files, suffix):
     spec, golden = SPEC["squeezenet1_1"], rule.load("squeezenet1_1")
@@ -59,9 +186,12 @@ def test_a_file_in_place_of_a_name_gives_the_published_outputs(squeezenet_files,
 def test_with_other_classes_the_logits_alone_start_afresh(squeezenet_files):
     path = squeezenet_files / "squeezenet.npz"
     whole = pretrained.load("squeezenet1_1", path)
-    net = pretrained.load("squeezenet1_1", path, num_classes=7, input_shape=(64, 48, 3))
+    settings = {"num_classes": 7, "input_shape": (64, 48, 3)}
+    net = pretrained.load("squeezenet1_1", path, preprocessing=False, **settings)
     assert net.output_shape == (None, 7)
     for layer in net.layers:
+        if not layer.weights:
+            continue
         theirs, ours = whole.get_layer(layer.name).get_weights(), layer.get_weights()
         if layer.name == "conv10_conv":
             assert ours[0].shape[-1] == 7
@@ -77,8 +207,13 @@ def test_auxiliary_heads_are_left_out_unless_asked_for(tmp_path):
     assert net.output_shape == (None, 5)
     kernel = tensors["conv1.conv.weight"].transpose(2, 3, 1, 0)
     np.testing.assert_array_equal(net.get_layer("conv1_conv").get_weights()[0], kernel)
-    heads = pretrained.load("googlenet", tmp_path / "g.npz", aux=True)
+    bare, published = pretrained.load_published("googlenet", tmp_path / "g.npz", aux=True)
+    heads = pretrained.with_preprocessing(bare, published)
     assert set(heads.output) == {"logits", "aux_logits1", "aux_logits2"}
+    photo = np.full((1, 256, 256, 3), 255.0, "float32")  # 1 by torchvision's scaling of GoogLeNet
+    expected = bare(np.ones((1, 224, 224, 3), "float32"), training=False)
+    for name, logits in heads(photo, training=False).items():
+        np.testing.assert_allclose(logits, expected[name], atol=1e-4)
 
 
 def test_a_file_of_few_classes_keeps_them(squeezenet_files, tmp_path):
@@ -129,7 +264,7 @@ def test_the_contents_of_a_file_decide_not_its_suffix(keras_mobilenet, tmp_path,
     folder, whole = keras_mobilenet
     path = tmp_path / f"net{suffix}"
     shutil.copyfile(folder / file, path)
-    net = pretrained.load("mobilenet", str(path), width=0.25)
+    net = pretrained.load("mobilenet", str(path), width=0.25, preprocessing=False)
     x = rule.inputs(224, 224)
     assert rule.error(net(x, training=False), whole(x, training=False)) < 1e-5
     kind = tensor_files.find_kind(folder / file)
@@ -142,7 +277,8 @@ def test_a_file_of_keras_layout_before_keras_3(keras_mobilenet, tmp_path):
     _, whole = keras_mobilenet
     whole.save(tmp_path / "whole.h5")  # group model_weights; HDF5 as Keras 2 wrote it
     (tmp_path / "whole.h5").rename(tmp_path / "whole.weights.h5")
-    net = pretrained.load("mobilenet", tmp_path / "whole.weights.h5", width=0.25)
+    path = tmp_path / "whole.weights.h5"
+    net = pretrained.load("mobilenet", path, width=0.25, preprocessing=False)
     x = rule.inputs(224, 224)
     assert rule.error(net(x, training=False), whole(x, training=False)) < 1e-5
 
@@ -163,7 +299,7 @@ def test_files_of_keras_with_another_number_of_classes_keep_it(tmp_path, file):
 def test_a_file_of_keras_without_classifier_under_another_name(keras_mobilenet, tmp_path):
     path = tmp_path / "mine.bin"
     shutil.copyfile(keras_mobilenet[0] / "mobilenet_2_5_224_tf_no_top.weights.h5", path)
-    with pytest.raises(UsageError, match="holds no classifier: say how many classes"):
+    with pytest.raises(UsageError, match="holds no classifier: give num_classes"):
         pretrained.load("mobilenet", path, width=0.25)
 
 
@@ -201,10 +337,10 @@ def test_shards_by_their_index(tmp_path):
     [
         ("model-3.safetensors", "its shard model-3.safetensors is not beside it"),
         ("model-1.safetensors", "its shard model-1.safetensors lacks b"),
-        ("../model-1.safetensors", "names '../model-1.safetensors', which is no file beside it"),
-        ("..\\model-1.safetensors", "which is no file beside it"),
-        ("/etc/passwd", "names '/etc/passwd', which is no file beside it"),
-        ("..", "names '..', which is no file beside it"),
+        ("../model-1.safetensors", "names '../model-1.safetensors', which is not a file beside it"),
+        ("..\\model-1.safetensors", "which is not a file beside it"),
+        ("/etc/passwd", "names '/etc/passwd', which is not a file beside it"),
+        ("..", "names '..', which is not a file beside it"),
         ("model.safetensors.index.json", "holds no tensors by name: it is of the kind index"),
         (7, 'JSON without a "weight_map" of shards'),
     ],
@@ -335,9 +471,9 @@ def test_a_prefix_is_told_once_and_another_network_is_named_soon(tmp_path, capsy
 def test_a_file_without_classifier_needs_the_number_of_classes(keras_mobilenet):
     folder, whole = keras_mobilenet
     path = folder / "mobilenet_2_5_224_tf_no_top.weights.h5"
-    with pytest.raises(UsageError, match="holds no classifier: say how many classes"):
+    with pytest.raises(UsageError, match="holds no classifier: give num_classes"):
         pretrained.load("mobilenet", path, width=0.25)
-    net = pretrained.load("mobilenet", path, width=0.25, num_classes=3)
+    net = pretrained.load("mobilenet", path, width=0.25, num_classes=3, preprocessing=False)
     assert net.output_shape == (None, 3)
     x = rule.inputs(224, 224)
     ours = keras.Model(net.input, net.get_layer("features").output)
@@ -351,7 +487,8 @@ def test_a_saved_model_of_another_form_is_refused(tmp_path):
     form = {"width": 0.25, "input_shape": (32, 32, 3), "num_classes": 3}
     net = lively(pretrained.build_source("keras.mobilenet", **form))
     net.save(tmp_path / "same.keras")
-    loaded = pretrained.load("mobilenet", tmp_path / "same.keras", width=0.25)
+    path = tmp_path / "same.keras"
+    loaded = pretrained.load("mobilenet", path, width=0.25, preprocessing=False)
     assert rule.error(logits(loaded, 224, 1), logits(_at_224(net), 224, 1)) < 1e-5
     raw = models.with_preprocessing(net, (32, 32, 3), mean=[120.0] * 3, variance=[3600.0] * 3)
     raw.save(tmp_path / "raw.keras")
@@ -474,6 +611,16 @@ def test_the_table_names_what_there_is_of_each_network():
         pretrained.load("vit_b_16", swag[0].tag)
 
 
+def test_a_line_describes_published_weights():
+    row = pretrained.find("mobilenet", width=0.25)
+    assert str(row) == "keras.mobilenet:2_5_224"  # in messages and metrics
+    assert repr(row) == (
+        "Published('keras.mobilenet:2_5_224', architecture='mobilenet', width=0.25, "
+        "source='keras', licence='Apache-2.0', classes=1000, size=224, top1=51.582)"
+    )
+    assert max(len(repr(row)) for row in pretrained.published()) < 250
+
+
 def test_every_row_of_the_table_is_sound():
     rows = pretrained.published()
     assert len({(row.network, row.settings, row.tag) for row in rows}) == len(rows) > 300
@@ -534,7 +681,7 @@ SAMPLES = pathlib.Path(os.environ.get("CVCOURSE_DATA") or "nowhere") / "imagenet
 def test_real_weights_on_real_photos(name, file, settings, accuracy):
     if not (REAL / file).exists():
         pytest.skip(f"$CVCOURSE_WEIGHTS has no {file}")
-    model = pretrained.with_preprocessing(*pretrained.load_published(name, REAL / file, **settings))
+    model = pretrained.load(name, REAL / file, **settings)
     with open(SAMPLES / "labels.csv") as table:
         rows = list(csv.DictReader(table))
     hits = 0
@@ -584,7 +731,8 @@ def test_the_readmes_lines_about_pretrained(monkeypatch, keras_mobilenet, tmp_pa
     names = {}
     first, *rest = code.split("\nnet, ")
     exec(first, names)
-    assert names["net"].output_shape == (None, 37)
-    exec("\nnet, ".join(["", *rest]), names)
     assert names["model"].input_shape == (None, None, None, 3)
-    assert names["model"].output_shape == (None, 1000)
+    assert names["model"].output_shape == (None, 37)
+    exec("\nnet, ".join(["", *rest]), names)
+    assert names["net"].input_shape == (None, 224, 224, 3)
+    assert names["net"].output_shape == (None, 1000)

@@ -175,7 +175,7 @@ def error_of(net, tensors):
             lambda t: {f"vit.encoder.layer.{i}.a.weight": v for i, v in enumerate(t.values())},
             "its names are those of Hugging Face's transformers",
         ),
-        (lambda t: dict(enumerate_names(t)), "its names are those of no network that is known"),
+        (lambda t: dict(enumerate_names(t)), "no known network has its names"),
         (
             lambda t: {k: rule.tensor(k, s) for k, s in SPEC["resnet18"]["state_dict"]},
             "its names are those of torchvision's resnet",

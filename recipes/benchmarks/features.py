@@ -1,10 +1,10 @@
-"""How fast features are computed from photos on disk, against the network's own `predict`.
+"""Benchmark: features of photos on disk, against `predict` of the network.
 
     cvcourse bench features
     cvcourse bench features --networks=mobilenet_v2 --dataset=PATH
 
-Reading, decoding, resizing and scaling run beside the network; the opponent has its images ready in
-memory. Blocks of both take turns. Without `--dataset`, the photos are JPEG files made for it.
+Reading, decoding, resizing and scaling run in parallel to the network; `predict` has prepared
+images in memory. Blocks of both alternate. Without `--dataset`, JPEG files are generated.
 """
 
 import dataclasses
@@ -17,23 +17,23 @@ from cvcourse import recipe
 from cvcourse.startup import import_tensorflow_quietly
 
 TARGET = 0.95  # of the images per second of `predict`
-HEIGHT, WIDTH, QUALITY = 256, 340, 90  # of the photos that are made
+HEIGHT, WIDTH, QUALITY = 256, 340, 90  # of generated photos
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """How much is measured, and where it is written."""
+    """Networks, photos and rounds of the benchmark."""
 
-    networks: tuple[str, ...] = recipe.field(("mobilenet_v2", "resnet50"), "with published weights")
-    dataset: str | None = recipe.field(None, "an image folder; none: photos made for it")
-    photos: int = recipe.field(192, "in a block", least=8)
-    batch_size: int = recipe.field(32, "photos a step", least=1)
+    networks: tuple[str, ...] = recipe.field(("mobilenet_v2", "resnet50"), "networks to measure")
+    dataset: str | None = recipe.field(None, "an image folder; default: generated photos")
+    photos: int = recipe.field(192, "photos in a block", least=8)
+    batch_size: int = recipe.field(32, "photos per batch", least=1)
     rounds: int = recipe.field(7, "timed blocks of each contestant", least=1)
-    output: str = recipe.field("runs/bench_features.json", "the file for the numbers")
+    output: str = recipe.field("runs/bench_features.json", "file for the results")
 
 
 def main(config):
-    """Measure, write `config.output`, print a table; returns what the file holds."""
+    """Measure, write `config.output` and print a table; return the content of the file."""
     config = recipe.check(config)
     output = recipe.output_file(config.output)
     import_tensorflow_quietly()
@@ -57,7 +57,7 @@ def main(config):
 
 
 def race(config, name, dataset, folder):
-    """{contestant: seconds of a block (rounds, 1)} of one net; weights do not matter for speed."""
+    """Measure one network, with random weights: {contestant: seconds of a block (rounds, 1)}."""
     import keras
     import numpy as np
 
@@ -94,7 +94,7 @@ def race(config, name, dataset, folder):
 
 
 def made_photos(folder, count):
-    """A folder of JPEG files that are as smooth, and so as large, as photos are."""
+    """Write a folder of JPEG files as smooth, and therefore as large, as photos."""
     import numpy as np
     from PIL import Image
 

@@ -1,13 +1,13 @@
-"""How fast the networks are: against keras.applications, and against torchvision where it is.
+"""Benchmark: our networks against keras.applications, and torchvision if it is installed.
 
     cvcourse bench networks
     cvcourse bench networks --networks=resnet50 --rounds=3
 
-Blocks of training steps, and of inference, on random images in memory take turns in one run; a
-ratio is that of two blocks' medians in one round, its spread is over the rounds. Each opponent
-meets our net in the form that has its topology (keras.applications' ResNet-50 strides elsewhere
-than torchvision's). torch runs channels_last on all cores in a process of its own. Building is
-timed too, for each net that keras.applications has.
+Blocks of training steps, and of inference, on random images in memory alternate in one run. A ratio
+is the ratio of two blocks' medians in one round; its spread is over the rounds. Each opponent is
+compared with our network in the form of the same topology (keras.applications' ResNet-50 has its
+strides in other layers than torchvision's). torch runs channels_last on all cores in a separate
+process. Building is timed too, for each network of keras.applications.
 """
 
 import dataclasses
@@ -21,8 +21,8 @@ import time
 from cvcourse import recipe
 from cvcourse.startup import import_tensorflow_quietly
 
-# network: (in keras.applications, in torchvision, images per second at least this many times
-# Keras', torch's); 1.0 where no batch norm makes the difference
+# network: (name in keras.applications, in torchvision, least ratio of our images per second to
+# Keras', to torch's); 1.0 for networks without batch normalization
 CONTESTS = {
     "resnet50": ("ResNet50", "resnet50", 1.15, 1.0),
     "densenet121": ("DenseNet121", "densenet121", 1.15, 1.0),
@@ -38,26 +38,26 @@ CONTESTS = {
     "convnext_tiny": ("ConvNeXtTiny", None, 1.0, None),
 }
 NAMED = ("resnet50", "densenet121", "mobilenet_v2", "shufflenet_v2_x1_0")
-BUILD_TARGET = 1.1  # times as long as keras.applications', at most
+BUILD_TARGET = 1.1  # largest ratio of our time to keras.applications'
 CLASSES = 10
 TORCHVISION = importlib.util.find_spec("torchvision") and importlib.metadata.version("torchvision")
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """How much is measured, and where it is written."""
+    """Networks, sizes and rounds of the benchmark."""
 
-    networks: tuple[str, ...] = recipe.field(NAMED, "that race", choices=tuple(CONTESTS))
-    size: int = recipe.field(96, "pixels of the images' sides", least=32)
-    batch_size: int = recipe.field(32, "examples a step", least=1)
-    steps: int = recipe.field(4, "timed in a block", least=1)
+    networks: tuple[str, ...] = recipe.field(NAMED, "networks to measure", choices=tuple(CONTESTS))
+    size: int = recipe.field(96, "side of the images in pixels", least=32)
+    batch_size: int = recipe.field(32, "examples per step", least=1)
+    steps: int = recipe.field(4, "timed steps in a block", least=1)
     rounds: int = recipe.field(7, "timed blocks of each contestant", least=1)
-    build: bool = recipe.field(True, "time the building of nets as well")
-    output: str = recipe.field("runs/bench_networks.json", "the file for the numbers")
+    build: bool = recipe.field(True, "also time the building of networks")
+    output: str = recipe.field("runs/bench_networks.json", "file for the results")
 
 
 def main(config):
-    """Measure, write `config.output`, print a table; returns what the file holds."""
+    """Measure, write `config.output` and print a table; return the content of the file."""
     config = recipe.check(config)
     output = recipe.output_file(config.output)
     import_tensorflow_quietly()
@@ -91,7 +91,7 @@ def main(config):
 
 
 def race(config, name, mode, there):
-    """{contestant: seconds of its steps (rounds, steps)} of one net, their blocks taking turns."""
+    """Measure one network in alternating blocks: {contestant: seconds (rounds, steps)}."""
     import keras
     import numpy as np
 
@@ -102,18 +102,18 @@ def race(config, name, mode, there):
     images = np.random.default_rng(0).normal(size=(count * config.batch_size, *shape))
     images = images.astype("float32")
     labels = np.arange(len(images), dtype="int32") % CLASSES
-    theirs, torchs, *_ = CONTESTS[name]
+    keras_name, torch_name, *_ = CONTESTS[name]
     nets = {}
-    if theirs:
+    if keras_name:
         nets["ours as keras"] = pretrained.build_source(
-            f"keras.{theirs}", input_shape=shape, num_classes=CLASSES
+            f"keras.{keras_name}", input_shape=shape, num_classes=CLASSES
         )
-        nets["keras"] = getattr(keras.applications, theirs)(
+        nets["keras"] = getattr(keras.applications, keras_name)(
             weights=None, input_shape=shape, classes=CLASSES, classifier_activation=None
         )
-    if torchs and TORCHVISION:
+    if torch_name and TORCHVISION:
         nets["ours as torch"] = pretrained.build_source(
-            f"torchvision.{torchs}", input_shape=shape, num_classes=CLASSES
+            f"torchvision.{torch_name}", input_shape=shape, num_classes=CLASSES
         )
     contestants = {}
     for who, net in nets.items():
@@ -124,20 +124,20 @@ def race(config, name, mode, there):
         run = {"training": timing.fit_steps, "inference": timing.predict_steps}[mode]
         arrays = (images, labels) if mode == "training" else (images,)
         contestants[who] = functools.partial(run, net, *arrays, batch_size=config.batch_size)
-    if torchs and TORCHVISION:
-        job = (torchs, mode, config.size, config.batch_size, count)
+    if torch_name and TORCHVISION:
+        job = (torch_name, mode, config.size, config.batch_size, count)
         contestants["torch"] = lambda: there(torch_block, *job)
     return timing.take_turns(contestants, config.rounds)
 
 
 def torch_block(*job):
-    """The next block of torch's steps: the seconds of each but the first."""
+    """Run the next block of torch's steps: seconds of each step except the first."""
     return next(torch_blocks(*job))
 
 
-@functools.cache  # for the life of the process: a race goes on with its net
+@functools.cache  # for the life of the process: later blocks continue with the network
 def torch_blocks(name, mode, size, batch_size, count):
-    """Run a torchvision net; yields the seconds of `count` steps without the first, for ever."""
+    """Run a torchvision network: yield seconds of `count` steps except the first, endlessly."""
     import numpy as np
     import torch
     import torchvision
@@ -165,7 +165,7 @@ def torch_blocks(name, mode, size, batch_size, count):
 
 
 def building(rounds):
-    """For each net that keras.applications has: its name, and our time over theirs by round."""
+    """Yield, for each network of keras.applications, its name and our time over Keras' by round."""
     import keras
 
     from cvcourse.models import pretrained
@@ -175,14 +175,14 @@ def building(rounds):
         builder(*args, **kwargs)
         return time.perf_counter() - begin
 
-    theirs = {name.lower(): f for name, f in vars(keras.applications).items() if callable(f)}
+    builders = {name.lower(): f for name, f in vars(keras.applications).items() if callable(f)}
     for source in [name for name in pretrained.SOURCES if name.startswith("keras.")]:
-        build_theirs = theirs[source.removeprefix("keras.").replace("_", "").lower()]
+        build_keras = builders[source.removeprefix("keras.").replace("_", "").lower()]
         found = []
         for _ in range(1 + rounds):
             ours = seconds(pretrained.build_source, source)
-            found.append(ours / seconds(build_theirs, weights=None))
-        yield source, found[1:]  # the first pays for what is loaded once
+            found.append(ours / seconds(build_keras, weights=None))
+        yield source, found[1:]  # the first round loads modules
 
 
 cli = recipe.cli(main, "bench networks")

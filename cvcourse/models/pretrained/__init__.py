@@ -1,4 +1,4 @@
-"""Published weights: where they come from, how they fit our networks, how their pixels come."""
+"""Published weights: sources and files, loading into our networks, preprocessing of photos."""
 
 from cvcourse.deprecation import renamed_attributes
 from cvcourse.models.pretrained._feature_extractor import feature_extractor, scales_pixels

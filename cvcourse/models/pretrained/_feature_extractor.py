@@ -1,8 +1,7 @@
-"""A network that somebody else has trained and saved, as a feature extractor.
+"""Feature extractor from any trained and saved network.
 
-Its classifier is left out: what is before it, the last pooled features, is what a network's
-features are in Sharif Razavian et al., "CNN Features off-the-shelf", 2014,
-https://arxiv.org/abs/1403.6382.
+The features are the last pooled ones, before the classifier, as in Sharif Razavian et al., "CNN
+Features off-the-shelf", 2014, https://arxiv.org/abs/1403.6382.
 """
 
 import keras
@@ -13,28 +12,36 @@ from cvcourse.models.graph import operations
 from cvcourse.models.pretrained.fitting import APART
 from cvcourse.state_dict import require_finite
 
-UNPOOLED = (layers.Flatten, layers.Reshape)  # make a vector of a map without pooling it
+UNPOOLED = (layers.Flatten, layers.Reshape)  # turn a map into a vector without pooling
 RESERVED = ("image", "logits", "pooled")  # for layers around the features
 
 
-def feature_extractor(model):
-    """Cut a network off behind its last pooled features.
+def feature_extractor(model: keras.Model) -> tuple[keras.Model, str]:
+    """Return the part of a network up to its last pooled features.
 
-    Nested models are opened, so that each of their layers is one of the result. The layers are
-    copies: `model` stays as it is. Trained layers compute in the global dtype policy where that is
-    a mixed one, and else as they were saved.
+    Nested models are flattened, so that each of their layers is a layer of the result. The layers
+    are copies: `model` does not change. Trained layers compute in the global dtype policy if that
+    is a mixed one, otherwise in the one that they were saved with.
 
     Args:
         model: A functional or sequential keras.Model of one input, images (batch, height, width, 1
             or 3), and one output: class scores, an embedding or a map.
 
     Returns:
-        A pair. A keras.Model from the images to the features (batch, c): the output of the last
-        pooling before the classifier, or where there is none, the mean over the places of the last
-        map or over the last tokens. And the name of the layer or operation whose output that is.
+        A pair: a keras.Model from the images to the features (batch, c), and the name of the layer
+        or operation that they are the output of. It is the last pooling before the classifier; if
+        there is none, the features are the mean over the places of the last map or over the last
+        tokens.
 
     Raises:
-        ValueError: If it is subclassed, has no such place, or weights that are NaN or infinite.
+        ValueError: If the model is subclassed, has no such layer, or has weights that are NaN or
+            infinite.
+
+    >>> image = keras.Input((8, 8, 3))
+    >>> x = layers.GlobalAveragePooling2D(name="pool")(layers.Conv2D(4, 3)(image))
+    >>> net, place = feature_extractor(keras.Model(image, layers.Dense(10)(x)))
+    >>> net.output_shape, place
+    ((None, 4), 'pool')
     """
     if not _has_graph(model):
         raise ValueError("it is a subclassed model: a functional or sequential one is needed")
@@ -58,19 +65,25 @@ def feature_extractor(model):
     return net, place
 
 
-def scales_pixels(net):
-    """Whether a network changes the values of pixels before its first trained layer.
+def scales_pixels(net: keras.Model) -> bool:
+    """Return whether a network scales pixels before its first trained layer.
 
     Args:
-        net: A functional keras.Model of images without nested models, as `feature_extractor`
-            returns it.
+        net: A functional keras.Model of images without nested models, such as `feature_extractor`
+            returns.
 
     Returns:
         False if black and white images reach that layer as 0 and 255.
+
+    >>> image = keras.Input((8, 8, 3))
+    >>> scales_pixels(keras.Model(image, layers.Conv2D(4, 3)(layers.Rescaling(1 / 255)(image))))
+    True
     """
     before = net
     while trained := [ins for operation, ins, _ in operations(before) if _is_trained(operation)]:
-        before = keras.Model(net.inputs[0], trained[0][0])  # a shared layer is met at its last call
+        before = keras.Model(
+            net.inputs[0], trained[0][0]
+        )  # a shared layer is found at its last call
     shape = [side or 32 for side in net.inputs[0].shape[1:]]
     images = np.stack([np.zeros(shape), np.full(shape, 255)]).astype("float32")
     black, white = np.array(before(images, training=False), "float32")
@@ -78,14 +91,14 @@ def scales_pixels(net):
 
 
 def _last_pooled(net):
-    """The tensor of the features: back from the output, past what makes vectors of a vector."""
+    """Return the tensor of the features: go back from the output past layers of vectors."""
     tensor, one_place = net.outputs[0], None
-    headed = len(tensor.shape) == 4  # a map as output, or trained layers behind `tensor`
+    headed = len(tensor.shape) == 4  # a map as output, or trained layers after `tensor`
     while _is_vector(tensor):
         operation, index, _ = tensor._keras_history
         ins = operation._inbound_nodes[index].input_tensors
         if len(tensor.shape) == 4 and headed and one_place is None:
-            one_place = tensor  # the last map, of an image so small that this is all there is
+            one_place = tensor  # the last map; of a small image it may have a single place
         if not ins or _pools(operation):
             one_place = None
             break
@@ -108,28 +121,29 @@ def _last_pooled(net):
 
 
 def _is_vector(tensor):
-    """Whether a tensor is a vector an image: (batch, c), or (batch, 1, 1, c) as well."""
+    """Whether a tensor has one vector per image: (batch, c) or (batch, 1, 1, c)."""
     *places, channels = tensor.shape[1:]
     return all(side == 1 for side in places) and channels is not None
 
 
 def _pools(operation):
-    """Whether an operation pools, perhaps a map of one place: of small images nets make such."""
+    """Whether an operation pools, perhaps a map of a single place as of small images."""
     name = type(operation).__name__
-    return "Pool" in name or name in ("Mean", "Max")  # the latter two are those of keras.ops
+    return "Pool" in name or name in ("Mean", "Max")  # the latter two are operations of keras.ops
 
 
 def _is_trained(operation):
+    """Whether an operation has weights that are not of preprocessing."""
     return bool(getattr(operation, "weights", ())) and not isinstance(operation, APART)
 
 
 def _opened(model):
-    """A functional model of copies of a model's layers, and of those in its nested models."""
+    """Return a functional model of copies of a model's layers, nested models flattened."""
     copies, names = {}, {*RESERVED}
 
     def copy(layer):
         if _has_graph(layer) or not isinstance(layer, layers.Layer):
-            return layer  # which is opened, or has no weights
+            return layer  # a nested model, or an operation without weights
         if id(layer) not in copies:
             name = layer.name
             while name in names:
@@ -139,7 +153,7 @@ def _opened(model):
             if keras.config.dtype_policy().name != "float32" and _is_trained(layer):
                 config["dtype"] = keras.config.dtype_policy()
             if isinstance(layer, layers.Normalization) and layer.weights:
-                # As arguments: later copies of the layer would lose what it was adapted to.
+                # As arguments: later copies of the layer would lose the adapted statistics.
                 mean, variance, *_ = (weight.tolist() for weight in layer.get_weights())
                 config |= {"mean": mean, "variance": variance}
             copies[id(layer)] = layer, type(layer).from_config(config)
@@ -162,7 +176,7 @@ def _opened(model):
             last = called(layer, *args) if _has_graph(layer) else layer(*args, **options)
             return last
 
-        keras.models.clone_model(  # whose own result has inputs of its own
+        keras.models.clone_model(  # its result has other inputs, and is not used
             keras.Model(inputs, output),
             input_tensors=tensors,
             clone_function=copy,
@@ -180,9 +194,10 @@ def _opened(model):
 
 
 def _has_graph(layer):
-    """Whether a layer is a model of layers, functional or sequential; not a subclassed one."""
+    """Whether a layer is a functional or sequential model."""
     return isinstance(layer, keras.Model) and bool(getattr(layer, "outputs", ()))
 
 
 def _shown(shape):
+    """Format a shape, with "any" for None."""
     return f"({', '.join('any' if side is None else str(side) for side in shape)})"

@@ -1,94 +1,147 @@
-"""Which published weights there are for which of our networks, from the table published.csv."""
+"""Table of published weights (published.csv): which exist for which of our networks."""
 
 import csv
 import dataclasses
 import functools
 import importlib.resources
+from typing import Any
 
 from cvcourse.errors import unknown
 from cvcourse.models.pretrained.fitting import SOURCES, plain
-from cvcourse.models.registry import REGISTRY, builder_args
+from cvcourse.models.registry import REGISTRY, build, builder_args
 
-# Knobs that a source decides, or that no weight depends on: they do not tell one network from
-# another.
+# Arguments that a source decides, or that no weight depends on: they do not distinguish
+# networks.
 MANNERS = {
     *("padding", "epsilon", "momentum", "scale", "use_bias", "stride_in", "strided_block"),
     *("zero_padded_pool", "zero_padded_pools", "count_include_pad"),
     *("aux", "dropout", "survival", "drop_path", "drop_path_steps", "input_shape", "num_classes"),
 }
 PREFERENCE = ("torchvision", "keras", "timm", "efficientnet_pytorch")
-NONCOMMERCIAL = ("-nc-", "noncommercial")  # in the names of licences
+NONCOMMERCIAL = ("-nc-", "noncommercial")  # in the names of licenses
 
 
 @dataclasses.dataclass(frozen=True)
 class Published:
-    """A set of weights: where it lies, what it is of, and what its photos went through."""
+    """A set of published weights: a row of the table.
 
-    network: str  # SOURCE.NAME, a key of SOURCES
-    settings: str  # further settings of our builder, knob=value by semicolon
-    tag: str  # the source's name for this set
-    address: str  # exact; the file's name alone where no server has it by itself
-    hash: str  # in hex: the first digits of a SHA-256, or an MD5; "" where none is published
-    licence: str  # as stated
+    Attributes:
+        network: SOURCE.NAME, a key of `SOURCES`.
+        settings: Further arguments of our builder, argument=value separated by semicolons.
+        tag: The source's name of this set.
+        address: Exact URL; only the file's name where no server has the file by itself.
+        hash: In hexadecimal: the first digits of a SHA-256, or an MD5; "" where none is published.
+        licence: The license, as stated by the source.
+        classes: Number of classes.
+        size: Side of the crop that the published accuracy is for, in pixels.
+        resize: Short side before the crop, in pixels; 0 if the photo is squashed to the crop.
+        interpolation: "bilinear" or "bicubic".
+        scaling: Key of `SCALINGS`.
+        top1: Published top-1 accuracy on ImageNet, in percent; None if unknown.
+        top5: Published top-5 accuracy on ImageNet, in percent; None if unknown.
+    """
+
+    network: str
+    settings: str
+    tag: str
+    address: str
+    hash: str
+    licence: str
     classes: int
-    size: int  # side of the crop that the published accuracy is for, in pixels
-    resize: int  # short side before the crop; 0: the photo is squashed to the crop
+    size: int
+    resize: int
     interpolation: str
-    scaling: str  # a key of preprocessing.SCALINGS
-    top1: float | None  # published accuracy, %
+    scaling: str
+    top1: float | None
     top5: float | None
 
     @property
-    def source(self):
-        """Who published it: torchvision, keras, timm or efficientnet_pytorch."""
+    def source(self) -> str:
+        """Publisher: torchvision, keras, timm or efficientnet_pytorch."""
         return self.network.split(".")[0]
 
     @property
-    def architecture(self):
-        """Our network."""
+    def architecture(self) -> str:
+        """Name of our network, a key of `models.REGISTRY`."""
         return SOURCES[self.network][0]
 
     @property
-    def form(self):
-        """The settings that give our network the source's form."""
+    def form(self) -> dict[str, Any]:
+        """Arguments of the builder that give our network the source's form."""
         size = {"input_shape": (self.size, self.size, 3), "num_classes": self.classes}
         return SOURCES[self.network][1] | self.variant | size
 
     @property
-    def variant(self):
-        """The settings that tell this set from others of its network: {"width": 0.25}."""
+    def variant(self) -> dict[str, float]:
+        """Arguments that distinguish this set from others of its network: {"width": 0.25}."""
         pairs = (pair.split("=") for pair in self.settings.split(";") if pair)
         return {key: float(value) for key, value in pairs}
 
     @property
-    def noncommercial(self):
-        """Whether the licence, as stated, forbids commercial use."""
+    def noncommercial(self) -> bool:
+        """Whether the license, as stated, forbids commercial use."""
         return any(mark in self.licence.lower() for mark in NONCOMMERCIAL)
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"{self.network}:{self.tag}"
+
+    def __repr__(self) -> str:
+        shown = {"architecture": self.architecture, **self.variant, "source": self.source}
+        shown |= {name: getattr(self, name) for name in ("licence", "classes", "size", "top1")}
+        pairs = (f"{name}={value!r}" for name, value in shown.items())
+        return f"Published({', '.join([repr(str(self)), *pairs])})"
 
 
 @functools.cache
-def published():
-    """All sets of weights, as the table has them: within a network, its source's default first."""
-    table = importlib.resources.files(__package__) / "published.csv"
-    with table.open(encoding="utf-8", newline="") as file:
-        return tuple(map(_record, csv.DictReader(file)))
+def published() -> tuple[Published, ...]:
+    """Read the table of published weights.
 
+    Returns:
+        All sets of weights, in the table's order: of one network, the source's default is first.
 
-def candidates(name, *, source=None, **settings):
-    """The sets of weights for a network, best known source first.
-
-    `name` is one of ours, whose form `settings` choose, or a source's: "timm.seresnet50". Raises
-    ValueError where there are none.
+    >>> len(published()) > 300
+    True
+    >>> str(published()[0])
+    'torchvision.alexnet:IMAGENET1K_V1'
     """
-    if plain(name) in map(plain, SOURCES):
-        rows = [row for row in published() if plain(row.network) == plain(name)]
-    elif name in REGISTRY:
-        rows = [row for row in published() if _is_of(row, name, settings)]
-    else:
+    table = importlib.resources.files(__package__) / "published.csv"
+    return tuple(map(_record, csv.DictReader(table.read_text("utf-8").splitlines())))
+
+
+def candidates(name: str, *, source: str | None = None, **settings: Any) -> list[Published]:
+    """List the published weights of a network, those of the preferred source first.
+
+    Args:
+        name: An architecture of ours, or a source's network ("timm.seresnet50").
+        source: "torchvision", "keras", "timm" or "efficientnet_pytorch"; None for all.
+        **settings: Arguments of the builder, which choose a variant of an architecture of ours
+            (width=0.25).
+
+    Returns:
+        A list of `Published`, not empty.
+
+    Raises:
+        ValueError: If a name or an argument is unknown, or no such weights are published.
+
+    >>> [str(one) for one in candidates("mobilenet", width=0.25)][:2]
+    ['keras.mobilenet:2_5_224', 'keras.mobilenet:2_5_192']
+    """
+    of_sources = {plain(network): architecture for network, (architecture, _) in SOURCES.items()}
+    architecture = of_sources.get(plain(name), name)
+    if architecture not in REGISTRY:
         raise ValueError(unknown("model", name, REGISTRY))
+    if "include_top" in settings:
+        raise ValueError(
+            f"{name}: include_top is an argument of keras.applications; instead, "
+            "models.features(model) ends a loaded model at its features"
+        )
+    if not settings.keys() <= builder_args(architecture).keys():
+        build(architecture, **settings)  # raises the error, with what to write instead
+    rows = [
+        row
+        for row in published()
+        if plain(row.network) == plain(name) or _is_of(row, name, settings)
+    ]
     if not rows:
         shape = ", ".join(f"{key}={value}" for key, value in settings.items() if key not in MANNERS)
         raise ValueError(
@@ -102,10 +155,25 @@ def candidates(name, *, source=None, **settings):
     return [row for row in rows if source in (None, row.source)]
 
 
-def find(name, weights="default", *, source=None, **settings):
-    """The set of weights that `weights` names: "default", or a tag of the table.
+def find(
+    name: str, weights: str = "default", *, source: str | None = None, **settings: Any
+) -> Published:
+    """Find a set of published weights in the table.
 
-    Raises ValueError for a tag that no source has, with those there are.
+    Args:
+        name: As in `candidates`.
+        weights: "default" for the first of `candidates`, or a tag.
+        source: As in `candidates`.
+        **settings: As in `candidates`.
+
+    Returns:
+        A `Published`.
+
+    Raises:
+        ValueError: If a name, argument or tag is unknown; lists the tags that exist.
+
+    >>> find("resnet50", "IMAGENET1K_V2").top1
+    80.858
     """
     rows = candidates(name, source=source, **settings)
     if weights == "default":
@@ -120,6 +188,7 @@ def find(name, weights="default", *, source=None, **settings):
 
 
 def _is_of(row, architecture, settings):
+    """Whether a row has weights of an architecture with these arguments."""
     if row.architecture != architecture:
         return False
     defaults = builder_args(architecture)

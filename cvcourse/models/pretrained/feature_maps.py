@@ -1,16 +1,19 @@
 """Feature maps of photos by a network with published weights: a vector for each place.
 
-What a captioning net looks at in Xu et al., "Show, Attend and Tell", ICML 2015,
+The annotation vectors of Xu et al., "Show, Attend and Tell", ICML 2015,
 https://arxiv.org/abs/1502.03044, section 3.1.1.
 """
 
 import dataclasses
 import math
+import os
+from typing import Any
 
 import keras
 import numpy as np
 from keras import layers
 
+from cvcourse.deprecation import renamed_arguments
 from cvcourse.models.pretrained.catalog import Published
 from cvcourse.models.pretrained.loading import load_published
 from cvcourse.models.pretrained.preprocessing import resize_of, with_preprocessing
@@ -20,14 +23,19 @@ LENGTH = 5.0  # of a place's vector
 
 @dataclasses.dataclass(frozen=True)
 class FeatureMaps:
-    """A network behind the preprocessing of its weights, up to its last map.
+    """A network with the preprocessing of its weights, up to its last feature map.
 
-    Attributes:
+    Args:
         model: keras.Model from squares (batch, side, side, 3) of 0..255 to {"features": (batch, m,
             c)}, the m places of the map row by row.
-        published: Which weights they are.
+        published: Description of the weights.
         grid: Rows and columns of the map; m is their product.
-        size: Pixels of the side of the square's middle that the network sees.
+        size: Side of the square's middle that the network sees, in pixels.
+
+    >>> from cvcourse.models import pretrained
+    >>> net = keras.Model(x := keras.Input((224, 224, 3)), {"features": x})
+    >>> FeatureMaps(net, pretrained.find("resnet18"), (224, 224), 224)
+    FeatureMaps('torchvision.resnet18:IMAGENET1K_V1', grid=(224, 224), channels=3, size=224)
     """
 
     model: keras.Model
@@ -35,38 +43,69 @@ class FeatureMaps:
     grid: tuple[int, int]
     size: int
 
+    def __repr__(self) -> str:
+        channels = self.model.output["features"].shape[-1]
+        return (
+            f"FeatureMaps({str(self.published)!r}, grid={self.grid}, channels={channels}, "
+            f"size={self.size})"
+        )
+
     @classmethod
-    def load(cls, name, weights="default", knobs=None, *, size=None, **settings):
-        """Load a network with published weights.
+    def load(
+        cls,
+        name: str,
+        weights: str | os.PathLike = "default",
+        builder_args: dict[str, Any] | None = None,
+        *,
+        size: int | None = None,
+        weights_dir: str | os.PathLike | None = None,
+        allow_noncommercial: bool = False,
+        **settings: Any,
+    ) -> "FeatureMaps":
+        """Load the feature maps of a network with published weights.
+
+        Vectors are scaled to one length, so that in a captioning network neither the map nor the
+        words dominate.
 
         Args:
-            name: Network.
-            weights: As in `load`.
-            knobs: {knob: value} of its builder.
-            size: Pixels of the side of the images that it sees; None for its weights' own.
-            settings: weights_dir and allow_noncommercial of `load`.
+            name: As in `pretrained.load`.
+            weights: As in `pretrained.load`; a file may lack the classifier.
+            builder_args: Arguments of the builder, as a dict.
+            size: Side of the images that the network sees, in pixels. If None, that of the weights.
+            weights_dir: As in `pretrained.load`.
+            allow_noncommercial: As in `pretrained.load`.
+            **settings: Arguments of the builder, as in `pretrained.load`.
 
-        Vectors are scaled to one length, at which neither the map nor the words of a captioning
-        net drown each other.
+        Returns:
+            A FeatureMaps.
 
         Raises:
-            ValueError, RunError, UsageError: As `load`.
+            ValueError, RunError, UsageError: As `pretrained.load`.
         """
-        knobs = dict(knobs or {})
-        for knob in ("input_shape", "num_classes"):
-            if knob in knobs:
-                raise ValueError(f"--backbone_args: {knob} is set by --size, or not needed")
+        names = {"knobs": "builder_args"}
+        settings = renamed_arguments("FeatureMaps.load", settings, names)
+        builder_args = dict(builder_args or settings.pop("builder_args", None) or {})
+        for argument in ("input_shape", "num_classes"):
+            if argument in builder_args:
+                raise ValueError(f"--backbone_args: {argument} is set by --size, or not needed")
         if size:
-            knobs["input_shape"] = (size, size, 3)
-        # The classifier is not used, and a file may lack it.
-        net, published = load_published(name, weights, num_classes=1000, **knobs, **settings)
+            builder_args["input_shape"] = (size, size, 3)
+        net, published = load_published(
+            name,
+            weights,
+            num_classes=1000,  # the classifier is not used, and a file may lack it
+            weights_dir=weights_dir,
+            allow_noncommercial=allow_noncommercial,
+            **builder_args,
+            **settings,
+        )
         size = net.input_shape[1]
         side = resize_of(published, size)
         prepared = with_preprocessing(net, published, (side, side, 3))
         features = prepared.get_layer("features").output
         if len(features.shape) == 4:
             grid = features.shape[1:3]
-        else:  # a ViT's tokens, of which the first may stand for all
+        else:  # a ViT's tokens, of which the first may be the class token
             grid = (math.isqrt(features.shape[1]),) * 2
             features = features[:, features.shape[1] - math.prod(grid) :]
         shape = (math.prod(grid), features.shape[-1])
@@ -77,7 +116,7 @@ class FeatureMaps:
         return cls(model, published, tuple(grid), size)
 
     @property
-    def squares(self):
+    def squares(self) -> dict[str, Any]:
         """How photos become squares: arguments of `cvcourse.data.caption_rows.squares`."""
         return {
             "side": self.model.input_shape[1],
@@ -85,8 +124,15 @@ class FeatureMaps:
             "crop": self.published.resize > 0,
         }
 
-    def seen(self, square):
-        """Return the part of a square that the network sees: (side, side, 3) -> (size, size, 3)."""
+    def seen(self, square: np.ndarray) -> np.ndarray:
+        """Return the part of a square that the network sees.
+
+        Args:
+            square: (side, side, 3) of 0..255.
+
+        Returns:
+            Its middle (size, size, 3), uint8.
+        """
         before = (len(square) - self.size) // 2
         middle = slice(before, before + self.size)
-        return np.uint8(np.clip(square[middle, middle].round(), 0, 255))
+        return np.clip(square[middle, middle].round(), 0, 255).astype("uint8")

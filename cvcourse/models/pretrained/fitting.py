@@ -1,16 +1,17 @@
-"""Published weights into our networks: what a source calls a layer, and how it lays out a tensor.
+"""Load published weights into our networks: names of layers and layouts of tensors by source.
 
-A family's file says in PUBLISHED_NAMES what its layers are called elsewhere: under the sources it
-holds for, a table of a pattern for our layer's name and a template for the published module.
-`#token` in a template stands for the rank of `token` among those after the same text, as torch
-numbers the modules of a Sequential. A pattern may match LAYER.VARIABLE as well, and its template is
-the tensor's whole name then.
+PUBLISHED_NAMES in a family's file has, for each source, a table {pattern of our layer's name:
+template of the published module's name}. `#token` in a template stands for the rank of `token`
+among the tokens that follow the same text, as torch numbers the modules of a Sequential. A pattern
+may also match LAYER.VARIABLE; its template is then the whole name of the tensor.
 """
 
 import dataclasses
 import difflib
 import math
 import re
+from collections.abc import Mapping
+from typing import Any
 
 import keras
 import numpy as np
@@ -43,19 +44,19 @@ LEAVES = {  # our variable: torch's
     "moving_variance": "running_var",
 }
 AUXILIARY = re.compile(r"(aux\d|AuxLogits)\.")  # torchvision's GoogLeNet and Inception-v3
-# Layers whose weights are no part of what is published
+# Layers of preprocessing, whose weights are not published
 APART = (layers.Rescaling, layers.Normalization, layers.Resizing)
 
 
-def load_state_dict(model, tensors):
+def load_state_dict(model: keras.Model, tensors: Mapping[str, Any]) -> keras.Model:
     """Load a state_dict of a published implementation into one of our networks.
 
-    A prefix that wrappers put before every name (`cvcourse.state_dict.PREFIXES`) is removed, and a
-    line on stderr tells so. Tensors of auxiliary heads are left out where the model has none.
+    A prefix that wrappers put before every name (`cvcourse.state_dict.PREFIXES`) is removed, which
+    is reported in a line on stderr. Tensors of auxiliary heads are ignored if the model has none.
 
     Args:
-        model: keras.Model with the layers of one of our networks; layers of preprocessing are left
-            as they are.
+        model: keras.Model with the layers of one of our networks; layers of preprocessing do not
+            change.
         tensors: {torchvision's or timm's name: array or torch tensor in torch's layout}, in any
             order; num_batches_tracked is ignored. bfloat16 and half precision are converted.
 
@@ -63,8 +64,14 @@ def load_state_dict(model, tensors):
         The model.
 
     Raises:
-        ValueError: If tensors are missing, extra, misshaped, NaN or infinite. It names the
-            likeliest cause and the first of each kind, and the model is unchanged.
+        ValueError: If tensors are missing, extra, misshaped, NaN or infinite. The message has the
+            likeliest cause and the first of each kind; the model does not change.
+
+    >>> net = build_source("torchvision.squeezenet1_1")
+    >>> load_state_dict(net, {"classifier.1.bias": np.zeros(1000)})  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ...
+    ValueError: these weights are not those of squeezenet1_1: ... missing: classifier.1.weight, ...
     """
     variables = _variables(model)
     reading = recognize(model, to_arrays(tensors))
@@ -92,12 +99,12 @@ def load_state_dict(model, tensors):
     return model
 
 
-def load_keras(target, source):
+def load_keras(target: keras.Model, source: keras.Model) -> keras.Model:
     """Copy the weights of a Keras model into another; either may be one of our networks.
 
-    Layers with weights are paired in the order in which the outputs need them, so both must add
-    and concatenate in the same order; preprocessing layers are skipped; a 1x1 convolution and a
-    dense layer are the same thing.
+    Layers with weights are paired in the order in which the outputs need them, so both models must
+    add and concatenate in the same order. Layers of preprocessing are skipped; a 1x1 convolution
+    and a dense layer are equivalent.
 
     Args:
         target: keras.Model to fill.
@@ -107,31 +114,42 @@ def load_keras(target, source):
         The target.
 
     Raises:
-        ValueError: If layers do not pair, or weights are NaN or infinite. It names the first of
-            each kind, and the target is unchanged.
+        ValueError: If layers do not pair, or weights are NaN or infinite. The message has the
+            first of each kind; the target does not change.
+
+    >>> source = keras.applications.MobileNet(alpha=0.25, weights=None)
+    >>> net = load_keras(build_source("keras.mobilenet", width=0.25), source)
+    >>> pixels = np.ones((1, 224, 224, 3), "float32")
+    >>> probabilities = keras.ops.softmax(net(pixels))
+    >>> bool(np.allclose(probabilities, source(pixels), atol=1e-6))
+    True
     """
-    theirs, ours = weighted_layers(source), weighted_layers(target)
-    forms = [[_forms(layer) for layer in side] for side in (theirs, ours)]
-    missing, extra, misshaped = {}, {}, {}
-    for tag, i, i_end, j, j_end in difflib.SequenceMatcher(None, *forms, False).get_opcodes():
+    given, ours = weighted_layers(source), weighted_layers(target)
+    forms = [[_forms(layer) for layer in side] for side in (given, ours)]
+    missing: dict[str, Any] = {}
+    extra: dict[str, Any] = {}
+    misshaped: dict[str, str] = {}
+    for tag, i, i_end, j, j_end in difflib.SequenceMatcher(
+        None, forms[0], forms[1], False
+    ).get_opcodes():
         if tag == "replace" and i_end - i == j_end - j:
-            for a, b in zip(theirs[i:i_end], ours[j:j_end], strict=True):
+            for a, b in zip(given[i:i_end], ours[j:j_end], strict=True):
                 misshaped[f"{a.name} {_shapes(a)} for {b.name} {_shapes(b)}"] = b.name
         elif tag != "equal":
-            extra |= {layer.name: layer for layer in theirs[i:i_end]}
+            extra |= {layer.name: layer for layer in given[i:i_end]}
             missing |= {layer.name: layer for layer in ours[j:j_end]}
     cause = ""
     if not missing and not extra and {*misshaped.values()} <= classifiers(target):
         cause = misfit.OTHER_CLASSES
-    elif len(extra) + len(misshaped) > len(theirs) / 2:
+    elif len(extra) + len(misshaped) > len(given) / 2:
         cause = misfit.OTHER_NETWORK
     elif missing or extra:
         cause = misfit.OTHER_DEPTH
     refuse(target.name, cause, missing=missing, extra=extra, misshaped=misshaped)
-    values = [layer.get_weights() for layer in theirs]
+    values = [layer.get_weights() for layer in given]
     named = {
         f"{layer.name}.{weight.name}": value
-        for layer, row in zip(theirs, values, strict=True)
+        for layer, row in zip(given, values, strict=True)
         for weight, value in zip(layer.weights, row, strict=True)
     }
     require_finite(target.name, named)
@@ -141,11 +159,23 @@ def load_keras(target, source):
     return target
 
 
-def build_source(source, /, **settings):
-    """Our network in the form that a source's names and weights have: "torchvision.googlenet",
-    "timm.resnetv2_50", "keras.resnet50"; `settings` as for `build`.
+def build_source(source: str, /, **settings: Any) -> keras.Model:
+    """Build our network in the form of a source, without its weights.
 
-    Raises ValueError for a source or a name that is not known; underscores are not heeded.
+    Args:
+        source: SOURCE.NAME, a key of `SOURCES`: "torchvision.googlenet", "timm.resnetv2_50",
+            "keras.resnet50". Underscores and capitals are ignored.
+        **settings: Arguments of the builder, as in `models.build`.
+
+    Returns:
+        An uncompiled keras.Model from prepared pixels to logits, with the padding, epsilon and
+        other details of the source.
+
+    Raises:
+        ValueError: If the source's network or an argument is unknown.
+
+    >>> build_source("keras.mobilenet", width=0.25).name
+    'mobilenet'
     """
     forms = {plain(name): form for name, form in SOURCES.items()}
     if plain(source) not in forms:
@@ -156,22 +186,22 @@ def build_source(source, /, **settings):
 
 @dataclasses.dataclass(frozen=True)
 class Reading:
-    """The tensors of a state_dict as their names were understood."""
+    """Tensors of a state_dict, and the meaning of their names."""
 
     tensors: dict  # {published name: array}, without the prefix
     prefix: str  # that was removed from each name
-    sources: list  # whose names they are; empty if most are not known
+    sources: list  # that use these names; empty if most names are unknown
     names: dict  # {our LAYER.LEAF: published name}
 
 
 def recognize(model, tensors):
-    """Find out whose names a state_dict bears, as a `Reading`; `model` is the net they are for."""
+    """Find which source's names a state_dict has, as a `Reading`; `model` is the net to fill."""
     readings = [(sources, _read(model, table)) for _, sources, table in TABLES]
     known = [{*names.values()} for _, names in readings]
     tensors, prefix = strip_prefix(
         tensors, lambda tensors: max(len(tensors.keys() & names) for names in known)
     )
-    if not (seen := tensors.keys() & set().union(*known)):  # perhaps after a prefix of another kind
+    if not (seen := tensors.keys() & set().union(*known)):  # perhaps after an unknown prefix
         foreign = foreign_prefix(tensors, set().union(*known))
         seen = {name.removeprefix(foreign) for name in tensors}
     counts = [(len(seen & names), len(names)) for names in known]
@@ -182,18 +212,18 @@ def recognize(model, tensors):
 
 
 def classifiers(net):
-    """The names of the layers with a weight a class: the logits, also of auxiliary heads."""
+    """Return the names of the layers with one output per class: logits, and auxiliary ones."""
     names = [layer.name for layer in weighted_layers(net)]
     return {name for name in names if "logits" in name} or {*names[-1:]}
 
 
 def plain(name):
-    """A network's name as it is compared: underscores and capitals are not heeded."""
+    """Simplify the name of a network for comparison: no underscores, no capitals."""
     return name.replace("_", "").lower()
 
 
 def _read(model, table):
-    """{our LAYER.LEAF: published name} of what a table of PUBLISHED_NAMES knows of the model."""
+    """Apply a table of PUBLISHED_NAMES to a model: {our LAYER.LEAF: published name}."""
     patterns = [(re.compile(pattern), template) for pattern, template in table.items()]
     ranks, names = {}, {}
 
@@ -215,7 +245,7 @@ def _read(model, table):
                 done += str(siblings.index(token))
         return done
 
-    for layer in model.layers:  # those without weights count in a Sequential, too
+    for layer in model.layers:  # layers without weights count in a Sequential, too
         module = published(layer.name)
         for variable in layer.weights:
             leaf = LEAVES.get(variable.name, variable.name)
@@ -226,7 +256,7 @@ def _read(model, table):
 
 
 def _variables(model):
-    """{LAYER.LEAF: (layer, variable)} of the model's weights, preprocessing apart."""
+    """Return {LAYER.LEAF: (layer, variable)} of a model's weights, without preprocessing."""
     return {
         f"{layer.name}.{LEAVES.get(variable.name, variable.name)}": (layer, variable)
         for layer in weighted_layers(model)
@@ -235,7 +265,7 @@ def _variables(model):
 
 
 def weighted_layers(model):
-    """The layers with weights, in the order of the mathematics; nested models opened."""
+    """List the layers with weights in the order of computation, nested models flattened."""
     found = []
     for layer, *_ in operations(model):
         if isinstance(layer, keras.Model):
@@ -246,11 +276,11 @@ def weighted_layers(model):
 
 
 def _to_keras(layer, variable, tensor):
-    """A tensor in the layout of `variable`; None if it cannot have that."""
+    """Convert a tensor to the layout of `variable`; None if the shapes do not match."""
     value = tensor
     depthwise = isinstance(layer, layers.DepthwiseConv2D) or variable.name == "depthwise_kernel"
     if depthwise and tensor.ndim == 4 and tensor.shape[1] == 1:
-        value = np.moveaxis(tensor[:, 0], 0, -1)  # channels * multiplier, which reshape parts
+        value = np.moveaxis(tensor[:, 0], 0, -1)  # channels * multiplier, which reshape separates
         if value.size == math.prod(variable.shape):
             value = value.reshape(*value.shape[:2], *variable.shape[2:])
     elif variable.name in ("kernel", "pointwise_kernel") and tensor.ndim == 4:
@@ -267,7 +297,7 @@ def _to_keras(layer, variable, tensor):
 
 
 def _flattened(layer):
-    """The (h, w, c) of the map whose values, flattened, a dense layer sees; () for none."""
+    """Return (h, w, c) of the map that is flattened before a dense layer; () if there is none."""
     operation = layer
     while operation is layer or isinstance(operation, layers.Dropout):
         operation = operation.input._keras_history.operation
@@ -275,7 +305,7 @@ def _flattened(layer):
 
 
 def _squeezed(shape):
-    """A shape without its ones: that of a 1x1 convolution and of a dense layer are alike."""
+    """Remove the ones of a shape: a 1x1 convolution and a dense layer then have equal shapes."""
     return tuple(side for side in shape if side != 1)
 
 

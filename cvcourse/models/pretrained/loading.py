@@ -1,4 +1,4 @@
-"""A network of ours with published weights in it, by name or from a file."""
+"""Build our networks with published weights, by name or from a file."""
 
 import collections
 import dataclasses
@@ -6,6 +6,7 @@ import inspect
 import os
 import pathlib
 import warnings
+from typing import Any
 
 import keras
 import numpy as np
@@ -13,6 +14,7 @@ import numpy as np
 from cvcourse.errors import RunError, UsageError, reason
 from cvcourse.files import with_suffix
 from cvcourse.models.pretrained import catalog, store, tensor_files
+from cvcourse.models.pretrained._raw_pixels import warn_of_raw_pixels
 from cvcourse.models.pretrained.fitting import (
     APART,
     AUXILIARY,
@@ -25,89 +27,166 @@ from cvcourse.models.pretrained.fitting import (
     weighted_layers,
 )
 from cvcourse.models.pretrained.misfit import OTHER_DEPTH, OTHER_NETWORK
-from cvcourse.models.pretrained.preprocessing import scale
+from cvcourse.models.pretrained.preprocessing import scale, with_preprocessing
 from cvcourse.models.registry import build
 from cvcourse.saved_model import read_model
 from cvcourse.settings import precision
 from cvcourse.state_dict import refuse, shorten
 
-SUFFIXES = {  # usual ones: they tell a path from a tag, no more
+SUFFIXES = {  # common ones; used only to distinguish a path from a tag
     *(".h5", ".hdf5", ".keras", ".npz", ".safetensors", ".json"),
     *(".pth", ".pt", ".bin", ".ckpt", ".tar", ".pkl", ".gz", ".onnx", ".tflite", ".pb"),
 }
-SUFFIX_OF = {False: ".weights.h5", True: ".hdf5"}  # what Keras calls a file of either layout
+SUFFIX_OF = {False: ".weights.h5", True: ".hdf5"}  # that Keras needs for either layout
 
 
-def load(name, weights="default", **options):
-    """Our network `name` with published weights in it: an uncompiled keras.Model.
+def load(
+    name: str,
+    weights: str | os.PathLike = "default",
+    *,
+    source: str | None = None,
+    num_classes: int | None = None,
+    preprocessing: bool = True,
+    weights_dir: str | os.PathLike | None = None,
+    allow_noncommercial: bool = False,
+    **settings: Any,
+) -> keras.Model:
+    """Build a network with published weights: a model of raw photos.
 
-    The net is in the form that its weights' source gives it. With `num_classes` other than the
-    published ones the logits start afresh, and all else is kept.
+    The network has the form of its weights' source (padding, epsilon, place of the strides). Each
+    of its layers is a layer of the model, such as `model.get_layer("stage3")`.
 
     Args:
-        name: An architecture of ours, or a source's ("timm.seresnet50").
-        weights: "default", a tag of the table (`cvcourse models --pretrained`), or the path of a
-            file that Keras, torch or safetensors has written, of .npz, or of a shard index. What
-            the file contains decides, not its suffix.
-        options: Those of `load_published`, such as settings of the builder: they choose a variant
-            (width=0.25) or override the source's form.
+        name: An architecture of `models.REGISTRY`, or a source's network ("timm.seresnet50").
+        weights: "default", a tag (`cvcourse models --pretrained` lists them), or the path of a
+            file: Keras, torch, safetensors, .npz, or the index of shards. The file's contents
+            decide, not its suffix.
+        source: "torchvision", "keras", "timm" or "efficientnet_pytorch". If None, the first of
+            these that has weights of the network.
+        num_classes: Number of classes. If it differs from that of the weights, the layer `logits`
+            is initialized and all others have the published weights. If None, the published
+            classes: `models.features(model)` gives a model without them.
+        preprocessing: Whether the model begins with the preprocessing of its weights (resizing,
+            center crop, scaling). If False, it takes prepared pixels, and warns once when it
+            receives larger ones in an array or tensor (a dataset's batches are not checked).
+        weights_dir: Folder where files of weights are looked for first, and downloaded to.
+        allow_noncommercial: Whether to load weights whose license forbids commercial use.
+        **settings: Arguments of the builder. They choose a variant (width=0.25), override the
+            source's form, or set the size that the network sees (input_shape=(160, 160, 3)).
 
     Returns:
-        keras.Model from prepared pixels to logits.
+        An uncompiled keras.Model: RGB photos of one size a batch, 0..255, (batch, any, any, 3) ->
+        logits (batch, num_classes). With `preprocessing=False`, prepared pixels (batch, size,
+        size, 3) -> logits.
 
     Raises:
-        ValueError: If a name, tag or setting is not known.
-        UsageError: If the licence of the weights forbids commercial use and `allow_noncommercial`
-            is not set.
-        RunError: If a file cannot be had, is damaged, is of a format that is not read, holds NaN,
-            or holds the weights of another net.
+        ValueError: If a name, tag or setting is unknown, or `input_shape` is not a square.
+        UsageError: If the license of the weights forbids commercial use and `allow_noncommercial`
+            is False, or a file without a classifier needs `num_classes`.
+        RunError: If a file cannot be found, downloaded or read, is damaged, holds NaN, or holds
+            the weights of another network.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:  # a file in place of a download
+    ...     path = os.path.join(folder, "net.weights.h5")
+    ...     keras.applications.MobileNet(alpha=0.25, weights=None).save_weights(path)
+    ...     model = load("mobilenet", path, width=0.25, num_classes=37)
+    >>> for layer in model.layers:  # train the new layer alone
+    ...     layer.trainable = layer.name == "logits"
+    >>> model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    >>> model.predict(np.zeros((2, 50, 40, 3)), verbose=0).shape
+    (2, 37)
     """
-    net, _ = load_published(name, weights, **options)
-    return net
+    net, published = load_published(
+        name,
+        weights,
+        source=source,
+        num_classes=num_classes,
+        weights_dir=weights_dir,
+        allow_noncommercial=allow_noncommercial,
+        **settings,
+    )
+    return (
+        with_preprocessing(net, published) if preprocessing else warn_of_raw_pixels(net, published)
+    )
 
 
 def load_published(
-    name,
-    weights="default",
+    name: str,
+    weights: str | os.PathLike = "default",
     *,
-    source=None,
-    num_classes=None,
-    weights_dir=None,
-    allow_noncommercial=False,
-    **settings,
-):
-    """As `load`, and the `Published` that tells what photos must go through: (net, published).
+    source: str | None = None,
+    num_classes: int | None = None,
+    weights_dir: str | os.PathLike | None = None,
+    allow_noncommercial: bool = False,
+    **settings: Any,
+) -> tuple[keras.Model, catalog.Published]:
+    """Build a network with published weights, and describe the weights.
 
-    A file counts as the published set whose name it bears, or as the first that it fits.
+    A file counts as the published set whose file name it has, or as the first set that it fits.
+
+    Args:
+        name: As in `load`.
+        weights: As in `load`.
+        source: As in `load`.
+        num_classes: As in `load`.
+        weights_dir: As in `load`.
+        allow_noncommercial: As in `load`.
+        **settings: As in `load`.
+
+    Returns:
+        A pair: the network without preprocessing, a keras.Model from prepared pixels (batch, size,
+        size, 3) to logits; and the `Published` of its weights, as `with_preprocessing` takes it.
+
+    Raises:
+        ValueError, UsageError, RunError: As `load`.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:  # a file in place of a download
+    ...     path = os.path.join(folder, "net.weights.h5")
+    ...     keras.applications.MobileNet(alpha=0.25, weights=None).save_weights(path)
+    ...     net, published = load_published("mobilenet", path, width=0.25)
+    >>> net.output_shape, published.scaling
+    ((None, 1000), 'tf')
     """
     if is_file(weights):
         path = pathlib.Path(os.path.expanduser(weights))
         rows = catalog.candidates(name, source=source, **settings)
-        theirs, published, fresh = _from_file(path, rows)
-        _require_licence(published, allow_noncommercial)
+        loaded, published, fresh = _from_file(path, rows)
+        _require_license(published, allow_noncommercial)
     else:
-        published = catalog.find(name, weights, source=source, **settings)
-        _require_licence(published, allow_noncommercial)
+        published = catalog.find(name, str(weights), source=source, **settings)
+        _require_license(published, allow_noncommercial)
         path = store.fetch(published.address, published.hash, weights_dir)
-        theirs, published, fresh = _from_file(path, [published])
+        loaded, published, fresh = _from_file(path, [published])
     if fresh and num_classes is None:
-        raise UsageError(f"{path} holds no classifier: say how many classes yours has, num_classes")
+        raise UsageError(f"{path} holds no classifier: give num_classes, how many classes you have")
     wanted = published.form | {"aux": False} if "aux" in published.form else published.form
-    wanted = wanted | settings | {"num_classes": num_classes or published.classes}
+    classes = published.classes if num_classes is None else num_classes
+    wanted = wanted | settings | {"num_classes": classes}
     if wanted == published.form:
-        return theirs, published
+        return loaded, published
     net = build(published.architecture, **wanted)
-    if wanted["num_classes"] != published.classes:
+    if classes != published.classes:
         fresh = fresh | classifiers(net)
-    _copy_by_name(theirs, net, fresh)
+    _copy_by_name(loaded, net, fresh)
     return net, published
 
 
-def is_file(weights):
-    """Whether `weights` is the path of a file rather than a tag.
+def is_file(weights: str | os.PathLike) -> bool:
+    """Return whether `weights` is the path of a file rather than a tag.
 
-    It is if it is no tag of the table, and there is such a file, or it has a folder in it or ends
-    like a file of weights.
+    It is a path if it is not a tag of the table, and such a file exists, or it contains a folder or
+    ends in a suffix of weights.
+
+    Args:
+        weights: As in `load`.
+
+    Returns:
+        bool.
+
+    >>> is_file("IMAGENET1K_V2"), is_file("mine.pth"), is_file("folder/mine")
+    (False, True, True)
     """
     if isinstance(weights, os.PathLike):
         return True
@@ -118,7 +197,8 @@ def is_file(weights):
     return in_a_folder or suffix in SUFFIXES or os.path.isfile(weights)
 
 
-def _require_licence(published, allow_noncommercial):
+def _require_license(published, allow_noncommercial):
+    """Raise UsageError for weights that are not for commercial use, unless they are allowed."""
     if published.noncommercial and not allow_noncommercial:
         raise UsageError(
             f"the weights {published} are for non-commercial use alone (licence "
@@ -127,7 +207,7 @@ def _require_licence(published, allow_noncommercial):
 
 
 def _from_file(path, rows):
-    """(net, published, names of the layers that the file lacks), for the first row that fits."""
+    """Load a file into the net of the first row that fits: (net, published, missing layers)."""
     content = _read(path)
     networks = {row.architecture for row in rows}
     called_so = [
@@ -139,7 +219,7 @@ def _from_file(path, rows):
     for row in _of_source(called_so or rows, path, content):
         if path.name != store.file_name(row.address):
             row = dataclasses.replace(row, tag=path.name, address=str(path), hash="", licence="")
-        kind = [row.architecture, row.form, row.scaling]  # all that fitting depends on
+        kind = [row.architecture, row.form, row.scaling]  # fitting depends on nothing else
         if not isinstance(content, keras.Model):
             kind = [row.architecture, row.variant if content is None else row.form]
         if repr(kind) not in reasons:
@@ -151,7 +231,7 @@ def _from_file(path, rows):
 
 
 def _of_source(rows, path, content):
-    """Those of the `rows` from whose source a file's content can be."""
+    """Select the rows whose source can have written the content of a file."""
     if isinstance(content, keras.Model):
         return rows
     sources = ["keras"]
@@ -168,12 +248,12 @@ def _of_source(rows, path, content):
 
 
 def _is_state_dict(content):
-    """Whether a file's content has torch's names, with dots; Keras' have slashes."""
+    """Whether the content of a file has torch's names, with dots; Keras' have slashes."""
     return isinstance(content, dict) and not any("/" in name for name in content)
 
 
 def _read(path):
-    """What a file holds: {name: array}, a saved keras.Model, or None, which only Keras can read."""
+    """Read a file: {name: array}, a saved keras.Model, or None if Keras must load the weights."""
     try:
         kind = tensor_files.find_kind(path)
     except OSError as error:
@@ -184,26 +264,26 @@ def _read(path):
 
 
 def _fill(row, path, content):
-    """The net of a row with a file's content in it, as `_from_file`. Raises ValueError."""
+    """Load the content of a file into the net of a row, as `_from_file`. Raises ValueError."""
     if _is_state_dict(content):
         return _fill_by_name(row, content)
-    theirs = content if isinstance(content, keras.Model) else _of_keras(row, path, content)
+    source = content if isinstance(content, keras.Model) else _of_keras(row, path, content)
     net = build_source(row.network, **row.form)
-    if len(theirs.output_shape) == 2:
-        if len(weighted_layers(theirs)) != len(weighted_layers(net)):
-            load_keras(net, theirs)  # which refuses it
-        row, net = _with_classes(row, net, theirs.output_shape[-1])
-        if theirs is content:
-            _require_same(theirs, row)
-        return load_keras(net, theirs), row, set()
+    if len(source.output_shape) == 2:
+        if len(weighted_layers(source)) != len(weighted_layers(net)):
+            load_keras(net, source)  # raises the error
+        row, net = _with_classes(row, net, source.output_shape[-1])
+        if source is content:
+            _require_same(source, row)
+        return load_keras(net, source), row, set()
     body = keras.Model(net.input, net.get_layer("features").output, name=net.name)
-    load_keras(body, theirs)
+    load_keras(body, source)
     known = {layer.name for layer in weighted_layers(body)}
     return net, row, {layer.name for layer in weighted_layers(net)} - known
 
 
 def _fill_by_name(row, tensors):
-    """As `_fill`, for a state_dict."""
+    """Load a state_dict into the net of a row, as `_fill`."""
     form = row.form
     net = build_source(row.network, **form)
     reading = recognize(net, tensors)
@@ -217,26 +297,26 @@ def _fill_by_name(row, tensors):
     return load_state_dict(net, tensors), row, set()
 
 
-def _require_same(theirs, row):
-    """Raise ValueError unless a saved model answers as our net of the row does with its weights.
+def _require_same(saved, row):
+    """Raise ValueError unless a saved model and our net of the row have equal outputs.
 
-    Shapes alone do not tell padding, epsilon or preprocessing.
+    With equal shapes, padding, epsilon or preprocessing may still differ.
     """
-    height, width = (side or row.size for side in theirs.input_shape[1:3])
-    shape = (height, width, theirs.input_shape[-1])
-    with precision("float32"):  # others would round the answers
-        ours = load_keras(build_source(row.network, **row.form | {"input_shape": shape}), theirs)
+    height, width = (side or row.size for side in saved.input_shape[1:3])
+    shape = (height, width, saved.input_shape[-1])
+    with precision("float32"):  # other policies would round the outputs
+        ours = load_keras(build_source(row.network, **row.form | {"input_shape": shape}), saved)
     image = keras.Input(shape)
-    if any(isinstance(layer, APART) for layer in theirs.layers):  # it takes raw pixels
+    if any(isinstance(layer, APART) for layer in saved.layers):  # it takes raw pixels
         ours = keras.Model(image, ours(scale(image, row)))
     pixels = np.random.default_rng(0).uniform(0, 255, (1, *shape)).astype("float32")
-    answers = [np.array(keras.ops.log_softmax(ours(pixels, training=False)))]
-    answers.append(np.array(theirs(pixels, training=False)))
-    if abs(answers[1].sum() - 1) < 1e-3 and answers[1].min() >= 0:  # probabilities
-        answers[0] = np.exp(answers[0])
+    outputs = [np.array(keras.ops.log_softmax(ours(pixels, training=False)))]
+    outputs.append(np.array(saved(pixels, training=False)))
+    if abs(outputs[1].sum() - 1) < 1e-3 and outputs[1].min() >= 0:  # probabilities
+        outputs[0] = np.exp(outputs[0])
     else:
-        answers[1] = np.array(keras.ops.log_softmax(answers[1]))
-    if not np.allclose(*answers, rtol=1e-3, atol=1e-3):
+        outputs[1] = np.array(keras.ops.log_softmax(outputs[1]))
+    if not np.allclose(*outputs, rtol=1e-3, atol=1e-3):
         raise ValueError(
             f"with the same weights it gives other outputs than {row.network}: its padding, "
             "epsilon or preprocessing differ"
@@ -244,7 +324,7 @@ def _require_same(theirs, row):
 
 
 def _with_classes(row, net, classes):
-    """A row and its net, the net built again where it has another number of classes."""
+    """Return a row and its net for a number of classes; the net is built again if it differs."""
     if classes == row.classes:
         return row, net
     row = dataclasses.replace(row, classes=classes)
@@ -252,9 +332,10 @@ def _with_classes(row, net, classes):
 
 
 def _of_keras(row, path, tensors):
-    """keras.applications' model of a row with the weights of a file, or with `tensors`, in it.
+    """Build the model of keras.applications of a row, with the weights of a file or `tensors`.
 
-    The shapes of the file's kernels tell whether it has a classifier, and of how many classes.
+    Whether the file has a classifier, and its number of classes, follow from the shapes of its
+    kernels.
     """
     if tensors is None:
         shapes, legacy = tensor_files.hdf5_shapes(path)
@@ -280,7 +361,7 @@ def _of_keras(row, path, tensors):
     if tensors is None:
         try:
             with warnings.catch_warnings(), with_suffix(path, SUFFIX_OF[legacy]) as file:
-                warnings.simplefilter("ignore")  # about what the error says
+                warnings.simplefilter("ignore")  # the error reports the same
                 model.load_weights(file)
         except Exception as error:  # whatever a file may hold
             raise ValueError(f"not a file of Keras' weights: {reason(error)}") from error
@@ -290,7 +371,7 @@ def _of_keras(row, path, tensors):
         for layer in weighted_layers(model)
         for weight in layer.weights
     }
-    tensors = {  # Keras 2 called a depthwise kernel so
+    tensors = {  # Keras 2 named depthwise kernels differently
         name if name in variables else name.replace("/depthwise_", "/"): array
         for name, array in tensors.items()
     }
@@ -310,25 +391,25 @@ def _of_keras(row, path, tensors):
 
 
 def _application(row, include_top=True):
-    """keras.applications' model of a row, with random weights."""
+    """Build the model of keras.applications of a row, with random weights."""
     functions = {plain(name): function for name, function in vars(keras.applications).items()}
     function = functions[plain(row.network.split(".")[1])]
     settings = {"input_shape": (row.size, row.size, 3), "classes": row.classes}
     parameters = inspect.signature(function).parameters
-    for theirs, ours, usual in (("alpha", "width", 1.0), ("minimalistic", "minimal", False)):
-        if theirs in parameters:
-            settings[theirs] = row.form.get(ours, usual)
+    for argument, ours, default in (("alpha", "width", 1.0), ("minimalistic", "minimal", False)):
+        if argument in parameters:
+            settings[argument] = row.form.get(ours, default)
     return function(weights=None, include_top=include_top, **settings)
 
 
 def _kernels(weights):
-    """How many kernels there are of each shape."""
+    """Count the kernels of each shape."""
     shapes = (tuple(getattr(weight, "shape", weight)) for weight in weights)
     return collections.Counter(shape for shape in shapes if len(shape) > 1)
 
 
 def _copy_by_name(source, target, apart):
-    """Copy the weights of all layers of `target` but those `apart`. Raises ValueError."""
+    """Copy the weights of all layers of `target` except `apart`. Raises ValueError."""
     layers = {layer.name: layer for layer in weighted_layers(source)}
     wanted = {layer.name: layer for layer in weighted_layers(target) if layer.name not in apart}
     if lacking := wanted.keys() - layers.keys():

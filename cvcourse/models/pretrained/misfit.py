@@ -1,4 +1,4 @@
-"""Why a state_dict does not fit a network: the likeliest cause, from its names and shapes."""
+"""Diagnose why a state_dict does not fit a network, from its names and shapes."""
 
 import re
 
@@ -13,7 +13,7 @@ TABLES = [  # (family, sources, our layer: published name)
 OTHER_CLASSES = "the classifier has another number of classes: build the net with its num_classes"
 OTHER_NETWORK = "they are of another network, or of another width"
 OTHER_DEPTH = "most of it fits: it is incomplete, or of another depth or variant of the network"
-OTHER_LIBRARIES = {  # that call the same tensors otherwise, and what tells
+OTHER_LIBRARIES = {  # with other names for the same tensors: {library: pattern of a name}
     "Keras": r"(^|[./])(kernel|gamma|beta|moving_mean|moving_variance)(:0)?$",
     # vit.encoder.layer.0.…, convnext.encoder.stages.0.…, resnet.embedder.…
     "Hugging Face's transformers": r"\b(encoder\.(layers?|stages)\.\d|embeddings\.|embedder\.)",
@@ -21,13 +21,16 @@ OTHER_LIBRARIES = {  # that call the same tensors otherwise, and what tells
 
 
 def cause(tensors, wanted, misshaped, classifiers):
-    """The likeliest cause in a few words, or "".
+    """Describe the likeliest cause in a few words.
 
     Args:
         tensors: {name: array} as given.
-        wanted: {name: (our layer, its variable)} of the tensors that the net needs.
+        wanted: {name: (our layer, its variable)} of the tensors that the network needs.
         misshaped: {name: (name of our layer, given shape, shape of our variable)}.
-        classifiers: Names of the net's layers with a weight a class.
+        classifiers: Names of the network's layers with one output per class.
+
+    Returns:
+        The cause, or "" if none is likely.
     """
     if not tensors:
         return "there are no tensors"
@@ -51,25 +54,25 @@ def cause(tensors, wanted, misshaped, classifiers):
 
 
 def _owner(names):
-    """Whose names these are, in a few words."""
+    """Describe which library or network uses these names."""
     for library, pattern in OTHER_LIBRARIES.items():
         if 2 * sum(bool(re.search(pattern, name)) for name in names) > len(names):
             return f"its names are those of {library}, not of torchvision or timm"
     counts = [sum(map(bool, map(_pattern(table).fullmatch, names))) for *_, table in TABLES]
     best = counts.index(max(counts))
     if 2 * counts[best] <= len(names):
-        return "its names are those of no network that is known"
+        return "no known network has its names"
     family, sources, _ = TABLES[best]
     return f"its names are those of {sources[0]}'s {family}"
 
 
 def _pattern(table):
-    """What the published names of a table of PUBLISHED_NAMES look like, as a pattern."""
+    """Return a pattern of the published names of a table of PUBLISHED_NAMES."""
     modules = (r"\.".join(map(_part, template.split("."))) for template in table.values())
     return re.compile(rf"({'|'.join(modules)})(\.\w+)?")
 
 
 def _part(part):
-    """The pattern of one part of a template: `#token` is a number, a group any word."""
+    """Return the pattern of one part of a template: `#token` is a number, a group any word."""
     head, marked, _ = part.partition("#")
     return re.sub(r"\\(\d|g<\d>)", r"\\w+", head) + (r"\d+" if marked else "")

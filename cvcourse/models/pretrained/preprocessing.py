@@ -1,13 +1,14 @@
-"""What a photo goes through before a network with published weights: resize, crop, scale."""
+"""Preprocessing of photos for published weights: resize, crop, scale."""
 
 import keras
 from keras import layers, ops
 
+from cvcourse.models.pretrained.catalog import Published
 from cvcourse.models.raw_images import convert_channels, prepend
 
-# (mean, standard deviation) of the red, green and blue of 0..255 that the weights were trained on
+# (mean, standard deviation) that were subtracted and divided by in training, per channel of 0..255
 IMAGENET = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))  # of ImageNet, as torch has it
-SCALINGS = {
+SCALINGS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "none": ((0.0,) * 3, (1.0,) * 3),  # 0..255
     "torch": IMAGENET,
     "tf": ((127.5,) * 3, (127.5,) * 3),  # -1..1
@@ -17,21 +18,35 @@ SCALINGS = {
         (122.7709383, 116.7460125, 104.09373615),
         (68.5005327, 66.6321579, 70.32316305),
     ),
-    "caffe": ((123.68, 116.779, 103.939), (1.0,) * 3),  # and blue first
+    "caffe": ((123.68, 116.779, 103.939), (1.0,) * 3),  # and the channels in the order BGR
 }
 
 
-def preprocess(photos, published, size=None):
-    """Raw RGB photos, 0..255, as the network takes them: layers called on a Keras tensor.
+def preprocess(
+    photos: keras.KerasTensor, published: Published, size: int | None = None
+) -> keras.KerasTensor:
+    """Apply the preprocessing of published weights to photos, in a functional model.
 
-    The largest centered square is resized and its middle kept, which to within a pixel is what
-    resizing the short side and cropping gives. Shapes: (batch, any, any, 3) -> (batch, size, size,
-    3). `size` is the published one; for another the photo is resized in proportion.
+    The largest centered square is resized and its middle cropped, which to within a pixel equals
+    resizing the short side and cropping.
+
+    Args:
+        photos: Keras tensor of raw RGB photos (batch, any, any, 3), 0..255.
+        published: The `Published` of the weights.
+        size: Side of the result in pixels. If None, the published one; for another the photo is
+            resized in proportion.
+
+    Returns:
+        Keras tensor (batch, size, size, 3), as the network takes it.
+
+    >>> from cvcourse.models import pretrained
+    >>> preprocess(keras.Input((None, None, 3)), pretrained.find("resnet18")).shape
+    (None, 224, 224, 3)
     """
     size = size or published.size
     resize = resize_of(published, size)
-    # Not Keras' layers for it: their call(training=True) puts all that follows in training mode
-    # where a model is called without saying.
+    # Not Keras' layers: their call has training=True, which then holds for all following layers if
+    # the model is called without `training`.
     x = ops.image.resize(
         photos,
         (resize, resize),
@@ -50,60 +65,100 @@ def preprocess(photos, published, size=None):
 
 
 def scale(pixels, published):
-    """Raw RGB pixels, 0..255, in the range and the order of channels that the weights know."""
+    """Scale raw RGB pixels, 0..255, to the range and channel order of published weights."""
     return scaled(pixels, published.scaling)
 
 
 def scaled(pixels, scaling):
-    """Raw pixels, 0..255, scaled as a key of SCALINGS says: the same shape.
+    """Scale raw pixels, 0..255, by a key of SCALINGS; the shape stays.
 
-    Raises ValueError for gray pixels where the scaling has a mean for each color.
+    Raises:
+        ValueError: If the pixels are gray and the scaling has a mean for each color.
     """
     if scaling == "none":
         return pixels
     mean, deviation = (values[: pixels.shape[-1]] for values in SCALINGS[scaling])
     if len(mean) == 1 and len({*SCALINGS[scaling][0]}) > 1:
-        raise ValueError(f"the scaling {scaling} is of RGB pixels, and the network takes gray")
+        raise ValueError(f"the scaling {scaling} is for RGB pixels, and the network takes gray")
     x = layers.Normalization(
         mean=mean,
         variance=[d**2 for d in deviation],
-        dtype="float32",  # bfloat16 would round the pixels before the mean is taken off
+        dtype="float32",  # bfloat16 would round the pixels before the mean is subtracted
         name="normalization",
     )(pixels)
     return ops.flip(x, axis=-1) if scaling == "caffe" else x
 
 
-def with_preprocessing(net, published, shape=(None, None, 3)):
-    """`net` behind the preprocessing of its weights: photos of 0..255 -> net's output.
-
-    The returned keras.Model takes raw photos of `shape`: of any size, one size a batch, or of a
-    fixed one, which is then resized without cost where it has the published size; gray ones (1
-    channel) are repeated into three. It is one flat graph of copies of net's layers, so each tap
-    of net is one of it too.
-    """
-    photo = keras.Input(shape, dtype="float32", name="photo")
-    x = convert_channels(photo, 1, 3, "float32") if shape[-1] == 1 else photo
-    return prepend(photo, preprocess(x, published, net.input_shape[1]), net)
-
-
-def with_resizing(net, shape=(None, None, 3), *, size=None, scaling="none"):
-    """Put a network that takes raw pixels behind what brings photos to its size.
+def with_preprocessing(
+    net: keras.Model,
+    published: Published,
+    shape: tuple[int | None, int | None, int] = (None, None, 3),
+) -> keras.Model:
+    """Return a network with the preprocessing of its weights as its first layers.
 
     Args:
-        net: A functional keras.Model of images (batch, height, width, 1 or 3), either size open or
-            fixed.
-        shape: (height, width, channels) of the photos, 0..255; sizes may be open (None).
-        size: (height, width) that the photos are brought to; that of net if None.
-        scaling: Key of SCALINGS that the pixels go through first; "none" leaves them at 0..255.
+        net: A functional keras.Model of prepared pixels (batch, size, size, 3).
+        published: The `Published` of its weights.
+        shape: (height, width, channels) of the photos. Open sizes (None) take photos of any size,
+            one size a batch; a fixed one of the published size is not resized. Gray photos (1
+            channel) are repeated into three.
 
     Returns:
-        A keras.Model from photos to net's output, one flat graph of copies of net's layers. For a
-        fixed size the largest centered part of the photo is resized (bilinear, antialiased), also
-        if `shape` has that size: the layers may be called on photos of another size later. Gray
-        and RGB are converted into each other.
+        A keras.Model from raw photos (batch, *shape), 0..255, to net's output: one flat graph of
+        copies of net's layers, so that each tap of net is one of it too.
+
+    Raises:
+        ValueError: If net takes images that are not square.
+
+    >>> import numpy as np
+    >>> image = keras.Input((224, 224, 3))
+    >>> net = keras.Model(image, layers.GlobalAveragePooling2D()(image))
+    >>> from cvcourse.models import pretrained
+    >>> model = with_preprocessing(net, pretrained.find("resnet18"))
+    >>> white = model(np.full((1, 300, 400, 3), 255.0))
+    >>> [round(float(value), 2) for value in white[0]]
+    [2.25, 2.43, 2.64]
+    """
+    height, width, _ = net.input_shape[1:]
+    if height != width:
+        raise ValueError(
+            f"photos become squares, and {net.name} takes input_shape={net.input_shape[1:]}: give "
+            "it a height and a width that are equal, or leave out the preprocessing"
+        )
+    photo = keras.Input(shape, dtype="float32", name="photo")
+    x = convert_channels(photo, 1, 3, "float32") if shape[-1] == 1 else photo
+    return prepend(photo, preprocess(x, published, height), net)
+
+
+def with_resizing(
+    net: keras.Model,
+    shape: tuple[int | None, int | None, int] = (None, None, 3),
+    *,
+    size: tuple[int | None, int | None] | None = None,
+    scaling: str = "none",
+) -> keras.Model:
+    """Return a network that resizes photos to its size, and scales their pixels, first.
+
+    Args:
+        net: A functional keras.Model of images (batch, height, width, 1 or 3), of open or fixed
+            size.
+        shape: (height, width, channels) of the photos, 0..255; sizes may be open (None).
+        size: (height, width) that photos are resized to. If None, the size of net.
+        scaling: Key of SCALINGS; "none" leaves the pixels at 0..255.
+
+    Returns:
+        A keras.Model from photos (batch, *shape) to net's output: one flat graph of copies of net's
+        layers. For a fixed size the largest centered part of the photo is resized (bilinear,
+        antialiased), also if `shape` has that size: the layers may be called on photos of another
+        size later. Gray and RGB are converted into each other.
 
     Raises:
         ValueError: If net takes gray pixels and `scaling` has a mean for each color.
+
+    >>> image = keras.Input((8, 8, 3))
+    >>> net = keras.Model(image, layers.GlobalAveragePooling2D()(image))
+    >>> with_resizing(net, scaling="unit").input_shape
+    (None, None, None, 3)
     """
     *own, channels = net.input_shape[1:]
     size = size or own
@@ -118,7 +173,21 @@ def with_resizing(net, shape=(None, None, 3), *, size=None, scaling="none"):
     return prepend(photo, scaled(x, scaling), net)
 
 
-def resize_of(published, size=None):
-    """The side to which the square photo is resized before the crop: `preprocess` keeps such."""
+def resize_of(published: Published, size: int | None = None) -> int:
+    """Return the side to which `preprocess` resizes the square photo before the crop.
+
+    Photos of this side are not changed by its resizing.
+
+    Args:
+        published: The `Published` of the weights.
+        size: Side of the crop in pixels. If None, the published one.
+
+    Returns:
+        The side in pixels.
+
+    >>> from cvcourse.models import pretrained
+    >>> resize_of(pretrained.find("resnet18")), resize_of(pretrained.find("resnet18"), 112)
+    (256, 128)
+    """
     size = size or published.size
     return round(published.resize * size / published.size) or size

@@ -1,7 +1,7 @@
-"""Files of published weights: found where they already lie, or downloaded; never used unchecked.
+"""Files of published weights: found on this machine or downloaded, and checked before use.
 
-A download goes on where it was broken off, and takes its place only once its length and hash are
-right.
+An interrupted download continues where it stopped. A file gets its final name only after its length
+and hash were checked.
 """
 
 import contextlib
@@ -19,18 +19,28 @@ from cvcourse.files import PARTIAL, cache_folder, home
 
 CHUNK = 1 << 20  # bytes
 TIMEOUT = 20  # seconds without a byte
-HASHES = {32: "md5"}  # by length in hex digits; any other is the beginning of a SHA-256
+HASHES = {32: "md5"}  # by number of hex digits; any other is the beginning of a SHA-256
 HUB = "//huggingface.co/"
-SHA256_OF_HUB = "X-Linked-ETag"  # stated on the way to a file
+SHA256_OF_HUB = "X-Linked-ETag"  # header of the redirection to a file
 KERAS_CALLS_IT = {"NASNet-mobile.h5": "nasnet_mobile.h5", "NASNet-large.h5": "nasnet_large.h5"}
 
 
 def fetch(address, expected="", weights_dir=None):
-    """The path of the file that lies at `address`, downloaded if it is nowhere on this machine yet.
+    """Return the path of a published file, which is downloaded if this machine does not have it.
 
-    Sought in `weights_dir`, $CVCOURSE_WEIGHTS, our own cache and those of Keras, torch and the
-    Hugging Face hub. `expected` is its hash in hex, or how that begins. Raises RunError for a file
-    with another, and where nothing is found and nothing can be downloaded.
+    Looked for in `weights_dir`, $CVCOURSE_WEIGHTS, our own cache and the caches of Keras, torch and
+    the Hugging Face hub.
+
+    Args:
+        address: URL of the file.
+        expected: Its hash in hexadecimal, or the beginning of it; "" if none is published.
+        weights_dir: Folder that is searched first, and downloaded to.
+
+    Returns:
+        pathlib.Path.
+
+    Raises:
+        RunError: If the file has another hash, or is neither found nor can be downloaded.
     """
     path = cached(address, weights_dir)
     if path is None:
@@ -42,7 +52,7 @@ def fetch(address, expected="", weights_dir=None):
 
 
 def cached(address, weights_dir=None):
-    """The path of a file that lies on this machine already, unchecked; None for nowhere."""
+    """Return the path of a published file on this machine, unchecked; None if there is none."""
     name = file_name(address)
     places = [folder / name for folder in _folders(weights_dir)]
     places += [home("KERAS_HOME", "~/.keras") / "models" / KERAS_CALLS_IT.get(name, name)]
@@ -56,27 +66,28 @@ def cached(address, weights_dir=None):
 
 
 def file_name(address):
-    """What a file is called here: as where it came from, and on the hub by its repository."""
+    """Return the local name of a file: its own, or that of its repository on the hub."""
     name = address.rpartition("/")[2]
     return _repository(address)[1] + pathlib.Path(name).suffix if HUB in address else name
 
 
 def _repository(address):
+    """Return the owner and the repository of a URL of the hub."""
     owner, model = address.split("/")[3:5]
     return owner, model
 
 
 def _folders(weights_dir):
-    """Where our own files may lie; the first takes downloads."""
+    """List the folders that are searched for our own files; the first takes downloads."""
     named = [folder for folder in (weights_dir, os.environ.get("CVCOURSE_WEIGHTS")) if folder]
     return [*(pathlib.Path(folder).expanduser() for folder in named), cache_folder() / "weights"]
 
 
 def _download(address, expected, path):
-    """The file at `address` to `path`. Raises RunError, and keeps what came so far."""
+    """Download a file to `path`. Raises RunError, and keeps the part that was received."""
     if "://" not in address:
         raise RunError(
-            f"no server has {address} by itself: give its path, or put it in {path.parent}"
+            f"{address} cannot be downloaded by itself: give its path, or put it in {path.parent}"
         )
     partial = path.with_name(PARTIAL + path.name)
     try:
@@ -88,18 +99,18 @@ def _download(address, expected, path):
                 partial.unlink()
         raise RunError(
             f"cannot download {address}: {error}; put the file in {path.parent} or give its path, "
-            "or try again: it goes on where it stopped"
+            "or try again: the download continues where it stopped"
         ) from error
     try:
         _check(partial, expected or stated)
     except RunError:
-        partial.unlink()  # going on from it would never end well
+        partial.unlink()  # continuing it would give the wrong hash again
         raise
     os.replace(partial, path)
 
 
 def _receive(address, partial):
-    """Append to `partial` what it lacks of the file at `address`; the SHA-256 it states, or ""."""
+    """Append the missing part of a file to `partial`; return the SHA-256 that the server states."""
     stated = _Stated()
     have = partial.stat().st_size if partial.exists() else 0
     headers = {"User-Agent": "cvcourse"} | ({"Range": f"bytes={have}-"} if have else {})
@@ -108,7 +119,7 @@ def _receive(address, partial):
         response = urllib.request.build_opener(stated).open(request, timeout=TIMEOUT)
     except urllib.error.HTTPError as error:
         if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and have:
-            return stated.hash  # it is all there: the hash decides
+            return stated.hash  # the file is complete: its hash is checked next
         raise
     with response, open(partial, "ab") as file:
         if response.status != http.HTTPStatus.PARTIAL_CONTENT:
@@ -127,7 +138,7 @@ def _receive(address, partial):
 
 
 class _Stated(urllib.request.HTTPRedirectHandler):
-    """Notes the hash that a redirection states of the file it leads to."""
+    """Keep the hash of the file that a redirection states."""
 
     hash = ""
 
@@ -138,7 +149,7 @@ class _Stated(urllib.request.HTTPRedirectHandler):
 
 @contextlib.contextmanager
 def _progress(name, total):
-    """A function that shows how many bytes are there: a line that is written over in a terminal."""
+    """Context manager: a function that displays the number of bytes received so far."""
     terminal, begun = sys.stderr.isatty(), time.monotonic()
     of = f" of {total / 1e6:.1f}" if total else ""
     print(f"downloading {name}{f' ({total / 1e6:.1f} MB)' if total else ''}", file=sys.stderr)
@@ -155,18 +166,18 @@ def _progress(name, total):
 
 
 def _check(path, expected):
-    """Raise RunError unless the file's hash begins as `expected`; "" for none published."""
+    """Raise RunError unless the hash of a file begins with `expected`."""
     if not expected:
         return
     found = file_hash(path, HASHES.get(len(expected), "sha256"))
     if not found.startswith(expected.lower()):
         raise RunError(
             f"{path} is not the published file: its hash is {found}, not {expected}; it is "
-            "truncated or changed: remove it, and it is downloaded again"
+            "truncated or changed: remove it to download it again"
         )
 
 
 def file_hash(path, kind="sha256"):
-    """A file's hash in hex."""
+    """Return the hash of a file in hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, kind).hexdigest()

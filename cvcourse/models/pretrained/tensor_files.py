@@ -1,6 +1,6 @@
-"""Files of named tensors, read by what they contain and without running any of it.
+"""Read files of named tensors, by their content and without executing any of it.
 
-The suffix of a file decides nothing: downloads and training code call the same formats .pth, .pt,
+The suffix of a file is ignored: downloads and training code call the same formats .pth, .pt,
 .bin, .ckpt or .pth.tar.
 """
 
@@ -16,10 +16,12 @@ from cvcourse.errors import RunError, reason
 from cvcourse.files import read_json, require_regular
 from cvcourse.models.pretrained.torch_archive import read_torch
 
-HEAD = 512  # bytes that tell a format
+HEAD = 512  # bytes that identify a format
 HDF5 = b"\x89HDF\r\n\x1a\n"
 MAX_HEADER = 100_000_000  # bytes: the limit of safetensors itself
-OTHERS = (  # (place, bytes there, what such a file is and what would do)
+OTHERS: tuple[
+    tuple[int, bytes, str], ...
+] = (  # (offset, bytes there, description of such a file and remedy)
     (0, b"version https://git-lfs", "a Git LFS pointer, not the file itself: git lfs pull"),
     (0, b"\x1f\x8b", "gzip-compressed: decompress it first"),
     (0, b"BZh", "bzip2-compressed: decompress it first"),
@@ -38,19 +40,19 @@ WEB_PAGE = re.compile(rb"\s*(<!doctype|<html|<\?xml|<head|<!--)", re.IGNORECASE)
 
 
 def read_npz(path):
-    """{name: array} of a .npz file; arrays of Python objects are refused."""
+    """Read a .npz file as {name: array}; arrays of Python objects are refused."""
     with np.load(path, allow_pickle=False) as file:
         return {name: file[name] for name in file.files}
 
 
 def read_safetensors(path):
-    """{name: array} of a .safetensors file; bfloat16 becomes float32, as from torch's files."""
-    import ml_dtypes  # noqa: F401  tells NumPy of bfloat16
+    """Read a .safetensors file as {name: array}; bfloat16 becomes float32, as in torch's files."""
+    import ml_dtypes  # noqa: F401  registers bfloat16 with NumPy
     from safetensors import safe_open
 
     arrays = {}
     with safe_open(path, "np") as file:
-        for name in file.keys():  # noqa: SIM118  it is no mapping
+        for name in file.keys():  # noqa: SIM118  it is not a mapping
             dtype = file.get_slice(name).get_dtype()
             if dtype not in DTYPES:
                 raise ValueError(
@@ -62,9 +64,10 @@ def read_safetensors(path):
 
 
 def read_index(path):
-    """{name: array} of the shards that an index names, in the Hugging Face hub's form.
+    """Read the shards that an index lists, as {name: array}.
 
-    That is {"weight_map": {tensor's name: file beside the index}}.
+    The index has the form of the Hugging Face hub, {"weight_map": {name of a tensor: file beside
+    the index}}.
     """
     files = read_json(path).get("weight_map")
     if not isinstance(files, dict) or not all(isinstance(file, str) for file in files.values()):
@@ -72,7 +75,7 @@ def read_index(path):
     arrays = {}
     for file in dict.fromkeys(files.values()):
         if file in ("", ".", "..") or re.search(r"[/\\:\0]", file):
-            raise ValueError(f"its weight_map names {file!r}, which is no file beside it")
+            raise ValueError(f"its weight_map names {file!r}, which is not a file beside it")
         shard = pathlib.Path(path).parent / file
         if not shard.is_file():
             raise ValueError(f"its shard {file} is not beside it: all of its shards are needed")
@@ -106,7 +109,7 @@ def read(path):
         {name: array}.
 
     Raises:
-        RunError: If the file is truncated or something else. It names the file and what was found.
+        RunError: If the file is truncated or of another format; with the file and the format.
     """
     try:
         kind = find_kind(path)
@@ -122,14 +125,14 @@ def read(path):
 
 
 def hdf5_shapes(path):
-    """Read the shapes of the weights in a file of Keras' without reading the weights.
+    """Read the shapes of the weights in a file that Keras has written, without the weights.
 
     Args:
-        path: Path of a .weights.h5 file of Keras 3, or of a .h5 file as Keras wrote before.
+        path: Path of a .weights.h5 file of Keras 3, or of a .h5 file of an earlier Keras.
 
     Returns:
-        (shapes, legacy): a list of tuples, without an optimizer's, and whether it is of the layout
-        before Keras 3.
+        (shapes, legacy): a list of tuples, without an optimizer's, and whether the file has the
+        layout before Keras 3.
 
     Raises:
         ValueError: If the file is damaged or truncated.
@@ -161,8 +164,8 @@ def find_kind(path):
 
     Raises:
         OSError: If there is no such file.
-        RunError: If it is no regular file, or of a format that is not read. It names the file and
-            what was found.
+        RunError: If it is not a regular file, or of a format that is not read; with the file and
+            the format.
     """
     path = pathlib.Path(path)
     if path.is_dir() and (path / "saved_model.pb").exists():
@@ -192,6 +195,7 @@ def find_kind(path):
 
 
 def _kind_of_zip(path):
+    """Find the format of a zip archive, as `find_kind`."""
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
@@ -209,7 +213,7 @@ def _kind_of_zip(path):
 
 
 def _describe(path, head, tail):
-    """What a file is that is not read, and what would do."""
+    """Describe a file of a format that is not read, and the remedy."""
     for place, magic, what in OTHERS:
         if head[place:].startswith(magic):
             return what
@@ -223,4 +227,5 @@ def _describe(path, head, tail):
 
 
 def _not_read(path, what):
+    """Return the RunError for a file that is not read."""
     return RunError(f"cannot read the weights in {path}: it is {what}")

@@ -1,7 +1,7 @@
-"""A state_dict that torch.save wrote, as arrays: the pickle in the file is read, and never run.
+"""Read a state_dict that torch.save wrote, as arrays; the pickle in the file is never executed.
 
-A pickle is a program for a stack machine. The one here knows plain values and what a tensor takes:
-GLOBALS, whose names stand for functions of this file. All else is refused.
+A pickle is a program for a stack machine. The machine here supports plain values and what tensors
+need: GLOBALS, whose names stand for functions of this file. Everything else is refused.
 
 Formats: torch/serialization.py, `_save` (a zip, since torch 1.6) and `_legacy_save` (pickles, then
 storages, in a row). Opcodes: Lib/pickletools.py.
@@ -12,32 +12,33 @@ import math
 import mmap
 import pickletools
 import zipfile
+from typing import Any
 
 import numpy as np
 
-ZIP, PICKLE = b"PK\x03\x04", b"\x80"  # how either format begins
+ZIP, PICKLE = b"PK\x03\x04", b"\x80"  # first bytes of either format
 MAGIC_NUMBER, VERSION = 0x1950A86A20F9469CFC6C, 1001
-STATE_DICTS = ("state_dict", "model", "model_state_dict")  # as most training checkpoints call it
-MAX_OPCODES = 1_000_000  # a state_dict takes some 36 a tensor
+STATE_DICTS = ("state_dict", "model", "model_state_dict")  # its usual names in a checkpoint
+MAX_OPCODES = 1_000_000  # a state_dict takes about 36 per tensor
 MAX_RANK = 8
 MAX_BITS = 63
-MAX_OVERLAP = 16  # tensors may share storages, but not make this many times the file of it
+MAX_OVERLAP = 16  # tensors may share storages, up to this many times the size of the file
 MAX_MESSAGE = 300  # characters
 
 BFLOAT16 = np.dtype("<u2")  # NumPy has none: its bits, which are the upper half of a float32
-DTYPES = {
+DTYPES: dict[str, Any] = {
     **{"Double": "<f8", "Float": "<f4", "Half": "<f2", "BFloat16": BFLOAT16},
     **{"Long": "<i8", "Int": "<i4", "Short": "<i2", "Char": "i1", "Byte": "u1", "Bool": "?"},
 }
 
 
 class Refused(ValueError):
-    """What is wrong with a file, in our words."""
+    """A file is refused, for the reason in the message."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Storage:
-    """A row of elements somewhere in the file."""
+    """A sequence of elements in the file."""
 
     key: str
     dtype: np.dtype
@@ -45,13 +46,13 @@ class Storage:
 
     @property
     def size(self):
-        """In bytes."""
+        """Size in bytes."""
         return self.length * self.dtype.itemsize
 
 
 @dataclasses.dataclass(frozen=True)
 class Tensor:
-    """A view of a storage as the file states it: `_check` tells whether it can be."""
+    """A view of a storage as stated by the file; `_check` checks it."""
 
     storage: Storage
     offset: int
@@ -60,12 +61,20 @@ class Tensor:
 
 
 def read_torch(path):
-    """{name: array} of the state_dict in a .pth, .pt or .bin file, or in a training checkpoint.
+    """Read the state_dict in a .pth, .pt or .bin file, or in a training checkpoint.
 
-    Arrays are copies, in C order; bfloat16 becomes float32. Nothing in the file is ever run.
+    Nothing in the file is executed.
 
-    Raises ValueError, which names the file, for one that is truncated, is something else, or needs
-    more than tensors and plain values; OSError for one that cannot be opened.
+    Args:
+        path: Path of the file.
+
+    Returns:
+        {name: array}. Arrays are copies, in C order; bfloat16 becomes float32.
+
+    Raises:
+        ValueError: If the file is truncated, of another format, or needs more than tensors and
+            plain values; with the file.
+        OSError: If it cannot be opened.
     """
     with open(path, "rb") as file:
         try:
@@ -82,7 +91,7 @@ def read_torch(path):
 
 
 def _read_zip(archive, size):
-    """PREFIX/data.pkl, whose storages are PREFIX/data/KEY."""
+    """Read the zip format: PREFIX/data.pkl, whose storages are PREFIX/data/KEY."""
     entries = {entry.filename: entry for entry in archive.infolist()}
     if len(entries) < len(archive.infolist()):
         raise Refused("duplicate zip entries")
@@ -101,7 +110,10 @@ def _read_zip(archive, size):
 
 
 def _read_legacy(data):
-    """Pickles of magic number, version, system, object and keys; length and bytes of each key."""
+    """Read the legacy format.
+
+    Pickles of magic number, version, system, object and keys, then length and bytes of each key.
+    """
     if data[: len(PICKLE)] != PICKLE:
         raise Refused(f"not a torch archive: begins with {data[:16]!r}")
     if Machine().run(data) != MAGIC_NUMBER:
@@ -115,7 +127,7 @@ def _read_legacy(data):
     tensors = _state_dict(machine.run(data))
     keys = Machine().run(data)
     if not all(type(key) is str for key in keys) or sorted(keys) != sorted(machine.storages):
-        raise Refused("the list of storages does not fit the tensors")
+        raise Refused("the list of storages does not match the tensors")
     places = {}
     for key in keys:
         storage, length = machine.storages[key], int.from_bytes(data.read(8), "little")
@@ -130,7 +142,7 @@ def _read_legacy(data):
 
 
 def _state_dict(saved):
-    """The mapping of tensors: the object that was saved, or the one entry of it that is known."""
+    """Return the mapping of tensors: the object that was saved, or an entry of it."""
     if _holds_tensors(saved):
         return saved
     if type(saved) is not dict:
@@ -146,13 +158,14 @@ def _state_dict(saved):
 
 
 def _holds_tensors(value):
+    """Whether a value is {name: Tensor}, not empty."""
     if type(value) is not dict or not value:
         return False
     return all(type(name) is str and type(value[name]) is Tensor for name in value)
 
 
 def _arrays(tensors, read, size):
-    """{name: array}: each storage is read once, and gone before the next."""
+    """Return {name: array}; each storage is read once, and released before the next."""
     views = {}
     for name, tensor in tensors.items():
         _check(name, tensor)
@@ -167,7 +180,7 @@ def _arrays(tensors, read, size):
 
 
 def _check(name, tensor):
-    """Raises Refused for a tensor that is not within its storage."""
+    """Raise Refused for a tensor that is not within its storage."""
     storage, shape, strides = tensor.storage, tensor.shape, tensor.strides
     if not (type(storage) is Storage and type(shape) is type(strides) is tuple):
         raise Refused(f"tensor {name!r} has no storage, no shape or no strides")
@@ -184,10 +197,12 @@ def _check(name, tensor):
 
 
 def _is_count(value):
+    """Whether a value is an integer from 0 to 2**63 - 1."""
     return type(value) is int and value >= 0 and value.bit_length() <= MAX_BITS
 
 
 def _copies(tensors, storage, content):
+    """Return {name: array} of the tensors in one storage."""
     if len(content) != storage.size:  # or a view would reach into other memory
         found = f"{len(content)} bytes, not {storage.size}"
         raise Refused(f"storage {storage.key!r} has {found}")
@@ -196,7 +211,8 @@ def _copies(tensors, storage, content):
 
 
 def _copy(tensor, elements):
-    # Along a single element a stride is never used, and may be any number
+    """Return a tensor as an array of its own."""
+    # The stride of an axis of length 1 is not used, and may be any number
     strides = [
         stride * elements.itemsize if n > 1 else 0
         for n, stride in zip(tensor.shape, tensor.strides, strict=True)
@@ -210,16 +226,16 @@ def _copy(tensor, elements):
 
 
 class Machine:
-    """The stack machine of a pickle; `storages` are those that it came across, {key: Storage}."""
+    """Stack machine of a pickle; `storages` holds the storages that it met, {key: Storage}."""
 
     def __init__(self):
         self.stack = []
-        self.below = []  # the stacks under each MARK
+        self.below = []  # stacks below each MARK
         self.memo = {}
         self.storages = {}
 
     def run(self, pickle):
-        """The value that `pickle`, bytes or a file at its place, stands for."""
+        """Return the value of a pickle: bytes, or a file at the pickle's position."""
         for count, (opcode, argument, position) in enumerate(pickletools.genops(pickle)):
             if count >= MAX_OPCODES:
                 raise Refused(f"a pickle larger than {MAX_OPCODES} opcodes")
@@ -237,7 +253,7 @@ class Machine:
         self.stack.append(value)
 
     def pop(self, count):
-        """The `count` values on top, the lowest first."""
+        """Remove and return the `count` values on top, the lowest first."""
         if count > len(self.stack):
             raise IndexError("nothing on the stack")
         values = self.stack[-count:]
@@ -249,7 +265,7 @@ class Machine:
         self.stack = []
 
     def pop_mark(self):
-        """The values above the last mark."""
+        """Remove and return the values above the last mark."""
         values, self.stack = self.stack, self.below.pop()
         return values
 
@@ -267,17 +283,17 @@ def _set(machine, items):
 
 
 def _put(mapping, key, value):
-    # Nested tuples would take forever to hash, and long numbers can be made to collide
+    # Nested tuples would take very long to hash, and long numbers can be made to collide
     if type(key) is not str and not _is_count(key):
         raise TypeError("a key that is neither text nor a number from 0")
     mapping[key] = value
 
 
 def _build(machine, _):
-    """An OrderedDict's state is torch's `_metadata`: no array needs it."""
+    """Ignore the state of an OrderedDict: torch's `_metadata`, which no array needs."""
     machine.pop(1)
     if type(machine.stack[-1]) is not dict:
-        raise TypeError("state for what is no mapping")
+        raise TypeError("state for a value that is not a mapping")
 
 
 def _find(machine, name):
@@ -290,7 +306,7 @@ def _find(machine, name):
 def _call(machine, _):
     function, arguments = machine.pop(2)
     if not callable(function) or type(arguments) is not tuple:
-        raise TypeError("a call of what is no function")
+        raise TypeError("a call of a value that is not a function")
     machine.push(function(*arguments))
 
 
@@ -306,18 +322,18 @@ def _load_storage(machine, kind, dtype, key, device, length, view=None):
 
 
 def _ordered_dict(pairs=None):
-    """Empty from Python 3, which fills it later; from Python 2, of a list of pairs."""
+    """Return a dict: empty from Python 3, which fills it later; from Python 2, of pairs."""
     mapping = {}
     if pairs:
         pairs.reverse()
-    while pairs:  # which empties it: calls with one long list would fill the memory otherwise
+    while pairs:  # emptied: repeated calls with one long list would fill the memory otherwise
         _put(mapping, *pairs.pop())
     return mapping
 
 
 def _tensor(storage, offset, shape, strides, requires_grad=False, hooks=None, metadata=None):
     if metadata:
-        raise TypeError("a tensor to be conjugated or negated on reading")
+        raise TypeError("a tensor that is to be conjugated or negated when it is read")
     return Tensor(storage, offset, shape, strides)
 
 

@@ -1,8 +1,10 @@
-"""A trained network that learns new classes: published weights, or a file of one's own."""
+"""Trained networks for new classes: published weights, or a model that somebody has saved."""
 
 import dataclasses
+import os
 import pathlib
 from collections.abc import Callable
+from typing import Any
 
 import keras
 
@@ -22,13 +24,13 @@ USUAL_SCALINGS = ("none", "unit", "tf", "torch", "caffe")  # of networks that do
 
 @dataclasses.dataclass(frozen=True)
 class TrainedNetwork:
-    """A trained network with a new classifier, and how images are brought to it.
+    """A trained network with a new classifier, and the preprocessing of its images.
 
     Attributes:
-        name: The network.
-        weights: The weights in it.
+        name: Name of the network.
+        weights: Name of its weights.
         resize: Arguments of `Dataset.resized` for files of images, or None to keep their size.
-        scalings: Keys of SCALINGS that its pixels may need; one where that is known.
+        scalings: Keys of SCALINGS that its pixels may need; a single one if that is known.
         preprocessed: Function (image shape, scaling) that returns a keras.Model from raw images of
             0..255 to logits.
         notes: Sentences for the user.
@@ -41,40 +43,54 @@ class TrainedNetwork:
     preprocessed: Callable
     notes: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        return f"TrainedNetwork({self.name!r}, {self.weights!r}, scalings={self.scalings})"
+
 
 def load_trained(
-    name,
-    weights="default",
-    builder_args=None,
+    name: str,
+    weights: str | os.PathLike = "default",
+    builder_args: dict[str, Any] | None = None,
     *,
-    num_classes,
-    size=None,
-    scaling="auto",
-    weights_dir=None,
-    allow_noncommercial=False,
-    named=True,
-):
+    num_classes: int,
+    size: int | None = None,
+    scaling: str = "auto",
+    weights_dir: str | os.PathLike | None = None,
+    allow_noncommercial: bool = False,
+    named: bool = True,
+) -> TrainedNetwork:
     """Load a trained network with a new classifier.
 
-    A .keras file that does not hold published weights of `name` is taken as it was saved, up to its
-    last pooled features. Import first what registers its custom layers.
+    Of a .keras file that does not hold published weights of `name`, the saved model is used up to
+    its last pooled features. Import first what registers its custom layers.
 
     Args:
-        name: An architecture of ours, or a source's ("timm.seresnet50").
+        name: An architecture of ours, or a source's network ("timm.seresnet50").
         weights: As in `load`.
         builder_args: Arguments of the builder, as a dict; only for published weights.
         num_classes: Number of new classes.
         size: Side of the images that the network sees, in pixels. If None, that of its weights.
         scaling: "auto", or a key of SCALINGS for a network that does not scale pixels itself.
-        weights_dir: Folder where files of weights are looked for first.
-        allow_noncommercial: Whether weights may be for non-commercial use alone.
+        weights_dir: As in `load`.
+        allow_noncommercial: As in `load`.
         named: Whether the user has chosen `name`, which an error then mentions.
 
     Returns:
         A `TrainedNetwork`.
 
     Raises:
-        ValueError, RunError: If weights, sizes and channels do not go together; as `load`.
+        ValueError, RunError, UsageError: If weights, size and scaling cannot be combined; and as
+            `load`.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:  # a file in place of a download
+    ...     path = os.path.join(folder, "net.weights.h5")
+    ...     keras.applications.MobileNet(alpha=0.25, weights=None).save_weights(path)
+    ...     network = load_trained("mobilenet", path, {"width": 0.25}, num_classes=5)
+    >>> network
+    TrainedNetwork('mobilenet', 'keras.mobilenet:net.weights.h5', scalings=('tf',))
+    >>> network.preprocessed((None, None, 3), "tf").output_shape
+    (None, 5)
     """
     settings = {**(builder_args or {}), "num_classes": num_classes}
     if size:
@@ -107,15 +123,18 @@ def load_trained(
 
 
 def _as_saved(path, num_classes, size, scaling, name, unpublished):
-    """The TrainedNetwork of somebody's own .keras file.
+    """Load a model as it was saved, as a TrainedNetwork.
 
-    `unpublished` is the error that says why it holds no published weights of `name`, or None.
+    Args:
+        path: The .keras file.
+        num_classes, size, scaling, name: As in `load_trained`.
+        unpublished: The error for its weights not being published ones of `name`, or None.
     """
     try:
         features, place = feature_extractor(read_model(path))
     except ValueError as error:
         also = f"; nor as {name}: {unpublished}" if unpublished else ""
-        raise ValueError(f"{path} cannot go on as it was saved: {error}{also}") from error
+        raise ValueError(f"{path} cannot be used as it was saved: {error}{also}") from error
     *sides, channels = features.input_shape[1:]
     if size and sides not in ([None, None], [size] * 2):
         raise ValueError(f"--size={size}: {path} takes images of {sides[0]}x{sides[1]}")
@@ -135,7 +154,7 @@ def _as_saved(path, num_classes, size, scaling, name, unpublished):
     elif scaling != "auto":
         scalings = (scaling,)
         notes.append(f"It gets the pixels by --scaling={scaling}.")
-    else:  # a gray pixel has no mean of its own for each color
+    else:  # gray pixels cannot have a mean for each color
         scalings = tuple(
             one for one in USUAL_SCALINGS if channels == 3 or len({*SCALINGS[one][0]}) == 1
         )

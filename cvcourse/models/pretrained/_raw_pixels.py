@@ -1,0 +1,75 @@
+"""A warning for raw pixels in a network that takes prepared ones."""
+
+import functools
+import warnings
+
+import keras
+import numpy as np
+
+from cvcourse.models.pretrained.preprocessing import SCALINGS
+
+LARGEST = 10  # prepared pixels are smaller, except those from which only a mean is subtracted
+EXAMPLES = 32  # of an array that are checked
+# Methods that receive data. `call` is part of `__call__`. In the compiled step of the other methods
+# it receives tensors without values, so these methods are checked themselves.
+METHODS = (
+    *("call", "fit", "evaluate", "predict"),
+    *("train_on_batch", "test_on_batch", "predict_on_batch"),
+)
+
+
+def warn_of_raw_pixels(net, published):
+    """Make a network warn, once, when it receives pixels that its weights' scaling does not give.
+
+    Arrays and tensors are checked, not the batches of a dataset: reading one in advance could
+    change the order of the others. Only the methods of this instance change, not its graph, copies
+    or files.
+
+    Args:
+        net: keras.Model of prepared pixels.
+        published: The `Published` of its weights.
+
+    Returns:
+        net.
+    """
+    mean, deviation = map(np.array, SCALINGS[published.scaling])
+    low, high = ((value - mean) / deviation for value in (0, 255))
+    limit = max(LARGEST, high.max())
+    warned = False
+
+    def watched(method):
+        @functools.wraps(method)
+        def with_check(*args, **kwargs):
+            nonlocal warned
+            if not warned:
+                largest = _largest(args[0] if args else kwargs.get("x", kwargs.get("inputs")))
+                if largest > limit + 1:
+                    warned = True
+                    warnings.warn(
+                        f"{net.name} received pixels up to {largest:.1f}, and takes prepared ones "
+                        f"(scaling {published.scaling!r}: {low.min():.1f} to {high.max():.1f}): "
+                        "pretrained.load without preprocessing=False gives a model of raw photos, "
+                        "0..255",
+                        stacklevel=2,
+                    )
+            return method(*args, **kwargs)
+
+        return with_check
+
+    if published.scaling != "none":  # which takes raw pixels
+        for name in METHODS:
+            setattr(net, name, watched(getattr(net, name)))
+    return net
+
+
+def _largest(inputs):
+    """The largest value of the first examples; 0 for what holds no values, as while tracing."""
+    try:
+        arrays = [
+            keras.ops.convert_to_numpy(one[:EXAMPLES] if isinstance(one, np.ndarray) else one)
+            for one in keras.tree.flatten(inputs)
+            if hasattr(one, "shape")
+        ]
+        return max((float(array.max()) for array in arrays if array.size), default=0.0)
+    except Exception:  # each backend has its own for a tensor without values
+        return 0.0
