@@ -73,7 +73,9 @@ def test_what_a_run_leaves(finished):
         "tensorboard",
     }
     assert {p.name for p in workdir.iterdir() if p.name[0] != "."} == names
-    assert json.loads((workdir / "metrics.json").read_text()) == metrics
+    paths = {"workdir": str(workdir), "model": str(workdir / "model.keras")}
+    assert {**json.loads((workdir / "metrics.json").read_text()), **paths} == metrics
+    assert len(metrics) == len(json.loads((workdir / "metrics.json").read_text())) + len(paths)
     assert set(metrics) >= {
         "test_accuracy",
         "test_loss",
@@ -156,7 +158,8 @@ def test_a_finished_run_says_so_and_does_nothing(finished, capsys):
     workdir, metrics = finished
     before = {p: p.stat().st_mtime_ns for p in workdir.rglob("*")}
     assert train.main(config(workdir, checkpoint_minutes=3.0)) == metrics
-    assert "is finished" in capsys.readouterr().out
+    kept = json.loads((workdir / "metrics.json").read_text())
+    assert f"{workdir} is finished: {json.dumps(kept)}" in capsys.readouterr().out
     assert {p: p.stat().st_mtime_ns for p in workdir.rglob("*")} == before
 
 

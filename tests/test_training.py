@@ -341,7 +341,8 @@ def test_a_report_has_the_parts_that_are_given_in_order(tmp_path, capsys):
     )
     given = dict(title="Title", metrics={"accuracy": 0.5}, config={"seed": 3}, lead=["Lead"])
     metrics = training.write_report(tmp_path, **given, **parts)
-    assert metrics == json.loads((tmp_path / "metrics.json").read_text())
+    kept = json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics == {**kept, "workdir": str(tmp_path)}  # and no model, where none is saved
     assert metrics["accuracy"] == 0.5
     page = (tmp_path / "report.html").read_text()
     captions = ["Table", "Text", "Pictures", "Last", "Settings"]

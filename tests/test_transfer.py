@@ -343,7 +343,8 @@ def test_a_probe_saves_a_model_for_raw_photos(config, photos, capsys):
     assert metrics["method"] == "probe"
     assert metrics["val_accuracy"] == raw_accuracy(run / "model.keras", photos / "val")
     assert metrics["val_accuracies"].keys() >= {"the same from random weights"}
-    assert json.loads((run / "metrics.json").read_text()) == metrics
+    paths = {"workdir": str(run), "model": str(run / "model.keras")}
+    assert {**json.loads((run / "metrics.json").read_text()), **paths} == metrics
     assert "Nearest neighbors" in (run / "report.html").read_text()
     capsys.readouterr()
     shown = classify.main(

@@ -34,8 +34,8 @@ class ExactResume(keras.callbacks.Callback):
     once for each of `spans()`. It saves at the end of each epoch and every `minutes`, and before it
     stops for a signal; writes history.csv; and stops where the loss is no longer a number.
     `one_hot` means that labels are rows, `others` are variables beside the model's and its
-    optimizer's. Of several workers in `devices` (a strategy of cvcourse.distribution) the first writes, all save and stop
-    at the same step, and all begin with what the first has.
+    optimizer's. Of several workers in `devices` (a strategy of cvcourse.distribution) the first
+    writes, all save and stop at the same step, and all begin with what the first has.
 
     Attributes: `step` is the number of training steps done, `history` a list of rows with the keys
     HISTORY (loss is without penalties), `best_epoch` counts from 1 like they do,

@@ -7,7 +7,7 @@ import numpy as np
 
 from cvcourse.errors import RunError
 from cvcourse.figures import data_url, svg
-from cvcourse.files import write_json, write_text
+from cvcourse.files import with_paths, write_json, write_text
 from cvcourse.training._machine import machine, versions
 
 SHARP = 96  # side in pixels up to which a picture keeps each of them; JPEG is faster and smaller
@@ -55,7 +55,8 @@ def write_report(
         file: Name of the metrics file.
 
     Returns:
-        The metrics as they are written.
+        The metrics as they are written, with the paths of the directory and of its model, which the
+        file does not hold (`files.with_paths`).
 
     Raises:
         RunError: If a file cannot be written.
@@ -91,7 +92,7 @@ def write_report(
     print(f"report: {workdir / 'report.html'}")
     if (workdir / "model.keras").exists():
         print(f"model: {workdir / 'model.keras'}")
-    return metrics
+    return with_paths(metrics, workdir)
 
 
 def picture(image):
