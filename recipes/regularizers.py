@@ -105,7 +105,7 @@ def main(config):
                 measures=regularization.calibration.measures,
                 baseline="none",
             )
-        return comparison.conclude(
+        return comparison.write_comparison(
             run.path,
             metrics={
                 "rows": {

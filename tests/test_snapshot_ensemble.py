@@ -90,13 +90,17 @@ def test_the_table_is_that_of_the_saved_models(finished):
 
 def test_spreads_are_over_seeds():
     values = [0.91, 0.93, 0.95]
-    assert comparison.spread(values) == {
+    assert comparison.mean_and_std(values) == {
         "mean": pytest.approx(0.93),
         "std": pytest.approx(np.std(values, ddof=1)),
         "seeds": values,
     }
-    assert comparison.spread([0.5]) == {"mean": 0.5, "std": None, "seeds": [0.5]}
-    row = {"accuracy": comparison.spread(values), "nll": comparison.spread([0.5]), "ece": None}
+    assert comparison.mean_and_std([0.5]) == {"mean": 0.5, "std": None, "seeds": [0.5]}
+    row = {
+        "accuracy": comparison.mean_and_std(values),
+        "nll": comparison.mean_and_std([0.5]),
+        "ece": None,
+    }
     assert list(comparison.table({"single": row})) == [
         ["", "accuracy, %", "NLL, nats"],
         ["single", "93.00 ± 2.00", "0.5000"],

@@ -281,7 +281,7 @@ def test_data_that_changed_meanwhile_are_refused(tmp_path, tiny_npz, arrays):
     )
     train.main(config(tmp_path / "run", **settings))
     np.savez(tiny_npz, **arrays | {"x_train": arrays["x_train"] // 2})
-    with pytest.raises(RunError, match="the data are no longer those"):
+    with pytest.raises(RunError, match="the data have changed since"):
         train.main(config(tmp_path / "run", **{**settings, "epochs": 3, "extend": True}))
     assert train.main(config(tmp_path / "run", **settings))["epochs"] == 2
 
@@ -319,7 +319,9 @@ def test_a_flipped_bit_in_the_best_model_is_one_line(finished, tmp_path):
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 4
     path.write_bytes(content)
-    message = f"^cannot read a model from {path}: Bad CRC-32 .*; it held the best epoch: train anew"
+    message = (
+        f"^cannot read a model from {path}: Bad CRC-32 .*; it held the best epoch: train again"
+    )
     with pytest.raises(RunError, match=message):
         train.main(config(tmp_path / "run"))
 
@@ -431,8 +433,12 @@ def bad_npz(path, **arrays):
         (dict(accumulate=61), UsageError, "--accumulate=61 is more than the 60 batches of the"),
         (dict(snapshots=12), UsageError, "--snapshots=12 does not divide --epochs=6"),
         (dict(start_from_epoch=6), UsageError, "leaves none of --epochs=6"),
-        (dict(loss="hinge", label_smoothing=0.1), UsageError, "--loss=hinge takes whole labels"),
-        (dict(loss="hinge", augment=("crop", "mixup")), UsageError, "takes whole labels"),
+        (
+            dict(loss="hinge", label_smoothing=0.1),
+            UsageError,
+            "--loss=hinge needs class numbers as labels",
+        ),
+        (dict(loss="hinge", augment=("crop", "mixup")), UsageError, "needs class numbers"),
         (dict(label_smoothing=1.0), UsageError, "--label_smoothing takes a number of at least 0"),
         (dict(clip_norm=0.0), UsageError, "--clip_norm takes a number above 0"),
         (dict(stochastic_depth=0.5), UsageError, "lenet5 has no blocks to drop"),

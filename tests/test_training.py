@@ -327,7 +327,7 @@ def test_report_stands_alone_and_says_what_it_should(tmp_path):
     assert "http" not in page.replace("http-equiv", "")
     assert page.count("data:image/png") == 2  # the mistakes
     assert page.count("data:image/svg+xml") == 2  # curves and confusion matrix
-    for text in ("50.00 %", "228<", "1.0 min", "class 2", "taken for", "logits", "Dense"):
+    for text in ("50.00 %", "228<", "1.0 min", "class 2", "confused with", "logits", "Dense"):
         assert text in page
 
 
@@ -358,8 +358,8 @@ def test_a_report_has_the_parts_that_are_given_in_order(tmp_path, capsys):
 
 
 def test_a_run_without_a_timed_step_has_no_speed(tmp_path):
-    assert "1,000 images/s in training" in report(tmp_path)
-    assert "<b>1.0 min</b><span>in all</span>" in report(tmp_path, timed_steps=0)
+    assert "total time; training at 1,000 images/s" in report(tmp_path)
+    assert "<b>1.0 min</b><span>total time</span>" in report(tmp_path, timed_steps=0)
 
 
 def test_report_escapes_the_user_s_words(tmp_path):
@@ -390,7 +390,7 @@ def test_report_of_many_classes_and_no_test_split(tmp_path):
     ("loss", "words"),
     [
         ("softmax", ["test loss (nats)", "the mean cross-entropy"]),
-        ("hinge", ["test loss<", "the mean multiclass SVM loss", "not trained to be probab"]),
+        ("hinge", ["test loss<", "the mean multiclass SVM loss", "does not train to be probab"]),
     ],
 )
 def test_report_says_which_loss_it_is(tmp_path, loss, words):

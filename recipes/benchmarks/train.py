@@ -70,21 +70,21 @@ def main(config):
     races, checks, outside = {}, {}, None
     for name in config.shapes:
         seconds = race(config, SHAPES[name])
-        races[name] = {who: timing.spread(blocks) for who, blocks in seconds.items()}
+        races[name] = {who: timing.quartiles(blocks) for who, blocks in seconds.items()}
         for row in races[name].values():
             row["images_per_second"] = config.batch_size / row["median"]
         for check, (slower, faster) in RATIOS.items():
             found = timing.ratios(seconds, slower, faster)
-            checks[f"{check} {name}"] = timing.judged(found, at_least=TARGETS[check])
+            checks[f"{check} {name}"] = timing.check(found, at_least=TARGETS[check])
     if config.epoch_images:
         outside = epoch(config, SHAPES[name])
-        checks[f"outside {name}"] = timing.judged(outside["share"], at_most=TARGETS["outside"])
+        checks[f"outside {name}"] = timing.check(outside["share"], at_most=TARGETS["outside"])
     for command in HELP:
         process = [sys.executable, "-m", *command.split()]
         run = functools.partial(subprocess.run, process, check=True, capture_output=True)
         seconds = timeit.repeat(run, number=1)
-        checks[f"help_seconds {command}"] = timing.judged(seconds, at_most=TARGETS["help_seconds"])
-    return timing.conclude(
+        checks[f"help_seconds {command}"] = timing.check(seconds, at_most=TARGETS["help_seconds"])
+    return timing.write_benchmark(
         output,
         config,
         checks=checks,
