@@ -139,6 +139,11 @@ def test_equal_budgets(finished):
     assert rates["independent_m2_2"] == pytest.approx([0.025, 0], abs=1e-6)
 
 
+def test_the_report_does_not_speak_of_a_deviation_over_one_seed(finished):
+    page = (finished[0] / "report.html").read_text()
+    assert "4 epochs of training; one seed. snapshot:" in page
+
+
 def test_no_two_independent_nets_of_an_ensemble_start_alike(tmp_path):
     for m in (2, 3, 5):
         seeds = [

@@ -61,6 +61,15 @@ def finished(tmp_path_factory):
     return workdir, train.main(config(workdir))
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("settled", "resolve"), ("prepared", "build_and_compile"), ("rehearse", "dry_run")],
+)
+def test_old_names_warn_with_the_new_one(old, new):
+    with pytest.warns(FutureWarning, match=rf"train\.{old} is now called .*train\.{new};"):
+        assert getattr(train, old) is getattr(train, new)
+
+
 def test_what_a_run_leaves(finished):
     workdir, metrics = finished
     names = {

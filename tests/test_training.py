@@ -14,7 +14,7 @@ import tensorflow as tf
 from cvcourse import training
 from cvcourse.data import Dataset, Split
 from cvcourse.errors import RunError
-from cvcourse.training import checkpoint
+from cvcourse.training import checkpoint, doctor
 
 
 def save(folder, step):
@@ -409,3 +409,31 @@ def test_precision_is_put_back():
         assert keras.layers.Dense(1).compute_dtype == "bfloat16"
     assert keras.config.dtype_policy().name == before
     assert json.loads(json.dumps(before)) == "float32"
+
+
+def test_representations_are_short():
+    """Numbers of a few digits and no arrays, however much data there are."""
+    labels = np.arange(5000, dtype="int32") % 10
+    evaluation = training.Evaluation(np.zeros((5000, 10), "float32"), labels)
+    assert repr(evaluation) == (  # ln 10; all are predicted as class 0
+        "Evaluation(accuracy=0.1000, loss=2.3026, examples=5000, classes=10, loss_name='softmax')"
+    )
+    kernel = np.zeros((500, 10))
+    probe = training.Probe("svm", "C=0.1", accuracy=0.95, kernel=kernel, bias=kernel[0])
+    assert repr(probe) == "Probe(svm, C=0.1, accuracy=0.9500)"
+    neighbors = training.Probe("knn", "k=5", vectors=kernel, labels=labels[:500], neighbors=5)
+    assert repr(neighbors) == "Probe(knn, k=5, accuracy=0.0000)"
+    row = training.LayerStatistics("a/c1", "Conv2D", (8, 8, 6), 1 / 3, 2 / 3, gradient_std=1e-7)
+    assert repr(row) == (
+        "LayerStatistics(name='a/c1', kind='Conv2D', shape=(8, 8, 6), mean=0.333, std=0.667, "
+        "gradient_std=1e-07)"
+    )
+    curves = {"losses": [0.1] * 1000}
+    finding = doctor.Finding("learning_rate", doctor.FAIL, 0.05, [0.1, 1 / 3], "Raise.", {}, curves)
+    assert repr(finding) == "Finding(learning_rate, fail, value=0.05, advice='Raise.')"
+    assert repr(doctor.Finding("pipeline", doctor.SKIP)) == "Finding(pipeline, skip)"
+
+
+def test_conclude_is_an_old_name():
+    with pytest.warns(FutureWarning, match="training.conclude is now called .*evaluate_and_report"):
+        assert training.conclude is training.evaluate_and_report
