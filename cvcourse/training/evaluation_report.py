@@ -151,8 +151,8 @@ def confident_mistakes(evaluation, split, class_names, names=None):
         (
             split.images[int(i)],
             f"{class_names[evaluation.labels[i]]}, predicted as "
-            f"{class_names[evaluation.predictions[i]]} at {share:.1%}\n"
-            f"{names[i] if names else f'no. {i}'}",
+            f"{class_names[evaluation.predictions[i]]} ({share:.1%})\n"
+            f"{names[i] if names else f'image {i}'}",
         )
         for i, share in zip(examples, probabilities, strict=True)
     ]
