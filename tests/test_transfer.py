@@ -76,7 +76,7 @@ def test_a_class_without_images_is_named(missing, classes):
 
 
 def test_one_class_is_none_to_tell_apart():
-    with pytest.raises(RunError, match="two classes or more; received 1"):
+    with pytest.raises(RunError, match="at least two classes; received 1"):
         training.fit_probe("svm", np.ones((4, 2)), np.zeros(4, int))
 
 
@@ -502,8 +502,8 @@ def test_auto_measures_and_gives_its_reasons(config):
     ]
     assert metrics["method"] == "probe"
     report = (pathlib.Path(config.workdir) / "report.html").read_text()
-    assert "Data: 24 training images, which is little" in report
-    assert "So: a linear classifier on" in report
+    assert "Size: 24 training images, a small data set" in report
+    assert "Decision: a linear classifier on" in report
 
 
 def test_wrong_values_are_refused_before_anything_is_written(config, photos, tmp_path):

@@ -2,6 +2,7 @@
 
 import math
 import sys
+from typing import Any
 
 import keras
 
@@ -115,7 +116,9 @@ def fit(
     return resume
 
 
-def facts(trained, model, config=None, **per_step):
+def facts(
+    trained: ExactResume | None, model: keras.Model, config: Any = None, **per_step: float
+) -> dict[str, Any]:
     """Collect the metrics that the runs of all recipes have in common.
 
     Args:
@@ -127,6 +130,10 @@ def facts(trained, model, config=None, **per_step):
     Returns:
         A dict: best_epoch, epochs, seconds, parameters (trainable ones), seed, and for each name in
         `per_step` the number per second, None if no step was timed.
+
+    >>> from cvcourse import models
+    >>> facts(None, models.build("lenet5"), images_per_second=32)["parameters"]
+    61706
     """
     timed = trained and trained.timed_steps
     return {
