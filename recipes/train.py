@@ -96,7 +96,7 @@ def main(config):
     """Train, evaluate once on the test split, report.
 
     Returns the metrics of metrics.json, with the run's `workdir` and the path `model` of its
-    model.keras, for `keras.saving.load_model`; of a finished run, too.
+    model.keras (`keras.saving.load_model` needs `import cvcourse.layers`); of a finished run, too.
     """
     config = recipe.check(config)
     rules = {"fixed": why_not_longer(config)}

@@ -176,8 +176,8 @@ def test_a_finished_run_says_so_and_does_nothing(finished, capsys):
     ("change", "message"),
     [
         (dict(seed=1), "differs in seed (there 0, here 1)"),
-        (dict(epochs=9), "epochs (there 6, here 9); only --schedule=constant"),
-        (dict(epochs=9, extend=True), "only --schedule=constant"),
+        (dict(epochs=9), "epochs (there 6, here 9); only a run with --schedule=constant"),
+        (dict(epochs=9, extend=True), "only a run with --schedule=constant"),
     ],
 )
 def test_another_config_is_refused(finished, change, message):
