@@ -417,12 +417,12 @@ def updates(model, batches, images, labels, *, loss):
         )
     if not UPDATES[0] <= median <= UPDATES[1]:
         wrong.append(
-            f"A step changes the weights by {median:.1e} of their norm instead of about "
+            f"A step changes the weights by {median:.2g} of their norm instead of about "
             f"{UPDATE:g}: change --learning_rate by the same factor."
         )
     elif not MODEST[0] <= median <= MODEST[1]:
         hints.append(
-            f"A step changes the weights by {median:.1e} of their norm; {UPDATE:g} is usual."
+            f"A step changes the weights by {median:.2g} of their norm; {UPDATE:g} is usual."
         )
     for share, bound, later_bound, what, remedy in ILLS:
         if names := _beyond(bound, share, before):
