@@ -29,6 +29,24 @@ KINDS = {  # of files that are not regular
 JSON_BYTES, JSON_LEVELS = 2**26, 32  # limits far above any config, metrics or trial
 
 
+def with_paths(metrics, folder):
+    """Add to a finished run's metrics where its files are, for the caller of its recipe.
+
+    metrics.json does not hold them: runs are compared by it, and directories move.
+
+    Args:
+        metrics: Dict of metrics.
+        folder: The run's directory, as a pathlib.Path.
+
+    Returns:
+        The metrics with `workdir` and, if the run has saved a model, `model`: paths as str. After
+        `import cvcourse.sequence`, which a process that trains has done,
+        `keras.saving.load_model` reads the model.
+    """
+    model = folder / "model.keras"
+    return {**metrics, "workdir": str(folder), **({"model": str(model)} if model.exists() else {})}
+
+
 def require_regular(path):
     """Check that a path leads to a regular file, without opening it.
 

@@ -1,17 +1,18 @@
-"""The training doctor: the course's six checks of a model, its data and settings before a long run.
+"""Training doctor: the course's six checks of a model, its data and settings before a long run.
 
     cvcourse check --dataset=digits
     cvcourse check --model=resnet20 --dataset=cifar10 --batch_size=128 --learning_rate=0.1
     cvcourse check --model=mine.keras --dataset=photos/ --steps=initial_loss,memorize
 
-Takes all flags of train, and a .keras file for a network. Prints a verdict a step and what to
-change, leaves check.json and report.html, and exits with 1 where a step fails. The steps:
+Takes all flags of train; the network may be a .keras file. Prints a verdict for each step and what
+to change, writes check.json and report.html, and exits with 1 if a step fails. The steps:
 
-    initial_loss    before training the loss is that of a guess: ln K for softmax, K - 1 for hinge
-    memorize        20 to 50 examples are learned by heart
-    learning_rate   the loss falls at --learning_rate, also on images not seen; a range test
-    updates         a step changes all weights, by about 1/1000; no dead, flat, vanishing layers
-    gradients       the loss' slopes, measured in float64, are the gradient
+    initial_loss    the initial loss is that of a guess: ln K for softmax, K - 1 for hinge
+    memorize        the model can overfit 20 to 50 examples
+    learning_rate   the loss decreases at --learning_rate, for unseen images too; a range test
+    updates         a step changes all weights by about 1/1000; no dead, saturated units, no
+                    vanishing or exploding gradients
+    gradients       the gradient equals numerical differences in float64
     pipeline        no step waits for data
 """
 
@@ -30,16 +31,16 @@ from cvcourse.errors import RunError, UsageError
 from cvcourse.startup import import_tensorflow_quietly
 
 STEPS = ("initial_loss", "memorize", "learning_rate", "updates", "gradients", "pipeline")
-EXAMPLES = 32  # learned by heart
+EXAMPLES = 32  # to overfit
 FEW = 8  # for the gradients
-HELD_OUT = 500  # images, at most, that tell whether what is learned holds for others
+HELD_OUT = 500  # unseen images, at most, of the learning-rate step
 FOR_BUILDERS = ("model_args", "input_shape", "dropout", "stochastic_depth")  # not for a .keras file
-AT_ITS_HIGHEST = dict(schedule="constant", warmup_epochs=0.0, cycles=None, average="none")
+WITHOUT_SCHEDULE = dict(schedule="constant", warmup_epochs=0.0, cycles=None, average="none")
 
 
 @dataclasses.dataclass(frozen=True)
 class Config(train.Config):
-    """A run's settings, and how to examine it."""
+    """Settings of the run to examine, and of the examination."""
 
     model: str = recipe.field(
         "lenet5",
@@ -47,21 +48,28 @@ class Config(train.Config):
         ".keras file: raw images to logits",
         source=True,
     )
-    steps: tuple[str, ...] = recipe.field(STEPS, "of the examination", choices=STEPS)
+    steps: tuple[str, ...] = recipe.field(STEPS, "steps of the examination", choices=STEPS)
     range_steps: int = recipe.field(
-        100, "training steps of the range test, and as many at --learning_rate", least=20
+        100, "training steps of the range test, and of the test at --learning_rate", least=20
     )
 
 
 def main(config):
-    """Examine, print the verdicts, write check.json and report.html; returns what the former holds.
+    """Examine, print the verdicts, write check.json and report.html.
 
-    Raises UsageError for a wrong value or another run's workdir, RunError for what goes wrong in
-    data or files.
+    Args:
+        config: Config.
+
+    Returns:
+        The contents of check.json, and the path `workdir`.
+
+    Raises:
+        UsageError: For a wrong value, or the workdir of another run.
+        RunError: If something fails in data or files.
     """
     config = recipe.check(config)
     if config.strategy not in ("auto", "none"):
-        raise UsageError("check examines on one device: leave --strategy out")
+        raise UsageError("check runs on a single device: leave --strategy out")
     recipe.finished_metrics(config, "check")
     import_tensorflow_quietly()
     import keras
@@ -72,18 +80,18 @@ def main(config):
     keras.utils.set_random_seed(config.seed)
     with recipe.user_errors():
         if not is_file(config.model):
-            models.builder_args(config.model)  # before data are read: is there such a network?
+            models.builder_args(config.model)  # fail before data are read
         dataset = data.of(config)
         images, classes = len(dataset.train), dataset.num_classes
         if images < classes:
             raise ValueError(f"{images} training images for {classes} classes: raise --limit")
         model = load(config, dataset) if is_file(config.model) else train.build(config, dataset)
-        settled = train.resolve(config, dataset)
+        setting = train.resolve(config, dataset)
         compiled = functools.partial(
             train.compiled,
-            dataclasses.replace(settled, **AT_ITS_HIGHEST),
+            dataclasses.replace(setting, **WITHOUT_SCHEDULE),
             model,
-            data.steps_per_epoch(dataset.train, settled.batch_size),
+            data.steps_per_epoch(dataset.train, setting.batch_size),
         )
         compiled()
     chance = math.log(classes) if config.loss == "softmax" else classes - 1.0
@@ -94,14 +102,14 @@ def main(config):
         begin = time.monotonic()
         findings = []
         with data.report_corrupt_images(dataset), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a step says better what Keras warns of
-            for name, examine in examination(settled, dataset, model, chance).items():
+            warnings.simplefilter("ignore")  # the steps report what Keras warns of
+            for name, examine in examination(setting, dataset, model, chance).items():
                 if name in config.steps:
                     findings.append(examine())
                     print(findings[-1], flush=True)
                 else:
                     findings.append(doctor.Finding(name, doctor.SKIP))
-                if name == "memorize":  # it has compiled the model its own way
+                if name == "memorize":  # which compiles the model for itself
                     compiled()
         seconds = round(time.monotonic() - begin, 1)
         report = training.write_report(
@@ -113,7 +121,7 @@ def main(config):
                 "seconds": seconds,
                 "seed": config.seed,
             },
-            config={**dataclasses.asdict(settled), "workdir": run.config.workdir},
+            config={**dataclasses.asdict(setting), "workdir": run.config.workdir},
             lead=[f"Examined in {seconds:.0f} s."],
             **training.examination_sections(findings, chance),
             file="check.json",
@@ -122,7 +130,7 @@ def main(config):
 
 
 def examination(config, dataset, model, chance):
-    """The steps by name: functions () -> Finding."""
+    """Return the steps by name: functions () -> Finding."""
     import numpy as np
 
     from cvcourse import data, optimization
@@ -133,7 +141,7 @@ def examination(config, dataset, model, chance):
     )
 
     def some(split, count):
-        """Images and labels of a split as they are, drawn by the seed."""
+        """Return random images and labels of a split, without augmentation."""
         drawn = data.stream(split, batch_size=min(count, len(split)), seed=config.seed)
         return [np.array(part) for part in next(iter(drawn))]
 
@@ -160,14 +168,14 @@ def examination(config, dataset, model, chance):
 
 
 def is_file(model):
-    """Whether --model names a file and no network of the registry."""
+    """Return whether --model is a file rather than a network of the registry."""
     return model.endswith(".keras")
 
 
 def load(config, dataset):
-    """The model in a file, for a data set's raw images. Raises ValueError where it does not fit.
+    """Load the model in a file, for a data set's raw images.
 
-    RunError where the file is no model.
+    Raises ValueError if it does not fit them, RunError if the file is not a model.
     """
     import cvcourse.layers  # noqa: F401  its layers may be in the file
     from cvcourse.saved_model import read_model
@@ -175,7 +183,7 @@ def load(config, dataset):
     default = Config()
     for name in FOR_BUILDERS:
         if getattr(config, name) != getattr(default, name):
-            raise ValueError(f"--{name} is for networks of the registry; {config.model} is built")
+            raise ValueError(f"--{name} is for networks of the registry, not for {config.model}")
     model = read_model(config.model)
     shapes = [tensor.shape for tensor in (*model.inputs, *model.outputs)]
     image, classes = dataset.input_shape, dataset.num_classes
@@ -183,18 +191,18 @@ def load(config, dataset):
         raise ValueError(f"{config.model} does not turn images into one score a class: {shapes}")
     if any(ours not in (None, theirs) for ours, theirs in zip(shapes[0][1:], image, strict=True)):
         raise ValueError(
-            f"{config.model} takes images {shapes[0][1:]}, and those of {config.dataset} are "
-            f"{image}: put a Resizing layer in front"
+            f"{config.model} takes images {shapes[0][1:]}, but those of {config.dataset} are "
+            f"{image}: begin the model with a Resizing layer"
         )
     if shapes[1][1] < classes:
         raise ValueError(
-            f"{config.model} has {shapes[1][1]} scores, and {config.dataset} {classes} classes"
+            f"{config.model} has {shapes[1][1]} scores, but {config.dataset} has {classes} classes"
         )
     return model
 
 
 def judged(config):
-    """`main` for a command line: RunError where a step fails."""
+    """Run `main` for a command line; raises RunError if a step fails."""
     report = main(config)
     if report["failed"]:
         failed = ", ".join(report["failed"])
@@ -203,7 +211,7 @@ def judged(config):
 
 
 def cli(argv=None):
-    """Run from a command line; returns the exit code, 1 where a step fails."""
+    """Run from a command line; returns the exit code, 1 if a step fails."""
     return recipe.run(judged, Config, argv, name="check", description=__doc__)
 
 

@@ -1,14 +1,14 @@
-"""The lecture's experiment on initialization: ten layers of 500 units, and what each lets through.
+"""The lecture's experiment on initialization: activations and gradients of ten layers of 500 units.
 
     cvcourse initialization
     cvcourse initialization --output=initialization.png
 
-Unit-Gaussian inputs go in, and a unit-Gaussian gradient comes back from the last layer. Weights
-that are too small let both fade from layer to layer, too large ones saturate the units, and
-1/sqrt(n), for ReLUs sqrt(2/n), keeps them as they are. Glorot & Bengio 2010,
+Inputs, and the gradient at the last layer, are unit Gaussian. With too small weights both vanish
+from layer to layer, too large ones saturate the units; a standard deviation of 1/sqrt(n), for ReLUs
+sqrt(2/n), preserves their scale. Glorot & Bengio 2010,
 https://proceedings.mlr.press/v9/glorot10a.html; He et al. 2015, https://arxiv.org/abs/1502.01852,
-eq. 10; CS231n, lecture 6. The run directory has the tables and the histograms in report.html, the
-numbers in metrics.json; --output has the histograms.
+eq. 10; CS231n, lecture 6. report.html in the run's directory shows tables and histograms,
+metrics.json the numbers; --output is a figure of the histograms.
 """
 
 import dataclasses
@@ -17,7 +17,7 @@ import sys
 from cvcourse import recipe
 from cvcourse.startup import import_tensorflow_quietly
 
-EXAMPLES, UNITS, LAYERS = 1000, 500, 10  # the lecture's
+EXAMPLES, UNITS, LAYERS = 1000, 500, 10  # as in the lecture
 NETWORKS = {  # name: (activation, standard deviation of the weights of a unit with n inputs)
     "tanh, 0.01": ("tanh", lambda n: 0.01),
     "tanh, 1": ("tanh", lambda n: 1.0),
@@ -25,26 +25,28 @@ NETWORKS = {  # name: (activation, standard deviation of the weights of a unit w
     "relu, 1/sqrt(n)": ("relu", lambda n: n**-0.5),
     "relu, sqrt(2/n)": ("relu", lambda n: (2 / n) ** 0.5),
 }
-COLUMNS = {  # of LayerStatistics: what it is
+COLUMNS = {  # field of LayerStatistics: title of its table
     "std": "standard deviation of the outputs",
-    "saturated": "share of the outputs that saturate",
-    "dead": "share of the units that are 0 for every example",
+    "saturated": "share of saturated outputs",
+    "dead": "share of units that are 0 for every example",
     "gradient_std": "standard deviation of the gradient with respect to the outputs",
 }
 
 
 @dataclasses.dataclass(frozen=True)
 class Config(recipe.RunFields):
-    """Where the picture and the report go, and the draw."""
+    """Settings of the experiment."""
 
-    output: str = recipe.field("runs/initialization.svg", "the picture's file: .svg, .png or .pdf")
-    # Behind ten layers a ReLU's values differ by a tenth from draw to draw; this one's are near the
-    # lecture's.
-    seed: int = recipe.field(65, "of inputs, weights and gradient", least=0, below=2**32)
+    output: str = recipe.field("runs/initialization.svg", "file of the figure: .svg, .png or .pdf")
+    # After ten layers of ReLUs the values differ by a tenth between seeds; with this one they are
+    # close to the lecture's.
+    seed: int = recipe.field(
+        65, "random seed of inputs, weights and gradient", least=0, below=2**32
+    )
 
 
 def main(config):
-    """Print the tables and draw histograms; returns {network: {column: value of each layer}}."""
+    """Print the tables and draw histograms; returns {network: {column: values by layer}}."""
     config, metrics = recipe.begin(
         config,
         "initialization",
@@ -77,12 +79,11 @@ def main(config):
         found = tables(statistics)
         training.write_report(
             run.path,
-            title="Initialization: what ten layers let through",
+            title="Initialization: signals through ten layers",
             metrics={"networks": statistics, "seed": config.seed},
             lead=[
-                f"{EXAMPLES:,} unit-Gaussian inputs, {LAYERS} layers of {UNITS} units. A network's "
-                "name has its activation and the standard deviation of the weights of a unit with "
-                "n inputs."
+                f"{EXAMPLES:,} unit-Gaussian inputs, {LAYERS} layers of {UNITS} units. Names of "
+                "networks: activation, standard deviation of the weights of a unit with n inputs."
             ],
             tables=found,
             figures={"Outputs of each layer": figure},
@@ -97,7 +98,7 @@ def main(config):
 
 
 def tables(statistics):
-    """The report's tables: {caption: rows of texts}, a network a row, a layer a column."""
+    """Format the tables: {caption: rows of texts}, a row per network, a column per layer."""
     titles = ["", *(f"layer {number}" for number in range(1, LAYERS + 1))]
     return {
         f"{title.capitalize()}, by layer": [
@@ -113,7 +114,7 @@ def tables(statistics):
 
 
 def build(activation):
-    """Dense layers without biases, one behind the other: (batch, UNITS) -> the same."""
+    """Build a chain of Dense layers without biases: (batch, UNITS) -> (batch, UNITS)."""
     import keras
 
     x = inputs = keras.Input((UNITS,))
@@ -123,14 +124,14 @@ def build(activation):
 
 
 def inner_product(gradient, outputs):
-    """A loss whose gradient with respect to `outputs` is `gradient`."""
+    """Loss whose gradient with respect to `outputs` is `gradient`."""
     import keras
 
     return keras.ops.sum(gradient * outputs)
 
 
 def outputs(network, inputs):
-    """The values of each layer, flat."""
+    """Return the outputs of each layer as flat arrays."""
     import keras
 
     taps = keras.Model(network.input, [layer.output for layer in network.layers[1:]])

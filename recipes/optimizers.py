@@ -78,7 +78,7 @@ def main(config):
         }
         curves = {name: curve(config, name, model, dataset, losses) for name in config.optimizers}
         steps = optimization.SURFACE_STEPS
-        return comparison.conclude(
+        return comparison.write_comparison(
             run.path,
             metrics={"surfaces": paths, "curves": curves, "seed": config.seed},
             title=f"Optimizers: {config.model} on {pathlib.Path(config.dataset).stem}",
@@ -91,7 +91,7 @@ def main(config):
             ],
             tables={
                 "After the last epoch": {
-                    name: comparison.of_one(
+                    name: comparison.without_seeds(
                         row | {key: row[key][-1] for key in ("passes", "loss", "val_loss")}
                     )
                     for name, row in curves.items()

@@ -114,7 +114,7 @@ def main(config):
             )
         count = len(config.seeds)
         repetitions = f"mean ± standard deviation over {count} seeds" if count > 1 else "one seed"
-        return comparison.conclude(
+        return comparison.write_comparison(
             run.path,
             metrics={
                 "rows": {

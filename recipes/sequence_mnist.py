@@ -191,7 +191,7 @@ def report(run, nets, count):
         name: {f"first_half_{when}": share for when, share in row["first_half"].items()}
         for name, row in nets.items()
     }
-    return comparison.conclude(
+    return comparison.write_comparison(
         run.path,
         metrics={
             "nets": nets,
@@ -208,7 +208,7 @@ def report(run, nets, count):
         ],
         tables={
             "The epoch of the lowest validation loss": {
-                name: comparison.of_one(row | halves[name]) for name, row in nets.items()
+                name: comparison.without_seeds(row | halves[name]) for name, row in nets.items()
             }
         },
         figures={

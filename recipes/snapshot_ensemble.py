@@ -1,21 +1,21 @@
-"""Snapshot ensembles: one training run comes by several minima, whose answers are averaged.
+"""Snapshot ensembles: one training run visits several minima; average their predictions.
 
     cvcourse snapshot_ensemble
     cvcourse snapshot_ensemble --dataset=fashion_mnist --model=resnet20 --batch_size=128
 
 Huang et al., "Snapshot Ensembles: Train 1, Get M for Free", ICLR 2017,
-https://arxiv.org/abs/1704.00109, against what else the same number of epochs can buy. Each row of
-the table costs one run of --epochs:
+https://arxiv.org/abs/1704.00109, compared with other uses of the same number of epochs. Each row
+of the table costs one run of --epochs:
 
-single            the last epoch of one net under --schedule; single_best: its best on validation
-snapshot_mM       the ends of M cycles of the shifted cosine (eq. 2), probabilities averaged
+single            last epoch of a network with --schedule; single_best: best epoch on validation
+snapshot_mM       ends of M cycles of the shifted cosine (eq. 2), probabilities averaged
 checkpoint_mM     M evenly spaced epochs of the single run (the paper's NoCycle)
-independent_mM    M nets of one M-th of the epochs each (the paper's SingleCycle)
-snapshot_weights_mM, checkpoint_weights_mM    one net with the mean of the same nets' weights
+independent_mM    M networks of one M-th of the epochs each (the paper's SingleCycle)
+snapshot_weights_mM, checkpoint_weights_mM    one network with the mean of these networks' weights
 
-Training and choosing see training and validation data alone. The test split is evaluated at the
-very end, once a seed and for all rows as they stand. The best ensemble on validation, of the first
-seed, is ensemble.keras: raw images in, probabilities out.
+Training and selection use training and validation data only. The test split is evaluated at the
+end, once per seed and for all rows. The best ensemble on validation data, of the first seed, is
+saved as ensemble.keras: raw images to probabilities.
 """
 
 import dataclasses
@@ -40,32 +40,32 @@ class Config(
     recipe.DataFields,
     recipe.ModelFields,
 ):
-    """What is compared, and on what; the fields of `train` have its meaning."""
+    """Settings of the comparison; fields of `train` have the same meaning."""
 
     augment: tuple[str, ...] | None = recipe.field(
-        None, "none, or as in train; auto: what is usual for the data set"
+        None, "random augmentations as in train, or none; auto: the usual ones of the data set"
     )
-    epochs: int = recipe.field(60, "the budget of each row", least=1)
+    epochs: int = recipe.field(60, "number of epochs of each row", least=1)
     cycles: tuple[int, ...] | None = recipe.field(
         None,
-        "M, each of them divides --epochs; auto: those of 2 to 6 that do",
+        "numbers of cycles M to compare, divisors of --epochs; auto: those from 2 to 6",
         least=2,
         distinct=True,
     )
     last_m: int | None = recipe.field(
-        None, "average the last m of M snapshots and checkpoints; none: all", least=1
+        None, "number of the last snapshots or checkpoints of M to average; none: all", least=1
     )
-    learning_rate: float = recipe.field(0.05, "alpha_0 of eq. 2: at the start of a cycle", above=0)
+    learning_rate: float = recipe.field(0.05, "rate at a cycle's start, alpha_0 of eq. 2", above=0)
     schedule: str = recipe.field(
-        "cosine", "of the single run and the independent nets", choices=("step", "cosine")
+        "cosine", "schedule of the single and independent networks", choices=("step", "cosine")
     )
     single_learning_rate: float | None = recipe.field(
-        None, "the highest of theirs; none: that of --learning_rate", above=0
+        None, "highest learning rate of this schedule; none: --learning_rate", above=0
     )
     seeds: tuple[int, ...] = recipe.field(
-        (0, 1, 2), "of the repetitions", least=0, below=2**28, distinct=True
+        (0, 1, 2), "random seeds of the repetitions", least=0, below=2**28, distinct=True
     )
-    test: bool = recipe.field(True, "evaluate the test split at the end; not while choosing")
+    test: bool = recipe.field(True, "evaluate on the test split at the end")
 
     def misfits(self):
         if not cycles_of(self):
@@ -78,7 +78,7 @@ class Config(
 
 
 def main(config):
-    """Train what is missing, compare, report."""
+    """Train what is missing, compare, report; returns the metrics and the path `workdir`."""
     config, metrics = recipe.begin(config, "snapshot_ensemble")
     if metrics:
         return metrics
@@ -131,7 +131,7 @@ def main(config):
             )
             for m in cycles_of(config)
         }
-        return comparison.conclude(
+        return comparison.write_comparison(
             run.path,
             metrics={
                 "rows": {
@@ -146,7 +146,7 @@ def main(config):
                 "seconds": round(sum(metrics["seconds"] for metrics in trained), 1),
             },
             title=f"Snapshot ensembles: {config.model} on {pathlib.Path(config.dataset).stem}",
-            lead=lead(config, chosen, splits),
+            lead=lead_paragraphs(config, chosen, splits),
             tables={f"On {split} data": splits[split] for split in splits},
             figures={
                 "Error by M": figures.ensemble_errors(cycles_of(config), splits),
@@ -164,14 +164,14 @@ def main(config):
 
 
 def cycles_of(config):
-    """The numbers of cycles M that are compared."""
+    """Return the numbers of cycles M to compare."""
     if config.cycles is None:
         return tuple(m for m in USUAL_CYCLES if config.epochs % m == 0)
     return config.cycles
 
 
 def runs(config, folder, seed):
-    """The training runs of a seed in its folder: {name: train.Config}."""
+    """Return the training runs of a seed in its folder: {name: train.Config}."""
     plain = {
         "schedule": config.schedule,
         "learning_rate": config.single_learning_rate or config.learning_rate,
@@ -186,7 +186,7 @@ def runs(config, folder, seed):
                 **plain,
                 "epochs": config.epochs // m,
                 "snapshots": 1,
-                "seed": seed * m + i,  # no two of an M are alike
+                "seed": seed * m + i,  # different for all networks of an M
             }
     return {
         name: recipe.as_config(
@@ -199,7 +199,7 @@ def runs(config, folder, seed):
 
 
 def members(config):
-    """The saved models that each row averages, in a seed's folder: {row: files}."""
+    """Return the saved models that each row averages, in a seed's folder: {row: files}."""
     found = {
         "single": [f"single/snapshots/{config.epochs}.keras"],
         "single_best": ["single/model.keras"],
@@ -216,13 +216,13 @@ def members(config):
 
 
 def evenly_spaced(config, run, m):
-    """The last --last_m of m snapshots at equal distances."""
+    """Return the files of the last --last_m of m evenly spaced snapshots of a run."""
     epochs = [config.epochs * (i + 1) // m for i in range(m)]
     return [f"{run}/snapshots/{epoch}.keras" for epoch in epochs[-(config.last_m or m) :]]
 
 
 def write_averages(config, folder, seed, dataset):
-    """Save the means of snapshots' and checkpoints' weights, where they are not yet there."""
+    """Save the mean weights of snapshots and checkpoints, unless they exist."""
     from cvcourse import data, regularization, training
 
     setting = train.resolve(config, dataset)
@@ -239,28 +239,30 @@ def write_averages(config, folder, seed, dataset):
             training.save_model(net, folder / file, dataset.class_names)
 
 
-def lead(config, chosen, splits):
-    """What the report says before its tables."""
+def lead_paragraphs(config, chosen, splits):
+    """Yield the first paragraphs of the report."""
     gains = [
         f"{100 * splits[split][chosen['snapshot']]['gain']['mean']:+.2f} points on {split} data"
         for split in splits
     ]
+    count = len(config.seeds)
+    seeds = "one seed" if count == 1 else f"mean ± standard deviation over {count} seeds"
     yield (
-        f"Every row costs {config.epochs} epochs of training; mean ± standard deviation over "
-        f"{len(config.seeds)} seeds. snapshot: the ends of M cycles of the shifted cosine; "
-        "checkpoint: M evenly spaced epochs of the single run; independent: M nets of one M-th of "
-        "the epochs each; weights: one net with the mean of the weights of the same nets. gain: "
-        "accuracy over that of the single net of the same seed, at its last epoch."
+        f"Every row costs {config.epochs} epochs of training; {seeds}. snapshot: the ends of M "
+        "cycles of the shifted cosine; checkpoint: M evenly spaced epochs of the single run; "
+        "independent: M networks of one M-th of the epochs each; weights: one network with the "
+        "mean of these networks' weights. gain: accuracy minus that of the last epoch of the "
+        "single network of the same seed."
     )
     yield (
         f"Best snapshot ensemble on validation data: {chosen['snapshot']}, gain "
-        f"{' and '.join(gains)}. Best ensemble of all there: {chosen['ensemble']}, in "
-        "ensemble.keras. Nothing was chosen by test data."
+        f"{' and '.join(gains)}. Best of all ensembles on validation data, saved as "
+        f"ensemble.keras: {chosen['ensemble']}. Test data were not used for selection."
     )
 
 
 def cycles_figure(config, folder):
-    """Learning rate and loss of the run with the most cycles and of the single run: a figure."""
+    """Draw learning rate and loss of the run with the most cycles and of the single run."""
     from cvcourse import figures, optimization, training
 
     m = max(cycles_of(config))

@@ -1,11 +1,11 @@
-"""Train a network of the course on a data set: the main job.
+"""Train a network on a data set.
 
     cvcourse train --dataset=digits
     cvcourse train --model=resnet20 --dataset=fashion_mnist --batch_size=128 --epochs=20
 
-Leaves a directory with model.keras, metrics.json, history.csv, report.html, TensorBoard logs and
-checkpoints. The command it prints first goes on with it after Ctrl-C, a crash or a power cut, and
-the result is the same to the bit.
+Writes model.keras, metrics.json, history.csv, report.html, TensorBoard logs and checkpoints to the
+run's directory. After Ctrl-C, a crash or a power cut, the command that it prints first resumes the
+run, and the result is the same to the bit.
 """
 
 import dataclasses
@@ -14,9 +14,10 @@ import pathlib
 import sys
 
 from cvcourse import distribution, recipe
+from cvcourse.deprecation import renamed_attributes
 from cvcourse.startup import import_tensorflow_quietly
 
-SET_BY = {  # what is no knob of --model_args where a flag sets it
+SET_BY = {  # builder argument that --model_args may not have: the flag that sets it
     "input_shape": "--input_shape",
     "num_classes": "the data set",
     "name": "--model",
@@ -27,84 +28,76 @@ SET_BY = {  # what is no knob of --model_args where a flag sets it
 MIXING = ("mixup", "cutmix")  # augmentations that change labels too
 EXTENDABLE = ("constant", "inverse_sqrt")
 NOT_EXTENDABLE = (
-    f"only --schedule={' or '.join(EXTENDABLE)}, without --average=swa and --snapshots, goes on as "
-    "if it had been longer from the start"
+    f"only a run with --schedule={' or '.join(EXTENDABLE)}, without --average=swa and --snapshots, "
+    "can be extended as if it had been longer from the start"
 )
 SCHEDULED_DROP_PATH = (
     "the rate of dropped paths grows over the run's length, which more epochs would change; a run "
-    "begun with --model_args=drop_path_steps=N can have more"
+    "begun with --model_args=drop_path_steps=N can be extended"
 )
 
 
 @dataclasses.dataclass(frozen=True)
 class Config(recipe.TrainingFields, recipe.DataFields, recipe.ModelFields):
-    """The settings of a run; the defaults are measured on the embedded digits."""
+    """Settings of a run. The defaults were measured on the embedded digits."""
 
     input_shape: tuple[int, ...] | None = recipe.field(
-        None,
-        "height,width,channels the network takes; auto: the images', or its usual size",
-        least=1,
+        None, "height,width,channels of the input; auto: of the images, or the usual ones", least=1
     )
     augment: tuple[str, ...] | None = recipe.field(
         None,
-        "none, or any of them; auto: what is usual for the data set",
+        "random augmentations of training images, or none; auto: the usual ones of the data set",
         choices=("crop", "shift", "flip", "color", "pca_color", "cutout", *MIXING),
     )
     loss: str = recipe.field(
-        "softmax",
-        "cross-entropy, or the course's multiclass SVM loss",
-        choices=("softmax", "hinge"),
+        "softmax", "cross-entropy, or multiclass SVM loss (hinge)", choices=("softmax", "hinge")
     )
     label_smoothing: float = recipe.field(
-        0.0, "share of a label that all classes get alike; in training alone", least=0, below=1
+        0.0, "label smoothing of the training loss, as in Keras' losses", least=0, below=1
     )
     scale_learning_rate: int | None = recipe.field(
-        None,
-        "the batch size that --learning_rate is meant for: scaled to --batch_size (linear rule)",
-        least=1,
+        None, "reference batch size: scale --learning_rate linearly to --batch_size", least=1
     )
     dropout: float | None = recipe.field(
-        None, "rate of the network's dropout layers; none: as its paper has it", least=0, below=1
+        None, "rate of the dropout layers; none: that of the paper", least=0, below=1
     )
     stochastic_depth: float | None = recipe.field(
         None,
-        "rate at which the last block's path is dropped (nasnet: at the run's end; fractalnet: any "
-        "path of a join, where no column is drawn); none: as its paper has it",
+        "drop rate of the last block's path (nasnet: at the run's end; fractalnet: of any path "
+        "into a join, unless a column is drawn); none: that of the paper",
         least=0,
         below=1,
     )
     average: str = recipe.field(
         "none",
-        "average of the weights to validate and keep: exponential, or equal over the epochs of the "
-        "last quarter",
+        "weights to validate and save: moving average, or mean of the last quarter's epochs",
         choices=("none", "ema", "swa"),
     )
     snapshots: int = recipe.field(
-        0, "how many epochs' models to keep in snapshots/; divides --epochs", least=0
+        0, "number of evenly spaced epochs whose models are saved; divides --epochs", least=0
     )
     test: bool = recipe.field(True, "evaluate the best epoch on the test split")
     accumulate: int = recipe.field(
-        1,
-        "batches whose gradients are averaged before the weights move, across epochs; schedules "
-        "and averages go by these updates",
-        least=1,
+        1, "batches per update, whose gradients are averaged; schedules count updates", least=1
     )
-    extend: bool = recipe.field(
-        False, "let the run in workdir have more epochs than it had", free=True
-    )
+    extend: bool = recipe.field(False, "continue the run in --workdir for more epochs", free=True)
 
     def misfits(self):
         if self.loss == "hinge" and soft_labels(self):
             yield (
-                "--loss=hinge takes whole labels, so neither --label_smoothing nor "
-                "--augment=mixup,cutmix: leave them out, or take --loss=softmax"
+                "--loss=hinge needs class numbers as labels, so neither --label_smoothing nor "
+                "--augment=mixup,cutmix: leave them out, or use --loss=softmax"
             )
         if self.snapshots and self.epochs % self.snapshots:
             yield f"--snapshots={self.snapshots} does not divide --epochs={self.epochs}"
 
 
 def main(config):
-    """Train, evaluate on the test split once, report."""
+    """Train, evaluate once on the test split, report.
+
+    Returns the metrics of metrics.json, with the run's `workdir` and the path `model` of its
+    model.keras (`keras.saving.load_model` needs `import cvcourse.layers`); of a finished run, too.
+    """
     config = recipe.check(config)
     rules = {"fixed": why_not_longer(config)}
     devices, metrics = distribution.meet(
@@ -122,7 +115,7 @@ def main(config):
 
     keras.utils.set_random_seed(config.seed)
     with recipe.user_errors():
-        models.builder_args(config.model)  # before data are read: is there such a network?
+        models.builder_args(config.model)  # fail before data are read
         dataset = data.of(config)
         if not config.test:
             dataset = dataclasses.replace(dataset, test=None)
@@ -141,7 +134,7 @@ def main(config):
         trained = fit(model, setting, dataset, run)
         metrics = None
         if devices.chief:
-            metrics = training.conclude(
+            metrics = training.evaluate_and_report(
                 run.path,
                 title=f"{config.model} on {pathlib.Path(config.dataset).stem}",
                 config=dataclasses.replace(run.config, augment=setting.augment),
@@ -156,7 +149,7 @@ def main(config):
 
 
 def resolve(config, dataset):
-    """The config with what the data set decides: a usual augmentation, no batch larger than it."""
+    """Resolve the settings that depend on the data set: the usual augmentation, the batch size."""
     from cvcourse import data
 
     augment = config.augment
@@ -167,7 +160,7 @@ def resolve(config, dataset):
 
 
 def build_and_compile(config, dataset):
-    """(settled config, its compiled model). Raises ValueError for what does not fit."""
+    """Return the resolved config and its compiled model. Raises ValueError for a bad value."""
     from cvcourse import data
 
     setting = resolve(config, dataset)
@@ -180,7 +173,7 @@ def build_and_compile(config, dataset):
 
 
 def stream(config, dataset, split, **options):
-    """The batches of a split, as a settled config has them; `options` are those of data.stream."""
+    """Return the batches of a split for a resolved config; `options` are passed to data.stream."""
     from cvcourse import data
 
     return data.stream(
@@ -193,10 +186,10 @@ def stream(config, dataset, split, **options):
 
 
 def fit(model, config, dataset, run, *, files=True, callbacks=()):
-    """Train a compiled model in a run's directory, or go on with it there: its ExactResume.
+    """Train a compiled model with a resolved config; returns the ExactResume of `training.fit`.
 
-    `config` is a settled one. Without `files` only what resuming needs is written: no model.keras,
-    no TensorBoard. `callbacks` see each epoch's logs before it is saved.
+    Without `files` neither model.keras nor TensorBoard logs are written. `callbacks` are called
+    before an epoch is saved.
     """
     from cvcourse import data, regularization, training
 
@@ -220,7 +213,7 @@ def fit(model, config, dataset, run, *, files=True, callbacks=()):
 
 
 def why_not_longer(config):
-    """Why a run of this config cannot have more epochs; None where it can."""
+    """Return why a run of this config cannot have more epochs; None if it can."""
     if config.schedule not in EXTENDABLE or config.average == "swa" or config.snapshots:
         return NOT_EXTENDABLE
     if config.extend and drops_paths_by_schedule(config):
@@ -229,12 +222,12 @@ def why_not_longer(config):
 
 
 def soft_labels(config):
-    """Whether labels are shares of classes: one-hot rows, smoothed or mixed."""
+    """Return whether labels are rows of class probabilities: smoothed or mixed."""
     return bool(config.label_smoothing or {*MIXING} & {*(config.augment or ())})
 
 
 def drops_paths_by_schedule(config):
-    """Whether the net's rate of dropped paths grows with the steps, over a run's if not over N."""
+    """Return whether the network's rate of dropped paths grows over the steps of the run."""
     import_tensorflow_quietly()
     from cvcourse import models
 
@@ -244,7 +237,7 @@ def drops_paths_by_schedule(config):
 
 
 def build(config, dataset):
-    """The model for a data set's raw images. Raises ValueError for what the net will not take."""
+    """Build the model of a data set's raw images. Raises ValueError for bad builder arguments."""
     from cvcourse import data, models, training
 
     usual_shape = models.input_shape_for(config.model, dataset.input_shape)
@@ -257,10 +250,10 @@ def build(config, dataset):
     if drops_paths_by_schedule(config):
         steps = config.epochs * data.steps_per_epoch(dataset.train, config.batch_size)
         flags["drop_path_steps"] = max(1, steps)
-    flags = {knob: value for knob, value in flags.items() if value is not None}
-    for knob in (*flags, "name"):
-        if knob in config.model_args:
-            raise ValueError(f"--model_args: {knob} is set by {SET_BY[knob]}")
+    flags = {name: value for name, value in flags.items() if value is not None}
+    for name in (*flags, "name"):
+        if name in config.model_args:
+            raise ValueError(f"--model_args: {name} is set by {SET_BY[name]}")
     mean, variance = data.channel_statistics(dataset.train)
     with training.precision(config.precision):
         net = models.build(config.model, **config.model_args, **flags)
@@ -271,7 +264,7 @@ def build(config, dataset):
 
 
 def compiled(config, model, steps_per_epoch):
-    """The model with its optimizer, loss and metrics. Raises ValueError for what does not fit."""
+    """Compile the model with optimizer, loss and metrics. Raises ValueError for a bad value."""
     import keras
 
     from cvcourse import optimization, training
@@ -293,9 +286,9 @@ def compiled(config, model, steps_per_epoch):
 
 
 def dry_run(configs):
-    """Raise UsageError for what `main` would refuse of any of these runs; returns their data set.
+    """Check many runs on one data set before anything is written; returns the data set.
 
-    For a recipe of many runs on one data set, before it writes anything.
+    Raises UsageError if `main` would refuse any of them.
     """
     from cvcourse import data, models
 
@@ -310,6 +303,9 @@ def dry_run(configs):
 
 
 cli = recipe.cli(main)
+__getattr__ = renamed_attributes(
+    __name__, settled="resolve", prepared="build_and_compile", rehearse="dry_run"
+)
 
 
 if __name__ == "__main__":

@@ -1,17 +1,16 @@
-"""Transfer learning: a network that knows ImageNet learns your classes from few images.
+"""Transfer learning: train a network with pretrained weights on your classes, from few images.
 
     cvcourse transfer --model=mobilenet_v2 --dataset=PATH
     cvcourse transfer --model=efficientnet_b0 --dataset=PATH --method=full --epochs=20
     cvcourse transfer --weights=FILE.keras --dataset=PATH
 
 PATH/train/CLASS/*.jpg and PATH/val/CLASS/*.jpg, or any data set that `train` takes. The features of
-the frozen network are computed once and kept, and a linear classifier on them is a matter of
-seconds: the probe. From there on the network itself may be fine-tuned: its top stage, all of it
-with a smaller rate for the body, or stage by stage from the top. `--method=auto` measures how much
-data there are and how similar they are, and decides as the course's table does. The saved
-model.keras takes raw RGB photos of any size. A .keras file need not hold weights of --model: a
-network that you or somebody else trained goes on as it was saved, with a new head on its last
-pooled features and with the preprocessing that it has in it.
+the frozen network are computed once and cached, and a linear classifier of them, the probe, is
+fitted in seconds. Then the network may be fine-tuned: its top stage, all of it with a lower rate
+for the body, or stage by stage from the top. `--method=auto` measures the size of the data set and
+its similarity to the source, and decides as the course's table does. The saved model.keras takes
+raw RGB photos of any size. A .keras file may also hold any other network: it is used as it was
+saved, with its preprocessing, and gets a new head on its last pooled features.
 
 Sharif Razavian et al., "CNN Features off-the-shelf", 2014, https://arxiv.org/abs/1403.6382; the
 probe's solution as the head to start fine-tuning from: Kumar et al., "Fine-Tuning can Distort
@@ -29,8 +28,8 @@ from cvcourse import distribution, recipe
 from cvcourse.startup import import_tensorflow_quietly
 
 METHODS = ("probe", "top", "full", "gradual")
-SCALINGS = ("none", "unit", "tf", "torch", "caffe")  # that pixels may need; the usual ones
-HELD_OUT = 0.2  # of the training split, to decide on
+SCALINGS = ("none", "unit", "tf", "torch", "caffe")  # of pixels; the usual ones
+HELD_OUT = 0.2  # share of the training split that --method=auto decides by
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,48 +40,50 @@ class Config(
     recipe.WeightsFields,
     recipe.ModelFields,
 ):
-    """The settings of a run; the probe was measured on ten classes of flowers, 60 photos each."""
+    """Settings of a run. The probe was measured on ten classes of flowers, 60 photos each."""
 
     model: str = recipe.field("mobilenet_v2", "a network with published weights")
     weights: str = recipe.field(
-        "default", "a tag of `cvcourse models --pretrained`, or a file, also of a net of your own"
+        "default", "a tag of `cvcourse models --pretrained`, or a file, also of your own network"
     )
     scaling: str = recipe.field(
         "auto",
-        "of the pixels for a .keras file of your own that does not scale them; none: 0..255, unit: "
-        "0..1, tf: -1..1; auto: that with which a probe is best within the training split",
+        "pixel scaling for your own .keras file, if it has none; none: 0..255, unit: 0..1, tf: "
+        "-1..1; auto: the one with the best probe, by cross-validation within the training split",
         choices=("auto", *SCALINGS),
     )
     dataset: str = "tfds:tf_flowers"
     size: int | None = recipe.field(
-        None, "side of the images the network sees, in pixels; none: its weights' own", least=16
+        None, "side of the network's input images in pixels; none: that of the weights", least=16
     )
     method: str = recipe.field(
-        "auto", "linear probe, fine-tuning, or what data suggest", choices=("auto", *METHODS)
+        "auto",
+        "linear probe, or fine-tuning of the top stage, of all, or gradually; auto: by the data",
+        choices=("auto", *METHODS),
     )
     classifier: str = recipe.field(
         "auto",
-        "the probe: linear SVM, softmax, nearest neighbors, or the best by cross-validation",
+        "probe: linear SVM, softmax, nearest neighbors; auto: the best by cross-validation",
         choices=("auto", "svm", "softmax", "knn"),
     )
-    control: bool = recipe.field(True, "do the same from random weights, to compare with")
+    control: bool = recipe.field(True, "train from random weights too, for comparison")
     augment: tuple[str, ...] = recipe.field(
         ("crop", "flip"),
-        "none, or any of them, in fine-tuning",
+        "random augmentations of training images in fine-tuning, or none",
         choices=("crop", "shift", "flip", "color", "pca_color", "cutout"),
     )
     epochs: int = 15
     optimizer: str = "adam"
     learning_rate: float = 1e-3
     body_rate: float = recipe.field(
-        0.1, "the body's learning rate as a share of the classifier's", above=0
+        0.1, "learning rate of the body as a share of that of the classifier", above=0
     )
     warmup_epochs: float = 0.5
     weight_decay: float = 1e-4
 
 
 def main(config):
-    """Probe, decide, fine-tune, report."""
+    """Fit a probe, choose the method, fine-tune, report; returns the metrics as `train` does."""
     config, metrics = recipe.begin(config, "transfer")
     if metrics:
         return metrics
@@ -103,7 +104,7 @@ def main(config):
             backbone = load_backbone(config, dataset)
         batch_size = min(config.batch_size, len(dataset.train))
         steps = data.steps_per_epoch(dataset.train, batch_size)
-        optimization.schedule_of(config, steps)  # do they fit?
+        optimization.schedule_of(config, steps)  # fail early
         devices.require_divisible(batch_size)
     dataset = backbone.dataset
     with (
@@ -165,17 +166,17 @@ def main(config):
 
 
 def load_backbone(config, dataset):
-    """The network with its weights behind their preprocessing, as a training.Backbone.
+    """Load the network with its weights and preprocessing as a training.Backbone.
 
-    Raises ValueError and RunError for weights, sizes and channels that do not go together.
+    Raises ValueError and RunError for weights, sizes and channels that do not fit.
     """
     import cvcourse.sequence  # noqa: F401  registers what a file may hold
     from cvcourse import data, training
     from cvcourse.models import pretrained
 
-    for knob, flag in (("input_shape", "--size"), ("num_classes", "the data set")):
-        if knob in config.model_args:
-            raise ValueError(f"--model_args: {knob} is set by {flag}")
+    for name, flag in (("input_shape", "--size"), ("num_classes", "the data set")):
+        if name in config.model_args:
+            raise ValueError(f"--model_args: {name} is set by {flag}")
     network = pretrained.load_trained(
         config.model,
         config.weights,
@@ -185,7 +186,7 @@ def load_backbone(config, dataset):
         scaling=config.scaling,
         weights_dir=config.weights_dir,
         allow_noncommercial=config.allow_noncommercial,
-        named=config.model != Config.model,  # the default is nobody's claim
+        named=config.model != Config.model,  # the default names no network
     )
     if network.resize:
         dataset = dataset.resized(**network.resize)
@@ -203,7 +204,7 @@ def load_backbone(config, dataset):
 
 
 def decide(config, backbone):
-    """(method, depth, reasons, {depth: accuracy}), the accuracies with --method=auto alone."""
+    """Return (method, depth, reasons, {depth: accuracy}); accuracies only with --method=auto."""
     import numpy as np
 
     from cvcourse import data, training
@@ -218,10 +219,9 @@ def decide(config, backbone):
 
 
 def fine_tune(run, dataset, model, method, *, from_scratch=False):
-    """Fit `model`, whose best epoch goes to the run's model.keras; returns its ExactResume.
+    """Fine-tune the model, and save its best epoch as model.keras; returns the ExactResume.
 
-    Batch norm of the body stays as it was trained: its weights and its statistics. `from_scratch`
-    trains all of it at one rate instead.
+    Batch normalization in the body is frozen. `from_scratch` trains all layers at one rate instead.
     """
     from cvcourse import data, optimization, training
 
@@ -253,14 +253,14 @@ def fine_tune(run, dataset, model, method, *, from_scratch=False):
     )
 
 
-def control(config, stranger, method, depth, classifier, run):
-    """The validation accuracy of the same from random weights: a probe, or training all of it."""
+def control(config, untrained, method, depth, classifier, run):
+    """Return the validation accuracy from random weights: of a probe, or of training all layers."""
     if method == "probe":
-        probe = stranger.probe(depth, classifier)
-        model = stranger.with_classifier(depth, probe)
-        return stranger.evaluation("validation", depth, model).accuracy
-    model = stranger.with_classifier(depth)
-    trained = fine_tune(run.inside("control"), stranger.dataset, model, method, from_scratch=True)
+        probe = untrained.probe(depth, classifier)
+        model = untrained.with_classifier(depth, probe)
+        return untrained.evaluation("validation", depth, model).accuracy
+    model = untrained.with_classifier(depth)
+    trained = fine_tune(run.inside("control"), untrained.dataset, model, method, from_scratch=True)
     return trained.history[trained.best_epoch - 1]["val_accuracy"]
 
 

@@ -139,7 +139,7 @@ def test_photos_are_learned_by_heart(memorized, photos, capsys, tmp_path):
         assert metrics[f"{split}_bleu1"] >= metrics[f"{split}_bleu4"]
 
     run = pathlib.Path(config.workdir)
-    assert json.loads((run / "metrics.json").read_text()) == metrics
+    assert json.loads((run / "metrics.json").read_text()).items() <= metrics.items()
     names = ["checkpoints", "config.json", "history.csv", "metrics.json", "model.keras"]
     names += ["report.html", "tensorboard"]
     assert sorted(path.name for path in run.iterdir() if path.name[0] != ".") == names

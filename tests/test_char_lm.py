@@ -38,7 +38,7 @@ def test_a_run(model, text, tmp_path, capsys):
     out = capsys.readouterr().out
     assert f"test bits per character: {metrics['test_bits_per_character']:.4f}" in out
     assert 0 < metrics["test_bits_per_character"] < np.log2(len(set(TEXT)))
-    assert json.loads((workdir / "metrics.json").read_text()) == metrics
+    assert json.loads((workdir / "metrics.json").read_text()).items() <= metrics.items()
     samples = sorted((workdir / "samples").iterdir())
     assert len(samples) == 2
     for path in samples:

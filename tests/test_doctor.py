@@ -203,7 +203,7 @@ FAULTS = {
     "no normalization": (
         net(*HEALTHY_STACK, normalize=False),
         {},
-        *("initial_loss", "a normalization is missing"),
+        *("initial_loss", ": normalization is missing"),
         (),
     ),
     "normalized twice": (
@@ -219,7 +219,7 @@ FAULTS = {
             (layers.Dense, 10, {"kernel_initializer": "zeros"}),
         ),
         {},
-        *("updates", "initialize them at random"),
+        *("updates", "initialize them randomly"),
         (),
     ),
     "a frozen layer": (

@@ -67,7 +67,7 @@ def run(model, dataset, tmp_path, **settings):
     workdir = tmp_path / f"evaluation{len(list(tmp_path.iterdir()))}"
     config = evaluate.Config(str(model), str(dataset), workdir=str(workdir), **settings)
     metrics = evaluate.main(config)
-    assert json.loads((workdir / "metrics.json").read_text()) == metrics
+    assert json.loads((workdir / "metrics.json").read_text()).items() <= metrics.items()
     with open(workdir / "predictions.csv", newline="", encoding="utf-8") as file:
         return metrics, list(csv.DictReader(file))
 

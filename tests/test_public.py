@@ -65,7 +65,7 @@ PUBLIC = {
     """,
     "cvcourse.classic": "GradientCheck gradient_check",
     "cvcourse.training": """
-        Evaluation class_names evaluate features fit_probe layer_statistics load_model machine
+        Evaluation class_names evaluate facts features fit_probe layer_statistics load_model machine
         nearest read_history save_model tsne versions
     """,
     "cvcourse.tuning": "HyperModel ask default_space oracle register",

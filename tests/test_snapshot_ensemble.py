@@ -90,13 +90,17 @@ def test_the_table_is_that_of_the_saved_models(finished):
 
 def test_spreads_are_over_seeds():
     values = [0.91, 0.93, 0.95]
-    assert comparison.spread(values) == {
+    assert comparison.mean_and_std(values) == {
         "mean": pytest.approx(0.93),
         "std": pytest.approx(np.std(values, ddof=1)),
         "seeds": values,
     }
-    assert comparison.spread([0.5]) == {"mean": 0.5, "std": None, "seeds": [0.5]}
-    row = {"accuracy": comparison.spread(values), "nll": comparison.spread([0.5]), "ece": None}
+    assert comparison.mean_and_std([0.5]) == {"mean": 0.5, "std": None, "seeds": [0.5]}
+    row = {
+        "accuracy": comparison.mean_and_std(values),
+        "nll": comparison.mean_and_std([0.5]),
+        "ece": None,
+    }
     assert list(comparison.table({"single": row})) == [
         ["", "accuracy, %", "NLL, nats"],
         ["single", "93.00 ± 2.00", "0.5000"],
@@ -133,6 +137,11 @@ def test_equal_budgets(finished):
     assert rates["single"] == pytest.approx(cosine, abs=1e-6)
     assert rates["independent_m2_1"] == pytest.approx([0.025, 0], abs=1e-6)
     assert rates["independent_m2_2"] == pytest.approx([0.025, 0], abs=1e-6)
+
+
+def test_the_report_does_not_speak_of_a_deviation_over_one_seed(finished):
+    page = (finished[0] / "report.html").read_text()
+    assert "4 epochs of training; one seed. snapshot:" in page
 
 
 def test_no_two_independent_nets_of_an_ensemble_start_alike(tmp_path):

@@ -61,6 +61,15 @@ def finished(tmp_path_factory):
     return workdir, train.main(config(workdir))
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("settled", "resolve"), ("prepared", "build_and_compile"), ("rehearse", "dry_run")],
+)
+def test_old_names_warn_with_the_new_one(old, new):
+    with pytest.warns(FutureWarning, match=rf"train\.{old} is now called .*train\.{new};"):
+        assert getattr(train, old) is getattr(train, new)
+
+
 def test_what_a_run_leaves(finished):
     workdir, metrics = finished
     names = {
@@ -73,7 +82,9 @@ def test_what_a_run_leaves(finished):
         "tensorboard",
     }
     assert {p.name for p in workdir.iterdir() if p.name[0] != "."} == names
-    assert json.loads((workdir / "metrics.json").read_text()) == metrics
+    paths = {"workdir": str(workdir), "model": str(workdir / "model.keras")}
+    assert {**json.loads((workdir / "metrics.json").read_text()), **paths} == metrics
+    assert len(metrics) == len(json.loads((workdir / "metrics.json").read_text())) + len(paths)
     assert set(metrics) >= {
         "test_accuracy",
         "test_loss",
@@ -156,7 +167,8 @@ def test_a_finished_run_says_so_and_does_nothing(finished, capsys):
     workdir, metrics = finished
     before = {p: p.stat().st_mtime_ns for p in workdir.rglob("*")}
     assert train.main(config(workdir, checkpoint_minutes=3.0)) == metrics
-    assert "is finished" in capsys.readouterr().out
+    kept = json.loads((workdir / "metrics.json").read_text())
+    assert f"{workdir} is finished: {json.dumps(kept)}" in capsys.readouterr().out
     assert {p: p.stat().st_mtime_ns for p in workdir.rglob("*")} == before
 
 
@@ -164,8 +176,8 @@ def test_a_finished_run_says_so_and_does_nothing(finished, capsys):
     ("change", "message"),
     [
         (dict(seed=1), "differs in seed (there 0, here 1)"),
-        (dict(epochs=9), "epochs (there 6, here 9); only --schedule=constant"),
-        (dict(epochs=9, extend=True), "only --schedule=constant"),
+        (dict(epochs=9), "epochs (there 6, here 9); only a run with --schedule=constant"),
+        (dict(epochs=9, extend=True), "only a run with --schedule=constant"),
     ],
 )
 def test_another_config_is_refused(finished, change, message):
@@ -278,7 +290,7 @@ def test_data_that_changed_meanwhile_are_refused(tmp_path, tiny_npz, arrays):
     )
     train.main(config(tmp_path / "run", **settings))
     np.savez(tiny_npz, **arrays | {"x_train": arrays["x_train"] // 2})
-    with pytest.raises(RunError, match="the data are no longer those"):
+    with pytest.raises(RunError, match="the data have changed since"):
         train.main(config(tmp_path / "run", **{**settings, "epochs": 3, "extend": True}))
     assert train.main(config(tmp_path / "run", **settings))["epochs"] == 2
 
@@ -316,7 +328,9 @@ def test_a_flipped_bit_in_the_best_model_is_one_line(finished, tmp_path):
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 4
     path.write_bytes(content)
-    message = f"^cannot read a model from {path}: Bad CRC-32 .*; it held the best epoch: train anew"
+    message = (
+        f"^cannot read a model from {path}: Bad CRC-32 .*; it held the best epoch: train again"
+    )
     with pytest.raises(RunError, match=message):
         train.main(config(tmp_path / "run"))
 
@@ -428,8 +442,12 @@ def bad_npz(path, **arrays):
         (dict(accumulate=61), UsageError, "--accumulate=61 is more than the 60 batches of the"),
         (dict(snapshots=12), UsageError, "--snapshots=12 does not divide --epochs=6"),
         (dict(start_from_epoch=6), UsageError, "leaves none of --epochs=6"),
-        (dict(loss="hinge", label_smoothing=0.1), UsageError, "--loss=hinge takes whole labels"),
-        (dict(loss="hinge", augment=("crop", "mixup")), UsageError, "takes whole labels"),
+        (
+            dict(loss="hinge", label_smoothing=0.1),
+            UsageError,
+            "--loss=hinge needs class numbers as labels",
+        ),
+        (dict(loss="hinge", augment=("crop", "mixup")), UsageError, "needs class numbers"),
         (dict(label_smoothing=1.0), UsageError, "--label_smoothing takes a number of at least 0"),
         (dict(clip_norm=0.0), UsageError, "--clip_norm takes a number above 0"),
         (dict(stochastic_depth=0.5), UsageError, "lenet5 has no blocks to drop"),

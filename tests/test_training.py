@@ -14,7 +14,7 @@ import tensorflow as tf
 from cvcourse import training
 from cvcourse.data import Dataset, Split
 from cvcourse.errors import RunError
-from cvcourse.training import checkpoint
+from cvcourse.training import checkpoint, doctor
 
 
 def save(folder, step):
@@ -327,7 +327,7 @@ def test_report_stands_alone_and_says_what_it_should(tmp_path):
     assert "http" not in page.replace("http-equiv", "")
     assert page.count("data:image/png") == 2  # the mistakes
     assert page.count("data:image/svg+xml") == 2  # curves and confusion matrix
-    for text in ("50.00 %", "228<", "1.0 min", "class 2", "taken for", "logits", "Dense"):
+    for text in ("50.00 %", "228<", "1.0 min", "class 2", "confused with", "logits", "Dense"):
         assert text in page
 
 
@@ -341,7 +341,8 @@ def test_a_report_has_the_parts_that_are_given_in_order(tmp_path, capsys):
     )
     given = dict(title="Title", metrics={"accuracy": 0.5}, config={"seed": 3}, lead=["Lead"])
     metrics = training.write_report(tmp_path, **given, **parts)
-    assert metrics == json.loads((tmp_path / "metrics.json").read_text())
+    kept = json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics == {**kept, "workdir": str(tmp_path)}  # and no model, where none is saved
     assert metrics["accuracy"] == 0.5
     page = (tmp_path / "report.html").read_text()
     captions = ["Table", "Text", "Pictures", "Last", "Settings"]
@@ -357,8 +358,8 @@ def test_a_report_has_the_parts_that_are_given_in_order(tmp_path, capsys):
 
 
 def test_a_run_without_a_timed_step_has_no_speed(tmp_path):
-    assert "1,000 images/s in training" in report(tmp_path)
-    assert "<b>1.0 min</b><span>in all</span>" in report(tmp_path, timed_steps=0)
+    assert "total time; training at 1,000 images/s" in report(tmp_path)
+    assert "<b>1.0 min</b><span>total time</span>" in report(tmp_path, timed_steps=0)
 
 
 def test_report_escapes_the_user_s_words(tmp_path):
@@ -389,7 +390,7 @@ def test_report_of_many_classes_and_no_test_split(tmp_path):
     ("loss", "words"),
     [
         ("softmax", ["test loss (nats)", "the mean cross-entropy"]),
-        ("hinge", ["test loss<", "the mean multiclass SVM loss", "not trained to be probab"]),
+        ("hinge", ["test loss<", "the mean multiclass SVM loss", "does not train to be probab"]),
     ],
 )
 def test_report_says_which_loss_it_is(tmp_path, loss, words):
@@ -408,3 +409,31 @@ def test_precision_is_put_back():
         assert keras.layers.Dense(1).compute_dtype == "bfloat16"
     assert keras.config.dtype_policy().name == before
     assert json.loads(json.dumps(before)) == "float32"
+
+
+def test_representations_are_short():
+    """Numbers of a few digits and no arrays, however much data there are."""
+    labels = np.arange(5000, dtype="int32") % 10
+    evaluation = training.Evaluation(np.zeros((5000, 10), "float32"), labels)
+    assert repr(evaluation) == (  # ln 10; all are predicted as class 0
+        "Evaluation(accuracy=0.1000, loss=2.3026, examples=5000, classes=10, loss_name='softmax')"
+    )
+    kernel = np.zeros((500, 10))
+    probe = training.Probe("svm", "C=0.1", accuracy=0.95, kernel=kernel, bias=kernel[0])
+    assert repr(probe) == "Probe(svm, C=0.1, accuracy=0.9500)"
+    neighbors = training.Probe("knn", "k=5", vectors=kernel, labels=labels[:500], neighbors=5)
+    assert repr(neighbors) == "Probe(knn, k=5, accuracy=0.0000)"
+    row = training.LayerStatistics("a/c1", "Conv2D", (8, 8, 6), 1 / 3, 2 / 3, gradient_std=1e-7)
+    assert repr(row) == (
+        "LayerStatistics(name='a/c1', kind='Conv2D', shape=(8, 8, 6), mean=0.333, std=0.667, "
+        "gradient_std=1e-07)"
+    )
+    curves = {"losses": [0.1] * 1000}
+    finding = doctor.Finding("learning_rate", doctor.FAIL, 0.05, [0.1, 1 / 3], "Raise.", {}, curves)
+    assert repr(finding) == "Finding(learning_rate, fail, value=0.05, advice='Raise.')"
+    assert repr(doctor.Finding("pipeline", doctor.SKIP)) == "Finding(pipeline, skip)"
+
+
+def test_conclude_is_an_old_name():
+    with pytest.warns(FutureWarning, match="training.conclude is now called .*evaluate_and_report"):
+        assert training.conclude is training.evaluate_and_report

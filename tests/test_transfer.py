@@ -76,7 +76,7 @@ def test_a_class_without_images_is_named(missing, classes):
 
 
 def test_one_class_is_none_to_tell_apart():
-    with pytest.raises(RunError, match="two classes or more; received 1"):
+    with pytest.raises(RunError, match="at least two classes; received 1"):
         training.fit_probe("svm", np.ones((4, 2)), np.zeros(4, int))
 
 
@@ -209,13 +209,13 @@ def test_size_and_similarity_choose_the_method(large, earlier, expected, monkeyp
     method, depth, reasons, by_depth = training.choose_method(features, labels, rest, held)
     assert (method, depth) == expected
     assert by_depth["stage2" if earlier == "clusters" else "last"] == 1.0
-    assert reasons[0].startswith(f"Data: 60 training images, which is {'much' if large else 'lit'}")
-    assert reasons[-1].startswith("So: ")
+    assert reasons[0].startswith(f"Size: 60 training images, a {'large' if large else 'small'} da")
+    assert reasons[-1].startswith("Decision: ")
 
 
 def test_a_method_is_not_chosen_by_a_class_of_one_image():
     features, labels = clusters(3, per_class=2)
-    with pytest.raises(RunError, match="too few training images of a class to hold some out"):
+    with pytest.raises(RunError, match="a class has too few training images to hold some out"):
         training.choose_method({"last": features}, labels, np.arange(1, 6), np.arange(1))
 
 
@@ -247,10 +247,10 @@ def test_fine_tuning_is_judged_by_the_standard_error():
     row = {"accuracy": 0.99, "val_loss": 0.8}
     (better,) = training.judge_fine_tuning(0.5, 0.75, 300, [row], 1)
     assert "from 50.00% to 75.00%" in better
-    assert better.endswith("figure on 300 images is 2.50%.")
+    assert better.endswith("standard error of an accuracy on 300 images is 2.50%.")
     _, worse = training.judge_fine_tuning(0.75, 0.75, 300, [row, {**row, "val_loss": 0.9}], 1)
-    assert "does not beat the probe: at its best epoch, 1, training accuracy is 99.00%" in worse
-    assert "validation loss 0.8000, at the last one 99.00% and 0.9000" in worse
+    assert "In the best epoch (1) the training accuracy is 99.00% and the validation loss" in worse
+    assert "loss 0.8000; in the last epoch 99.00% and 0.9000" in worse
 
 
 # --- rates ---
@@ -343,7 +343,8 @@ def test_a_probe_saves_a_model_for_raw_photos(config, photos, capsys):
     assert metrics["method"] == "probe"
     assert metrics["val_accuracy"] == raw_accuracy(run / "model.keras", photos / "val")
     assert metrics["val_accuracies"].keys() >= {"the same from random weights"}
-    assert json.loads((run / "metrics.json").read_text()) == metrics
+    paths = {"workdir": str(run), "model": str(run / "model.keras")}
+    assert {**json.loads((run / "metrics.json").read_text()), **paths} == metrics
     assert "Nearest neighbors" in (run / "report.html").read_text()
     capsys.readouterr()
     shown = classify.main(
@@ -501,8 +502,8 @@ def test_auto_measures_and_gives_its_reasons(config):
     ]
     assert metrics["method"] == "probe"
     report = (pathlib.Path(config.workdir) / "report.html").read_text()
-    assert "Data: 24 training images, which is little" in report
-    assert "So: a linear classifier on" in report
+    assert "Size: 24 training images, a small data set" in report
+    assert "Decision: a linear classifier on" in report
 
 
 def test_wrong_values_are_refused_before_anything_is_written(config, photos, tmp_path):

@@ -70,7 +70,7 @@ def test_metrics_are_those_of_the_saved_model(finished):
 
 def test_what_a_run_leaves(finished):
     workdir, metrics = finished
-    assert json.loads((workdir / "metrics.json").read_text()) == metrics
+    assert json.loads((workdir / "metrics.json").read_text()).items() <= metrics.items()
     with open(workdir / "history.csv") as file:
         rows = [*csv.DictReader(file)]
     best = min(rows, key=lambda row: float(row["val_loss"]))

@@ -393,7 +393,7 @@ def config(tmp_path):
 def test_a_sweep_and_its_winner(config, tmp_path, capsys):
     metrics = tune.main(config, space)
     sweep = pathlib.Path(config.workdir)
-    assert json.loads((sweep / "metrics.json").read_text()) == metrics
+    assert json.loads((sweep / "metrics.json").read_text()).items() <= metrics.items()
     rows = _rows(config)
     assert [float(row["learning_rate"]) for row in rows] == [0.3, 0.1, 0.03, 1e9]
     assert [row["status"] for row in rows] == ["completed"] * 3 + ["failed"]

@@ -13,7 +13,7 @@ import tempfile
 
 from cvcourse import source_file
 from cvcourse.errors import Interrupted, InUse, RunError, UsageError
-from cvcourse.files import PARTIAL, read_json, require_regular, write_json
+from cvcourse.files import PARTIAL, read_json, require_regular, with_paths, write_json
 from cvcourse.recipe import semantics
 from cvcourse.recipe.command_line import command, program, user_errors
 from cvcourse.recipe.config_file import ELSEWHERE, as_json, read_fields
@@ -114,7 +114,8 @@ def begin(config, recipe, *, shown=None, **rules):
         **rules: Keyword arguments of `finished_metrics`.
 
     Returns:
-        A pair: the config in plain values, and the metrics of a finished run, else None.
+        A pair: the config in plain values, and the metrics of a finished run with the paths of its
+        directory and model (`files.with_paths`), else None.
 
     Raises:
         UsageError: For a wrong value, and as `finished_metrics` does.
@@ -124,6 +125,7 @@ def begin(config, recipe, *, shown=None, **rules):
     metrics = finished_metrics(config, recipe, **rules)
     if metrics:
         print(f"{config.workdir} is finished: {json.dumps(shown(metrics) if shown else metrics)}")
+        metrics = with_paths(metrics, pathlib.Path(os.path.expanduser(config.workdir)))
     return config, metrics
 
 

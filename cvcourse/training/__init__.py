@@ -18,7 +18,7 @@ from cvcourse.training._machine import is_interactive, machine, versions
 from cvcourse.training.backbone import Backbone, best_scaling
 from cvcourse.training.best_model import BestModel, class_names, load_model, save_model
 from cvcourse.training.checkpoint import data_fingerprint
-from cvcourse.training.conclusion import conclude, write_results
+from cvcourse.training.conclusion import evaluate_and_report, write_results
 from cvcourse.training.doctor_report import examination_sections
 from cvcourse.training.evaluation import Evaluation, as_logits, evaluate, evaluate_held_out
 from cvcourse.training.evaluation_report import (
@@ -70,10 +70,10 @@ __all__ = [
     "choose_method",
     "class_names",
     "computed_features",
-    "conclude",
     "data_fingerprint",
     "depths",
     "evaluate",
+    "evaluate_and_report",
     "evaluate_held_out",
     "evaluation_metrics",
     "evaluation_sections",
@@ -114,4 +114,5 @@ __getattr__ = renamed_attributes(
     in_the_plane="tsne",
     someone_watches="is_interactive",
     DataLossIsLoss="LogUnregularizedLoss",
+    conclude="evaluate_and_report",
 )

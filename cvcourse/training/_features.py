@@ -1,7 +1,7 @@
-"""What a network makes of images on its way to the classes: vectors, computed once and kept.
+"""Features: outputs of a network at several depths as vectors, computed once and cached.
 
-How features grow from general to special with depth: Yosinski et al., "How transferable are
-features in deep neural networks?", NIPS 2014, https://arxiv.org/abs/1411.1792.
+Features become more specific to the training task with depth: Yosinski et al., "How transferable
+are features in deep neural networks?", NIPS 2014, https://arxiv.org/abs/1411.1792.
 """
 
 import contextlib
@@ -11,6 +11,8 @@ import os
 import pathlib
 import re
 import sys
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import keras
 import numpy as np
@@ -20,16 +22,22 @@ from cvcourse.errors import RunError, reason
 from cvcourse.files import cache_folder, replacing, require_regular
 from cvcourse.layers import NearestNeighbors
 
-LAST = "last"  # the name of what the network's own classifier sees
+LAST = "last"  # name of the input of the network's own classifier
 JOINTS = (layers.Add, layers.Concatenate, layers.MaxPooling2D)
 AT_MOST = 4  # depths beside the last one
-READING = 2  # raised when photos are read otherwise, so that features kept before are not used
+READING = 2  # increased when photos are decoded differently: invalidates cached features
 
 
 def depths(net):
-    """{name: tensor} of a network's outputs at growing depth; `LAST` is what its classifier sees.
+    """Find the tensors of a network that a classifier can be attached to.
 
-    The stages, where a network has such, or else as many joints, evenly spaced.
+    Args:
+        net: keras.Model that ends in a classifier.
+
+    Returns:
+        {name: tensor}, by growing depth: the outputs of the layers stage1, stage2, …; without such
+        layers, up to AT_MOST evenly spaced joints (additions, concatenations, max pools); last,
+        under `LAST`, the input of the network's own classifier.
     """
     names = [layer.name for layer in net.layers]
     found = [name for name in names if re.fullmatch(r"stage\d+", name)]
@@ -42,9 +50,15 @@ def depths(net):
 
 
 def vector(tensor):
-    """The mean over places of a map, or over tokens, scaled to length 1: (batch, ..., c) -> same c.
+    """Average over positions and scale to length 1: (batch, …, c) -> (batch, c) float32.
 
-    At length 1 a linear classifier goes by what an image shows, not by how strongly.
+    At length 1 a linear classifier depends on the direction of the features, not on their strength.
+
+    Args:
+        tensor: Feature map (batch, h, w, c), tokens (batch, n, c), or vectors (batch, c).
+
+    Returns:
+        Tensor (batch, c).
     """
     exact = {"dtype": "float32"}
     last = {"data_format": "channels_last"}
@@ -56,9 +70,17 @@ def vector(tensor):
 
 
 def with_classifier(net, tensor, num_classes, probe=None):
-    """`net` up to one of its tensors, and a classifier `logits` of its `vector`.
+    """Attach a classifier, the layer `logits`, to the `vector` of one of a network's tensors.
 
-    A linear one, untrained or with a fitted Probe's weights; or the nearest neighbors of a Probe.
+    Args:
+        net: keras.Model.
+        tensor: One of its `depths`.
+        num_classes: Number of classes.
+        probe: Fitted `Probe` whose classifier is used, linear or nearest neighbors. If None, an
+            untrained linear layer.
+
+    Returns:
+        keras.Model from the network's input to logits (batch, num_classes).
     """
     if probe is None or probe.kernel is not None:
         logits = layers.Dense(num_classes, dtype="float32", name="logits")
@@ -71,9 +93,14 @@ def with_classifier(net, tensor, num_classes, probe=None):
 
 
 def stages(model):
-    """The layers with weights of a model `with_classifier`, by depth: a list of lists.
+    """Group the layers of a model by depth.
 
-    Each holds what lies between two of `depths`; the last one the classifier alone.
+    Args:
+        model: keras.Model as `with_classifier` returns it.
+
+    Returns:
+        A list of lists of layers with weights: those between two of the `depths`, and in the last
+        list the classifier.
     """
     names = [layer.name for layer in model.layers]
     ends = [names.index(name) for name in depths(model) if name != LAST]
@@ -85,19 +112,47 @@ def stages(model):
 
 
 def for_any_size(model):
-    """The same model, with the same layers, for raw images of any size: (batch, any, any, c)."""
+    """Return a model with the same layers for raw images of any size: (batch, any, any, c)."""
     photo = keras.Input((None, None, model.input_shape[-1]), name="photo")
     return keras.models.clone_model(model, input_tensors=photo, clone_function=lambda layer: layer)
 
 
-def features(model, split, stream, *, cache_dir=None):
-    """`model`'s outputs for every image of `split`: {output's name: (n, c) float32}.
+def features(
+    model: keras.Model,
+    split: Any,
+    stream: Callable[[Any], Iterable],
+    *,
+    cache_dir: str | os.PathLike | None = None,
+) -> dict[str, np.ndarray]:
+    """Compute a model's outputs for every image of a split, or read them from the cache.
 
-    `stream` makes a split's evaluation stream and `model` has a dict of outputs. They are kept in
-    `cache_dir`, or in the user's cache, under a hash of the weights, the architecture with its
-    preprocessing, and the data; what is there already is read, and a damaged file is reported on
-    standard error and computed again. Raises RunError where the folder
-    cannot be written.
+    The key of the cache is a hash of the weights, the architecture with its preprocessing, and the
+    images. A damaged file is reported on standard error, and its features are computed again.
+
+    Args:
+        model: keras.Model from images (batch, h, w, c) to a dict {name: (batch, c)}.
+        split: Split of n images.
+        stream: Function (split) -> its batches in order.
+        cache_dir: Folder of the cache. If None, `features` in the user's cache folder.
+
+    Returns:
+        {output's name: float32 array (n, c)}.
+
+    Raises:
+        RunError: If the folder cannot be written.
+
+    >>> import tempfile
+    >>> import keras
+    >>> from cvcourse import data
+    >>> digits = data.load("digits", limit=20).train
+    >>> x = keras.Input((8, 8, 1))
+    >>> model = keras.Model(x, {"pixels": keras.layers.Flatten()(x)})
+    >>> def batches(split):
+    ...     return data.stream(split, batch_size=10, seed=0, shuffle=False)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     found = features(model, digits, batches, cache_dir=folder)
+    >>> found["pixels"].shape
+    (20, 64)
     """
     folder = pathlib.Path(cache_dir or cache_folder() / "features").expanduser()
     path = folder / f"{_key(model, split)}.npz"
@@ -123,7 +178,16 @@ def features(model, split, stream, *, cache_dir=None):
 
 
 def computed_features(model, count, batches):
-    """The first `count` of a model's outputs for a stream, and nothing kept; see `features`."""
+    """Compute a model's outputs for a stream, without a cache; see `features`.
+
+    Args:
+        model: As in `features`.
+        count: Number of images; what the stream has more is padding.
+        batches: Batches of the images in order.
+
+    Returns:
+        {output's name: float32 array (count, c)}.
+    """
     several = [model.predict_on_batch(images) for images, *_ in batches]
     return {
         name: np.concatenate([one[name] for one in several])[:count].astype("float32")
@@ -132,8 +196,8 @@ def computed_features(model, count, batches):
 
 
 def _key(model, split):
-    """A text that differs where weights, architecture or images differ."""
-    # By their places: the names that Keras gives depend on what was built before in this process.
+    """Hash of the weights, the architecture and the images."""
+    # Layers by position: Keras' automatic names depend on what the process built before.
     operations = [one for one in model.operations if not isinstance(one, layers.Layer)]
     named = (*model._flatten_layers(), *operations)
     places = {one.name: f'"{i}"' for i, one in enumerate(named)}

@@ -1,7 +1,8 @@
-"""Keras' `fit`, made resumable: early stopping, the best model, exact resume and their order."""
+"""Resumable `fit`: early stopping, the best model, exact resume, and the order of callbacks."""
 
 import math
 import sys
+from typing import Any
 
 import keras
 
@@ -29,34 +30,34 @@ def fit(
     one_hot=False,
     devices=None,
 ):
-    """Fit a compiled model in a run's directory, or go on with it there.
+    """Train a compiled model in a run's directory, or resume its training there.
 
-    The run's config says how: epochs and checkpoint_minutes, and where it has them, the fields of
-    `recipe.groups.StoppingFields` and snapshots. Ctrl-C and SIGTERM stop at the end of a step,
-    behind a checkpoint.
+    The settings are those of the run's config: epochs and checkpoint_minutes, and if it has them,
+    the fields of `recipe.groups.StoppingFields` and snapshots. After Ctrl-C or SIGTERM, training
+    stops at the end of the step and saves a checkpoint.
 
     Args:
-        model: keras.Model, compiled with `weighted_metrics` and made ready by `devices`.
-        run: Run of `recipe.open_run`, whose `begin()` is called here, or one inside it.
-        batches: Function of start_step -> the shuffled batches of the training split from that step
+        model: keras.Model, compiled with `weighted_metrics` and prepared by `devices.ready`.
+        run: Run of `recipe.open_run`, whose `begin()` is called here, or a training inside it.
+        batches: Function (start_step) -> the shuffled batches of the training split from that step
             of the run on, without end.
         validation: Function () -> the batches of the validation split in order.
-        steps_per_epoch: Batches of an epoch.
-        batch_size: Examples of a batch.
-        data: Fingerprint of the data, which those of a checkpoint must equal.
-        names: Names of the classes, which model.keras holds beside the best epoch's model. None
-            writes no model, no snapshots and no TensorBoard logs.
-        saved: Model to save in place of `model`, with the same layers, for other inputs.
-        averages: Averages of weights of `cvcourse.regularization`, callbacks with `variables`.
-        callbacks: Further callbacks, which see an epoch before it is saved.
-        one_hot: Whether labels are rows of one number a class.
-        devices: Strategy of cvcourse.distribution; None for one device.
+        steps_per_epoch: Number of batches per epoch.
+        batch_size: Number of examples per batch.
+        data: Fingerprint of the data. A checkpoint of other data is refused.
+        names: Names of the classes, saved in model.keras with the best epoch's model. If None, no
+            model, no snapshots and no TensorBoard logs are written.
+        saved: Model to save instead of `model`, with the same layers, for other inputs.
+        averages: Weight averages of `cvcourse.regularization`, callbacks with `variables`.
+        callbacks: Further callbacks, called before an epoch is saved.
+        one_hot: Whether labels are rows with one number per class.
+        devices: Strategy of cvcourse.distribution. If None, a single device.
 
     Returns:
-        The ExactResume: the history, the best epoch and times of the whole run.
+        The ExactResume, with the history, the best epoch and the times of the whole run.
 
     Raises:
-        RunError: For a checkpoint of other data or another model, and files that cannot be written.
+        RunError: If a checkpoint is of other data or another model, or a file cannot be written.
         Diverged: If a loss or weight became NaN or infinite.
         Interrupted: After a signal.
     """
@@ -106,7 +107,7 @@ def fit(
                     *averages,  # after what saves the model as it was validated
                     *lines,
                     *callbacks,
-                    resume,  # after what trains on
+                    resume,  # last: it saves the state of the others
                 ],
                 shuffle=False,  # batches are already shuffled
                 verbose=int(devices.chief and watched),
@@ -115,18 +116,24 @@ def fit(
     return resume
 
 
-def facts(trained, model, config=None, **per_step):
-    """Collect the metrics that the runs of all recipes share.
+def facts(
+    trained: ExactResume | None, model: keras.Model, config: Any = None, **per_step: float
+) -> dict[str, Any]:
+    """Collect the metrics that the runs of all recipes have in common.
 
     Args:
-        trained: What `fit` returned; None where nothing was trained by steps.
-        model: The keras.Model that was trained.
-        config: Config of the run; None leaves the seed out, for a part of a run.
-        per_step: {name: things of a step}, such as images_per_second=batch_size.
+        trained: ExactResume as `fit` returns it; None if nothing was trained by steps.
+        model: The trained keras.Model.
+        config: Config of the run. If None, without the seed, for a part of a run.
+        **per_step: {name: number of things per step}, such as images_per_second=batch_size.
 
     Returns:
-        A dict: best_epoch, epochs, seconds, parameters (trainable ones), seed, and each name of
-        `per_step` with so many things a second, None where no step was timed.
+        A dict: best_epoch, epochs, seconds, parameters (trainable ones), seed, and for each name in
+        `per_step` the number per second, None if no step was timed.
+
+    >>> from cvcourse import models
+    >>> facts(None, models.build("lenet5"), images_per_second=32)["parameters"]
+    61706
     """
     timed = trained and trained.timed_steps
     return {

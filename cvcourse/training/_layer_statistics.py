@@ -1,4 +1,4 @@
-"""What flows through a network: each layer's outputs and their gradients, in a few numbers.
+"""Statistics of each layer's outputs and of their gradients.
 
 Activations that shrink, grow, saturate or die from layer to layer show a wrong initialization
 before any training: Glorot & Bengio, "Understanding the difficulty of training deep feedforward
@@ -7,13 +7,15 @@ neural networks", AISTATS 2010, https://proceedings.mlr.press/v9/glorot10a.html.
 
 import contextlib
 import dataclasses
+from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
 
-FLAT = 0.05  # a unit saturates where its slope is below this share of the steepest: |tanh| > 0.975
+FLAT = 0.05  # a unit saturates if its slope is below this share of the steepest: |tanh| > 0.975
 
-SLOPES = {  # activation: its slope, as a share of the steepest, where its value is a
+SLOPES = {  # activation: its slope at the value a, as a share of the steepest
     "tanh": lambda a: 1 - a**2,
     "scaled_tanh": lambda a: 1 - (a / 1.7159) ** 2,
     "sigmoid": lambda a: 4 * a * (1 - a),
@@ -23,27 +25,73 @@ RECTIFIED = ("relu", "relu6")
 
 @dataclasses.dataclass(frozen=True)
 class LayerStatistics:
-    """One layer's outputs for a batch; None is what has no meaning for it, or was not asked for."""
+    """Statistics of one layer's outputs for a batch; None if undefined or not computed.
 
-    name: str  # of a layer inside another model: "model/layer"
+    Args:
+        name: Name of the layer; "model/layer" for a layer inside another model.
+        kind: Class of the layer.
+        shape: Shape of the outputs of one example.
+        mean: Mean of the outputs.
+        std: Standard deviation of the outputs.
+        saturated: Share of the outputs of a tanh or sigmoid where its slope is below FLAT of the
+            steepest.
+        dead: Share of a ReLU's units or feature maps that are 0 for the whole batch.
+        gradient_mean: Mean of the gradient of the loss with respect to the outputs.
+        gradient_std: Its standard deviation.
+        gradient_norm: Its norm, over all outputs of the batch.
+
+    >>> LayerStatistics("hidden", "Dense", (500,), mean=0.00123456, std=0.98765)
+    LayerStatistics(name='hidden', kind='Dense', shape=(500,), mean=0.00123, std=0.988)
+    """
+
+    name: str
     kind: str
-    shape: tuple  # of one example
+    shape: tuple[int, ...]
     mean: float
     std: float
-    saturated: float | None = None  # share of the values of a tanh or sigmoid
-    dead: float | None = None  # share of a ReLU's units or feature maps that are 0 everywhere
-    gradient_mean: float | None = None  # of the loss, with respect to the outputs
+    saturated: float | None = None
+    dead: float | None = None
+    gradient_mean: float | None = None
     gradient_std: float | None = None
-    gradient_norm: float | None = None  # of all the batch's outputs together
+    gradient_norm: float | None = None
+
+    def __repr__(self):
+        shown = (
+            f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value!r}"
+            for name, value in vars(self).items()
+            if value is not None
+        )
+        return f"LayerStatistics({', '.join(shown)})"
 
 
-def layer_statistics(model, images, labels=None, *, loss=None, training=False):
-    """A LayerStatistics for each layer of `model`, in the order in which they run.
+def layer_statistics(
+    model: keras.Model,
+    images: Any,
+    labels: Any = None,
+    *,
+    loss: Callable | None = None,
+    training: bool = False,
+) -> list[LayerStatistics]:
+    """Measure the outputs of each layer of a model, and their gradients. TensorFlow only.
 
-    Takes any keras.Model with one output, models inside it included. images (n, h, w, c) are what
-    it takes; with labels (n,) the gradients of `loss` are followed too, a function (labels,
-    outputs) -> (), by default the cross-entropy of logits. `training` is as in a call of the model,
-    which then moves its running averages. TensorFlow alone.
+    Args:
+        model: keras.Model with one output; layers of models inside it are included.
+        images: Array (n, h, w, c), inputs of the model.
+        labels: Array (n,) of class numbers. If None, no gradients are computed.
+        loss: Function (labels, outputs) -> scalar. If None, the cross-entropy of logits.
+        training: `training` in the call of the model. If True, running averages are updated.
+
+    Returns:
+        A list with a LayerStatistics for each call of a layer, in the order of the calls.
+
+    >>> import keras
+    >>> import numpy as np
+    >>> model = keras.Sequential(
+    ...     [keras.Input((2,)), keras.layers.ReLU(name="relu"), keras.layers.Flatten(name="flat")]
+    ... )
+    >>> rows = layer_statistics(model, np.array([[-1.0, 3.0], [-2.0, 1.0]]))
+    >>> [(row.name, row.mean, row.dead) for row in rows]
+    [('relu', 1.0, 0.5), ('flat', 1.0, None)]
     """
     import tensorflow as tf
 
@@ -51,7 +99,7 @@ def layer_statistics(model, images, labels=None, *, loss=None, training=False):
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     images = tf.convert_to_tensor(images, "float32")
     with calls_noted(model) as calls, tf.GradientTape() as tape:
-        tape.watch(images)  # that something is, in a model whose layers are all frozen
+        tape.watch(images)  # a model whose layers are all frozen has nothing else to watch
         outputs = model(images, training=training)
         value = None if labels is None else loss(labels, outputs)
     gradients = [None] * len(calls)
@@ -63,7 +111,7 @@ def layer_statistics(model, images, labels=None, *, loss=None, training=False):
 
 @dataclasses.dataclass(frozen=True)
 class Call:
-    """A layer, and what went through it."""
+    """A layer, and the first input and output of one of its calls."""
 
     name: str
     layer: keras.Layer
@@ -73,7 +121,7 @@ class Call:
 
 @contextlib.contextmanager
 def calls_noted(model):
-    """Inside, each call of a layer is appended to the list it gives, as a Call."""
+    """Context manager: append a Call to the list that it yields for each call of a layer."""
     calls, layers = [], dict(named_layers(model))
 
     def noting(name, layer, call):
@@ -91,11 +139,11 @@ def calls_noted(model):
         yield calls
     finally:
         for layer in layers.values():
-            del layer.call  # the instance's: the class' own comes to light again
+            del layer.call  # the instance's attribute; the class' method remains
 
 
 def named_layers(model, prefix=""):
-    """The layers of a model and of the models inside it: (name, layer)."""
+    """Yield (name, layer) for the layers of a model and of the models inside it."""
     for layer in model.layers:
         if isinstance(layer, keras.Model):
             yield from named_layers(layer, f"{prefix}{layer.name}/")
@@ -121,9 +169,9 @@ def _row(call, gradient):
 
 
 def activation_of(layer):
-    """The name of the function whose values a layer gives: "tanh", "relu", …; None for none.
+    """Name of the activation whose values a layer outputs: "tanh", "relu", …; or None.
 
-    A gated layer has an activation whose values it does not give: an LSTM's output is o tanh(c).
+    The output of a gated layer is not that of its activation: an LSTM outputs o tanh(c).
     """
     if hasattr(layer, "recurrent_activation"):
         return None

@@ -1,4 +1,4 @@
-"""What a run was made with and where it shows: machine, versions, terminal or not."""
+"""Environment of a run: machine, versions, interactive or not."""
 
 import importlib.metadata
 import os
@@ -10,8 +10,15 @@ from cvcourse import __version__
 PACKAGES = ("keras", "tensorflow", "numpy")
 
 
-def machine():
-    """Such as "2 CPU cores (x86_64)", or the accelerators' names in front of it."""
+def machine() -> str:
+    """Describe this machine.
+
+    Returns:
+        Such as "2 CPU cores (x86_64)", after the names of the GPUs, if there are any.
+
+    >>> "CPU cores" in machine()
+    True
+    """
     import tensorflow as tf
 
     details = map(tf.config.experimental.get_device_details, tf.config.list_physical_devices("GPU"))
@@ -19,12 +26,19 @@ def machine():
     return ", ".join([*accelerators, f"{os.cpu_count()} CPU cores ({platform.machine()})"])
 
 
-def versions():
-    """{package: version} of Python, cvcourse and PACKAGES."""
+def versions() -> dict[str, str]:
+    """Look up the versions of Python, cvcourse and PACKAGES.
+
+    Returns:
+        {package: version}.
+
+    >>> sorted(versions())
+    ['cvcourse', 'keras', 'numpy', 'python', 'tensorflow']
+    """
     found = {package: importlib.metadata.version(package) for package in PACKAGES}
     return {"python": platform.python_version(), "cvcourse": __version__, **found}
 
 
 def is_interactive():
-    """Whether a progress bar is seen: in a terminal or a notebook."""
+    """Whether the output can show a progress bar: a terminal or a notebook."""
     return sys.stdout.isatty() or "ipykernel" in sys.modules

@@ -1,4 +1,4 @@
-"""A frozen network on a data set: its features, classifiers on them, and how those do.
+"""A frozen network on a data set: features, classifiers of them, and their evaluation.
 
 Sharif Razavian et al., "CNN Features off-the-shelf", 2014, https://arxiv.org/abs/1403.6382.
 """
@@ -15,21 +15,21 @@ from cvcourse.training.evaluation import Evaluation
 from cvcourse.training.feature_space import map_of_split, neighbors_gallery
 from cvcourse.training.probe import fit_probe
 
-TRIED_ON = 300  # training images at least, to choose a scaling by
+TRIED_ON = 300  # training images, at least, that a scaling is chosen by
 
 
 @dataclasses.dataclass(frozen=True)
 class Backbone:
-    """A network behind its preprocessing, and what it makes of a data set.
+    """A network with its preprocessing, and its features of a data set.
 
     Attributes:
         model: keras.Model from raw images of the data set's size to any output.
-        name: The network.
-        weights: The weights in it.
+        name: Name of the network.
+        weights: Name of its weights.
         dataset: Dataset with images of the size that `model` takes.
         stream: Function (split, *, batch_size, shuffle) that returns a split's batches.
         devices: Strategy of `distribution.of`, in whose scope models are built.
-        batch_size: Images a batch, or as many as the training split has.
+        batch_size: Images in a batch; at most the size of the training split.
         seed: Seed of folds and of random weights.
         cache_dir: As in `features`.
         notes: Sentences for the user.
@@ -48,12 +48,12 @@ class Backbone:
 
     @classmethod
     def of(cls, config, network, model, dataset, stream, devices):
-        """Make one with a config's batch_size, seed and cache_dir, and a network's name and notes.
+        """Create a Backbone from a config and a network.
 
         Args:
-            config: Config of a recipe.
-            network: Network of `models.pretrained.load_trained`.
-            model: The same behind its preprocessing.
+            config: Config of a recipe, with batch_size, seed and cache_dir.
+            network: Network of `models.pretrained.load_trained`, with name, weights and notes.
+            model: keras.Model of the network with its preprocessing.
             dataset: As in the class.
             stream: As in the class.
             devices: As in the class.
@@ -66,7 +66,7 @@ class Backbone:
         return cls(model, *named, *settings)
 
     def feature_space_sections(self, depth):
-        """Make the parts of a report on feature space: a map of the validation images, neighbors.
+        """Create a report's sections on feature space: a map of the validation images, neighbors.
 
         Args:
             depth: Key of `depths`.
@@ -89,16 +89,16 @@ class Backbone:
         ]
 
     def with_random_weights(self):
-        """Return the same network before any training, always the same one for a seed."""
+        """Return an untrained copy of the network, with random weights that the seed decides."""
         keras.utils.set_random_seed(self.seed)
         with self.devices.scope():
             model = keras.models.clone_model(self.model)
-        model.trainable = True  # whatever fine-tuning has frozen
+        model.trainable = True  # fine-tuning may have frozen layers
         return dataclasses.replace(self, model=model)
 
     @functools.cached_property
     def depths(self):
-        """{name: tensor}: where a classifier may stand."""
+        """{name: tensor} that a classifier can be attached to."""
         return depths(self.model)
 
     def batches(self, split):
@@ -114,7 +114,7 @@ class Backbone:
         return {}
 
     def features(self, name):
-        """Return {depth: (n, c)} of the split called `name`, computed once and kept on disk."""
+        """Return {depth: (n, c)} of the split called `name`, computed once and cached on disk."""
         if name not in self._kept:
             outputs = {depth: vector(x) for depth, x in self.depths.items()}
             extractor = keras.Model(self.model.input, outputs)
@@ -123,7 +123,7 @@ class Backbone:
         return self._kept[name]
 
     def probe(self, depth, classifier):
-        """Fit a probe to the training split's features at a depth; see `fit_probe`."""
+        """Fit a probe to the features of the training split at a depth; see `fit_probe`."""
         return fit_probe(
             classifier,
             self.features("train")[depth],
@@ -133,20 +133,21 @@ class Backbone:
         )
 
     def with_classifier(self, depth, probe=None):
-        """Return a model from raw images to logits: of a probe, or of a new classifier."""
+        """Return a model from raw images to logits, with a probe's or an untrained classifier."""
         with self.devices.scope():
             return with_classifier(self.model, self.depths[depth], self.dataset.num_classes, probe)
 
     def evaluation(self, name, depth, model):
-        """Evaluate a model `with_classifier` on a split whose features are known.
+        """Evaluate the classifier of a model on the cached features of a split.
 
         Args:
             name: "validation" or "test".
-            depth: Where the model's classifier stands.
-            model: The model.
+            depth: Depth that the model's classifier is attached to.
+            model: Model as `with_classifier` returns it.
 
         Returns:
-            An Evaluation, to the bit that of the whole model; None if there is no such split.
+            An Evaluation, equal to the bit to that of the whole model; None if there is no such
+            split.
         """
         split = getattr(self.dataset, name)
         if split is None:
@@ -161,16 +162,16 @@ class Backbone:
 
 
 def best_scaling(with_scaling, scalings, classifier):
-    """Choose how the pixels are scaled for a network, by a probe within the training split.
+    """Choose the scaling of the pixels for a network by a probe within the training split.
 
     Args:
-        with_scaling: Function that returns the `Backbone` of a scaling.
+        with_scaling: Function (scaling) -> `Backbone`.
         scalings: Names to choose from.
         classifier: As in `fit_probe`.
 
     Returns:
-        The Backbone of the scaling with the highest cross-validation accuracy, of equals the first,
-        with a note that gives all accuracies.
+        The Backbone of the scaling with the highest cross-validation accuracy (the first of equal
+        ones), with a note that lists all accuracies.
     """
     found = {}
     for scaling in scalings:
@@ -183,8 +184,9 @@ def best_scaling(with_scaling, scalings, classifier):
     best = max(found, key=found.get)
     shares = ", ".join(f"{scaling} {accuracy:.1%}" for scaling, accuracy in found.items())
     why = (
-        f"It does not scale the pixels itself. With --scaling={best} a probe is best, by "
-        f"cross-validation within {len(few.train):,} training images: {shares}."
+        "The model in the file does not scale its input. --scaling="
+        f"{best} has the highest accuracy of a probe, by cross-validation on "
+        f"{len(few.train):,} training images: {shares}."
     )
     chosen = with_scaling(best)
     return dataclasses.replace(chosen, notes=(*chosen.notes, why))

@@ -1,8 +1,10 @@
-"""The best epoch's model as a file that stands alone: raw images in, logits and class names out."""
+"""The best epoch's model as a .keras file: from raw images to logits, with the class names."""
 
 import json
 import os
+import pathlib
 import zipfile
+from collections.abc import Sequence
 
 import keras
 
@@ -16,9 +18,14 @@ WANTED = "give the model.keras of a finished run"
 
 
 class BestModel(keras.callbacks.Callback):
-    """Writes the model to `path` after each epoch that `early_stopping`, before it, finds best.
+    """Callback that saves the model after each epoch that is the best so far.
 
-    `other` is written in its place: a model with the same layers, for other inputs.
+    Args:
+        path: Path of the .keras file, as a pathlib.Path.
+        early_stopping: keras.callbacks.EarlyStopping, before this one in the list of callbacks; it
+            decides which epoch is the best.
+        class_names: Names of the classes.
+        other: Model to save instead, with the same layers, for other inputs.
     """
 
     def __init__(self, path, early_stopping, class_names, other=None):
@@ -31,21 +38,44 @@ class BestModel(keras.callbacks.Callback):
             save_model(self.other or self.model, self.path, self.class_names)
 
 
-def save_model(model, path, class_names, *, from_logits=True):
-    """Save `model` with the names of its classes, ready for `evaluate`, atomically.
+def save_model(
+    model: keras.Model,
+    path: str | os.PathLike,
+    class_names: Sequence[str],
+    *,
+    from_logits: bool = True,
+) -> None:
+    """Save a model with the names of its classes, compiled for `evaluate`, atomically.
 
-    Without `from_logits` it gives probabilities. The optimizer stays behind:
-    `keras.models.load_model(path)` needs `import cvcourse.layers` at most, or
-    for sequence nets `import cvcourse.sequence`. Raises RunError where
-    the file cannot be written.
+    The optimizer is not saved. `keras.saving.load_model(path)` needs `import cvcourse.layers` at
+    most, for sequence networks `import cvcourse.sequence`.
+
+    Args:
+        model: keras.Model from inputs to scores (batch, classes).
+        path: Path of the .keras file. Its folder is created, if its parent exists.
+        class_names: Names of the classes, in the order of the outputs.
+        from_logits: Whether the model outputs logits; otherwise probabilities.
+
+    Raises:
+        RunError: If the file cannot be written.
+
+    >>> import pathlib, tempfile
+    >>> from cvcourse import models
+    >>> model = models.build("linear", input_shape=(8, 8, 1), num_classes=2)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "model.keras")
+    ...     save_model(model, path, ["cat", "dog"])
+    ...     class_names(path)
+    ('cat', 'dog')
     """
+    path = pathlib.Path(path)
     try:
         path.parent.mkdir(exist_ok=True)
-        # Of several workers, only one may be here: what is made to save is its own.
+        # Only one of several workers saves, so nothing here may be created on all of them.
         with distribution.without_strategy(), replacing(path) as partial:
             alone = keras.Model(model.input, model.output, name=model.name)
             alone.compile(
-                "sgd",  # any without variables of its own
+                "sgd",  # any optimizer without variables
                 loss=keras.losses.SparseCategoricalCrossentropy(from_logits=from_logits),
                 metrics=["accuracy"],
             )
@@ -56,19 +86,31 @@ def save_model(model, path, class_names, *, from_logits=True):
         raise RunError(f"cannot write {path}: {error.strerror or error}; make room") from error
 
 
-def load_model(path, *, named=True):
-    """Read a model that `save_model` has written, and the names of its classes.
+def load_model(
+    path: str | os.PathLike, *, named: bool = True
+) -> tuple[keras.Model, tuple[str, ...] | None]:
+    """Load a model that `save_model` has saved, and the names of its classes.
 
     Args:
-        path: Path of the .keras file, as str or PathLike.
-        named: Whether it must name its classes.
+        path: Path of the .keras file.
+        named: Whether a file without class names is refused.
 
     Returns:
-        A pair: the keras.Model, not compiled, and a tuple of names, one for each of its outputs;
-        None for a file that names none and need not.
+        A pair: the keras.Model, not compiled, and a tuple of names, one for each output; None for
+        a file without class names.
 
     Raises:
-        RunError: If it is damaged or no such file.
+        RunError: If there is no such file, or it is damaged.
+
+    >>> import pathlib, tempfile
+    >>> from cvcourse import models
+    >>> model = models.build("linear", input_shape=(8, 8, 1), num_classes=2)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "model.keras")
+    ...     save_model(model, path, ["cat", "dog"])
+    ...     model, names = load_model(path)
+    >>> model.output_shape, names
+    ((None, 2), ('cat', 'dog'))
     """
     import cvcourse.layers
     import cvcourse.sequence  # noqa: F401  they register what the file may hold
@@ -86,17 +128,26 @@ def load_model(path, *, named=True):
     return model, names
 
 
-def class_names(path):
-    """Read the names of the classes of a saved model, in the order of its outputs.
+def class_names(path: str | os.PathLike) -> tuple[str, ...]:
+    """Read the names of the classes of a model that `save_model` has saved.
 
     Args:
-        path: Path of the .keras file, as str or PathLike.
+        path: Path of the .keras file.
 
     Returns:
-        A tuple of names.
+        A tuple of names, in the order of the model's outputs.
 
     Raises:
-        RunError: If it is damaged or does not name its classes.
+        RunError: If the file is damaged or does not name its classes.
+
+    >>> import pathlib, tempfile
+    >>> from cvcourse import models
+    >>> model = models.build("linear", input_shape=(8, 8, 1), num_classes=2)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "model.keras")
+    ...     save_model(model, path, ["cat", "dog"])
+    ...     class_names(path)
+    ('cat', 'dog')
     """
     path = os.path.expanduser(path)
     with naming_damage(path, WANTED):

@@ -1,7 +1,7 @@
-"""Checkpoint files: arrays and a few plain values, whole or absent, and proof against damage.
+"""Checkpoint files: arrays and a few plain values, written atomically and checked for damage.
 
-A file's name holds its step and the start of its content's SHA-256, so one rename publishes both
-and a damaged file gives itself away.
+The name of a file holds its step and the start of the SHA-256 of its content, so that one rename
+publishes both and damage is detected.
 """
 
 import contextlib
@@ -15,14 +15,21 @@ import numpy as np
 from cvcourse.errors import RunError, reason
 from cvcourse.files import PARTIAL, require_regular, write_bytes
 
-KEEP = 2  # the newest, and one to fall back on
+KEEP = 2  # the newest, and one as a fallback
 VALUES = "values.json"  # the name of the plain values among the arrays
 
 
 def save(folder, step, arrays, values):
-    """Write {name: array} and JSON-able `values` as the checkpoint of `step`; keep the last KEEP.
+    """Write the checkpoint of a step, and remove all but the last KEEP.
 
-    Raises OSError where it cannot be written; the older checkpoints are still there then.
+    Args:
+        folder: Folder of the checkpoints, as a pathlib.Path. It is created.
+        step: Number of training steps done.
+        arrays: {name: array}.
+        values: Dict that JSON can hold.
+
+    Raises:
+        OSError: If it cannot be written. The older checkpoints are kept then.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for leftover in folder.glob(f"{PARTIAL}*"):  # of a process that was killed while writing
@@ -37,23 +44,23 @@ def save(folder, step, arrays, values):
 
 
 def load(folder):
-    """The newest undamaged checkpoint as (arrays, values), or None where there is none."""
+    """Read the newest undamaged checkpoint: (arrays, values), or None if there is none."""
     data = newest(folder)
     return data and decoded(data)
 
 
 def decoded(data):
-    """(arrays, values) of a checkpoint's bytes."""
+    """Decode the bytes of a checkpoint: (arrays, values)."""
     with np.load(io.BytesIO(data)) as arrays:
         arrays = dict(arrays)
     return arrays, json.loads(arrays.pop(VALUES).tobytes())
 
 
 def newest(folder):
-    """The bytes of the newest undamaged checkpoint, or None where there is none.
+    """Read the bytes of the newest undamaged checkpoint; None if there is none.
 
-    One that is damaged, unreadable or no regular file is reported on standard error and set aside
-    as *.damaged.
+    A checkpoint that is damaged, unreadable or no regular file is reported on standard error and
+    renamed to *.damaged.
     """
     found = _newest_first(folder)
     for path, rest in zip(found, reversed(range(len(found))), strict=True):
@@ -69,13 +76,13 @@ def newest(folder):
             problem = f"the checkpoint {error}"
         follows = "the one before it is used" if rest else "there is no other, so from the start"
         print(f"{problem}: set aside, {follows}", file=sys.stderr)
-        with contextlib.suppress(OSError):  # on a disk that takes no change it is only passed over
+        with contextlib.suppress(OSError):  # on a read-only disk it is only skipped
             path.rename(path.with_suffix(".damaged"))
     return None
 
 
 def data_fingerprint(folder):
-    """The fingerprint of the data that a run was trained on; None without a sound checkpoint."""
+    """Read the fingerprint of a run's training data; None without an undamaged checkpoint."""
     for path in _newest_first(folder):
         with contextlib.suppress(Exception):  # whatever a damaged file raises
             require_regular(path)

@@ -1,4 +1,4 @@
-"""Many runs side by side: judge saved models, spread over seeds, show tables and curves."""
+"""Comparison of runs: evaluate saved models, aggregate over seeds, write tables and figures."""
 
 import json
 import statistics
@@ -7,7 +7,7 @@ from cvcourse.saved_model import CONFIG, naming_damage, read_entry, read_model
 from cvcourse.training.evaluation import evaluate
 from cvcourse.training.report import write_report
 
-REMEDY = "remove the run it is of, and the same command trains that anew"
+REMEDY = "remove its run, and the same command trains it again"
 COLUMNS = {  # measure: its column's title, scale and digits
     "accuracy": ("accuracy, %", 100, 2),
     "test_accuracy": ("test accuracy, %", 100, 2),
@@ -30,16 +30,25 @@ COLUMNS = {  # measure: its column's title, scale and digits
 
 
 def log_probabilities(files, split, batches):
-    """Log-probabilities that saved models give a split, in float64: {file: (n, classes)}.
+    """Compute the log-probabilities that saved models assign to the classes of a split.
 
-    `batches(split)` is the split's evaluation stream.
+    Args:
+        files: Paths of .keras files.
+        split: Split of n images.
+        batches: Function (split) -> its batches in order.
+
+    Returns:
+        {file: float64 array (n, classes)}.
+
+    Raises:
+        RunError: If a file is damaged.
     """
     found, model, known = {}, None, None
     for file in files:
         with naming_damage(file, REMEDY):
             architecture = json.loads(read_entry(file, CONFIG))["config"]
             if architecture == known:
-                model.load_weights(file)  # without tracing the model anew
+                model.load_weights(file)  # without tracing the model again
         if architecture != known:
             model, known = read_model(file, remedy=REMEDY, compile=True), architecture
         found[file] = evaluate(model, split, batches(split)).log_probabilities
@@ -47,11 +56,20 @@ def log_probabilities(files, split, batches):
 
 
 def judge(rows, folders, split, *, batches, measures, baseline):
-    """Ensembles of saved models on a split: (answers, {row: {measure: its spread over seeds}}).
+    """Evaluate ensembles of saved models on a split.
 
-    `rows` are {row: files in each of a seed's `folders`}; the answers {file: log-probabilities}
-    by folder; `measures(members' log-probabilities, labels)` gives a dict. A measure more, `gain`,
-    is the accuracy over that of the row `baseline` of the same seed.
+    Args:
+        rows: {row: files of its members}, relative to a folder.
+        folders: A folder for each seed, as pathlib.Path.
+        split: Split of n images.
+        batches: Function (split) -> its batches in order.
+        measures: Function (log-probabilities of the members, labels) -> {measure: number}.
+        baseline: Row that `gain` refers to, a further measure: the accuracy minus the accuracy of
+            this row for the same seed.
+
+    Returns:
+        A pair: a list of {file: log-probabilities (n, classes)} by folder, and
+        {row: {measure: `mean_and_std` over the seeds}}.
     """
     files = dict.fromkeys(file for several in rows.values() for file in several)
     answers, judged = [], []
@@ -68,25 +86,33 @@ def judge(rows, folders, split, *, batches, measures, baseline):
         for row in values.values():
             row["gain"] = row["accuracy"] - values[baseline]["accuracy"]
     return answers, {
-        row: {key: spread(values[row][key] for values in judged) for key in judged[0][row]}
+        row: {key: mean_and_std(values[row][key] for values in judged) for key in judged[0][row]}
         for row in rows
     }
 
 
 def best(rows, names):
-    """Return the name of the row with the highest mean accuracy; of equals, the lowest NLL.
+    """Find the row with the highest mean accuracy; of equal ones, that with the lowest NLL.
 
     Args:
-        rows: {row: {measure: spread}} as `judge` returns them.
+        rows: {row: {measure: mean and std}} as `judge` returns them.
         names: Names of the rows to choose from.
+
+    Returns:
+        The name of the row.
     """
     return max(names, key=lambda row: (rows[row]["accuracy"]["mean"], -rows[row]["nll"]["mean"]))
 
 
-def spread(values):
-    """{mean, std, seeds} of the values by seed; std is the sample's, None for one seed.
+def mean_and_std(values):
+    """Compute mean and standard deviation over seeds.
 
-    None where values are None.
+    Args:
+        values: A number for each seed.
+
+    Returns:
+        A dict: mean, std (of the sample; None for one seed) and seeds (the values). None if a value
+        is None.
     """
     values = list(values)
     if None in values:
@@ -95,15 +121,19 @@ def spread(values):
     return {"mean": statistics.fmean(values), "std": std, "seeds": values}
 
 
-def of_one(row):
-    """The numbers of a row that no seeds are behind as `table` takes them: {measure: spread}."""
-    return {key: spread([value]) for key, value in row.items() if key in COLUMNS}
+def without_seeds(row):
+    """Format the numbers of a single run as `table` takes them: {measure: mean and std}."""
+    return {key: mean_and_std([value]) for key, value in row.items() if key in COLUMNS}
 
 
 def table(rows):
-    """{row: {measure: spread}} as lists of texts, such as 91.20 ± 0.13; the first has the titles.
+    """Format rows as lists of texts, such as 91.20 ± 0.13.
 
-    A measure that no row has gets no column.
+    Args:
+        rows: {row: {measure: mean and std}}. A measure that no row has gets no column.
+
+    Yields:
+        A list of titles, then a list for each row.
     """
     columns = {
         measure: column
@@ -112,20 +142,30 @@ def table(rows):
     }
     yield ["", *(title for title, _, _ in columns.values())]
     for name, row in rows.items():
-        yield [name, *(_said(row[key], *form) for key, (_, *form) in columns.items())]
+        yield [name, *(_format(row[key], *form) for key, (_, *form) in columns.items())]
 
 
-def _said(row, scale, digits):
+def _format(row, scale, digits):
     if row is None:
         return "–"
     std = "" if row["std"] is None else f" ± {scale * row['std']:.{digits}f}"
     return f"{scale * row['mean']:,.{digits}f}{std}"
 
 
-def conclude(workdir, *, metrics, title, lead, tables, figures, config):
-    """Write report.html and last metrics.json, print the tables; returns the metrics.
+def write_comparison(workdir, *, metrics, title, lead, tables, figures, config):
+    """Write report.html, then metrics.json, and print the tables.
 
-    `tables` are {caption: {row: {measure: spread}}}; the rest is as in `write_report`.
+    Args:
+        workdir: As in `write_report`.
+        metrics: As in `write_report`.
+        title: As in `write_report`.
+        lead: As in `write_report`.
+        tables: {caption: {row: {measure: mean and std}}}.
+        figures: As in `write_report`.
+        config: As in `write_report`.
+
+    Returns:
+        The metrics, as `write_report` returns them.
     """
     tables = {caption: list(table(rows)) for caption, rows in tables.items()}
     metrics = write_report(

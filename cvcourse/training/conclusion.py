@@ -1,4 +1,4 @@
-"""The end of a run: the best model on validation and test data, the report, metrics.json."""
+"""End of a run: evaluation of the best model, report.html and metrics.json."""
 
 import dataclasses
 
@@ -6,7 +6,7 @@ from cvcourse.figures import confusion_matrix, training_curves
 from cvcourse.saved_model import read_model
 from cvcourse.training._fit import facts
 from cvcourse.training.evaluation import evaluate_held_out
-from cvcourse.training.evaluation_report import confident_mistakes, mostly_taken_for
+from cvcourse.training.evaluation_report import confident_mistakes, most_confused_with
 from cvcourse.training.report import write_report
 
 LOSSES = {  # name: what its values are, and their unit
@@ -15,15 +15,31 @@ LOSSES = {  # name: what its values are, and their unit
 }
 
 
-def conclude(workdir, *, title, config, dataset, resume, batch_size, batches, loss_name, more=None):
-    """Judge model.keras, write report.html and last metrics.json, print where they lie.
+def evaluate_and_report(
+    workdir, *, title, config, dataset, resume, batch_size, batches, loss_name, more=None
+):
+    """Evaluate model.keras on validation and test data, and write report.html and metrics.json.
 
-    The test split is evaluated here and nowhere else. `batches(split)` is the evaluation stream of
-    a split, `resume` the run's ExactResume, `loss_name` softmax or hinge, `more` are further
-    metrics. Returns the metrics; test_* are None where there is no test split. Raises RunError
-    where a file cannot be written.
+    The test split is evaluated here and nowhere else.
+
+    Args:
+        workdir: The run's directory, as a pathlib.Path.
+        title: Title of the report.
+        config: Config of the run.
+        dataset: Dataset.
+        resume: ExactResume as `fit` returns it.
+        batch_size: Number of images per step.
+        batches: Function (split) -> its batches in order.
+        loss_name: "softmax" or "hinge".
+        more: Further metrics, as a dict.
+
+    Returns:
+        The metrics, as `write_report` returns them. test_* are None without a test split.
+
+    Raises:
+        RunError: If the model cannot be read, or a file cannot be written.
     """
-    remedy = "it held the best epoch: train anew in another directory"
+    remedy = "it held the best epoch: train again in another directory"
     model = read_model(workdir / "model.keras", remedy=remedy, compile=True)
     validation, test = evaluate_held_out(model, dataset, batches, loss_name)
     return write_results(
@@ -57,11 +73,29 @@ def write_results(
     sections=(),
     **parts,
 ):
-    """Write report.html and last metrics.json from the Evaluations of a model; see `conclude`.
+    """Write report.html, then metrics.json, from the Evaluations of a model.
 
-    `trained` is what `fit` returned, None where nothing was trained by steps; `seconds` are those
-    of the whole run, by default of the training. `more` are further metrics, `lead`, `sections` and
-    `parts` further parts of the report, as `write_report` takes them.
+    Args:
+        workdir: The run's directory, as a pathlib.Path.
+        title: Title of the report.
+        config: Config of the run.
+        dataset: Dataset.
+        model: keras.Model.
+        validation: Evaluation of the validation split.
+        test: Evaluation of the test split, or None.
+        trained: ExactResume as `fit` returns it; None if nothing was trained by steps.
+        batch_size: Number of images per step.
+        seconds: Duration of the run. If None, that of the training.
+        more: Further metrics, as a dict.
+        lead: Further paragraphs at the start of the report.
+        sections: Sections before those of the results, as in `write_report`.
+        **parts: Further arguments of `write_report`.
+
+    Returns:
+        The metrics, as `write_report` returns them.
+
+    Raises:
+        RunError: If a file cannot be written.
     """
     metrics = {
         "test_accuracy": test and test.accuracy,
@@ -90,14 +124,14 @@ def write_results(
 
 
 def result_sections(metrics, history, model, dataset, evaluation, split):
-    """Make the parts of a report on a trained classifier.
+    """Create the sections of a report on a trained classifier.
 
     Args:
-        metrics: The run's, as metrics.json has them.
-        history: Rows of history.csv; empty where nothing was trained by steps.
+        metrics: Metrics of the run.
+        history: Rows of history.csv; empty if nothing was trained by steps.
         model: keras.Model.
         dataset: Dataset.
-        evaluation: Evaluation of the split of the dataset.
+        evaluation: Evaluation of one split of the dataset.
         split: Name of that split.
 
     Returns:
@@ -105,7 +139,7 @@ def result_sections(metrics, history, model, dataset, evaluation, split):
     """
     loss, unit = LOSSES[evaluation.loss_name]
     read = f"{len(evaluation.labels):,} images of the {split} split"
-    unread = " (no test split was read)" if metrics["test_accuracy"] is None else ""
+    unread = "; no test split was evaluated" if metrics["test_accuracy"] is None else ""
     sections = [
         {
             "caption": "Confusion matrix",
@@ -113,7 +147,7 @@ def result_sections(metrics, history, model, dataset, evaluation, split):
             "figure": confusion_matrix(evaluation.confusion, dataset.class_names),
         },
         {
-            "caption": "Accuracy by class, hardest first",
+            "caption": "Accuracy by class, lowest first",
             "table": _classes(evaluation.confusion, dataset.class_names),
         },
         _mistakes(evaluation, dataset, split),
@@ -130,11 +164,11 @@ def _tiles(metrics, unit):
         found.append((f"{100 * metrics['test_accuracy']:.2f} %", "test accuracy"))
         found.append((f"{metrics['test_loss']:.4f}", f"test loss{unit}"))
     found.append((f"{100 * metrics['val_accuracy']:.2f} %", "validation accuracy"))
-    speed = "in all"
+    speed = "total time"
     if metrics["epochs"]:
         found.append((f"{metrics['best_epoch']} of {metrics['epochs']}", "best epoch"))
     if metrics["images_per_second"]:  # else no step was timed
-        speed = f"{metrics['images_per_second']:,.0f} images/s in training"
+        speed = f"total time; training at {metrics['images_per_second']:,.0f} images/s"
     found.append((f"{metrics['parameters']:,}", "trainable parameters"))
     found.append((f"{metrics['seconds'] / 60:.1f} min", speed))
     return [{"value": value, "words": words} for value, words in found]
@@ -145,24 +179,24 @@ def _curves(history, best_epoch, loss, unit):
         "caption": "Learning curves",
         "figure": training_curves(history, best_epoch, f"loss{unit}"),
         "notes": [
-            f"Loss is the mean {loss}, without weight decay's penalty and label smoothing. "
-            "Training values are averages over an epoch of a net that is still changing, with "
-            "augmentation and dropout in play; validation values are taken at its end. The saved "
-            f"model is that of epoch {best_epoch}."
+            f"The loss is the mean {loss}, without weight decay and label smoothing. Training "
+            "values are averages over the epoch, with augmentation and dropout, while the weights "
+            "change; validation values are measured at the end of the epoch. The saved model is "
+            f"that of epoch {best_epoch}."
         ],
     }
 
 
 def _classes(counts, names):
-    """A row a class, hardest first: its examples, accuracy, and what it is mostly taken for."""
+    """Table with a row per class, lowest accuracy first."""
     rows = []
     for label, name in enumerate(names):
         total, right = int(counts[label].sum()), int(counts[label, label])
         share = right / max(total, 1)
         bar = (share, f"{100 * share:.1f} %")
-        rows.append([name, total, bar, mostly_taken_for(counts, label, names)])
+        rows.append([name, total, bar, most_confused_with(counts, label, names)])
     rows.sort(key=lambda row: row[2][0])
-    return [["class", "images", "accuracy", "mostly taken for"], *rows]
+    return [["class", "images", "accuracy", "most often confused with"], *rows]
 
 
 def _mistakes(evaluation, dataset, split):
@@ -170,12 +204,12 @@ def _mistakes(evaluation, dataset, split):
     if mistakes := confident_mistakes(evaluation, getattr(dataset, split), dataset.class_names):
         section["gallery"] = [mistakes]
         if evaluation.loss_name == "hinge":
-            said = (
-                "Percentages are the softmax of scores that were not trained to be probabilities."
-            )
-            section["paragraphs"] = [said]
+            section["paragraphs"] = [
+                "Percentages are the softmax of the scores, which this loss does not train to be "
+                "probabilities."
+            ]
     else:
-        section["paragraphs"] = [f"None: every image of the {split} split is classified right."]
+        section["paragraphs"] = [f"None: every image of the {split} split is classified correctly."]
     return section
 
 
@@ -192,5 +226,5 @@ def _layers(model):
     return {
         "caption": "Layers",
         "table": [["name", "layer", "output", "parameters"], *rows],
-        "fold": f"{len(rows)} layers, from raw image to logits",
+        "fold": f"{len(rows)} layers, from raw images to logits",
     }

@@ -1,8 +1,8 @@
-"""The training doctor: six checks of a model, its data and its settings before a long run.
+"""Training doctor: six checks of a model, its data and its settings before a long run.
 
 CS231n notes, "Before learning: sanity checks tips/tricks" and "Babysitting the learning process",
-https://cs231n.github.io/neural-networks-3; lecture 7. Each check takes any keras.Model that takes
-raw images and gives scores, leaves its weights as they were, and returns a Finding.
+https://cs231n.github.io/neural-networks-3; lecture 7. Each check takes any keras.Model from raw
+images to scores, restores its weights, and returns a Finding.
 """
 
 import contextlib
@@ -24,57 +24,81 @@ PASS, FAIL, SKIP = "pass", "fail", "skip"
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """What a step of the examination found; `curves` are for the report's pictures."""
+    """Result of one step of the examination.
+
+    Args:
+        name: Name of the step.
+        verdict: "pass", "fail" or "skip".
+        value: Measured number.
+        expected: Expected number, or the ends of an interval.
+        advice: Sentences on what to change; for a passed step, on what to look at.
+        details: Further numbers by name.
+        curves: Data of the report's figures by name.
+    """
 
     name: str
-    verdict: str  # pass, fail or skip
-    value: object = None  # what was measured
-    expected: object = None  # what it should be
-    advice: str = ""  # what to change; with a verdict of pass, what to look at
+    verdict: str
+    value: object = None
+    expected: object = None
+    advice: str = ""
     details: dict = dataclasses.field(default_factory=dict)
     curves: dict = dataclasses.field(default_factory=dict)
+
+    def __repr__(self):
+        measured = "" if self.value is None else f", value={format_number(self.value)}"
+        advice = f", advice={self.advice!r}" if self.advice else ""
+        return f"Finding({self.name}, {self.verdict}{measured}{advice})"
 
     def __str__(self):
         verdict = f"{self.name:14} {self.verdict:5}"
         if self.value is not None:
-            verdict += f" {said(self.value)}, expected {said(self.expected)}"
+            verdict += f" {format_number(self.value)}, expected {format_number(self.expected)}"
         return "\n    ".join(filter(None, (verdict, self.advice)))
 
     def as_json(self):
-        """The finding without its curves; infinite and undefined numbers become None."""
+        """Return a dict without the curves; infinite and undefined numbers become None."""
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         del fields["curves"]
         finite = lambda v: None if isinstance(v, float) and not math.isfinite(v) else v  # noqa: E731
         return keras.tree.map_structure(finite, fields)
 
 
-def said(value):
-    """A number, or the two ends of an interval, in four digits."""
+def format_number(value):
+    """Format a number, or the two ends of an interval, with four digits."""
     if isinstance(value, (list, tuple)):
-        return " to ".join(map(said, value))
-    return "nothing" if value is None else f"{value:.4g}"
+        return " to ".join(map(format_number, value))
+    return "none" if value is None else f"{value:.4g}"
 
 
 def _finding(name, wrong, hints=(), **found):
-    """Fail with the advice of all that is `wrong`, or pass, with hints at most."""
+    """Return a Finding that fails with the advice in `wrong`, or passes, possibly with hints."""
     return Finding(name, FAIL if wrong else PASS, advice=" ".join((*wrong, *hints)), **found)
 
 
 # ---- 1: initial loss ----
 
-SCALED_DOWN = 1e-3  # the logits layer's weights, and so its scores
-AGREES = 0.05  # with the loss of scores that are all alike
-LOUD = 3  # times that loss: the first steps go into making the scores small
-INPUT_SCALE = (0.01, 10)  # root mean square of what the first weights see; 1 if normalized
-CENTERED = 1 / 3  # of the standard deviation: a mean below it was subtracted
+SCALED_DOWN = 1e-3  # factor of the scores
+AGREES = 0.05  # relative tolerance for the loss of equal scores
+LOUD = 3  # times that loss: the first steps are spent on making the scores small
+INPUT_SCALE = (0.01, 10)  # root mean square of the first weights' inputs; 1 if normalized
+CENTERED = 1 / 3  # of the standard deviation: inputs with a smaller mean are centered
 
 
 def initial_loss(model, images, labels, *, loss, chance):
-    """Is the loss before training that of a guess: ln K for softmax, K - 1 for the hinge?
+    """Check that the initial loss is that of a guess: ln K for softmax, K - 1 for the hinge loss.
 
-    Scores of a scaled down logits layer are nearly alike, whatever the initialization; as it is,
-    the loss may be higher, and is reported. An L2 term must raise it. `chance` is the loss of
-    scores that are all alike.
+    The scores are scaled down, so that they are nearly equal for any initialization; the unscaled
+    loss may be higher, and is reported. An L2 term must increase the loss.
+
+    Args:
+        model: keras.Model from raw images to scores (n, classes).
+        images: Array (n, h, w, c).
+        labels: Array (n,) of class numbers.
+        loss: Keras loss of logits.
+        chance: Loss of a guess, that is, of equal scores.
+
+    Returns:
+        A Finding.
     """
     with restored(model), calls_noted(model) as calls:
         scores = _scores(model, images)
@@ -85,35 +109,35 @@ def initial_loss(model, images, labels, *, loss, chance):
     wrong, hints = [], []
     if not abs(judged - chance) <= AGREES * chance:
         wrong.append(
-            f"With scores near 0 the loss is {judged:.4g} and not {chance:.4g}: the number of "
-            "outputs, the labels or the loss do not fit the classes, or the scores are huge."
+            f"With scores near 0 the loss is {judged:.4g} instead of {chance:.4g}: the number of "
+            "outputs, the labels or the loss do not fit the classes, or the scores are too large."
         )
     if _are_probabilities(scores):
         wrong.append(
-            "The model gives probabilities, to which the loss applies a softmax again: end in "
-            "logits, without an activation."
+            "The model outputs probabilities, to which the loss applies a softmax again: end the "
+            "model with logits, without an activation."
         )
     low, high = INPUT_SCALE
     size = math.hypot(mean, std)
     if not size >= low or (not size <= high and abs(mean) > CENTERED * std):
         wrong.append(
-            f"The first weights see inputs of mean {mean:.3g} and standard deviation {std:.3g}: "
-            "a normalization is missing or applied twice; subtract the training split's mean and "
-            "divide by its standard deviation."
+            f"The inputs of the first weights have mean {mean:.3g} and standard deviation "
+            f"{std:.3g}: normalization is missing or applied twice. Subtract the mean of the "
+            "training split and divide by its standard deviation."
         )
     if penalty is not None and not penalty > 0:
-        wrong.append("The L2 term does not raise the loss: the weights it is of are all 0.")
+        wrong.append("The L2 term does not increase the loss: the regularized weights are all 0.")
     if unscaled > LOUD * chance:
         hints.append(
-            f"Unscaled, the loss starts at {unscaled:.4g}, over {LOUD} times {chance:.4g}: smaller "
-            "initial weights of the last layer save the first steps."
+            f"Without scaling, the initial loss is {unscaled:.4g}, over {LOUD} times {chance:.4g}: "
+            "use smaller initial weights in the last layer."
         )
     details = dict(unscaled=unscaled, l2_term=penalty, input_mean=mean, input_std=std)
     return _finding("initial_loss", wrong, hints, value=judged, expected=chance, details=details)
 
 
 def _network_input(calls):
-    """Mean and standard deviation of what the first layer with a kernel sees."""
+    """Mean and standard deviation of the inputs of the first layer with a kernel."""
     for call in calls:
         if _kernels(call.layer):
             values = np.asarray(keras.ops.convert_to_numpy(call.input), "float64")
@@ -127,17 +151,27 @@ def _are_probabilities(scores):
 
 # ---- 2: memorize ----
 
-MEMORIZED = 0.02  # of the loss of a guess, with every example right
-ADAM_RATES = (3e-3, 3e-2, 3e-4)  # until one does it
+MEMORIZED = 0.02  # of the loss of a guess, with every prediction correct
+ADAM_RATES = (3e-3, 3e-2, 3e-4)  # tried until one memorizes
 PATIENCE = 200  # steps
-NOISE = ("rate", "share", "std", "stddev")  # of random layers: how much of it, 0 for none
+NOISE = ("rate", "share", "std", "stddev")  # attributes of random layers; 0 turns them off
 
 
 def memorize(model, images, labels, *, loss, chance):
-    """Can the model learn 20 to 50 examples by heart, without dropout and penalties?
+    """Check that the model can overfit 20 to 50 examples, without dropout and regularization.
 
-    By Adam at a few rates, whatever the run's optimizer is, so that this is about the model. It
-    stays compiled so.
+    It is trained by Adam at a few learning rates, whatever the run's optimizer is, since this is a
+    check of the model. It remains compiled so.
+
+    Args:
+        model: As in `initial_loss`.
+        images: As in `initial_loss`.
+        labels: As in `initial_loss`.
+        loss: As in `initial_loss`.
+        chance: As in `initial_loss`.
+
+    Returns:
+        A Finding.
     """
     curves, best = {}, math.inf
     with restored(model), quiet(model):
@@ -158,9 +192,9 @@ def memorize(model, images, labels, *, loss, chance):
     wrong = []
     if not known:
         wrong.append(
-            f"{len(images)} examples are not memorized: the loss stays at {best:.4g}. Look for an "
-            "activation behind the scores, weights that are all 0, units that are dead, layers "
-            "that stop the gradient, and the loss."
+            f"The model does not memorize {len(images)} examples: the loss stays at {best:.4g}. "
+            "Look for an activation after the logits, weights that are all 0, dead units, layers "
+            "that stop the gradient, and a wrong loss."
         )
     return _finding(
         "memorize",
@@ -174,7 +208,7 @@ def memorize(model, images, labels, *, loss, chance):
 
 @contextlib.contextmanager
 def quiet(model):
-    """Inside, dropout and its kin drop nothing and weights bear no penalty."""
+    """Context manager: turn off dropout, other noise and weight regularization."""
     random = [layer for layer in model._flatten_layers() if hasattr(layer, "seed_generator")]
     kept = [
         (owner, attribute, getattr(owner, attribute), off)
@@ -197,20 +231,30 @@ def quiet(model):
 
 # ---- 3: learning rate ----
 
-SETTLED = 0.5  # of the range test's fall, at the run's rate in as many steps;
+ENOUGH_FALL = 0.5  # of the range test's decrease, at the run's rate in as many steps;
 SLOW = 3  # all of it for a rate that is this many times below the interval
-LAST = 10  # losses whose median is where a run has come to
-BY_CHANCE = 3.0  # standard deviations, up to which outputs and labels may fit without a relation
-ENOUGH = 20  # held-out examples to tell
+LAST = 10  # losses whose median is the final loss
+BY_CHANCE = 3.0  # standard deviations up to which outputs may fit unrelated labels
+ENOUGH = 20  # held-out examples, at least, for a decision
 
 
 def learning_rate(model, batches, held_out, *, chance, steps=100, warm_up=False, monitor="loss"):
-    """Does the loss fall at the run's learning rate, and does what is learned hold elsewhere?
+    """Check that the loss decreases at the run's learning rate, for unseen images too.
 
-    A range test suggests an interval. The run's own rate then has as many steps to make half of the
-    fall that the test made. `held_out` (images, labels) tell whether labels belong to the images.
-    `model` is compiled with a constant rate, `batches()` are training batches from the first;
-    with `warm_up` the rate rises over the first half. `chance` is the loss of a guess.
+    A range test suggests an interval. The run's own rate must then reach half of the test's
+    decrease in as many steps. Held-out images show whether the labels belong to the images.
+
+    Args:
+        model: As in `initial_loss`, compiled with a constant learning rate.
+        batches: Function () -> training batches from the first.
+        held_out: Pair of arrays: images (n, h, w, c) and labels (n,).
+        chance: As in `initial_loss`.
+        steps: Steps of the range test, and of the training at the run's rate.
+        warm_up: Whether the rate increases linearly over the first half of the steps.
+        monitor: Name of the loss in the logs.
+
+    Returns:
+        A Finding.
     """
     rate = float(f"{float(model.optimizer.learning_rate):.6g}")  # without float32's tail
     trial = functools.partial(
@@ -222,27 +266,28 @@ def learning_rate(model, batches, held_out, *, chance, steps=100, warm_up=False,
     low, high = tested.interval or (0.0, math.inf)
     if tested.interval:
         share = (tested.level - reached) / (tested.level - tested.smoothed.min())
-        fine = share >= (1 if rate < low / SLOW else SETTLED)
-    else:  # a model that is trained already has nothing to fall by
+        fine = share >= (1 if rate < low / SLOW else ENOUGH_FALL)
+    else:  # the loss of a trained model does not decrease any further
         share, fine = None, reached <= chance
     wrong, hints = [], []
     if not (fine and fit > BY_CHANCE):
         if tested.interval and trial(math.sqrt(low * high))[1] > BY_CHANCE:
             fault = "high" if rate > low else "low"
             wrong.append(
-                f"--learning_rate={rate:g} is far too {fault}: in {steps} steps it brings the loss "
-                f"from {tested.level:.3g} to {reached:.3g}. Take one from {low:.2g} to {high:.2g}."
+                f"--learning_rate={rate:g} is far too {fault}: in {steps} steps the loss changes "
+                f"from {tested.level:.3g} to {reached:.3g}. Use a rate from {low:.2g} to "
+                f"{high:.2g}."
             )
         else:
             wrong.append(
-                "At no rate does the model learn what holds for images it has not seen: the labels "
-                "do not belong to the images (look at some), another step says what is wrong, or "
-                f"{steps} steps are too few to see it."
+                "At no learning rate does the model learn anything that holds for unseen images: "
+                "the labels do not belong to the images (look at some), another step fails and "
+                f"shows the cause, or {steps} steps are too few."
             )
     elif not low <= rate <= high:
         hints.append(
-            f"--learning_rate={rate:g} lies outside of {low:.2g} to {high:.2g}, where the loss "
-            "falls fastest."
+            f"--learning_rate={rate:g} is outside of the interval from {low:.2g} to {high:.2g}, "
+            "where the loss decreases fastest."
         )
     return _finding(
         "learning_rate",
@@ -258,9 +303,9 @@ def learning_rate(model, batches, held_out, *, chance, steps=100, warm_up=False,
 
 
 def _trial(model, batches, held_out, rate, *, steps, warm_up, monitor):
-    """Train at one rate: the losses, fewer than `steps` where one is no number, and `relation`.
+    """Train at one rate: (losses, fewer than `steps` if one is not finite; `relation`).
 
-    Too few held-out examples pass for related.
+    With too few held-out examples, the relation is infinite.
     """
     losses = []
     with restored(model):
@@ -280,11 +325,18 @@ def _trial(model, batches, held_out, rate, *, steps, warm_up, monitor):
 
 
 def relation(scores, labels):
-    """How far scores (n, classes) fit labels (n,) better than permuted ones: standard deviations.
+    """Measure how much better scores fit the labels than permuted labels.
 
-    Of the mean probability of an example's own class under all permutations of the labels, whose
-    mean and variance are known: Hoeffding, "A combinatorial central limit theorem", 1951. Neither
-    unequal classes nor a loss' scale move it from 0 where scores and labels have no relation.
+    The statistic is the mean probability of an example's own class. Its mean and variance over all
+    permutations of the labels are known: Hoeffding, "A combinatorial central limit theorem", 1951.
+    Without a relation it is near 0, whatever the sizes of the classes and the scale of the loss.
+
+    Args:
+        scores: Array (n, classes).
+        labels: Array (n,) of class numbers.
+
+    Returns:
+        A number of standard deviations.
     """
     if not np.isfinite(scores).all():
         return 0.0
@@ -297,17 +349,17 @@ def relation(scores, labels):
 
 # ---- 4: updates ----
 
-UPDATE = 1e-3  # of a kernel's norm, a step: the notes
-UPDATES = (1e-5, 0.3)  # the median kernel's bounds; outside of MODEST it is worth a look
+UPDATE = 1e-3  # change of a kernel per step, relative to its norm: the notes
+UPDATES = (1e-5, 0.3)  # bounds of the median kernel; outside of MODEST there is a hint
 MODEST = (1e-4, 0.05)
 TRAINED, MEASURED = 10, 5  # steps, and how many of the last are measured
-DEPTH = 1e-5  # the gradient at the first weights over that at the last: vanishing, exploding
-FEW_UNITS = 8  # too few for a share of them
-ILLS = (  # share of a layer, its bound before training and after some (the notes: 40 % dead), words
+DEPTH = 1e-5  # gradient at the first weights over that at the last: vanishing, exploding
+FEW_UNITS = 8  # layers with fewer units are not examined
+ILLS = (  # share of a layer, its bound before and during training (the notes: 40 % dead), words
     (
         *("dead", 0.9, 0.4),
         "of the ReLUs are 0 for every example",
-        "use He's initialization and biases of 0",
+        "use He initialization and zero biases",
     ),
     (
         *("saturated", 0.8, 0.8),
@@ -318,10 +370,20 @@ ILLS = (  # share of a layer, its bound before training and after some (the note
 
 
 def updates(model, batches, images, labels, *, loss):
-    """Do all weights move, by about a thousandth a step, and do signals reach every layer?
+    """Check that a step changes all weights by about 1/1000, and that signals reach every layer.
 
-    A batch's activations before training, and its gradients after a few steps: scores that begin
-    at 0 send none back.
+    Activations are those of a batch before training, gradients those after a few steps: initial
+    scores of 0 have no gradients.
+
+    Args:
+        model: As in `initial_loss`, compiled.
+        batches: Training batches.
+        images: As in `initial_loss`.
+        labels: As in `initial_loss`.
+        loss: As in `initial_loss`.
+
+    Returns:
+        A Finding.
     """
     kernels = [v for v in model.trainable_variables if v.name.endswith("kernel")]
     statistics = functools.partial(
@@ -346,36 +408,36 @@ def updates(model, batches, images, labels, *, loss):
     depth = norms[0] / norms[-1] if norms and norms[-1] else None
     wrong, hints = [], []
     if frozen := [name for name, layer in layers.items() if not layer.trainable]:
-        wrong.append(f"{_names(frozen)}: frozen, without updates; set trainable=True.")
+        wrong.append(f"{_names(frozen)}: frozen, so never updated; set trainable=True.")
     cut = [row.name for row in moving if row.gradient_norm == 0]
     if cut := cut or [path for path, share in shares.items() if share == 0]:
         wrong.append(
-            f"{_names(cut)}: no gradient comes to the weights; it is stopped behind them, or they "
-            "and those behind are all 0: initialize them at random."
+            f"{_names(cut)}: no gradient reaches the weights. A later layer stops it, or these "
+            "and the later weights are all 0: initialize them randomly."
         )
     if not UPDATES[0] <= median <= UPDATES[1]:
         wrong.append(
-            f"A step changes the weights by {median:.1e} of their norm and should by about "
-            f"{UPDATE:g}: change --learning_rate by as much."
+            f"A step changes the weights by {median:.2g} of their norm instead of about "
+            f"{UPDATE:g}: change --learning_rate by the same factor."
         )
     elif not MODEST[0] <= median <= MODEST[1]:
         hints.append(
-            f"A step changes the weights by {median:.1e} of their norm; {UPDATE:g} is usual."
+            f"A step changes the weights by {median:.2g} of their norm; {UPDATE:g} is usual."
         )
     for share, bound, later_bound, what, remedy in ILLS:
         if names := _beyond(bound, share, before):
             wrong.append(f"{_names(names)}: over {bound:.0%} {what}; {remedy}.")
         elif names := _beyond(later_bound, share, after):
             hints.append(
-                f"{_names(names)}: after {TRAINED} steps over {later_bound:.0%} {what}; a lower "
-                "learning rate leaves more of them alive."
+                f"{_names(names)}: after {TRAINED} steps over {later_bound:.0%} {what}; use a "
+                "lower learning rate."
             )
     if depth and not DEPTH <= depth <= 1 / DEPTH:
         what, size = ("vanishes", "larger") if depth < 1 else ("explodes", "smaller")
         wrong.append(
             f"The gradient {what}: its norm at {moving[0].name} is {depth:.1e} times that at "
-            f"{moving[-1].name}; {size} initial weights, a batch normalization or ways around the "
-            "layers help."
+            f"{moving[-1].name}; use {size} initial weights, batch normalization or skip "
+            "connections."
         )
     return _finding(
         "updates",
@@ -397,13 +459,13 @@ def updates(model, batches, images, labels, *, loss):
 
 
 def _beyond(bound, share, rows):
-    """The names of layers of FEW_UNITS or more whose `share` is above `bound`."""
+    """Names of the layers with at least FEW_UNITS units whose `share` is above `bound`."""
     beyond = [row for row in rows if (getattr(row, share) or 0) > bound]
     return [row.name for row in beyond if row.shape[-1] >= FEW_UNITS]
 
 
 def _moved(variable, before):
-    """The norm of an array's change over its norm; 0 where it did not move."""
+    """Norm of a variable's change over its norm; 0 if it did not change."""
     change = np.linalg.norm(keras.ops.convert_to_numpy(variable) - before)
     return change / max(np.linalg.norm(before), 1e-12) if change else 0.0
 
@@ -413,26 +475,36 @@ def _kernels(layer):
 
 
 def _names(names):
-    """The first few of some names."""
+    """Join the first three names, and count the others."""
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return ", ".join(names[:3]) + more
 
 
 # ---- 5: gradients ----
 
-CHECKED = 40  # parameters, of arrays evenly spaced over the net's depth
+CHECKED = 40  # parameters, of arrays evenly spaced over the depth of the network
 
 
 def gradients(model, images, labels, *, loss, seed=0):
-    """Is the gradient of the loss what small steps measure? In float64, kinks left out.
+    """Check the gradient of the loss against numerical differences in float64, without kinks.
 
-    With the batch's statistics and a draw of dropout that is the same each time.
+    Batch normalization uses the statistics of the batch, and dropout the same mask each time.
+
+    Args:
+        model: As in `initial_loss`.
+        images: As in `initial_loss`.
+        labels: As in `initial_loss`.
+        loss: As in `initial_loss`.
+        seed: Seed of the choice of parameters.
+
+    Returns:
+        A Finding, with the verdict "skip" if the model cannot be rebuilt in float64.
     """
     import tensorflow as tf
 
     try:
         double = in_float64(model)
-    except (TypeError, ValueError) as error:  # a layer that does not know its config
+    except (TypeError, ValueError) as error:  # a layer without a config
         advice = f"The model cannot be rebuilt in float64: {str(error).splitlines()[0]}"
         return Finding("gradients", SKIP, expected=0.0, advice=advice)
     images = tf.constant(images, "float64")
@@ -468,24 +540,26 @@ def gradients(model, images, labels, *, loss, seed=0):
     wrong = []
     if bad := [path for path, check in judged if not check.right]:
         wrong.append(
-            f"{_names(bad)}: the gradient is not the slope of the loss; look for a stopped or "
-            "hand-written gradient behind these weights."
+            f"{_names(bad)}: the gradient differs from the numerical one. Look for a stopped or "
+            "custom gradient in later layers."
         )
     details = dict(checked=len(judged), kinks=len(checks) - len(judged))
     finding = _finding(
         "gradients", wrong, value=worst, expected=0.0, details=details, curves=dict(checks=checks)
     )
     if not judged:
-        return dataclasses.replace(finding, verdict=SKIP, advice="The loss bends everywhere.")
+        return dataclasses.replace(
+            finding, verdict=SKIP, advice="The loss has kinks at all points."
+        )
     return finding
 
 
 def in_float64(model):
-    """A copy of a model with the same weights, all of it in float64."""
+    """Copy a model with its weights to float64."""
 
     def copy(layer):
         config = layer.get_config()
-        if isinstance(layer, keras.Layer):  # and no bare operation
+        if isinstance(layer, keras.Layer):  # not an operation
             config["dtype"] = "float64"
         return type(layer).from_config(config)
 
@@ -500,12 +574,21 @@ def in_float64(model):
 # ---- 6: pipeline ----
 
 WAITING = 0.3  # share of a step
-UNNOTICED = 5e-3  # s; handing over a batch takes Python part of it
-WARM_UP = 5  # steps, with tracing and what the pipeline had read ahead
+UNNOTICED = 5e-3  # s; Python needs part of it to hand over a batch
+WARM_UP = 5  # steps, with tracing and prefetched batches
 
 
 def pipeline(model, batches, *, steps=50):
-    """Do the data come as fast as the model trains? The share of a step spent waiting for them."""
+    """Check that the input pipeline is as fast as the model: the share of a step spent waiting.
+
+    Args:
+        model: As in `initial_loss`, compiled.
+        batches: Training batches.
+        steps: Number of timed steps.
+
+    Returns:
+        A Finding.
+    """
     waits, works = [], []
     batches = iter(batches)
     with restored(model):
@@ -522,9 +605,9 @@ def pipeline(model, batches, *, steps=50):
     wrong = []
     if share > WAITING and wait > UNNOTICED:
         wrong.append(
-            f"Of each step {share:.0%} is waiting for data ({1e3 * wait:.1f} ms of "
-            f"{1e3 * (wait + work):.1f} ms): smaller image files or an .npz, less augmentation or "
-            "more CPU cores help."
+            f"{share:.0%} of each step is spent waiting for data ({1e3 * wait:.1f} ms of "
+            f"{1e3 * (wait + work):.1f} ms): use smaller image files or an .npz file, less "
+            "augmentation, or more CPU cores."
         )
     return _finding(
         "pipeline",
@@ -544,7 +627,7 @@ def _scores(model, images):
 
 
 def _of_outputs(loss):
-    """The loss of what a model gives; Keras' own looks behind a softmax for the scores."""
+    """Loss of a model's outputs as they are; Keras' own would bypass a softmax layer."""
     return lambda labels, scores: loss(labels, 1.0 * scores)
 
 

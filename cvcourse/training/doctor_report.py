@@ -1,18 +1,18 @@
-"""The parts of an examination's report: a verdict a step, what to change, pictures."""
+"""Report of an examination: verdict, advice and figures of each step."""
 
 from cvcourse import figures
 from cvcourse.classic._gradient_check import RIGHT
 from cvcourse.training import doctor
 
 QUESTIONS = {
-    "initial_loss": "Is the loss before training that of a guess?",
-    "memorize": "Can the model learn a few examples by heart?",
-    "learning_rate": "Does the loss fall at the run's learning rate, for images not seen too?",
-    "updates": "Do all weights move, and do signals reach every layer?",
-    "gradients": "Is the gradient the slope of the loss?",
-    "pipeline": "Do the data come as fast as the model trains?",
+    "initial_loss": "Is the initial loss that of a guess?",
+    "memorize": "Can the model overfit a few examples?",
+    "learning_rate": "Does the loss decrease at this learning rate, for unseen images too?",
+    "updates": "Are all weights updated, and do signals reach every layer?",
+    "gradients": "Is the gradient correct?",
+    "pipeline": "Is the input pipeline as fast as the model?",
 }
-COLUMNS = {  # of LayerStatistics: the title in the table of layers
+COLUMNS = {  # field of LayerStatistics: title in the table of layers
     "mean": "mean",
     "std": "std",
     "saturated": "saturated",
@@ -24,10 +24,10 @@ COLUMNS = {  # of LayerStatistics: the title in the table of layers
 
 
 def examination_sections(findings, chance):
-    """Make the parts of an examination's report.
+    """Create the parts of an examination's report.
 
     Args:
-        findings: Findings of the doctor.
+        findings: A Finding of each step.
         chance: Loss of a guess.
 
     Returns:
@@ -55,12 +55,15 @@ def _step(number, finding, chance):
         "advice": finding.advice,
     }
     if finding.value is not None:
-        value, expected = doctor.said(finding.value), doctor.said(finding.expected)
+        value, expected = (
+            doctor.format_number(finding.value),
+            doctor.format_number(finding.expected),
+        )
         section["paragraphs"] = [f"{finding.name}: {value}, expected {expected}"]
     if finding.curves and finding.name in FIGURES:
         section["figure"] = FIGURES[finding.name](finding, chance)
     details = [
-        f"{key.replace('_', ' ')} {doctor.said(value)}"
+        f"{key.replace('_', ' ')} {doctor.format_number(value)}"
         for key, value in finding.details.items()
         if value is not None
     ]
@@ -80,7 +83,7 @@ def _layers(layers):
     return {
         "caption": "Layers, before training",
         "table": [["name", "layer", "output", *COLUMNS.values()], *rows],
-        "fold": f"{len(rows)} layers: their outputs for a batch",
+        "fold": f"{len(rows)} layers: statistics of their outputs for a batch",
     }
 
 

@@ -1,4 +1,4 @@
-"""An evaluation as files: a row an image, a row a class, and the report's tables and figures."""
+"""Files of an evaluation: predictions, confusion matrix, and the tables and figures of a report."""
 
 import contextlib
 import csv
@@ -15,19 +15,19 @@ MISTAKES = 24  # pictures
 
 
 def write_predictions(path, evaluation, names, class_names):
-    """Write a CSV file with a row an image, atomically.
+    """Write a CSV file with a row per image, atomically.
 
-    The columns are the image's name, its true and its predicted class, 1 for a right prediction,
-    the predicted class' probability, and the probability of every class.
+    Columns: name of the image, true class, predicted class, 1 for a correct prediction, probability
+    of the predicted class, and the probability of every class.
 
     Args:
         path: Path of the file.
         evaluation: Evaluation.
         names: Names of the images.
-        class_names: Names of the classes. One that is a heading already is written as P(NAME).
+        class_names: Names of the classes. A name in HEADINGS is written as P(NAME).
 
     Raises:
-        OSError: If it cannot be written.
+        OSError: If the file cannot be written.
     """
     columns = [f"P({name})" if name in HEADINGS else name for name in class_names]
     probabilities = evaluation.probabilities
@@ -41,7 +41,7 @@ def write_predictions(path, evaluation, names, class_names):
 
 
 def write_confusion(path, evaluation, class_names):
-    """Write the confusion matrix as a CSV file: a row a true class, a column a predicted one.
+    """Write the confusion matrix as a CSV file: true classes by rows, predicted ones by columns.
 
     Args:
         path: Path of the file.
@@ -49,7 +49,7 @@ def write_confusion(path, evaluation, class_names):
         class_names: Names of the classes.
 
     Raises:
-        OSError: If it cannot be written.
+        OSError: If the file cannot be written.
     """
     with _table(path) as table:
         table.writerow(["true", *class_names])
@@ -58,7 +58,7 @@ def write_confusion(path, evaluation, class_names):
 
 
 def evaluation_metrics(evaluation, class_names, reliability):
-    """Count what metrics.json holds of an evaluation.
+    """Compute the metrics of an evaluation for metrics.json.
 
     Args:
         evaluation: Evaluation.
@@ -66,8 +66,8 @@ def evaluation_metrics(evaluation, class_names, reliability):
         reliability: Counts, mean confidences and accuracies (bins,) of the probabilities.
 
     Returns:
-        A dict of plain values. Undefined ones are None: of a class, its precision where it is never
-        predicted, its recall where it has no images; top5_accuracy below 6 classes.
+        A dict of plain values. Undefined values are None: precision of a class that is never
+        predicted, recall of a class without images, top5_accuracy below 6 classes.
     """
     counts, confidences, accuracies = reliability
     scores = evaluation.by_class()
@@ -101,15 +101,15 @@ def evaluation_metrics(evaluation, class_names, reliability):
 
 
 def evaluation_sections(evaluation, split, names, class_names, metrics, reliability):
-    """Make the tables, figures and pictures of an evaluation's report.
+    """Create the tables, figures and galleries of an evaluation's report.
 
     Args:
         evaluation: Evaluation.
-        split: Its Split.
+        split: The evaluated Split.
         names: Names of the images.
         class_names: Names of the classes.
-        metrics: As `evaluation_metrics` gives them, and `ece`.
-        reliability: As `evaluation_metrics` takes it.
+        metrics: As `evaluation_metrics` returns them, and `ece`.
+        reliability: As in `evaluation_metrics`.
 
     Returns:
         A dict with `tables`, `figures` and `galleries` for `write_report`.
@@ -135,31 +135,31 @@ def evaluation_sections(evaluation, split, names, class_names, metrics, reliabil
 
 
 def confident_mistakes(evaluation, split, class_names, names=None):
-    """Make a gallery of the wrong predictions that the model was surest of.
+    """Create a gallery of the wrong predictions of highest probability.
 
     Args:
         evaluation: Evaluation.
-        split: Its Split.
+        split: The evaluated Split.
         class_names: Names of the classes.
-        names: Names of the images; None for their numbers.
+        names: Names of the images. If None, their numbers.
 
     Returns:
-        A list of pairs of an image and a text.
+        A list of pairs (image, text).
     """
     examples, probabilities = evaluation.confident_mistakes(MISTAKES)
     return [
         (
             split.images[int(i)],
             f"{class_names[evaluation.labels[i]]}, predicted as "
-            f"{class_names[evaluation.predictions[i]]} at {share:.1%}\n"
-            f"{names[i] if names else f'no. {i}'}",
+            f"{class_names[evaluation.predictions[i]]} ({share:.1%})\n"
+            f"{names[i] if names else f'image {i}'}",
         )
         for i, share in zip(examples, probabilities, strict=True)
     ]
 
 
-def mostly_taken_for(counts, label, class_names):
-    """Find the class that examples of a class are wrongly predicted as most often.
+def most_confused_with(counts, label, class_names):
+    """Find the most frequent wrong prediction for the examples of a class.
 
     Args:
         counts: Confusion matrix (classes, classes).
@@ -167,7 +167,7 @@ def mostly_taken_for(counts, label, class_names):
         class_names: Names of the classes.
 
     Returns:
-        Its name and how often, as text; "" where there is none.
+        Name of the predicted class and the number of examples, as text; "" if there is none.
     """
     others = counts[label].copy()
     others[label] = 0
@@ -179,7 +179,7 @@ def _summary(metrics):
     rows = [
         ("images", f"{metrics['images']:,}"),
         ("accuracy", _percent(metrics["accuracy"])),
-        ("among the five likeliest classes", _percent(metrics["top5_accuracy"])),
+        ("top-5 accuracy", _percent(metrics["top5_accuracy"])),
         (f"loss, {metrics['loss_name']}{unit}", f"{metrics['loss']:.4f}"),
         ("expected calibration error", _percent(metrics["ece"])),
         *(
@@ -195,10 +195,10 @@ def _classes(classes, counts, names):
     for i, one in enumerate(classes):
         if one["support"]:
             shares = [_percent(one[key]) for key in ("precision", "recall", "f1")]
-            mostly = mostly_taken_for(counts, i, names)
+            mostly = most_confused_with(counts, i, names)
             rows.append((one["recall"], [names[i], one["support"], *shares, mostly]))
     rows.sort(key=lambda row: row[0])
-    title = ["class", "images", "precision", "recall", "F1", "mostly confused with"]
+    title = ["class", "images", "precision", "recall", "F1", "most often confused with"]
     return [title, *(row for _, row in rows)]
 
 
@@ -220,6 +220,6 @@ def _defined(value):
 
 @contextlib.contextmanager
 def _table(path):
-    """Context manager: the csv.writer of a file that appears whole or not at all."""
+    """Context manager: yield the csv.writer of a file that is written atomically."""
     with replacing(path) as partial, open(partial, "w", newline="", encoding="utf-8") as file:
         yield csv.writer(file)

@@ -1,13 +1,16 @@
-"""Exact resume: a run that was killed anywhere ends with the weights it would have had anyway.
+"""Exact resume: a run that was killed at any step ends with the weights of an uninterrupted run.
 
-Beside weights and optimizer it keeps what Keras' own files leave out: the seed generators of
-dropout, the metrics of a half epoch, early stopping's memory and the history.
+In addition to weights and optimizer, checkpoints hold the state that Keras' own files lack: the
+seed generators of dropout, the metrics of an unfinished epoch, the state of early stopping, and the
+history.
 """
 
 import contextlib
 import csv
 import io
 import math
+import os
+import pathlib
 import signal
 import time
 
@@ -23,26 +26,42 @@ from cvcourse.training import checkpoint
 HISTORY = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate")
 HISTORY_BYTES = 2**28  # far above a million epochs
 REMEDY = "remove it and metrics.json beside it, and the same command writes both again"
-STOP = 2  # a wish that goes beyond that for a checkpoint
+STOP = 2  # a request to stop, which outranks that for a checkpoint
 EARLY_STOPPING = ("wait", "best", "best_epoch", "stopped_epoch")
 
 
 class ExactResume(keras.callbacks.Callback):
-    """Checkpoints a compiled model in `workdir`, and puts the last checkpoint back when made.
+    """Callback that checkpoints a compiled model, and restores the last checkpoint when created.
 
-    Put it last among the callbacks, LogUnregularizedLoss and `early_stopping` before it, and fit
-    once for each of `spans()`. It saves at the end of each epoch and every `minutes`, and before it
-    stops for a signal; writes history.csv; and stops where the loss is no longer a number.
-    `one_hot` means that labels are rows, `others` are variables beside the model's and its
-    optimizer's. Of several workers in `devices` (a strategy of cvcourse.distribution) the first writes, all save and stop
-    at the same step, and all begin with what the first has.
+    Put it last in the list of callbacks, after LogUnregularizedLoss and `early_stopping`, and call
+    `fit` once for each of `spans()`. It saves at the end of each epoch, every `minutes`, and before
+    it stops for a signal; writes history.csv; and stops if the loss becomes NaN or infinite.
 
-    Attributes: `step` is the number of training steps done, `history` a list of rows with the keys
-    HISTORY (loss is without penalties), `best_epoch` counts from 1 like they do,
-    `step_seconds` is the time inside `timed_steps`: all but each process' first, which traces.
+    Args:
+        model: keras.Model, compiled.
+        workdir: The run's directory, as a pathlib.Path.
+        steps_per_epoch: Number of batches per epoch.
+        early_stopping: keras.callbacks.EarlyStopping, before this one in the list of callbacks.
+        minutes: Minutes between two checkpoints within an epoch.
+        command: Command line that resumes the run, for messages.
+        data: Fingerprint of the data.
+        one_hot: Whether labels are rows with one number per class.
+        others: Variables to save in addition to the model's and the optimizer's.
+        devices: Strategy of cvcourse.distribution. If None, a single device. Of several workers the
+            first writes, all save and stop at the same step, and all start from the checkpoint of
+            the first.
 
-    Raises RunError for a checkpoint of another model, backend or `data` (a fingerprint), where the
-    disk does not take a new one, and where training or validation loss is no longer a number.
+    Attributes:
+        step: Number of training steps done.
+        history: A list of rows, dicts with the keys HISTORY. The loss is without regularization.
+        best_epoch: Number of the best epoch, from 1.
+        timed_steps: Number of timed steps: all but the first of each process, which traces.
+        step_seconds: Seconds in these steps.
+
+    Raises:
+        RunError: If the checkpoint is of another model, backend or `data`, or if a new one cannot
+            be written.
+        Diverged: If the training or validation loss or a weight becomes NaN or infinite.
     """
 
     def __init__(
@@ -72,23 +91,27 @@ class ExactResume(keras.callbacks.Callback):
         self._early_stopping_state = None
         self._metrics = None  # of the epoch that was interrupted
         self._clock = self._saved = time.monotonic()
-        if not model.optimizer.built:  # one of loss scaling would make its variables anew
+        if not model.optimizer.built:  # a LossScaleOptimizer would create its variables again
             model.optimizer.build(model.trainable_variables)
-        self._put_back(model)
+        self._restore(model)
 
     @property
     def best_epoch(self):
-        """The epoch, from 1, that early stopping holds for the best."""
+        """Number of the best epoch, from 1, as early stopping decides."""
         return self.early_stopping.best_epoch + 1
 
     def total_seconds(self):
-        """The time since the run began, without the time it lay still."""
+        """Return the seconds since the run began, without interruptions."""
         return self._seconds + time.monotonic() - self._clock
 
     def spans(self, epochs):
-        """What is left of `epochs`: arguments for `fit`, for the rest of a half epoch and then all.
+        """Yield the remaining spans of training: the rest of an unfinished epoch, then the others.
 
-        Each is a dict of initial_epoch, epochs and steps_per_epoch.
+        Args:
+            epochs: Number of epochs of the whole run.
+
+        Yields:
+            A dict of arguments for `fit`: initial_epoch, epochs and steps_per_epoch.
         """
         while not self._stopped and self.step < epochs * self.steps_per_epoch:
             epoch, done = divmod(self.step, self.steps_per_epoch)
@@ -100,32 +123,32 @@ class ExactResume(keras.callbacks.Callback):
 
     @contextlib.contextmanager
     def stopping_on_signals(self):
-        """Inside, Ctrl-C and SIGTERM wait for the step to end, save and raise Interrupted."""
+        """Context manager: on Ctrl-C or SIGTERM, finish the step, save and raise Interrupted."""
         with handling(self._on_signal, signal.SIGINT, signal.SIGTERM):
             yield
 
     def _on_signal(self, number, frame):
-        if self._signaled:  # the second time is meant
+        if self._signaled:  # a second signal stops at once
             raise KeyboardInterrupt("interrupted without a new checkpoint")
         self._signaled = True
-        print("\nstopping: the checkpoint comes first", flush=True)
+        print("\nstopping after a checkpoint", flush=True)
 
     # ---- Keras' hooks ----
 
     def on_train_begin(self, logs=None):
-        # EarlyStopping forgets everything in its own on_train_begin, just before this one.
+        # EarlyStopping resets itself in its own on_train_begin, just before this one.
         if self._early_stopping_state:
             vars(self.early_stopping).update(self._early_stopping_state)
 
     def on_epoch_begin(self, epoch, logs=None):
         if self._metrics is not None:
-            # Keras makes the metrics' variables when it first sees labels and logits.
+            # Keras creates the metrics' variables when it first receives labels and logits.
             logits = np.zeros((1, self.model.output_shape[-1]), "float32")
             labels = logits if self.one_hot else np.zeros(1, "int32")
             self.model.compute_metrics(None, labels, logits)
             sums, parts = self._metrics
             own = _on_each_replica(self.model.metrics_variables)
-            # A machine may have other devices now than the one that saved.
+            # This machine may have other devices than the one that saved.
             if len(parts) == len(own):
                 _assign(own, parts)
             else:
@@ -146,12 +169,12 @@ class ExactResume(keras.callbacks.Callback):
             self._diverged(f"the loss became {logs['loss']}")
         if self.step % self.steps_per_epoch == 0:
             return  # validation comes first; on_epoch_end saves
-        wish = STOP if self._signaled else int(now - self._saved > 60 * self.minutes)
-        if wish := self.devices.highest(wish):
-            self._save(self.model.metrics_variables, stop=wish == STOP)
+        request = STOP if self._signaled else int(now - self._saved > 60 * self.minutes)
+        if request := self.devices.highest(request):
+            self._save(self.model.metrics_variables, stop=request == STOP)
 
     def on_test_end(self, logs=None):
-        # Before on_epoch_end, where early stopping would take it for the best one.
+        # Before on_epoch_end, where early stopping could take this epoch for the best one.
         if not math.isfinite(logs["data_loss"]):
             self._diverged(f"the validation loss became {logs['data_loss']}")
 
@@ -173,7 +196,7 @@ class ExactResume(keras.callbacks.Callback):
     def _save(self, metrics=(), *, stop):
         self._seconds, self._clock = self.total_seconds(), time.monotonic()
         self._saved = self._clock
-        if hasattr(self.model, "jax_state_sync"):  # on JAX variables lag behind inside an epoch
+        if hasattr(self.model, "jax_state_sync"):  # JAX updates variables at the end of an epoch
             self.model.jax_state_sync()
         self._early_stopping_state = {
             key: getattr(self.early_stopping, key) for key in EARLY_STOPPING
@@ -183,7 +206,7 @@ class ExactResume(keras.callbacks.Callback):
         if self.devices.replicas > 1 and self.devices.workers == 1:
             arrays |= _arrays("part", _on_each_replica(metrics))
         if not all(np.isfinite(a).all() for a in arrays.values() if a.dtype.kind == "f"):
-            self._diverged("a weight is no longer a number")
+            self._diverged("a weight became NaN or infinite")
         values = {
             "step": self.step,
             "history": self.history,
@@ -208,8 +231,8 @@ class ExactResume(keras.callbacks.Callback):
         if stop:
             raise Interrupted(f"stopped at step {self.step}; go on with: {self.command}")
 
-    def _put_back(self, model):
-        """Load the last checkpoint, if there is one, into the model and this callback."""
+    def _restore(self, model):
+        """Restore the last checkpoint, if there is one, to the model and this callback."""
         saved = self.devices.broadcast(checkpoint.newest(self.folder))
         if saved is None:
             return
@@ -217,16 +240,16 @@ class ExactResume(keras.callbacks.Callback):
         state = self._state(model)
         if values["backend"] != keras.backend.backend():
             raise RunError(
-                f"the run in {self.folder.parent} was begun on another backend; go on with "
+                f"the run in {self.folder.parent} was begun with another backend; go on with "
                 f"KERAS_BACKEND={values['backend']}"
             )
         if values["data"] != self.data:
             raise RunError(
-                f"the data are no longer those that the run in {self.folder.parent} was begun "
-                "with: bring them back, or start a new run"
+                f"the data have changed since the run in {self.folder.parent} was begun: restore "
+                "them, or start a new run"
             )
         if values["forms"] != _forms(state):
-            raise RunError(f"the checkpoint in {self.folder} is of another model than this one")
+            raise RunError(f"the checkpoint in {self.folder} is of another model")
         _assign(state, [arrays[f"variable{i}"] for i in range(len(state))])
         self.step, self.history = values["step"], values["history"]
         self.step_seconds, self.timed_steps = values["step_seconds"], values["timed_steps"]
@@ -240,13 +263,13 @@ class ExactResume(keras.callbacks.Callback):
                 for kind in ("metric", "part")
             ]
         if self.devices.chief:
-            try:  # a kill may have come between the two files
+            try:  # the process may have been killed between the two files
                 write_text(self.csv, _csv(self.history))
             except OSError as error:
                 raise RunError(f"cannot write {self.csv}: {error.strerror}") from error
 
     def _state(self, model):
-        """Every variable that decides how training goes on, each once."""
+        """Every variable that training depends on, each once."""
         metrics = {id(variable) for variable in model.metrics_variables}
         all_of_them = [*model.variables, *model.optimizer.variables, *self.others]
         found = {id(variable): variable for variable in all_of_them}
@@ -260,17 +283,17 @@ class ExactResume(keras.callbacks.Callback):
         epoch, step = divmod(self.step - 1, self.steps_per_epoch)
         raise Diverged(
             f"{what} at step {self.step} (epoch {epoch + 1}, batch {step + 1}): training stopped; "
-            f"{self._kept()}lower --learning_rate, or look at the data"
+            f"{self._kept()}lower --learning_rate, or inspect the data"
         )
 
 
 def _forms(variables):
-    """What tells two models apart; names do not, Keras counts them up within a process."""
+    """Shapes and types, by which models are compared; Keras numbers names within a process."""
     return [[list(variable.shape), variable.dtype] for variable in variables]
 
 
 def _on_each_replica(metrics):
-    """The variables that metrics have on each replica; Keras reads their sum, which is rounded."""
+    """Variables of metrics on each replica; Keras reads their sum, which is rounded."""
     return [part for v in metrics for part in getattr(v.value, "values", [v])]
 
 
@@ -283,11 +306,11 @@ def _arrays(name, variables):
     return {f"{name}{i}": v.numpy() for i, v in enumerate(variables)}
 
 
-def read_history(folder):
+def read_history(folder: str | os.PathLike) -> list[dict[str, float]]:
     """Read the history.csv of a run.
 
     Args:
-        folder: The run's directory, as a pathlib.Path.
+        folder: The run's directory.
 
     Returns:
         A list of dicts by epoch, {column: number} for the columns of `HISTORY`.
@@ -295,8 +318,14 @@ def read_history(folder):
     Raises:
         FileNotFoundError: If there is none yet.
         RunError: If it is damaged.
+
+    >>> import pathlib, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = pathlib.Path(folder, "history.csv").write_text("epoch,loss\\n1,0.5\\n2,0.25\\n")
+    ...     read_history(folder)
+    [{'epoch': 1.0, 'loss': 0.5}, {'epoch': 2.0, 'loss': 0.25}]
     """
-    path = folder / "history.csv"
+    path = pathlib.Path(folder, "history.csv")
     try:
         text = read_bytes(path, HISTORY_BYTES).decode()
         rows = csv.DictReader(io.StringIO(text))
@@ -310,7 +339,7 @@ def read_history(folder):
 
 
 def history_columns(folder):
-    """Read the history.csv of a run as `read_history` does: {column: numbers by epoch}."""
+    """Read the history.csv of a run by columns: {column: numbers by epoch}; see `read_history`."""
     rows = read_history(folder)
     return {key: [row[key] for row in rows] for key in HISTORY}
 

@@ -1,4 +1,4 @@
-"""How images lie to each other in a network's eyes: nearest neighbors, and a map in the plane.
+"""Images in feature space: nearest neighbors and a t-SNE map.
 
 t-SNE: van der Maaten & Hinton, "Visualizing Data using t-SNE", JMLR 2008.
 """
@@ -8,14 +8,25 @@ import numpy as np
 from cvcourse.figures import feature_map
 from cvcourse.training.probe import unit
 
-MAX_POINTS = 1_500  # points at most: t-SNE's time grows faster than their number
+MAX_POINTS = 1_500  # of a map: the time of t-SNE grows faster than the number of points
 ASKED, NEIGHBORS = 8, 6  # images whose nearest neighbors a gallery shows, and how many
 
 
-def nearest(known, asked, count):
-    """The `count` most similar of the vectors `known` (n, c) to each of `asked` (m, c), by cosine.
+def nearest(known: np.ndarray, asked: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Find the nearest neighbors of vectors by cosine similarity.
 
-    Returns (indices (m, count), similarities (m, count)), nearest first.
+    Args:
+        known: Array (n, c) of the vectors to search.
+        asked: Array (m, c) of the vectors whose neighbors are searched.
+        count: Number of neighbors of each.
+
+    Returns:
+        A pair of arrays (m, count), nearest first: indices in `known`, and cosine similarities.
+
+    >>> import numpy as np
+    >>> indices, similarities = nearest(np.array([[1, 0], [0, 1], [1, 1]]), np.array([[2, 0]]), 2)
+    >>> indices, similarities.round(3)
+    (array([[0, 2]]), array([[1.   , 0.707]]))
     """
     similarity = unit(asked) @ unit(known).T
     order = np.argsort(-similarity, axis=1, kind="stable")[:, :count]
@@ -23,7 +34,7 @@ def nearest(known, asked, count):
 
 
 def neighbors_gallery(known, train, asked, validation, class_names):
-    """Show some validation images with their nearest neighbors in the training split.
+    """Create a gallery of validation images with their nearest neighbors in the training split.
 
     Args:
         known: Features (n, c) of the training images.
@@ -33,13 +44,14 @@ def neighbors_gallery(known, train, asked, validation, class_names):
         class_names: Names of the classes.
 
     Returns:
-        Rows of (image, caption) for `write_results`: an image and its neighbors, nearest first.
+        Rows of pairs (image, caption) for `write_results`: an image, then its neighbors, nearest
+        first.
     """
     few = _evenly(len(asked), ASKED)
     order, similarity = nearest(known, asked[few], NEIGHBORS)
     return [
         [
-            (validation.images[int(i)], f"{class_names[validation.labels[i]]}: whose neighbors?"),
+            (validation.images[int(i)], f"{class_names[validation.labels[i]]} (validation)"),
             *(
                 (train.images[int(j)], f"{class_names[train.labels[j]]}, {cosine:.2f}")
                 for j, cosine in zip(neighbors, cosines, strict=True)
@@ -50,10 +62,10 @@ def neighbors_gallery(known, train, asked, validation, class_names):
 
 
 def map_of_split(features, split, class_names, seed=0):
-    """Draw the map of a split's images in feature space: a figure.
+    """Draw the t-SNE map of a split's images.
 
     Args:
-        features: Array (n, c); of more than MAX_POINTS, as many evenly spaced ones are shown.
+        features: Array (n, c). If n exceeds MAX_POINTS, so many evenly spaced images are shown.
         split: Split of the n images.
         class_names: Names of the classes.
         seed: Seed of the map.
@@ -67,15 +79,26 @@ def map_of_split(features, split, class_names, seed=0):
 
 
 def _evenly(count, most):
-    """Indices of `most` of `count` things, or of all, evenly spaced."""
+    """Return at most `most` evenly spaced indices below `count`."""
     return np.linspace(0, count - 1, min(most, count)).astype(int)
 
 
-def tsne(features, seed=0):
-    """Feature vectors as points (n, 2) whose neighbors are those in the high dimension: t-SNE.
+def tsne(features: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Map vectors to points of the plane that have the same neighbors: t-SNE.
 
-    Begins from the first two principal components, so that the map is the same each time; for
-    fewer than 10 vectors it is those.
+    Starts from the first two principal components, so that the map is reproducible. Fewer than 10
+    vectors are mapped to these components.
+
+    Args:
+        features: Array (n, c).
+        seed: Seed of the PCA and of t-SNE.
+
+    Returns:
+        Array (n, 2).
+
+    >>> import numpy as np
+    >>> tsne(np.eye(12)).shape
+    (12, 2)
     """
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE

@@ -1,8 +1,8 @@
-"""A linear probe: how well a simple classifier does on a frozen network's features.
+"""Probes: simple classifiers of a frozen network's features.
 
 Alain & Bengio, "Understanding intermediate layers using linear classifier probes", 2016,
-https://arxiv.org/abs/1610.01644. Its own settings are chosen by cross-validation within the
-training split, so the validation split stays unseen.
+https://arxiv.org/abs/1610.01644. The setting of a probe is chosen by cross-validation within the
+training split, so that the validation split stays unseen.
 """
 
 import dataclasses
@@ -15,7 +15,7 @@ import numpy as np
 from cvcourse.errors import RunError
 
 FOLDS = 5
-GRIDS = {  # classifier: its setting, and the values tried, the most regular one first
+GRIDS = {  # classifier: its setting, and the values tried, the most regularized one first
     "svm": ("C", (0.1, 0.3, 1.0, 3.0, 10.0)),
     "softmax": ("C", (1.0, 3.0, 10.0, 30.0, 100.0)),
     "knn": ("k", (15, 9, 5, 3, 1)),
@@ -24,15 +24,23 @@ GRIDS = {  # classifier: its setting, and the values tried, the most regular one
 
 @dataclasses.dataclass(frozen=True)
 class Probe:
-    """A fitted classifier of feature vectors.
+    """A fitted classifier of feature vectors, linear or nearest neighbors.
 
-    `kernel` (c, classes) and `bias` (classes,) give its logits; None for nearest neighbors, which
-    are `vectors` (n, c) of length 1 and their `labels` (n,) instead.
+    Args:
+        classifier: "svm", "softmax" or "knn".
+        setting: Its setting, such as "C=0.1".
+        accuracy: Cross-validation accuracy.
+        kernel: Array (c, classes) of a linear classifier.
+        bias: Array (classes,) of a linear classifier.
+        vectors: Array (n, c) of the training vectors, scaled to length 1, of nearest neighbors.
+        labels: Their class numbers (n,).
+        neighbors: Number of nearest neighbors that vote.
+        classes: Number of classes of nearest neighbors.
     """
 
-    classifier: str  # svm, softmax or knn
-    setting: str  # such as C=0.1
-    accuracy: float = 0.0  # by cross-validation
+    classifier: str
+    setting: str
+    accuracy: float = 0.0
     kernel: np.ndarray | None = None
     bias: np.ndarray | None = None
     vectors: np.ndarray | None = None
@@ -40,9 +48,12 @@ class Probe:
     neighbors: int = 0
     classes: int = 0
 
+    def __repr__(self):
+        return f"Probe({self.classifier}, {self.setting}, accuracy={self.accuracy:.4f})"
+
     @property
     def summary(self):
-        """What a metrics file says of it."""
+        """Dict for a metrics file: classifier, setting and cross-validation accuracy."""
         return {
             "classifier": self.classifier,
             "setting": self.setting,
@@ -51,13 +62,13 @@ class Probe:
 
     @property
     def weights(self):
-        """Those of the layer that does the same: Dense, or NearestNeighbors."""
+        """Weights of the equivalent layer: Dense, or NearestNeighbors."""
         if self.kernel is not None:
             return [self.kernel, self.bias]
         return [self.vectors, np.eye(self.classes)[self.labels]]
 
     def logits(self, features):
-        """(n, c) -> (n, classes): of nearest neighbors the log of their shares, smoothed."""
+        """Compute logits: (n, c) -> (n, classes). For knn, the log of the smoothed vote shares."""
         if self.kernel is not None:
             return features @ self.kernel + self.bias
         nearest = np.argsort(-(unit(features) @ self.vectors.T), axis=1, kind="stable")
@@ -65,25 +76,38 @@ class Probe:
         return np.log((votes + 0.5) / (self.neighbors + 0.5 * self.classes))
 
 
-def fit_probe(classifier, features, labels, *, num_classes=None, seed=0):
-    """Fit a classifier to features, with its best setting by cross-validation.
+def fit_probe(
+    classifier: str,
+    features: np.ndarray,
+    labels: np.ndarray,
+    *,
+    num_classes: int | None = None,
+    seed: int = 0,
+) -> Probe:
+    """Fit a classifier of features, with the setting that cross-validation chooses.
 
     Args:
-        classifier: "svm" (linear, one against the rest), "softmax", "knn" (by the cosine), or
-            "auto": the best of the three.
+        classifier: "svm" (linear, one-vs-rest), "softmax", "knn" (by cosine similarity), or
+            "auto" for the best of the three.
         features: Array (n, c).
         labels: Class numbers (n,).
-        num_classes: Number of classes. If None, the largest label and one.
+        num_classes: Number of classes. If None, the largest label plus one.
         seed: Seed of the folds.
 
     Returns:
-        A `Probe`.
+        A fitted `Probe`.
 
     Raises:
-        RunError: If a class has fewer than two images, or there is one class.
+        RunError: If a class has fewer than two images, or there is only one class.
+
+    >>> import numpy as np
+    >>> labels = np.arange(20) % 2
+    >>> features = np.random.default_rng(0).normal(size=(20, 3)) + 9 * labels[:, None]
+    >>> fit_probe("svm", features, labels)
+    Probe(svm, C=0.1, accuracy=1.0000)
     """
     counts = np.bincount(labels, minlength=num_classes or 0)
-    _require_two_of_two(counts)
+    _require_two_classes_of_two(counts)
     if classifier == "auto":
         tried = [fit_probe(name, features, labels, seed=seed) for name in GRIDS]
         return max(tried, key=lambda probe: probe.accuracy)
@@ -91,34 +115,33 @@ def fit_probe(classifier, features, labels, *, num_classes=None, seed=0):
 
     folds = _folds(labels, min(FOLDS, counts.min()), seed)
     values = GRIDS[classifier][1]
-    # A thread a value and one in each product: the matrices are small, and threads that wait for
-    # each other take many times as long beside another process.
+    # One thread for each value, and one in each matrix product: the matrices are small, and
+    # threads that wait for each other take many times as long beside another process.
     with threadpoolctl.threadpool_limits(1), futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         on_folds = functools.partial(_on_folds, classifier, features, labels, folds)
         logits = list(pool.map(on_folds, values))
         scores = [(one.argmax(axis=1) == labels).mean() for one in logits]
-        best = int(np.argmax(scores))  # of equals the first
+        best = int(np.argmax(scores))  # the first of equal ones
         probe = _fitted(classifier, values[best], features, labels)
-    if classifier == "svm":  # margins become logits whose softmax is honest
+    if classifier == "svm":  # scale the margins to calibrated logits
         scale = _temperature(logits[best], labels)
         probe = dataclasses.replace(probe, kernel=probe.kernel * scale, bias=probe.bias * scale)
     return dataclasses.replace(probe, accuracy=float(scores[best]))
 
 
 def unit(features):
-    """Vectors scaled to length 1."""
+    """Scale vectors to length 1: (n, c) -> (n, c)."""
     return features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
 
 
-def _require_two_of_two(counts):
+def _require_two_classes_of_two(counts):
     """Raise RunError unless there are two classes of two images each, or more."""
     if len(counts) < 2:
-        raise RunError(f"a probe needs two classes or more; received {len(counts)}")
+        raise RunError(f"a probe needs at least two classes; received {len(counts)}")
     if counts.min() < 2:
         has = "one training image" if counts.min() else "no training image"
         raise RunError(
-            f"class {counts.argmin()} has {has}: two or more are needed to choose a probe's "
-            "settings"
+            f"class {counts.argmin()} has {has}: choosing a probe's setting needs at least two"
         )
 
 
@@ -130,7 +153,7 @@ def _folds(labels, folds, seed):
 
 
 def _on_folds(classifier, features, labels, folds, value):
-    """Every example's logits (n, classes) by the classifier that was fitted without its fold."""
+    """Logits (n, classes) of every example, by the classifier fitted without its fold."""
     logits = np.empty((len(labels), int(labels.max()) + 1))
     for train, held in folds:
         probe = _fitted(classifier, value, features[train], labels[train])
@@ -154,30 +177,30 @@ def _fitted(classifier, value, features, labels):
 
 
 def _linear(classifier, value, features, labels):
-    """The kernel and bias of a linear classifier, fitted to centered features."""
+    """Fit a linear classifier to centered features: (kernel, bias)."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.svm import LinearSVC
 
     model = {
-        # Not the dual form: it draws from one generator for all threads.
+        # Not the dual form, whose random generator all threads share.
         "svm": lambda: LinearSVC(C=value, max_iter=5000, dual=False),
         "softmax": lambda: LogisticRegression(C=value, max_iter=1000),
     }[classifier]()
     mean = features.mean(axis=0)
     model.fit(features - mean, labels)
     kernel, bias = model.coef_.T, model.intercept_
-    if kernel.shape[1] == 1:  # two classes, and one number that tells them apart
+    if kernel.shape[1] == 1:  # two classes have one decision function
         kernel, bias = kernel * [-0.5, 0.5], bias * [-0.5, 0.5]
     return kernel, bias - mean @ kernel
 
 
 def _temperature(logits, labels):
-    """The factor of the logits that makes the labels likeliest (Guo et al. 2017, section 4.2)."""
+    """Factor of the logits that minimizes the NLL of the labels (Guo et al. 2017, section 4.2)."""
     from scipy.optimize import minimize_scalar
     from scipy.special import log_softmax
 
-    def surprise(log_scale):
+    def nll(log_scale):
         scaled = log_softmax(np.exp(log_scale) * logits, axis=1)
         return -scaled[np.arange(len(labels)), labels].mean()
 
-    return float(np.exp(minimize_scalar(surprise, bounds=(-3, 5), method="bounded").x))
+    return float(np.exp(minimize_scalar(nll, bounds=(-3, 5), method="bounded").x))

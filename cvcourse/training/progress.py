@@ -1,22 +1,28 @@
-"""What a run shows of its epochs: the losses under their right names, and a line for each."""
+"""Progress of a run by epoch: logs without the regularization loss, TensorBoard, one line each."""
 
 import keras
 
 
 def weighted_metrics(loss):
-    """For `compile()`: accuracy, and `loss`, a class of Keras' losses, once more as `data_loss`.
+    """Return the `weighted_metrics` for `compile()`: accuracy, and the loss as `data_loss`.
 
-    Weighted, since the last batch of an evaluation is filled up with examples of weight 0; and the
-    loss again, to have it without weight decay's penalty and label smoothing.
+    Weighted, because the last batch of an evaluation is padded with examples of weight 0. The loss
+    once more, to have it without weight decay and label smoothing.
+
+    Args:
+        loss: Class of a Keras loss.
+
+    Returns:
+        A list of metrics.
     """
     return ["accuracy", keras.metrics.MeanMetricWrapper(loss(reduction=None), name="data_loss")]
 
 
 class LogUnregularizedLoss(keras.callbacks.Callback):
-    """Puts the metric `data_loss` in the loss' place in an epoch's logs; the first of callbacks.
+    """Callback that replaces the loss in an epoch's logs by the metric `data_loss`.
 
-    Keras' own loss has weight decay's penalty and label smoothing in it, and its validation mean
-    takes the examples that fill up a batch for real ones.
+    Put it first in the list of callbacks. Keras' own loss includes weight decay and label
+    smoothing, and its validation mean counts padding examples.
     """
 
     def on_epoch_end(self, epoch, logs=None):
@@ -25,10 +31,10 @@ class LogUnregularizedLoss(keras.callbacks.Callback):
 
 
 class EpochTensorBoard(keras.callbacks.TensorBoard):
-    """TensorBoard's curves by epoch.
+    """Callback that logs the curves by epoch to TensorBoard.
 
-    Keras' own prepares a summary of each batch, too, only to throw it away: a third of a small
-    net's time.
+    Keras' callback also prepares a summary of each batch and discards it, which takes a third of a
+    small network's time.
     """
 
     def on_train_batch_begin(self, batch, logs=None):
@@ -39,7 +45,7 @@ class EpochTensorBoard(keras.callbacks.TensorBoard):
 
 
 class EpochLine(keras.callbacks.Callback):
-    """Prints a line an epoch, for where no terminal shows a progress bar."""
+    """Callback that prints one line per epoch, for output that cannot show a progress bar."""
 
     def __init__(self, epochs):
         super().__init__()

@@ -1,4 +1,4 @@
-"""A run as one self-contained HTML page, and the metrics that say that it is finished."""
+"""Report of a run as one self-contained HTML page, and the metrics that mark it as finished."""
 
 import importlib.resources
 import io
@@ -7,10 +7,10 @@ import numpy as np
 
 from cvcourse.errors import RunError
 from cvcourse.figures import data_url, svg
-from cvcourse.files import write_json, write_text
+from cvcourse.files import with_paths, write_json, write_text
 from cvcourse.training._machine import machine, versions
 
-SHARP = 96  # side in pixels up to which a picture keeps each of them; JPEG is faster and smaller
+SHARP = 96  # side in pixels up to which a picture is a PNG; JPEG is faster and smaller
 
 
 def write_report(
@@ -29,33 +29,34 @@ def write_report(
     sections=(),
     file="metrics.json",
 ):
-    """Write report.html and last the metrics, and print where they lie.
+    """Write report.html, then the metrics file, and print the paths.
 
-    The page needs no file beside it and no network. It has the parts that are given, in the order
-    of the arguments, and the settings at the end.
+    The page needs no other files and no network. It shows the parts in the order of the arguments,
+    and the settings at the end.
 
     Args:
         workdir: The run's directory, as a pathlib.Path.
         title: Title of the page.
-        metrics: Dict for the metrics file, which gets machine and versions besides.
+        metrics: Dict for the metrics file. `machine` and `versions` are added.
         config: {setting: value}.
-        lead: Paragraphs.
-        tiles: Dicts of a `value` and the `words` beneath it; `verdict` pass, fail or skip is its
-            color, `href` a link.
-        tables: {caption: rows of texts, the titles first}.
-        texts: {caption: text with its own line breaks}.
-        highlighted: {caption: pairs of a text and its color}.
+        lead: Paragraphs at the start.
+        tiles: Dicts with a `value` and the `words` below it; `verdict` (pass, fail or skip) decides
+            the color, `href` is a link.
+        tables: {caption: rows of texts, titles first}.
+        texts: {caption: preformatted text}.
+        highlighted: {caption: pairs (text, color)}.
         figures: {caption: matplotlib figure}.
-        galleries: {caption: pairs of an image (h, w, c) of 0..255 and a text}. One without pairs is
-            left out.
-        sections: More parts: dicts of a `caption` and any of `paragraphs`, `advice`, `table`,
-            `text`, `highlighted`, `figure`, `gallery` (rows of pairs), `notes`, in this order. In a
-            table a cell (share, text) is a bar. With `fold`, a text, a table of many rows is
-            folded beneath it; `verdict` is shown with the caption, `name` is the target of links.
+        galleries: {caption: pairs (image (h, w, c) of 0..255, text)}. Empty ones are left out.
+        sections: Further parts: dicts with a `caption` and any of `paragraphs`, `advice`, `table`,
+            `text`, `highlighted`, `figure`, `gallery` (rows of pairs), `notes`, shown in this
+            order. A cell (share, text) of a table is a bar. `fold` is the title under which a
+            long table is collapsed; `verdict` is shown with the caption; `name` is the target of
+            links.
         file: Name of the metrics file.
 
     Returns:
-        The metrics as they are written.
+        The metrics as they are written, with the paths of the directory and of its model, which the
+        file does not hold (`files.with_paths`).
 
     Raises:
         RunError: If a file cannot be written.
@@ -72,7 +73,7 @@ def write_report(
         for caption, content in (contents or {}).items()
     ]
     source = importlib.resources.files("cvcourse.training").joinpath("report.html.j2")
-    # Class names and paths are the user's: autoescape keeps them text.
+    # Class names and paths are user input, which autoescape keeps text.
     environment = jinja2.Environment(autoescape=True)
     environment.filters.update(svg=svg, picture=picture)
     page = environment.from_string(source.read_text("utf-8")).render(
@@ -91,11 +92,11 @@ def write_report(
     print(f"report: {workdir / 'report.html'}")
     if (workdir / "model.keras").exists():
         print(f"model: {workdir / 'model.keras'}")
-    return metrics
+    return with_paths(metrics, workdir)
 
 
 def picture(image):
-    """Turn raw pixels into a picture for a page.
+    """Encode raw pixels as an image for a page.
 
     Args:
         image: Array (h, w, c) of 0..255.

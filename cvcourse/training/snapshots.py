@@ -1,4 +1,4 @@
-"""Snapshots: the models of several epochs of one run, which an ensemble or an average is made of.
+"""Snapshots: models of several epochs of one run, for ensembles and weight averages.
 
 Huang et al., "Snapshot Ensembles: Train 1, Get M for Free", ICLR 2017,
 https://arxiv.org/abs/1704.00109.
@@ -10,10 +10,15 @@ from cvcourse.training.best_model import save_model
 
 
 class Snapshots(keras.callbacks.Callback):
-    """Writes each model of an epoch, from 1, that `every` divides to `folder`/EPOCH.keras.
+    """Callback that saves the model of every `every`-th epoch as EPOCH.keras, counted from 1.
 
-    A file is whole or absent, and alike whether the run was interrupted or not. Raises RunError
-    where it cannot be written.
+    Files are written atomically and do not depend on interruptions of the run. Raises RunError if a
+    file cannot be written.
+
+    Args:
+        folder: Folder of the files, as a pathlib.Path.
+        every: Number of epochs between two files.
+        class_names: Names of the classes.
     """
 
     def __init__(self, folder, every, class_names):

@@ -1,6 +1,7 @@
-"""How fast something is, beside something else: blocks of steps in turn, medians, and their spread.
+"""Comparison of speeds: contestants take turns, block by block; medians and quartiles of ratios.
 
-A machine's speed drifts, so contestants take turns within one run, and only ratios are judged.
+The speed of a machine drifts, so contestants take turns within one run, and only ratios are
+compared with targets.
 """
 
 import contextlib
@@ -16,11 +17,15 @@ from cvcourse.files import write_json
 from cvcourse.training._machine import machine
 from cvcourse.training._machine import versions as our_versions
 
-SPANS = ("train", "train_batch", "test", "predict_batch")  # that callbacks see begin and end
+SPANS = ("train", "train_batch", "test", "predict_batch")  # of the methods of callbacks
 
 
 def stopwatch():
-    """A callback, and the times at which it is called: {"train_batch_end": [seconds, …], …}."""
+    """Create a callback that records when it is called.
+
+    Returns:
+        A pair: the callback, and its record {"train_batch_end": [seconds, …], …}.
+    """
     times = {f"{span}_{edge}": [] for span in SPANS for edge in ("begin", "end")}
 
     def noting(event):
@@ -31,24 +36,40 @@ def stopwatch():
 
 
 def fit_steps(model, *batches, **options):
-    """Seconds from the end of each training step to that of the next: one fewer than the steps."""
+    """Measure the seconds from the end of each training step to the end of the next.
+
+    Args:
+        model: keras.Model, compiled.
+        *batches: Positional arguments of `fit`.
+        **options: Further arguments of `fit`.
+
+    Returns:
+        Array (steps - 1,).
+    """
     clock, times = stopwatch()
     model.fit(*batches, callbacks=[clock], verbose=0, **options)
     return np.diff(times["train_batch_end"])
 
 
 def predict_steps(model, *batches, **options):
-    """The same for the batches of `predict`."""
+    """Measure the seconds between the ends of the batches of `predict`; see `fit_steps`."""
     clock, times = stopwatch()
     model.predict(*batches, callbacks=[clock], verbose=0, **options)
     return np.diff(times["predict_batch_end"])
 
 
 def take_turns(contestants, rounds):
-    """{name: seconds (rounds, steps)} of {name: function () -> seconds of a block's steps}.
+    """Measure blocks of steps of several contestants in turn.
 
-    Each round runs every contestant once, forwards and backwards in turn; the first round, with
-    its tracing and cold caches, is dropped.
+    Each round runs every contestant once, in alternating order. The first round, with its tracing
+    and cold caches, is dropped.
+
+    Args:
+        contestants: {name: function () -> seconds (steps,) of a block}.
+        rounds: Number of rounds after the first.
+
+    Returns:
+        {name: array (rounds, steps) of seconds}.
     """
     blocks = {who: [] for who in contestants}
     for turn in range(1 + rounds):
@@ -58,31 +79,51 @@ def take_turns(contestants, rounds):
 
 
 def ratios(seconds, slower, faster):
-    """How many times as fast `faster` is as `slower`, round by round; None where one is absent."""
+    """Compute how many times as fast one contestant is as another.
+
+    Args:
+        seconds: As `take_turns` returns them.
+        slower: Name of a contestant.
+        faster: Name of the other.
+
+    Returns:
+        Array (rounds,) of ratios of medians; None if a contestant is absent.
+    """
     if not {slower, faster} <= seconds.keys():
         return None
     medians = [np.median(seconds[who], axis=1) for who in (slower, faster)]
     return np.divide(*medians)
 
 
-def spread(values):
-    """The median of some numbers, and the quartiles around it."""
+def quartiles(values):
+    """Compute median and quartiles: {"median": number, "quartiles": [low, high]}."""
     low, median, high = np.percentile(values, (25, 50, 75)).tolist()
     return {"median": median, "quartiles": [low, high]}
 
 
-def judged(values, *, at_least=None, at_most=None, absent="torch is not installed"):
-    """The spread of what was measured, its target, and whether the median meets it."""
+def check(values, *, at_least=None, at_most=None, absent="torch is not installed"):
+    """Compare the median of measured values with a target.
+
+    Args:
+        values: Numbers, or None if they could not be measured.
+        at_least: Target that the median must reach.
+        at_most: Target that the median must not exceed, instead.
+        absent: Reason if `values` is None.
+
+    Returns:
+        A dict: median, quartiles, target, and met, whether the median meets the target. Without
+        values, median and met are None, and `reason` is given.
+    """
     target = at_most if at_least is None else at_least
     if values is None:
         return {"median": None, "target": target, "met": None, "reason": absent}
-    row = spread(values)
+    row = quartiles(values)
     met = row["median"] >= target if at_most is None else row["median"] <= target
     return {**row, "target": target, "met": met}
 
 
-def said(row):
-    """What `judged` found, in a line."""
+def describe(row):
+    """Describe a result of `check` in one line."""
     if row["met"] is None:
         return row["reason"]
     low, high = row["quartiles"]
@@ -91,15 +132,29 @@ def said(row):
 
 
 def load_average():
-    """Of the last minute; before a benchmark it is others' work. None where there is none."""
+    """Return the load average of the last minute; None on systems without it.
+
+    Before a benchmark it is the load of other processes.
+    """
     return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
 
 
-def conclude(output, config, *, checks, load, versions, **measured):
-    """Write a benchmark's file and print its checks, a line each; returns what the file holds.
+def write_benchmark(output, config, *, checks, load, versions, **measured):
+    """Write the file of a benchmark, and print its checks, one per line.
 
-    `checks` are rows of `judged`, `load` the load average before the start, `versions` those of the
-    opponents. Raises RunError where the file cannot be written.
+    Args:
+        output: Path of the JSON file.
+        config: Config of the benchmark.
+        checks: {name: result of `check`}.
+        load: Load average before the start.
+        versions: {package: version} of the other contestants.
+        **measured: Further contents of the file.
+
+    Returns:
+        The contents of the file.
+
+    Raises:
+        RunError: If the file cannot be written.
     """
     report = {
         "checks": checks,
@@ -114,16 +169,19 @@ def conclude(output, config, *, checks, load, versions, **measured):
     except OSError as error:
         raise RunError(f"cannot write {output}: {error.strerror}") from error
     for name, row in checks.items():
-        print(f"{name:{max(map(len, checks))}}  {said(row)}")
-    print(f"on {report['machine']}, load average {load} at the start; all of it: {output}")
+        print(f"{name:{max(map(len, checks))}}  {describe(row)}")
+    print(f"on {report['machine']}, load average {load} at the start; all numbers: {output}")
     return report
 
 
 @contextlib.contextmanager
 def torch_process():
-    """A process for torch alone, since TensorFlow's heap settings change how its memory is paged.
+    """Context manager: run torch in a process of its own.
 
-    Gives a function (function, *arguments) -> its result there.
+    TensorFlow's heap settings change how torch's memory is paged.
+
+    Yields:
+        A function (function, *arguments) -> its result in that process.
     """
     import multiprocessing
     from concurrent.futures import ProcessPoolExecutor

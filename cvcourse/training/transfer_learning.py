@@ -1,6 +1,6 @@
-"""Transfer learning: which method to use, what to unfreeze, and whether it was worth it.
+"""Transfer learning: choice of the method, layers to unfreeze, gain of fine-tuning.
 
-Size and similarity of the data decide: CS231n notes,
+The method depends on the size of the data set and its similarity to the source: CS231n notes,
 https://cs231n.github.io/transfer-learning/. Gradual unfreezing: Howard & Ruder, "Universal
 Language Model Fine-tuning for Text Classification", ACL 2018, https://arxiv.org/abs/1801.06146,
 section 3.3.
@@ -15,30 +15,30 @@ from cvcourse.errors import RunError
 from cvcourse.training._features import LAST, stages
 from cvcourse.training.probe import fit_probe
 
-LARGE = 2_000  # training images from which on fine-tuning is worth its risk
-SIMILAR = 0.01  # accuracy that an earlier layer must be better by for the data to be different
-UNFREEZE_BY = 0.5  # share of the steps after which gradual unfreezing has reached the bottom
+LARGE = 2_000  # training images, at least, for fine-tuning
+SIMILAR = 0.01  # data are different if an earlier layer's accuracy is higher by more than this
+UNFREEZE_BY = 0.5  # share of the steps after which gradual unfreezing reaches the first stage
 
 
 def choose_method(features, labels, rest, held, seed=0):
-    """Choose how to transfer by the course's table of data size and similarity.
+    """Choose the method by the course's table of data size and similarity.
 
     Args:
         features: {depth: (n, c)} of the training images, as `Backbone.features` returns them.
         labels: Class numbers (n,).
         rest: Indices of the images that probes are fitted to.
-        held: Indices of the images that they are judged by.
+        held: Indices of the held-out images that probes are evaluated on.
         seed: Seed of the folds.
 
     Returns:
         (method, depth, reasons, {depth: accuracy}): "probe", "top" or "full"; the depth of the
-        classifier; sentences; a linear probe's accuracies on the images held out.
+        classifier; sentences; accuracies of linear probes on the held-out images.
 
     Raises:
         RunError: If a class has fewer than two images in `rest`, or `held` is empty.
     """
     if not len(held) or np.bincount(labels[rest], minlength=labels.max() + 1).min() < 2:
-        raise RunError("too few training images of a class to hold some out: choose a --method")
+        raise RunError("a class has too few training images to hold some out: choose a --method")
     by_depth = {}
     for depth, vectors in features.items():
         probe = fit_probe("svm", vectors[rest], labels[rest], seed=seed)
@@ -55,28 +55,28 @@ def choose_method(features, labels, rest, held, seed=0):
         (True, False): ("full", LAST, "fine-tune the whole network"),
     }[large, similar]
     reasons = [
-        f"Data: {len(labels):,} training images, which is {'much' if large else 'little'} "
-        f"({LARGE:,} and more count as much).",
-        f"Similarity: on {len(held):,} of them, held out, a probe is right in "
-        f"{by_depth[LAST]:.1%} on the network's last features and in {by_depth[best]:.1%} "
-        f"on {best}, the best earlier ones: the data are "
-        f"{'similar to' if similar else 'different from'} what the network has learned on.",
-        f"So: {why}.",
+        f"Size: {len(labels):,} training images, a {'large' if large else 'small'} data set "
+        f"({LARGE:,} images or more count as large).",
+        f"Similarity: on {len(held):,} held-out training images, a linear probe has an accuracy of "
+        f"{by_depth[LAST]:.1%} with the network's last features and of {by_depth[best]:.1%} with "
+        f"those of {best}, the best earlier ones. The data are "
+        f"{'similar to' if similar else 'different from'} those that the network was trained on.",
+        f"Decision: {why}.",
     ]
     return method, depth, reasons, by_depth
 
 
 def unfreeze(model, method, *, steps, factor):
-    """Freeze what a method of fine-tuning leaves as it is, and schedule the rest.
+    """Freeze the layers that a method of fine-tuning does not train, and schedule the others.
 
-    Batch norm of the body stays as it was trained: its weights and its statistics.
+    Batch normalization in the body is frozen, its weights and its statistics.
 
     Args:
-        model: A model `with_classifier`. The `trainable` of its layers is set.
-        method: "top" (the last stage), "full" (the whole body), or "gradual" (stage by stage from
-            the top, the lowest after half of the steps).
-        steps: Steps of the whole training.
-        factor: Learning rate of the body as a share of the classifier's.
+        model: Model as `with_classifier` returns it. The `trainable` of its layers is set.
+        method: "top" (last stage), "full" (whole body), or "gradual" (stage by stage from the top;
+            the first stage after half of the steps).
+        steps: Number of steps of the whole training.
+        factor: Learning rate of the body as a share of that of the classifier.
 
     Returns:
         Groups for `optimization.discriminative_rates`.
@@ -96,40 +96,40 @@ def unfreeze(model, method, *, steps, factor):
 
 
 def judge_fine_tuning(probed, tuned, images, history, best_epoch):
-    """Describe whether fine-tuning beats the probe, and if not, what can be seen of why.
+    """Describe whether fine-tuning is better than the probe, and if not, the likely cause.
 
     Args:
         probed: Validation accuracy of the probe.
-        tuned: That of the fine-tuned network.
+        tuned: Validation accuracy of the fine-tuned network.
         images: Number of validation images.
         history: Rows of metrics by epoch, as `read_history` returns them.
-        best_epoch: Number of the best one, from 1.
+        best_epoch: Number of the best epoch, from 1.
 
     Returns:
         A list of sentences.
     """
     chance = (tuned * (1 - tuned) / images) ** 0.5
     sentences = [
-        f"Fine-tuning changes validation accuracy from {probed:.2%} to {tuned:.2%}; the standard "
-        f"error of one such figure on {images:,} images is {chance:.2%}."
+        f"Fine-tuning changes the validation accuracy from {probed:.2%} to {tuned:.2%}; the "
+        f"standard error of an accuracy on {images:,} images is {chance:.2%}."
     ]
     if tuned <= probed:
         best, last = history[best_epoch - 1], history[-1]
         sentences.append(
-            f"It does not beat the probe: at its best epoch, {best_epoch}, training "
-            f"accuracy is {best['accuracy']:.2%}, validation loss {best['val_loss']:.4f}, at the "
-            f"last one {last['accuracy']:.2%} and {last['val_loss']:.4f}. Where training accuracy "
-            "is near 100 % the few images are learned by heart, and more of them or more "
-            "augmentation are needed; where it is not, a higher --learning_rate or more --epochs."
+            f"It is not better than the probe. In the best epoch ({best_epoch}) the training "
+            f"accuracy is {best['accuracy']:.2%} and the validation loss {best['val_loss']:.4f}; "
+            f"in the last epoch {last['accuracy']:.2%} and {last['val_loss']:.4f}. A training "
+            "accuracy near 100 % means overfitting: use more images or more augmentation. "
+            "Otherwise, use a higher --learning_rate or more --epochs."
         )
     return sentences
 
 
 def accuracy_tables(accuracies, by_depth, images):
-    """Format validation accuracies, and those of `choose_method`, as tables of a report.
+    """Format validation accuracies, and the accuracies of `choose_method`, as tables of a report.
 
     Args:
-        accuracies: {what: validation accuracy}.
+        accuracies: {name: validation accuracy}.
         by_depth: {depth: accuracy} of `choose_method`, or empty.
         images: Number of validation images.
 
@@ -138,7 +138,7 @@ def accuracy_tables(accuracies, by_depth, images):
     """
     found = {
         "Validation accuracy": [
-            ["", "accuracy, %", f"wrong of {images:,}"],
+            ["", "accuracy, %", f"errors of {images:,}"],
             *(
                 [name, f"{100 * value:.2f}", f"{round((1 - value) * images):,}"]
                 for name, value in accuracies.items()
@@ -146,7 +146,7 @@ def accuracy_tables(accuracies, by_depth, images):
         ]
     }
     if by_depth:
-        found["A probe at several depths, on a part held out of train"] = [
+        found["Linear probes at several depths, on held-out training images"] = [
             ["features", "accuracy, %"],
             *([depth, f"{100 * value:.2f}"] for depth, value in by_depth.items()),
         ]

@@ -51,14 +51,14 @@ def main(config):
     load = timing.load_average()
     seconds = timing.take_turns(contestants(config), config.rounds)
     shares = timing.ratios(seconds, "mirrored", "none")
-    checks = {"mirrored on one device / none": timing.judged(shares, at_most=TARGET)}
+    checks = {"mirrored on one device / none": timing.check(shares, at_most=TARGET)}
     rates = {
-        who: timing.spread(config.batch_size / times.ravel()) for who, times in seconds.items()
+        who: timing.quartiles(config.batch_size / times.ravel()) for who, times in seconds.items()
     }
-    rates |= {who: timing.spread(values) for who, values in processes(config).items() if values}
+    rates |= {who: timing.quartiles(values) for who, values in processes(config).items() if values}
     for who, row in rates.items():
         print(f"{who}: {row['median']:.0f} images per second")
-    return timing.conclude(
+    return timing.write_benchmark(
         output, config, checks=checks, load=load, versions={}, images_per_second=rates
     )
 

@@ -47,11 +47,11 @@ def main(config):
         for name in config.networks:
             seconds = race(config, name, dataset, folder)
             found = timing.ratios(seconds, "predict", "features")
-            checks[f"{name}: features / predict"] = timing.judged(found, at_least=TARGET)
+            checks[f"{name}: features / predict"] = timing.check(found, at_least=TARGET)
             rates[name] = {
-                who: timing.spread(config.photos / times) for who, times in seconds.items()
+                who: timing.quartiles(config.photos / times) for who, times in seconds.items()
             }
-    return timing.conclude(
+    return timing.write_benchmark(
         output, config, checks=checks, load=load, versions={}, images_per_second=rates
     )
 

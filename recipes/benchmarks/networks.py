@@ -70,17 +70,17 @@ def main(config):
             *_, keras_target, torch_target = CONTESTS[name]
             for mode in ("training", "inference"):
                 seconds = race(config, name, mode, there)
-                steps[f"{mode} {name}"] = {who: timing.spread(s) for who, s in seconds.items()}
+                steps[f"{mode} {name}"] = {who: timing.quartiles(s) for who, s in seconds.items()}
                 if keras_target:
                     found = timing.ratios(seconds, "keras", "ours as keras")
-                    checks[f"{mode} {name} / keras"] = timing.judged(found, at_least=keras_target)
+                    checks[f"{mode} {name} / keras"] = timing.check(found, at_least=keras_target)
                 if torch_target:
                     found = timing.ratios(seconds, "torch", "ours as torch")
-                    checks[f"{mode} {name} / torch"] = timing.judged(found, at_least=torch_target)
+                    checks[f"{mode} {name} / torch"] = timing.check(found, at_least=torch_target)
     if config.build:
         for name, values in building(config.rounds):
-            checks[f"building {name}"] = timing.judged(values, at_most=BUILD_TARGET)
-    return timing.conclude(
+            checks[f"building {name}"] = timing.check(values, at_most=BUILD_TARGET)
+    return timing.write_benchmark(
         output,
         config,
         checks=checks,

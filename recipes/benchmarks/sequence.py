@@ -65,26 +65,26 @@ def main(config):
     load = timing.load_average()
     seconds = race(config)
     checks = {
-        f"lstm: char_lm / {name}": timing.judged(
+        f"lstm: char_lm / {name}": timing.check(
             timing.ratios(seconds, name, "char_lm"), at_least=TARGETS["lstm"]
         )
         for name in FORMS
     }
     said = timing.take_turns(speakers(config), config.rounds)
     found = timing.ratios(said, "uncached", "cached")
-    checks[f"cached: {config.tokens} tokens"] = timing.judged(found, at_least=TARGETS["cached"])
+    checks[f"cached: {config.tokens} tokens"] = timing.check(found, at_least=TARGETS["cached"])
     per_step = config.batch_size * config.window
-    rates = {who: timing.spread(per_step / blocks) for who, blocks in seconds.items()}
+    rates = {who: timing.quartiles(per_step / blocks) for who, blocks in seconds.items()}
     for who, rate in rates.items():
         print(f"{who:10} {rate['median']:10,.0f} tokens a second")
-    return timing.conclude(
+    return timing.write_benchmark(
         output,
         config,
         checks=checks,
         load=load,
         versions={"torch": TORCH},
         tokens_per_second=rates,
-        decoding_seconds={who: timing.spread(blocks) for who, blocks in said.items()},
+        decoding_seconds={who: timing.quartiles(blocks) for who, blocks in said.items()},
     )
 
 

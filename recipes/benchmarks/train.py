@@ -1,22 +1,24 @@
-"""How fast `train` is: against Keras' stock layers, against torch, and around its steps.
+"""Speed of `train`: compared with Keras' own layers, with torch, and outside of its steps.
 
     cvcourse bench train
     cvcourse bench train --rounds=3 --epoch_images=0
 
 ResNet-20 on random uint8 images in memory. Contestants take turns, a block of training steps each;
-a step is timed from the end of the one before, so what fit does between them and a wait for the
-stream count. A block's first step and everybody's first block are dropped (tracing, cold caches).
-A ratio is that of two blocks' medians in one round; its spread is over the rounds.
+a step is timed from the end of the step before, so that the time between steps and waiting for the
+stream count. The first step of a block and the first block of each contestant are dropped (tracing,
+cold caches). A ratio is that of the medians of two blocks of one round; quartiles are over rounds.
 
-a: images per second of `train` over the same net's with Keras' batch norm, compile, fit on arrays.
-b: the same over torch's: channels_last, all cores, and a process of its own, because TensorFlow's
-    heap settings change how torch's memory is paged in. Other work on the machine (load_average)
-    costs torch, whose threads spin while they wait for each other, far more than TensorFlow.
+a: images per second of `train` over the same network with Keras' batch normalization and `fit` on
+    arrays.
+b: images per second of `train` over torch: channels_last, all cores, in a process of its own,
+    because TensorFlow's heap settings change how torch's memory is paged. Other load on the machine
+    (load_average) slows torch, whose threads spin while they wait for each other, far more than
+    TensorFlow.
 augmented: images per second of `train` with crop and flip over those without.
-outside: the share of an epoch of `train` that is neither training step nor validation, from a
-    callback's on_train_begin to its on_train_end. A wait for the stream is part of a step (see a
+outside: share of an epoch of `train` that is neither a training step nor validation, from
+    on_train_begin to on_train_end of a callback. Waiting for the stream is part of a step (see a
     and augmented); the first step, which traces, counts as a median one.
-help_seconds: of `cvcourse --help` and `cvcourse train --help`, start to exit.
+help_seconds: of `cvcourse --help` and `cvcourse train --help`, from start to exit.
 """
 
 import dataclasses
@@ -44,23 +46,27 @@ HELP = ("cvcourse --help", "cvcourse train --help")
 TORCH = importlib.util.find_spec("torch") and importlib.metadata.version("torch")
 CLASSES = 10
 SETTING = train.Config(model="resnet20", learning_rate=0.1, epochs=1, augment=("crop", "flip"))
-MOMENTUM = dict(momentum=0.9, nesterov=True)  # SETTING's optimizer for the others
+MOMENTUM = dict(momentum=0.9, nesterov=True)  # of SETTING's optimizer
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """How much is measured, and where it is written."""
+    """Settings of the benchmark."""
 
-    shapes: tuple[str, ...] = recipe.field(tuple(SHAPES), "of the images", choices=tuple(SHAPES))
-    batch_size: int = recipe.field(128, "examples a step", least=1)
-    steps: int = recipe.field(10, "timed in a block", least=1)
-    rounds: int = recipe.field(20, "timed blocks of each contestant", least=1)
-    epoch_images: int = recipe.field(50_000, "in the epoch of `outside`; 0: leave it out", least=0)
-    output: str = recipe.field("runs/bench.json", "the file for the numbers")
+    shapes: tuple[str, ...] = recipe.field(
+        tuple(SHAPES), "shapes of the images", choices=tuple(SHAPES)
+    )
+    batch_size: int = recipe.field(128, "number of images per step", least=1)
+    steps: int = recipe.field(10, "number of timed steps per block", least=1)
+    rounds: int = recipe.field(20, "number of timed blocks of each contestant", least=1)
+    epoch_images: int = recipe.field(
+        50_000, "number of images in the epoch of `outside`; 0: skip it", least=0
+    )
+    output: str = recipe.field("runs/bench.json", "file of the numbers")
 
 
 def main(config):
-    """Measure, write `config.output`, print a table; returns what the file holds."""
+    """Measure, write `config.output`, print a table; returns the contents of the file."""
     config = recipe.check(config)
     output = recipe.output_file(config.output)
     import_tensorflow_quietly()
@@ -70,21 +76,21 @@ def main(config):
     races, checks, outside = {}, {}, None
     for name in config.shapes:
         seconds = race(config, SHAPES[name])
-        races[name] = {who: timing.spread(blocks) for who, blocks in seconds.items()}
+        races[name] = {who: timing.quartiles(blocks) for who, blocks in seconds.items()}
         for row in races[name].values():
             row["images_per_second"] = config.batch_size / row["median"]
         for check, (slower, faster) in RATIOS.items():
             found = timing.ratios(seconds, slower, faster)
-            checks[f"{check} {name}"] = timing.judged(found, at_least=TARGETS[check])
+            checks[f"{check} {name}"] = timing.check(found, at_least=TARGETS[check])
     if config.epoch_images:
         outside = epoch(config, SHAPES[name])
-        checks[f"outside {name}"] = timing.judged(outside["share"], at_most=TARGETS["outside"])
+        checks[f"outside {name}"] = timing.check(outside["share"], at_most=TARGETS["outside"])
     for command in HELP:
         process = [sys.executable, "-m", *command.split()]
         run = functools.partial(subprocess.run, process, check=True, capture_output=True)
         seconds = timeit.repeat(run, number=1)
-        checks[f"help_seconds {command}"] = timing.judged(seconds, at_most=TARGETS["help_seconds"])
-    return timing.conclude(
+        checks[f"help_seconds {command}"] = timing.check(seconds, at_most=TARGETS["help_seconds"])
+    return timing.write_benchmark(
         output,
         config,
         checks=checks,
@@ -97,7 +103,7 @@ def main(config):
 
 
 def race(config, shape):
-    """{contestant: seconds of its steps (rounds, steps)}, their blocks taking turns."""
+    """Time blocks of the contestants in turn: {contestant: seconds (rounds, steps)}."""
     import keras
 
     from cvcourse import data, optimization
@@ -138,13 +144,13 @@ def race(config, shape):
 
 
 def torch_block(*race):
-    """The next block of torch's steps in a race: the seconds of each but the first."""
+    """Return the seconds of the next block of torch's steps, without the first."""
     return next(torch_blocks(*race))
 
 
-@functools.cache  # for the life of the process: a race goes on with its net
+@functools.cache  # for the life of the process: all blocks train one network
 def torch_blocks(shape, batch_size, count):
-    """Train ResNet-20 in torch; yields the seconds of `count` steps without the first, for ever."""
+    """Train ResNet-20 in torch; yields the seconds of `count` steps without the first, forever."""
     import numpy as np
     import torch
 
@@ -154,7 +160,7 @@ def torch_blocks(shape, batch_size, count):
         net.parameters(), SETTING.learning_rate, weight_decay=SETTING.weight_decay, **MOMENTUM
     )
     images, labels = map(torch.from_numpy, random_images(count * batch_size, shape))
-    images = images.permute(0, 3, 1, 2)  # channels_last in memory, as it was
+    images = images.permute(0, 3, 1, 2)  # channels_last in memory, as before
     batches = list(zip(images.split(batch_size), labels.long().split(batch_size), strict=True))
     while True:
         ends = []
@@ -170,7 +176,7 @@ def torch_blocks(shape, batch_size, count):
 
 
 def torch_resnet20(channels):
-    """The resnet20 of cvcourse.models in torch: (n, channels, h, w) -> (n, CLASSES)."""
+    """Build the resnet20 of cvcourse.models in torch: (n, channels, h, w) -> (n, CLASSES)."""
     from torch import nn
     from torch.nn.functional import pad
 
@@ -195,7 +201,7 @@ def torch_resnet20(channels):
 
 
 def epoch(config, shape):
-    """Seconds of one epoch of `train`, its callbacks and all, and the share outside its steps."""
+    """Time one epoch of `train` with its callbacks: seconds, and the share outside of its steps."""
     import keras
     import numpy as np
 
@@ -229,7 +235,7 @@ def epoch(config, shape):
 
 
 def random_images(count, shape):
-    """uint8 images (count, *shape), and int32 labels (count,) that name every class."""
+    """Return uint8 images (count, *shape), and int32 labels (count,) of all classes."""
     import numpy as np
 
     images = np.random.default_rng(0).integers(0, 256, (count, *shape), "uint8")
