@@ -26,7 +26,7 @@ from cvcourse.startup import import_tensorflow_quietly
 MODELS = tuple(f"caption_{kind}" for kind in ("lstm", "gru", "rnn", "attention", "transformer"))
 SET_BY = {  # what is no knob of --model_args where a flag or the data set it
     "dropout": "--dropout",
-    "length": "--longest",
+    **dict.fromkeys(("max_length", "length"), "--longest"),
     "num_classes": "the captions",
     "memory_shape": "--backbone",
     **dict.fromkeys(("cell", "name"), "--model"),
@@ -54,7 +54,9 @@ class Config(recipe.TrainingFields, recipe.CacheFields, recipe.WeightsFields):
         None, "side of the images the backbone sees, in pixels; none: its weights' own", least=16
     )
     model: str = recipe.field("caption_attention", "the net that says words", choices=MODELS)
-    model_args: dict = recipe.field({}, "its builder's knobs, such as units=512 or dim=128,depth=4")
+    model_args: dict = recipe.field(
+        {}, "its builder's knobs, such as units=512 or hidden_dim=128,depth=4"
+    )
     least: int = recipe.field(2, "how often a word occurs in training captions to be said", least=1)
     longest: int = recipe.field(40, "words of a caption, read or said", least=1)
     too_long: str = recipe.field(
@@ -211,8 +213,8 @@ def net(config, words, memory_shape):
             raise ValueError(f"--model_args: {knob} is set by {SET_BY[knob]}")
     defaults, knobs = {}, sequence.builder_args(config.model)
     settings = {"num_classes": words, "memory_shape": memory_shape, "dropout": config.dropout}
-    if "length" in knobs:
-        settings["length"] = config.longest + 2  # with <start> and <end>
+    if "max_length" in knobs:
+        settings["max_length"] = config.longest + 2  # with <start> and <end>
     if "doubly_stochastic" in knobs:
         defaults["doubly_stochastic"] = 1.0
         settings["padding"] = data.PAD
@@ -226,13 +228,10 @@ def best(config, workdir):
     model, tokens = training.load_model(pathlib.Path(workdir).expanduser() / "model.keras")
     settings = net(config, len(tokens), model.input["memory"].shape[1:])
     return sequence.Captioner(
-        sequence.Generator(config.model, model, **settings),
+        sequence.Generator(model, architecture=config.model, **settings),
         data.Vocabulary(tokens, " "),
-        start=data.START,
-        end=data.END,
-        suppress_tokens=(data.PAD, data.START, data.UNK),  # which no label ever is
         longest=config.longest,
-        beams=config.beams,
+        num_beams=config.beams,
         length_penalty=config.length_penalty,
     )
 

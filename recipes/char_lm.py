@@ -175,11 +175,11 @@ def net(config, characters):
     return architecture, sequence.settings_of(
         architecture,
         config,
-        *("depth", "heads", "embedding", "dropout"),
+        *("depth", "embedding", "dropout"),
         vocabulary=characters,
         num_classes=characters,
         input_shape=(None,),
-        length=config.window,
+        max_length=config.window,
     )
 
 
@@ -188,9 +188,8 @@ def sampler(config, model, vocabulary):
     from cvcourse import sequence
 
     architecture, settings = net(config, len(vocabulary))
-    window = config.window if config.model == "transformer" else None
-    generator = sequence.Generator(architecture, model, **settings)
-    return sequence.TextSampler(generator, vocabulary, window)
+    generator = sequence.Generator(model, architecture=architecture, **settings)
+    return sequence.TextSampler(generator, vocabulary)
 
 
 def sample(config, writer):

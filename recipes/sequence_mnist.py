@@ -82,7 +82,7 @@ def main(config):
             nets = {name: metrics["nets"][name] for name, metrics in trained.items()}
         else:
             (name,) = config.models
-            nets = {name: alone(run, setting, name, dataset, untrained[name])}
+            nets = {name: train_and_evaluate(run, setting, name, dataset, untrained[name])}
         return report(run, nets, steps(config, dataset)[0])
 
 
@@ -126,10 +126,10 @@ def build(config, name, dataset):
     settings = sequence.settings_of(
         NETS[name],
         config,
-        *("depth", "heads"),
-        length=shape[0],
+        "depth",
+        max_length=shape[0],
         dropout=0.0,
-        sequences=False,
+        return_sequences=False,
         input_shape=shape,
         num_classes=dataset.num_classes,
     )
@@ -142,7 +142,7 @@ def build(config, name, dataset):
     return behind(image, keras.layers.Reshape(shape, name="steps")(x), net)
 
 
-def alone(run, config, name, dataset, model):
+def train_and_evaluate(run, config, name, dataset, model):
     """Train one net, measure how far back it reaches, evaluate its best epoch: its metrics."""
     from cvcourse import data, sequence, training
 

@@ -132,10 +132,10 @@ def net(config):
     from cvcourse.data import dates
 
     read, write = dates.vocabularies()
-    fields = ["cell", "embedding", "depth", "heads", "dropout"]
+    fields = ["cell", "embedding", "depth", "dropout"]
     if config.model == "attention_encoder_decoder":
         fields.append("attention")
-    sizes = {"source_vocabulary": len(read), "num_classes": len(write), "length": dates.LONGEST}
+    sizes = {"source_vocabulary": len(read), "num_classes": len(write), "max_length": dates.LONGEST}
     return config.model, sequence.settings_of(config.model, config, *fields, **sizes)
 
 
@@ -147,7 +147,7 @@ def best(config, workdir):
     model, _ = training.load_model(pathlib.Path(workdir).expanduser() / "model.keras")
     architecture, settings = net(config)
     return sequence.Translator(
-        sequence.Generator(architecture, model, **settings),
+        sequence.Generator(model, architecture=architecture, **settings),
         encode=dates.encode_sources,
         decode=dates.decode_target,
         start=data.START,

@@ -268,7 +268,7 @@ def refused(config, capsys, code, message):
         (dict(weights="absent.npz"), 1, "there is no file absent.npz"),
         (dict(size=16), 2, "takes images of 32x32 pixels or more"),
         (dict(model="caption_lstn"), 2, "did you mean 'caption_lstm'"),
-        (dict(model_args={"unit": 3}), 2, "unknown knob 'unit': did you mean 'units'"),
+        (dict(model_args={"unit": 3}), 2, "unknown builder argument 'unit': did you mean 'units'"),
         (dict(model="caption_transformer", model_args={"length": 9}), 2, "length is set by --long"),
         (dict(model="caption_transformer", model_args={"heads": 3}), 2, "3 heads must share"),
         (dict(least=301), 2, "no word occurs 301 times in the captions, the most frequent one 300"),

@@ -100,13 +100,13 @@ class GlobalAveragePooling1D(layers.GlobalAveragePooling1D):
         return ops.sum(inputs * ops.cast(share, inputs.dtype)[..., None], axis=1)
 
 
-def heads_of(x, heads, parts, *, use_bias=True, name):
+def heads_of(x, num_heads, parts, *, use_bias=True, name):
     """One dense layer's `parts` sets of heads: (batch, n, c) -> each (batch, heads, n, c/heads)."""
     channels = x.shape[-1]
-    if channels % heads:
-        raise ValueError(f"{heads} heads must share the channels; received {channels} channels")
+    if channels % num_heads:
+        raise ValueError(f"{num_heads} heads must share the channels; received {channels} channels")
     x = layers.Dense(parts * channels, use_bias=use_bias, name=name)(x)
-    x = layers.Reshape((-1, parts * heads, channels // heads))(x)
+    x = layers.Reshape((-1, parts * num_heads, channels // num_heads))(x)
     x = ops.split(x, parts, axis=2)
     return [ops.transpose(part, (0, 2, 1, 3)) for part in x]
 
@@ -119,23 +119,23 @@ def attend(q, k, v, *, keep=None, seen=None, causal=False, name):
     products and a softmax a training step (6 heads, 197 tokens, 384 channels, 2 cores) took 384 ms,
     through Keras' dot_product_attention 570.
     """
-    heads, size = q.shape[1], q.shape[-1]
+    num_heads, size = q.shape[1], q.shape[-1]
     scores = ops.matmul(q * size**-0.5, ops.transpose(k, (0, 1, 3, 2)))
     weigh = AttentionWeights(causal=causal, name=f"{name}_attention")
     masks = {"keep": keep, "seen": seen}
     weights = weigh(scores, **{key: mask for key, mask in masks.items() if mask is not None})
     x = ops.transpose(ops.matmul(weights, v), (0, 2, 1, 3))
-    return layers.Reshape((-1, heads * size))(x)
+    return layers.Reshape((-1, num_heads * size))(x)
 
 
-def self_attention(x, heads, *, keep=None, causal=False, cache=None, name):
+def self_attention(x, num_heads, *, keep=None, causal=False, cache=None, name):
     """Every token takes from all tokens what its query finds in their keys: (batch, n, c) -> same.
 
     `keep` (see AttentionWeights) and `causal` say who sees whom. With a `cache` of the keys and
     values of earlier tokens (a function of this one's that gives all of them and which are seen),
     x is the token that comes next.
     """
-    q, k, v = heads_of(x, heads, 3, name=f"{name}_qkv")
+    q, k, v = heads_of(x, num_heads, 3, name=f"{name}_qkv")
     seen = None
     if cache:
         k, v, seen = cache(k, v)
@@ -143,9 +143,9 @@ def self_attention(x, heads, *, keep=None, causal=False, cache=None, name):
     return layers.Dense(x.shape[-1], name=f"{name}_out")(x_new)
 
 
-def memory_heads(memory, heads, *, name):
+def memory_heads(memory, num_heads, *, name):
     """Keys and values of what a block's cross-attention looks at: (batch, m, c) -> a pair."""
-    return heads_of(memory, heads, 2, name=f"{name}_memory_kv")
+    return heads_of(memory, num_heads, 2, name=f"{name}_memory_kv")
 
 
 def cross_attention(x, memory, *, keep=None, name):
@@ -153,16 +153,16 @@ def cross_attention(x, memory, *, keep=None, name):
 
     `memory` are its keys and values (see `memory_heads`), `keep` is their mask.
     """
-    heads = memory[0].shape[1]
-    (q,) = heads_of(x, heads, 1, name=f"{name}_memory_q")
+    num_heads = memory[0].shape[1]
+    (q,) = heads_of(x, num_heads, 1, name=f"{name}_memory_q")
     x_new = attend(q, *memory, keep=keep, name=f"{name}_memory")
     return layers.Dense(x.shape[-1], name=f"{name}_memory_out")(x_new)
 
 
 def transformer_block(
     x,
-    heads,
-    mlp,
+    num_heads,
+    mlp_dim,
     *,
     dropout,
     epsilon,
@@ -175,7 +175,7 @@ def transformer_block(
     memory=None,
     memory_keep=None,
 ):
-    """Attention, then `mlp` hidden units for each token, both added to it: (batch, n, c) -> same.
+    """Self-attention and an MLP of `mlp_dim` hidden units, both residual: (batch, n, c) -> same.
 
     With a `memory` (see `cross_attention`; `memory_keep` is its mask) attention to it stands
     between the two: a decoder's block. `norm_first` puts each path's norm before it (Xiong et al.
@@ -185,12 +185,14 @@ def transformer_block(
     """
 
     def think(y):
-        y = layers.Dense(mlp, activation=activation, name=f"{name}_hidden")(y)
+        y = layers.Dense(mlp_dim, activation=activation, name=f"{name}_hidden")(y)
         y = drop(y, dropout, name=f"{name}_hidden_dropout")
         return layers.Dense(x.shape[-1], name=f"{name}_mlp")(y)
 
     paths = {
-        "1": lambda y: self_attention(y, heads, keep=keep, causal=causal, cache=cache, name=name),
+        "1": lambda y: self_attention(
+            y, num_heads, keep=keep, causal=causal, cache=cache, name=name
+        ),
         "memory": lambda y: cross_attention(y, memory, keep=memory_keep, name=name),
         "2": think,
     }

@@ -42,7 +42,7 @@ def weighted_sum(scores, values, *, keep=None, name):
 
 def multi_head_attention(
     *,
-    heads=8,
+    num_heads=8,
     use_bias=True,
     memory_shape=None,
     masks=(),
@@ -61,11 +61,11 @@ def multi_head_attention(
     form = dict(use_bias=use_bias)
     x = given["inputs"]
     if memory_shape is None:
-        q, k, v = heads_of(x, heads, 3, **form, name="attention_qkv")
+        q, k, v = heads_of(x, num_heads, 3, **form, name="attention_qkv")
     else:
         given["memory"] = keras.Input(memory_shape, name="memory")
-        (q,) = heads_of(x, heads, 1, **form, name="attention_memory_q")
-        k, v = heads_of(given["memory"], heads, 2, **form, name="attention_memory_kv")
+        (q,) = heads_of(x, num_heads, 1, **form, name="attention_memory_q")
+        k, v = heads_of(given["memory"], num_heads, 2, **form, name="attention_memory_kv")
     looked_at = (memory_shape or input_shape)[0]
     shapes = {"mask": (looked_at,), "attention_mask": (input_shape[0], looked_at)}
     for mask in masks:

@@ -12,12 +12,14 @@ https://arxiv.org/abs/1805.04833, for top-k; Wu et al. 2016, https://arxiv.org/a
 
 import math
 import numbers
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
-from cvcourse.sequence.registry import build, builder_args
+from cvcourse.deprecation import renamed_arguments, takes_old_names, warn
+from cvcourse.sequence.registry import RENAMED, SequenceModel, build, builder_args
 from cvcourse.settings import precision
 
 IMPOSSIBLE = -math.inf  # as a logarithm of a probability
@@ -26,32 +28,60 @@ SMALLEST, LARGEST = float(np.finfo("float32").tiny), float(np.finfo("float32").m
 
 
 class Generator:
-    """Generate tokens with a trained `net`, which `sequence.build` made.
+    """Generate tokens with a trained sequence net.
 
-    Every method continues a prompt as the whole net would, with the net's present weights and its
+    Every method continues a prompt as the whole net would, with the net's current weights and its
     dtype policy. The rows of a prompt have one length. A net that was built with a token `padding`
     and skips it, or does not attend to it, does so here too: shorter rows are padded at the start.
 
     Args:
-        architecture: The net's name in the registry.
-        net: The net, a keras.Model.
-        **settings: The net's arguments of `sequence.build`.
+        model: keras.Model that `sequence.build` made, or that was loaded from its .keras file.
+        net: Deprecated: the model, where `model` is its architecture.
+        architecture: The net's name in the registry, for a model that does not record it: one that
+            was saved by an earlier version. `settings` are then all that it was built with.
+        **settings: Arguments of `sequence.build`. None: those that the model records.
 
     Raises:
-        ValueError: the net was built with other settings, or does not generate tokens.
+        ValueError: If the model records no architecture and none is given, was built with other
+            settings, or does not generate tokens.
+
+    >>> from cvcourse import sequence
+    >>> net = sequence.build("lstm", units=8, vocabulary=5, num_classes=5, input_shape=(None,))
+    >>> sequence.Generator(net).greedy([[1, 2]], 3).shape
+    (1, 5)
     """
 
-    def __init__(self, architecture, net, **settings):
-        self.net = net
+    def __init__(
+        self,
+        model: keras.Model,
+        net: keras.Model | None = None,
+        *,
+        architecture: str | None = None,
+        **settings: Any,
+    ):
+        if isinstance(model, str) and net is not None:
+            warn("Generator(architecture, net, **settings)", "Generator(net)")
+            model, architecture = net, model
+        settings = renamed_arguments("Generator", settings, RENAMED)
+        if architecture is None:
+            if not isinstance(model, SequenceModel) or model.architecture is None:
+                raise ValueError(
+                    f"{getattr(model, 'name', model)!r} does not record what `sequence.build` made "
+                    'it of; give architecture="lstm" or another and all settings that it was built '
+                    "with, such as units=256"
+                )
+            architecture, settings = model.architecture, {**model.settings, **settings}
+        self.net = model
         self.encoder = None
-        with precision(dtype_policy(net)):
-            self.step = build(architecture, part="step", **settings)
-            if {layer.name for layer in net.layers} & {"source", "memory"}:
-                self.encoder = build(architecture, part="encoder", **settings)
-        self.longest = None  # in tokens
+        with precision(dtype_policy(model)):
+            self.step = build(architecture, **settings | {"part": "step"})
+            if {layer.name for layer in model.layers} & {"source", "memory"}:
+                self.encoder = build(architecture, **settings | {"part": "encoder"})
+        # An open number of tokens, or as many as the table `positions` has.
+        self.max_length = None
         if "position" in self.step.input:
-            self.longest = settings.get("length", builder_args(architecture)["length"])
-        self._loops = {}
+            self.max_length = {**builder_args(architecture), **settings}["max_length"]
+        self._loops: dict = {}
         self._learn()
 
     def greedy(self, prompt, length, *, end=None, suppress_tokens=(), batch_size=None, **inputs):
@@ -150,12 +180,13 @@ class Generator:
             **arrays,
         )["tokens"]
 
+    @takes_old_names(beams="num_beams")
     def beam_search(
         self,
         prompt,
         length,
         *,
-        beams=5,
+        num_beams=5,
         length_penalty=0.6,
         end=None,
         suppress_tokens=(),
@@ -167,7 +198,7 @@ class Generator:
         Args:
             prompt: Integers (batch, p), p >= 1.
             length: Number of tokens to generate.
-            beams: Number of sequences that are followed at once.
+            num_beams: Number of sequences that are followed at once.
             length_penalty: Scores are divided by ((5 + tokens) / 6) ** length_penalty.
             end: Token that ends a sequence: after it there are only more of it.
             suppress_tokens: Tokens that are never generated: their logits are minus infinity.
@@ -176,8 +207,8 @@ class Generator:
             **inputs: The net's inputs besides its tokens (`source`, `memory`), (batch, ...).
 
         Returns:
-            tokens (batch, beams, p + length) int32, the best first, and their scores (batch,
-            beams): the logarithm of the probability of what follows the prompt, up to `end`,
+            tokens (batch, num_beams, p + length) int32, the best first, and their scores (batch,
+            num_beams): the logarithm of the probability of what follows the prompt, up to `end`,
             divided by the penalty. Where there are fewer continuations than beams, those left over
             have a score of minus infinity, and tokens without a meaning.
 
@@ -185,7 +216,7 @@ class Generator:
             ValueError: an argument out of range, or more tokens than the net has positions.
         """
         arrays = self._arrays(prompt, length, end, suppress_tokens)
-        require(at_least(1, beams), "beams must be an integer of at least 1", beams)
+        require(at_least(1, num_beams), "num_beams must be an integer of at least 1", num_beams)
         require(
             is_number(length_penalty) and math.isfinite(length_penalty),
             "length_penalty must be a finite number",
@@ -195,7 +226,7 @@ class Generator:
         found = self._run(
             BeamSearch,
             inputs,
-            beams=int(beams),
+            beams=int(num_beams),
             length_penalty=penalty,
             batch_size=batch_size,
             **arrays,
@@ -215,10 +246,10 @@ class Generator:
             )
         require(at_least(1, length), "length must be an integer of at least 1", length)
         batch, given = prompt.shape
-        if self.longest and given + length > self.longest:
+        if self.max_length and given + length > self.max_length:
             raise ValueError(
-                f"the net has {self.longest} positions (length={self.longest}); received a prompt "
-                f"of {given} tokens and length={length}"
+                f"the net has {self.max_length} positions (max_length={self.max_length}); received "
+                f"a prompt of {given} tokens and length={length}"
             )
         vocabulary = self.step.output["logits"].shape[-1]
         prompt = checked_tokens("prompt", prompt, vocabulary)

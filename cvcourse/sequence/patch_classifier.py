@@ -15,10 +15,10 @@ from cvcourse.sequence.transformer import EPSILON, features, placed
 def patch_classifier(
     *,
     patch=(8, 8),
-    dim=128,
+    hidden_dim=128,
     depth=6,
-    heads=4,
-    mlp=256,
+    num_heads=4,
+    mlp_dim=256,
     dropout=0.1,
     norm_first=False,
     activation="gelu",
@@ -40,14 +40,14 @@ def patch_classifier(
         )
     count = input_shape[0] // patch[0] * (input_shape[1] // patch[1])
     image = keras.Input(input_shape, name="image")
-    x = layers.Conv2D(dim, patch, patch, name="stem")(image)
-    x = layers.Reshape((count, dim), name="patches")(x)
+    x = layers.Conv2D(hidden_dim, patch, patch, name="stem")(image)
+    x = layers.Reshape((count, hidden_dim), name="patches")(x)
     x = drop(placed(x, positions, count), dropout, name="dropout")
     for i in range(1, depth + 1):
         x = transformer_block(
             x,
-            heads,
-            mlp,
+            num_heads,
+            mlp_dim,
             dropout=dropout,
             epsilon=EPSILON,
             norm_first=norm_first,

@@ -31,7 +31,7 @@ class _Positions(layers.Layer):
         """The inputs, unless there are more of them than positions."""
         n = inputs.shape[1]
         known = f"{self.name} has {self.length} positions (length={self.length})"
-        advice = "pass fewer, or build the net with a larger length"
+        advice = "pass fewer, or build the net with a larger max_length"
         if n is not None and n > self.length:
             raise ValueError(f"{known}; received {n} tokens: {advice}")
         if n is None and keras.backend.backend() == "tensorflow":

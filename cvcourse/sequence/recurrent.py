@@ -30,7 +30,7 @@ def recurrent(
     embedding=64,
     padding=None,
     masks=(),
-    sequences=True,
+    return_sequences=True,
     states=False,
     part="whole",
     input_shape=None,
@@ -41,9 +41,10 @@ def recurrent(
 
     Shapes: vectors (batch, time, c), or tokens (batch, time) of a `vocabulary` through a table of
     `embedding` channels, -> logits at every step (batch, time, num_classes), or with
-    sequences=False behind the last real one, (batch, num_classes). `bidirectional` layers read both
-    ways and put the two side by side. Padded steps, by the token `padding` or by masks=("mask",),
-    give 0 and move no state. input_shape=None is (None, 28) for vectors, (None,) for tokens.
+    return_sequences=False after the last real one, (batch, num_classes). `bidirectional` layers
+    read both ways and put the two side by side. Padded steps, by the token `padding` or by
+    masks=("mask",), give 0 and move no state. input_shape=None is (None, 28) for vectors, (None,)
+    for tokens.
     `features` are what the logits are made from; num_classes=None ends there. `states` adds inputs
     and outputs h (and c), (batch, layers, units), the two directions of a layer one after the
     other; outputs are then a dict. part="step" is the net for one token: see decoding.py.
@@ -79,11 +80,11 @@ def recurrent(
         x = layers.Concatenate(name=f"layer{level + 1}_both")(outcomes) if bidirectional else y
         if level < depth - 1:
             x = drop(x, dropout, name=f"layer{level + 1}_dropout")
-    if not sequences:
+    if not return_sequences:
         x = ops.concatenate([end[0] for end in ends[-len(ways) :]], axis=-1)
     x = layers.Identity(name="features")(drop(x, dropout, name="dropout"))
     said = logits(x, num_classes)
-    if part == "step" and sequences:
+    if part == "step" and return_sequences:
         said = said[:, 0]
     outputs = {"features" if num_classes is None else "logits": said}
     if states:

@@ -5,6 +5,7 @@ import dataclasses
 
 import numpy as np
 
+from cvcourse.deprecation import takes_old_names
 from cvcourse.sequence.decoding import Generator
 
 BATCH = 250  # texts that are translated at a time
@@ -34,37 +35,39 @@ class Translator:
         """Translate n texts by the likeliest token at each step: n texts."""
         return [self.decode(tokens) for tokens in self._decoded(self.generator.greedy, texts)]
 
-    def guesses(self, texts, beams=3):
+    @takes_old_names(beams="num_beams")
+    def guesses(self, texts, num_beams=3):
         """Search the likeliest translations of n texts.
 
         Args:
             texts: n texts.
-            beams: Translations kept while searching.
+            num_beams: Number of translations kept while searching.
 
         Returns:
-            n lists of `beams` pairs (translation, probability), the likeliest first.
+            n lists of `num_beams` pairs (translation, probability), the likeliest first.
         """
         search = self.generator.beam_search
-        tokens, scores = self._decoded(search, texts, beams=beams, length_penalty=0.0)
+        tokens, scores = self._decoded(search, texts, num_beams=num_beams, length_penalty=0.0)
         return [
             [(self.decode(row), float(p)) for row, p in zip(rows, np.exp(logs), strict=True)]
             for rows, logs in zip(tokens, scores, strict=True)
         ]
 
-    def guess_cells(self, texts, count, beams=3):
+    @takes_old_names(beams="num_beams")
+    def guess_cells(self, texts, count, num_beams=3):
         """Search as `guesses` does, for a table.
 
         Args:
             texts: n texts.
             count: Translations of each.
-            beams: See `guesses`.
+            num_beams: See `guesses`.
 
         Returns:
             n lists of `count` translations, each followed by its probability in percent.
         """
         return [
             [cell for text, p in found[:count] for cell in (text, f"{100 * p:.2f}")]
-            for found in self.guesses(texts, beams)
+            for found in self.guesses(texts, num_beams)
         ]
 
     def _decoded(self, method, texts, **options):

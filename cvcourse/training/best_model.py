@@ -1,7 +1,6 @@
 """The best epoch's model as a file that stands alone: raw images in, logits and class names out."""
 
 import json
-import os
 import zipfile
 
 import keras
@@ -9,9 +8,9 @@ import keras
 from cvcourse import distribution
 from cvcourse.errors import RunError
 from cvcourse.files import replacing
-from cvcourse.saved_model import naming_damage, read_entry, read_model
+from cvcourse.saved_model import CLASS_NAMES, read_class_names, read_named_model
+from cvcourse.sequence.registry import SequenceModel
 
-CLASS_NAMES = "class_names.json"  # inside the .keras archive
 WANTED = "give the model.keras of a finished run"
 
 
@@ -43,7 +42,10 @@ def save_model(model, path, class_names, *, from_logits=True):
         path.parent.mkdir(exist_ok=True)
         # Of several workers, only one may be here: what is made to save is its own.
         with distribution.alone(), replacing(path) as partial:
-            alone = keras.Model(model.input, model.output, name=model.name)
+            kind, record = keras.Model, {}
+            if isinstance(model, SequenceModel):
+                kind, record = SequenceModel, model.record
+            alone = kind(model.input, model.output, name=model.name, **record)
             alone.compile(
                 "sgd",  # any without variables of its own
                 loss=keras.losses.SparseCategoricalCrossentropy(from_logits=from_logits),
@@ -73,17 +75,7 @@ def load_model(path, *, named=True):
     import cvcourse.layers
     import cvcourse.sequence  # noqa: F401  they register what the file may hold
 
-    model = read_model(path, remedy=WANTED)
-    with zipfile.ZipFile(os.path.expanduser(path)) as archive:
-        if not named and CLASS_NAMES not in archive.namelist():
-            return model, None
-    names = class_names(path)
-    if len(names) != model.outputs[0].shape[-1]:
-        raise RunError(
-            f"cannot read a model from {path}: it names {len(names)} classes and has "
-            f"{model.outputs[0].shape[-1]} outputs; {WANTED}"
-        )
-    return model, names
+    return read_named_model(path, remedy=WANTED, named=named)
 
 
 def class_names(path):
@@ -98,12 +90,4 @@ def class_names(path):
     Raises:
         RunError: If it is damaged or does not name its classes.
     """
-    path = os.path.expanduser(path)
-    with naming_damage(path, WANTED):
-        try:
-            names = json.loads(read_entry(path, CLASS_NAMES))
-        except KeyError:  # saved by Keras alone
-            raise ValueError("its classes have no names") from None
-        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            raise ValueError(f"its {CLASS_NAMES} is no list of names")
-        return tuple(names)
+    return read_class_names(path, remedy=WANTED)

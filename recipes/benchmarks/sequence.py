@@ -34,7 +34,7 @@ FORMS = {  # contestant: settings of Keras' layer, jit_compile
     "xla": ({}, True),
 }
 TRANSFORMER = {
-    **dict(dim=256, depth=4, heads=4, mlp=1024, dropout=0.0, input_shape=(None,)),
+    **dict(hidden_dim=256, depth=4, num_heads=4, mlp_dim=1024, dropout=0.0, input_shape=(None,)),
     **dict(vocabulary=CHARACTERS, num_classes=CHARACTERS),
 }
 TORCH = importlib.util.find_spec("torch") and importlib.metadata.version("torch")
@@ -145,9 +145,9 @@ def speakers(config):
 
     from cvcourse import sequence
 
-    settings = TRANSFORMER | {"length": config.tokens + 1}
+    settings = TRANSFORMER | {"max_length": config.tokens + 1}
     net = sequence.build("transformer_decoder", **settings)
-    generator = sequence.Generator("transformer_decoder", net, **settings)
+    generator = sequence.Generator(net)
 
     def uncached():
         tokens = np.zeros((1, config.tokens), "int32")  # one length, lest each be traced
