@@ -2,6 +2,7 @@
 
 import inspect
 import types
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -33,43 +34,41 @@ RENAMED = {  # arguments of builders: before, now
 class SequenceModel(keras.Model):
     """A functional model that records which net of `REGISTRY` it is, also in its .keras file.
 
-    A copy by `type(model).from_config(model.get_config())` has the record, too. One that
-    `keras.models.clone_model` makes of inputs, outputs and name alone has none.
+    A copy by `type(model).from_config(model.get_config())` has the record, too. One by
+    `keras.models.clone_model`, which takes inputs, outputs and name alone, has none.
 
-    Args:
-        inputs: As of keras.Model.
-        outputs: As of keras.Model.
-        name: As of keras.Model.
+    Attributes:
         architecture: Key of `REGISTRY`; None for an unknown one.
-        settings: All arguments of its builder, {name: value}.
-        **kwargs: As of keras.Model.
+        settings: All arguments of its builder, {name: value}, read-only.
     """
 
-    # Keras revives a functional subclass whose positional arguments are those of its own class.
-    def __init__(self, inputs, outputs, name=None, *, architecture=None, settings=None, **kwargs):
-        super().__init__(inputs, outputs, name=name, **kwargs)
-        self.architecture = architecture
-        # Keras would track a dict, and look for layers in it.
-        self.settings = types.MappingProxyType(dict(settings or {}))
+    architecture: str | None = None
+    settings: Mapping[str, Any] = types.MappingProxyType({})
 
-    @property
-    def record(self) -> dict[str, Any]:
-        """The arguments that record the net, {"architecture": ..., "settings": {...}}."""
-        return {"architecture": self.architecture, "settings": dict(self.settings)}
+    # Without an __init__: Keras then knows the class as a functional one.
+    def recording(self, architecture: str | None, settings: Mapping[str, Any]) -> "SequenceModel":
+        """Record the net's architecture and settings; returns the model."""
+        self.architecture = architecture
+        # A dict would be tracked, as if it held layers.
+        self.settings = types.MappingProxyType(dict(settings))
+        return self
 
     def get_config(self):
-        return {**super().get_config(), **keras.saving.serialize_keras_object(self.record)}
+        settings = keras.saving.serialize_keras_object(dict(self.settings))
+        return {**super().get_config(), "architecture": self.architecture, "settings": settings}
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
+        config = dict(config)
+        architecture, settings = config.pop("architecture"), config.pop("settings")
         revive = keras.saving.deserialize_keras_object
         settings = {  # JSON makes lists of tuples
             name: tuple(value)
             if isinstance(value, (list, tuple))
             else revive(value, custom_objects)
-            for name, value in config["settings"].items()
+            for name, value in settings.items()
         }
-        return super().from_config({**config, "settings": settings}, custom_objects)
+        return super().from_config(config, custom_objects).recording(architecture, settings)
 
 
 def build(architecture: str, /, *, name: str | None = None, **settings: Any) -> keras.Model:
@@ -104,8 +103,8 @@ def build(architecture: str, /, *, name: str | None = None, **settings: Any) -> 
     settings = {**defaults, **settings}
     if settings.pop("part", "whole") != "whole":
         return net
-    record = {"architecture": architecture, "settings": settings}
-    return SequenceModel(net.input, net.output, name=net.name, **record)
+    model = SequenceModel(net.input, net.output, name=net.name)
+    return model.recording(architecture, settings)
 
 
 def settings_of(architecture, config, *fields, **given):

@@ -69,8 +69,8 @@ def stack(
     masks=("mask",), (time,); "attention_mask" (time, time) is for all else. True in a mask keeps a
     position; masked positions do not affect the output. input_shape=None is (None, 28) for
     vectors, (None,) for tokens. `norm_first` blocks (post-norm is the paper's) get a `final_norm`:
-    `features`. num_classes=None ends there. part="step" is the net for one token, and part="encoder" makes
-    what it needs of the memory: see decoding.py.
+    `features`. num_classes=None ends there. part="step" is the net for one token, and
+    part="encoder" makes what it needs of the memory: see decoding.py.
     """
     pick("positions", positions, EMBEDDINGS)
     blocks = [f"block{i}" for i in range(1, depth + 1)]

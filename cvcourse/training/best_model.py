@@ -42,10 +42,11 @@ def save_model(model, path, class_names, *, from_logits=True):
         path.parent.mkdir(exist_ok=True)
         # Of several workers, only one may be here: what is made to save is its own.
         with distribution.alone(), replacing(path) as partial:
-            kind, record = keras.Model, {}
-            if isinstance(model, SequenceModel):
-                kind, record = SequenceModel, model.record
-            alone = kind(model.input, model.output, name=model.name, **record)
+            is_sequence = isinstance(model, SequenceModel)
+            kind = SequenceModel if is_sequence else keras.Model
+            alone = kind(model.input, model.output, name=model.name)
+            if is_sequence:
+                alone.recording(model.architecture, model.settings)
             alone.compile(
                 "sgd",  # any without variables of its own
                 loss=keras.losses.SparseCategoricalCrossentropy(from_logits=from_logits),
