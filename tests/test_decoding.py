@@ -465,7 +465,7 @@ def test_nets_that_do_not_generate(settings):
 
 def test_a_net_built_otherwise_is_refused():
     net = sequence.build("lstm", vocabulary=5, **RECURRENT)
-    with pytest.raises(ValueError, match="built otherwise: layer1 does not fit"):
+    with pytest.raises(ValueError, match="built with other settings: layer1 does not fit"):
         sequence.Generator("lstm", net, vocabulary=5, **RECURRENT | {"units": 7})
 
 

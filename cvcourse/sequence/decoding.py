@@ -1,9 +1,9 @@
-"""Decoding: a net generates token after token: greedily, by sampling, or by beam search.
+"""Decoding: generate one token after another, greedily, by sampling, or by beam search.
 
-A net is asked for one token at a time, by its part="step": a token and a state go in, logits and
-the next state come out. The state is that of recurrent layers, or the keys and values of a
-Transformer's earlier tokens; what part="encoder" makes of a source or an image is read and never
-changes. The whole loop is one compiled function, on any backend of Keras.
+Each token is one call of the net that is built with part="step": a token and a state in, logits and
+the next state out. The state is that of recurrent layers, or the keys and values of a Transformer's
+earlier tokens; the outputs of part="encoder" for a source or an image are read and never change.
+The whole loop is one compiled function, on any backend of Keras.
 
 Holtzman et al. 2020, https://arxiv.org/abs/1904.09751, for nucleus sampling; Fan et al. 2018,
 https://arxiv.org/abs/1805.04833, for top-k; Wu et al. 2016, https://arxiv.org/abs/1609.08144, eq.
@@ -22,8 +22,8 @@ from cvcourse.deprecation import renamed_arguments, takes_old_names, warn
 from cvcourse.sequence.registry import RENAMED, SequenceModel, build, builder_args
 from cvcourse.settings import precision
 
-IMPOSSIBLE = -math.inf  # as a logarithm of a probability
-# Between these float32 can divide logits by a temperature.
+IMPOSSIBLE = -math.inf  # logarithm of a probability of 0
+# Temperatures by which float32 can divide logits.
 SMALLEST, LARGEST = float(np.finfo("float32").tiny), float(np.finfo("float32").max)
 
 
@@ -77,8 +77,7 @@ class Generator:
             self.step = build(architecture, **settings | {"part": "step"})
             if {layer.name for layer in model.layers} & {"source", "memory"}:
                 self.encoder = build(architecture, **settings | {"part": "encoder"})
-        # An open number of tokens, or as many as the table `positions` has.
-        self.max_length = None
+        self.max_length = None  # any number of tokens
         if "position" in self.step.input:
             self.max_length = {**builder_args(architecture), **settings}["max_length"]
         self._loops: dict = {}
@@ -93,14 +92,14 @@ class Generator:
             end: Token that ends a sequence: after it there are only more of it.
             suppress_tokens: Tokens that are never generated.
             batch_size: Number of rows decoded at a time, the last ones filled up to as many, so
-                that one shape is compiled; None decodes all at once. The result is the same.
+                that one shape is compiled; None decodes all at once. The result is equal.
             **inputs: The net's inputs besides its tokens (`source`, `memory`), (batch, ...).
 
         Returns:
             The prompt and what follows it, (batch, p + length) int32.
 
         Raises:
-            ValueError: an argument out of range, or more tokens than the net has positions.
+            ValueError: If an argument is out of range, or there are more tokens than positions.
         """
         return self.sample(
             prompt,
@@ -131,22 +130,22 @@ class Generator:
         Args:
             prompt: Integers (batch, p), p >= 1.
             length: Number of tokens to generate.
-            temperature: Divides the logits; 0, or what float32 cannot divide by, is greedy.
-            top_k: Keep the `top_k` likeliest tokens; None keeps all.
-            top_p: Of those keep the fewest whose probabilities, which sum to 1 over the `top_k`,
-                reach `top_p` (the nucleus).
-            seed: The same seed draws the same tokens; None draws others each time.
+            temperature: Divides the logits; 0, or less than float32 can divide by, is greedy.
+            top_k: Number of the likeliest tokens to draw from; None: all.
+            top_p: Draw from the fewest of them whose probabilities, which sum to 1 over the
+                `top_k`, reach `top_p` (the nucleus).
+            seed: Seed of the draws; None: other tokens at each call.
             end: Token that ends a sequence: after it there are only more of it.
             suppress_tokens: Tokens that are never generated.
             batch_size: Number of rows decoded at a time, the last ones filled up to as many, so
-                that one shape is compiled; None decodes all at once. The result is the same.
+                that one shape is compiled; None decodes all at once. The result is equal.
             **inputs: The net's inputs besides its tokens (`source`, `memory`), (batch, ...).
 
         Returns:
             The prompt and what follows it, (batch, p + length) int32.
 
         Raises:
-            ValueError: an argument out of range, or more tokens than the net has positions.
+            ValueError: If an argument is out of range, or there are more tokens than positions.
         """
         arrays = self._arrays(prompt, length, end, suppress_tokens)
         require(
@@ -198,22 +197,22 @@ class Generator:
         Args:
             prompt: Integers (batch, p), p >= 1.
             length: Number of tokens to generate.
-            num_beams: Number of sequences that are followed at once.
+            num_beams: Number of sequences kept while searching.
             length_penalty: Scores are divided by ((5 + tokens) / 6) ** length_penalty.
             end: Token that ends a sequence: after it there are only more of it.
             suppress_tokens: Tokens that are never generated: their logits are minus infinity.
             batch_size: Number of rows decoded at a time, the last ones filled up to as many, so
-                that one shape is compiled; None decodes all at once. The result is the same.
+                that one shape is compiled; None decodes all at once. The result is equal.
             **inputs: The net's inputs besides its tokens (`source`, `memory`), (batch, ...).
 
         Returns:
             tokens (batch, num_beams, p + length) int32, the best first, and their scores (batch,
             num_beams): the logarithm of the probability of what follows the prompt, up to `end`,
-            divided by the penalty. Where there are fewer continuations than beams, those left over
-            have a score of minus infinity, and tokens without a meaning.
+            divided by the penalty. If there are fewer continuations than beams, the remaining beams
+            have a score of minus infinity, and meaningless tokens.
 
         Raises:
-            ValueError: an argument out of range, or more tokens than the net has positions.
+            ValueError: If an argument is out of range, or there are more tokens than positions.
         """
         arrays = self._arrays(prompt, length, end, suppress_tokens)
         require(at_least(1, num_beams), "num_beams must be an integer of at least 1", num_beams)
@@ -234,7 +233,7 @@ class Generator:
         return found["tokens"], found["scores"]
 
     def _arrays(self, prompt, length, end, suppress_tokens):
-        """Check what every method takes, and give the arrays that every loop takes."""
+        """Check the arguments that all methods share; returns the arrays that all loops take."""
         try:
             prompt = np.asarray(prompt)
         except ValueError:  # rows of several lengths
@@ -269,7 +268,7 @@ class Generator:
         }
 
     def _run(self, kind, inputs, *, beams=1, batch_size=None, **arrays):
-        """Run a loop from where the encoder, or nothing, leaves the states."""
+        """Run a loop that begins with the encoder's states, or zeros."""
         batch = len(arrays["tokens"])
         expected = sorted(self.encoder.input) if self.encoder else []
         received = {name: np.shape(value) for name, value in inputs.items()}
@@ -315,7 +314,7 @@ class Generator:
 
 
 def dtype_policy(net):
-    """The dtype policy that a net was built with, whose logits alone are float32 under each."""
+    """Return the dtype policy that a net was built with; its logits are always float32."""
     for layer in net._flatten_layers(include_self=False):
         if layer.weights and not isinstance(layer, keras.Model):
             return layer.dtype_policy
@@ -323,7 +322,7 @@ def dtype_policy(net):
 
 
 def is_number(value, kind=numbers.Real):
-    """Whether it is a number of this kind, and no bool, which Python counts as one."""
+    """Whether it is a number of this kind; a bool, which is one in Python, is not."""
     return isinstance(value, kind) and not isinstance(value, bool)
 
 
@@ -333,13 +332,13 @@ def at_least(least, value):
 
 
 def require(holds, statement, value):
-    """Raise ValueError with the statement and the value where it does not hold."""
+    """Raise ValueError with the statement and the value unless it holds."""
     if not holds:
         raise ValueError(f"{statement}; received {value!r}")
 
 
 def checked_tokens(name, tokens, vocabulary):
-    """An array of tokens as int32. Raises ValueError where one is no integer of the vocabulary."""
+    """Convert tokens to int32. Raises ValueError if one is no integer of the vocabulary."""
     tokens = np.asarray(tokens)
     if not tokens.size:
         return tokens.astype("int32")
@@ -353,9 +352,9 @@ def checked_tokens(name, tokens, vocabulary):
 
 
 def copy_weights(target, source):
-    """Give the layers of `target` the weights of those of `source` with the same names.
+    """Copy the weights of the layers of `source` to the layers of `target` with the same names.
 
-    Raises ValueError for a layer that `source` has not, or has in another shape.
+    Raises ValueError for a layer that `source` lacks, or has in another shape.
     """
     parts = {layer.name: layer for layer in source.layers if isinstance(layer, keras.Model)}
     known = {layer.name: layer for layer in parts.get(target.name, source).layers}
@@ -366,13 +365,15 @@ def copy_weights(target, source):
             there = known.get(layer.name)
             forms = [[w.shape for w in each.weights] for each in (layer, there) if each]
             if len(forms) < 2 or forms[0] != forms[1]:
-                raise ValueError(f"{source.name} was built otherwise: {layer.name} does not fit")
+                raise ValueError(
+                    f"{source.name} was built with other settings: {layer.name} does not fit"
+                )
             for variable, value in zip(layer.weights, there.weights, strict=True):
-                variable.assign(ops.copy(value))  # JAX gives away what predict has used
+                variable.assign(ops.copy(value))  # on JAX predict donates its buffers
 
 
 class _Loop(keras.Model):
-    """Asks a net's step again and again: a Model, so that Keras compiles the whole of it.
+    """Loop over a net's step: a Model, so that Keras compiles the whole loop.
 
     Shapes are read with `ops.shape`: from a second shape on Keras leaves them open. Inputs are not
     cast to a mixed policy's half precision, which would round the noise and the temperature.
@@ -384,7 +385,7 @@ class _Loop(keras.Model):
         self.states = [name for name in step.input if name != "token"]
 
     def next_logits(self, token, allowed, states):
-        """Logits for the token after `token` in float32, and the net's next states."""
+        """Compute float32 logits of the token after `token`, and the net's next states."""
         outputs = self.step({"token": token, **dict(zip(self.states, states, strict=True))})
         states = [
             ops.cast(outputs.get(name, old), old.dtype)
@@ -395,9 +396,10 @@ class _Loop(keras.Model):
 
 
 class Sampling(_Loop):
-    """Tokens (batch, n), of which the first `given` count, noise (batch, n - 1) of [0, 1) ...
+    """Sample tokens.
 
-    -> tokens (batch, n).
+    Shapes: tokens (batch, n), of which the first `given` are the prompt, noise (batch, n - 1) in
+    [0, 1), ... -> tokens (batch, n).
     """
 
     def call(self, inputs):
@@ -419,12 +421,12 @@ class Sampling(_Loop):
             return after, written(tokens, chosen, after), done, *states
 
         begin = [inputs[f"state {name}"] for name in self.states]
-        nobody = ops.zeros_like(end, dtype="bool")
+        none_done = ops.zeros_like(end, dtype="bool")
         steps = ops.shape(noise)[1]
         _, tokens, *_ = ops.while_loop(
             lambda t, tokens, done, *_: ops.logical_and(t < steps, ops.logical_not(ops.all(done))),
             body,
-            (ops.convert_to_tensor(0, "int32"), inputs["tokens"], nobody, *begin),
+            (ops.convert_to_tensor(0, "int32"), inputs["tokens"], none_done, *begin),
         )
         return {"tokens": ended(tokens, end[:, None], given[:, None])}
 
@@ -460,23 +462,24 @@ def choose(logits, noise, temperature, top_k, top_p):
 
 
 def written(tokens, column, place):
-    """Tokens (…, n) with a column (…) in place `place`."""
+    """Write a column (…) at index `place` of tokens (…, n)."""
     here = ops.equal(ops.arange(ops.shape(tokens)[-1]), place)
     return ops.where(here, column[..., None], tokens)
 
 
 def ended(tokens, end, given):
-    """Tokens (…, n) with `end` alone after the first `end` that follows the `given` ones."""
+    """Fill tokens (…, n) with `end` after the first `end` that follows the `given` ones."""
     generated = ops.arange(ops.shape(tokens)[-1]) >= given
     ends = ops.logical_and(ops.equal(tokens, end), generated)
     return ops.where(ops.cumsum(ops.cast(ends, "int32"), axis=-1) > 0, end, tokens)
 
 
 class BeamSearch(_Loop):
-    """Tokens (batch, n), of which the first `given` count ... -> tokens (batch, beams, n), scores.
+    """Search the likeliest tokens by beam search.
 
-    A beam that has ended stays among the beams with its score. A beam that does not exist yet, or
-    never will, has a score of minus infinity.
+    Shapes: tokens (batch, n), of which the first `given` are the prompt, ... -> tokens (batch,
+    beams, n), scores (batch, beams). A beam that has ended stays among the beams with its score. A
+    beam that does not exist, or not yet, has a score of minus infinity.
     """
 
     def call(self, inputs):
@@ -507,7 +510,7 @@ class BeamSearch(_Loop):
             parent, chosen = best // vocabulary, best % vocabulary
             found = ops.take_along_axis(ops.reshape(found, (-1, beams * vocabulary)), best, axis=1)
             after = t + 1
-            forced = after < given  # by the prompt: nobody moves
+            forced = after < given  # by the prompt: beams keep their places
             parent = ops.where(forced, ops.arange(beams), parent)
             chosen = ops.where(forced, ops.take(tokens, after, axis=2), chosen)
             scores = ops.where(forced, scores, found)

@@ -1,7 +1,7 @@
 """An image as a sequence of patches for a Transformer encoder: the assignment's vision transformer.
 
-CS231n, assignment 3. The ViT of the paper, with its class token, is in models/vit.py; the block is
-the same.
+CS231n, assignment 3. The ViT of the paper, with its class token, is in models/vit.py; both use
+the same block.
 """
 
 import keras
@@ -27,9 +27,9 @@ def patch_classifier(
     num_classes=10,
     name="patch_classifier",
 ):
-    """Patches of `patch` (height, width) pixels, blocks over all, the mean of what they say.
+    """Build blocks over patches of `patch` (height, width) pixels, and a mean over the patches.
 
-    Shapes: (batch, h, w, c) -> logits (batch, num_classes); `features` are the patches behind the
+    Shapes: (batch, h, w, c) -> logits (batch, num_classes); `features` are the patches after the
     last block, (batch, h * w / pixels of a patch, dim). A patch of one row, (1, w), reads row by
     row. Raises ValueError for images that are not whole patches.
     """

@@ -18,18 +18,18 @@ from cvcourse.layers.transformer import (
     transformer_block,
 )
 from cvcourse.sequence.inputs import (
+    combined_mask,
     embed,
     finite_padding,
     logits,
     model,
     real,
     sequence_input,
-    who_sees_whom,
 )
 from cvcourse.sequence.positions import POSITIONS
 
 EPSILON = 1e-5  # torch's
-# A variance like that of what is added to it: sines of 1 / sqrt(2), and BERT's learned ones.
+# About the size of the positions added: sines of 1 / sqrt(2), and BERT's learned ones.
 EMBEDDINGS = {"sinusoidal": 1.0, "learned": 0.02, "none": 1.0}
 
 
@@ -57,20 +57,22 @@ def stack(
     num_classes=10,
     name="transformer",
 ):
-    """`depth` blocks of `num_heads` heads and `mlp_dim` hidden units on `hidden_dim` channels.
+    """Build `depth` Transformer blocks on `hidden_dim` channels.
+
+    Each has `num_heads` heads and an MLP of `mlp_dim` hidden units.
 
     Shapes: vectors (batch, time, c), or tokens (batch, time) of a `vocabulary`, -> logits at every
     step (batch, time, num_classes), or with return_sequences=False of the mean real step, (batch,
     num_classes). hidden_dim=None takes vectors as they are, without a projection and without
-    `positions` (sinusoidal, learned or none; at most `max_length`). `causal` lets a step see none
-    after it. With a `memory_shape` (m, c) or (c,), one vector, each block also looks at an input
-    `memory`, as much of it as an input `memory_mask` (m,) keeps where it is `memory_masked`; it is
-    projected where c is not hidden_dim. Padding is known by the token `padding` or by
-    masks=("mask",), (time,); "attention_mask" (time, time) is for all else. True in a mask keeps a
-    position; masked positions do not affect the output. input_shape=None is (None, 28) for
+    `positions` (sinusoidal, learned or none; at most `max_length`). With `causal` a step does
+    not attend to later ones. With a `memory_shape` (m, c) or (c,), one vector, each block also
+    attends to an input `memory`, or with `memory_masked` to the part that an input `memory_mask`
+    (m,) keeps; it is projected if c is not hidden_dim. Padding is given by the token `padding` or
+    by masks=("mask",), (time,); any other mask is "attention_mask" (time, time). True in a mask
+    keeps a position; masked positions do not affect the output. input_shape=None is (None, 28) for
     vectors, (None,) for tokens. `norm_first` blocks (post-norm is the paper's) get a `final_norm`:
     `features`. num_classes=None ends there. part="step" is the net for one token, and
-    part="encoder" makes what it needs of the memory: see decoding.py.
+    part="encoder" computes its inputs from the memory: see decoding.py.
     """
     pick("positions", positions, EMBEDDINGS)
     blocks = [f"block{i}" for i in range(1, depth + 1)]
@@ -88,7 +90,7 @@ def stack(
             given, x = memory_input(memory_shape, hidden_dim, mask)
             memory = {block: memory_heads(x, num_heads, name=block) for block in blocks}
         if mask is not None:
-            given["memory_mask"], memory_keep = mask, who_sees_whom(mask)
+            given["memory_mask"], memory_keep = mask, combined_mask(mask)
     if part == "encoder":
         made = {
             f"{block}_memory_{kind}": tensor
@@ -98,12 +100,10 @@ def stack(
         if memory_masked:
             made["memory_mask"] = given["memory_mask"]
         return keras.Model(given, made, name=name)
-    keep, who, position = None, None, None
+    keep, attention_keep, position = None, None, None
     if part == "step":
         if not (vocabulary and causal and return_sequences):
-            raise ValueError(
-                "one token after the other: for causal nets of tokens, return_sequences=True"
-            )
+            raise ValueError("generation is for causal nets of tokens, return_sequences=True")
         for key in ("token", "position"):
             given[key] = keras.Input((), dtype="int32", name=key)
         position = given["position"]
@@ -118,14 +118,14 @@ def stack(
             given["real"] = keras.Input((max_length,), dtype="bool", name="real")
             here = ops.equal(position[:, None], np.arange(max_length))
             states["real"] = ops.where(here, real(token, padding), given["real"])
-            who = who_sees_whom(states["real"])
+            attention_keep = combined_mask(states["real"])
     else:
         start = keras.initializers.RandomNormal(stddev=EMBEDDINGS[positions])
         inputs, x, keep = sequence_input(
             input_shape, vocabulary, hidden_dim, padding=padding, masks=masks, initializer=start
         )
         given |= inputs
-        who = who_sees_whom(keep, inputs.get("attention_mask"))
+        attention_keep = combined_mask(keep, inputs.get("attention_mask"))
     if hidden_dim is not None:
         if not vocabulary:
             x = layers.Dense(hidden_dim, name="projection")(x)
@@ -139,7 +139,7 @@ def stack(
             epsilon=EPSILON,
             norm_first=norm_first,
             activation=activation,
-            keep=who,
+            keep=attention_keep,
             causal=causal,
             cache=cache.get(block),
             memory=memory.get(block),
@@ -149,20 +149,20 @@ def stack(
     x = features(x, norm_first if final_norm is None else final_norm)
     if not return_sequences and part != "step":
         x = GlobalAveragePooling1D(name="pool")(x, mask=keep)
-    # GPT-2's: behind a norm, larger ones begin far from a loss of ln(num_classes).
+    # GPT-2's: after a norm, larger weights begin far from a loss of ln(num_classes).
     small = keras.initializers.RandomNormal(stddev=0.02)
-    said = logits(x, num_classes, initializer=small)
+    result = logits(x, num_classes, initializer=small)
     if part == "step":
         for old in cache.values():
             given |= old.given
             states |= old.states
-        return keras.Model(given, {"logits": said[:, 0], **states}, name=name)
-    outputs = {"features" if num_classes is None else "logits": said}
+        return keras.Model(given, {"logits": result[:, 0], **states}, name=name)
+    outputs = {"features" if num_classes is None else "logits": result}
     return model(given, outputs, name=name)
 
 
 def placed(x, positions, max_length, position=None):
-    """x with the layer `positions`, or none; of one token that stands at `position`, if given."""
+    """Add the layer `positions`, or none, to x, which is one token at `position` if given."""
     table = pick("positions", positions, {**POSITIONS, "none": None})
     if table is None:
         return x
@@ -171,13 +171,13 @@ def placed(x, positions, max_length, position=None):
 
 
 def features(x, norm):
-    """The layer `features`: a norm, for blocks that have theirs first, or x itself."""
+    """Add the layer `features`: a norm, for blocks that begin with theirs, or the identity."""
     last = layers.LayerNormalization(epsilon=EPSILON, name="features") if norm else None
     return (last or layers.Identity(name="features"))(x)
 
 
 def memory_input(shape, hidden_dim, mask=None):
-    """{"memory": an input} of this shape, and its vectors in `hidden_dim` channels."""
+    """Make an input `memory` of this shape; returns it and its vectors of `hidden_dim` channels."""
     given = keras.Input(shape, name="memory")
     x = given[:, None] if len(shape) == 1 else given
     if mask is not None:
@@ -188,7 +188,7 @@ def memory_input(shape, hidden_dim, mask=None):
 
 
 def memory_of_each(blocks, num_heads, hidden_dim, shape):
-    """{name: an input} of the keys and values of a memory that each block looks at."""
+    """Make inputs {name: input} for the keys and values of the memory, for each block."""
     places = shape[0] if len(shape) > 1 else 1
     keys = [f"{block}_memory_{kind}" for block in blocks for kind in "kv"]
     return {
@@ -197,11 +197,11 @@ def memory_of_each(blocks, num_heads, hidden_dim, shape):
 
 
 class Cache:
-    """A block's keys and values of the tokens before one: inputs `given`, outputs `states`.
+    """Keys and values of the tokens before one, for a block: inputs `given`, outputs `states`.
 
-    Called with those of the token at `position` it gives all of them, (batch, heads, length,
-    size), and which it sees: its own and those before it. Each example of a batch may stand at
-    another position.
+    Called with the keys and values of the token at `position`, it returns all of them, (batch,
+    num_heads, max_length, size), and a mask of those up to `position`. Each example of a batch may
+    be at another position.
     """
 
     def __init__(self, block, num_heads, max_length, size, position):
@@ -239,12 +239,12 @@ def transformer(
     num_classes=100,
     name="transformer",
 ):
-    """The paper's net: an encoder of `source` tokens and a decoder of `tokens` that looks at it.
+    """Build the paper's net: an encoder of `source`, and a decoder of `tokens` that attends to it.
 
     Shapes: source (batch, m), tokens (batch, n) -> logits of the token that comes after each,
-    (batch, n, num_classes). The source's token `padding` is seen by nobody; `tokens` are padded at
-    the end, which none before it sees. It is two nets, `encoder` and `decoder`; for part see
-    decoding.py.
+    (batch, n, num_classes). No position attends to the source's token `padding`; `tokens` are
+    padded at the end, to which no earlier position attends. It has two inner nets, `encoder` and
+    `decoder`; for `part` see decoding.py.
     """
     form = dict(
         depth=depth, num_heads=num_heads, mlp_dim=mlp_dim, dropout=dropout, norm_first=norm_first
@@ -279,8 +279,8 @@ def transformer(
     if part == "encoder":
         return keras.Model({"source": source}, decoder(part="encoder")(memory), name=name)
     tokens = keras.Input(input_shape, dtype="int32", name="tokens")
-    said = decoder()({"tokens": tokens, **memory})
-    return keras.Model({"source": source, "tokens": tokens}, said, name=name)
+    result = decoder()({"tokens": tokens, **memory})
+    return keras.Model({"source": source, "tokens": tokens}, result, name=name)
 
 
 VARIANTS = {

@@ -1,7 +1,7 @@
-"""A translator: a trained encoder-decoder that writes texts for texts."""
+"""A translator: a trained encoder-decoder that translates texts."""
 
-import collections.abc
 import dataclasses
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -13,7 +13,7 @@ BATCH = 250  # texts that are translated at a time
 
 @dataclasses.dataclass(frozen=True)
 class Translator:
-    """Translates texts, greedily or by beam search.
+    """Translate texts, greedily or by beam search.
 
     Args:
         generator: Generator with an encoder-decoder of `source` and `tokens`.
@@ -21,22 +21,42 @@ class Translator:
         decode: Function of the tokens of a translation, `start` first -> its text.
         start: Token that a translation begins with.
         end: Token that ends it.
-        longest: Tokens of the longest translation, `end` among them.
+        longest: Number of tokens of the longest translation, including `end`.
+
+    >>> from cvcourse import sequence
+    >>> net = sequence.build("encoder_decoder", units=8, source_vocabulary=5, num_classes=5)
+    >>> translator = sequence.Translator(
+    ...     sequence.Generator(net),
+    ...     encode=lambda texts: np.array([[*map(int, text)] for text in texts]),
+    ...     decode=lambda tokens: "".join(map(str, tokens[1:])),
+    ...     start=1,
+    ...     end=2,
+    ...     longest=4,
+    ... )
+    >>> len(translator.translate(["341", "434"]))
+    2
     """
 
     generator: Generator
-    encode: collections.abc.Callable
-    decode: collections.abc.Callable
+    encode: Callable
+    decode: Callable
     start: int
     end: int
     longest: int
 
-    def translate(self, texts):
-        """Translate n texts by the likeliest token at each step: n texts."""
+    def translate(self, texts: Sequence[str]) -> list[str]:
+        """Translate texts by the likeliest token at each step.
+
+        Args:
+            texts: n texts.
+
+        Returns:
+            n texts.
+        """
         return [self.decode(tokens) for tokens in self._decoded(self.generator.greedy, texts)]
 
     @takes_old_names(beams="num_beams")
-    def guesses(self, texts, num_beams=3):
+    def guesses(self, texts: Sequence[str], num_beams: int = 3) -> list[list[tuple[str, float]]]:
         """Search the likeliest translations of n texts.
 
         Args:
@@ -54,12 +74,12 @@ class Translator:
         ]
 
     @takes_old_names(beams="num_beams")
-    def guess_cells(self, texts, count, num_beams=3):
+    def guess_cells(self, texts: Sequence[str], count: int, num_beams: int = 3) -> list[list[str]]:
         """Search as `guesses` does, for a table.
 
         Args:
             texts: n texts.
-            count: Translations of each.
+            count: Number of translations of each.
             num_beams: See `guesses`.
 
         Returns:
