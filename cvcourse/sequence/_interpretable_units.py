@@ -4,7 +4,7 @@ Karpathy, Johnson & Fei-Fei, "Visualizing and Understanding Recurrent Networks",
 https://arxiv.org/abs/1506.02078, show such units; here they are found by correlation.
 """
 
-import typing
+import dataclasses
 
 import keras
 import numpy as np
@@ -26,7 +26,8 @@ PROPERTIES = {  # functions from a text to a number for each of its characters
 }
 
 
-class Unit(typing.NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Unit:
     """A unit of a net, its correlation with a property, and its values on a text, (n,)."""
 
     index: int

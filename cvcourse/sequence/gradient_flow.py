@@ -66,17 +66,17 @@ def gradient_norms(
     require_tensorflow()
     import tensorflow as tf
 
-    layer = recurrent_layer(model, layer)
-    with tf.GradientTape() as tape, states_noted(layer, tape.watch) as steps:
+    found = recurrent_layer(model, layer)
+    with tf.GradientTape() as tape, states_noted(found, tape.watch) as steps:
         outputs = keras.tree.map_structure(last_step, model(inputs, training=False))
         if loss is None and keras.tree.is_nested(outputs):
             raise ValueError(f"{model.name} has several outputs: give loss, a function of them")
         value = keras.ops.mean((loss or default_loss(targets))(targets, outputs))
     if not steps:
-        raise ValueError(f"{model.name} holds the layer {layer.name}, but does not call it")
+        raise ValueError(f"{model.name} holds the layer {found.name}, but does not call it")
     kinds = ["h", "c"][: len(steps[0])]
     if state not in kinds:
-        raise ValueError(f"states of {layer.name} are {', '.join(kinds)}; received {state!r}")
+        raise ValueError(f"states of {found.name} are {', '.join(kinds)}; received {state!r}")
     states = [step[kinds.index(state)] for step in steps]
     gradients = tape.gradient(value, states, unconnected_gradients="zero")
     return np.array([summed_norms(gradient) for gradient in gradients])
