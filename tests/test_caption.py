@@ -145,7 +145,7 @@ def test_photos_are_learned_by_heart(memorized, photos, capsys, tmp_path):
     assert sorted(path.name for path in run.iterdir() if path.name[0] != ".") == names
     report = (run / "report.html").read_text()
     looks = config.model in ("caption_attention", "caption_transformer")
-    assert report.count("where it looks to say each word") == (caption.LOOKED_AT if looks else 0)
+    assert report.count("attention for each word") == (caption.ATTENDED if looks else 0)
     assert "a red square on orange ground" in report
 
     turned = tmp_path / "turned.jpg"  # as a camera on its side writes it
