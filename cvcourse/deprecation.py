@@ -4,6 +4,7 @@ CHANGELOG.md lists them. Only the standard library is imported: `cvcourse.recipe
 before TensorFlow.
 """
 
+import functools
 import importlib
 import warnings
 from collections.abc import Callable
@@ -64,6 +65,33 @@ def renamed_arguments(where: str, arguments: dict, names: dict[str, str]) -> dic
             warn(f"{where}: {name}", new)
         found[new] = value
     return found
+
+
+def takes_old_names(**names: str) -> Callable[[Callable], Callable]:
+    """Return a decorator for a function whose arguments were renamed: it takes both names.
+
+    Args:
+        **names: The new name of each old one.
+
+    Returns:
+        A function (function) -> function.
+
+    >>> @takes_old_names(beams="num_beams")
+    ... def search(*, num_beams=5):
+    ...     return num_beams
+    >>> with warnings.catch_warnings(record=True):
+    ...     search(beams=3)
+    3
+    """
+
+    def decorate(function: Callable) -> Callable:
+        @functools.wraps(function)
+        def taking_both(*args: Any, **arguments: Any) -> Any:
+            return function(*args, **renamed_arguments(function.__qualname__, arguments, names))
+
+        return taking_both
+
+    return decorate
 
 
 def warn(old: str, new: str) -> None:

@@ -18,6 +18,7 @@ from cvcourse.errors import RunError, reason
 from cvcourse.files import require_regular, with_suffix
 
 METADATA, CONFIG = "metadata.json", "config.json"  # entries of the archive
+CLASS_NAMES = "class_names.json"  # added to it by `cvcourse.training.save_model`
 WEIGHTS = ("model.weights.h5", "model.weights.npz")
 ENTRY_BYTES = 2**24  # largest text entry; the config of a large net has a million
 DEFLATE = 1032  # largest compression ratio of a zip entry
@@ -63,6 +64,58 @@ def read_model(path, *, remedy="", compile=False):
         if not isinstance(model, keras.Model) or not getattr(model, "outputs", None):
             raise ValueError("it holds no model with layers")
         return model
+
+
+def read_named_model(path, *, remedy="", named=True):
+    """Read a model and the names of its classes, as `cvcourse.training.save_model` has saved them.
+
+    Args:
+        path: Path of a .keras file, as str or PathLike.
+        remedy: See `read_model`.
+        named: Whether it must name its classes.
+
+    Returns:
+        A pair: the keras.Model, not compiled, and a tuple of names, one for each of its outputs;
+        None for a file that names none and need not.
+
+    Raises:
+        RunError: As `read_model` does, or if the names are damaged, missing or too few.
+    """
+    model = read_model(path, remedy=remedy)
+    with zipfile.ZipFile(os.path.expanduser(path)) as archive:
+        if not named and CLASS_NAMES not in archive.namelist():
+            return model, None
+    names = read_class_names(path, remedy=remedy)
+    with naming_damage(path, remedy):
+        if len(names) != model.outputs[0].shape[-1]:
+            raise ValueError(
+                f"it names {len(names)} classes and has {model.outputs[0].shape[-1]} outputs"
+            )
+    return model, names
+
+
+def read_class_names(path, *, remedy=""):
+    """Read the names of the classes of a saved model, in the order of its outputs.
+
+    Args:
+        path: Path of the .keras file, as str or PathLike.
+        remedy: See `read_model`.
+
+    Returns:
+        A tuple of names.
+
+    Raises:
+        RunError: If it is damaged or does not name its classes.
+    """
+    path = os.path.expanduser(path)
+    with naming_damage(path, remedy):
+        try:
+            names = json.loads(read_entry(path, CLASS_NAMES))
+        except KeyError:  # saved by Keras alone
+            raise ValueError("its classes have no names") from None
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise ValueError(f"its {CLASS_NAMES} is no list of names")
+        return tuple(names)
 
 
 def is_saved_model(path):

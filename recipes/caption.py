@@ -1,17 +1,17 @@
-"""Say what is in a photo: a network that knows ImageNet looks, a sequence net finds the words.
+"""Caption photos: feature maps of a pretrained network, and a sequence net for the words.
 
     cvcourse caption --photos=flickr8k/
     cvcourse caption --photos=flickr8k/ --model=caption_transformer --backbone=resnet50
     cvcourse caption --workdir=DIR --caption=photo.jpg     (of a finished run)
 
 The folder has a captions file of Flickr8k's form (captions.csv, captions.txt, Flickr8k.token.txt,
-or --captions_file). The frozen backbone's feature maps are computed once and kept; the net learns
-from them to say the training captions' words. CS231n's assignments for caption_lstm, which begins
-with the map's mean; Xu et al., "Show, Attend and Tell", ICML 2015,
-https://arxiv.org/abs/1502.03044, for caption_attention, which looks at the map for each word.
-Validation photos choose the epoch; the test photos' captions, by beam search, are judged once, by
-BLEU against all that people wrote. The saved model.keras takes feature maps (`memory`) and tokens;
-its class names are the vocabulary.
+or --captions_file). The frozen backbone's feature maps are computed once and cached; the net
+learns the training captions from them. CS231n's assignments for caption_lstm, whose initial state
+is the map's mean; Xu et al., "Show, Attend and Tell", ICML 2015, https://arxiv.org/abs/1502.03044,
+for caption_attention, which attends to the map for each word. The best epoch is selected on the
+validation photos; captions of the test photos, by beam search, are evaluated once, by BLEU against
+all reference captions. The saved model.keras takes feature maps (`memory`) and tokens; its class
+names are the vocabulary: `cvcourse.sequence.Captioner.load` reads it.
 """
 
 import dataclasses
@@ -24,16 +24,16 @@ from cvcourse import distribution, recipe
 from cvcourse.startup import import_tensorflow_quietly
 
 MODELS = tuple(f"caption_{kind}" for kind in ("lstm", "gru", "rnn", "attention", "transformer"))
-SET_BY = {  # what is no knob of --model_args where a flag or the data set it
+SET_BY = {  # builder arguments that a flag or the data set, not --model_args
     "dropout": "--dropout",
-    "length": "--longest",
+    **dict.fromkeys(("max_length", "length"), "--longest"),
     "num_classes": "the captions",
     "memory_shape": "--backbone",
     **dict.fromkeys(("cell", "name"), "--model"),
     **dict.fromkeys(("input_shape", "padding", "part"), "the recipe"),
 }
-AT_ONCE = 32  # photos that are looked at
-SHOWN, LOOKED_AT = 15, 5  # photos in the report, and those of them with maps of attention
+AT_ONCE = 32  # photos in a batch of the backbone
+SHOWN, ATTENDED = 15, 5  # photos in the report, and those of them with attention maps
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,24 +41,24 @@ class Config(recipe.TrainingFields, recipe.CacheFields, recipe.WeightsFields):
     """The settings of a run; the defaults are measured on 100 photos of Flickr8k."""
 
     photos: str | None = recipe.field(
-        None, "the folder of the photos and their captions file", vouched=True
+        None, "folder of the photos and their captions file", vouched=True
     )
-    captions_file: str | None = recipe.field(None, "none: a file of a usual name in the folder")
+    captions_file: str | None = recipe.field(None, "captions file; none: found by name")
     missing: str = recipe.field(
-        "error", "a photo that the captions file names and is not there", choices=("error", "skip")
+        "error", "action for a missing photo of the captions file", choices=("error", "skip")
     )
-    limit: int | None = recipe.field(None, "the first N photos of each split: a smoke run", least=1)
-    backbone: str = recipe.field("efficientnet_lite0", "a network with published weights")
-    backbone_args: dict = recipe.field({}, "its builder's knobs, such as width=0.25")
+    limit: int | None = recipe.field(None, "use only the first N photos of each split", least=1)
+    backbone: str = recipe.field("efficientnet_lite0", "network with published weights")
+    backbone_args: dict = recipe.field({}, "its builder arguments, such as width=0.25")
     size: int | None = recipe.field(
-        None, "side of the images the backbone sees, in pixels; none: its weights' own", least=16
+        None, "side of the backbone's input images in pixels; none: its weights' own", least=16
     )
-    model: str = recipe.field("caption_attention", "the net that says words", choices=MODELS)
-    model_args: dict = recipe.field({}, "its builder's knobs, such as units=512 or dim=128,depth=4")
-    least: int = recipe.field(2, "how often a word occurs in training captions to be said", least=1)
-    longest: int = recipe.field(40, "words of a caption, read or said", least=1)
+    model: str = recipe.field("caption_attention", "architecture of the net", choices=MODELS)
+    model_args: dict = recipe.field({}, "its builder arguments, such as units=512")
+    least: int = recipe.field(2, "occurrences in training captions that a word needs", least=1)
+    longest: int = recipe.field(40, "largest number of words of a caption", least=1)
     too_long: str = recipe.field(
-        "error", "a caption of more words than --longest", choices=("error", "cut")
+        "error", "action for a caption of more words than --longest", choices=("error", "cut")
     )
     epochs: int = 60
     optimizer: str = "adam"
@@ -67,10 +67,10 @@ class Config(recipe.TrainingFields, recipe.CacheFields, recipe.WeightsFields):
     weight_decay: float = 0.0
     clip_norm: float | None = 5.0
     patience: int | None = 5
-    dropout: float = recipe.field(0.3, "between the net's layers", least=0, below=1)
-    beams: int = recipe.field(5, "captions kept while searching for the likeliest", least=1)
-    length_penalty: float = recipe.field(0.6, "how much longer captions are preferred", least=0)
-    caption: str | None = recipe.field(None, "a photo to caption with the finished net", free=True)
+    dropout: float = recipe.field(0.3, "dropout rate between layers", least=0, below=1)
+    beams: int = recipe.field(5, "number of beams of beam search", least=1)
+    length_penalty: float = recipe.field(0.6, "exponent of the length penalty; 0: none", least=0)
+    caption: str | None = recipe.field(None, "photo to caption with the finished net", free=True)
 
     def misfits(self):
         if self.photos is None:
@@ -78,7 +78,7 @@ class Config(recipe.TrainingFields, recipe.CacheFields, recipe.WeightsFields):
 
 
 def main(config):
-    """Train, caption the test photos once, report; of a finished run only caption a photo."""
+    """Train, caption the test photos once, report; of a finished run, only caption a photo."""
     config, metrics = recipe.begin(config, "caption")
     if metrics:
         if config.caption:
@@ -114,7 +114,7 @@ def main(config):
                 weighted_metrics=training.weighted_metrics(loss),
             )
         devices.ready(model)
-    if config.caption:  # before the long part: can it be?
+    if config.caption:  # fails before the training, not after it
         data.read_photo(pathlib.Path(config.caption).expanduser())
     photos = caption_rows.squares(captions, **backbone.squares)
     maps = feature_maps(config, backbone, photos)
@@ -145,9 +145,9 @@ def main(config):
         )
         captioner = best(config, run.path)
         judges = [name for name in ("test", "validation") if name in maps]
-        said = {name: captioner.caption(maps[name]) for name in judges}
+        found = {name: captioner.caption(maps[name]) for name in judges}
         bleu = {
-            name: sequence.bleu(said[name], caption_rows.references(getattr(captions, name)))
+            name: sequence.bleu(found[name], caption_rows.references(getattr(captions, name)))
             for name in judges
         }
         metrics = {
@@ -161,7 +161,7 @@ def main(config):
             "weights": str(backbone.published),
         }
         metrics = report(
-            run, metrics, trained, captioner, backbone, captions, photos, maps, said, bleu
+            run, metrics, trained, captioner, backbone, captions, photos, maps, found, bleu
         )
     for split, values in bleu.items():
         print(f"{split} BLEU-1 to 4: {'  '.join(f'{value:.4f}' for value in values.values())}")
@@ -171,7 +171,7 @@ def main(config):
 
 
 def load_backbone(config):
-    """The backbone of a config. Raises ValueError and RunError for what does not go together."""
+    """Load a config's backbone. Raises ValueError and RunError for settings that do not fit."""
     from cvcourse.models import pretrained
 
     return pretrained.FeatureMaps.load(
@@ -185,7 +185,7 @@ def load_backbone(config):
 
 
 def feature_maps(config, backbone, photos):
-    """{split: the maps (n, m, c) of its photos}, computed once, and kept on disk."""
+    """Compute the maps (n, m, c) of each split's photos, or read them from the cache."""
     from cvcourse import data, training
 
     def stream(split):
@@ -203,42 +203,39 @@ def feature_maps(config, backbone, photos):
 
 
 def net(config, words, memory_shape):
-    """The settings that `sequence.build` makes the net of. Raises ValueError for a wrong knob."""
+    """Return the settings for `sequence.build`. Raises ValueError for a wrong --model_args."""
     from cvcourse import data, sequence
 
-    for knob in config.model_args:
-        if knob in SET_BY:
-            raise ValueError(f"--model_args: {knob} is set by {SET_BY[knob]}")
-    defaults, knobs = {}, sequence.builder_args(config.model)
+    for name in config.model_args:
+        if name in SET_BY:
+            raise ValueError(f"--model_args: {name} is set by {SET_BY[name]}")
+    defaults, arguments = {}, sequence.builder_args(config.model)
     settings = {"num_classes": words, "memory_shape": memory_shape, "dropout": config.dropout}
-    if "length" in knobs:
-        settings["length"] = config.longest + 2  # with <start> and <end>
-    if "doubly_stochastic" in knobs:
+    if "max_length" in arguments:
+        settings["max_length"] = config.longest + 2  # with <start> and <end>
+    if "doubly_stochastic" in arguments:
         defaults["doubly_stochastic"] = 1.0
         settings["padding"] = data.PAD
     return defaults | config.model_args | settings
 
 
 def best(config, workdir):
-    """The best epoch's net in a run's directory, as a Captioner."""
+    """Load the best epoch's net of a run as a Captioner."""
     from cvcourse import data, sequence, training
 
     model, tokens = training.load_model(pathlib.Path(workdir).expanduser() / "model.keras")
     settings = net(config, len(tokens), model.input["memory"].shape[1:])
     return sequence.Captioner(
-        sequence.Generator(config.model, model, **settings),
+        sequence.Generator(model, architecture=config.model, **settings),
         data.Vocabulary(tokens, " "),
-        start=data.START,
-        end=data.END,
-        suppress_tokens=(data.PAD, data.START, data.UNK),  # which no label ever is
         longest=config.longest,
-        beams=config.beams,
+        num_beams=config.beams,
         length_penalty=config.length_penalty,
     )
 
 
 def say(path, backbone, captioner):
-    """Print a caption of the photo in a file. Raises DataError for a file that is none."""
+    """Print a caption of the photo in a file. Raises DataError for another file."""
     import numpy as np
 
     from cvcourse import data, training
@@ -248,27 +245,27 @@ def say(path, backbone, captioner):
     print(f"{path}: {captioner.caption(np.asarray(maps))[0]}")
 
 
-def report(run, metrics, trained, captioner, backbone, captions, photos, maps, said, bleu):
+def report(run, metrics, trained, captioner, backbone, captions, photos, maps, found, bleu):
     """Write report.html and metrics.json; returns the metrics."""
     import numpy as np
 
     from cvcourse import figures, training
 
-    split = "test" if "test" in said else "validation"
+    split = "test" if "test" in found else "validation"
     captioned = getattr(captions, split)
     shown = np.unique(np.linspace(0, len(captioned) - 1, SHOWN).astype(int))
     pictures = {i: backbone.seen(getattr(photos, split).images[i]) for i in shown}
     galleries = {
-        f"What it says of {split} photos, and what one of those who wrote did": [
-            (pictures[i], f"{said[split][i]}\n({captioned[i].captions[0]})") for i in shown
+        f"Captions of {split} photos, and a reference in parentheses": [
+            (pictures[i], f"{found[split][i]}\n({captioned[i].captions[0]})") for i in shown
         ]
     }
-    few, words = shown[:LOOKED_AT], len(captioner.vocabulary)
-    looks = captioner.attention_maps(maps[split][few], [said[split][i] for i in few])
-    for i, weights in zip(few, looks or (), strict=False):
-        galleries[f"{captioned[i].path.name}: where it looks to say each word"] = [
+    few, words = shown[:ATTENDED], len(captioner.vocabulary)
+    attention = captioner.attention_maps(maps[split][few], [found[split][i] for i in few])
+    for i, weights in zip(few, attention or (), strict=False):
+        galleries[f"{captioned[i].path.name}: attention for each word"] = [
             (figures.spotlight(pictures[i], places.reshape(backbone.grid)), word)
-            for places, word in zip(weights, said[split][i].split(), strict=True)
+            for places, word in zip(weights, found[split][i].split(), strict=True)
         ]
     curves = figures.training_curves(trained.history, trained.best_epoch, "loss (nats a word)")
     scores = {name: [f"{value:.4f}" for value in values.values()] for name, values in bleu.items()}
@@ -277,17 +274,17 @@ def report(run, metrics, trained, captioner, backbone, captions, photos, maps, s
         metrics=metrics,
         title=f"{run.config.model} on {pathlib.Path(run.config.photos).name}",
         lead=[
-            f"It has learned {words} words from the captions of {len(captions.train)} photos. "
-            "Loss, in nats a word of the validation captions, began at "
-            f"{metrics['initial_loss']:.3f}, where guessing blindly has {math.log(words):.3f}, and "
-            f"was lowest, {metrics['val_loss']:.3f}, after epoch {metrics['best_epoch']} of "
-            f"{metrics['epochs']}. A caption is the likeliest that a search along "
-            f"{run.config.beams} beams finds."
+            f"Vocabulary: {words} tokens from the captions of {len(captions.train)} photos. "
+            "Validation loss, in nats a word: "
+            f"{metrics['initial_loss']:.3f} before training ({math.log(words):.3f} for a uniform "
+            f"guess), lowest {metrics['val_loss']:.3f} after epoch {metrics['best_epoch']} of "
+            f"{metrics['epochs']}. Captions are decoded by beam search with "
+            f"{run.config.beams} beams."
         ],
         tables={
-            "BLEU, of 1, against all captions of each photo": [
+            "BLEU (0 to 1) against all captions of each photo": [
                 ["", *(f"BLEU-{n}" for n in range(1, 5)), "photos"],
-                *([name, *values, len(said[name])] for name, values in scores.items()),
+                *([name, *values, len(found[name])] for name, values in scores.items()),
             ]
         },
         figures={"By epoch": curves},

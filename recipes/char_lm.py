@@ -1,14 +1,14 @@
-"""Learn to write, character after character, from any text file: the lecture's language model.
+"""Train a language model of characters on any text file, as in the lecture.
 
     cvcourse char_lm
     cvcourse char_lm --text=input.txt --model=gru --epochs=5
     cvcourse char_lm --workdir=DIR --prompt="ROMEO:" --temperature=0.7      (of a finished run)
 
-The last tenth of the text is the test split: read once, it gives the bits per character. Of the
-rest, five pieces spread over it, of a hundredth of the text each, choose the epoch. A sample is
-printed after each epoch. The report shows what single units follow (Karpathy, Johnson & Fei-Fei,
-"Visualizing and Understanding Recurrent Networks", 2015, https://arxiv.org/abs/1506.02078) or
-where a Transformer looks.
+The last tenth of the text is the test split, evaluated once in bits per character. Five pieces
+spread over the rest, of a hundredth of the text each, are the validation split. A sample is printed
+after each epoch. The report shows the properties that single units follow (Karpathy, Johnson &
+Fei-Fei, "Visualizing and Understanding Recurrent Networks", 2015,
+https://arxiv.org/abs/1506.02078), or a Transformer's attention.
 """
 
 import dataclasses
@@ -22,10 +22,10 @@ from cvcourse.startup import import_tensorflow_quietly
 
 EMBEDDED = "python_reference"
 MODELS = {"rnn": "rnn", "lstm": "lstm", "gru": "gru", "transformer": "transformer_decoder"}
-JUDGED = 256  # characters of a window of validation and test, which recurrent nets can exceed
-SHOWN = 30 * 64  # characters of the test split whose activations are looked at
-LOOKED_AT = 48  # characters of it in the picture of attention
-COLORED = 600  # of them that are shown
+JUDGED = 256  # characters of a window of validation and test, for recurrent nets
+SHOWN = 30 * 64  # characters of the test split whose activations are compared with properties
+ATTENDED = 48  # of them, in the figure of attention
+COLORED = 600  # of them, printed in color
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,35 +35,31 @@ class Config(recipe.SequenceFields, recipe.TrainingFields):
     text: str = recipe.field(
         EMBEDDED, f"{EMBEDDED} (Python's own, embedded) or a UTF-8 text file", vouched=True
     )
-    limit: int | None = recipe.field(None, "the first N characters: a smoke run", least=1)
-    model: str = recipe.field("lstm", "the net", choices=tuple(MODELS))
+    limit: int | None = recipe.field(None, "use only the first N characters", least=1)
+    model: str = recipe.field("lstm", "architecture of the net", choices=tuple(MODELS))
     units: int = 256
-    embedding: int = recipe.field(64, "channels of a character, of recurrent nets", least=1)
-    dropout: float = recipe.field(0.2, "between layers and before the logits", least=0, below=1)
-    window: int = recipe.field(64, "characters that gradients go back through", least=2)
+    embedding: int = recipe.field(64, "size of a character's embedding, in recurrent nets", least=1)
+    dropout: float = recipe.field(0.2, "dropout rate after each layer", least=0, below=1)
+    window: int = recipe.field(64, "length of a training sequence in characters", least=2)
     epochs: int = 10
     batch_size: int = 64
     learning_rate: float = 0.006
     patience: int | None = 3
     jit_compile: bool = recipe.field(
-        False, "compile with XLA; measured on a CPU: faster for an LSTM without dropout alone"
+        False, "compile with XLA; on a CPU measured as faster only for an LSTM without dropout"
     )
-    prompt: str | None = recipe.field(
-        None, "what a sample begins with; none: a new line", free=True
-    )
+    prompt: str | None = recipe.field(None, "start of a sample; none: a new line", free=True)
     sample_length: int | None = recipe.field(
         None,
-        "characters of a sample; none: 300, or what a Transformer's window leaves",
+        "length of a sample in characters; none: 300, or what a Transformer's window leaves",
         least=1,
         free=True,
     )
-    temperature: float = recipe.field(0.8, "of samples; 0 takes the likeliest", least=0, free=True)
-    top_k: int | None = recipe.field(
-        None, "draw from so many likeliest characters", least=1, free=True
-    )
+    temperature: float = recipe.field(0.8, "sampling temperature; 0 is greedy", least=0, free=True)
+    top_k: int | None = recipe.field(None, "sample from the K likeliest", least=1, free=True)
     top_p: float = recipe.field(
         1.0,
-        "draw from the likeliest with this share; 1: from all",
+        "sample from the likeliest characters that reach this probability; 1: all",
         above=0,
         below=1.0001,
         free=True,
@@ -71,7 +67,7 @@ class Config(recipe.SequenceFields, recipe.TrainingFields):
 
 
 def main(config):
-    """Train, judge on the test split once, report; of a finished run only say something."""
+    """Train, evaluate once on the test split, report; of a finished run, print a sample."""
     config, metrics = recipe.begin(config, "char_lm")
     distribution.require_one_process(config.strategy)
     import_tensorflow_quietly()
@@ -161,46 +157,45 @@ def main(config):
 
 
 def judged_window(config, length):
-    """Of how many characters a window is that judges: half of them are there to be read alone."""
+    """Compute the length of an evaluation window, whose first half is only read."""
     if config.model == "transformer":
         return config.window
     return max(config.window, min(JUDGED, length - 1))
 
 
 def net(config, characters):
-    """The architecture and the settings that `sequence.build` makes the net of."""
+    """Return the arguments of `sequence.build`: the architecture and the settings."""
     from cvcourse import sequence
 
     architecture = MODELS[config.model]
     return architecture, sequence.settings_of(
         architecture,
         config,
-        *("depth", "heads", "embedding", "dropout"),
+        *("depth", "embedding", "dropout"),
         vocabulary=characters,
         num_classes=characters,
         input_shape=(None,),
-        length=config.window,
+        max_length=config.window,
     )
 
 
 def sampler(config, model, vocabulary):
-    """A TextSampler for a net."""
+    """Make a TextSampler of a net."""
     from cvcourse import sequence
 
     architecture, settings = net(config, len(vocabulary))
-    window = config.window if config.model == "transformer" else None
-    generator = sequence.Generator(architecture, model, **settings)
-    return sequence.TextSampler(generator, vocabulary, window)
+    generator = sequence.Generator(model, architecture=architecture, **settings)
+    return sequence.TextSampler(generator, vocabulary)
 
 
 def sample(config, writer):
-    """What a TextSampler writes for a config."""
+    """Write a sample with a config's settings."""
     drawn = dict(temperature=config.temperature, top_k=config.top_k, top_p=min(config.top_p, 1.0))
     return writer.sample(config.prompt, config.sample_length, seed=config.seed, **drawn)
 
 
 def report(run, metrics, trained, model, vocabulary, test):
-    """Write report.html and metrics.json; returns what that holds."""
+    """Write report.html and metrics.json; returns the metrics."""
     from cvcourse import figures, sequence, training
 
     tokens = test[:SHOWN]
@@ -212,9 +207,9 @@ def report(run, metrics, trained, model, vocabulary, test):
     }
     highlighted = {}
     if run.config.model == "transformer":
-        few = min(LOOKED_AT, run.config.window)
+        few = min(ATTENDED, run.config.window)
         (weights,) = sequence.attention_maps(model, tokens[None, :few])
-        drawn["Where the last block looks: rows take from columns, head by head"] = (
+        drawn["Attention weights of the last block: rows attend to columns, by head"] = (
             figures.self_attention_matrices(weights, text[:few])
         )
     else:
@@ -225,12 +220,12 @@ def report(run, metrics, trained, model, vocabulary, test):
     return training.write_report(
         run.path,
         metrics=metrics,
-        title=f"{run.config.model} writing like {pathlib.Path(run.config.text).stem}",
+        title=f"{run.config.model} on {pathlib.Path(run.config.text).stem}",
         lead=[
             f"{metrics['test_bits_per_character']:.3f} bits per character on the test split, the "
-            f"last tenth of the text; {metrics['val_bits_per_character']:.3f} on the pieces of "
-            f"the rest that chose epoch {metrics['best_epoch']} of {metrics['epochs']}. "
-            f"Guessing blindly among {len(vocabulary)} characters would take "
+            f"last tenth of the text; {metrics['val_bits_per_character']:.3f} on the validation "
+            f"split, which selected epoch {metrics['best_epoch']} of {metrics['epochs']}. "
+            f"A uniform guess among {len(vocabulary)} characters has "
             f"{math.log2(len(vocabulary)):.3f}."
         ],
         texts={

@@ -1,15 +1,15 @@
-"""What each sequence net remembers: an image read row by row or pixel by pixel, then named.
+"""Compare the memory of sequence nets: classify images read row by row or pixel by pixel.
 
     cvcourse sequence_mnist
     cvcourse sequence_mnist --read=rows --models=rnn,lstm
     cvcourse sequence_mnist --dataset=fashion_mnist --read=rows --units=128 --batch_size=128
 
-The class is named behind the last step, so what the first ones said must last until then. How far
-back a net's loss reaches is the norm of its gradient with respect to each step's pixels: drawn
-before training, as the initialization lets it fade on its way back through time, and after. Le,
-Jaitly & Hinton, "A Simple Way to Initialize Recurrent Networks of Rectified Linear Units", 2015,
-https://arxiv.org/abs/1504.00941, for MNIST by pixels; CS231n, lecture 10. Each net has a directory
-of its own inside, like that of a run with one of --models.
+The class is predicted after the last step, so that a net must remember the first ones. The report
+shows the norm of the gradient of the loss with respect to each step's pixels, before training, when
+it vanishes on its way back through time as the initialization lets it, and after. Le, Jaitly &
+Hinton, "A Simple Way to Initialize Recurrent Networks of Rectified Linear Units", 2015,
+https://arxiv.org/abs/1504.00941, for MNIST by pixels; CS231n, lecture 10. Each net has its own
+subdirectory, like a run with one of --models.
 """
 
 import dataclasses
@@ -22,7 +22,7 @@ from cvcourse.startup import import_tensorflow_quietly
 
 NETS = {"rnn": "rnn", "lstm": "lstm", "gru": "gru", "transformer": "transformer_encoder"}
 RATES = {"rnn": 0.003, "lstm": 0.02, "gru": 0.02, "transformer": 0.003}  # on digits, by pixels
-ASKED = 256  # validation images, at most, whose gradients are averaged
+ASKED = 256  # largest number of validation images whose gradients are averaged
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,24 +34,24 @@ class Config(
     recipe.FitFields,
     recipe.DataFields,
 ):
-    """What is compared, and on what."""
+    """The nets to compare, and the data."""
 
     models: tuple[str, ...] = recipe.field(
-        tuple(NETS), "the nets", choices=tuple(NETS), distinct=True
+        tuple(NETS), "nets to compare", choices=tuple(NETS), distinct=True
     )
-    read: str = recipe.field("pixels", "what a step sees", choices=("rows", "pixels"))
+    read: str = recipe.field("pixels", "input of a step", choices=("rows", "pixels"))
     epochs: int = 25
     batch_size: int = 64
     learning_rate: float | None = recipe.field(
         None,
-        "the highest learning rate of the run; none: each net's own, "
+        "highest learning rate of the run; none: each net's default, "
         + ", ".join(f"{name} {rate:g}" for name, rate in RATES.items()),
         above=0,
     )
 
 
 def main(config):
-    """Train what is missing, compare, report."""
+    """Train the nets that are not trained yet, compare, report."""
 
     def shown(found):
         return {name: net["test_accuracy"] for name, net in found["nets"].items()}
@@ -82,12 +82,12 @@ def main(config):
             nets = {name: metrics["nets"][name] for name, metrics in trained.items()}
         else:
             (name,) = config.models
-            nets = {name: alone(run, setting, name, dataset, untrained[name])}
+            nets = {name: train_and_evaluate(run, setting, name, dataset, untrained[name])}
         return report(run, nets, steps(config, dataset)[0])
 
 
 def steps(config, dataset):
-    """How many steps an image has, and how many numbers a step: colors are in one step."""
+    """Return the number of steps of an image, and of numbers in a step; colors are in one step."""
     height, width, channels = dataset.input_shape
     if config.read == "rows":
         return height, width * channels
@@ -95,7 +95,7 @@ def steps(config, dataset):
 
 
 def build_and_compile(config, name, dataset):
-    """A net with its optimizer, loss and metrics. Raises ValueError for what does not fit."""
+    """Build and compile a net. Raises ValueError for settings that do not fit."""
     import keras
 
     from cvcourse import data, optimization, training
@@ -116,7 +116,7 @@ def build_and_compile(config, name, dataset):
 
 
 def build(config, name, dataset):
-    """The net for raw images, which it reads as a sequence: (batch, h, w, c) -> logits."""
+    """Build a net that reads raw images as sequences: (batch, h, w, c) -> logits."""
     import keras
 
     from cvcourse import data, sequence
@@ -126,24 +126,24 @@ def build(config, name, dataset):
     settings = sequence.settings_of(
         NETS[name],
         config,
-        *("depth", "heads"),
-        length=shape[0],
+        "depth",
+        max_length=shape[0],
         dropout=0.0,
-        sequences=False,
+        return_sequences=False,
         input_shape=shape,
         num_classes=dataset.num_classes,
     )
     net = sequence.build(NETS[name], **settings, name=name)
     mean, variance = data.channel_statistics(dataset.train)
     image = keras.Input(dataset.input_shape, name="image")
-    # bfloat16 would round the pixels before the mean is taken off.
+    # bfloat16 would round the pixels before the mean is subtracted.
     exact = {"mean": mean, "variance": variance, "dtype": "float32"}
     x = keras.layers.Normalization(**exact, name="normalization")(image)
     return prepend(image, keras.layers.Reshape(shape, name="steps")(x), net)
 
 
-def alone(run, config, name, dataset, model):
-    """Train one net, measure how far back it reaches, evaluate its best epoch: its metrics."""
+def train_and_evaluate(run, config, name, dataset, model):
+    """Train a net, evaluate its best epoch, measure its gradients; returns its metrics."""
     from cvcourse import data, sequence, training
 
     shape = steps(config, dataset)
@@ -202,9 +202,9 @@ def report(run, nets, count):
         },
         title=f"{pathlib.Path(config.dataset).stem}, read {unit} by {unit}",
         lead=[
-            f"{count} steps an image, and the class is named behind the last one. First half: how "
-            "much of the gradient of the loss with respect to the pixels is with those that were "
-            "read first; it would be 50 % if nothing were forgotten and all pixels mattered alike."
+            f"{count} steps an image; the class is predicted after the last one. First half: share "
+            "of the first half of the steps in the gradient of the loss with respect to the "
+            "pixels; it would be 50 % if nothing were forgotten and all pixels mattered equally."
         ],
         tables={
             "The epoch of the lowest validation loss": {
@@ -217,7 +217,7 @@ def report(run, nets, count):
                 {"val_loss": "validation loss (nats)", "val_accuracy": "validation accuracy"},
                 styles,
             ),
-            "How far back the loss reaches: norm of its gradient by step": figures.gradient_reach(
+            "Norm of the gradient of the loss by step": figures.gradient_reach(
                 {
                     f"{when} training": {
                         name: row["gradient_norms"][when] for name, row in nets.items()

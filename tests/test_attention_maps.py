@@ -7,7 +7,7 @@ import pytest
 from cvcourse import data, sequence
 from cvcourse.data import dates
 
-BLOCKS = dict(dim=8, heads=2, mlp=16, dropout=0.0)
+BLOCKS = dict(hidden_dim=8, num_heads=2, mlp_dim=16, dropout=0.0)
 TRANSLATORS = dict(source_vocabulary=len(dates.CHARACTERS) + 1, num_classes=14)
 
 
@@ -15,7 +15,7 @@ TRANSLATORS = dict(source_vocabulary=len(dates.CHARACTERS) + 1, num_classes=14)
     ("architecture", "settings", "heads"),
     [
         ("attention_encoder_decoder", dict(attention="dot_product", cell="gru", units=8), 1),
-        ("transformer", dict(**BLOCKS, depth=1, length=dates.LONGEST), 2),
+        ("transformer", dict(**BLOCKS, depth=1, max_length=dates.LONGEST), 2),
     ],
 )
 @pytest.mark.parametrize("loaded", [False, True])

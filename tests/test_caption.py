@@ -145,7 +145,7 @@ def test_photos_are_learned_by_heart(memorized, photos, capsys, tmp_path):
     assert sorted(path.name for path in run.iterdir() if path.name[0] != ".") == names
     report = (run / "report.html").read_text()
     looks = config.model in ("caption_attention", "caption_transformer")
-    assert report.count("where it looks to say each word") == (caption.LOOKED_AT if looks else 0)
+    assert report.count("attention for each word") == (caption.ATTENDED if looks else 0)
     assert "a red square on orange ground" in report
 
     turned = tmp_path / "turned.jpg"  # as a camera on its side writes it
@@ -268,7 +268,7 @@ def refused(config, capsys, code, message):
         (dict(weights="absent.npz"), 1, "there is no file absent.npz"),
         (dict(size=16), 2, "takes images of 32x32 pixels or more"),
         (dict(model="caption_lstn"), 2, "did you mean 'caption_lstm'"),
-        (dict(model_args={"unit": 3}), 2, "unknown knob 'unit': did you mean 'units'"),
+        (dict(model_args={"unit": 3}), 2, "unknown builder argument 'unit': did you mean 'units'"),
         (dict(model="caption_transformer", model_args={"length": 9}), 2, "length is set by --long"),
         (dict(model="caption_transformer", model_args={"heads": 3}), 2, "3 heads must share"),
         (dict(least=301), 2, "no word occurs 301 times in the captions, the most frequent one 300"),

@@ -10,7 +10,7 @@ KINDS = {
     "caption_rnn": RECURRENT,
     "caption_lstm": RECURRENT,
     "caption_attention": RECURRENT,
-    "caption_transformer": dict(dim=8, heads=2, mlp=16),
+    "caption_transformer": dict(hidden_dim=8, num_heads=2, mlp_dim=16),
 }
 TOKENS = dict(start=data.START, end=data.END, suppress_tokens=(data.PAD, data.START, data.UNK))
 
@@ -19,7 +19,7 @@ def captioner(kind, vocabulary, memory_shape, **options):
     """A captioner with an untrained net of this kind."""
     settings = dict(**KINDS[kind], memory_shape=memory_shape, num_classes=len(vocabulary))
     net = sequence.build(kind, **settings)
-    generator = sequence.Generator(kind, net, **settings)
+    generator = sequence.Generator(net)
     return sequence.Captioner(generator, vocabulary, **TOKENS, **options)
 
 

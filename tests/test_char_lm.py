@@ -48,8 +48,8 @@ def test_a_run(model, text, tmp_path, capsys):
         assert said in out
     page = (workdir / "report.html").read_text()
     assert "Written after epoch 2" in page
-    assert ("Where the last block looks" in page) == (model == "transformer")
-    assert ("follows the place in the line" in page) == (model != "transformer")
+    assert ("Attention weights of the last block" in page) == (model == "transformer")
+    assert ("follows the position in the line" in page) == (model != "transformer")
     said = char_lm.main(char_lm.Config(**vars(config) | {"prompt": "3 li", "temperature": 0.0}))
     assert said == metrics
     assert "\n3 li" in capsys.readouterr().out

@@ -277,7 +277,7 @@ def attention_net(weights, heads, **given):
     """Our multi_head_attention of these inputs: its outputs and weights."""
     net = sequence.build(
         "multi_head_attention",
-        heads=heads,
+        num_heads=heads,
         masks=("attention_mask",) if "attention_mask" in given else (),
         memory_shape=given["memory"].shape[1:] if "memory" in given else None,
         input_shape=given["inputs"].shape[1:],
@@ -323,10 +323,10 @@ def transformer_layer(architecture, mask, heads, memory=None, **given):
     (x,) = (given.pop(key) for key in ("x", "target") if key in given)
     net = sequence.build(
         architecture,
-        dim=None,
+        hidden_dim=None,
         depth=1,
-        heads=heads,
-        mlp=len(given["fc1.bias"]),
+        num_heads=heads,
+        mlp_dim=len(given["fc1.bias"]),
         **BLOCKS,
         causal=False,
         masks=("attention_mask",),
@@ -354,10 +354,10 @@ def captioning_transformer(features, captions, heads, layers, base, **weights):
     vocabulary, dim = named["tokens_embedding"][0].shape
     net = sequence.build(
         "caption_transformer",
-        dim=dim,
+        hidden_dim=dim,
         depth=layers,
-        heads=heads,
-        mlp=len(weights["layer0.fc1.weight"]),
+        num_heads=heads,
+        mlp_dim=len(weights["layer0.fc1.weight"]),
         **BLOCKS,
         memory_shape=features.shape[1:],
         num_classes=vocabulary,
@@ -372,10 +372,10 @@ def vision_transformer(images, heads, layers, patch, base, **weights):
     net = sequence.build(
         "patch_classifier",
         patch=(patch, patch),
-        dim=len(stem[1]),
+        hidden_dim=len(stem[1]),
         depth=layers,
-        heads=heads,
-        mlp=len(weights["layer0.fc1.weight"]),
+        num_heads=heads,
+        mlp_dim=len(weights["layer0.fc1.weight"]),
         **BLOCKS,
         input_shape=images.shape[1:],
         num_classes=len(head[1]),

@@ -14,7 +14,7 @@ from cvcourse.sequence import decoding
 VOCABULARY = 5
 SMALL = dict(num_classes=VOCABULARY, input_shape=(None,))
 RECURRENT = dict(**SMALL, units=6, embedding=4)
-BLOCKS = dict(dim=8, depth=2, heads=2, mlp=16, dropout=0.0)
+BLOCKS = dict(hidden_dim=8, depth=2, num_heads=2, mlp_dim=16, dropout=0.0)
 SOURCE = np.array([[3, 1, 4, 0], [2, 2, 1, 3]], "int32")
 MAP = np.random.default_rng(5).normal(size=(2, 3, 7)).astype("float32")
 NETS = {  # name: architecture, settings, what it is given beside tokens
@@ -23,12 +23,12 @@ NETS = {  # name: architecture, settings, what it is given beside tokens
     "gru": ("gru", dict(**RECURRENT, vocabulary=VOCABULARY), {}),
     "transformer_decoder": (
         "transformer_decoder",
-        dict(**SMALL, **BLOCKS, vocabulary=VOCABULARY, length=12, positions="learned"),
+        dict(**SMALL, **BLOCKS, vocabulary=VOCABULARY, max_length=12, positions="learned"),
         {},
     ),
     "post-norm": (
         "transformer_decoder",
-        dict(**SMALL, **BLOCKS, vocabulary=VOCABULARY, length=12, norm_first=False),
+        dict(**SMALL, **BLOCKS, vocabulary=VOCABULARY, max_length=12, norm_first=False),
         {},
     ),
     **{
@@ -41,7 +41,7 @@ NETS = {  # name: architecture, settings, what it is given beside tokens
     },
     "transformer": (
         "transformer",
-        dict(**SMALL, **BLOCKS, source_vocabulary=6, length=12),
+        dict(**SMALL, **BLOCKS, source_vocabulary=6, max_length=12),
         {"source": SOURCE},
     ),
     "caption_lstm": ("caption_lstm", dict(**RECURRENT, memory_shape=(7,)), {"memory": MAP[:, 0]}),
@@ -52,7 +52,7 @@ NETS = {  # name: architecture, settings, what it is given beside tokens
     ),
     "caption_transformer": (
         "caption_transformer",
-        dict(**SMALL, **BLOCKS, length=12, memory_shape=(3, 7)),
+        dict(**SMALL, **BLOCKS, max_length=12, memory_shape=(3, 7)),
         {"memory": MAP},
     ),
 }
@@ -66,7 +66,7 @@ def made(name):
     net = sequence.build(architecture, **settings)
     rng = np.random.default_rng(3)
     net.set_weights([w + 0.5 * rng.normal(size=w.shape) for w in net.get_weights()])
-    return net, sequence.Generator(architecture, net, **settings), given
+    return net, sequence.Generator(net), given
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,7 @@ def generator_of(name, **changes):
     net = sequence.build(architecture, **settings | changes)
     rng = np.random.default_rng(3)
     net.set_weights([w + rng.normal(size=w.shape) for w in net.get_weights()])
-    return net, sequence.Generator(architecture, net, **settings | changes)
+    return net, sequence.Generator(net)
 
 
 def log_probabilities(net, tokens, given):
@@ -154,7 +154,7 @@ def test_padded_prompts_continue_as_in_the_whole_net(name, policy, precision):
         np.testing.assert_allclose(chosen, logs.max(-1), atol=rounding)
         if policy == "float32":
             np.testing.assert_array_equal(tokens[:, prompt.shape[1] :], logs.argmax(-1))
-    beams, scores = generator.beam_search(prompt, length, beams=3, length_penalty=0, **inputs)
+    beams, scores = generator.beam_search(prompt, length, num_beams=3, length_penalty=0, **inputs)
     for beam in range(3):
         logs = log_probabilities(net, beams[:, beam, :-1], inputs)[:, prompt.shape[1] - 1 :]
         chosen = np.take_along_axis(logs, beams[:, beam, prompt.shape[1] :, None], axis=-1)
@@ -170,7 +170,7 @@ def test_padding_at_the_start_changes_nothing(name):
     _, generator = generator_of(name, **changes)
     inputs = {key: value[:1] for key, value in NETS[name][2].items()}
     bare, padded = (
-        generator.beam_search(prompt, 5, beams=4, end=4, **inputs)
+        generator.beam_search(prompt, 5, num_beams=4, end=4, **inputs)
         for prompt in ([[3, 4]], [[0, 0, 3, 4]])
     )
     np.testing.assert_array_equal(padded[0][..., 2:], bare[0])
@@ -179,7 +179,7 @@ def test_padding_at_the_start_changes_nothing(name):
 
 def test_the_last_state_of_a_net_without_sequences():
     """Behind a prompt padded at its end it is that of the last real token, as in the whole net."""
-    net, generator = generator_of("gru", padding=0, sequences=False)
+    net, generator = generator_of("gru", padding=0, return_sequences=False)
     logits = keras.ops.convert_to_numpy(net(PADDED))
     np.testing.assert_array_equal(generator.greedy(PADDED, 1)[:, -1], logits.argmax(-1))
 
@@ -193,7 +193,7 @@ def test_enough_beams_find_the_best_of_all_sequences(name, length_penalty, share
     end, length = 0, 3
     beams = VOCABULARY**length
     tokens, scores = generator.beam_search(
-        PROMPT, length, beams=beams, length_penalty=length_penalty, end=end, **given
+        PROMPT, length, num_beams=beams, length_penalty=length_penalty, end=end, **given
     )
     every = np.array([*itertools.product(range(VOCABULARY), repeat=length)], "int32")
     for row in range(2):
@@ -225,7 +225,7 @@ def test_more_beams_than_words(end, shared):
     order = np.argsort(-totals)
     for beams in (12, 30):
         count = min(beams, len(every))
-        tokens, scores = generator.beam_search([[1]], 2, beams=beams, length_penalty=0, end=end)
+        tokens, scores = generator.beam_search([[1]], 2, num_beams=beams, length_penalty=0, end=end)
         assert tokens.shape == (1, beams, 3)
         np.testing.assert_array_equal(tokens[0, :count, 1:], every[order[:count]])
         np.testing.assert_allclose(scores[0, :count], totals[order[:count]], atol=1e-5)
@@ -247,7 +247,7 @@ def test_suppressed_tokens_are_never_generated(name, shared):
     hot = generator.sample(PROMPT, 8, temperature=1e38, suppress_tokens={0, 1, 4}, **given)
     assert {*hot[:, 2:].ravel()} == {2, 3}
     beams, scores = generator.beam_search(
-        PROMPT, 2, beams=5, length_penalty=0, suppress_tokens=(0, 1, 4), **given
+        PROMPT, 2, num_beams=5, length_penalty=0, suppress_tokens=(0, 1, 4), **given
     )
     assert {*beams[:, :4, 2:].ravel()} == {2, 3}  # all four there are
     np.testing.assert_allclose(np.exp(scores).sum(1), 1, atol=1e-5)  # probabilities of what is left
@@ -268,7 +268,7 @@ def test_more_tokens_than_there_are_for_top_k(shared):
 
 def test_one_beam_is_greedy(shared):
     _, generator, given = shared("transformer")
-    tokens, _ = generator.beam_search(PROMPT, 6, beams=1, **given)
+    tokens, _ = generator.beam_search(PROMPT, 6, num_beams=1, **given)
     np.testing.assert_array_equal(tokens[:, 0], generator.greedy(PROMPT, 6, **given))
 
 
@@ -276,7 +276,7 @@ def test_behind_the_end_there_is_only_the_end(shared):
     _, generator, _ = shared("gru")
     for tokens in (
         generator.sample(PROMPT, 60, end=4, temperature=9.0),
-        generator.beam_search(PROMPT, 60, end=4, beams=9)[0].reshape(-1, 62),
+        generator.beam_search(PROMPT, 60, end=4, num_beams=9)[0].reshape(-1, 62),
     ):
         ended = [said for said in tokens[:, 2:].tolist() if 4 in said]
         assert ended
@@ -291,7 +291,7 @@ def test_an_end_in_the_prompt_ends_nothing():
     end_free = generator.greedy(prompt, 6)
     assert (end_free[:, 2:] != 4).all()
     np.testing.assert_array_equal(generator.greedy(prompt, 6, end=4), end_free)
-    tokens, _ = generator.beam_search(prompt, 6, beams=1, end=4)
+    tokens, _ = generator.beam_search(prompt, 6, num_beams=1, end=4)
     np.testing.assert_array_equal(tokens[:, 0], end_free)
 
 
@@ -346,11 +346,11 @@ def test_the_same_seed_draws_the_same(shared):
 )
 def test_the_step_is_traced_once(name, method):
     architecture, settings, _ = NETS[name]
-    settings = settings | ({"length": 100} if name != "lstm" else {})
+    settings = settings | ({"max_length": 100} if name != "lstm" else {})
     net = sequence.build(architecture, **settings)
     counts = []
     for length in (5, 40):
-        generator = sequence.Generator(architecture, net, **settings)
+        generator = sequence.Generator(net)
         traced, call = [], generator.step.call
 
         def count(*args, traced=traced, call=call, **options):
@@ -434,7 +434,7 @@ def test_it_speaks_with_the_nets_present_weights():
         ),
         (lambda g: g.sample(PROMPT, 3, top_p=np.nan), "received nan"),
         (lambda g: g.sample(PROMPT, 3, seed=-1), "seed must be None or .* received -1"),
-        (lambda g: g.beam_search(PROMPT, 3, beams=0), "received 0"),
+        (lambda g: g.beam_search(PROMPT, 3, num_beams=0), "received 0"),
         (lambda g: g.beam_search(PROMPT, 3, length_penalty=np.inf), "finite number; received inf"),
     ],
 )
@@ -453,27 +453,30 @@ def test_a_generator_takes_the_nets_inputs(inputs, message, shared):
 
 
 @pytest.mark.parametrize(
-    "settings", [{}, {"causal": True, "sequences": False}, {"causal": True, "vocabulary": None}]
+    "settings",
+    [{}, {"causal": True, "return_sequences": False}, {"causal": True, "vocabulary": None}],
 )
 def test_nets_that_do_not_generate(settings):
     settings = dict(vocabulary=5, num_classes=5, **BLOCKS) | settings
     net = sequence.build("transformer_encoder", **settings)
-    with pytest.raises(ValueError, match="for causal nets of tokens, sequences=True"):
-        sequence.Generator("transformer_encoder", net, **settings)
+    with pytest.raises(ValueError, match="for causal nets of tokens, return_sequences=True"):
+        sequence.Generator(net)
 
 
 def test_a_net_built_otherwise_is_refused():
     net = sequence.build("lstm", vocabulary=5, **RECURRENT)
-    with pytest.raises(ValueError, match="built otherwise: layer1 does not fit"):
+    with pytest.raises(ValueError, match="built with other settings: layer1 does not fit"):
         sequence.Generator("lstm", net, vocabulary=5, **RECURRENT | {"units": 7})
 
 
 @pytest.mark.slow
 def test_cached_decoding_is_five_times_as_fast_at_256_tokens():
-    settings = dict(dim=256, depth=4, heads=4, mlp=1024, vocabulary=65, num_classes=65)
-    settings |= dict(length=257, input_shape=(None,))
+    settings = dict(
+        hidden_dim=256, depth=4, num_heads=4, mlp_dim=1024, vocabulary=65, num_classes=65
+    )
+    settings |= dict(max_length=257, input_shape=(None,))
     net = sequence.build("transformer_decoder", **settings)
-    generator = sequence.Generator("transformer_decoder", net, **settings)
+    generator = sequence.Generator(net)
     prompt = np.array([[1]], "int32")
 
     def cached():

@@ -14,12 +14,12 @@ def test_properties_of_each_character():
     found = {name: [*map(int, values(TEXT))] for name, values in PROPERTIES.items()}
     assert found == {
         #                       A  b     c  \n "  (  X  y  )  "     z  ,  \n
-        "the place in the line": [1, 2, 3, 4, 5, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10],
+        "the position in the line": [1, 2, 3, 4, 5, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10],
         "the length of the word so far": [1, 2, 0, 1, 0, 1, 2, 3, 4, 5, 6, 0, 1, 2, 0],
         "capitals": [1, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0],
         "the start of a line": [1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0],
-        "what is quoted": [0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0],
-        "what stands in brackets": [0, 0, 0, 0, 0, 0, 1, 1, 1, 0, 0, 0, 0, 0, 0],
+        "quoted text": [0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0],
+        "text in brackets": [0, 0, 0, 0, 0, 0, 1, 1, 1, 0, 0, 0, 0, 0, 0],
         "punctuation": [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0],
     }
 
@@ -38,9 +38,9 @@ def test_the_unit_that_follows_best_is_found():
     assert units["capitals"].index == 1
     assert units["capitals"].correlation == pytest.approx(-1)
     np.testing.assert_array_equal(units["capitals"].values, table[tokens, 1])
-    wanted = PROPERTIES["the place in the line"](TEXT)
+    wanted = PROPERTIES["the position in the line"](TEXT)
     expected = [np.corrcoef(wanted, table[tokens, unit])[0, 1] for unit in (0, 1)]
-    place = units["the place in the line"]
+    place = units["the position in the line"]
     assert place.index == np.abs(expected).argmax()
     assert place.correlation == pytest.approx(expected[place.index], rel=1e-4)
 
@@ -49,7 +49,7 @@ def test_what_is_the_same_everywhere_is_followed_by_nothing():
     given = keras.Input((None,), dtype="int32")
     model = keras.Model(given, keras.layers.Embedding(128, 3, name="features")(given))
     units = interpretable_units(model, np.array([97, 98], "int32"), "ab")
-    places = {"the place in the line", "the length of the word so far", "the start of a line"}
+    places = {"the position in the line", "the length of the word so far", "the start of a line"}
     assert units.keys() == places
 
 

@@ -114,7 +114,7 @@ def test_maxout_is_the_largest_of_neighboring_channels(pieces):
 
 
 def test_maxout_wants_a_multiple_of_its_pieces():
-    with pytest.raises(ValueError, match="4 pieces cannot share out 6 channels"):
+    with pytest.raises(ValueError, match="4 pieces cannot divide 6 channels"):
         Maxout(4)(maps(2, 6))
 
 

@@ -18,14 +18,14 @@ CELLS = {
     "gru": (sequence.GRUCell, layers.GRU),
 }
 EXACT = 1e-5 if keras.backend.backend() == "jax" else 1e-6  # JAX computes float64 in float32
-BLOCKS = dict(dim=8, heads=2, mlp=16)
+BLOCKS = dict(hidden_dim=8, num_heads=2, mlp_dim=16)
 TOKENS = dict(vocabulary=9, padding=0, input_shape=(None,), num_classes=4)
 VECTORS = dict(masks=("mask",), input_shape=(None, 3), num_classes=4)
 MASKED = {  # nets that know padding by a token, or by a mask
     **{
         f"{way}{cell}{' last' if last else ''}, {kind}": (
             f"{way}{cell}",
-            dict(**form, units=5, depth=2, sequences=not last),
+            dict(**form, units=5, depth=2, return_sequences=not last),
         )
         for way in ("", "bidirectional_")
         for cell in CELLS
@@ -35,7 +35,7 @@ MASKED = {  # nets that know padding by a token, or by a mask
     **{
         f"transformer_{part}{' mean' if mean else ''}, {kind}": (
             f"transformer_{part}",
-            dict(**form, **BLOCKS, sequences=not mean, norm_first=part == "encoder"),
+            dict(**form, **BLOCKS, return_sequences=not mean, norm_first=part == "encoder"),
         )
         for part in ("encoder", "decoder")
         for mean in (False, True)
@@ -230,7 +230,14 @@ PARAMETERS = {  # by hand: gates * units * (inputs + units + biases) and so on
         2 * 4 * 5 * (3 + 5 + 1) + 2 * 4 * 5 * (10 + 5 + 1) + 11 * 2,
     ),
     "transformer_encoder": (  # 4 projections, 2 dense layers, 2 norms; the last norm
-        dict(dim=None, depth=1, heads=2, mlp=16, input_shape=(None, 8), num_classes=None),
+        dict(
+            hidden_dim=None,
+            depth=1,
+            num_heads=2,
+            mlp_dim=16,
+            input_shape=(None, 8),
+            num_classes=None,
+        ),
         4 * 8 * 9 + 9 * 16 + 17 * 8 + 2 * 16 + 16,
     ),
     "transformer_decoder": (
@@ -238,7 +245,7 @@ PARAMETERS = {  # by hand: gates * units * (inputs + units + biases) and so on
         9 * 8 + 4 * 8 * 9 + 9 * 16 + 17 * 8 + 2 * 16 + 16 + 81,
     ),
     "patch_classifier": (
-        dict(patch=(4, 4), dim=8, depth=1, heads=2, mlp=16, input_shape=(8, 8, 3)),
+        dict(patch=(4, 4), hidden_dim=8, depth=1, num_heads=2, mlp_dim=16, input_shape=(8, 8, 3)),
         49 * 8 + 4 * 8 * 9 + 9 * 16 + 17 * 8 + 2 * 16 + 90,
     ),
 }
@@ -291,10 +298,10 @@ def test_more_tokens_than_positions():
     """One message, whether the shape is known or Keras has left it open."""
     import tensorflow as tf
 
-    settings = dict(vocabulary=9, num_classes=9, length=6, **BLOCKS | dict(depth=1))
+    settings = dict(vocabulary=9, num_classes=9, max_length=6, **BLOCKS | dict(depth=1))
     net = sequence.build("transformer_decoder", **settings)
     net.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    message = r"has 6 positions \(length=6\).*received.*7.*a larger length"
+    message = r"has 6 positions \(length=6\).*received.*7.*a larger max_length"
     tokens = np.ones((2, 7), "int32")
 
     def open_shapes():
@@ -325,19 +332,22 @@ def test_more_tokens_than_positions():
     ("call", "message"),
     [
         (lambda: sequence.build("lsmt"), "did you mean 'lstm'"),
-        (lambda: sequence.build("lstm", unit=3), "lstm: unknown knob 'unit': did you mean 'units'"),
+        (
+            lambda: sequence.build("lstm", unit=3),
+            "lstm: unknown builder argument 'unit': did you mean 'units'",
+        ),
         (lambda: sequence.build("lstm", input_shape=(3,)), "received \\(3,\\)"),
         (lambda: sequence.build("lstm", masks=("padding",)), "received 'padding'"),
-        (lambda: sequence.build("transformer_encoder", heads=3), "received 128 channels"),
+        (lambda: sequence.build("transformer_encoder", num_heads=3), "received 128 channels"),
         (lambda: sequence.build("transformer_encoder", positions="sinus"), "unknown positions"),
         (lambda: sequence.build("patch_classifier", patch=(7, 8)), "patches of 7x8"),
         (lambda: sequence.build("bidirectional_gru", part="step"), "read forwards"),
         (
-            lambda: sequence.build("transformer_encoder", length=4)(np.zeros((1, 5, 28))),
+            lambda: sequence.build("transformer_encoder", max_length=4)(np.zeros((1, 5, 28))),
             "has 4 positions \\(length=4\\); received 5 tokens: pass fewer",
         ),
         (
-            lambda: sequence.build("transformer_encoder", length=4, input_shape=(5, 28)),
+            lambda: sequence.build("transformer_encoder", max_length=4, input_shape=(5, 28)),
             "has 4 positions \\(length=4\\); received 5 tokens: pass fewer",
         ),
         (

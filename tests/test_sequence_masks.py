@@ -56,7 +56,7 @@ def test_a_float_mask_is_added():
 
 def test_padding_and_an_additive_mask_at_once():
     """Both mask: what the bool mask of both would do, and the bias is added to the rest."""
-    form = dict(heads=2, input_shape=(None, 6), masks=("mask", "attention_mask"))
+    form = dict(num_heads=2, input_shape=(None, 6), masks=("mask", "attention_mask"))
     keras.utils.set_random_seed(0)
     by_floats = sequence.build("multi_head_attention", **form, additive_mask=True)
     by_bools = sequence.build("multi_head_attention", **form)
@@ -77,17 +77,17 @@ LENGTHS = np.array([6, 4, 0, 2, 3])  # of five rows: how many steps are real
 AT_START = np.array([0, 0, 0, 1, 0], bool)[:, None]  # whether padding stands there
 REAL = np.where(AT_START, np.arange(TIME)[::-1], np.arange(TIME)) < LENGTHS[:, None]
 CELL = dict(units=5)
-BLOCKS = dict(dim=8, heads=2, mlp=16, dropout=0.0)
+BLOCKS = dict(hidden_dim=8, num_heads=2, mlp_dim=16, dropout=0.0)
 TOKENS = dict(vocabulary=9, padding=0, num_classes=4)
 VECTORS = dict(masks=("mask",), input_shape=(None, 3), num_classes=4)
 SOURCE = dict(source_vocabulary=9, padding=0, num_classes=9)
 WORDS = dict(memory_shape=(3, 7), padding=0, num_classes=9)
-ATTENTION = dict(heads=2, input_shape=(None, 8))
+ATTENTION = dict(num_heads=2, input_shape=(None, 8))
 NETS = {  # architecture: forms, settings and the inputs that are padded
     **{
         f"{way}{cell}": [
             (CELL | TOKENS, "tokens"),
-            (CELL | VECTORS | dict(sequences=False, depth=2), "inputs"),
+            (CELL | VECTORS | dict(return_sequences=False, depth=2), "inputs"),
         ]
         for way in ("", "bidirectional_")
         for cell in ("rnn", "lstm", "gru")
@@ -100,13 +100,15 @@ NETS = {  # architecture: forms, settings and the inputs that are padded
         (ATTENTION | dict(masks=("mask",), memory_shape=(None, 8)), "memory"),
     ],
     "transformer_encoder": [
-        (BLOCKS | TOKENS | dict(sequences=False), "tokens"),
+        (BLOCKS | TOKENS | dict(return_sequences=False), "tokens"),
         (BLOCKS | VECTORS | dict(masks=("mask", "attention_mask"), depth=1), "inputs"),
     ],
     "transformer_decoder": [
         (BLOCKS | TOKENS | dict(norm_first=False, positions="learned"), "tokens"),
         (
-            BLOCKS | VECTORS | dict(memory_shape=(None, 3), memory_masked=True, sequences=False),
+            BLOCKS
+            | VECTORS
+            | dict(memory_shape=(None, 3), memory_masked=True, return_sequences=False),
             "inputs memory",
         ),
         (BLOCKS | VECTORS, "inputs"),

@@ -96,10 +96,10 @@ def test_transformer_blocks(case):
         padded = mode.endswith("pad")
         net = sequence.build(
             f"transformer_{'decoder' if decoder else 'encoder'}",
-            dim=None,
+            hidden_dim=None,
             depth=args.get("num_layers", 1),
-            heads=args["nhead"],
-            mlp=args["dim_feedforward"],
+            num_heads=args["nhead"],
+            mlp_dim=args["dim_feedforward"],
             norm_first=args["norm_first"],
             final_norm=args.get("final_norm", False),
             activation=args["activation"],
@@ -133,7 +133,7 @@ def test_multi_head_attention(mode):
     }[mode]
     net = sequence.build(
         "multi_head_attention",
-        heads=4,
+        num_heads=4,
         masks=tuple(masks),
         additive_mask=mode == "additive",
         input_shape=(None, 16),
@@ -151,7 +151,7 @@ def test_multi_head_attention(mode):
 
 def test_attention_to_a_memory_without_biases():
     given, expected, tensors = golden("mha_nobias")
-    form = dict(heads=4, memory_shape=(None, 16), masks=("mask",), input_shape=(None, 16))
+    form = dict(num_heads=4, memory_shape=(None, 16), masks=("mask",), input_shape=(None, 16))
     for use_bias in (False, True):
         net = sequence.build("multi_head_attention", use_bias=use_bias, **form)
         sequence.load_torch(net, tensors)
@@ -207,6 +207,8 @@ def test_a_checkpoint_without_biases():
 
 def test_biases_that_a_net_does_not_bear_are_left_over():
     tensors = dict(list(golden("mha_self"))[2])
-    net = sequence.build("multi_head_attention", heads=4, use_bias=False, input_shape=(None, 16))
+    net = sequence.build(
+        "multi_head_attention", num_heads=4, use_bias=False, input_shape=(None, 16)
+    )
     with pytest.raises(ValueError, match=r"left over: in_proj_bias, out_proj\.bias"):
         sequence.load_torch(net, tensors)

@@ -25,7 +25,7 @@ def translator():
     net = sequence.build("attention_encoder_decoder", **SETTINGS)
     rng = np.random.default_rng(0)
     net.set_weights([w + rng.normal(size=w.shape) for w in net.get_weights()])
-    generator = sequence.Generator("attention_encoder_decoder", net, **SETTINGS)
+    generator = sequence.Generator(net)
     return sequence.Translator(generator, encode, decode, start=START, end=END, longest=3)
 
 

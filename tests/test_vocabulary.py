@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from cvcourse.data.vocabulary import END, PAD, SPECIAL, START, UNK, Vocabulary, words
+from cvcourse.vocabulary import END, PAD, SPECIAL, START, UNK, Vocabulary, words
 
 CAPTIONS = ("A dog runs .", "The dog sleeps .", "A cat , a dog and the 'n' .")
 

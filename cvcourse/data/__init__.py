@@ -21,9 +21,9 @@ from cvcourse.data.token_stream import (
     windows_in_order,
     windows_per_epoch,
 )
-from cvcourse.data.vocabulary import END, PAD, SPECIAL, START, UNK, Vocabulary, unspaced, words
 from cvcourse.deprecation import renamed_attributes
 from cvcourse.errors import unknown
+from cvcourse.vocabulary import END, PAD, SPECIAL, START, UNK, Vocabulary, unspaced, words
 
 __all__ = [
     "AUGMENTATIONS",

@@ -10,7 +10,7 @@ from cvcourse.data.dataset import DataError, Dataset, Split
 from cvcourse.data.encoded import EncodedImages
 from cvcourse.data.photo import read_header
 from cvcourse.data.token_stream import stream_rows
-from cvcourse.data.vocabulary import PAD, UNK, unspaced, words
+from cvcourse.vocabulary import PAD, UNK, unspaced, words
 
 
 def of(config):

@@ -9,7 +9,7 @@ import datetime
 import numpy as np
 
 from cvcourse.data.dataset import format_length
-from cvcourse.data.vocabulary import END, PAD, START, Vocabulary
+from cvcourse.vocabulary import END, PAD, START, Vocabulary
 
 FIRST, LAST = datetime.date(1900, 1, 1), datetime.date(2099, 12, 31)
 CHARACTERS = " ,-./0123456789abcdefghijlmnoprstuvwxy"  # of all sources

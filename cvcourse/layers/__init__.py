@@ -1,4 +1,4 @@
-"""What Keras lacks, or runs slowly; importing this package lets `load_model` find its layers."""
+"""Layers that Keras lacks or runs slowly; `load_model` finds them once this is imported."""
 
 import sys
 

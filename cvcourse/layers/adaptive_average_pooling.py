@@ -1,8 +1,10 @@
-"""Adaptive average pooling: a map of any size becomes one of a given size.
+"""Adaptive average pooling: from a map of any size to one of a given size.
 
 He et al., "Spatial Pyramid Pooling in Deep Convolutional Networks", ECCV 2014,
 https://arxiv.org/abs/1406.4729; the bins are torch's.
 """
+
+from typing import Any
 
 import keras
 from keras import ops
@@ -10,15 +12,30 @@ from keras import ops
 
 @keras.saving.register_keras_serializable("cvcourse")
 class AdaptiveAveragePooling2D(keras.layers.AdaptiveAveragePooling2D):
-    """Keras' AdaptiveAveragePooling2D, for maps whose size is known only when they come, too.
+    """Keras' AdaptiveAveragePooling2D, also for maps of unknown size.
 
-    On TensorFlow Keras' layer refuses those, so a net that takes any size breaks at its second
-    one. Bin i of n over s pixels goes from floor(i * s / n) up to ceil((i + 1) * s / n).
+    On TensorFlow, Keras' layer refuses these, so that a net for any size fails at its second size.
+    Bin i of n over s pixels goes from floor(i * s / n) up to ceil((i + 1) * s / n).
 
-    Shapes: (batch, h, w, c) -> (batch, height, width, c); the last axis is that of channels.
+    Args:
+        output_size: Height and width of the output, a number or a pair.
+        data_format: "channels_last".
+        **settings: See keras.layers.AdaptiveAveragePooling2D.
+
+    Shapes:
+        (batch, h, w, c) -> (batch, height, width, c)
+
+    >>> x = ops.reshape(ops.arange(5.0), (1, 1, 5, 1))
+    >>> AdaptiveAveragePooling2D((1, 2))(x)[0, 0, :, 0].numpy().tolist()
+    [1.0, 3.0]
     """
 
-    def __init__(self, output_size, data_format="channels_last", **settings):
+    def __init__(
+        self,
+        output_size: int | tuple[int, int],
+        data_format: str = "channels_last",
+        **settings: Any,
+    ):
         super().__init__(output_size, data_format, **settings)
 
     def call(self, inputs):
@@ -30,7 +47,7 @@ class AdaptiveAveragePooling2D(keras.layers.AdaptiveAveragePooling2D):
         return ops.einsum("biwc,jw->bijc", rows, width)
 
     def _bins(self, side, size):
-        """(size, side): what each pixel adds to each bin."""
+        """Compute the weight of each pixel in each bin, (size, side)."""
         pixel, first = ops.arange(side), ops.arange(size)[:, None] * side
         begin, end = first // size, -(-(first + side) // size)
         inside = ops.logical_and(pixel >= begin, pixel < end)

@@ -1,4 +1,6 @@
-"""Average pooling that means the same on every backend: Keras', mended on torch."""
+"""Average pooling with equal results on every backend: Keras' layer, corrected on torch."""
+
+from typing import Any
 
 import keras
 from keras import ops
@@ -6,15 +8,34 @@ from keras import ops
 
 @keras.saving.register_keras_serializable("cvcourse")
 class AveragePooling2D(keras.layers.AveragePooling2D):
-    """Keras' AveragePooling2D, whose "same" windows average what they have of the map.
+    """Keras' AveragePooling2D, whose "same" windows average the pixels inside the map.
 
-    On torch, Keras (3.15) pads uneven borders with copies of the last pixels and averages those
-    too. There this takes the mean over the zero-padded map and divides it by that over a padded
-    map of ones. Shapes: (batch, h, w, c) -> (batch, h / strides, w / strides, c).
+    On torch, Keras (3.15) pads uneven borders with copies of the last pixels and averages them too.
+    There this layer divides the mean over the zero-padded map by the mean over a padded map of
+    ones.
+
+    Args:
+        pool_size: Height and width of a window, a number or a pair.
+        strides: Strides of the windows; None: `pool_size`.
+        padding: "valid" or "same".
+        data_format: "channels_last".
+        **settings: See keras.layers.AveragePooling2D.
+
+    Shapes:
+        (batch, h, w, c) -> (batch, h / strides, w / strides, c)
+
+    >>> x = ops.reshape(ops.arange(3.0), (1, 1, 3, 1))
+    >>> AveragePooling2D((1, 2), padding="same")(x)[0, 0, :, 0].numpy().tolist()
+    [0.5, 2.0]
     """
 
     def __init__(
-        self, pool_size, strides=None, padding="valid", data_format="channels_last", **settings
+        self,
+        pool_size: int | tuple[int, int],
+        strides: int | tuple[int, int] | None = None,
+        padding: str = "valid",
+        data_format: str = "channels_last",
+        **settings: Any,
     ):
         super().__init__(pool_size, strides, padding, data_format, **settings)
 

@@ -1,7 +1,9 @@
-"""Batch normalization through TensorFlow's fused kernel: Keras' layer, only faster.
+"""Batch normalization by TensorFlow's fused kernel: Keras' layer, faster.
 
 Ioffe & Szegedy, "Batch Normalization", ICML 2015, https://arxiv.org/abs/1502.03167.
 """
+
+from typing import Any
 
 import keras
 from keras import ops
@@ -13,16 +15,32 @@ FUSED_DTYPES = ("float32", "float16", "bfloat16")
 
 @keras.saving.register_keras_serializable("cvcourse")
 class BatchNormalization(keras.layers.BatchNormalization):
-    """Keras' BatchNormalization: the same arguments, weights, config and results.
+    """Keras' BatchNormalization, with its arguments, weights, config and results.
 
-    Keras on TensorFlow takes moments and then does arithmetic, several passes over the map; the
-    fused kernel takes one. It serves (batch, h, w, c) maps normalized over the last axis; anything
-    else (masks, synchronization, float64, other ranks, axes and backends) takes Keras' own path.
-    Under a tf.distribute strategy of several replicas it is synchronized: the moments are those of
-    the whole batch, as on one device.
+    Keras on TensorFlow computes moments and then normalizes, in several passes over the map; the
+    fused kernel needs one. It is used for (batch, h, w, c) maps normalized over the last axis;
+    anything else (masks, synchronization, float64, other ranks, axes and backends) takes Keras' own
+    path. Under a tf.distribute strategy of several replicas the layer is synchronized: the moments
+    are those of the whole batch, as on one device.
 
-    Shapes: (batch, h, w, c) -> the same.
+    Args:
+        axis: Axis that is normalized, usually of channels.
+        momentum: Momentum of the moving averages.
+        epsilon: Added to the variance.
+        **kwargs: See keras.layers.BatchNormalization.
+
+    Shapes:
+        (batch, h, w, c) -> (batch, h, w, c)
+
+    >>> layer = BatchNormalization(epsilon=0)
+    >>> layer(ops.reshape([1.0, 3.0], (2, 1, 1, 1)), training=True)[:, 0, 0, 0].numpy().tolist()
+    [-1.0, 1.0]
     """
+
+    def __init__(
+        self, axis: int = -1, momentum: float = 0.99, epsilon: float = 1e-3, **kwargs: Any
+    ):
+        super().__init__(axis, momentum, epsilon, **kwargs)
 
     def call(self, inputs, training=None, mask=None):
         training = bool(training) and self.trainable
@@ -52,7 +70,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
             return super()._moments(inputs, mask)
         import tensorflow as tf
 
-        # Keras' own takes E[x^2] - E[x]^2 of all, which loses digits; Chan et al. 1979, eq. 2.1.
+        # Keras computes E[x^2] - E[x]^2 of all, which loses digits; Chan et al. 1979, eq. 2.1.
         mean, variance = tf.nn.moments(ops.cast(inputs, "float32"), self._reduction_axes)
         mean, own = mean_over_replicas(mean), mean
         variance = mean_over_replicas(variance + tf.square(own - mean))

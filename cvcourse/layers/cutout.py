@@ -1,8 +1,11 @@
-"""Cutout: cover a square of each training image, wherever it falls.
+"""Cutout: cover a square of each training image, also across its border.
 
 DeVries & Taylor, "Improved Regularization of Convolutional Neural Networks with Cutout", 2017,
 https://arxiv.org/abs/1708.04552.
 """
+
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 from keras import ops, random
@@ -10,20 +13,40 @@ from keras import ops, random
 
 @keras.saving.register_keras_serializable("cvcourse")
 class Cutout(keras.layers.Layer):
-    """Fills a square of `size` pixels a side in each image of a training batch with `fill`.
+    """Fill a square in each image of a training batch.
 
-    Its center is any pixel of the image, each as likely as the other, so the square may cross the
-    border and what is covered be smaller, down to a quarter: section 3.2 finds that this matters.
-    keras.layers.RandomErasing covers a rectangle that lies within the image, of an area and
-    proportions drawn anew, and favors the middle: another regularizer. `fill`, a number or one a
-    channel, is the paper's 0 for images whose mean was taken off; before that, it is their mean.
+    Its center is drawn uniformly from the pixels of the image, so that the square may cross the
+    border and cover less, down to a quarter: section 3.2 finds that this matters.
+    keras.layers.RandomErasing covers a rectangle within the image, of a random area and aspect
+    ratio, and favors the middle: it is another regularizer.
 
-    As in Keras' own augmentations a call augments unless it is told `training=False`, and
-    `transform_images` takes draws from elsewhere (in a tf.data stream: on TensorFlow's backend).
-    Shapes: (batch, h, w, c) -> the same, float32.
+    As in Keras' own augmentations a call augments unless `training=False`, and `transform_images`
+    takes draws from elsewhere (in a tf.data stream: on TensorFlow's backend).
+
+    Args:
+        size: Side of the square in pixels.
+        fill: Value of covered pixels, a number or one for each channel: the paper's 0 for images
+            whose mean was subtracted, their mean for others.
+        seed: Integer seed of the draws; None for a random one.
+        **kwargs: See keras.layers.Layer; dtype is float32 by default.
+
+    Shapes:
+        (batch, h, w, c) -> (batch, h, w, c) float32
+
+    Raises:
+        ValueError: If `size` is below 1.
+
+    >>> float(ops.sum(Cutout(8)(ops.ones((1, 4, 4, 1)))))
+    0.0
     """
 
-    def __init__(self, size, fill=0.0, seed=None, **kwargs):
+    def __init__(
+        self,
+        size: int,
+        fill: float | Sequence[float] = 0.0,
+        seed: int | None = None,
+        **kwargs: Any,
+    ):
         super().__init__(**{"dtype": "float32", **kwargs})  # half precision would round pixels
         if size < 1:
             raise ValueError(f"cutout covers a square of 1 pixel or more; received size={size}")
@@ -31,13 +54,13 @@ class Cutout(keras.layers.Layer):
         self.seed_generator = random.SeedGenerator(seed)
 
     def get_random_transformation(self, images, training=True):
-        """Where the centers are, as a share of the height and the width: (batch, 2) in [0, 1)."""
+        """Draw centers as shares of the height and the width, (batch, 2) in [0, 1)."""
         if not training:
             return None
         return random.uniform((ops.shape(images)[0], 2), dtype="float32", seed=self.seed_generator)
 
     def transform_images(self, images, transformation, training=True):
-        """The images with squares where the draws (batch, 2) in [0, 1) have their centers."""
+        """Fill squares whose centers are the draws (batch, 2) in [0, 1)."""
         images = ops.cast(images, self.compute_dtype)
         if not training:
             return images
@@ -52,7 +75,7 @@ class Cutout(keras.layers.Layer):
         return self.transform_images(images, transformation, training)
 
     def _covered(self, draws, side):
-        """Which pixels of a side the squares cover: (batch,) -> (batch, side) of booleans."""
+        """Compute the pixels of a side that the squares cover: (batch,) -> (batch, side) bool."""
         center = ops.floor(draws * ops.cast(side, draws.dtype))
         begin = center[:, None] - self.size // 2
         pixel = ops.arange(side, dtype=draws.dtype)

@@ -1,4 +1,6 @@
-"""Depthwise convolution with padding in pixels, which TensorFlow's kernel adds as it goes."""
+"""Depthwise convolution with padding in pixels, inside TensorFlow's kernel."""
+
+from typing import Any
 
 import keras
 from keras import ops
@@ -6,17 +8,33 @@ from keras import ops
 
 @keras.saving.register_keras_serializable("cvcourse")
 class DepthwiseConv2D(keras.layers.DepthwiseConv2D):
-    """Keras' DepthwiseConv2D with `pad` = ((top, bottom), (left, right)) zeros around the map.
+    """Keras' DepthwiseConv2D with zeros around the map.
 
-    On TensorFlow the kernel pads, where a layer before it would copy the map: at stride 2 on 32
-    maps of 48x48x96 (3x3, 2 cores) a training step took 7.3 ms so and 9.3 ms with the copy,
-    inference 2.7 and 4.5 ms. (For an ordinary convolution the copy costs nothing in inference, and
-    a training step was the slower without it.) Other backends pad first.
+    On TensorFlow the kernel pads, whereas a padding layer copies the map: at stride 2 on 32 maps of
+    48x48x96 (3x3, 2 cores) a training step took 7.3 ms, and 9.3 ms with the copy; inference 2.7 and
+    4.5 ms. (For an ordinary convolution the copy cost nothing in inference, and a training step was
+    slower without it.) Other backends pad first.
 
-    Shapes: (batch, h, w, c) -> (batch, h', w', c).
+    Args:
+        kernel_size: Height and width of the kernel, a number or a pair.
+        pad: Numbers of zeros ((top, bottom), (left, right)).
+        **settings: See keras.layers.DepthwiseConv2D.
+
+    Shapes:
+        (batch, h, w, c) -> (batch, h', w', c)
+
+    >>> layer = DepthwiseConv2D(3, strides=2, pad=((1, 1), (1, 1)))
+    >>> tuple(layer(ops.ones((1, 5, 5, 2))).shape)
+    (1, 3, 3, 2)
     """
 
-    def __init__(self, kernel_size, *, pad, **settings):
+    def __init__(
+        self,
+        kernel_size: int | tuple[int, int],
+        *,
+        pad: tuple[tuple[int, int], tuple[int, int]],
+        **settings: Any,
+    ):
         super().__init__(
             kernel_size, **{"data_format": "channels_last", **settings, "padding": "valid"}
         )

@@ -1,8 +1,10 @@
-"""Fractal join: the mean of paths of different depth, some of which drop out in training.
+"""Fractal join: the mean of paths of different depth, some of which are dropped in training.
 
 Larsson, Maire & Shakhnarovich, "FractalNet: Ultra-Deep Neural Networks without Residuals", ICLR
 2017, https://arxiv.org/abs/1605.07648, section 3.
 """
+
+from typing import Any
 
 import keras
 from keras import ops, random
@@ -10,15 +12,25 @@ from keras import ops, random
 
 @keras.saving.register_keras_serializable("cvcourse")
 class ColumnDraw(keras.layers.Layer):
-    """The column that the whole network uses for this mini-batch: global drop-path.
+    """Draw the column that the whole network uses for this mini-batch: global drop-path.
 
-    In training the output is, with probability `share`, a one-hot vector of one of the `columns`,
-    each as likely as the other; otherwise, and in inference, it is zeros, which restrict nothing.
+    In training the output is, with probability `share`, a one-hot vector of a column that is drawn
+    uniformly; otherwise, and in inference, it is zeros, which restrict nothing.
 
-    Shapes: anything -> (columns,).
+    Args:
+        columns: Number of columns.
+        share: Probability of global drop-path.
+        seed: Integer seed of the draws; None for a random one.
+        **kwargs: See keras.layers.Layer.
+
+    Shapes:
+        (…) -> (columns,)
+
+    >>> ColumnDraw(3)(ops.ones((1, 2))).numpy().tolist()
+    [0.0, 0.0, 0.0]
     """
 
-    def __init__(self, columns, share=0.5, seed=None, **kwargs):
+    def __init__(self, columns: int, share: float = 0.5, seed: int | None = None, **kwargs: Any):
         super().__init__(**kwargs)
         self.columns, self.share, self.seed = columns, share, seed
         self.seed_generator = random.SeedGenerator(seed)
@@ -35,17 +47,27 @@ class ColumnDraw(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("cvcourse")
 class FractalJoin(keras.layers.Layer):
-    """The mean of those inputs that survive: of all in inference.
+    """Average the paths that are kept; all of them in inference.
 
-    The inputs are the paths, of the deepest columns and in the columns' order, and ColumnDraw's
-    vector behind them. In training a drawn column alone survives; without one, and in a join that
-    the drawn column does not reach, each path drops with probability `rate` for the mini-batch,
-    but for the last one left: local drop-path.
+    The inputs are the paths, of the deepest columns and in the columns' order, and then
+    ColumnDraw's vector. In training a drawn column alone is kept; without one, and in a join that
+    the drawn column does not reach, each path is dropped with probability `rate` for the
+    mini-batch, except for the last one left: local drop-path.
 
-    Shapes: paths [(batch, h, w, c), …] and (columns,) -> (batch, h, w, c).
+    Args:
+        rate: Probability that a path is dropped.
+        seed: Integer seed of the draws; None for a random one.
+        **kwargs: See keras.layers.Layer.
+
+    Shapes:
+        paths [(batch, h, w, c), …] and (columns,) -> (batch, h, w, c)
+
+    >>> paths = [ops.ones((1, 1, 1, 1)), 3 * ops.ones((1, 1, 1, 1))]
+    >>> float(FractalJoin()([*paths, ops.zeros((2,))])[0, 0, 0, 0])
+    2.0
     """
 
-    def __init__(self, rate=0.15, seed=None, **kwargs):
+    def __init__(self, rate: float = 0.15, seed: int | None = None, **kwargs: Any):
         super().__init__(**kwargs)
         self.rate, self.seed = rate, seed
         self.seed_generator = random.SeedGenerator(seed)

@@ -1,9 +1,10 @@
-"""Fractional max pooling: shrink a map by less than a half, over regions that are drawn at random.
+"""Fractional max pooling: shrink a map by a factor below 2, over regions drawn at random.
 
 Graham, "Fractional Max-Pooling", 2014, https://arxiv.org/abs/1412.6071.
 """
 
 from fractions import Fraction
+from typing import Any
 
 import keras
 import numpy as np
@@ -14,22 +15,23 @@ KINDS = ("random", "pseudorandom")
 
 @keras.saving.register_keras_serializable("cvcourse")
 class FractionalMaxPooling2D(keras.layers.Layer):
-    """The largest value of each of height x width regions, the same ones for the whole batch.
+    """Take the largest value of each of height x width regions, which a batch shares.
 
     Training draws new regions for each batch. In inference they depend on the map's size and the
-    weight `test_pass` alone, which is 0 unless `regularization.averaged_passes` counts it up.
+    weight `test_pass` alone, which is 0 unless `regularization.averaged_passes` increments it.
 
     Args:
-        ratio: The output has side / ratio pixels a side, rounded down; a number or a pair of them.
-            It is taken as the decimal that Python prints: side 33 and ratio 1.1 make 30. The
-            paper's ratios lie between 1 and 2.
-        output_size: Pixels a side instead, a number or a pair of them.
-        kind: "random" or "pseudorandom": how long and short regions follow each other, see
-            `index_sequence`. The paper finds random regions good by themselves, and that they may
-            underfit together with dropout or data augmentation; try "pseudorandom" there.
+        ratio: Side of the map over side of the output, which is rounded down; a number or a pair.
+            It is read as the decimal that Python prints: side 33 and ratio 1.1 give 30. The paper's
+            ratios are between 1 and 2.
+        output_size: Side of the output in pixels, instead of `ratio`; a number or a pair.
+        kind: Order of larger and smaller regions, "random" or "pseudorandom", see `index_sequence`.
+            The paper finds that random regions may underfit together with dropout or data
+            augmentation; try "pseudorandom" with these.
         overlapping: Whether neighbors share the pixels at their borders (section 2), which the
             paper finds better than disjoint regions.
         seed: Integer seed of the draws; None for a random one.
+        **kwargs: See keras.layers.Layer.
 
     Shapes:
         (batch, h, w, c) -> (batch, height, width, c).
@@ -37,10 +39,19 @@ class FractionalMaxPooling2D(keras.layers.Layer):
     Raises:
         ValueError: For a ratio or size that is not above 0, for an output larger than the map, and
             for maps of unknown size.
+
+    >>> tuple(FractionalMaxPooling2D(1.5)(ops.ones((1, 6, 7, 2))).shape)
+    (1, 4, 4, 2)
     """
 
     def __init__(
-        self, ratio=None, output_size=None, kind="random", overlapping=True, seed=None, **kwargs
+        self,
+        ratio: float | tuple[float, float] | None = None,
+        output_size: int | tuple[int, int] | None = None,
+        kind: str = "random",
+        overlapping: bool = True,
+        seed: int | None = None,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         if (ratio is None) == (output_size is None) or kind not in KINDS:
@@ -48,7 +59,7 @@ class FractionalMaxPooling2D(keras.layers.Layer):
                 f"fractional max pooling takes a ratio or an output_size, and a kind of "
                 f"{', '.join(KINDS)}; received {ratio=}, {output_size=}, {kind=}"
             )
-        if not np.all(np.greater(output_size if ratio is None else ratio, 0)):
+        if not np.all(np.array(output_size if ratio is None else ratio) > 0):
             raise ValueError(
                 f"fractional max pooling takes numbers above 0; received {ratio=}, {output_size=}"
             )
@@ -94,7 +105,7 @@ class FractionalMaxPooling2D(keras.layers.Layer):
         return sizes
 
     def _draws(self, shape, sides, training):
-        """Numbers in [0, 1), in inference a function of the pass."""
+        """Draw numbers in [0, 1), in inference as a function of the pass."""
         if training:
             return random.uniform(shape, dtype="float32", seed=self.seed_generator)
         # Steps around a circle of length 1: any two passes are uniform and independent.
@@ -102,7 +113,7 @@ class FractionalMaxPooling2D(keras.layers.Layer):
         return (circle[0] + ops.cast(self.test_pass, circle.dtype) * circle[1]) % 1
 
     def _pixels(self, edges, side, size):
-        """Each region's pixels, the last one repeated in shorter ones: (size, longest)."""
+        """Compute each region's pixels, (size, longest); shorter regions repeat their last one."""
         shared = int(self.overlapping)
         longest = -(-side // size) + shared
         last = ops.minimum(edges[1:] - 1 + shared, side - 1)
@@ -110,17 +121,17 @@ class FractionalMaxPooling2D(keras.layers.Layer):
 
 
 def index_sequence(kind, draws, side, size):
-    """Where the regions of one side begin, and the last one ends: 0 = a_0 < … < a_size = side.
+    """Compute the edges of the regions of one side: 0 = a_0 < … < a_size = side.
 
     Neighbors differ by floor(alpha) or ceil(alpha), alpha = side / size. "random" puts the larger
     differences in any order, "pseudorandom" has a_i = ceil(alpha (i + u)), less a_0, with one u in
-    (0, 1) (section 2). Draws in [0, 1) decide: (size,) -> (size + 1,) int32.
+    (0, 1) (section 2). Shapes: draws in [0, 1), (size,) -> (size + 1,) int32.
     """
     if kind == "random":
         larger = ops.argsort(draws) < side % size
         steps = side // size + ops.cast(larger, "int32")
         return ops.concatenate([ops.zeros((1,), "int32"), ops.cumsum(steps)])
-    # In whole numbers, lest rounding move an edge: of alpha u = side u / size counts ceil(side u).
+    # In integers, since rounding could move an edge: alpha u = side u / size, ceil(side u) counts.
     shift = ops.cast(draws[0] * side, "int32") + 1
     edges = (ops.arange(size + 1, dtype="int32") * side + shift + size - 1) // size
     return edges - edges[0]

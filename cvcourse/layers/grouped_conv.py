@@ -1,9 +1,10 @@
-"""Grouped convolution: each group of output channels sees its own group of input channels.
+"""Grouped convolution: each group of output channels is computed from one group of input channels.
 
 Krizhevsky et al. 2012 (two groups, one a GPU); Xie et al. 2017 (many thin ones).
 """
 
 import functools
+from typing import Any
 
 import keras
 from keras import ops
@@ -11,25 +12,38 @@ from keras import ops
 
 @keras.saving.register_keras_serializable("cvcourse")
 class GroupedConv2D(keras.layers.Conv2D):
-    """Keras' Conv2D with `groups`, through TensorFlow's own grouped kernel: same weights, results.
+    """Keras' Conv2D with `groups`, by TensorFlow's grouped kernel, with its weights and results.
 
-    Keras on TensorFlow sends a grouped convolution through XLA, whose CPU code for the gradient is
+    Keras on TensorFlow compiles a grouped convolution with XLA, whose CPU code for the gradient is
     slow: a training step of 32 groups of 4 channels (16 maps of 28x28, 3x3, 2 cores) took 18 ms
-    with TensorFlow's kernel, 39 ms as 32 convolutions side by side, 5,954 ms with Keras' layer.
-    Where the kernel has no gradient (float16 on a CPU, TensorFlow without oneDNN) they stand side
-    by side. Other backends take Keras' path.
+    with TensorFlow's kernel, 39 ms as 32 separate convolutions, 5,954 ms with Keras' layer. If the
+    kernel has no gradient (float16 on a CPU, TensorFlow without oneDNN), separate convolutions are
+    used. Other backends take Keras' path.
 
-    Shapes: (batch, h, w, c) -> (batch, h', w', filters); kernel (kh, kw, c / groups, filters).
+    Args:
+        filters: Number of output channels.
+        kernel_size: Height and width of the kernel, a number or a pair.
+        strides: Strides, a number or a pair.
+        padding: "valid" or "same".
+        data_format: "channels_last".
+        **settings: See keras.layers.Conv2D; `groups` among them.
+
+    Shapes:
+        (batch, h, w, c) -> (batch, h', w', filters); kernel (kh, kw, c / groups, filters)
+
+    >>> layer = GroupedConv2D(6, 3, groups=2)
+    >>> tuple(layer(ops.ones((1, 5, 5, 4))).shape), tuple(layer.kernel.shape)
+    ((1, 3, 3, 6), (3, 3, 2, 6))
     """
 
     def __init__(
         self,
-        filters,
-        kernel_size,
-        strides=(1, 1),
-        padding="valid",
-        data_format="channels_last",
-        **settings,
+        filters: int,
+        kernel_size: int | tuple[int, int],
+        strides: int | tuple[int, int] = (1, 1),
+        padding: str = "valid",
+        data_format: str = "channels_last",
+        **settings: Any,
     ):
         super().__init__(filters, kernel_size, strides, padding, data_format, **settings)
 
@@ -53,7 +67,7 @@ class GroupedConv2D(keras.layers.Conv2D):
 
 @functools.cache
 def _has_gradient(dtype):
-    """Whether TensorFlow's grouped kernel can be trained on this machine: asked once."""
+    """Whether TensorFlow's grouped kernel can be trained on this machine, tried once."""
     import tensorflow as tf
 
     with tf.init_scope():  # which records no gradients: the operation itself

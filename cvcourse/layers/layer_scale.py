@@ -1,16 +1,29 @@
-"""Layer scale: a factor for each channel, small at first, so that a deep net begins near identity.
+"""Layer scale: a small initial factor for each channel, so that a deep net begins near identity.
 
 Touvron et al., "Going deeper with Image Transformers", ICCV 2021, https://arxiv.org/abs/2103.17239.
 """
+
+from typing import Any
 
 import keras
 
 
 @keras.saving.register_keras_serializable("cvcourse")
 class LayerScale(keras.layers.Layer):
-    """x * scale, a learned factor a channel that begins as `initial`: (…, c) -> the same."""
+    """Multiply by a learned factor for each channel.
 
-    def __init__(self, initial=1e-6, **kwargs):
+    Args:
+        initial: Initial value of the factors.
+        **kwargs: See keras.layers.Layer.
+
+    Shapes:
+        (…, c) -> (…, c)
+
+    >>> LayerScale(0.5)(keras.ops.ones((1, 2))).numpy().tolist()
+    [[0.5, 0.5]]
+    """
+
+    def __init__(self, initial: float = 1e-6, **kwargs: Any):
         super().__init__(**kwargs)
         self.initial = initial
 

@@ -1,8 +1,10 @@
-"""The mean image: what all training images have in common is taken off each.
+"""Mean image: subtract the mean of all training images from each image.
 
 Krizhevsky, Sutskever & Hinton 2012, https://papers.nips.cc/paper/4824, section 2. The mean and
 standard deviation of each channel are keras.layers.Normalization's.
 """
+
+from typing import Any
 
 import keras
 import numpy as np
@@ -12,9 +14,21 @@ from cvcourse.layers.moments import mean
 
 @keras.saving.register_keras_serializable("cvcourse")
 class MeanImage(keras.layers.Layer):
-    """x - mean, pixel by pixel: (batch, …) -> the same, float32; the mean is 0 before `adapt`."""
+    """Subtract a mean image, pixel by pixel. The mean is 0 before `adapt`.
 
-    def __init__(self, **kwargs):
+    Args:
+        **kwargs: See keras.layers.Layer; dtype is float32 by default.
+
+    Shapes:
+        (batch, …) -> (batch, …) float32
+
+    >>> layer = MeanImage()
+    >>> layer.adapt(np.array([[1.0, 2.0], [3.0, 2.0]]))
+    >>> layer(np.array([[5.0, 5.0]])).numpy().tolist()
+    [[3.0, 3.0]]
+    """
+
+    def __init__(self, **kwargs: Any):
         super().__init__(**{"dtype": "float32", **kwargs})  # half precision would round pixels
 
     def build(self, input_shape):
@@ -23,7 +37,7 @@ class MeanImage(keras.layers.Layer):
         )
 
     def adapt(self, images):
-        """Take the mean of (n, …) images, those of the training split alone."""
+        """Compute the mean of images (n, …); use the training split only."""
         if not self.built:
             self.build(images.shape)
         shape = images.shape[1:]

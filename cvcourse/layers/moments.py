@@ -1,4 +1,4 @@
-"""Mean and covariance of a training split in float64, a part of it at a time."""
+"""Mean and covariance of a training split in float64, computed in parts."""
 
 import numpy as np
 
@@ -6,13 +6,13 @@ AT_ONCE = 2**23  # numbers: 64 MiB of float64
 
 
 def mean(images, width):
-    """The mean of all rows of `width` numbers that the images (n, …) consist of: (width,)."""
+    """Compute the mean of all rows of `width` numbers of images (n, …): (width,)."""
     totals = [rows.sum(axis=0) for rows in _parts(images, width)]
     return np.sum(totals, axis=0) * width / np.prod(images.shape, dtype="float64")
 
 
 def covariance(images, mean):
-    """The covariance X'X / N of the N rows of the images, each less `mean` (width,), in X."""
+    """Compute the covariance X'X / N of the N rows of the images, less `mean` (width,)."""
     width = len(mean)
     total = np.zeros((width, width))
     for rows in _parts(images, width):
@@ -22,7 +22,7 @@ def covariance(images, mean):
 
 
 def _parts(images, width):
-    """The images as rows of `width` numbers, some at a time. They may decode when sliced."""
+    """Yield the images in parts, as rows of `width` numbers. They may be decoded when sliced."""
     step = max(1, AT_ONCE // int(np.prod(images.shape[1:])))
     for start in range(0, len(images), step):
         yield np.array(images[start : start + step], "float64").reshape(-1, width)

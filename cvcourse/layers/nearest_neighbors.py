@@ -1,7 +1,9 @@
-"""Nearest neighbors as a layer: a vector has the class that most of the vectors closest to it have.
+"""Nearest neighbors as a layer: classify a vector by a vote of the known vectors closest to it.
 
-The course's first classifier; closeness is the cosine, which suits a network's features.
+The course's first classifier, with cosine similarity, which suits a network's features.
 """
+
+from typing import Any
 
 import keras
 from keras import ops
@@ -9,14 +11,28 @@ from keras import ops
 
 @keras.saving.register_keras_serializable("cvcourse")
 class NearestNeighbors(keras.layers.Layer):
-    """The log of the classes' shares among the `neighbors` nearest of `count` known vectors.
+    """Compute the log of the classes' shares among the nearest known vectors.
 
-    Shapes: (batch, c) -> (batch, num_classes); every class counts half a vote more, so none has
-    probability 0. Weights, not trained: `vectors` (count, c) of length 1, `votes` (count,
-    num_classes) one-hot.
+    Every class has half a vote more, so that none has probability 0. The weights, which are not
+    trained, are `vectors` (count, c) of length 1 and `votes` (count, num_classes), one-hot.
+
+    Args:
+        neighbors: Number of the nearest vectors.
+        count: Number of known vectors.
+        num_classes: Number of classes.
+        **kwargs: See keras.layers.Layer; by default trainable is False and dtype float32.
+
+    Shapes:
+        (batch, c) -> (batch, num_classes)
+
+    >>> layer = NearestNeighbors(1, count=2, num_classes=2)
+    >>> layer.build((None, 2))
+    >>> layer.set_weights([ops.eye(2), ops.eye(2)])
+    >>> ops.exp(layer(ops.convert_to_tensor([[5.0, 1.0]]))).numpy().round(4).tolist()
+    [[0.75, 0.25]]
     """
 
-    def __init__(self, neighbors, count, num_classes, **kwargs):
+    def __init__(self, neighbors: int, count: int, num_classes: int, **kwargs: Any):
         super().__init__(**{"trainable": False, "dtype": "float32", **kwargs})
         self.neighbors, self.count, self.num_classes = neighbors, count, num_classes
 

@@ -1,4 +1,6 @@
-"""Padding that a small map needs and a large one does not."""
+"""Padding of maps below a minimum size."""
+
+from typing import Any
 
 import keras
 from keras import ops
@@ -6,12 +8,20 @@ from keras import ops
 
 @keras.saving.register_keras_serializable("cvcourse")
 class PadTo(keras.layers.Layer):
-    """Zeros around maps of fewer than `size` pixels a side, known beforehand or only as they come.
+    """Pad maps with fewer than `size` pixels a side with zeros, also maps of unknown size.
 
-    Shapes: (batch, h, w, c) -> (batch, max(h, size), max(w, size), c).
+    Args:
+        size: Smallest side of the output in pixels.
+        **kwargs: See keras.layers.Layer.
+
+    Shapes:
+        (batch, h, w, c) -> (batch, max(h, size), max(w, size), c)
+
+    >>> tuple(PadTo(4)(ops.ones((1, 3, 5, 2))).shape)
+    (1, 4, 5, 2)
     """
 
-    def __init__(self, size, **kwargs):
+    def __init__(self, size: int, **kwargs: Any):
         super().__init__(**kwargs)
         self.size = size
 
@@ -19,8 +29,8 @@ class PadTo(keras.layers.Layer):
         sides = ops.shape(inputs)[1:3]
         if all(isinstance(side, int) and side >= self.size for side in sides):
             return inputs
-        lacks = [ops.maximum(self.size - side, 0) for side in sides]
-        return ops.pad(inputs, [(0, 0), *[(n // 2, n - n // 2) for n in lacks], (0, 0)])
+        missing = [ops.maximum(self.size - side, 0) for side in sides]
+        return ops.pad(inputs, [(0, 0), *[(n // 2, n - n // 2) for n in missing], (0, 0)])
 
     def compute_output_shape(self, input_shape):
         batch, *sides, channels = input_shape

@@ -4,6 +4,8 @@ Krizhevsky, Sutskever & Hinton, "ImageNet Classification with Deep Convolutional
 NIPS 2012, https://papers.nips.cc/paper/4824, section 4.1.
 """
 
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops, random
@@ -13,21 +15,41 @@ from cvcourse.layers.moments import covariance, mean
 
 @keras.saving.register_keras_serializable("cvcourse")
 class PCAColor(keras.layers.Layer):
-    """Adds [p1 p2 p3] [a1 l1, a2 l2, a3 l3]' to all pixels of an image, a_i ~ N(0, `std`).
+    """Add [p1 p2 p3] [a1 l1, a2 l2, a3 l3]' to all pixels of an image, a_i ~ N(0, `std`).
 
     p_i and l_i are the eigenvectors and eigenvalues of the covariance of the pixels' colors, which
-    `adapt` finds; before it, nothing is added. An eigenvalue has the unit of a squared pixel, and
-    the paper leaves the scale open: here as in fb.resnet.torch, whose eigenvalues for ImageNet are
-    0.2175, 0.0188 and 0.0045, it is that of pixels in 0..1. The shift is scaled back to the
-    `value_range` of the images: with 0..255, ImageNet's first component has a standard deviation
-    of 0.1 * 0.2175 * 255 = 5.5 gray levels. Nothing is clipped.
+    `adapt` computes; before it, nothing is added. An eigenvalue has the unit of a squared pixel,
+    and the paper does not give the scale: as in fb.resnet.torch, whose eigenvalues for ImageNet are
+    0.2175, 0.0188 and 0.0045, it is the scale of pixels in 0..1. The shift is scaled back to
+    `value_range`: with 0..255, ImageNet's first component has a standard deviation of
+    0.1 * 0.2175 * 255 = 5.5 gray levels. Nothing is clipped.
 
-    As in Keras' own augmentations a call augments unless it is told `training=False`, and
-    `transform_images` takes draws from elsewhere (in a tf.data stream: on TensorFlow's backend).
-    Shapes: (batch, h, w, c) -> the same, float32.
+    As in Keras' own augmentations a call augments unless `training=False`, and `transform_images`
+    takes draws from elsewhere (in a tf.data stream: on TensorFlow's backend).
+
+    Args:
+        std: Standard deviation of the draws a_i.
+        value_range: Range of the pixels, (low, high).
+        seed: Integer seed of the draws; None for a random one.
+        **kwargs: See keras.layers.Layer; dtype is float32 by default.
+
+    Shapes:
+        (batch, h, w, c) -> (batch, h, w, c) float32
+
+    >>> layer = PCAColor()
+    >>> layer.adapt(np.random.default_rng(0).uniform(0, 255, (4, 8, 8, 3)))
+    >>> shift = layer(ops.zeros((1, 2, 2, 3)))[0]
+    >>> bool(ops.all(shift == shift[0, 0])), bool(ops.any(shift != 0))
+    (True, True)
     """
 
-    def __init__(self, std=0.1, value_range=(0, 255), seed=None, **kwargs):
+    def __init__(
+        self,
+        std: float = 0.1,
+        value_range: tuple[float, float] = (0, 255),
+        seed: int | None = None,
+        **kwargs: Any,
+    ):
         super().__init__(**{"dtype": "float32", **kwargs})  # half precision would round pixels
         self.std, self.value_range, self.seed = std, value_range, seed
         self.seed_generator = random.SeedGenerator(seed)
@@ -39,7 +61,7 @@ class PCAColor(keras.layers.Layer):
         )
 
     def adapt(self, images):
-        """Take the components of the training split's images, (n, h, w, c), in their range."""
+        """Compute the components of images (n, h, w, c); use the training split only."""
         if not self.built:
             self.build(images.shape)
         low, high = self.value_range
@@ -48,14 +70,14 @@ class PCAColor(keras.layers.Layer):
         self.shifts.assign((vectors * values / (high - low)).T)
 
     def get_random_transformation(self, images, training=True):
-        """A draw for each component: (batch, c) in [0, 1)."""
+        """Draw a number for each component, (batch, c) in [0, 1)."""
         if not training:
             return None
         shape = (ops.shape(images)[0], images.shape[-1])
         return random.uniform(shape, dtype="float32", seed=self.seed_generator)
 
     def transform_images(self, images, transformation, training=True):
-        """The images shifted as draws (batch, c) in [0, 1) say: the quantiles of the a_i."""
+        """Shift the images by draws (batch, c) in [0, 1), the quantiles of the a_i."""
         images = ops.cast(images, self.compute_dtype)
         if not training:
             return images

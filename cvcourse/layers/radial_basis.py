@@ -1,8 +1,11 @@
-"""Radial basis output: how far a vector is from each class's code.
+"""Radial basis output: distances of a vector to each class's code.
 
 LeCun, Bottou, Bengio & Haffner, "Gradient-based learning applied to document recognition",
 Proceedings of the IEEE 1998, http://yann.lecun.com/exdb/publis/pdf/lecun-98.pdf, section II.B.
 """
+
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 from keras import ops
@@ -10,14 +13,22 @@ from keras import ops
 
 @keras.saving.register_keras_serializable("cvcourse")
 class RadialBasis(keras.layers.Layer):
-    """Minus the squared distances of x to fixed `codes`, a class each: eq. 7 as logits.
+    """Compute minus the squared distances to fixed codes: eq. 7 as logits.
 
-    Cross-entropy on them is the paper's eq. 9, save its constant that bounds the penalties.
+    Cross-entropy on them is the paper's eq. 9, without its constant that bounds the penalties.
 
-    Shapes: (batch, n) -> (batch, len(codes)); codes (classes, n).
+    Args:
+        codes: Codes (classes, n), one of each class.
+        **kwargs: See keras.layers.Layer.
+
+    Shapes:
+        (batch, n) -> (batch, classes)
+
+    >>> RadialBasis([[1, 1], [-1, 1]])(ops.convert_to_tensor([[1.0, 1.0]])).numpy().tolist()
+    [[-0.0, -4.0]]
     """
 
-    def __init__(self, codes, **kwargs):
+    def __init__(self, codes: Sequence[Sequence[float]], **kwargs: Any):
         super().__init__(**kwargs)
         self.codes = codes
 

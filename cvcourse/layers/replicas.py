@@ -1,13 +1,13 @@
-"""What a layer needs of the other replicas that share its batch, under tf.distribute."""
+"""Communication of a layer with the other replicas that share its batch, under tf.distribute."""
 
 import keras
 
 
 def replica_context():
-    """This computation's tf.distribute.ReplicaContext; None where no other replica shares it."""
+    """Return this computation's tf.distribute.ReplicaContext; None without other replicas."""
     if keras.backend.backend() != "tensorflow":
         return None
-    import tensorflow as tf  # which alone cuts a batch that a layer then does not see as a whole
+    import tensorflow as tf  # on other backends a layer sees the whole batch
 
     replica = tf.distribute.get_replica_context()  # None outside strategy.run
     return replica if replica is not None and replica.num_replicas_in_sync > 1 else None

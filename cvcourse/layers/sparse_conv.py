@@ -1,8 +1,11 @@
-"""Convolution in which an output map sees some of the input maps only.
+"""Convolution in which an output map is computed from some of the input maps only.
 
 LeCun, Bottou, Bengio & Haffner, "Gradient-based learning applied to document recognition",
 Proceedings of the IEEE 1998, http://yann.lecun.com/exdb/publis/pdf/lecun-98.pdf, section II.B.
 """
+
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -11,16 +14,26 @@ from keras import ops
 
 @keras.saving.register_keras_serializable("cvcourse")
 class SparseConv2D(keras.layers.Layer):
-    """A "valid" convolution with bias whose output map j sees the input maps `connections[j]`.
+    """Convolve with "valid" padding and bias; output map j reads input maps `connections[j]`.
 
-    Its kernel holds a filter for each connection, in the order of the table, and starts uniform
-    within 2.4 / F, F being the inputs of an output pixel (appendix A).
+    The kernel holds a filter for each connection, in the order of the table, initialized uniformly
+    within 2.4 / F, where F is the number of inputs of an output pixel (appendix A).
 
-    Shapes: (batch, h, w, c) -> (batch, h - kernel_size + 1, w - kernel_size + 1,
-    len(connections)); kernel (kernel_size, kernel_size, connections in all).
+    Args:
+        connections: Numbers of the input maps, for each output map.
+        kernel_size: Side of the kernel.
+        **kwargs: See keras.layers.Layer.
+
+    Shapes:
+        (batch, h, w, c) -> (batch, h - kernel_size + 1, w - kernel_size + 1, len(connections));
+        kernel (kernel_size, kernel_size, number of connections)
+
+    >>> layer = SparseConv2D([[0], [0, 1]], 3)
+    >>> tuple(layer(ops.ones((1, 5, 5, 2))).shape), tuple(layer.kernel.shape)
+    ((1, 3, 3, 2), (3, 3, 3))
     """
 
-    def __init__(self, connections, kernel_size, **kwargs):
+    def __init__(self, connections: Sequence[Sequence[int]], kernel_size: int, **kwargs: Any):
         super().__init__(**kwargs)
         self.connections = connections
         self.kernel_size = (kernel_size, kernel_size)

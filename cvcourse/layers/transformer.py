@@ -1,9 +1,10 @@
-"""Transformer: tokens that look at each other, then think for themselves, block after block.
+"""Transformer: blocks of attention between tokens and an MLP for each token.
 
 Vaswani et al., "Attention Is All You Need", NIPS 2017, https://arxiv.org/abs/1706.03762.
 """
 
 import math
+from typing import Any
 
 import keras
 from keras import layers, ops
@@ -14,7 +15,17 @@ LOWEST_FLOAT16 = -6e4
 
 @keras.saving.register_keras_serializable("cvcourse")
 class ClassToken(layers.Layer):
-    """One learned token before all others: (batch, n, c) -> (batch, 1 + n, c)."""
+    """Insert one learned token before all others: (batch, n, c) -> (batch, 1 + n, c).
+
+    Args:
+        **kwargs: See keras.layers.Layer.
+
+    >>> tuple(ClassToken()(ops.ones((2, 4, 3))).shape)
+    (2, 5, 3)
+    """
+
+    def __init__(self, **kwargs: Any):
+        super().__init__(**kwargs)
 
     def build(self, input_shape):
         self.token = self.add_weight(
@@ -28,7 +39,17 @@ class ClassToken(layers.Layer):
 
 @keras.saving.register_keras_serializable("cvcourse")
 class PositionEmbedding(layers.Layer):
-    """x + a learned vector for each position: (batch, n, c) -> the same, for one n alone."""
+    """Add a learned vector for each position: (batch, n, c) -> (batch, n, c), for one n only.
+
+    Args:
+        **kwargs: See keras.layers.Layer.
+
+    >>> tuple(PositionEmbedding()(ops.ones((2, 4, 3))).shape)
+    (2, 4, 3)
+    """
+
+    def __init__(self, **kwargs: Any):
+        super().__init__(**kwargs)
 
     def build(self, input_shape):
         self.embedding = self.add_weight(
@@ -45,20 +66,24 @@ class PositionEmbedding(layers.Layer):
 class AttentionWeights(layers.Layer):
     """Softmax of masked scores over the last axis: (..., n, m) -> weights (..., n, m).
 
-    Masked positions get a weight of exactly 0. A row that `keep` masks altogether gets equal
-    weights over all that it sees. What a row does not see has a weight of 0 in any case.
+    Masked positions get a weight of exactly 0. A row that `keep` masks completely gets equal
+    weights over all its visible positions; positions that are not visible always get 0.
 
     Args:
-        causal: Position i sees the positions 0..i alone.
+        causal: Whether only the positions 0..i are visible to position i.
+        **kwargs: See keras.layers.Layer.
 
     Call arguments:
         scores: Floats (..., n, m).
-        keep: A mask that broadcasts to the scores: bool, True keeps; or float, added to the
-            scores, where -1e9 and less (-6e4 in float16) mask.
-        seen: Bool, broadcasts to the scores: what each row sees, for a net that is not `causal`.
+        keep: Mask that broadcasts to the scores: bool, True keeps; or float, added to the scores,
+            where -1e9 and less (-6e4 in float16) mask.
+        seen: Bool, broadcasts to the scores: the visible positions, for a net that is not `causal`.
+
+    >>> AttentionWeights(causal=True)(ops.zeros((1, 2, 2)))[0].numpy().tolist()
+    [[1.0, 0.0], [0.5, 0.5]]
     """
 
-    def __init__(self, *, causal=False, **kwargs):
+    def __init__(self, *, causal: bool = False, **kwargs: Any):
         super().__init__(**kwargs)
         self.causal = causal
 
@@ -71,7 +96,7 @@ class AttentionWeights(layers.Layer):
             if keras.backend.standardize_dtype(keep.dtype) != "bool":
                 keep = ops.cast(keep, scores.dtype)
                 scores, keep = scores + keep, keep > lowest
-            # All that is masked has one score, so that a row of it has equal weights.
+            # All masked positions have one score, so that a row of them has equal weights.
             scores = ops.where(keep, scores, lowest)
         if self.causal:
             n, m = ops.shape(scores)[-2:]
@@ -86,10 +111,26 @@ class AttentionWeights(layers.Layer):
 
 @keras.saving.register_keras_serializable("cvcourse")
 class GlobalAveragePooling1D(layers.GlobalAveragePooling1D):
-    """Keras' own, except that a row that is masked altogether gives 0, where Keras divides by 0.
+    """Keras' GlobalAveragePooling1D, which gives 0 for a row that is masked completely.
 
-    Shapes: (batch, n, c), with a bool mask (batch, n) if any -> (batch, c).
+    Keras' layer divides by 0 there.
+
+    Args:
+        data_format: "channels_last".
+        keepdims: Whether to keep the axis of length 1.
+        **kwargs: See keras.layers.GlobalAveragePooling1D.
+
+    Shapes:
+        (batch, n, c), with a bool mask (batch, n) if any -> (batch, c)
+
+    >>> x = ops.reshape(ops.arange(4.0), (2, 2, 1))
+    >>> mask = ops.convert_to_tensor([[True, False], [False, False]])
+    >>> GlobalAveragePooling1D()(x, mask=mask).numpy().tolist()
+    [[0.0], [0.0]]
     """
+
+    def __init__(self, data_format: str | None = None, keepdims: bool = False, **kwargs: Any):
+        super().__init__(data_format=data_format, keepdims=keepdims, **kwargs)
 
     def call(self, inputs, mask=None):
         if mask is None:
@@ -100,42 +141,42 @@ class GlobalAveragePooling1D(layers.GlobalAveragePooling1D):
         return ops.sum(inputs * ops.cast(share, inputs.dtype)[..., None], axis=1)
 
 
-def heads_of(x, heads, parts, *, use_bias=True, name):
-    """One dense layer's `parts` sets of heads: (batch, n, c) -> each (batch, heads, n, c/heads)."""
+def heads_of(x, num_heads, parts, *, use_bias=True, name):
+    """Project to `parts` sets of heads: (batch, n, c) -> each (batch, heads, n, c / heads)."""
     channels = x.shape[-1]
-    if channels % heads:
-        raise ValueError(f"{heads} heads must share the channels; received {channels} channels")
+    if channels % num_heads:
+        raise ValueError(f"{num_heads} heads must share the channels; received {channels} channels")
     x = layers.Dense(parts * channels, use_bias=use_bias, name=name)(x)
-    x = layers.Reshape((-1, parts * heads, channels // heads))(x)
+    x = layers.Reshape((-1, parts * num_heads, channels // num_heads))(x)
     x = ops.split(x, parts, axis=2)
     return [ops.transpose(part, (0, 2, 1, 3)) for part in x]
 
 
 def attend(q, k, v, *, keep=None, seen=None, causal=False, name):
-    """What queries find in keys: (batch, heads, n, size), twice (… m, size) -> (batch, n, c).
+    """Compute attention: (batch, heads, n, size), twice (batch, heads, m, size) -> (batch, n, c).
 
-    `keep`, `seen` and `causal` are those of AttentionWeights. Scores are divided by the root of the
-    head size (eq. 1). `NAME_attention` is the matrix of who looks at whom, (batch, heads, n, m). As
+    For `keep`, `seen` and `causal` see AttentionWeights. Scores are divided by the root of the head
+    size (eq. 1). The layer `NAME_attention` gives the weights, (batch, heads, n, m). With matrix
     products and a softmax a training step (6 heads, 197 tokens, 384 channels, 2 cores) took 384 ms,
-    through Keras' dot_product_attention 570.
+    with Keras' dot_product_attention 570.
     """
-    heads, size = q.shape[1], q.shape[-1]
+    num_heads, size = q.shape[1], q.shape[-1]
     scores = ops.matmul(q * size**-0.5, ops.transpose(k, (0, 1, 3, 2)))
     weigh = AttentionWeights(causal=causal, name=f"{name}_attention")
     masks = {"keep": keep, "seen": seen}
     weights = weigh(scores, **{key: mask for key, mask in masks.items() if mask is not None})
     x = ops.transpose(ops.matmul(weights, v), (0, 2, 1, 3))
-    return layers.Reshape((-1, heads * size))(x)
+    return layers.Reshape((-1, num_heads * size))(x)
 
 
-def self_attention(x, heads, *, keep=None, causal=False, cache=None, name):
-    """Every token takes from all tokens what its query finds in their keys: (batch, n, c) -> same.
+def self_attention(x, num_heads, *, keep=None, causal=False, cache=None, name):
+    """Attend from every token to all tokens: (batch, n, c) -> (batch, n, c).
 
-    `keep` (see AttentionWeights) and `causal` say who sees whom. With a `cache` of the keys and
-    values of earlier tokens (a function of this one's that gives all of them and which are seen),
-    x is the token that comes next.
+    For `keep` and `causal` see AttentionWeights. With a `cache` of the keys and values of earlier
+    tokens (a function of the new ones that returns all of them and which are visible), x is the
+    next token.
     """
-    q, k, v = heads_of(x, heads, 3, name=f"{name}_qkv")
+    q, k, v = heads_of(x, num_heads, 3, name=f"{name}_qkv")
     seen = None
     if cache:
         k, v, seen = cache(k, v)
@@ -143,26 +184,26 @@ def self_attention(x, heads, *, keep=None, causal=False, cache=None, name):
     return layers.Dense(x.shape[-1], name=f"{name}_out")(x_new)
 
 
-def memory_heads(memory, heads, *, name):
-    """Keys and values of what a block's cross-attention looks at: (batch, m, c) -> a pair."""
-    return heads_of(memory, heads, 2, name=f"{name}_memory_kv")
+def memory_heads(memory, num_heads, *, name):
+    """Compute keys and values for a block's cross-attention: (batch, m, c) -> a pair."""
+    return heads_of(memory, num_heads, 2, name=f"{name}_memory_kv")
 
 
 def cross_attention(x, memory, *, keep=None, name):
-    """Every token takes from the memory what its query finds there: (batch, n, c) -> the same.
+    """Attend from every token to a memory: (batch, n, c) -> (batch, n, c).
 
-    `memory` are its keys and values (see `memory_heads`), `keep` is their mask.
+    `memory` is a pair of keys and values (see `memory_heads`), `keep` their mask.
     """
-    heads = memory[0].shape[1]
-    (q,) = heads_of(x, heads, 1, name=f"{name}_memory_q")
+    num_heads = memory[0].shape[1]
+    (q,) = heads_of(x, num_heads, 1, name=f"{name}_memory_q")
     x_new = attend(q, *memory, keep=keep, name=f"{name}_memory")
     return layers.Dense(x.shape[-1], name=f"{name}_memory_out")(x_new)
 
 
 def transformer_block(
     x,
-    heads,
-    mlp,
+    num_heads,
+    mlp_dim,
     *,
     dropout,
     epsilon,
@@ -175,24 +216,26 @@ def transformer_block(
     memory=None,
     memory_keep=None,
 ):
-    """Attention, then `mlp` hidden units for each token, both added to it: (batch, n, c) -> same.
+    """Self-attention and an MLP of `mlp_dim` hidden units, both residual: (batch, n, c) -> same.
 
-    With a `memory` (see `cross_attention`; `memory_keep` is its mask) attention to it stands
-    between the two: a decoder's block. `norm_first` puts each path's norm before it (Xiong et al.
-    2020, https://arxiv.org/abs/2002.04745) and not behind the sum (Vaswani et al.). `keep`,
-    `causal` and `cache` are the self-attention's. Dropout follows every dense layer but those that
-    make queries, keys and values.
+    With a `memory` (see `cross_attention`; `memory_keep` is its mask) attention to it is between
+    the two, as in a decoder. `norm_first` puts the norm before each path (Xiong et al. 2020,
+    https://arxiv.org/abs/2002.04745) instead of after the sum (Vaswani et al.). `keep`, `causal`
+    and `cache` are for self-attention. Dropout follows every dense layer except those of queries,
+    keys and values.
     """
 
-    def think(y):
-        y = layers.Dense(mlp, activation=activation, name=f"{name}_hidden")(y)
+    def mlp(y):
+        y = layers.Dense(mlp_dim, activation=activation, name=f"{name}_hidden")(y)
         y = drop(y, dropout, name=f"{name}_hidden_dropout")
         return layers.Dense(x.shape[-1], name=f"{name}_mlp")(y)
 
     paths = {
-        "1": lambda y: self_attention(y, heads, keep=keep, causal=causal, cache=cache, name=name),
+        "1": lambda y: self_attention(
+            y, num_heads, keep=keep, causal=causal, cache=cache, name=name
+        ),
         "memory": lambda y: cross_attention(y, memory, keep=memory_keep, name=name),
-        "2": think,
+        "2": mlp,
     }
     if memory is None:
         del paths["memory"]
@@ -206,5 +249,5 @@ def transformer_block(
 
 
 def drop(x, rate, *, name):
-    """Dropout, if there is any."""
+    """Apply dropout if the rate is not 0."""
     return layers.Dropout(rate, name=name)(x) if rate else x

@@ -1,8 +1,10 @@
-"""PCA, whitening and ZCA: turn images so that their numbers no longer depend on each other.
+"""PCA, whitening and ZCA: rotate and scale images so that their numbers are uncorrelated.
 
 The course's notes on data preprocessing, https://cs231n.github.io/neural-networks-2/. ZCA: Bell &
 Sejnowski, "The 'independent components' of natural scenes are edge filters", Vision Research 1997.
 """
+
+from typing import Any
 
 import keras
 import numpy as np
@@ -11,7 +13,7 @@ from keras import ops
 from cvcourse.errors import unknown
 from cvcourse.layers.moments import covariance, mean
 
-# kind: (U, S, epsilon) -> what an image less the mean is multiplied by; U S U' is the covariance
+# kind: (U, S, epsilon) -> projection of an image less the mean; U S U' is the covariance
 PROJECTIONS = {
     "pca": lambda u, s, epsilon: u,
     "pca_whitening": lambda u, s, epsilon: u / np.sqrt(s + epsilon),
@@ -21,22 +23,42 @@ PROJECTIONS = {
 
 @keras.saving.register_keras_serializable("cvcourse")
 class Whitening(keras.layers.Layer):
-    """(x - mean) U, that divided by sqrt(S + epsilon), or that times U': by `kind`.
+    """Apply PCA, PCA whitening or ZCA to flattened images.
 
-    "pca" decorrelates, "pca_whitening" gives each component the variance 1 as well, "zca" turns the
-    result back, so that it resembles the images. U and S are the eigenvectors and eigenvalues of
-    the covariance X'X / N of the flattened images, largest first, of which `components` are used,
-    or all. S has the square of the pixels' unit; what varies by less than epsilon is damped, and
-    with fewer images than numbers in one, some directions do not vary at all. Before `adapt`, the
-    numbers pass unchanged.
+    "pca" computes (x - mean) U, which decorrelates; "pca_whitening" divides it by
+    sqrt(S + epsilon), so that each component has variance 1; "zca" multiplies this by U', so that
+    the result resembles the images. U and S are the eigenvectors and eigenvalues of the covariance
+    X'X / N of the flattened images, largest first. Before `adapt`, the layer is the identity.
 
-    n numbers an image take a matrix of n * n: 36 MiB for 32x32x3, which is saved with the model.
+    Images of n numbers take a matrix of n * n: 36 MiB for 32x32x3, which is saved with the model.
 
-    Shapes: (batch, …) -> (batch, components), for "zca" the same; float32. Raises ValueError for an
-    unknown kind, and for more components than numbers.
+    Args:
+        kind: "pca", "pca_whitening" or "zca".
+        components: Number of components; None: all.
+        epsilon: Added to S, in the square of the pixels' unit: directions of a smaller variance are
+            damped. With fewer images than numbers in one, some directions have no variance.
+        **kwargs: See keras.layers.Layer; dtype is float32 by default.
+
+    Shapes:
+        (batch, …) -> (batch, components) float32; for "zca" (batch, …)
+
+    Raises:
+        ValueError: For an unknown kind, or more components than numbers.
+
+    >>> layer = Whitening("pca_whitening", components=2)
+    >>> images = np.random.default_rng(0).normal(size=(50, 2, 2, 1)) * [[[5], [3]], [[2], [1]]]
+    >>> layer.adapt(images)
+    >>> np.cov(np.array(layer(images)).T, bias=True).round(3).diagonal().tolist()
+    [1.0, 1.0]
     """
 
-    def __init__(self, kind="zca", components=None, epsilon=1e-5, **kwargs):
+    def __init__(
+        self,
+        kind: str = "zca",
+        components: int | None = None,
+        epsilon: float = 1e-5,
+        **kwargs: Any,
+    ):
         super().__init__(**{"dtype": "float32", **kwargs})  # half precision would round pixels
         if kind not in PROJECTIONS:
             raise ValueError(unknown("kind of whitening", kind, PROJECTIONS))
@@ -60,7 +82,7 @@ class Whitening(keras.layers.Layer):
         )
 
     def adapt(self, images):
-        """Take mean and components of (n, …) images, those of the training split alone."""
+        """Compute mean and components of images (n, …); use the training split only."""
         if not self.built:
             self.build(images.shape)
         center = mean(images, self.mean.shape[0])

@@ -222,14 +222,14 @@ class CacheFields:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SequenceFields:
-    """A recurrent net or a Transformer, and the defaults of its training: Adam, clipped gradients.
+    """A recurrent net or a Transformer, trained by default with Adam and clipped gradients.
 
     It comes before `FitFields` among a Config's bases.
     """
 
-    units: int = field(64, "of a recurrent layer; channels of a Transformer", least=1)
-    depth: int = field(1, "recurrent layers, or a Transformer's blocks", least=1)
-    heads: int = field(4, "of a Transformer's attention; they share its channels", least=1)
+    units: int = field(64, "units of a recurrent layer, or channels of a Transformer", least=1)
+    depth: int = field(1, "number of recurrent layers or Transformer blocks", least=1)
+    heads: int = field(4, "number of attention heads of a Transformer; divides --units", least=1)
     optimizer: str = "adam"
     weight_decay: float = 0.0
     clip_norm: float | None = 1.0

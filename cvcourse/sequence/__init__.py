@@ -1,4 +1,4 @@
-"""Sequences: recurrent nets, attention, Transformers, captioning, and how they say things."""
+"""Sequences: recurrent nets, attention, Transformers, captioning, and decoding."""
 
 from cvcourse.deprecation import renamed_attributes
 from cvcourse.sequence._attention_maps import attention_maps

@@ -1,4 +1,4 @@
-"""BLEU: how many of a sentence's word sequences occur in what people wrote of the same photo.
+"""BLEU: precision of a sentence's n-grams, counted in reference sentences.
 
 Papineni, Roukos, Ward and Zhu, "BLEU: a Method for Automatic Evaluation of Machine Translation",
 ACL 2002; https://aclanthology.org/P02-1040. Counted by sacrebleu (Post, WMT 2018).
@@ -6,19 +6,36 @@ ACL 2002; https://aclanthology.org/P02-1040. Counted by sacrebleu (Post, WMT 201
 
 import itertools
 import math
+from collections.abc import Sequence
 
 ORDER = 4  # the longest n-grams; section 2.3
 
 
-def bleu(hypotheses, references):
-    """{"bleu1": ..., ..., "bleu4": ...}, each 0 to 1, of n sentences against n lists of references.
+def bleu(
+    hypotheses: Sequence[str | Sequence[str]],
+    references: Sequence[Sequence[str | Sequence[str]]],
+) -> dict[str, float]:
+    """Compute BLEU-1 to BLEU-4 of a corpus, without smoothing.
 
-    A sentence is a list of words, or one text with blanks between them; it is compared as it
-    stands, so fold case and drop punctuation first. There may be more references of one than of
-    another. Of the whole corpus, BLEU-n is the geometric mean of the clipped precisions of 1- to
-    n-grams, times the brevity penalty exp(1 - r/c) where c, the words of all hypotheses, are fewer
-    than r, those of the references nearest in length (the shorter of two as near). Not smoothed: 0
-    where no n-gram matches. Raises ValueError for no hypotheses, or where one has no reference.
+    BLEU-n is the geometric mean of the clipped precisions of 1- to n-grams, times the brevity
+    penalty exp(1 - r/c) if c < r. c is the number of words of all hypotheses, r that of the
+    references nearest in length (the shorter of two equally near ones). It is 0 if no n-gram
+    matches.
+
+    Args:
+        hypotheses: n sentences, each a list of words or a text with blanks between words. Sentences
+            are compared unchanged: fold case and drop punctuation first.
+        references: n lists of one or more sentences each; their numbers may differ.
+
+    Returns:
+        {"bleu1": ..., ..., "bleu4": ...}, each 0 to 1.
+
+    Raises:
+        ValueError: If there are no hypotheses, or one has no reference.
+
+    >>> scores = bleu(["a red square"], [["the red square", "a square"]])
+    >>> round(scores["bleu1"], 4), round(scores["bleu2"], 4)
+    (1.0, 0.7071)
     """
     from sacrebleu.metrics import BLEU
 
@@ -31,8 +48,8 @@ def bleu(hypotheses, references):
             f"received {len(hypotheses)} hypotheses and references of {len(references)}; "
             "one or more, and as many, are needed"
         )
-    # sacrebleu wants the first reference of each, then the second, ...; None where there is none.
-    # "" would not do: it counts as a reference of no words, and as the nearest in length.
+    # sacrebleu takes the first reference of each, then the second, ...; None for a missing one:
+    # "" would count as a reference of no words, and as the nearest in length.
     columns = itertools.zip_longest(*[map(_text, several) for several in references])
     counter = BLEU(tokenize="none", smooth_method="none", max_ngram_order=ORDER, force=True)
     score = counter.corpus_score([_text(hypothesis) for hypothesis in hypotheses], list(columns))

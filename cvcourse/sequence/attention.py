@@ -1,4 +1,4 @@
-"""Attention: a softmax over scores says how much of each thing to take.
+"""Attention: a mean of values, weighted by the softmax of scores.
 
 Additive scores are of Bahdanau et al., "Neural Machine Translation by Jointly Learning to Align and
 Translate", ICLR 2015, https://arxiv.org/abs/1409.0473; products, scaled, and several heads at once
@@ -11,13 +11,13 @@ from keras import layers, ops
 
 from cvcourse.errors import pick
 from cvcourse.layers.transformer import AttentionWeights, attend, heads_of
-from cvcourse.sequence.inputs import model, who_sees_whom
+from cvcourse.sequence.inputs import combined_mask, model
 
 
 def additive(queries, keys, *, name):
     """v tanh(queries + keys): (batch, n, u), (batch, m, u) -> scores (batch, n, m)."""
     both = ops.tanh(queries[:, :, None] + keys[:, None])
-    # What Dense(1) would say, on whose four axes TensorFlow 2.20 crashes with oneDNN.
+    # Equal to Dense(1), with which TensorFlow 2.20 with oneDNN crashes on four axes.
     score = layers.EinsumDense("bnmu,us->bnms", (None, None, 1), name=f"{name}_score")
     return score(both)[..., 0]
 
@@ -31,9 +31,9 @@ SCORES = {"additive": additive, "dot_product": dot_product}
 
 
 def weighted_sum(scores, values, *, keep=None, name):
-    """What these scores take of values: (batch, n, m), (batch, m, c) -> (batch, n, c).
+    """Average values by the softmax of scores: (batch, n, m), (batch, m, c) -> (batch, n, c).
 
-    `keep` (batch, m) says which are real. The layer `name` is the matrix of weights.
+    `keep` (batch, m) is True for real positions. The layer `name` gives the weights.
     """
     weigh = AttentionWeights(name=name)
     weights = weigh(scores) if keep is None else weigh(scores, keep=keep[:, None])
@@ -42,7 +42,7 @@ def weighted_sum(scores, values, *, keep=None, name):
 
 def multi_head_attention(
     *,
-    heads=8,
+    num_heads=8,
     use_bias=True,
     memory_shape=None,
     masks=(),
@@ -50,29 +50,29 @@ def multi_head_attention(
     input_shape=(None, 512),
     name="multi_head_attention",
 ):
-    """The layer alone as a net: inputs (batch, n, c) -> outputs (batch, n, c) and weights.
+    """Build multi-head attention alone as a net: inputs (batch, n, c) -> outputs and weights.
 
-    A dict of `outputs` and `weights` (batch, heads, n, m). It looks at itself, or with a
-    `memory_shape` (m, c) at an input `memory`. masks=("mask",) adds an input (batch, m),
-    "attention_mask" one of (batch, n, m), True keeps; with an `additive_mask` the latter is of
-    floats, added to the scores.
+    The result is a dict of `outputs` (batch, n, c) and `weights` (batch, num_heads, n, m). The
+    inputs attend to themselves, or with a `memory_shape` (m, c) to an input `memory`.
+    masks=("mask",) adds an input (batch, m), "attention_mask" one of (batch, n, m), where True
+    keeps; with an `additive_mask` the latter holds floats that are added to the scores.
     """
     given = {"inputs": keras.Input(input_shape, name="inputs")}
     form = dict(use_bias=use_bias)
     x = given["inputs"]
     if memory_shape is None:
-        q, k, v = heads_of(x, heads, 3, **form, name="attention_qkv")
+        q, k, v = heads_of(x, num_heads, 3, **form, name="attention_qkv")
     else:
         given["memory"] = keras.Input(memory_shape, name="memory")
-        (q,) = heads_of(x, heads, 1, **form, name="attention_memory_q")
-        k, v = heads_of(given["memory"], heads, 2, **form, name="attention_memory_kv")
-    looked_at = (memory_shape or input_shape)[0]
-    shapes = {"mask": (looked_at,), "attention_mask": (input_shape[0], looked_at)}
+        (q,) = heads_of(x, num_heads, 1, **form, name="attention_memory_q")
+        k, v = heads_of(given["memory"], num_heads, 2, **form, name="attention_memory_kv")
+    positions = (memory_shape or input_shape)[0]
+    shapes = {"mask": (positions,), "attention_mask": (input_shape[0], positions)}
     for mask in masks:
         pick("mask", mask, shapes)
         kind = "float32" if additive_mask and mask == "attention_mask" else "bool"
         given[mask] = keras.Input(shapes[mask], dtype=kind, name=mask)
-    keep = who_sees_whom(given.get("mask"), given.get("attention_mask"))
+    keep = combined_mask(given.get("mask"), given.get("attention_mask"))
     x = attend(q, k, v, keep=keep, name="attention_memory" if memory_shape else "attention")
     where = "attention_memory_out" if memory_shape else "attention_out"
     outputs = layers.Dense(input_shape[-1], **form, name=where)(x)

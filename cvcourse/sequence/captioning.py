@@ -1,12 +1,13 @@
-"""Captioning: a net that sees an image's features and says words.
+"""Captioning: nets from an image's features to words.
 
-CS231n assignments 2 and 3, for the one in whose state the image is (Vinyals et al., "Show and
-Tell", CVPR 2015, https://arxiv.org/abs/1411.4555, feed it as the first input instead); Xu et al.,
-"Show, Attend and Tell", ICML 2015, https://arxiv.org/abs/1502.03044, for the one that looks at a
-part of it for each word.
+CS231n assignments 2 and 3, where the image is the initial state (Vinyals et al., "Show and Tell",
+CVPR 2015, https://arxiv.org/abs/1411.4555, feed it as the first input instead); Xu et al., "Show,
+Attend and Tell", ICML 2015, https://arxiv.org/abs/1502.03044, who attend to a part of it for each
+word.
 """
 
 from functools import partial
+from typing import Any
 
 import keras
 from keras import layers, ops
@@ -31,11 +32,11 @@ def init_inject_captioner(
     num_classes=1000,
     name="captioning",
 ):
-    """The assignment's net: the features, projected, are the state h that the words begin with.
+    """Build the assignment's net: the projected features are the initial state h.
 
     Shapes: memory (batch, c) or (batch, m, c), which is averaged, and tokens (batch, n) -> logits
     of the word after each, (batch, n, num_classes). An LSTM's c begins at 0. The token `padding`
-    moves no state. For part see decoding.py.
+    does not change the state. For `part` see decoding.py.
     """
     kinds, given = STATES[cell], {}
     if part == "step":
@@ -54,33 +55,52 @@ def init_inject_captioner(
     keep, start = real(tokens, padding), [states[kind] for kind in kinds]
     x, ends = read(x, form, keep=keep, state=start, name="layer1")
     x = layers.Identity(name="features")(drop(x, dropout, name="features_dropout"))
-    said = logits(x, num_classes)
+    result = logits(x, num_classes)
     if part != "step":
-        return keras.Model(given, said, name=name)
+        return keras.Model(given, result, name=name)
     ends = dict(zip(kinds, ends, strict=True))
-    return keras.Model(given, {"logits": said[:, 0], **ends}, name=name)
+    return keras.Model(given, {"logits": result[:, 0], **ends}, name=name)
 
 
 def mean_of(shape):
-    """An input `memory` of this shape, and its mean over all places."""
+    """Make an input `memory` of this shape; returns it and its mean over all positions."""
     given = keras.Input(shape, name="memory")
     return given, layers.GlobalAveragePooling1D(name="mean")(given) if len(shape) > 1 else given
 
 
 @keras.saving.register_keras_serializable("cvcourse")
 class AttendingLSTM(layers.Layer):
-    """An LSTM that at each step looks at a memory with its state, and reads what it finds there.
+    """LSTM that attends to a memory at each step, and reads what it finds there.
 
-    Call with x (batch, n, e), memory (batch, m, c), h and c (batch, units): {h, z, alpha} at each
-    step, (batch, n, units), (batch, n, c), (batch, n, m), and the last c. Xu et al., section 3.1.2:
-    e_i = v tanh(W_a a_i + W_h h), alpha = softmax(e), z = beta sum_i alpha_i a_i with the gate
-    beta = sigmoid(W_b h) of section 4.2.1, one number a step. `doubly_stochastic` is the weight of
-    what eq. 14 adds to the loss, sum_i (1 - sum_t alpha_ti)^2, here over the words, since the loss
-    is a word's mean: without it one place is soon looked at for all of them. Steps that are not
-    `real` (batch, n), if given, do not count and move no state.
+    Xu et al., section 3.1.2: e_i = v tanh(W_a a_i + W_h h), alpha = softmax(e), z = beta sum_i
+    alpha_i a_i with the gate beta = sigmoid(W_b h) of section 4.2.1, one number a step. Eq. 14 adds
+    sum_i (1 - sum_t alpha_ti)^2 to the loss, here divided by the number of words, since the loss is
+    a mean over words. Without this term the attention of all words soon stays at one position.
+
+    Args:
+        units: Number of units.
+        doubly_stochastic: Weight of the term of eq. 14.
+        **kwargs: See keras.layers.Layer.
+
+    Call arguments:
+        x: Embedded words (batch, n, e).
+        memory: Feature map (batch, m, c).
+        h: Initial state (batch, units).
+        c: Initial cell state (batch, units).
+        real: Mask (batch, n); steps where it is False do not count and do not change the state.
+
+    Returns:
+        A dict of h (batch, n, units), z (batch, n, c) and alpha (batch, n, m) at each step, and of
+        the last cell state c (batch, units).
+
+    >>> layer = AttendingLSTM(8)
+    >>> state = ops.zeros((2, 8))
+    >>> found = layer(ops.ones((2, 5, 3)), ops.ones((2, 4, 6)), state, state)
+    >>> {name: tuple(value.shape) for name, value in found.items()}
+    {'h': (2, 5, 8), 'z': (2, 5, 6), 'alpha': (2, 5, 4), 'c': (2, 8)}
     """
 
-    def __init__(self, units, doubly_stochastic=0.0, **kwargs):
+    def __init__(self, units: int, doubly_stochastic: float = 0.0, **kwargs: Any):
         super().__init__(**kwargs)
         self.units = units
         self.doubly_stochastic = doubly_stochastic
@@ -104,7 +124,7 @@ class AttendingLSTM(layers.Layer):
 
         is_read = ops.ones_like(x[..., 0], "bool") if real is None else ops.cast(real, "bool")
 
-        def look_and_read(state, inputs):
+        def attend_and_read(state, inputs):
             (h, c, *_), (x_t, is_read_t) = state, inputs
             scores = self.score(ops.tanh(keys + self.query(h)[:, None]))[..., 0]
             alpha = ops.softmax(scores)
@@ -118,13 +138,13 @@ class AttendingLSTM(layers.Layer):
 
         nothing = ops.zeros_like(memory[:, 0]), ops.zeros_like(memory[..., 0])
         by_steps = ops.transpose(x, (1, 0, 2)), ops.transpose(is_read)
-        _, steps = ops.scan(look_and_read, (h, c, *nothing), by_steps)
+        _, steps = ops.scan(attend_and_read, (h, c, *nothing), by_steps)
         h, c, z, alpha = (ops.transpose(values, (1, 0, 2)) for values in steps)
         if self.doubly_stochastic:
             of = keras.backend.result_type(alpha.dtype, "float32")  # half precision overflows
             counts = ops.cast(is_read, of)
-            looked_at = ops.einsum("bnm,bn->bm", ops.cast(alpha, of), counts)
-            uneven = ops.sum((1.0 - looked_at) ** 2)
+            attended = ops.einsum("bnm,bn->bm", ops.cast(alpha, of), counts)
+            uneven = ops.sum((1.0 - attended) ** 2)
             words = mean_over_replicas(ops.sum(counts))
             self.add_loss(self.doubly_stochastic * uneven / ops.maximum(words, 1.0))
         return {"h": h, "z": z, "alpha": alpha, "c": c[:, -1]}
@@ -154,13 +174,14 @@ def with_attention(
     num_classes=1000,
     name="captioning",
 ):
-    """Xu et al.'s net with soft attention: each word is said with a look at the feature map.
+    """Build Xu et al.'s net with soft attention: each word attends to the feature map.
 
-    Shapes: memory (batch, m, c), a place of the map each, and tokens (batch, n) -> logits of the
-    word after each, (batch, n, num_classes). The state begins with what dense layers make of the
-    map's mean; words are a deep output of word, state and look (eq. 7). The weights are the
-    output alpha of the AttendingLSTM `layer1`, which has a loss of its own, `doubly_stochastic` (1
-    in the paper's code). The token `padding` moves no state. For part see decoding.py.
+    Shapes: memory (batch, m, c), m positions of the map, and tokens (batch, n) -> logits of the
+    word after each, (batch, n, num_classes). The initial state is computed by dense layers from the
+    map's mean; words are a deep output of word, state and context (eq. 7). The attention weights
+    are the output alpha of the AttendingLSTM `layer1`, whose loss has the weight
+    `doubly_stochastic` (1 in the paper's code). The token `padding` does not change the state. For
+    `part` see decoding.py.
     """
     given, evenly = {}, 0.0
     memory = keras.Input(memory_shape, name="memory")
@@ -183,31 +204,31 @@ def with_attention(
     attend = AttendingLSTM(units, evenly, name="layer1")
     steps = attend(words, memory, **states, real=real(tokens, padding))
     h = drop(steps["h"], dropout, name="layer1_dropout")
-    said = layers.Add(name="features")(
+    result = layers.Add(name="features")(
         [
             words,
             layers.Dense(embedding, use_bias=False, name="features_h")(h),
             layers.Dense(embedding, use_bias=False, name="features_z")(steps["z"]),
         ]
     )
-    said = logits(drop(ops.tanh(said), dropout, name="features_dropout"), num_classes)
+    result = logits(drop(ops.tanh(result), dropout, name="features_dropout"), num_classes)
     if part != "step":
-        return keras.Model(given, said, name=name)
+        return keras.Model(given, result, name=name)
     states = {"h": steps["h"][:, 0], "c": steps["c"]}
-    return keras.Model(given, {"logits": said[:, 0], **states}, name=name)
+    return keras.Model(given, {"logits": result[:, 0], **states}, name=name)
 
 
 def transformer(
     *,
-    dim=256,
+    hidden_dim=256,
     depth=2,
-    heads=4,
-    mlp=1024,
+    num_heads=4,
+    mlp_dim=1024,
     dropout=0.1,
     norm_first=False,
     activation="gelu",
     positions="sinusoidal",
-    length=64,
+    max_length=64,
     padding=None,
     memory_shape=(49, 1280),
     part="whole",
@@ -215,21 +236,21 @@ def transformer(
     num_classes=1000,
     name="captioning",
 ):
-    """The assignment's Transformer decoder, whose memory is the feature map or one vector.
+    """Build the assignment's Transformer decoder; its memory is a feature map or one vector.
 
     Shapes: memory (batch, m, c) or (batch, c), tokens (batch, n) -> logits of the word after each,
-    (batch, n, num_classes). Knobs as in transformer.py; for part see decoding.py.
+    (batch, n, num_classes). Arguments as in transformer.py; for `part` see decoding.py.
     """
     return stack(
-        dim=dim,
+        hidden_dim=hidden_dim,
         depth=depth,
-        heads=heads,
-        mlp=mlp,
+        num_heads=num_heads,
+        mlp_dim=mlp_dim,
         dropout=dropout,
         norm_first=norm_first,
         activation=activation,
         positions=positions,
-        length=length,
+        max_length=max_length,
         causal=True,
         memory_shape=memory_shape,
         vocabulary=num_classes,

@@ -1,9 +1,9 @@
-"""Decoding: a net generates token after token: greedily, by sampling, or by beam search.
+"""Decoding: generate one token after another, greedily, by sampling, or by beam search.
 
-A net is asked for one token at a time, by its part="step": a token and a state go in, logits and
-the next state come out. The state is that of recurrent layers, or the keys and values of a
-Transformer's earlier tokens; what part="encoder" makes of a source or an image is read and never
-changes. The whole loop is one compiled function, on any backend of Keras.
+Each token is one call of the net that is built with part="step": a token and a state in, logits and
+the next state out. The state is that of recurrent layers, or the keys and values of a Transformer's
+earlier tokens; the outputs of part="encoder" for a source or an image are read and never change.
+The whole loop is one compiled function, on any backend of Keras.
 
 Holtzman et al. 2020, https://arxiv.org/abs/1904.09751, for nucleus sampling; Fan et al. 2018,
 https://arxiv.org/abs/1805.04833, for top-k; Wu et al. 2016, https://arxiv.org/abs/1609.08144, eq.
@@ -12,46 +12,75 @@ https://arxiv.org/abs/1805.04833, for top-k; Wu et al. 2016, https://arxiv.org/a
 
 import math
 import numbers
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
-from cvcourse.sequence.registry import build, builder_args
+from cvcourse.deprecation import renamed_arguments, takes_old_names, warn
+from cvcourse.sequence.registry import RENAMED, SequenceModel, build, builder_args
 from cvcourse.settings import precision
 
-IMPOSSIBLE = -math.inf  # as a logarithm of a probability
-# Between these float32 can divide logits by a temperature.
+IMPOSSIBLE = -math.inf  # logarithm of a probability of 0
+# Temperatures by which float32 can divide logits.
 SMALLEST, LARGEST = float(np.finfo("float32").tiny), float(np.finfo("float32").max)
 
 
 class Generator:
-    """Generate tokens with a trained `net`, which `sequence.build` made.
+    """Generate tokens with a trained sequence net.
 
-    Every method continues a prompt as the whole net would, with the net's present weights and its
+    Every method continues a prompt as the whole net would, with the net's current weights and its
     dtype policy. The rows of a prompt have one length. A net that was built with a token `padding`
     and skips it, or does not attend to it, does so here too: shorter rows are padded at the start.
 
     Args:
-        architecture: The net's name in the registry.
-        net: The net, a keras.Model.
-        **settings: The net's arguments of `sequence.build`.
+        model: keras.Model that `sequence.build` made, or that was loaded from its .keras file.
+        net: Deprecated: the model, where `model` is its architecture.
+        architecture: The net's name in the registry, for a model that does not record it: one that
+            was saved by an earlier version. `settings` are then all that it was built with.
+        **settings: Arguments of `sequence.build`. None: those that the model records.
 
     Raises:
-        ValueError: the net was built with other settings, or does not generate tokens.
+        ValueError: If the model records no architecture and none is given, was built with other
+            settings, or does not generate tokens.
+
+    >>> from cvcourse import sequence
+    >>> net = sequence.build("lstm", units=8, vocabulary=5, num_classes=5, input_shape=(None,))
+    >>> sequence.Generator(net).greedy([[1, 2]], 3).shape
+    (1, 5)
     """
 
-    def __init__(self, architecture, net, **settings):
-        self.net = net
+    def __init__(
+        self,
+        model: keras.Model,
+        net: keras.Model | None = None,
+        *,
+        architecture: str | None = None,
+        **settings: Any,
+    ):
+        if isinstance(model, str) and net is not None:
+            warn("Generator(architecture, net, **settings)", "Generator(net)")
+            model, architecture = net, model
+        settings = renamed_arguments("Generator", settings, RENAMED)
+        if architecture is None:
+            if not isinstance(model, SequenceModel) or model.architecture is None:
+                raise ValueError(
+                    f"{getattr(model, 'name', model)!r} does not record what `sequence.build` made "
+                    'it of; give architecture="lstm" or another and all settings that it was built '
+                    "with, such as units=256"
+                )
+            architecture, settings = model.architecture, {**model.settings, **settings}
+        self.net = model
         self.encoder = None
-        with precision(dtype_policy(net)):
-            self.step = build(architecture, part="step", **settings)
-            if {layer.name for layer in net.layers} & {"source", "memory"}:
-                self.encoder = build(architecture, part="encoder", **settings)
-        self.longest = None  # in tokens
+        with precision(dtype_policy(model)):
+            self.step = build(architecture, **settings | {"part": "step"})
+            if {layer.name for layer in model.layers} & {"source", "memory"}:
+                self.encoder = build(architecture, **settings | {"part": "encoder"})
+        self.max_length = None  # any number of tokens
         if "position" in self.step.input:
-            self.longest = settings.get("length", builder_args(architecture)["length"])
-        self._loops = {}
+            self.max_length = {**builder_args(architecture), **settings}["max_length"]
+        self._loops: dict = {}
         self._learn()
 
     def greedy(self, prompt, length, *, end=None, suppress_tokens=(), batch_size=None, **inputs):
@@ -63,14 +92,14 @@ class Generator:
             end: Token that ends a sequence: after it there are only more of it.
             suppress_tokens: Tokens that are never generated.
             batch_size: Number of rows decoded at a time, the last ones filled up to as many, so
-                that one shape is compiled; None decodes all at once. The result is the same.
+                that one shape is compiled; None decodes all at once. The result is equal.
             **inputs: The net's inputs besides its tokens (`source`, `memory`), (batch, ...).
 
         Returns:
             The prompt and what follows it, (batch, p + length) int32.
 
         Raises:
-            ValueError: an argument out of range, or more tokens than the net has positions.
+            ValueError: If an argument is out of range, or there are more tokens than positions.
         """
         return self.sample(
             prompt,
@@ -101,22 +130,22 @@ class Generator:
         Args:
             prompt: Integers (batch, p), p >= 1.
             length: Number of tokens to generate.
-            temperature: Divides the logits; 0, or what float32 cannot divide by, is greedy.
-            top_k: Keep the `top_k` likeliest tokens; None keeps all.
-            top_p: Of those keep the fewest whose probabilities, which sum to 1 over the `top_k`,
-                reach `top_p` (the nucleus).
-            seed: The same seed draws the same tokens; None draws others each time.
+            temperature: Divides the logits; 0, or less than float32 can divide by, is greedy.
+            top_k: Number of the likeliest tokens to draw from; None: all.
+            top_p: Draw from the fewest of them whose probabilities, which sum to 1 over the
+                `top_k`, reach `top_p` (the nucleus).
+            seed: Seed of the draws; None: other tokens at each call.
             end: Token that ends a sequence: after it there are only more of it.
             suppress_tokens: Tokens that are never generated.
             batch_size: Number of rows decoded at a time, the last ones filled up to as many, so
-                that one shape is compiled; None decodes all at once. The result is the same.
+                that one shape is compiled; None decodes all at once. The result is equal.
             **inputs: The net's inputs besides its tokens (`source`, `memory`), (batch, ...).
 
         Returns:
             The prompt and what follows it, (batch, p + length) int32.
 
         Raises:
-            ValueError: an argument out of range, or more tokens than the net has positions.
+            ValueError: If an argument is out of range, or there are more tokens than positions.
         """
         arrays = self._arrays(prompt, length, end, suppress_tokens)
         require(
@@ -150,12 +179,13 @@ class Generator:
             **arrays,
         )["tokens"]
 
+    @takes_old_names(beams="num_beams")
     def beam_search(
         self,
         prompt,
         length,
         *,
-        beams=5,
+        num_beams=5,
         length_penalty=0.6,
         end=None,
         suppress_tokens=(),
@@ -167,25 +197,25 @@ class Generator:
         Args:
             prompt: Integers (batch, p), p >= 1.
             length: Number of tokens to generate.
-            beams: Number of sequences that are followed at once.
+            num_beams: Number of sequences kept while searching.
             length_penalty: Scores are divided by ((5 + tokens) / 6) ** length_penalty.
             end: Token that ends a sequence: after it there are only more of it.
             suppress_tokens: Tokens that are never generated: their logits are minus infinity.
             batch_size: Number of rows decoded at a time, the last ones filled up to as many, so
-                that one shape is compiled; None decodes all at once. The result is the same.
+                that one shape is compiled; None decodes all at once. The result is equal.
             **inputs: The net's inputs besides its tokens (`source`, `memory`), (batch, ...).
 
         Returns:
-            tokens (batch, beams, p + length) int32, the best first, and their scores (batch,
-            beams): the logarithm of the probability of what follows the prompt, up to `end`,
-            divided by the penalty. Where there are fewer continuations than beams, those left over
-            have a score of minus infinity, and tokens without a meaning.
+            tokens (batch, num_beams, p + length) int32, the best first, and their scores (batch,
+            num_beams): the logarithm of the probability of what follows the prompt, up to `end`,
+            divided by the penalty. If there are fewer continuations than beams, the remaining beams
+            have a score of minus infinity, and meaningless tokens.
 
         Raises:
-            ValueError: an argument out of range, or more tokens than the net has positions.
+            ValueError: If an argument is out of range, or there are more tokens than positions.
         """
         arrays = self._arrays(prompt, length, end, suppress_tokens)
-        require(at_least(1, beams), "beams must be an integer of at least 1", beams)
+        require(at_least(1, num_beams), "num_beams must be an integer of at least 1", num_beams)
         require(
             is_number(length_penalty) and math.isfinite(length_penalty),
             "length_penalty must be a finite number",
@@ -195,7 +225,7 @@ class Generator:
         found = self._run(
             BeamSearch,
             inputs,
-            beams=int(beams),
+            beams=int(num_beams),
             length_penalty=penalty,
             batch_size=batch_size,
             **arrays,
@@ -203,7 +233,7 @@ class Generator:
         return found["tokens"], found["scores"]
 
     def _arrays(self, prompt, length, end, suppress_tokens):
-        """Check what every method takes, and give the arrays that every loop takes."""
+        """Check the arguments that all methods share; returns the arrays that all loops take."""
         try:
             prompt = np.asarray(prompt)
         except ValueError:  # rows of several lengths
@@ -215,10 +245,10 @@ class Generator:
             )
         require(at_least(1, length), "length must be an integer of at least 1", length)
         batch, given = prompt.shape
-        if self.longest and given + length > self.longest:
+        if self.max_length and given + length > self.max_length:
             raise ValueError(
-                f"the net has {self.longest} positions (length={self.longest}); received a prompt "
-                f"of {given} tokens and length={length}"
+                f"the net has {self.max_length} positions (max_length={self.max_length}); received "
+                f"a prompt of {given} tokens and length={length}"
             )
         vocabulary = self.step.output["logits"].shape[-1]
         prompt = checked_tokens("prompt", prompt, vocabulary)
@@ -238,7 +268,7 @@ class Generator:
         }
 
     def _run(self, kind, inputs, *, beams=1, batch_size=None, **arrays):
-        """Run a loop from where the encoder, or nothing, leaves the states."""
+        """Run a loop that begins with the encoder's states, or zeros."""
         batch = len(arrays["tokens"])
         expected = sorted(self.encoder.input) if self.encoder else []
         received = {name: np.shape(value) for name, value in inputs.items()}
@@ -284,7 +314,7 @@ class Generator:
 
 
 def dtype_policy(net):
-    """The dtype policy that a net was built with, whose logits alone are float32 under each."""
+    """Return the dtype policy that a net was built with; its logits are always float32."""
     for layer in net._flatten_layers(include_self=False):
         if layer.weights and not isinstance(layer, keras.Model):
             return layer.dtype_policy
@@ -292,7 +322,7 @@ def dtype_policy(net):
 
 
 def is_number(value, kind=numbers.Real):
-    """Whether it is a number of this kind, and no bool, which Python counts as one."""
+    """Whether it is a number of this kind; a bool, which is one in Python, is not."""
     return isinstance(value, kind) and not isinstance(value, bool)
 
 
@@ -302,13 +332,13 @@ def at_least(least, value):
 
 
 def require(holds, statement, value):
-    """Raise ValueError with the statement and the value where it does not hold."""
+    """Raise ValueError with the statement and the value unless it holds."""
     if not holds:
         raise ValueError(f"{statement}; received {value!r}")
 
 
 def checked_tokens(name, tokens, vocabulary):
-    """An array of tokens as int32. Raises ValueError where one is no integer of the vocabulary."""
+    """Convert tokens to int32. Raises ValueError if one is no integer of the vocabulary."""
     tokens = np.asarray(tokens)
     if not tokens.size:
         return tokens.astype("int32")
@@ -322,9 +352,9 @@ def checked_tokens(name, tokens, vocabulary):
 
 
 def copy_weights(target, source):
-    """Give the layers of `target` the weights of those of `source` with the same names.
+    """Copy the weights of the layers of `source` to the layers of `target` with the same names.
 
-    Raises ValueError for a layer that `source` has not, or has in another shape.
+    Raises ValueError for a layer that `source` lacks, or has in another shape.
     """
     parts = {layer.name: layer for layer in source.layers if isinstance(layer, keras.Model)}
     known = {layer.name: layer for layer in parts.get(target.name, source).layers}
@@ -335,13 +365,15 @@ def copy_weights(target, source):
             there = known.get(layer.name)
             forms = [[w.shape for w in each.weights] for each in (layer, there) if each]
             if len(forms) < 2 or forms[0] != forms[1]:
-                raise ValueError(f"{source.name} was built otherwise: {layer.name} does not fit")
+                raise ValueError(
+                    f"{source.name} was built with other settings: {layer.name} does not fit"
+                )
             for variable, value in zip(layer.weights, there.weights, strict=True):
-                variable.assign(ops.copy(value))  # JAX gives away what predict has used
+                variable.assign(ops.copy(value))  # on JAX predict donates its buffers
 
 
 class _Loop(keras.Model):
-    """Asks a net's step again and again: a Model, so that Keras compiles the whole of it.
+    """Loop over a net's step: a Model, so that Keras compiles the whole loop.
 
     Shapes are read with `ops.shape`: from a second shape on Keras leaves them open. Inputs are not
     cast to a mixed policy's half precision, which would round the noise and the temperature.
@@ -353,7 +385,7 @@ class _Loop(keras.Model):
         self.states = [name for name in step.input if name != "token"]
 
     def next_logits(self, token, allowed, states):
-        """Logits for the token after `token` in float32, and the net's next states."""
+        """Compute float32 logits of the token after `token`, and the net's next states."""
         outputs = self.step({"token": token, **dict(zip(self.states, states, strict=True))})
         states = [
             ops.cast(outputs.get(name, old), old.dtype)
@@ -364,9 +396,10 @@ class _Loop(keras.Model):
 
 
 class Sampling(_Loop):
-    """Tokens (batch, n), of which the first `given` count, noise (batch, n - 1) of [0, 1) ...
+    """Sample tokens.
 
-    -> tokens (batch, n).
+    Shapes: tokens (batch, n), of which the first `given` are the prompt, noise (batch, n - 1) in
+    [0, 1), ... -> tokens (batch, n).
     """
 
     def call(self, inputs):
@@ -388,12 +421,12 @@ class Sampling(_Loop):
             return after, written(tokens, chosen, after), done, *states
 
         begin = [inputs[f"state {name}"] for name in self.states]
-        nobody = ops.zeros_like(end, dtype="bool")
+        none_done = ops.zeros_like(end, dtype="bool")
         steps = ops.shape(noise)[1]
         _, tokens, *_ = ops.while_loop(
             lambda t, tokens, done, *_: ops.logical_and(t < steps, ops.logical_not(ops.all(done))),
             body,
-            (ops.convert_to_tensor(0, "int32"), inputs["tokens"], nobody, *begin),
+            (ops.convert_to_tensor(0, "int32"), inputs["tokens"], none_done, *begin),
         )
         return {"tokens": ended(tokens, end[:, None], given[:, None])}
 
@@ -429,23 +462,24 @@ def choose(logits, noise, temperature, top_k, top_p):
 
 
 def written(tokens, column, place):
-    """Tokens (…, n) with a column (…) in place `place`."""
+    """Write a column (…) at index `place` of tokens (…, n)."""
     here = ops.equal(ops.arange(ops.shape(tokens)[-1]), place)
     return ops.where(here, column[..., None], tokens)
 
 
 def ended(tokens, end, given):
-    """Tokens (…, n) with `end` alone after the first `end` that follows the `given` ones."""
+    """Fill tokens (…, n) with `end` after the first `end` that follows the `given` ones."""
     generated = ops.arange(ops.shape(tokens)[-1]) >= given
     ends = ops.logical_and(ops.equal(tokens, end), generated)
     return ops.where(ops.cumsum(ops.cast(ends, "int32"), axis=-1) > 0, end, tokens)
 
 
 class BeamSearch(_Loop):
-    """Tokens (batch, n), of which the first `given` count ... -> tokens (batch, beams, n), scores.
+    """Search the likeliest tokens by beam search.
 
-    A beam that has ended stays among the beams with its score. A beam that does not exist yet, or
-    never will, has a score of minus infinity.
+    Shapes: tokens (batch, n), of which the first `given` are the prompt, ... -> tokens (batch,
+    beams, n), scores (batch, beams). A beam that has ended stays among the beams with its score. A
+    beam that does not exist, or not yet, has a score of minus infinity.
     """
 
     def call(self, inputs):
@@ -476,7 +510,7 @@ class BeamSearch(_Loop):
             parent, chosen = best // vocabulary, best % vocabulary
             found = ops.take_along_axis(ops.reshape(found, (-1, beams * vocabulary)), best, axis=1)
             after = t + 1
-            forced = after < given  # by the prompt: nobody moves
+            forced = after < given  # by the prompt: beams keep their places
             parent = ops.where(forced, ops.arange(beams), parent)
             chosen = ops.where(forced, ops.take(tokens, after, axis=2), chosen)
             scores = ops.where(forced, scores, found)

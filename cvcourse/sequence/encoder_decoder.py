@@ -1,8 +1,8 @@
-"""Encoder-decoder: one recurrent net reads, another writes, and looks back at what was read.
+"""Encoder-decoder: one recurrent net reads, another writes and attends to what was read.
 
 Sutskever et al., "Sequence to Sequence Learning with Neural Networks", NIPS 2014,
 https://arxiv.org/abs/1409.3215, without attention; with it as in Luong et al. 2015,
-https://arxiv.org/abs/1508.04025, section 3.1, where attention stands behind the recurrent layer, so
+https://arxiv.org/abs/1508.04025, section 3.1, where attention follows the recurrent layer, so
 that all steps of training are computed at once; scores are those of attention.py.
 """
 
@@ -32,13 +32,14 @@ def encoder_decoder(
     num_classes=100,
     name="encoder_decoder",
 ):
-    """Reads `source` both ways, then says token after token.
+    """Build an encoder that reads `source` both ways, and a decoder of `tokens`.
 
     Shapes: source (batch, m), tokens (batch, n) -> logits of the token that comes after each,
-    (batch, n, num_classes). The decoder begins with what a dense layer makes of the encoder's last
-    states; with an `attention` (additive, dot_product or none) it also takes a mean of all that the
-    encoder said, weighted anew at each step: the layer `attention` is the matrix, (batch, n, m).
-    The token `padding` is in no mean and moves no state. For part see decoding.py.
+    (batch, n, num_classes). The decoder's initial state is a dense layer of the encoder's last
+    states; with an `attention` (additive, dot_product or none) it also takes a mean of the
+    encoder's outputs, weighted anew at each step: the layer `attention` gives the weights, (batch,
+    n, m). The token `padding` is in no mean and does not change the state. For `part` see
+    decoding.py.
     """
     form = pick("cell", cell, CELLS), dict(units=units)
     kinds, given, context = STATES[cell], {}, {}
@@ -84,11 +85,11 @@ def encoder_decoder(
         x = layers.Concatenate(name="decoder_and_found")([x, found])
         x = layers.Dense(units, activation="tanh", name="attentional")(x)  # eq. 5
     x = layers.Identity(name="features")(drop(x, dropout, name="features_dropout"))
-    said = logits(x, num_classes)
+    result = logits(x, num_classes)
     if part == "step":
-        outputs = {"logits": said[:, 0], **dict(zip(kinds, states, strict=True))}
+        outputs = {"logits": result[:, 0], **dict(zip(kinds, states, strict=True))}
         return keras.Model(given, outputs, name=name)
-    return keras.Model(given, said, name=name)
+    return keras.Model(given, result, name=name)
 
 
 VARIANTS = {

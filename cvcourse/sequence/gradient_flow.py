@@ -1,4 +1,4 @@
-"""How the gradient vanishes or explodes on its way back through time, by TensorFlow.
+"""Norms of gradients that vanish or explode on their way back through time, by TensorFlow.
 
 Bengio et al., "Learning Long-Term Dependencies with Gradient Descent is Difficult", IEEE
 Transactions on Neural Networks 5, 1994; Pascanu et al., "On the Difficulty of Training Recurrent
@@ -7,6 +7,8 @@ imported inside a function, for the gradient.
 """
 
 import contextlib
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -14,56 +16,84 @@ import numpy as np
 from cvcourse.errors import unknown
 
 
-def gradient_norms(model, inputs, targets=None, *, loss=None, layer=None, state="h"):
-    """The norm of the gradient with respect to a recurrent layer's state at each step: (time,).
+def gradient_norms(
+    model: keras.Model,
+    inputs: Any,
+    targets: Any = None,
+    *,
+    loss: Callable | None = None,
+    layer: keras.layers.Layer | str | None = None,
+    state: str = "h",
+) -> np.ndarray:
+    """Compute the norm of the gradient with respect to a recurrent layer's state at each step.
 
     Element t is the mean over examples of ||dL/dh_t||, exact. L is an example's loss at the last
-    step T, and h_t the state as the layer's cell returned it at step t. For a vanilla RNN, h_t =
-    tanh(W_hh h_{t-1} + W_xh x_t + b), that gradient is (Pascanu et al. 2013, eq. 5)
+    step T, and h_t the state that the layer's cell returned at step t. For a vanilla RNN, h_t =
+    tanh(W_hh h_{t-1} + W_xh x_t + b), this gradient is (Pascanu et al. 2013, eq. 5)
 
         dL/dh_t = prod_{k=t+1}^{T} W_hh^T diag(1 - h_k^2) dL/dh_T
 
-    and no factor stretches it by more than the largest singular value of W_hh. An LSTM's state is a
-    pair, each with a gradient of its own: "h" is what the gates see of the step before, and "c"
-    what they keep, with its way into h of the same step.
+    and no factor increases its norm by more than the largest singular value of W_hh. An LSTM's
+    state is a pair, with one gradient each: "h", which the gates of the next step read, and "c",
+    the cell state, including its path into h of the same step.
 
-    `model` is any keras.Model that calls a keras.layers.RNN, SimpleRNN, LSTM or GRU, and calls it
-    once; `layer` is that layer or its name, None the last there is. It is unrolled meanwhile, and
-    left as it was. inputs (batch, time, …) are what the model takes. `loss` is a function (targets,
-    outputs) -> () or (batch,), a mean over examples; outputs (batch, time, k) are given to it as
-    they are at the last step, (batch, k). None is the cross-entropy of logits for targets (batch,),
-    and without targets the sum of the outputs.
-
-    Steps are in the order in which the layer reads, which go_backwards turns round. A padded step,
+    Steps are in the order in which the layer reads, which go_backwards reverses. A padded step,
     whose state is dropped, has 0. Of stacked cells the state is the top one's.
 
-    Returns float64. Raises ValueError for a model without such a layer, a `layer` or `state` that
-    is not there or not used, several outputs without `loss`, and on backends other than TensorFlow.
+    Args:
+        model: Any keras.Model that calls a keras.layers.RNN, SimpleRNN, LSTM or GRU once. The layer
+            is unrolled during the call, and restored.
+        inputs: Inputs of the model, (batch, time, ...).
+        targets: Targets of the loss; None for a loss that needs none.
+        loss: Function (targets, outputs) -> () or (batch,), a mean over examples; of outputs
+            (batch, time, k) it receives the last step, (batch, k). None: the cross-entropy of
+            logits for targets (batch,), and without targets the sum of the outputs.
+        layer: The recurrent layer or its name; None: the last one.
+        state: "h", or "c" for an LSTM's cell state.
+
+    Returns:
+        Norms (time,) float64.
+
+    Raises:
+        ValueError: If the model has no such layer or does not call it, has no such `state`, or has
+            several outputs and no `loss`; on backends other than TensorFlow.
+
+    >>> from cvcourse import sequence
+    >>> net = sequence.build("rnn", units=8, input_shape=(5, 3))
+    >>> gradient_norms(net, np.ones((2, 5, 3))).shape
+    (5,)
     """
     require_tensorflow()
     import tensorflow as tf
 
-    layer = recurrent_layer(model, layer)
-    with tf.GradientTape() as tape, states_noted(layer, tape.watch) as steps:
+    found = recurrent_layer(model, layer)
+    with tf.GradientTape() as tape, states_noted(found, tape.watch) as steps:
         outputs = keras.tree.map_structure(last_step, model(inputs, training=False))
         if loss is None and keras.tree.is_nested(outputs):
             raise ValueError(f"{model.name} has several outputs: give loss, a function of them")
         value = keras.ops.mean((loss or default_loss(targets))(targets, outputs))
     if not steps:
-        raise ValueError(f"{model.name} holds the layer {layer.name}, but does not call it")
+        raise ValueError(f"{model.name} holds the layer {found.name}, but does not call it")
     kinds = ["h", "c"][: len(steps[0])]
     if state not in kinds:
-        raise ValueError(f"states of {layer.name} are {', '.join(kinds)}; received {state!r}")
+        raise ValueError(f"states of {found.name} are {', '.join(kinds)}; received {state!r}")
     states = [step[kinds.index(state)] for step in steps]
     gradients = tape.gradient(value, states, unconnected_gradients="zero")
     return np.array([summed_norms(gradient) for gradient in gradients])
 
 
-def input_gradient_norms(model, images, labels, steps, *, batch_size=32):
-    """Compute how far back in a sequence an example's loss reaches: its gradient by step.
+def input_gradient_norms(
+    model: keras.Model,
+    images: np.ndarray,
+    labels: np.ndarray,
+    steps: tuple[int, int],
+    *,
+    batch_size: int = 32,
+) -> list[float]:
+    """Compute the norm of the gradient of the loss with respect to each step of the input.
 
-    The model may be any: the gradient is with respect to the pixels, not to a recurrent state, so
-    a Transformer is compared with a recurrent net.
+    The gradient is with respect to pixels, not to a recurrent state, so that a Transformer can be
+    compared with a recurrent net.
 
     Args:
         model: keras.Model from raw images (batch, h, w, c), which it reads as sequences, to logits.
@@ -78,6 +108,11 @@ def input_gradient_norms(model, images, labels, steps, *, batch_size=32):
 
     Raises:
         ValueError: On backends other than TensorFlow.
+
+    >>> net = keras.Sequential([keras.Input((2, 2, 1)), keras.layers.Flatten()])
+    >>> norms = input_gradient_norms(net, np.zeros((3, 2, 2, 1)), np.zeros(3, int), (2, 2))
+    >>> [round(norm, 4) for norm in norms]  # softmax minus one-hot: (-3/4, 1/4), (1/4, 1/4)
+    [0.7906, 0.3536]
     """
     require_tensorflow()
     import tensorflow as tf
@@ -100,8 +135,18 @@ def input_gradient_norms(model, images, labels, steps, *, batch_size=32):
     return np.mean(norms, axis=0).tolist()
 
 
-def share_of_first_half(norms):
-    """Compute the share of the first half of the steps in the sum of norms; 0.0 if all are 0."""
+def share_of_first_half(norms: Sequence[float]) -> float:
+    """Compute the share of the first half of the steps in the sum of norms.
+
+    Args:
+        norms: A number for each step.
+
+    Returns:
+        0 to 1; 0.0 if all norms are 0.
+
+    >>> share_of_first_half([1.0, 2.0, 4.0, 5.0])
+    0.25
+    """
     return sum(norms[: len(norms) // 2]) / sum(norms) if any(norms) else 0.0
 
 
@@ -109,13 +154,13 @@ def require_tensorflow():
     """Raise ValueError on other backends: Keras has no neutral function for gradients."""
     if keras.backend.backend() != "tensorflow":
         raise ValueError(
-            f"gradients through time are TensorFlow's; received {keras.backend.backend()}: "
-            "set KERAS_BACKEND=tensorflow"
+            "gradients through time need the TensorFlow backend; received "
+            f"{keras.backend.backend()}: set KERAS_BACKEND=tensorflow"
         )
 
 
 def recurrent_layer(model, layer=None):
-    """The recurrent layer that `layer` is or names, for None the last. Raises ValueError."""
+    """Find the recurrent layer `layer` or of that name, for None the last. Raises ValueError."""
     found = list(recurrent_layers(model))
     if not found:
         there = ", ".join(f"{each.name} ({type(each).__name__})" for each in model.layers)
@@ -131,7 +176,7 @@ def recurrent_layer(model, layer=None):
 
 
 def recurrent_layers(layer):
-    """The recurrent layers inside a layer or model, those of wrappers and inner models too."""
+    """Yield the recurrent layers inside a layer or model, also of wrappers and inner models."""
     for inner in layer._flatten_layers(include_self=False, recursive=False):
         if isinstance(inner, keras.layers.RNN):
             yield inner
@@ -141,13 +186,13 @@ def recurrent_layers(layer):
 
 @contextlib.contextmanager
 def states_noted(layer, watch):
-    """Inside, `layer` runs unrolled, and each step's states are appended to the list it gives.
+    """Context manager: unroll `layer`; yields a list to which each step's states are appended.
 
     `watch` is called with the states that a step begins with.
     """
     steps, cell = [], layer.cell
     call = cell.call
-    # Keras' loop in Python calls the cell at each step; those of TensorFlow and cuDNN do not.
+    # Keras' loop in Python calls the cell at each step; TensorFlow's and cuDNN's do not.
     before = {key: getattr(layer, key) for key in ("unroll", "use_cudnn") if hasattr(layer, key)}
 
     def noted(inputs, states, **kwargs):
@@ -163,24 +208,24 @@ def states_noted(layer, watch):
     try:
         yield steps
     finally:
-        del cell.call  # the instance's: the class' own comes to light again
+        del cell.call  # the instance's, which hides the class
         for key, value in before.items():
             setattr(layer, key, value)
 
 
 def last_step(outputs):
-    """Outputs (batch, time, k) at the last step: (batch, k); others as they are."""
+    """Select the last step of outputs (batch, time, k); others are unchanged."""
     return outputs[:, -1] if len(outputs.shape) == 3 else outputs
 
 
 def default_loss(targets):
-    """The loss where none is given, see gradient_norms."""
+    """Choose the loss if none is given, see gradient_norms."""
     if targets is None:
         return lambda _, outputs: keras.ops.sum(outputs) / outputs.shape[0]
     return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
 def summed_norms(gradient):
-    """Of a mean over examples: the sum of its norms is the mean of those of each one's own loss."""
+    """Sum norms over examples: of a mean's gradient, the mean of the norms of single losses."""
     rows = keras.ops.convert_to_numpy(gradient).astype("float64")
     return np.linalg.norm(rows.reshape(len(rows), -1), axis=1).sum()

@@ -1,12 +1,14 @@
-"""GRU: one state, and two gates that say what of it to read and what of it to keep.
+"""GRU: one state, with a reset gate for what is read of it and an update gate for what is kept.
 
 Cho et al., "Learning Phrase Representations using RNN Encoder-Decoder", EMNLP 2014,
 https://arxiv.org/abs/1406.1078, in the form that torch and cuDNN compute, where the reset gate
-works behind the recurrent product:
+is applied after the recurrent product:
 
     (z, r) = sigmoid(W (h_{t-1}, x_t) + b)        g = tanh(W_x x_t + b_x + r * (W_h h_{t-1} + b_h))
     h_t = z * h_{t-1} + (1 - z) * g
 """
+
+from typing import Any
 
 import keras
 import numpy as np
@@ -20,13 +22,21 @@ KERAS_GATES, TORCH_GATES = "zrg", "rzg"
 
 @keras.saving.register_keras_serializable("cvcourse")
 class GRUCell(layers.Layer):
-    """One step: x (batch, c), [h (batch, units)] -> h, [h]; for `keras.layers.RNN`.
+    """One step of a GRU, a cell for `keras.layers.RNN`.
 
-    Its weights are those of keras.layers.GRU: kernel (c, 3 * units), recurrent_kernel (units,
-    3 * units), bias (2, 3 * units) for the two products, gates in the order z, r, g.
+    Shapes: x (batch, c), [h (batch, units)] -> h, [h]. The weights are those of keras.layers.GRU:
+    kernel (c, 3 * units), recurrent_kernel (units, 3 * units), bias (2, 3 * units) for the two
+    products, gates in the order z, r, g.
+
+    Args:
+        units: Number of units.
+        **kwargs: See keras.layers.Layer.
+
+    >>> tuple(keras.layers.RNN(GRUCell(8))(np.ones((2, 5, 3))).shape)
+    (2, 8)
     """
 
-    def __init__(self, units, **kwargs):
+    def __init__(self, units: int, **kwargs: Any):
         super().__init__(**kwargs)
         self.units = self.state_size = self.output_size = units
 
@@ -45,9 +55,9 @@ class GRUCell(layers.Layer):
 
 
 def from_torch(weight_ih, weight_hh, bias_ih, bias_hh):
-    """torch.nn.GRU's weights of one layer as Keras' [kernel, recurrent_kernel, bias (2, …)].
+    """Convert torch.nn.GRU's weights of one layer to [kernel, recurrent_kernel, bias (2, …)].
 
-    torch's lie (to, from), gates in the order r, z, g (which it calls n).
+    torch's kernels are (to, from), with gates in the order r, z, g (which it calls n).
     """
     both = np.stack([bias_ih, bias_hh])
     return [reordered(w, TORCH_GATES, KERAS_GATES) for w in (weight_ih.T, weight_hh.T, both)]

@@ -1,31 +1,31 @@
-"""What sequence nets begin and end with: vectors or tokens, which of them are real, and logits."""
+"""Inputs and outputs of sequence nets: vectors or tokens, masks, and logits."""
 
 import keras
 from keras import layers, ops
 
 from cvcourse.layers.transformer import LOWEST
 
-MASKS = {"mask": "which steps are real", "attention_mask": "who may look at whom"}
+MASKS = ("mask", "attention_mask")  # of real steps; of the positions that each step may attend to
 
 
 def sequence_input(input_shape, vocabulary, dim, *, padding=None, masks=(), initializer="uniform"):
-    """Inputs of a net that reads tokens or vectors, their vectors, and which steps are real.
+    """Make the inputs of a net of tokens or vectors.
 
     Args:
         input_shape: (time,) for tokens, (time, c) for vectors; None for (None,) or (None, 28).
         vocabulary: Number of tokens; None for vectors.
         dim: Channels of the layer `tokens_embedding`.
-        padding: The token that is no real step.
+        padding: Token that is no real step; None if all are.
         masks: Names of mask inputs, see `mask_inputs`; `mask` decides instead of `padding`.
-        initializer: The embedding's.
+        initializer: Initializer of the embedding.
 
     Returns:
-        {name: an input}, of `tokens` or `inputs` and of the masks; vectors (batch, time, channels);
+        {name: input} of `tokens` or `inputs` and of the masks; vectors (batch, time, channels);
         a bool mask (batch, time), True for real steps, or None. Vectors that `mask` masks may hold
         NaN or infinity.
 
     Raises:
-        ValueError: an input_shape of the other kind, or an unknown mask.
+        ValueError: If input_shape does not fit the kind of input, or a mask is unknown.
     """
     if input_shape is None:
         input_shape = (None,) if vocabulary else (None, 28)
@@ -48,12 +48,12 @@ def sequence_input(input_shape, vocabulary, dim, *, padding=None, masks=(), init
 
 
 def finite_padding(x, keep):
-    """Vectors (batch, n, c) with 0 for NaN and infinity in masked steps: 0 times them is NaN."""
+    """Replace NaN and infinity in masked steps of vectors (batch, n, c): 0 times them is NaN."""
     return ops.where(ops.logical_or(keep[..., None], ops.isfinite(x)), x, 0.0)
 
 
 def embed(tokens, vocabulary, dim, *, name, initializer="uniform"):
-    """A trained vector for each token: (...) -> (..., dim)."""
+    """Embed tokens as trained vectors: (...) -> (..., dim)."""
     table = layers.Embedding(
         vocabulary, dim, embeddings_initializer=initializer, name=f"{name}_embedding"
     )
@@ -61,14 +61,14 @@ def embed(tokens, vocabulary, dim, *, name, initializer="uniform"):
 
 
 def real(tokens, padding):
-    """Which tokens are no padding, (batch, time) bool; None where nothing is."""
+    """Mask the padding of tokens: (batch, time) -> bool, False for padding; None without any."""
     return None if padding is None else ops.not_equal(tokens, padding)
 
 
 def mask_inputs(masks, time):
-    """{name: an input} of the masks named: mask (time,), attention_mask (time, time), bool.
+    """Make bool inputs of the masks named: {"mask": (time,), "attention_mask": (time, time)}.
 
-    True keeps. Raises ValueError for a mask of another name.
+    True keeps. Raises ValueError for another name.
     """
     for name in masks:
         if name not in MASKS:
@@ -77,8 +77,8 @@ def mask_inputs(masks, time):
     return {name: keras.Input(shapes[name], dtype="bool", name=name) for name in masks}
 
 
-def who_sees_whom(mask, attention_mask=None):
-    """One mask for attention's scores, (batch, 1, 1 or n, m), from those there are, or None.
+def combined_mask(mask, attention_mask=None):
+    """Combine masks into one for attention scores, (batch, 1, 1 or n, m); None without any.
 
     `mask` (batch, m) is bool, `attention_mask` (batch, n, m) bool or float, see AttentionWeights.
     """
@@ -94,7 +94,7 @@ def who_sees_whom(mask, attention_mask=None):
 
 
 def logits(x, num_classes, *, initializer="glorot_uniform"):
-    """The last layer, in float32, or as all else in float64; none for num_classes=None."""
+    """Add the last layer, in float32 (float64 if floatx is); x itself for num_classes=None."""
     if num_classes is None:
         return x
     dtype = "float64" if keras.config.floatx() == "float64" else "float32"
@@ -103,7 +103,7 @@ def logits(x, num_classes, *, initializer="glorot_uniform"):
 
 
 def model(inputs, outputs, *, name):
-    """A keras.Model of {name: tensor}, of the tensor itself where there is one."""
+    """Make a keras.Model of {name: tensor}; a single tensor is no dict."""
 
     def plain(tensors):
         return next(iter(tensors.values())) if len(tensors) == 1 else tensors

@@ -1,4 +1,4 @@
-"""LSTM: a cell state that only gates can touch, so that gradients pass through it unchanged.
+"""LSTM: a cell state that changes by gates alone, so that gradients pass through it unchanged.
 
 Hochreiter & Schmidhuber, "Long Short-Term Memory", Neural Computation 9, 1997; the forget gate is
 of Gers et al. 2000. CS231n, lecture on recurrent networks:
@@ -6,6 +6,8 @@ of Gers et al. 2000. CS231n, lecture on recurrent networks:
     (i, f, o, g) = (sigmoid, sigmoid, sigmoid, tanh)(W (h_{t-1}, x_t) + b)
     c_t = f * c_{t-1} + i * g        h_t = o * tanh(c_t)
 """
+
+from typing import Any
 
 import keras
 import numpy as np
@@ -18,14 +20,22 @@ KERAS_GATES, TORCH_GATES, COURSE_GATES = "ifgo", "ifgo", "ifog"
 
 @keras.saving.register_keras_serializable("cvcourse")
 class LSTMCell(layers.Layer):
-    """One step: x (batch, c), [h, c], each (batch, units) -> h, [h, c]; for `keras.layers.RNN`.
+    """One step of an LSTM, a cell for `keras.layers.RNN`.
 
-    Its weights are those of keras.layers.LSTM: kernel (c, 4 * units), recurrent_kernel (units,
-    4 * units), bias (4 * units,), gates in the order i, f, g, o. The forget gate's bias begins at 1
-    (Jozefowicz et al. 2015): a new net remembers.
+    Shapes: x (batch, c), [h, c], each (batch, units) -> h, [h, c]. The weights are those of
+    keras.layers.LSTM: kernel (c, 4 * units), recurrent_kernel (units, 4 * units), bias
+    (4 * units,), gates in the order i, f, g, o. The forget gate's bias begins at 1 (Jozefowicz et
+    al. 2015), so that an untrained net keeps its cell state.
+
+    Args:
+        units: Number of units.
+        **kwargs: See keras.layers.Layer.
+
+    >>> tuple(keras.layers.RNN(LSTMCell(8), return_sequences=True)(np.ones((2, 5, 3))).shape)
+    (2, 5, 8)
     """
 
-    def __init__(self, units, **kwargs):
+    def __init__(self, units: int, **kwargs: Any):
         super().__init__(**kwargs)
         self.units = self.output_size = units
         self.state_size = [units, units]
@@ -48,19 +58,19 @@ def remembering(shape, dtype=None):
 
 
 def reordered(weights, given, wanted=KERAS_GATES):
-    """Weights (…, gates * units) whose gates lie in the order `given`, in the order `wanted`."""
+    """Reorder the gates of weights (…, gates * units) from `given` to `wanted`."""
     gates = np.split(np.asarray(weights), len(given), axis=-1)
     return np.concatenate([gates[given.index(gate)] for gate in wanted], axis=-1)
 
 
 def from_torch(weight_ih, weight_hh, bias_ih, bias_hh):
-    """torch.nn.LSTM's weights of one layer as Keras' [kernel, recurrent_kernel, bias].
+    """Convert torch.nn.LSTM's weights of one layer to Keras' [kernel, recurrent_kernel, bias].
 
-    torch's lie (to, from), in Keras' order of gates, and it has two biases where one would do.
+    torch's kernels are (to, from), with gates in Keras' order; its two biases are added.
     """
     return [weight_ih.T, weight_hh.T, bias_ih + bias_hh]
 
 
 def from_course(Wx, Wh, b):
-    """The assignment's weights, gates in the order i, f, o, g, as Keras'."""
+    """Convert the assignment's weights, gates in the order i, f, o, g, to Keras'."""
     return [reordered(weights, COURSE_GATES) for weights in (Wx, Wh, b)]

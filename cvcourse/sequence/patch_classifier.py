@@ -1,7 +1,7 @@
 """An image as a sequence of patches for a Transformer encoder: the assignment's vision transformer.
 
-CS231n, assignment 3. The ViT of the paper, with its class token, is in models/vit.py; the block is
-the same.
+CS231n, assignment 3. The ViT of the paper, with its class token, is in models/vit.py; both use
+the same block.
 """
 
 import keras
@@ -15,10 +15,10 @@ from cvcourse.sequence.transformer import EPSILON, features, placed
 def patch_classifier(
     *,
     patch=(8, 8),
-    dim=128,
+    hidden_dim=128,
     depth=6,
-    heads=4,
-    mlp=256,
+    num_heads=4,
+    mlp_dim=256,
     dropout=0.1,
     norm_first=False,
     activation="gelu",
@@ -27,9 +27,9 @@ def patch_classifier(
     num_classes=10,
     name="patch_classifier",
 ):
-    """Patches of `patch` (height, width) pixels, blocks over all, the mean of what they say.
+    """Build blocks over patches of `patch` (height, width) pixels, and a mean over the patches.
 
-    Shapes: (batch, h, w, c) -> logits (batch, num_classes); `features` are the patches behind the
+    Shapes: (batch, h, w, c) -> logits (batch, num_classes); `features` are the patches after the
     last block, (batch, h * w / pixels of a patch, dim). A patch of one row, (1, w), reads row by
     row. Raises ValueError for images that are not whole patches.
     """
@@ -40,14 +40,14 @@ def patch_classifier(
         )
     count = input_shape[0] // patch[0] * (input_shape[1] // patch[1])
     image = keras.Input(input_shape, name="image")
-    x = layers.Conv2D(dim, patch, patch, name="stem")(image)
-    x = layers.Reshape((count, dim), name="patches")(x)
+    x = layers.Conv2D(hidden_dim, patch, patch, name="stem")(image)
+    x = layers.Reshape((count, hidden_dim), name="patches")(x)
     x = drop(placed(x, positions, count), dropout, name="dropout")
     for i in range(1, depth + 1):
         x = transformer_block(
             x,
-            heads,
-            mlp,
+            num_heads,
+            mlp_dim,
             dropout=dropout,
             epsilon=EPSILON,
             norm_first=norm_first,

@@ -1,8 +1,10 @@
-"""Positions: what tells a Transformer which token stands where, as sines or as learned vectors.
+"""Positions: vectors that tell a Transformer the position of a token, as sines or learned.
 
 Vaswani et al., "Attention Is All You Need", NIPS 2017, section 3.5, and Gehring et al. 2017,
 https://arxiv.org/abs/1705.03122, for the learned ones.
 """
+
+from typing import Any
 
 import keras
 import numpy as np
@@ -10,11 +12,11 @@ from keras import layers, ops
 
 
 class _Positions(layers.Layer):
-    """x + a row of `self.table()` for each position: (batch, n, c) -> the same, n <= length.
+    """Add a row of `self.table()` for each position: (batch, n, c) -> (batch, n, c), n <= length.
 
-    With `position` (batch,), x is one token (batch, 1, c) that stands there. Raises ValueError for
-    a sequence that is longer than `length`; in a TensorFlow graph that leaves its length open,
-    which Keras makes for a second shape, an InvalidArgumentError that says the same.
+    With `position` (batch,), x is one token (batch, 1, c) at that position. Raises ValueError for
+    a sequence that is longer than `length`; in a TensorFlow graph that leaves the length open,
+    which Keras makes for a second shape, InvalidArgumentError with the same text.
     """
 
     def __init__(self, length, **kwargs):
@@ -28,10 +30,10 @@ class _Positions(layers.Layer):
         return self.within_length(inputs) + table[: ops.shape(inputs)[1]]
 
     def within_length(self, inputs):
-        """The inputs, unless there are more of them than positions."""
+        """Return the inputs, unless there are more of them than positions."""
         n = inputs.shape[1]
         known = f"{self.name} has {self.length} positions (length={self.length})"
-        advice = "pass fewer, or build the net with a larger length"
+        advice = "pass fewer, or build the net with a larger max_length"
         if n is not None and n > self.length:
             raise ValueError(f"{known}; received {n} tokens: {advice}")
         if n is None and keras.backend.backend() == "tensorflow":
@@ -39,8 +41,8 @@ class _Positions(layers.Layer):
 
             n = ops.shape(inputs)[1]
             # TensorFlow writes each item in brackets.
-            told = tf.debugging.Assert(n <= self.length, [f"{known}; tokens received:", n, advice])
-            with tf.control_dependencies([told]):
+            check = tf.debugging.Assert(n <= self.length, [f"{known}; tokens received:", n, advice])
+            with tf.control_dependencies([check]):
                 return tf.identity(inputs)
         return inputs
 
@@ -52,9 +54,20 @@ class _Positions(layers.Layer):
 
 @keras.saving.register_keras_serializable("cvcourse")
 class SinusoidalPositions(_Positions):
-    """Sines in even channels, cosines in odd ones: a pair shares base ** (-2k / c)."""
+    """Add sines in even channels and cosines in odd ones: (batch, n, c) -> (batch, n, c).
 
-    def __init__(self, length, *, base=10_000, **kwargs):
+    Vaswani et al. 2017, section 3.5: channels 2k and 2k + 1 share the frequency base ** (-2k / c).
+
+    Args:
+        length: Number of positions, the largest n.
+        base: Base of the frequencies.
+        **kwargs: See keras.layers.Layer.
+
+    >>> SinusoidalPositions(10)(np.zeros((1, 2, 4), "float32"))[0].numpy().round(2).tolist()[0]
+    [0.0, 1.0, 0.0, 1.0]
+    """
+
+    def __init__(self, length: int, *, base: float = 10_000, **kwargs: Any):
         super().__init__(length, **kwargs)
         self.base = base
 
@@ -64,7 +77,18 @@ class SinusoidalPositions(_Positions):
 
 @keras.saving.register_keras_serializable("cvcourse")
 class LearnedPositions(_Positions):
-    """A trained vector for each of `length` positions."""
+    """Add a trained vector for each position: (batch, n, c) -> (batch, n, c).
+
+    Args:
+        length: Number of positions, the largest n.
+        **kwargs: See keras.layers.Layer.
+
+    >>> tuple(LearnedPositions(10)(np.zeros((1, 2, 4), "float32")).shape)
+    (1, 2, 4)
+    """
+
+    def __init__(self, length: int, **kwargs: Any):
+        super().__init__(length, **kwargs)
 
     def build(self, input_shape):
         self.embedding = self.add_weight(
@@ -78,7 +102,7 @@ class LearnedPositions(_Positions):
 
 
 def sinusoids(length, channels, base=10_000):
-    """The table of sines and cosines, (length, channels) float64, positions from 0 on."""
+    """Compute sines and cosines of positions from 0 on: (length, channels) float64."""
     pair = np.arange(channels) // 2
     angles = np.arange(length)[:, None] * float(base) ** (-2 * pair / channels)
     return np.where(np.arange(channels) % 2, np.cos(angles), np.sin(angles))

@@ -2,7 +2,7 @@
 
 Schuster & Paliwal, "Bidirectional Recurrent Neural Networks", 1997; Graves et al. 2013,
 https://arxiv.org/abs/1303.5778, for the stack. The layers are Keras' own, which are fused where
-the device can; rnn.py, lstm.py and gru.py have the same cells from their equations.
+the device can; rnn.py, lstm.py and gru.py define the same cells by their equations.
 """
 
 from functools import partial
@@ -30,30 +30,31 @@ def recurrent(
     embedding=64,
     padding=None,
     masks=(),
-    sequences=True,
+    return_sequences=True,
     states=False,
     part="whole",
     input_shape=None,
     num_classes=10,
     name="recurrent",
 ):
-    """`depth` layers of `units`, each reading what the one below says at every step.
+    """Build a stack of `depth` recurrent layers of `units`.
 
     Shapes: vectors (batch, time, c), or tokens (batch, time) of a `vocabulary` through a table of
     `embedding` channels, -> logits at every step (batch, time, num_classes), or with
-    sequences=False behind the last real one, (batch, num_classes). `bidirectional` layers read both
-    ways and put the two side by side. Padded steps, by the token `padding` or by masks=("mask",),
-    give 0 and move no state. input_shape=None is (None, 28) for vectors, (None,) for tokens.
-    `features` are what the logits are made from; num_classes=None ends there. `states` adds inputs
-    and outputs h (and c), (batch, layers, units), the two directions of a layer one after the
-    other; outputs are then a dict. part="step" is the net for one token: see decoding.py.
+    return_sequences=False after the last real one, (batch, num_classes). `bidirectional` layers
+    read both ways and put the two side by side. Padded steps, by the token `padding` or by
+    masks=("mask",), give 0 and do not change the state. input_shape=None is (None, 28) for
+    vectors, (None,) for tokens. The layer `features` precedes the logits; num_classes=None ends
+    there. `states` adds inputs and outputs h (and c), (batch, layers, units), the two directions of
+    a layer one after the other; outputs are then a dict. part="step" is the net for one token: see
+    decoding.py.
     """
     form = CELLS[cell], dict(units=units, activation=activation, use_bias=use_bias)
     kinds = STATES[cell]
     ways = (False, True) if bidirectional else (False,)
     if part == "step":
         if bidirectional or not vocabulary:
-            raise ValueError("one token after the other: for nets of tokens that read forwards")
+            raise ValueError("generation needs a net of tokens (vocabulary=) that reads forwards")
         given = {"token": keras.Input((), dtype="int32", name="token")}
         token = given["token"][:, None]
         x = embed(token, vocabulary, embedding, name="tokens")
@@ -79,13 +80,13 @@ def recurrent(
         x = layers.Concatenate(name=f"layer{level + 1}_both")(outcomes) if bidirectional else y
         if level < depth - 1:
             x = drop(x, dropout, name=f"layer{level + 1}_dropout")
-    if not sequences:
+    if not return_sequences:
         x = ops.concatenate([end[0] for end in ends[-len(ways) :]], axis=-1)
     x = layers.Identity(name="features")(drop(x, dropout, name="dropout"))
-    said = logits(x, num_classes)
-    if part == "step" and sequences:
-        said = said[:, 0]
-    outputs = {"features" if num_classes is None else "logits": said}
+    result = logits(x, num_classes)
+    if part == "step" and return_sequences:
+        result = result[:, 0]
+    outputs = {"features" if num_classes is None else "logits": result}
     if states:
         outputs |= {
             kind: ops.stack([end[i] for end in ends], axis=1) for i, kind in enumerate(kinds)
@@ -94,10 +95,10 @@ def recurrent(
 
 
 def read(x, form, *, keep=None, state=None, backwards=False, name):
-    """One layer over all steps: (batch, time, c) -> (batch, time, units), and its last state.
+    """Call one layer on all steps: (batch, time, c) -> (batch, time, units), and its last state.
 
-    `form` is the layer's class and its settings. Steps that `keep` masks give 0 and move no state.
-    Backwards, step t has read t and all after it.
+    `form` is the layer's class and its settings. Steps that `keep` masks give 0 and do not change
+    the state. Backwards, step t has read t and all after it.
     """
     kind, settings = form
     layer = kind(

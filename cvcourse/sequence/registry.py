@@ -1,7 +1,13 @@
 """The sequence nets by name: `build("lstm", vocabulary=65, num_classes=65)`."""
 
 import inspect
+import types
+from collections.abc import Mapping
+from typing import Any
 
+import keras
+
+from cvcourse.deprecation import renamed_arguments
 from cvcourse.errors import pick, unknown
 from cvcourse.sequence import (
     attention,
@@ -15,47 +21,122 @@ from cvcourse.settings import require_supported_settings
 
 FAMILIES = (recurrent, encoder_decoder, attention, transformer, patch_classifier, captioning)
 REGISTRY = {name: builder for family in FAMILIES for name, builder in family.VARIANTS.items()}
+RENAMED = {  # arguments of builders: before, now
+    "heads": "num_heads",
+    "dim": "hidden_dim",
+    "mlp": "mlp_dim",
+    "length": "max_length",
+    "sequences": "return_sequences",
+}
 
 
-def build(architecture, /, *, name=None, **settings):
-    """The sequence net `architecture`; `settings` override its builder's arguments.
+@keras.saving.register_keras_serializable("cvcourse")
+class SequenceModel(keras.Model):
+    """A functional model that records which net of `REGISTRY` it is, also in its .keras file.
 
-    Returns an uncompiled keras.Model; each builder's docstring says from what to what. Every one
-    takes `input_shape` and, but for multi_head_attention, `num_classes`; `builder_args` lists its
-    own. Raises ValueError for an unknown architecture or knob, and for an image_data_format or
-    floatx of the process that would make another net of it.
+    A copy by `type(model).from_config(model.get_config())` has the record, too. One by
+    `keras.models.clone_model`, which takes inputs, outputs and name alone, has none.
+
+    Attributes:
+        architecture: Key of `REGISTRY`; None for an unknown one.
+        settings: All arguments of its builder, {name: value}, read-only.
+    """
+
+    architecture: str | None = None
+    settings: Mapping[str, Any] = types.MappingProxyType({})
+
+    # Without an __init__: Keras then knows the class as a functional one.
+    def recording(self, architecture: str | None, settings: Mapping[str, Any]) -> "SequenceModel":
+        """Record the net's architecture and settings; returns the model."""
+        self.architecture = architecture
+        # A dict would be tracked, as if it held layers.
+        self.settings = types.MappingProxyType(dict(settings))
+        return self
+
+    def get_config(self):
+        settings = keras.saving.serialize_keras_object(dict(self.settings))
+        return {**super().get_config(), "architecture": self.architecture, "settings": settings}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        config = dict(config)
+        architecture, settings = config.pop("architecture"), config.pop("settings")
+        revive = keras.saving.deserialize_keras_object
+        settings = {  # JSON makes lists of tuples
+            name: tuple(value)
+            if isinstance(value, (list, tuple))
+            else revive(value, custom_objects)
+            for name, value in settings.items()
+        }
+        return super().from_config(config, custom_objects).recording(architecture, settings)
+
+
+def build(architecture: str, /, *, name: str | None = None, **settings: Any) -> keras.Model:
+    """Build a sequence net.
+
+    The net records `architecture` and its settings, as attributes and in its .keras file:
+    `Generator(net)` needs nothing else.
+
+    Args:
+        architecture: Key of `REGISTRY`.
+        name: Name of the model; None for `architecture`.
+        **settings: Arguments of its builder, instead of the defaults that `builder_args` lists.
+            Every builder takes `input_shape` and, except for multi_head_attention, `num_classes`.
+
+    Returns:
+        An uncompiled keras.Model; the builder's docstring gives its inputs and outputs.
+
+    Raises:
+        ValueError: If the architecture or an argument is unknown, or Keras' image_data_format or
+            floatx would make another net of it.
 
     >>> build("lstm", vocabulary=65, num_classes=65).output_shape
     (None, None, 65)
     """
     require_supported_settings()
+    settings = renamed_arguments(f'sequence.build("{architecture}")', settings, RENAMED)
     defaults = builder_args(architecture)
     for setting in settings:
         if setting not in defaults:
-            raise ValueError(f"{architecture}: {unknown('knob', setting, defaults)}")
-    return REGISTRY[architecture](name=name or architecture, **settings)
+            raise ValueError(f"{architecture}: {unknown('builder argument', setting, defaults)}")
+    net = REGISTRY[architecture](name=name or architecture, **settings)
+    settings = {**defaults, **settings}
+    if settings.pop("part", "whole") != "whole":
+        return net
+    model = SequenceModel(net.input, net.output, name=net.name)
+    return model.recording(architecture, settings)
 
 
 def settings_of(architecture, config, *fields, **given):
-    """Collect a builder's arguments from a config's fields, as far as the net has such knobs.
+    """Collect a builder's arguments from a config's fields, as far as the net takes them.
 
     Args:
         architecture: Key of `REGISTRY`.
         config: Object with the fields. Its `units` are the channels of a Transformer, whose MLPs
-            are four times as wide (Vaswani et al. 2017, section 3.3).
+            are four times as wide (Vaswani et al. 2017, section 3.3), its `heads` are `num_heads`.
         *fields: Names of fields.
-        **given: Arguments, of which those that the net lacks are left out, too.
+        **given: Arguments. Those that the net does not take are left out, too.
 
     Returns:
         A dict for `build`.
     """
-    wide = {"units": config.units, "dim": config.units, "mlp": 4 * config.units}
-    values = wide | {name: getattr(config, name) for name in fields} | given
+    values = {"hidden_dim": config.units, "mlp_dim": 4 * config.units}
+    values |= {"units": config.units, "num_heads": config.heads}
+    values |= {name: getattr(config, name) for name in fields} | given
     return {name: value for name, value in values.items() if name in builder_args(architecture)}
 
 
-def builder_args(architecture):
-    """The arguments of a net's builder and their defaults, its own ones first.
+def builder_args(architecture: str) -> dict[str, Any]:
+    """List the arguments of a net's builder, its own ones first.
+
+    Args:
+        architecture: Key of `REGISTRY`.
+
+    Returns:
+        {argument: default}.
+
+    Raises:
+        ValueError: If the architecture is unknown.
 
     >>> builder_args("gru")["units"]
     128

@@ -1,32 +1,71 @@
 """A text sampler: a language model of characters that continues prompts."""
 
-import dataclasses
+import os
+from typing import Any
 
+import keras
+
+from cvcourse.deprecation import takes_old_names
+from cvcourse.saved_model import read_named_model
 from cvcourse.sequence.decoding import Generator
+from cvcourse.vocabulary import Vocabulary
 
 LENGTH = 300  # characters of a sample
 
 
-@dataclasses.dataclass(frozen=True)
 class TextSampler:
-    """Continues a prompt, character by character.
+    """Continue a prompt, character by character.
 
     Args:
-        generator: Generator with a net of characters.
-        vocabulary: The characters; `encode` gives tokens of a text, `decode` the text.
-        window: Most characters of prompt and sample together; None for any number.
+        model: Net of characters, as `sequence.build` made it or as it was loaded from its file; or
+            a Generator of it.
+        vocabulary: Its characters, a `cvcourse.data.Vocabulary`.
+        window: Largest number of characters of prompt and sample together; None: any number, or as
+            many as the net has positions for.
+
+    >>> from cvcourse import data, sequence
+    >>> net = sequence.build("gru", units=8, vocabulary=3, num_classes=3, input_shape=(None,))
+    >>> sampler = sequence.TextSampler(net, data.Vocabulary.of_characters("abc"))
+    >>> len(sampler.sample("ab", length=5))
+    7
     """
 
-    generator: Generator
-    vocabulary: object
-    window: int | None = None
+    @takes_old_names(generator="model")
+    def __init__(
+        self,
+        model: keras.Model | Generator,
+        vocabulary: Vocabulary,
+        window: int | None = None,
+    ):
+        self.generator = model if isinstance(model, Generator) else Generator(model)
+        self.vocabulary = vocabulary
+        self.window = window or self.generator.max_length
+
+    @classmethod
+    def load(cls, path: str | os.PathLike, **options: Any) -> "TextSampler":
+        """Read a text sampler from the model.keras of a finished `cvcourse char_lm` run.
+
+        Args:
+            path: Path of the .keras file, which names the characters of the vocabulary.
+            **options: Arguments of TextSampler.
+
+        Returns:
+            A TextSampler.
+
+        Raises:
+            RunError: If the file is damaged or names no characters.
+            ValueError: If it does not record how the net was built, as one of an earlier version.
+        """
+        model, characters = read_named_model(path)
+        return cls(model, Vocabulary(characters, ""), **options)
 
     def prompted(self, prompt=None, length=None):
         """Prepare a prompt.
 
         Args:
-            prompt: What the sample begins with. None for a new line, or else the first character.
-            length: Characters that follow. None for LENGTH, or what the window leaves.
+            prompt: Text that the sample begins with. None: a new line, or else the first character
+                of the vocabulary.
+            length: Number of characters that follow. None: LENGTH, or what the window leaves.
 
         Returns:
             A pair: the prompt's tokens (1, p), and the number of characters that follow.

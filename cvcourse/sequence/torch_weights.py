@@ -1,7 +1,9 @@
-"""Weights by torch.nn's names: RNN, LSTM, GRU, MultiheadAttention, Transformers."""
+"""Loading of weights by torch.nn's names: RNN, LSTM, GRU, MultiheadAttention, Transformers."""
 
 import math
 import re
+from collections.abc import Mapping
+from typing import Any
 
 import keras
 import numpy as np
@@ -20,14 +22,14 @@ from cvcourse.state_dict import (
 CONVERTERS = {"SimpleRNN": rnn, "LSTM": lstm, "GRU": gru}
 CONVERTERS |= {"RNNCell": rnn, "LSTMCell": lstm, "GRUCell": gru}
 QKV, Q, KV = slice(0, 3), slice(0, 1), slice(1, 3)
-ATTENTION = {  # our dense layer: torch's name for it, and which thirds of what torch stacks
+ATTENTION = {  # our dense layer: torch's name, and which thirds of torch's stacked kernel
     "qkv": ("in_proj_", QKV),
     "out": ("out_proj.", None),
     "memory_q": ("in_proj_", Q),
     "memory_kv": ("in_proj_", KV),
     "memory_out": ("out_proj.", None),
 }
-BLOCK = {  # the same of a block without a memory
+BLOCK = {  # a block without a memory
     "qkv": ("self_attn.in_proj_", QKV),
     "out": ("self_attn.out_proj.", None),
     "1_norm": ("norm1.", None),
@@ -44,16 +46,18 @@ MEMORY_BLOCK = BLOCK | {
 }
 
 
-def load_torch(model_or_layer, tensors):
-    """Put tensors {torch.nn's name: array in torch's layout} into a net or a built layer.
+def load_torch(
+    model_or_layer: keras.Model | keras.layers.Layer, tensors: Mapping[str, Any]
+) -> keras.Model | keras.layers.Layer:
+    """Load weights of torch.nn into a net or a built layer.
 
-    Takes what `sequence.build` makes of recurrent layers (torch's `weight_ih_l0_reverse` …), of
+    Takes nets of `sequence.build` of recurrent layers (torch's `weight_ih_l0_reverse` …), of
     multi_head_attention (`in_proj_weight` …), and of Transformer stacks (`layers.0.self_attn.…`,
     `norm.weight`; the names of one layer alone for a depth of 1; `encoder.…` and `decoder.…`), and
     Keras' own SimpleRNN, LSTM, GRU, Bidirectional, RNN over one of our cells, and
-    MultiHeadAttention. Where no tensor is a bias (torch's bias=False) biases become 0. What torch's
-    layers have not (embeddings, logits) stays as it is. A prefix that wrappers put before every
-    name (`cvcourse.state_dict.PREFIXES`) is removed, and a line on stderr tells so.
+    MultiHeadAttention. If no tensor is a bias (torch's bias=False), biases become 0. Layers that
+    torch's modules lack (embeddings, logits) are unchanged. A prefix that wrappers put before every
+    name (`cvcourse.state_dict.PREFIXES`) is removed, which a line on stderr reports.
 
     Args:
         model_or_layer: keras.Model, or a keras.layers.Layer that is built.
@@ -65,6 +69,13 @@ def load_torch(model_or_layer, tensors):
     Raises:
         ValueError: If tensors are missing, left over, misshaped, NaN or infinite. It names the
             first of each kind, and nothing is changed.
+
+    >>> layer = keras.layers.SimpleRNN(1)
+    >>> layer.build((None, 5, 1))
+    >>> rows = {"weight_ih_l0": [[2.0]], "weight_hh_l0": [[3.0]]}
+    >>> rows |= {"bias_ih_l0": [1.0], "bias_hh_l0": [4.0]}
+    >>> [w.tolist() for w in load_torch(layer, rows).get_weights()]
+    [[[2.0]], [[3.0]], [5.0]]
     """
     tensors, prefix = strip_prefix(
         to_arrays(tensors), lambda tensors: len(tensors.keys() & _names(model_or_layer, tensors))
@@ -106,23 +117,23 @@ def load_torch(model_or_layer, tensors):
 
 
 def _names(model_or_layer, tensors):
-    """torch's names of all that `model_or_layer` has."""
+    """Collect torch's names of the weights of `model_or_layer`."""
     return {name for _, names, _ in plan(model_or_layer, tensors) for name in names}
 
 
 def _zeros(weight):
-    """The bias of a layer that has none, for its weight (to, …)."""
+    """Make a bias of zeros for a weight (to, …)."""
     return np.zeros(weight.shape[:1], weight.dtype)
 
 
 def _same_shape(value, form):
-    """Whether an array has a shape, but for places split into heads: (to,) -> (heads, to/heads)."""
+    """Whether an array has a shape, up to a split into heads: (to,) -> (heads, to/heads)."""
     split = value.ndim < len(form) and value.size == math.prod(form)
     return split or value.shape == form
 
 
 def plan(target, tensors):
-    """For each layer: itself, the names of its tensors, and what makes Keras' arrays of them."""
+    """Yield each layer, the names of its tensors, and a function from them to Keras' arrays."""
     if isinstance(target, layers.Bidirectional):
         yield from plan_recurrent(target.forward_layer, "l0")
         yield from plan_recurrent(target.backward_layer, "l0_reverse")
@@ -137,7 +148,7 @@ def plan(target, tensors):
 
 
 def plan_model(model, tensors, prefix=""):
-    """`plan` of a net, or of one inside it whose names torch begins with `prefix`."""
+    """Yield the `plan` of a net, or of an inner net whose names torch begins with `prefix`."""
     names = {layer.name for layer in model.layers}
     stacked = any(name.startswith(f"{prefix}layers.") for name in tensors)
     table = MEMORY_BLOCK if "block1_memory_q" in names else BLOCK
@@ -159,7 +170,7 @@ def plan_model(model, tensors, prefix=""):
 
 
 def plan_recurrent(layer, suffix):
-    """`plan` of one recurrent layer, whose names torch ends with `suffix`."""
+    """Yield the `plan` of one recurrent layer, whose names torch ends with `suffix`."""
     kind = CONVERTERS.get(type(layer.cell if type(layer) is layers.RNN else layer).__name__)
     if kind:
         names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
@@ -167,7 +178,7 @@ def plan_recurrent(layer, suffix):
 
 
 def dense(thirds):
-    """torch's (to, from) weight and bias, or some thirds of their rows, for a dense layer."""
+    """Make a converter of torch's (to, from) weight and bias, or of thirds of their rows."""
 
     def convert(weight, bias):
         if thirds and len(weight) % 3 == 0:
@@ -178,11 +189,11 @@ def dense(thirds):
 
 
 def norm(weight, bias):
-    """A LayerNormalization's gamma and beta."""
+    """Convert to a LayerNormalization's gamma and beta."""
     return [weight, bias]
 
 
 def keras_attention(stacked, stacked_bias, out, out_bias):
-    """Keras' MultiHeadAttention: a kernel and a bias for each of q, k, v and out."""
+    """Convert to Keras' MultiHeadAttention: a kernel and a bias for each of q, k, v and out."""
     kernels, biases = [*np.split(stacked, 3), out], [*np.split(stacked_bias, 3), out_bias]
     return [a for kernel, bias in zip(kernels, biases, strict=True) for a in (kernel.T, bias)]

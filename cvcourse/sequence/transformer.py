@@ -18,59 +18,61 @@ from cvcourse.layers.transformer import (
     transformer_block,
 )
 from cvcourse.sequence.inputs import (
+    combined_mask,
     embed,
     finite_padding,
     logits,
     model,
     real,
     sequence_input,
-    who_sees_whom,
 )
 from cvcourse.sequence.positions import POSITIONS
 
 EPSILON = 1e-5  # torch's
-# A variance like that of what is added to it: sines of 1 / sqrt(2), and BERT's learned ones.
+# About the size of the positions added: sines of 1 / sqrt(2), and BERT's learned ones.
 EMBEDDINGS = {"sinusoidal": 1.0, "learned": 0.02, "none": 1.0}
 
 
 def stack(
     *,
-    dim=128,
+    hidden_dim=128,
     depth=2,
-    heads=4,
-    mlp=512,
+    num_heads=4,
+    mlp_dim=512,
     dropout=0.1,
     norm_first=True,
     final_norm=None,
     activation="gelu",
     positions="sinusoidal",
-    length=512,
+    max_length=512,
     causal=False,
     memory_shape=None,
     memory_masked=False,
     vocabulary=None,
     padding=None,
     masks=(),
-    sequences=True,
+    return_sequences=True,
     part="whole",
     input_shape=None,
     num_classes=10,
     name="transformer",
 ):
-    """`depth` blocks of `heads` heads and `mlp` hidden units on `dim` channels.
+    """Build `depth` Transformer blocks on `hidden_dim` channels.
+
+    Each has `num_heads` heads and an MLP of `mlp_dim` hidden units.
 
     Shapes: vectors (batch, time, c), or tokens (batch, time) of a `vocabulary`, -> logits at every
-    step (batch, time, num_classes), or with sequences=False of the mean real step, (batch,
-    num_classes). dim=None takes vectors as they are, without a projection and without
-    `positions` (sinusoidal, learned or none; at most `length`). `causal` lets a step see none
-    after it. With a `memory_shape` (m, c) or (c,), one vector, each block also looks at an input
-    `memory`, as much of it as an input `memory_mask` (m,) keeps where it is `memory_masked`; it is
-    projected where c is not dim. Padding is known by the token `padding` or by masks=("mask",),
-    (time,); "attention_mask" (time, time) is for all else. True in a mask keeps a position; masked
-    positions do not affect the output. input_shape=None is (None, 28) for vectors, (None,) for
-    tokens. `norm_first` blocks (post-norm is the paper's) get a `final_norm`: `features`.
-    num_classes=None ends there. part="step" is the net for one token, and part="encoder" makes
-    what it needs of the memory: see decoding.py.
+    step (batch, time, num_classes), or with return_sequences=False of the mean real step, (batch,
+    num_classes). hidden_dim=None takes vectors as they are, without a projection and without
+    `positions` (sinusoidal, learned or none; at most `max_length`). With `causal` a step does
+    not attend to later ones. With a `memory_shape` (m, c) or (c,), one vector, each block also
+    attends to an input `memory`, or with `memory_masked` to the part that an input `memory_mask`
+    (m,) keeps; it is projected if c is not hidden_dim. Padding is given by the token `padding` or
+    by masks=("mask",), (time,); any other mask is "attention_mask" (time, time). True in a mask
+    keeps a position; masked positions do not affect the output. input_shape=None is (None, 28) for
+    vectors, (None,) for tokens. `norm_first` blocks (post-norm is the paper's) get a `final_norm`:
+    `features`. num_classes=None ends there. part="step" is the net for one token, and
+    part="encoder" computes its inputs from the memory: see decoding.py.
     """
     pick("positions", positions, EMBEDDINGS)
     blocks = [f"block{i}" for i in range(1, depth + 1)]
@@ -81,14 +83,14 @@ def stack(
         if memory_masked:
             mask = keras.Input((memory_shape[0],), dtype="bool", name="memory_mask")
         if part == "step":
-            found = memory_of_each(blocks, heads, dim, memory_shape)
+            found = memory_of_each(blocks, num_heads, hidden_dim, memory_shape)
             memory = {block: [found[f"{block}_memory_{kind}"] for kind in "kv"] for block in blocks}
             given |= found
         else:
-            given, x = memory_input(memory_shape, dim, mask)
-            memory = {block: memory_heads(x, heads, name=block) for block in blocks}
+            given, x = memory_input(memory_shape, hidden_dim, mask)
+            memory = {block: memory_heads(x, num_heads, name=block) for block in blocks}
         if mask is not None:
-            given["memory_mask"], memory_keep = mask, who_sees_whom(mask)
+            given["memory_mask"], memory_keep = mask, combined_mask(mask)
     if part == "encoder":
         made = {
             f"{block}_memory_{kind}": tensor
@@ -98,43 +100,46 @@ def stack(
         if memory_masked:
             made["memory_mask"] = given["memory_mask"]
         return keras.Model(given, made, name=name)
-    keep, who, position = None, None, None
+    keep, attention_keep, position = None, None, None
     if part == "step":
-        if not (vocabulary and causal and sequences):
-            raise ValueError("one token after the other: for causal nets of tokens, sequences=True")
+        if not (vocabulary and causal and return_sequences):
+            raise ValueError("generation is for causal nets of tokens, return_sequences=True")
         for key in ("token", "position"):
             given[key] = keras.Input((), dtype="int32", name=key)
         position = given["position"]
         states["position"] = position + 1
-        cache = {block: Cache(block, heads, length, dim // heads, position) for block in blocks}
+        cache = {
+            block: Cache(block, num_heads, max_length, hidden_dim // num_heads, position)
+            for block in blocks
+        }
         token = given["token"][:, None]
-        x = embed(token, vocabulary, dim, name="tokens")
+        x = embed(token, vocabulary, hidden_dim, name="tokens")
         if padding is not None:
-            given["real"] = keras.Input((length,), dtype="bool", name="real")
-            here = ops.equal(position[:, None], np.arange(length))
+            given["real"] = keras.Input((max_length,), dtype="bool", name="real")
+            here = ops.equal(position[:, None], np.arange(max_length))
             states["real"] = ops.where(here, real(token, padding), given["real"])
-            who = who_sees_whom(states["real"])
+            attention_keep = combined_mask(states["real"])
     else:
         start = keras.initializers.RandomNormal(stddev=EMBEDDINGS[positions])
         inputs, x, keep = sequence_input(
-            input_shape, vocabulary, dim, padding=padding, masks=masks, initializer=start
+            input_shape, vocabulary, hidden_dim, padding=padding, masks=masks, initializer=start
         )
         given |= inputs
-        who = who_sees_whom(keep, inputs.get("attention_mask"))
-    if dim is not None:
+        attention_keep = combined_mask(keep, inputs.get("attention_mask"))
+    if hidden_dim is not None:
         if not vocabulary:
-            x = layers.Dense(dim, name="projection")(x)
-        x = drop(placed(x, positions, length, position), dropout, name="dropout")
+            x = layers.Dense(hidden_dim, name="projection")(x)
+        x = drop(placed(x, positions, max_length, position), dropout, name="dropout")
     for block in blocks:
         x = transformer_block(
             x,
-            heads,
-            mlp,
+            num_heads,
+            mlp_dim,
             dropout=dropout,
             epsilon=EPSILON,
             norm_first=norm_first,
             activation=activation,
-            keep=who,
+            keep=attention_keep,
             causal=causal,
             cache=cache.get(block),
             memory=memory.get(block),
@@ -142,66 +147,70 @@ def stack(
             name=block,
         )
     x = features(x, norm_first if final_norm is None else final_norm)
-    if not sequences and part != "step":
+    if not return_sequences and part != "step":
         x = GlobalAveragePooling1D(name="pool")(x, mask=keep)
-    # GPT-2's: behind a norm, larger ones begin far from a loss of ln(num_classes).
+    # GPT-2's: after a norm, larger weights begin far from a loss of ln(num_classes).
     small = keras.initializers.RandomNormal(stddev=0.02)
-    said = logits(x, num_classes, initializer=small)
+    result = logits(x, num_classes, initializer=small)
     if part == "step":
         for old in cache.values():
             given |= old.given
             states |= old.states
-        return keras.Model(given, {"logits": said[:, 0], **states}, name=name)
-    outputs = {"features" if num_classes is None else "logits": said}
+        return keras.Model(given, {"logits": result[:, 0], **states}, name=name)
+    outputs = {"features" if num_classes is None else "logits": result}
     return model(given, outputs, name=name)
 
 
-def placed(x, positions, length, position=None):
-    """x with the layer `positions`, or none; of one token that stands at `position`, if given."""
+def placed(x, positions, max_length, position=None):
+    """Add the layer `positions`, or none, to x, which is one token at `position` if given."""
     table = pick("positions", positions, {**POSITIONS, "none": None})
     if table is None:
         return x
-    layer = table(length, name="positions")
+    layer = table(max_length, name="positions")
     return layer(x) if position is None else layer(x, position=position)
 
 
 def features(x, norm):
-    """The layer `features`: a norm, for blocks that have theirs first, or x itself."""
+    """Add the layer `features`: a norm, for blocks that begin with theirs, or the identity."""
     last = layers.LayerNormalization(epsilon=EPSILON, name="features") if norm else None
     return (last or layers.Identity(name="features"))(x)
 
 
-def memory_input(shape, dim, mask=None):
-    """{"memory": an input} of this shape, and its vectors in `dim` channels."""
+def memory_input(shape, hidden_dim, mask=None):
+    """Make an input `memory` of this shape; returns it and its vectors of `hidden_dim` channels."""
     given = keras.Input(shape, name="memory")
     x = given[:, None] if len(shape) == 1 else given
     if mask is not None:
         x = finite_padding(x, mask)
-    if dim not in (None, shape[-1]):
-        x = layers.Dense(dim, name="memory_projection")(x)
+    if hidden_dim not in (None, shape[-1]):
+        x = layers.Dense(hidden_dim, name="memory_projection")(x)
     return {"memory": given}, x
 
 
-def memory_of_each(blocks, heads, dim, shape):
-    """{name: an input} of the keys and values of a memory that each block looks at."""
+def memory_of_each(blocks, num_heads, hidden_dim, shape):
+    """Make inputs {name: input} for the keys and values of the memory, for each block."""
     places = shape[0] if len(shape) > 1 else 1
     keys = [f"{block}_memory_{kind}" for block in blocks for kind in "kv"]
-    return {key: keras.Input((heads, places, dim // heads), name=key) for key in keys}
+    return {
+        key: keras.Input((num_heads, places, hidden_dim // num_heads), name=key) for key in keys
+    }
 
 
 class Cache:
-    """A block's keys and values of the tokens before one: inputs `given`, outputs `states`.
+    """Keys and values of the tokens before one, for a block: inputs `given`, outputs `states`.
 
-    Called with those of the token at `position` it gives all of them, (batch, heads, length,
-    size), and which it sees: its own and those before it. Each example of a batch may stand at
-    another position.
+    Called with the keys and values of the token at `position`, it returns all of them, (batch,
+    num_heads, max_length, size), and a mask of those up to `position`. Each example of a batch may
+    be at another position.
     """
 
-    def __init__(self, block, heads, length, size, position):
+    def __init__(self, block, num_heads, max_length, size, position):
         self.keys = [f"{block}_{kind}" for kind in "kv"]
-        self.given = {key: keras.Input((heads, length, size), name=key) for key in self.keys}
+        self.given = {
+            key: keras.Input((num_heads, max_length, size), name=key) for key in self.keys
+        }
         self.states = {}
-        places, position = np.arange(length), position[:, None]
+        places, position = np.arange(max_length), position[:, None]
         self.here = ops.equal(position, places)[:, None, :, None]
         self.seen = ops.less_equal(places, position)[:, None, None]
 
@@ -213,15 +222,15 @@ class Cache:
 
 def transformer(
     *,
-    dim=128,
+    hidden_dim=128,
     depth=2,
-    heads=4,
-    mlp=512,
+    num_heads=4,
+    mlp_dim=512,
     dropout=0.1,
     norm_first=False,
     activation="relu",
     positions="sinusoidal",
-    length=512,
+    max_length=512,
     source_vocabulary=100,
     padding=0,
     final_norm=None,
@@ -230,21 +239,25 @@ def transformer(
     num_classes=100,
     name="transformer",
 ):
-    """The paper's net: an encoder of `source` tokens and a decoder of `tokens` that looks at it.
+    """Build the paper's net: an encoder of `source`, and a decoder of `tokens` that attends to it.
 
     Shapes: source (batch, m), tokens (batch, n) -> logits of the token that comes after each,
-    (batch, n, num_classes). The source's token `padding` is seen by nobody; `tokens` are padded at
-    the end, which none before it sees. It is two nets, `encoder` and `decoder`; for part see
-    decoding.py.
+    (batch, n, num_classes). No position attends to the source's token `padding`; `tokens` are
+    padded at the end, to which no earlier position attends. It has two inner nets, `encoder` and
+    `decoder`; for `part` see decoding.py.
     """
-    form = dict(depth=depth, heads=heads, mlp=mlp, dropout=dropout, norm_first=norm_first)
+    form = dict(
+        depth=depth, num_heads=num_heads, mlp_dim=mlp_dim, dropout=dropout, norm_first=norm_first
+    )
     form |= dict(final_norm=final_norm)
-    form |= dict(dim=dim, activation=activation, positions=positions, length=length)
+    form |= dict(
+        hidden_dim=hidden_dim, activation=activation, positions=positions, max_length=max_length
+    )
     decoder = partial(
         stack,
         **form,
         causal=True,
-        memory_shape=(None, dim),
+        memory_shape=(None, hidden_dim),
         memory_masked=True,
         vocabulary=num_classes,
         input_shape=input_shape,
@@ -266,8 +279,8 @@ def transformer(
     if part == "encoder":
         return keras.Model({"source": source}, decoder(part="encoder")(memory), name=name)
     tokens = keras.Input(input_shape, dtype="int32", name="tokens")
-    said = decoder()({"tokens": tokens, **memory})
-    return keras.Model({"source": source, "tokens": tokens}, said, name=name)
+    result = decoder()({"tokens": tokens, **memory})
+    return keras.Model({"source": source, "tokens": tokens}, result, name=name)
 
 
 VARIANTS = {

@@ -11,9 +11,9 @@ import keras
 from cvcourse import distribution
 from cvcourse.errors import RunError
 from cvcourse.files import replacing
-from cvcourse.saved_model import naming_damage, read_entry, read_model
+from cvcourse.saved_model import CLASS_NAMES, read_class_names, read_named_model
+from cvcourse.sequence.registry import SequenceModel
 
-CLASS_NAMES = "class_names.json"  # inside the .keras archive
 WANTED = "give the model.keras of a finished run"
 
 
@@ -73,7 +73,11 @@ def save_model(
         path.parent.mkdir(exist_ok=True)
         # Only one of several workers saves, so nothing here may be created on all of them.
         with distribution.without_strategy(), replacing(path) as partial:
-            alone = keras.Model(model.input, model.output, name=model.name)
+            is_sequence = isinstance(model, SequenceModel)
+            kind = SequenceModel if is_sequence else keras.Model
+            alone = kind(model.input, model.output, name=model.name)
+            if is_sequence:
+                alone.recording(model.architecture, model.settings)
             alone.compile(
                 "sgd",  # any optimizer without variables
                 loss=keras.losses.SparseCategoricalCrossentropy(from_logits=from_logits),
@@ -115,17 +119,7 @@ def load_model(
     import cvcourse.layers
     import cvcourse.sequence  # noqa: F401  they register what the file may hold
 
-    model = read_model(path, remedy=WANTED)
-    with zipfile.ZipFile(os.path.expanduser(path)) as archive:
-        if not named and CLASS_NAMES not in archive.namelist():
-            return model, None
-    names = class_names(path)
-    if len(names) != model.outputs[0].shape[-1]:
-        raise RunError(
-            f"cannot read a model from {path}: it names {len(names)} classes and has "
-            f"{model.outputs[0].shape[-1]} outputs; {WANTED}"
-        )
-    return model, names
+    return read_named_model(path, remedy=WANTED, named=named)
 
 
 def class_names(path: str | os.PathLike) -> tuple[str, ...]:
@@ -149,12 +143,4 @@ def class_names(path: str | os.PathLike) -> tuple[str, ...]:
     ...     class_names(path)
     ('cat', 'dog')
     """
-    path = os.path.expanduser(path)
-    with naming_damage(path, WANTED):
-        try:
-            names = json.loads(read_entry(path, CLASS_NAMES))
-        except KeyError:  # saved by Keras alone
-            raise ValueError("its classes have no names") from None
-        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            raise ValueError(f"its {CLASS_NAMES} is no list of names")
-        return tuple(names)
+    return read_class_names(path, remedy=WANTED)

@@ -1,17 +1,17 @@
-"""How fast an LSTM learns, against Keras' layer compiled otherwise and torch; how fast nets write.
+"""Measure the training speed of an LSTM against Keras' layer and torch, and decoding speed.
 
     cvcourse bench sequence
     cvcourse bench sequence --rounds=3 --dropout=0 --jit_compile
 
-The net of `char_lm`, as it is built and compiled there, learns random characters; its opponents
-are the same net with the layer unrolled, with XLA, and with this package's cell from the equations.
-Contestants take turns, a block of training steps each, of which the first is dropped. Dropout
-decides for or against XLA: on a CPU it takes longer to draw random numbers than for the LSTM.
+The net of `char_lm`, built and compiled as there, is trained on random characters, and compared
+with the net with an unrolled layer, with XLA, and with this package's cell from the equations. The
+nets take turns, a block of training steps each, of which the first step is dropped. Dropout decides
+whether XLA is faster: on a CPU, drawing its random numbers takes longer than the LSTM.
 
 lstm: tokens per second of `char_lm`'s net over those of Keras' layer under each compile setting.
 torch: the same over torch.nn.LSTM's, in a process of its own (reported, no target).
-cached: seconds of greedily writing so many tokens by running the whole net on each prefix, over
-    those by the keys and values of the tokens before.
+cached: seconds of greedy decoding by running the whole net on each prefix, over seconds with
+    cached keys and values.
 """
 
 import dataclasses
@@ -34,7 +34,7 @@ FORMS = {  # contestant: settings of Keras' layer, jit_compile
     "xla": ({}, True),
 }
 TRANSFORMER = {
-    **dict(dim=256, depth=4, heads=4, mlp=1024, dropout=0.0, input_shape=(None,)),
+    **dict(hidden_dim=256, depth=4, num_heads=4, mlp_dim=1024, dropout=0.0, input_shape=(None,)),
     **dict(vocabulary=CHARACTERS, num_classes=CHARACTERS),
 }
 TORCH = importlib.util.find_spec("torch") and importlib.metadata.version("torch")
@@ -42,17 +42,19 @@ TORCH = importlib.util.find_spec("torch") and importlib.metadata.version("torch"
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """How much is measured, and where it is written."""
+    """The size of the measurement, and its output file."""
 
-    units: int = recipe.field(256, "of the LSTM", least=1)
+    units: int = recipe.field(256, "units of the LSTM", least=1)
     window: int = recipe.field(64, "characters of an example", least=2)
     batch_size: int = recipe.field(64, "examples a step", least=1)
-    dropout: float = recipe.field(0.2, "before the logits, as in char_lm", least=0, below=1)
+    dropout: float = recipe.field(
+        0.2, "dropout rate before the logits, as in char_lm", least=0, below=1
+    )
     jit_compile: bool = recipe.field(False, "compile char_lm's net with XLA, as there")
-    steps: int = recipe.field(5, "timed in a block", least=1)
-    rounds: int = recipe.field(7, "timed blocks of each contestant", least=1)
-    tokens: int = recipe.field(256, "that the Transformer says", least=2)
-    output: str = recipe.field("runs/bench_sequence.json", "the file for the numbers")
+    steps: int = recipe.field(5, "timed steps in a block", least=1)
+    rounds: int = recipe.field(7, "timed blocks of each net", least=1)
+    tokens: int = recipe.field(256, "number of tokens to decode with a Transformer", least=2)
+    output: str = recipe.field("runs/bench_sequence.json", "output file")
 
 
 def main(config):
@@ -70,8 +72,8 @@ def main(config):
         )
         for name in FORMS
     }
-    said = timing.take_turns(speakers(config), config.rounds)
-    found = timing.ratios(said, "uncached", "cached")
+    decoding = timing.take_turns(decoders(config), config.rounds)
+    found = timing.ratios(decoding, "uncached", "cached")
     checks[f"cached: {config.tokens} tokens"] = timing.check(found, at_least=TARGETS["cached"])
     per_step = config.batch_size * config.window
     rates = {who: timing.quartiles(per_step / blocks) for who, blocks in seconds.items()}
@@ -84,12 +86,12 @@ def main(config):
         load=load,
         versions={"torch": TORCH},
         tokens_per_second=rates,
-        decoding_seconds={who: timing.quartiles(blocks) for who, blocks in said.items()},
+        decoding_seconds={who: timing.quartiles(blocks) for who, blocks in decoding.items()},
     )
 
 
 def race(config):
-    """{contestant: seconds of its training steps (rounds, steps)}, their blocks taking turns."""
+    """Time training steps: {net: seconds (rounds, steps)}, whose blocks take turns."""
     import keras
 
     from cvcourse import data, optimization, sequence
@@ -132,32 +134,32 @@ def race(config):
 
 
 def random_ids(config):
-    """Characters for one epoch of a block's steps."""
+    """Draw characters for one epoch of a block's steps."""
     import numpy as np
 
     count = (config.steps + 2) * config.batch_size * config.window
     return np.random.default_rng(0).integers(0, CHARACTERS, count, "int32")
 
 
-def speakers(config):
-    """{cached, uncached: a function that says `tokens` tokens and gives the seconds it took}."""
+def decoders(config):
+    """Make {"cached", "uncached": function that decodes `tokens` tokens; returns seconds}."""
     import numpy as np
 
     from cvcourse import sequence
 
-    settings = TRANSFORMER | {"length": config.tokens + 1}
+    settings = TRANSFORMER | {"max_length": config.tokens + 1}
     net = sequence.build("transformer_decoder", **settings)
-    generator = sequence.Generator("transformer_decoder", net, **settings)
+    generator = sequence.Generator(net)
 
     def uncached():
-        tokens = np.zeros((1, config.tokens), "int32")  # one length, lest each be traced
+        tokens = np.zeros((1, config.tokens), "int32")  # one length, so that one graph is traced
         for t in range(config.tokens - 1):
             tokens[:, t + 1] = net.predict_on_batch(tokens)[:, t].argmax(-1)
 
-    def timed(speak):
+    def timed(decode):
         def seconds():
             start = time.perf_counter()
-            speak()
+            decode()
             return np.array([time.perf_counter() - start])
 
         return seconds
@@ -170,7 +172,7 @@ def speakers(config):
 
 
 def torch_block(*race):
-    """The next block of torch's steps in a race: the seconds of each but the first."""
+    """Run torch's next block of steps; returns the seconds of each except the first."""
     return next(torch_blocks(*race))
 
 
