@@ -135,13 +135,13 @@ def facts(
     >>> facts(None, models.build("lenet5"), images_per_second=32)["parameters"]
     61706
     """
-    timed = trained and trained.timed_steps
+    timed = trained.timed_steps if trained else 0
     return {
         "best_epoch": trained and trained.best_epoch,
         "epochs": len(trained.history) if trained else 0,
         "seconds": round(trained.total_seconds(), 1) if trained else 0.0,
         **{
-            name: round(timed * count / trained.step_seconds, 1) if timed else None
+            name: round(timed * count / trained.step_seconds, 1) if trained and timed else None
             for name, count in per_step.items()
         },
         "parameters": sum(math.prod(v.shape) for v in model.trainable_variables),
