@@ -34,16 +34,19 @@ def warn_of_raw_pixels(net, published):
     """
     mean, deviation = map(np.array, SCALINGS[published.scaling])
     low, high = ((value - mean) / deviation for value in (0, 255))
-    limit = max(LARGEST, high.max())
+    limit = max(LARGEST, high.max() + 1)
     warned = False
 
-    def watched(method):
+    def watched(name):
+        method = getattr(net, name)
+
         @functools.wraps(method)
         def with_check(*args, **kwargs):
             nonlocal warned
             if not warned:
-                largest = _largest(args[0] if args else kwargs.get("x", kwargs.get("inputs")))
-                if largest > limit + 1:
+                inputs = args[0] if args else kwargs.get("x", kwargs.get("inputs"))
+                largest = _largest(inputs, all_examples=name == "call")
+                if largest > limit:
                     warned = True
                     warnings.warn(
                         f"{net.name} received pixels up to {largest:.1f}, and takes prepared ones "
@@ -58,15 +61,16 @@ def warn_of_raw_pixels(net, published):
 
     if published.scaling != "none":  # which takes raw pixels
         for name in METHODS:
-            setattr(net, name, watched(getattr(net, name)))
+            setattr(net, name, watched(name))
     return net
 
 
-def _largest(inputs):
-    """The largest value of the first examples; 0 for what holds no values, as while tracing."""
+def _largest(inputs, all_examples):
+    """Return the largest value of the (first) examples; 0 for tensors without values."""
     try:
         arrays = [
-            keras.ops.convert_to_numpy(one[:EXAMPLES] if isinstance(one, np.ndarray) else one)
+            # A slice of a tensor without values would be an operation of the graph.
+            keras.ops.convert_to_numpy(one if all_examples else one[:EXAMPLES])
             for one in keras.tree.flatten(inputs)
             if hasattr(one, "shape")
         ]
