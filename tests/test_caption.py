@@ -11,6 +11,7 @@ import signal
 import sys
 
 import keras
+import numpy as np
 import pytest
 from crash import survives_kills_after_checkpoints
 from cvcourse.recipes import caption
@@ -18,7 +19,7 @@ from networks import write_random_mobilenet
 from PIL import Image, ImageDraw
 from recipe_runs import assert_same_run
 
-from cvcourse import data, training
+from cvcourse import data, sequence, training
 from cvcourse.errors import Interrupted, UsageError
 
 pytestmark = pytest.mark.usefixtures("undrawn")
@@ -30,7 +31,7 @@ KINDS = {  # a small net's knobs, and what loss the course overfits such a net t
     "caption_rnn": ({"units": 128, "embedding": 64}, 0.1),
     "caption_lstm": ({"units": 128, "embedding": 64}, 0.5),
     "caption_attention": ({"units": 64, "embedding": 64}, 0.5),
-    "caption_transformer": ({"dim": 64, "heads": 2, "mlp": 128}, 0.05),
+    "caption_transformer": ({"hidden_dim": 64, "num_heads": 2, "mlp_dim": 128}, 0.05),
 }
 
 
@@ -159,6 +160,12 @@ def test_photos_are_learned_by_heart(memorized, photos, capsys, tmp_path):
     assert said == f"{turned}: a blue square on white ground"
     assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before
 
+    captioner = sequence.Captioner.load(run / "model.keras", num_beams=2)
+    backbone = training.for_any_size(caption.load_backbone(config).model)
+    image = data.read_photo(turned)[None].astype("float32")
+    maps = np.asarray(backbone(image, training=False)["features"])
+    assert captioner.caption(maps) == ["a blue square on white ground"]
+
     model, tokens = training.load_model(run / "model.keras")
     assert tokens[:4] == data.SPECIAL
     assert model.input["memory"].shape == (None, 4, 256)
@@ -217,6 +224,7 @@ def test_resume_is_exact_and_features_are_computed_once(config, monkeypatch, tmp
 @pytest.mark.parametrize("model", ["caption_attention", "caption_transformer"])
 def test_kill_9_at_random_moments(config, model, tmp_path):
     """Killed twice, anywhere between the first checkpoint and the end, then left in peace."""
+    # Names of version 0.1, as in the command of a run begun before.
     args = {"caption_transformer": {"dim": 16, "heads": 2, "mlp": 32}}.get(model, {"units": 16})
     config = changed(config, model=model, model_args=args, epochs=30, patience=None)
     peace = changed(config, workdir=str(tmp_path / "peace"))
@@ -270,7 +278,7 @@ def refused(config, capsys, code, message):
         (dict(model="caption_lstn"), 2, "did you mean 'caption_lstm'"),
         (dict(model_args={"unit": 3}), 2, "unknown builder argument 'unit': did you mean 'units'"),
         (dict(model="caption_transformer", model_args={"length": 9}), 2, "length is set by --long"),
-        (dict(model="caption_transformer", model_args={"heads": 3}), 2, "3 heads must share"),
+        (dict(model="caption_transformer", model_args={"num_heads": 3}), 2, "3 heads must share"),
         (dict(least=301), 2, "no word occurs 301 times in the captions, the most frequent one 300"),
         (dict(longest=5), 1, "has a caption of 6 words, more than --longest=5: 'A red"),
         (dict(beams=0), 2, "--beams takes a whole number of at least 1"),
