@@ -68,7 +68,7 @@ class Config(recipe.TrainingFields, recipe.CacheFields, recipe.WeightsFields):
     clip_norm: float | None = 5.0
     patience: int | None = 5
     dropout: float = recipe.field(0.3, "dropout rate between layers", least=0, below=1)
-    beams: int = recipe.field(5, "number of beams of beam search", least=1)
+    num_beams: int = recipe.field(5, "beams of beam search", least=1, renamed_from="beams")
     length_penalty: float = recipe.field(0.6, "exponent of the length penalty; 0: none", least=0)
     caption: str | None = recipe.field(None, "photo to caption with the finished net", free=True)
 
@@ -229,7 +229,7 @@ def best(config, workdir):
         sequence.Generator(model, architecture=config.model, **settings),
         data.Vocabulary(tokens, " "),
         longest=config.longest,
-        num_beams=config.beams,
+        num_beams=config.num_beams,
         length_penalty=config.length_penalty,
     )
 
@@ -279,7 +279,7 @@ def report(run, metrics, trained, captioner, backbone, captions, photos, maps, f
             f"{metrics['initial_loss']:.3f} before training ({math.log(words):.3f} for a uniform "
             f"guess), lowest {metrics['val_loss']:.3f} after epoch {metrics['best_epoch']} of "
             f"{metrics['epochs']}. Captions are decoded by beam search with "
-            f"{run.config.beams} beams."
+            f"{run.config.num_beams} beams."
         ],
         tables={
             "BLEU (0 to 1) against all captions of each photo": [

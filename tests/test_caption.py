@@ -216,8 +216,8 @@ def test_resume_is_exact_and_features_are_computed_once(config, monkeypatch, tmp
     keras.utils.clear_session()
     assert caption.main(config)["epochs"] == 2
     assert_same_run(tmp_path / "peace", pathlib.Path(config.workdir))
-    with pytest.raises(UsageError, match="differs in beams"):
-        caption.main(changed(config, beams=2))
+    with pytest.raises(UsageError, match="differs in num_beams"):
+        caption.main(changed(config, num_beams=2))
 
 
 @pytest.mark.slow
@@ -281,7 +281,7 @@ def refused(config, capsys, code, message):
         (dict(model="caption_transformer", model_args={"num_heads": 3}), 2, "3 heads must share"),
         (dict(least=301), 2, "no word occurs 301 times in the captions, the most frequent one 300"),
         (dict(longest=5), 1, "has a caption of 6 words, more than --longest=5: 'A red"),
-        (dict(beams=0), 2, "--beams takes a whole number of at least 1"),
+        (dict(num_beams=0), 2, "--num_beams takes a whole number of at least 1"),
         (dict(caption="absent.jpg"), 1, "absent.jpg"),
     ],
     ids=str,

@@ -110,7 +110,7 @@ def test_a_resumed_run_ends_with_the_same_weights(model, xla, text, tmp_path, mo
         ("--prompt=", 2, "at least one character"),
         ("--model=lsmt", 2, "did you mean 'lstm'"),
         ("--model=transformer --sample_length=400", 2, "within its --window=64"),
-        ("--model=transformer --heads=3", 2, "256 channels"),
+        ("--model=transformer --num_heads=3", 2, "256 channels"),
         ("--top_p=1.5", 2, "--top_p"),
         ("--temperature=-1", 2, "--temperature"),
     ],

@@ -22,7 +22,7 @@ PLAIN = dict(optimizer="momentum", learning_rate=0.05, epochs=2)
 SETTINGS = {
     "char_lm": PLAIN | dict(units=8, embedding=4, window=16, batch_size=8, dropout=0.0, limit=2000),
     "translate": PLAIN | dict(units=8, embedding=4, examples=48, held_out=13, batch_size=16),
-    "caption": PLAIN | dict(size=64, least=1, batch_size=4, dropout=0.0, beams=2),
+    "caption": PLAIN | dict(size=64, least=1, batch_size=4, dropout=0.0, num_beams=2),
     "sequence_mnist": PLAIN | dict(models=["gru"], read="rows", units=8, limit=50, batch_size=16),
 }
 SETTINGS["caption"] |= dict(backbone="mobilenet", backbone_args={"width": 0.25})

@@ -18,7 +18,7 @@ SMALL = dict(
     read="rows",
     limit=60,
     units=8,
-    heads=2,
+    num_heads=2,
     epochs=2,
     batch_size=16,
 )

@@ -229,7 +229,12 @@ class SequenceFields:
 
     units: int = field(64, "units of a recurrent layer, or channels of a Transformer", least=1)
     depth: int = field(1, "number of recurrent layers or Transformer blocks", least=1)
-    heads: int = field(4, "number of attention heads of a Transformer; divides --units", least=1)
+    num_heads: int = field(
+        4,
+        "number of attention heads of a Transformer; divides --units",
+        least=1,
+        renamed_from="heads",
+    )
     optimizer: str = "adam"
     weight_decay: float = 0.0
     clip_norm: float | None = 1.0

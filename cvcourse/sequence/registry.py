@@ -113,16 +113,17 @@ def settings_of(architecture, config, *fields, **given):
     Args:
         architecture: Key of `REGISTRY`.
         config: Object with the fields. Its `units` are the channels of a Transformer, whose MLPs
-            are four times as wide (Vaswani et al. 2017, section 3.3), its `heads` are `num_heads`.
+            are four times as wide (Vaswani et al. 2017, section 3.3).
         *fields: Names of fields.
         **given: Arguments. Those that the net does not take are left out, too.
 
     Returns:
         A dict for `build`.
     """
-    values = {"hidden_dim": config.units, "mlp_dim": 4 * config.units}
-    values |= {"units": config.units, "num_heads": config.heads}
-    values |= {name: getattr(config, name) for name in fields} | given
+    values = {"units": config.units, "hidden_dim": config.units, "mlp_dim": 4 * config.units}
+    values |= (
+        {"num_heads": config.num_heads} | {name: getattr(config, name) for name in fields} | given
+    )
     return {name: value for name, value in values.items() if name in builder_args(architecture)}
 
 
