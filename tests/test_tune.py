@@ -570,7 +570,7 @@ def test_what_the_trial_s_own_command_has_left_is_set_aside(
     capsys.readouterr()
     metrics = tune.main(few(config), space)
     seconds = {"seconds": None}
-    assert metrics | seconds == expected | seconds
+    assert metrics | seconds == expected | seconds | {"workdir": config.workdir}
     assert [row | seconds for row in _rows(config)] == [row | seconds for row in _rows(peace)]
     folder = pathlib.Path(config.workdir) / "trials" / "1"
     assert (folder / f"{aside}.damaged").exists()
@@ -621,7 +621,7 @@ def test_what_failed_is_tried_again_by_extend(config, tmp_path, monkeypatch, cap
     fails.clear()
     metrics = tune.main(few(config, extend=True, trials=3), space)
     seconds = {"seconds": None}
-    assert metrics | seconds == expected | seconds
+    assert metrics | seconds == expected | seconds | {"workdir": config.workdir}
     assert tune.main(few(config, extend=True, trials=3), space) == metrics
     out = capsys.readouterr().out.splitlines()
     assert out[-1] == "--extend --trials=6 continues it"
