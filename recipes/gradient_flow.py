@@ -177,7 +177,7 @@ def train(config, largest):
 
 
 def curves(found):
-    """What is drawn, by steps back in time and as shares of the last norm.
+    """Collect the curves to draw, by steps back in time and as shares of the last norm.
 
     {(value, activation): shares} of the vanilla RNNs, and {name: shares} of the cells.
     """

@@ -121,9 +121,8 @@ def settings_of(architecture, config, *fields, **given):
         A dict for `build`.
     """
     values = {"units": config.units, "hidden_dim": config.units, "mlp_dim": 4 * config.units}
-    values |= (
-        {"num_heads": config.num_heads} | {name: getattr(config, name) for name in fields} | given
-    )
+    values["num_heads"] = config.num_heads
+    values |= {name: getattr(config, name) for name in fields} | given
     return {name: value for name, value in values.items() if name in builder_args(architecture)}
 
 

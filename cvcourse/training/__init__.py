@@ -1,4 +1,4 @@
-"""What surrounds `fit()`: exact resume, the best model, evaluation and the report."""
+"""Training around `fit()`: exact resume, the best model, evaluation and the report."""
 
 from cvcourse.deprecation import renamed_attributes
 from cvcourse.settings import precision
