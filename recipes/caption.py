@@ -85,7 +85,7 @@ def main(config):
             import_tensorflow_quietly()
             with recipe.user_errors():
                 backbone = load_backbone(config)
-            say(config.caption, backbone, best(config, config.workdir))
+            print_caption(config.caption, backbone, best(config, config.workdir))
         return metrics
     distribution.require_one_process(config.strategy)
     import_tensorflow_quietly()
@@ -166,7 +166,7 @@ def main(config):
     for split, values in bleu.items():
         print(f"{split} BLEU-1 to 4: {'  '.join(f'{value:.4f}' for value in values.values())}")
     if config.caption:
-        say(config.caption, backbone, captioner)
+        print_caption(config.caption, backbone, captioner)
     return metrics
 
 
@@ -234,7 +234,7 @@ def best(config, workdir):
     )
 
 
-def say(path, backbone, captioner):
+def print_caption(path, backbone, captioner):
     """Print a caption of the photo in a file. Raises DataError for another file."""
     import numpy as np
 

@@ -29,7 +29,7 @@ CELLS = {  # name: (layer of Keras, its states, of which the first is drawn, for
 }
 TITLES = ("RNN, by its largest singular value", "h of RNN and GRU, c of LSTM")
 CLIPPING = {"not clipped": None, "norm clipped at 1": 1.0}
-# The net that is trained says at the end which symbol it saw at the first of all steps.
+# The trained net classifies, at the last step, which symbol it saw at the first of all steps.
 SYMBOLS, NOISE, SINGULAR_VALUE, LEARNING_RATE, UPDATES = 8, 0.1, 1.2, 0.15, 200
 
 
@@ -86,7 +86,7 @@ def main(config):
             vanilla, cells, found["training"], titles=TITLES, chance=np.log(SYMBOLS)
         )
         figures.save_figure(figure, output)
-        said = tables(vanilla, cells, found["training"])
+        printed = tables(vanilla, cells, found["training"])
         metrics = training.write_report(
             run.path,
             title="Gradients through time",
@@ -96,11 +96,11 @@ def main(config):
                 f"last. The net that is trained for {UPDATES} updates names at the end the symbol "
                 f"that it saw at the first step; chance is a loss of {np.log(SYMBOLS):.2f} nats."
             ],
-            tables=said,
+            tables=printed,
             figures={"Gradients and training": figure},
             config=dataclasses.asdict(run.config),
         )
-    for caption, rows in said.items():
+    for caption, rows in printed.items():
         print(f"\n{caption}")
         for name, *cells in rows:
             print(f"{name:20}", *(f"{cell:>12}" for cell in cells))
@@ -109,7 +109,7 @@ def main(config):
 
 
 def rnn(config, singular_value, activation="tanh"):
-    """A vanilla RNN whose recurrent matrix has all its singular values alike."""
+    """Build a vanilla RNN whose recurrent matrix has equal singular values."""
     import keras
 
     keras.utils.set_random_seed(config.seed)

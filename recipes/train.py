@@ -126,7 +126,7 @@ def main(config):
             "train",
             *(config.model, config.dataset),
             devices=devices,
-            alike=lambda: {"data": dataset.fingerprint(), "versions": training.versions()},
+            equal=lambda: {"data": dataset.fingerprint(), "versions": training.versions()},
             **rules,
         ) as run,
         data.report_corrupt_images(dataset),

@@ -72,7 +72,7 @@ def main(config):
             dates.require_readable(config.translate, "--translate")
     if metrics:
         if config.translate:
-            say(config, best(config, config.workdir))
+            print_translation(config, best(config, config.workdir))
         return metrics
     devices = distribution.of(config)  # before anything else of TensorFlow
     keras.utils.set_random_seed(config.seed)
@@ -123,7 +123,7 @@ def main(config):
         metrics = report(run, metrics, trained, translator, pairs.test, found["test"])
         print(f"test exact match: {metrics['test_exact_match']:.4f}")
         if config.translate:
-            say(config, translator)
+            print_translation(config, translator)
         return metrics
 
 
@@ -157,7 +157,7 @@ def best(config, workdir):
     )
 
 
-def say(config, translator):
+def print_translation(config, translator):
     """Print the translation of --translate."""
     print(f"{config.translate} -> {translator.translate([config.translate])[0]}")
 

@@ -215,7 +215,7 @@ def stop():
     [
         1,
         pytest.param(STEPS - 1, marks=pytest.mark.slow),
-        STEPS,
+        pytest.param(STEPS, marks=pytest.mark.slow),
         pytest.param(STEPS + 5, marks=pytest.mark.slow),
         4 * STEPS + 9,
     ],

@@ -229,6 +229,7 @@ def test_an_oracle_goes_on_as_if_it_had_not_been_killed(tmp_path, kind):
         assert run(made(tmp_path / "war", kind, trials=8), 9) == ["6", "7"]
 
 
+@pytest.mark.slow
 def test_a_bayesian_oracle_keeps_its_random_numbers(tmp_path):
     """They decide which of the optima that its model finds is the next trial's."""
 
@@ -417,6 +418,7 @@ def test_a_sweep_and_its_winner(config, tmp_path, capsys):
     assert "--extend --trials=8 continues it" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_killed_sweep_ends_as_one_in_peace(config, monkeypatch):
     tune.main(config, space)
     war = dataclasses.replace(config, workdir=config.workdir + "-war")

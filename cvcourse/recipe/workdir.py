@@ -216,7 +216,7 @@ class Run:
 
 
 @contextlib.contextmanager
-def open_run(config, recipe, *words, devices=None, alike=None, **rules):
+def open_run(config, recipe, *words, devices=None, equal=None, **rules):
     """Context manager: lock the run directory, and print the command that resumes the run.
 
     The directory does not change before `begin()`. Inside another run, the command is that of the
@@ -229,7 +229,7 @@ def open_run(config, recipe, *words, devices=None, alike=None, **rules):
         *words: Words in the name of a new directory.
         devices: Strategy of cvcourse.distribution. Of several workers, all except the chief get a
             temporary folder, and a dead worker is an error.
-        alike: Function () -> {name: value} of values that must be equal on all workers, in addition
+        equal: Function () -> {name: value} of values that must be equal on all workers, in addition
             to the fields of `config` that are not `free`; called only for several workers.
         **rules: Keyword arguments of `finished_metrics`.
 
@@ -248,7 +248,7 @@ def open_run(config, recipe, *words, devices=None, alike=None, **rules):
             values = as_json({name: getattr(config, name) for name in sorted(ours)})
             stack.enter_context(devices.raise_on_dead_worker(again))
             values |= {f"source of {name}": found for name, found in sources_of(config).items()}
-            devices.require_alike(values | (alike() if alike else {}))
+            devices.require_alike(values | (equal() if equal else {}))
         if devices and not devices.chief:
             place = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
             stack.enter_context(subrun("training", again))
