@@ -6,6 +6,7 @@ before TensorFlow.
 
 import functools
 import importlib
+import sys
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -101,9 +102,12 @@ def warn(old: str, new: str) -> None:
         old: Old name, with its module or function.
         new: New name.
     """
+    frame, level = sys._getframe(), 1
+    while frame.f_back and frame.f_globals["__name__"].split(".")[0] == "cvcourse":
+        frame, level = frame.f_back, level + 1
     # FutureWarning: Python shows a DeprecationWarning only for code in __main__.
     warnings.warn(
         f"{old} is now called {new}; the old name goes with the next version",
         FutureWarning,
-        stacklevel=3,
+        stacklevel=level,  # the caller's line
     )

@@ -52,8 +52,8 @@ def field(
             fingerprint in the checkpoint identifies them.
         source: Whether it may name a function in a file of source code, as FILE.py:FUNCTION, whose
             hash is part of the run. The file may have moved.
-        renamed_from: Former name of the field. Config files and the command line may use it; in
-            Python it raises a TypeError with the new name.
+        renamed_from: Former name of the field, which config files, the command line and Python
+            accept as well.
 
     Returns:
         A dataclasses.Field.

@@ -8,6 +8,7 @@ keyword arguments.
 import dataclasses
 import itertools
 
+from cvcourse.deprecation import renamed_arguments
 from cvcourse.distribution import STRATEGIES
 from cvcourse.recipe.fields import field, renamed
 
@@ -15,18 +16,19 @@ CYCLIC = ("cosine_restarts", "shifted_cosine")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
+class FormerNames(type):
+    """Class of configs that accept the former name of a field, with a warning."""
+
+    def __call__(cls, *args, **values):
+        where = f"{cls.__module__}.{cls.__qualname__}"
+        return super().__call__(*args, **renamed_arguments(where, values, renamed(cls)))
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class WorkdirFields:
+class WorkdirFields(metaclass=FormerNames):
     """The run directory."""
 
     workdir: str | None = field(None, "run directory; none: a new one under runs/", free=True)
-
-    def __new__(cls, *args, **values):
-        """Refuse the former name of a field, with the new one."""
-        for old, new in renamed(cls).items():
-            if old in values:
-                raise TypeError(f"{old} is now called {new}")
-        return super().__new__(cls)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -54,7 +54,7 @@ def recurrent(
     ways = (False, True) if bidirectional else (False,)
     if part == "step":
         if bidirectional or not vocabulary:
-            raise ValueError("generation needs a net of tokens (vocabulary=) that reads forwards")
+            raise ValueError("generation is for nets of tokens that read forwards")
         given = {"token": keras.Input((), dtype="int32", name="token")}
         token = given["token"][:, None]
         x = embed(token, vocabulary, embedding, name="tokens")
