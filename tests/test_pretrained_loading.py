@@ -716,23 +716,22 @@ def test_gray_photos_and_other_sizes():
     np.testing.assert_allclose(model(gray), color(np.repeat(gray, 3, axis=-1)), atol=1e-6)
 
 
-def test_the_readmes_lines_about_pretrained(monkeypatch, keras_mobilenet, tmp_path):
+def test_the_readmes_lines_about_pretrained(monkeypatch, tmp_path):
     """As they stand there, with files in place of downloads."""
     tensors = state_dict("resnet18")
-    np.savez(tmp_path / "resnet18.npz", **tensors)
-
-    def fetch(address, expected, weights_dir):
-        return tmp_path / "resnet18.npz" if "resnet18" in address else keras_mobilenet[0] / "c.npz"
-
-    monkeypatch.setattr(pretrained.loading.store, "fetch", fetch)
+    file = tmp_path / "resnet18.npz"
+    np.savez(file, **tensors)
+    monkeypatch.setattr(pretrained.loading.store, "fetch", lambda *_: file)
+    monkeypatch.chdir(tmp_path)
     readme = (pathlib.Path(__file__).parent.parent / "README.md").read_text()
     blocks = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
-    code = next(block for block in blocks if "import pretrained" in block)
-    names = {}
-    first, *rest = code.split("\nnet, ")
-    exec(first, names)
-    assert names["model"].input_shape == (None, None, None, 3)
-    assert names["model"].output_shape == (None, 37)
-    exec("\nnet, ".join(["", *rest]), names)
-    assert names["net"].input_shape == (None, 224, 224, 3)
-    assert names["net"].output_shape == (None, 1000)
+    code = next(block for block in blocks if "pretrained.load" in block)
+    photos = np.random.default_rng(0).uniform(0, 255, (2, 40, 50, 3))
+    names = {"photos": photos, "labels": np.array([0, 36])}
+    exec(code.replace("epochs=5", "epochs=1, verbose=0"), names)
+    model = names["model"]
+    assert model.input_shape == (None, None, None, 3)
+    assert [layer.name for layer in model.layers if layer.trainable] == ["logits"]
+    saved = keras.saving.load_model("pets.keras").predict(photos, verbose=0)
+    assert saved.shape == (2, 37)
+    np.testing.assert_allclose(saved, model.predict(photos, verbose=0), atol=1e-5)

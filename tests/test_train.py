@@ -424,7 +424,7 @@ def bad_npz(path, **arrays):
         (dict(input_shape=(32,)), UsageError, "input_shape is (height, width, channels)"),
         (dict(warmup_epochs=6.0), UsageError, "leaves nothing"),
         (dict(optimizer="adm"), UsageError, "did you mean 'adam'"),
-        (dict(optimizer="lbfgs"), UsageError, "`cvcourse optimizers` runs it"),
+        (dict(optimizer="lbfgs"), UsageError, "use `cvcourse optimizers`"),
         (dict(schedule="shifted_cosine", cycles=4), UsageError, "--cycles=4 does not divide --ep"),
         (dict(schedule="shifted_cosine"), UsageError, "needs cycles"),
         (dict(schedule="cosine", cycles=2), UsageError, "has no cycles"),

@@ -86,6 +86,7 @@ class Stop(BaseException):
     """A crash of the test's making."""
 
 
+@pytest.mark.slow
 def test_resume_is_exact_from_within_an_epoch(finished, tmp_path, monkeypatch):
     after = training.ExactResume.on_train_batch_end
 
