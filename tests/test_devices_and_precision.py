@@ -40,7 +40,6 @@ for strategy in ("none", "mirrored"):
     places = dict(strategy=strategy, cpu_devices=2, workdir=f"{folder}/{strategy}")
     made.main(made.Config(**values, **places))
 """
-FAST = ("sequence_mnist",)  # the least time
 
 
 def write_photos(folder):
@@ -68,10 +67,8 @@ def flat(value, path=()):
     return {path: value} if isinstance(value, int | float) and not CLOCKED & {*path} else {}
 
 
-@pytest.mark.parametrize(
-    "name",
-    [name if name in FAST else pytest.param(name, marks=pytest.mark.slow) for name in SETTINGS],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SETTINGS)
 def test_two_devices_make_the_run_of_one(name, tmp_path):
     values = SETTINGS[name] | (write_photos(tmp_path) if name == "caption" else {})
     process = started([sys.executable, "-c", RUN, name, json.dumps(values), str(tmp_path)])
