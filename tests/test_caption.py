@@ -224,8 +224,9 @@ def test_resume_is_exact_and_features_are_computed_once(config, monkeypatch, tmp
 @pytest.mark.parametrize("model", ["caption_attention", "caption_transformer"])
 def test_kill_9_at_random_moments(config, model, tmp_path):
     """Killed twice, anywhere between the first checkpoint and the end, then left in peace."""
-    # Names of version 0.1, as in the command of a run begun before.
-    args = {"caption_transformer": {"dim": 16, "heads": 2, "mlp": 32}}.get(model, {"units": 16})
+    args = {"units": 16}
+    if model == "caption_transformer":
+        args = {"hidden_dim": 16, "num_heads": 2, "mlp_dim": 32}
     config = changed(config, model=model, model_args=args, epochs=30, patience=None)
     peace = changed(config, workdir=str(tmp_path / "peace"))
     caption.main(peace)
