@@ -421,7 +421,7 @@ def test_it_speaks_with_the_nets_present_weights():
         (lambda g: g.greedy(PROMPT, 3, suppress_tokens=range(5)), "leave a token to generate"),
         (
             lambda g: g.greedy(PROMPT, 3, mask=PROMPT > 0),
-            "takes as many of nothing; received .*mask",
+            "needs as many rows of nothing; received .*mask",
         ),
         (lambda g: g.sample(PROMPT, 3, temperature=-1), "received -1"),
         (lambda g: g.sample(PROMPT, 3, temperature=np.nan), "at least 0; received nan"),

@@ -275,7 +275,7 @@ def test_training_images_are_found_under_other_names(trained_on_folder, tmp_path
         for file in (folder / name).iterdir():
             (tmp_path / "links" / name / f"x{file.name}").symlink_to(file)
         paint(tmp_path / "links" / name, name, "new.png")
-    with pytest.raises(UsageError, match=r"24 of the 33 images of .*links are among those"):
+    with pytest.raises(UsageError, match=r"trained on 24 of the 33 images of .*links: use"):
         chosen(model, tmp_path / "links")
     name, count, note = chosen(model, tmp_path / "links", "all")
     assert (name, count) == ("all", 33)
@@ -365,7 +365,7 @@ def test_imagenet_s_names_and_wordnet_ids():
     assert columns == [2, 1]
     assert "similar spelling" in note
     assert known.columns(["crane (n03126707)"])[0] == [3]
-    with pytest.raises(ValueError, match=r"'crane' is more than one .*n02012849.* and .*n03126707"):
+    with pytest.raises(ValueError, match=r"'crane' matches several .*n02012849.* and .*n03126707"):
         known.columns(["crane", "tench"])
     columns, note = known.columns(["1", "0", "2"])
     assert columns == [1, 0, 2]
@@ -390,7 +390,7 @@ def test_a_foreign_model_takes_the_names_of_as_many_classes(tmp_path, capsys):
     color_model(activation="softmax").save(tmp_path / "theirs.keras")
     folder = photos(tmp_path / "new", 3, a_red="red", b_green="green", c_blue="blue")
     metrics, rows = run(tmp_path / "theirs.keras", folder, tmp_path)
-    assert "they are taken to be" in capsys.readouterr().out
+    assert "they are assumed to be those of" in capsys.readouterr().out
     images = data.load(folder, whole=True).train
     outputs = np.array(color_model(activation="softmax")(images.images[:].astype("float32")))
     loss = -np.log(outputs[np.arange(9), images.labels]).mean()

@@ -86,7 +86,7 @@ def preact_resnet(
             the last.
         use_bias: Whether convolutions that no norm follows have biases.
         zero_padded_pool: Whether the stem's pool pads with zeros.
-        epsilon: Of batch norm.
+        epsilon: Epsilon of batch norm.
         block_dropout: Dropout rate before the last convolution of each block.
         dropout: Dropout rate before the logits.
         input_shape: (height, width, channels) of the images.
