@@ -197,10 +197,10 @@ def _model_in(folder):
     if (folder / "best.json").exists():
         again = shlex.join(["cvcourse", "train", f"--config={folder / 'best.json'}"])
         raise UsageError(
-            f"{folder} is a sweep's directory, which holds no model: {again} trains the best one "
-            "first"
+            f"{folder} is the directory of a sweep, which has no model: train the best one first "
+            f"with {again}"
         )
-    raise UsageError(f"{folder} holds no {MODELS[0]}: give the directory of a run of train")
+    raise UsageError(f"{folder} has no {MODELS[0]}: use the directory of a run of train")
 
 
 def _from_file(file, named):

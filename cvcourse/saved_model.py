@@ -50,7 +50,7 @@ def read_model(path, *, remedy="", compile=False):
             values = count_values(config)
             held = _largest_size(path, WEIGHTS)
             if values > held + UNSAVED:
-                raise ValueError(f"its layers have {values:,} weights, and it holds {held:,} bytes")
+                raise ValueError(f"its layers have {values:,} weights, but it has {held:,} bytes")
             with with_suffix(path, ".keras") as file:
                 model = keras.saving.load_model(file, compile=compile)
         except Exception as error:

@@ -493,7 +493,7 @@ def test_a_model_of_five_channels_is_refused(recipe_name, tmp_path, capsys):
 def test_directories_without_a_model(tmp_path, capsys):
     (tmp_path / "sweep").mkdir()
     assert evaluate.cli([str(tmp_path / "sweep"), "digits"]) == 2
-    assert "holds no model.keras: give the directory of a run" in capsys.readouterr().err
+    assert "has no model.keras: use the directory of a run" in capsys.readouterr().err
     files.write_json(tmp_path / "sweep" / "best.json", {"model": "lenet5"})
     assert evaluate.cli([str(tmp_path / "sweep"), "digits"]) == 2
     assert f"cvcourse train --config={tmp_path}/sweep/best.json" in capsys.readouterr().err

@@ -137,8 +137,9 @@ def test_raw_pixels_in_a_bare_net_warn_once(method):
         for _ in range(2):
             METHODS[method](net, raw)
         assert pixel_warnings(caught) == [
-            "tiny received pixels up to 255.0, but takes preprocessed ones (scaling 'tf': -1.0 to "
-            "1.0): pretrained.load without preprocessing=False returns a model of raw photos, 0..255"
+            "tiny received pixels up to 255.0, but takes preprocessed ones (scaling 'tf': -1.0 "
+            "to 1.0): pretrained.load without preprocessing=False returns a model of raw photos, "
+            "0..255"
         ]
 
 

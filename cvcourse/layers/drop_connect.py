@@ -57,7 +57,7 @@ class DropConnect(keras.layers.Layer):
         super().__init__(**kwargs)
         if not 0 <= rate < 1 or inference not in INFERENCES:
             raise ValueError(
-                f"DropConnect takes a rate of at least 0 and below 1, and inference as one of "
+                f"DropConnect needs a rate in [0, 1), and inference as one of "
                 f"{', '.join(INFERENCES)}; received rate={rate}, inference={inference!r}"
             )
         self.units, self.rate, self.samples, self.seed = units, rate, samples, seed
@@ -67,7 +67,7 @@ class DropConnect(keras.layers.Layer):
 
     def build(self, input_shape):
         if len(input_shape) != 2:
-            raise ValueError(f"DropConnect takes (batch, n): flatten the {input_shape} before it")
+            raise ValueError(f"DropConnect needs (batch, n): flatten the {input_shape} before it")
         self.kernel = self.add_weight(name="kernel", shape=(input_shape[-1], self.units))
         self.bias = self.add_weight(name="bias", shape=(self.units,), initializer="zeros")
 

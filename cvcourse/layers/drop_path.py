@@ -51,7 +51,7 @@ class DropPath(keras.layers.Layer):
         super().__init__(**kwargs)
         if not 0 <= rate < 1 or per not in ("image", "batch") or scale_at not in ("train", "test"):
             raise ValueError(
-                f"drop-path takes a rate of at least 0 and below 1, per='image' or 'batch' and "
+                f"drop-path needs a rate in [0, 1), per='image' or 'batch', and "
                 f"scale_at='train' or 'test'; received {rate=}, {per=}, {scale_at=}"
             )
         self.rate, self.per, self.scale_at, self.seed = rate, per, scale_at, seed
@@ -106,7 +106,7 @@ class ScheduledDropPath(DropPath):
         super().__init__(rate, seed=seed, **kwargs)
         if steps < 1:
             raise ValueError(
-                f"scheduled drop-path takes a positive number of steps; received steps={steps}"
+                f"scheduled drop-path needs a positive number of steps; received steps={steps}"
             )
         self.steps = steps
 

@@ -37,8 +37,8 @@ class FractionalMaxPooling2D(keras.layers.Layer):
         (batch, h, w, c) -> (batch, height, width, c).
 
     Raises:
-        ValueError: For a ratio or size that is not above 0, for an output larger than the map, and
-            for maps of unknown size.
+        ValueError: For both or neither of `ratio` and `output_size`, for one that is not above 0,
+            for an unknown kind, for an output larger than the map, and for maps of unknown size.
 
     >>> tuple(FractionalMaxPooling2D(1.5)(ops.ones((1, 6, 7, 2))).shape)
     (1, 4, 4, 2)
@@ -56,12 +56,12 @@ class FractionalMaxPooling2D(keras.layers.Layer):
         super().__init__(**kwargs)
         if (ratio is None) == (output_size is None) or kind not in KINDS:
             raise ValueError(
-                f"fractional max pooling takes a ratio or an output_size, and a kind of "
+                f"fractional max pooling needs a ratio or an output_size, and kind as one of "
                 f"{', '.join(KINDS)}; received {ratio=}, {output_size=}, {kind=}"
             )
         if not np.all(np.array(output_size if ratio is None else ratio) > 0):
             raise ValueError(
-                f"fractional max pooling takes numbers above 0; received {ratio=}, {output_size=}"
+                f"fractional max pooling needs numbers above 0; received {ratio=}, {output_size=}"
             )
         self.ratio, self.output_size, self.kind = ratio, output_size, kind
         self.overlapping, self.seed = overlapping, seed
@@ -100,7 +100,7 @@ class FractionalMaxPooling2D(keras.layers.Layer):
             sizes = tuple(int(side / ratio) for side, ratio in zip(sides, ratios, strict=True))
         if not all(1 <= size <= side for size, side in zip(sizes, sides, strict=True)):
             raise ValueError(
-                f"cannot pool a map of {sides} pixels into {sizes} regions: each takes at least one"
+                f"cannot pool a map of {sides} pixels into {sizes} regions: each needs at least one"
             )
         return sizes
 

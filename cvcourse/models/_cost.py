@@ -64,7 +64,7 @@ class Row:
     receptive_field: tuple[int, int] | None
 
     def cells(self) -> tuple[str, ...]:
-        """Return the cells of a table row as text, in the order of `HEADER`."""
+        """Return the cells of a table row as text; its parameters are the trainable ones."""
         field = "all" if self.receptive_field is None else shape_text(self.receptive_field)
         counts = (f"{n:,}" for n in (self.trainable, self.macs, self.activations))
         return (self.name, self.kind, shape_text(self.output_shape), *counts, field)

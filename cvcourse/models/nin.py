@@ -75,7 +75,7 @@ def nin(
 
     Returns:
         An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is the
-        input of the last convolution; the logits are its maps' means.
+        input of the last convolution; the logits are the means of its maps, after a ReLU.
 
     Raises:
         ValueError: For unknown stages.

@@ -65,7 +65,7 @@ def resnet(
     num_classes=1000,
     name="resnet",
 ):
-    """A stem and stages of residual blocks; each stage halves the map and doubles the width.
+    """A stem and stages of residual blocks; each but the first halves the map, doubles the width.
 
     Args:
         depths: Number of blocks of each stage.
@@ -84,8 +84,8 @@ def resnet(
         name: Name of the model.
 
     Returns:
-        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is
-        (h/32, w/32, 512), or (h/32, w/32, 2048) with bottlenecks.
+        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). With a 7x7 stem
+        and four stages, `features` is (h/32, w/32, 512), or (h/32, w/32, 2048) with bottlenecks.
 
     Raises:
         ValueError: For an unknown block, stem or stride_in.

@@ -354,7 +354,7 @@ def nin_cifar(*, stages: str = 'cifar', width: float = 1.0, dropout: float = 0.5
 
     Returns:
         An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is the
-        input of the last convolution; the logits are its maps' means.
+        input of the last convolution; the logits are the means of its maps, after a ReLU.
 
     Raises:
         ValueError: For unknown stages.
@@ -413,7 +413,7 @@ def inception_v3(*, modules: Sequence[str] = ..., aux: bool = False, width: floa
 def resnet18(*, depths: Sequence[int] = (2, 2, 2, 2), block: str = 'basic', stem: str = '7x7', stride_in: str = '3x3', groups: int = 1, width_per_group: int = 64, attend: Callable[..., typing.Any] | None = None, shortcut: bool = True, use_bias: bool = False, epsilon: float = 1e-05, dropout: float = 0.0, input_shape: tuple[int | None, int | None, int] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
     """Build resnet18, as `build('resnet18', …)` does.
 
-    A stem and stages of residual blocks; each stage halves the map and doubles the width.
+    A stem and stages of residual blocks; each but the first halves the map, doubles the width.
 
     Args:
         depths: Number of blocks of each stage.
@@ -432,8 +432,8 @@ def resnet18(*, depths: Sequence[int] = (2, 2, 2, 2), block: str = 'basic', stem
         name: Name of the model.
 
     Returns:
-        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is
-        (h/32, w/32, 512), or (h/32, w/32, 2048) with bottlenecks.
+        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). With a 7x7 stem
+        and four stages, `features` is (h/32, w/32, 512), or (h/32, w/32, 2048) with bottlenecks.
 
     Raises:
         ValueError: For an unknown block, stem or stride_in.
@@ -442,7 +442,7 @@ def resnet18(*, depths: Sequence[int] = (2, 2, 2, 2), block: str = 'basic', stem
 def resnet34(*, depths: Sequence[int] = (3, 4, 6, 3), block: str = 'basic', stem: str = '7x7', stride_in: str = '3x3', groups: int = 1, width_per_group: int = 64, attend: Callable[..., typing.Any] | None = None, shortcut: bool = True, use_bias: bool = False, epsilon: float = 1e-05, dropout: float = 0.0, input_shape: tuple[int | None, int | None, int] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
     """Build resnet34, as `build('resnet34', …)` does.
 
-    A stem and stages of residual blocks; each stage halves the map and doubles the width.
+    A stem and stages of residual blocks; each but the first halves the map, doubles the width.
 
     Args:
         depths: Number of blocks of each stage.
@@ -461,8 +461,8 @@ def resnet34(*, depths: Sequence[int] = (3, 4, 6, 3), block: str = 'basic', stem
         name: Name of the model.
 
     Returns:
-        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is
-        (h/32, w/32, 512), or (h/32, w/32, 2048) with bottlenecks.
+        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). With a 7x7 stem
+        and four stages, `features` is (h/32, w/32, 512), or (h/32, w/32, 2048) with bottlenecks.
 
     Raises:
         ValueError: For an unknown block, stem or stride_in.
@@ -471,7 +471,7 @@ def resnet34(*, depths: Sequence[int] = (3, 4, 6, 3), block: str = 'basic', stem
 def resnet50(*, depths: Sequence[int] = (3, 4, 6, 3), block: str = 'bottleneck', stem: str = '7x7', stride_in: str = '3x3', groups: int = 1, width_per_group: int = 64, attend: Callable[..., typing.Any] | None = None, shortcut: bool = True, use_bias: bool = False, epsilon: float = 1e-05, dropout: float = 0.0, input_shape: tuple[int | None, int | None, int] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
     """Build resnet50, as `build('resnet50', …)` does.
 
-    A stem and stages of residual blocks; each stage halves the map and doubles the width.
+    A stem and stages of residual blocks; each but the first halves the map, doubles the width.
 
     Args:
         depths: Number of blocks of each stage.
@@ -490,8 +490,8 @@ def resnet50(*, depths: Sequence[int] = (3, 4, 6, 3), block: str = 'bottleneck',
         name: Name of the model.
 
     Returns:
-        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is
-        (h/32, w/32, 512), or (h/32, w/32, 2048) with bottlenecks.
+        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). With a 7x7 stem
+        and four stages, `features` is (h/32, w/32, 512), or (h/32, w/32, 2048) with bottlenecks.
 
     Raises:
         ValueError: For an unknown block, stem or stride_in.
@@ -500,7 +500,7 @@ def resnet50(*, depths: Sequence[int] = (3, 4, 6, 3), block: str = 'bottleneck',
 def resnet101(*, depths: Sequence[int] = (3, 4, 23, 3), block: str = 'bottleneck', stem: str = '7x7', stride_in: str = '3x3', groups: int = 1, width_per_group: int = 64, attend: Callable[..., typing.Any] | None = None, shortcut: bool = True, use_bias: bool = False, epsilon: float = 1e-05, dropout: float = 0.0, input_shape: tuple[int | None, int | None, int] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
     """Build resnet101, as `build('resnet101', …)` does.
 
-    A stem and stages of residual blocks; each stage halves the map and doubles the width.
+    A stem and stages of residual blocks; each but the first halves the map, doubles the width.
 
     Args:
         depths: Number of blocks of each stage.
@@ -519,8 +519,8 @@ def resnet101(*, depths: Sequence[int] = (3, 4, 23, 3), block: str = 'bottleneck
         name: Name of the model.
 
     Returns:
-        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is
-        (h/32, w/32, 512), or (h/32, w/32, 2048) with bottlenecks.
+        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). With a 7x7 stem
+        and four stages, `features` is (h/32, w/32, 512), or (h/32, w/32, 2048) with bottlenecks.
 
     Raises:
         ValueError: For an unknown block, stem or stride_in.
@@ -529,7 +529,7 @@ def resnet101(*, depths: Sequence[int] = (3, 4, 23, 3), block: str = 'bottleneck
 def resnet152(*, depths: Sequence[int] = (3, 8, 36, 3), block: str = 'bottleneck', stem: str = '7x7', stride_in: str = '3x3', groups: int = 1, width_per_group: int = 64, attend: Callable[..., typing.Any] | None = None, shortcut: bool = True, use_bias: bool = False, epsilon: float = 1e-05, dropout: float = 0.0, input_shape: tuple[int | None, int | None, int] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
     """Build resnet152, as `build('resnet152', …)` does.
 
-    A stem and stages of residual blocks; each stage halves the map and doubles the width.
+    A stem and stages of residual blocks; each but the first halves the map, doubles the width.
 
     Args:
         depths: Number of blocks of each stage.
@@ -548,8 +548,8 @@ def resnet152(*, depths: Sequence[int] = (3, 8, 36, 3), block: str = 'bottleneck
         name: Name of the model.
 
     Returns:
-        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is
-        (h/32, w/32, 512), or (h/32, w/32, 2048) with bottlenecks.
+        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). With a 7x7 stem
+        and four stages, `features` is (h/32, w/32, 512), or (h/32, w/32, 2048) with bottlenecks.
 
     Raises:
         ValueError: For an unknown block, stem or stride_in.
@@ -558,7 +558,7 @@ def resnet152(*, depths: Sequence[int] = (3, 8, 36, 3), block: str = 'bottleneck
 def plain18(*, depths: Sequence[int] = (2, 2, 2, 2), block: str = 'basic', stem: str = '7x7', stride_in: str = '3x3', groups: int = 1, width_per_group: int = 64, attend: Callable[..., typing.Any] | None = None, shortcut: bool = False, use_bias: bool = False, epsilon: float = 1e-05, dropout: float = 0.0, input_shape: tuple[int | None, int | None, int] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
     """Build plain18, as `build('plain18', …)` does.
 
-    A stem and stages of residual blocks; each stage halves the map and doubles the width.
+    A stem and stages of residual blocks; each but the first halves the map, doubles the width.
 
     Args:
         depths: Number of blocks of each stage.
@@ -577,8 +577,8 @@ def plain18(*, depths: Sequence[int] = (2, 2, 2, 2), block: str = 'basic', stem:
         name: Name of the model.
 
     Returns:
-        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is
-        (h/32, w/32, 512), or (h/32, w/32, 2048) with bottlenecks.
+        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). With a 7x7 stem
+        and four stages, `features` is (h/32, w/32, 512), or (h/32, w/32, 2048) with bottlenecks.
 
     Raises:
         ValueError: For an unknown block, stem or stride_in.
@@ -587,7 +587,7 @@ def plain18(*, depths: Sequence[int] = (2, 2, 2, 2), block: str = 'basic', stem:
 def plain34(*, depths: Sequence[int] = (3, 4, 6, 3), block: str = 'basic', stem: str = '7x7', stride_in: str = '3x3', groups: int = 1, width_per_group: int = 64, attend: Callable[..., typing.Any] | None = None, shortcut: bool = False, use_bias: bool = False, epsilon: float = 1e-05, dropout: float = 0.0, input_shape: tuple[int | None, int | None, int] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
     """Build plain34, as `build('plain34', …)` does.
 
-    A stem and stages of residual blocks; each stage halves the map and doubles the width.
+    A stem and stages of residual blocks; each but the first halves the map, doubles the width.
 
     Args:
         depths: Number of blocks of each stage.
@@ -606,8 +606,8 @@ def plain34(*, depths: Sequence[int] = (3, 4, 6, 3), block: str = 'basic', stem:
         name: Name of the model.
 
     Returns:
-        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is
-        (h/32, w/32, 512), or (h/32, w/32, 2048) with bottlenecks.
+        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). With a 7x7 stem
+        and four stages, `features` is (h/32, w/32, 512), or (h/32, w/32, 2048) with bottlenecks.
 
     Raises:
         ValueError: For an unknown block, stem or stride_in.
@@ -830,8 +830,9 @@ def resnet18_v2(*, depths: Sequence[int] = (2, 2, 2, 2), block: str = 'basic', s
         name: Name of the model.
 
     Returns:
-        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is
-        (h/32, w/32, 512), or (h/32, w/32, 2048) with bottlenecks.
+        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). With a 7x7 stem,
+        four stages and a width of 64, `features` is (h/32, w/32, 512), or (h/32, w/32, 2048) with
+        bottlenecks.
 
     Raises:
         ValueError: For an unknown block, stem, shortcut, stride_in or strided_block.
@@ -865,8 +866,9 @@ def resnet34_v2(*, depths: Sequence[int] = (3, 4, 6, 3), block: str = 'basic', s
         name: Name of the model.
 
     Returns:
-        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is
-        (h/32, w/32, 512), or (h/32, w/32, 2048) with bottlenecks.
+        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). With a 7x7 stem,
+        four stages and a width of 64, `features` is (h/32, w/32, 512), or (h/32, w/32, 2048) with
+        bottlenecks.
 
     Raises:
         ValueError: For an unknown block, stem, shortcut, stride_in or strided_block.
@@ -900,8 +902,9 @@ def resnet50_v2(*, depths: Sequence[int] = (3, 4, 6, 3), block: str = 'bottlenec
         name: Name of the model.
 
     Returns:
-        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is
-        (h/32, w/32, 512), or (h/32, w/32, 2048) with bottlenecks.
+        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). With a 7x7 stem,
+        four stages and a width of 64, `features` is (h/32, w/32, 512), or (h/32, w/32, 2048) with
+        bottlenecks.
 
     Raises:
         ValueError: For an unknown block, stem, shortcut, stride_in or strided_block.
@@ -935,8 +938,9 @@ def resnet101_v2(*, depths: Sequence[int] = (3, 4, 23, 3), block: str = 'bottlen
         name: Name of the model.
 
     Returns:
-        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is
-        (h/32, w/32, 512), or (h/32, w/32, 2048) with bottlenecks.
+        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). With a 7x7 stem,
+        four stages and a width of 64, `features` is (h/32, w/32, 512), or (h/32, w/32, 2048) with
+        bottlenecks.
 
     Raises:
         ValueError: For an unknown block, stem, shortcut, stride_in or strided_block.
@@ -970,8 +974,9 @@ def resnet152_v2(*, depths: Sequence[int] = (3, 8, 36, 3), block: str = 'bottlen
         name: Name of the model.
 
     Returns:
-        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is
-        (h/32, w/32, 512), or (h/32, w/32, 2048) with bottlenecks.
+        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). With a 7x7 stem,
+        four stages and a width of 64, `features` is (h/32, w/32, 512), or (h/32, w/32, 2048) with
+        bottlenecks.
 
     Raises:
         ValueError: For an unknown block, stem, shortcut, stride_in or strided_block.
@@ -1005,8 +1010,9 @@ def preact_resnet110(*, depths: Sequence[int] = (18, 18, 18), block: str = 'basi
         name: Name of the model.
 
     Returns:
-        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is
-        (h/32, w/32, 512), or (h/32, w/32, 2048) with bottlenecks.
+        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). With a 7x7 stem,
+        four stages and a width of 64, `features` is (h/32, w/32, 512), or (h/32, w/32, 2048) with
+        bottlenecks.
 
     Raises:
         ValueError: For an unknown block, stem, shortcut, stride_in or strided_block.
@@ -1040,8 +1046,9 @@ def preact_resnet164(*, depths: Sequence[int] = (18, 18, 18), block: str = 'bott
         name: Name of the model.
 
     Returns:
-        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is
-        (h/32, w/32, 512), or (h/32, w/32, 2048) with bottlenecks.
+        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). With a 7x7 stem,
+        four stages and a width of 64, `features` is (h/32, w/32, 512), or (h/32, w/32, 2048) with
+        bottlenecks.
 
     Raises:
         ValueError: For an unknown block, stem, shortcut, stride_in or strided_block.
@@ -1075,8 +1082,9 @@ def preact_resnet1001(*, depths: Sequence[int] = (111, 111, 111), block: str = '
         name: Name of the model.
 
     Returns:
-        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is
-        (h/32, w/32, 512), or (h/32, w/32, 2048) with bottlenecks.
+        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). With a 7x7 stem,
+        four stages and a width of 64, `features` is (h/32, w/32, 512), or (h/32, w/32, 2048) with
+        bottlenecks.
 
     Raises:
         ValueError: For an unknown block, stem, shortcut, stride_in or strided_block.
@@ -1085,7 +1093,7 @@ def preact_resnet1001(*, depths: Sequence[int] = (111, 111, 111), block: str = '
 def wide_resnet50_2(*, depths: Sequence[int] = (3, 4, 6, 3), block: str = 'bottleneck', stem: str = '7x7', stride_in: str = '3x3', groups: int = 1, width_per_group: int = 128, attend: Callable[..., typing.Any] | None = None, shortcut: bool = True, use_bias: bool = False, epsilon: float = 1e-05, dropout: float = 0.0, input_shape: tuple[int | None, int | None, int] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
     """Build wide_resnet50_2, as `build('wide_resnet50_2', …)` does.
 
-    A stem and stages of residual blocks; each stage halves the map and doubles the width.
+    A stem and stages of residual blocks; each but the first halves the map, doubles the width.
 
     Args:
         depths: Number of blocks of each stage.
@@ -1104,8 +1112,8 @@ def wide_resnet50_2(*, depths: Sequence[int] = (3, 4, 6, 3), block: str = 'bottl
         name: Name of the model.
 
     Returns:
-        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is
-        (h/32, w/32, 512), or (h/32, w/32, 2048) with bottlenecks.
+        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). With a 7x7 stem
+        and four stages, `features` is (h/32, w/32, 512), or (h/32, w/32, 2048) with bottlenecks.
 
     Raises:
         ValueError: For an unknown block, stem or stride_in.
@@ -1114,7 +1122,7 @@ def wide_resnet50_2(*, depths: Sequence[int] = (3, 4, 6, 3), block: str = 'bottl
 def wide_resnet101_2(*, depths: Sequence[int] = (3, 4, 23, 3), block: str = 'bottleneck', stem: str = '7x7', stride_in: str = '3x3', groups: int = 1, width_per_group: int = 128, attend: Callable[..., typing.Any] | None = None, shortcut: bool = True, use_bias: bool = False, epsilon: float = 1e-05, dropout: float = 0.0, input_shape: tuple[int | None, int | None, int] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
     """Build wide_resnet101_2, as `build('wide_resnet101_2', …)` does.
 
-    A stem and stages of residual blocks; each stage halves the map and doubles the width.
+    A stem and stages of residual blocks; each but the first halves the map, doubles the width.
 
     Args:
         depths: Number of blocks of each stage.
@@ -1133,8 +1141,8 @@ def wide_resnet101_2(*, depths: Sequence[int] = (3, 4, 23, 3), block: str = 'bot
         name: Name of the model.
 
     Returns:
-        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is
-        (h/32, w/32, 512), or (h/32, w/32, 2048) with bottlenecks.
+        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). With a 7x7 stem
+        and four stages, `features` is (h/32, w/32, 512), or (h/32, w/32, 2048) with bottlenecks.
 
     Raises:
         ValueError: For an unknown block, stem or stride_in.
@@ -1206,7 +1214,7 @@ def wrn_40_4(*, depth: int = 40, width: int = 4, dropout: float = 0.0, input_sha
 def resnext50_32x4d(*, depths: Sequence[int] = (3, 4, 6, 3), block: str = 'bottleneck', stem: str = '7x7', stride_in: str = '3x3', groups: int = 32, width_per_group: int = 4, attend: Callable[..., typing.Any] | None = None, shortcut: bool = True, use_bias: bool = False, epsilon: float = 1e-05, dropout: float = 0.0, input_shape: tuple[int | None, int | None, int] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
     """Build resnext50_32x4d, as `build('resnext50_32x4d', …)` does.
 
-    A stem and stages of residual blocks; each stage halves the map and doubles the width.
+    A stem and stages of residual blocks; each but the first halves the map, doubles the width.
 
     Args:
         depths: Number of blocks of each stage.
@@ -1225,8 +1233,8 @@ def resnext50_32x4d(*, depths: Sequence[int] = (3, 4, 6, 3), block: str = 'bottl
         name: Name of the model.
 
     Returns:
-        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is
-        (h/32, w/32, 512), or (h/32, w/32, 2048) with bottlenecks.
+        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). With a 7x7 stem
+        and four stages, `features` is (h/32, w/32, 512), or (h/32, w/32, 2048) with bottlenecks.
 
     Raises:
         ValueError: For an unknown block, stem or stride_in.
@@ -1235,7 +1243,7 @@ def resnext50_32x4d(*, depths: Sequence[int] = (3, 4, 6, 3), block: str = 'bottl
 def resnext101_32x8d(*, depths: Sequence[int] = (3, 4, 23, 3), block: str = 'bottleneck', stem: str = '7x7', stride_in: str = '3x3', groups: int = 32, width_per_group: int = 8, attend: Callable[..., typing.Any] | None = None, shortcut: bool = True, use_bias: bool = False, epsilon: float = 1e-05, dropout: float = 0.0, input_shape: tuple[int | None, int | None, int] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
     """Build resnext101_32x8d, as `build('resnext101_32x8d', …)` does.
 
-    A stem and stages of residual blocks; each stage halves the map and doubles the width.
+    A stem and stages of residual blocks; each but the first halves the map, doubles the width.
 
     Args:
         depths: Number of blocks of each stage.
@@ -1254,8 +1262,8 @@ def resnext101_32x8d(*, depths: Sequence[int] = (3, 4, 23, 3), block: str = 'bot
         name: Name of the model.
 
     Returns:
-        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is
-        (h/32, w/32, 512), or (h/32, w/32, 2048) with bottlenecks.
+        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). With a 7x7 stem
+        and four stages, `features` is (h/32, w/32, 512), or (h/32, w/32, 2048) with bottlenecks.
 
     Raises:
         ValueError: For an unknown block, stem or stride_in.
@@ -1264,7 +1272,7 @@ def resnext101_32x8d(*, depths: Sequence[int] = (3, 4, 23, 3), block: str = 'bot
 def resnext101_64x4d(*, depths: Sequence[int] = (3, 4, 23, 3), block: str = 'bottleneck', stem: str = '7x7', stride_in: str = '3x3', groups: int = 64, width_per_group: int = 4, attend: Callable[..., typing.Any] | None = None, shortcut: bool = True, use_bias: bool = False, epsilon: float = 1e-05, dropout: float = 0.0, input_shape: tuple[int | None, int | None, int] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
     """Build resnext101_64x4d, as `build('resnext101_64x4d', …)` does.
 
-    A stem and stages of residual blocks; each stage halves the map and doubles the width.
+    A stem and stages of residual blocks; each but the first halves the map, doubles the width.
 
     Args:
         depths: Number of blocks of each stage.
@@ -1283,8 +1291,8 @@ def resnext101_64x4d(*, depths: Sequence[int] = (3, 4, 23, 3), block: str = 'bot
         name: Name of the model.
 
     Returns:
-        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is
-        (h/32, w/32, 512), or (h/32, w/32, 2048) with bottlenecks.
+        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). With a 7x7 stem
+        and four stages, `features` is (h/32, w/32, 512), or (h/32, w/32, 2048) with bottlenecks.
 
     Raises:
         ValueError: For an unknown block, stem or stride_in.
@@ -1293,7 +1301,7 @@ def resnext101_64x4d(*, depths: Sequence[int] = (3, 4, 23, 3), block: str = 'bot
 def resnext29_8x64d(*, depths: Sequence[int] = (3, 3, 3), block: str = 'bottleneck', stem: str = '3x3', stride_in: str = '3x3', groups: int = 8, width_per_group: int = 64, attend: Callable[..., typing.Any] | None = None, shortcut: bool = True, use_bias: bool = False, epsilon: float = 1e-05, dropout: float = 0.0, input_shape: tuple[int | None, int | None, int] = (32, 32, 3), num_classes: int | None = 10, name: str | None = None) -> keras.Model:
     """Build resnext29_8x64d, as `build('resnext29_8x64d', …)` does.
 
-    A stem and stages of residual blocks; each stage halves the map and doubles the width.
+    A stem and stages of residual blocks; each but the first halves the map, doubles the width.
 
     Args:
         depths: Number of blocks of each stage.
@@ -1312,8 +1320,8 @@ def resnext29_8x64d(*, depths: Sequence[int] = (3, 3, 3), block: str = 'bottlene
         name: Name of the model.
 
     Returns:
-        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is
-        (h/32, w/32, 512), or (h/32, w/32, 2048) with bottlenecks.
+        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). With a 7x7 stem
+        and four stages, `features` is (h/32, w/32, 512), or (h/32, w/32, 2048) with bottlenecks.
 
     Raises:
         ValueError: For an unknown block, stem or stride_in.
@@ -1571,7 +1579,7 @@ def densenet_bc190_40(*, depths: Sequence[int] = (31, 31, 31), growth_rate: int 
 def se_resnet50(*, depths: Sequence[int] = (3, 4, 6, 3), block: str = 'bottleneck', stem: str = '7x7', stride_in: str = '3x3', groups: int = 1, width_per_group: int = 64, attend: Callable[..., typing.Any] | None = ..., shortcut: bool = True, use_bias: bool = False, epsilon: float = 1e-05, dropout: float = 0.0, input_shape: tuple[int | None, int | None, int] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
     """Build se_resnet50, as `build('se_resnet50', …)` does.
 
-    A stem and stages of residual blocks; each stage halves the map and doubles the width.
+    A stem and stages of residual blocks; each but the first halves the map, doubles the width.
 
     Args:
         depths: Number of blocks of each stage.
@@ -1590,8 +1598,8 @@ def se_resnet50(*, depths: Sequence[int] = (3, 4, 6, 3), block: str = 'bottlenec
         name: Name of the model.
 
     Returns:
-        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is
-        (h/32, w/32, 512), or (h/32, w/32, 2048) with bottlenecks.
+        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). With a 7x7 stem
+        and four stages, `features` is (h/32, w/32, 512), or (h/32, w/32, 2048) with bottlenecks.
 
     Raises:
         ValueError: For an unknown block, stem or stride_in.

@@ -100,8 +100,8 @@ def with_preprocessing(
         net: A functional keras.Model of preprocessed pixels (batch, size, size, 3).
         published: The `Published` of its weights.
         shape: (height, width, channels) of the photos. Open sizes (None) take photos of any size,
-            one size per batch; photos of the side `resize_of` are not changed by resizing. Gray
-            photos (1 channel) are repeated into three.
+            one size per batch; square photos of side `resize_of` are only cropped. Gray photos (1
+            channel) are repeated into three.
 
     Returns:
         A keras.Model from raw photos (batch, *shape), 0..255, to net's output: one flat graph of
