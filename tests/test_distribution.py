@@ -402,7 +402,7 @@ def test_a_port_in_use_is_one_line():
 def test_a_batch_is_shared_in_equal_parts():
     three = distribution.SingleDevice(["a", "b", "c"])
     three.require_divisible(33)
-    with pytest.raises(UsageError, match="--batch_size=32 is not divisible by 3 replicas: take 30"):
+    with pytest.raises(UsageError, match="--batch_size=32 is not divisible by 3 replicas: use 30"):
         three.require_divisible(32)
 
 

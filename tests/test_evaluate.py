@@ -253,7 +253,7 @@ def test_a_copy_is_found_without_checkpoints(trained_on_folder, tmp_path):
     files.write_json(tmp_path / "run" / "config.json", config)
     name, _, note = chosen(tmp_path / "run", new)
     assert name == "test"
-    assert "gone, which the model was trained on, is not here" in note
+    assert "gone, which the model was trained on, was not found" in note
     fewer = photos(tmp_path / "fewer", 8, red="red", green="green")
     assert chosen(tmp_path / "run", fewer)[:2] == ("all", 16)
 
@@ -299,7 +299,7 @@ def test_a_model_without_its_run(trained_on_folder, tmp_path):
         name, count, note = chosen(tmp_path / file, folder)
         assert (name, count) == ("all", 30)
         assert "no config.json beside the model tells whether it was trained on some" in note
-        assert "--split=test takes those that every run holds out" in note
+        assert "use --split=test, the images that every run holds out" in note
         assert chosen(tmp_path / file, folder, "test")[:2] == ("test", 3)
 
 
@@ -399,7 +399,7 @@ def test_a_foreign_model_takes_the_names_of_as_many_classes(tmp_path, capsys):
     np.testing.assert_allclose(found, outputs, rtol=1e-4)
     shutil.rmtree(folder / "a_red")
     assert evaluate.cli([str(tmp_path / "theirs.keras"), str(folder)]) == 2
-    assert "names none of its 3 classes, and" in capsys.readouterr().err
+    assert "has 3 classes without names, and" in capsys.readouterr().err
 
 
 # Which pixels
@@ -487,7 +487,7 @@ def test_a_model_of_five_channels_is_refused(recipe_name, tmp_path, capsys):
     path, folder = str(tmp_path / "five.keras"), str(tmp_path / "new")
     words = {"evaluate": [path, folder], "classify": [folder, f"--model={path}"]}[recipe_name]
     assert {"evaluate": evaluate, "classify": classify}[recipe_name].cli(words) == 1
-    assert "five.keras takes images of 5 channels: 1 (gray)" in capsys.readouterr().err
+    assert "five.keras takes images of 5 channels, not of 1 (gray)" in capsys.readouterr().err
 
 
 def test_directories_without_a_model(tmp_path, capsys):

@@ -87,7 +87,7 @@ WRONG = {  # a function's body: the message
         "f ends in a softmax"
     ),
     'return keras.Model(i, dense(i, dtype="mixed_bfloat16"))': (
-        'gives bfloat16 logits: its last layer needs dtype="float32"'
+        'outputs bfloat16 logits: its last layer needs dtype="float32"'
     ),
 }
 WRONG_TEXT = """

@@ -218,4 +218,4 @@ def test_a_model_of_something_else_than_images_is_refused(tmp_path, capsys):
     assert classify.cli(["photo.jpg", f"--model={path}"]) == 1
     assert "does not output one score per class" in capsys.readouterr().err
     assert check.cli([f"--model={path}", f"--workdir={tmp_path / 'run'}"]) == 2
-    assert "does not output one score per class" in capsys.readouterr().err
+    assert "does not turn images into one score a class" in capsys.readouterr().err
