@@ -1,4 +1,4 @@
-"""Cutout: cover a square of each training image, which may cross the border.
+"""Cutout: cover a square, which may cross the border, of each training image.
 
 DeVries & Taylor, "Improved Regularization of Convolutional Neural Networks with Cutout", 2017,
 https://arxiv.org/abs/1708.04552.
