@@ -1,7 +1,7 @@
 """Load a trained classifier: published weights, a run directory or a .keras file.
 
-A classifier is evaluated on a data set by the names of its classes, the config of the run that
-trained it, and the size that it resizes photos to.
+A `Classifier` also has what an evaluation on a data set needs: the names of its classes and the
+config of the run that trained it.
 """
 
 import collections
@@ -24,7 +24,7 @@ SHOWN = 5  # names of classes in an error
 
 @dataclasses.dataclass(frozen=True)
 class Classifier:
-    """A model from raw images, 0..255, to logits or probabilities, with its classes and its run.
+    """A model from raw images (0..255) to logits or probabilities, with its class names and run.
 
     Attributes:
         model: keras.Model (batch, h, w, c) -> (batch, classes).
@@ -48,27 +48,27 @@ class Classifier:
 
     @property
     def title(self) -> str:
-        """Short name: of the run directory, the file or the weights."""
+        """Short name of the run directory, the file or the weights."""
         if self.folder is None:
             return self.source
         path = pathlib.Path(self.source)
         return self.folder.resolve().name if path.name in MODELS else path.stem
 
     def columns(self, names: Sequence[str]) -> tuple[list[int], str]:
-        """Find the outputs for the classes of a data set.
+        """Find the outputs that correspond to the classes of a data set.
 
-        Names are compared exactly, then regardless of case, blanks, hyphens and underscores. If the
-        model or the data set has numbers for names, classes are matched by number.
+        Names are compared exactly, then ignoring case, spaces, hyphens and underscores. If the
+        class names of the model or the data set are numbers, classes are matched by number.
 
         Args:
             names: Names of the data set's classes.
 
         Returns:
-            A pair: a list with the index of an output for each name, and a sentence for the reader,
-            which is empty if all names are equal.
+            A pair: a list of the output index of each name, and a sentence about how the names were
+            matched, empty if all are equal.
 
         Raises:
-            ValueError: If the model does not have a class, or has more than one of similar name.
+            ValueError: If a class matches no output of the model, or more than one.
         """
         known = self.class_names or ()
         exact = _places(self.spellings, str)
@@ -88,7 +88,7 @@ class Classifier:
             if len(places) > 1:
                 several = " and ".join(" or ".join(self.spellings[place]) for place in places)
                 raise ValueError(
-                    f"the data set's class {name!r} is more than one of the model's: {several}"
+                    f"the data set's class {name!r} matches several classes of the model: {several}"
                 )
         unknown = [name for name, places in zip(names, found, strict=True) if not places]
         raise ValueError(
@@ -112,7 +112,7 @@ def load(
         weights: As in `pretrained.load`.
         weights_dir: As in `pretrained.load`.
         allow_noncommercial: As in `pretrained.load`.
-        named: Whether a file must have the names of its classes.
+        named: Whether a file must contain the names of its classes.
         **settings: Arguments of the network's builder.
 
     Returns:
@@ -120,7 +120,7 @@ def load(
 
     Raises:
         ValueError, UsageError: If a name or argument is unknown, a directory has no model, or the
-            source file of a run's own builder has changed.
+            source file of a user-defined builder has changed since the run.
         RunError: If a file is damaged, or is not a classifier of images.
     """
     from cvcourse import models
@@ -130,7 +130,7 @@ def load(
     if is_run or path.suffix == ".keras" or is_saved_model(path):
         if weights != "default" or settings:
             raise UsageError(
-                f"--weights and --model_args are for published weights, and {name} is a model"
+                f"--weights and --model_args are for published weights, but {name} is a saved model"
             )
         return _from_file(_model_in(path) if is_run else path, named)
     if os.sep in name:
@@ -163,14 +163,14 @@ def of(config: Any, *, named: bool = True) -> Classifier:
 
 
 def resizing(model: Any) -> dict[str, Any] | None:
-    """Find the first resizing in a model for images of any size.
+    """Find how a model for images of any size resizes its input.
 
     Args:
         model: keras.Model.
 
     Returns:
-        Arguments of `Dataset.resized`: side, interpolation and crop. None if the model takes images
-        of one size, or does not resize them to a square with antialiasing.
+        Arguments of `Dataset.resized`: side, interpolation and crop. None if the model has a fixed
+        input size, or does not first resize images to a square with antialiasing.
     """
     if None not in model.input_shape[1:3]:
         return None
@@ -197,10 +197,10 @@ def _model_in(folder):
     if (folder / "best.json").exists():
         again = shlex.join(["cvcourse", "train", f"--config={folder / 'best.json'}"])
         raise UsageError(
-            f"{folder} is a sweep's directory, which holds no model: {again} trains the best one "
-            "first"
+            f"{folder} is the directory of a sweep, which has no model: train the best one first "
+            f"with {again}"
         )
-    raise UsageError(f"{folder} holds no {MODELS[0]}: give the directory of a run of train")
+    raise UsageError(f"{folder} has no {MODELS[0]}: use the directory of a run of train")
 
 
 def _from_file(file, named):
@@ -219,9 +219,9 @@ def _from_file(file, named):
         _register_layers(run)
         model, names = training.load_model(file, named=named)
     if [len(tensor.shape) for tensor in (*model.inputs, *model.outputs)] != [4, 2]:
-        raise RunError(f"{file} does not turn images into one score a class")
+        raise RunError(f"{file} is not an image classifier: it does not output one score per class")
     if (channels := model.input_shape[-1]) not in (1, 3):
-        raise RunError(f"{file} takes images of {channels} channels: 1 (gray) or 3 (RGB) are read")
+        raise RunError(f"{file} takes images of {channels} channels, not of 1 (gray) or 3 (RGB)")
     spellings = tuple((name,) for name in names or ())
     return Classifier(model, names, spellings, str(file), run, file.parent)
 
@@ -280,16 +280,16 @@ def _places(spellings, simplified):
 
 
 def _simplified(name):
-    """Remove the differences of a name that are ignored."""
+    """Normalize a name: case, hyphens, underscores and repeated spaces are ignored."""
     return " ".join(name.casefold().replace("_", " ").replace("-", " ").split())
 
 
 def _are_numbers(names):
-    """Whether the names are 0, 1, 2 ... in any order."""
+    """Check whether the names are 0, 1, 2, … in any order."""
     return {*names} == {str(number) for number in range(len(names))}
 
 
 def _listed(names):
-    """Format the first names, and the number of the others."""
+    """Format the first few names and the number of the others."""
     more = len(names) - SHOWN
     return ", ".join(names[:SHOWN]) + (f" and {more:,} more" if more > 0 else "")

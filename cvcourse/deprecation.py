@@ -1,7 +1,7 @@
-"""Deprecated names of the previous version: they work, with a warning that has the new name.
+"""Deprecated names of the previous version: they work, and warn with the new name.
 
-CHANGELOG.md lists them. Only the standard library is imported: `cvcourse.recipe` needs this module
-before TensorFlow.
+CHANGELOG.md lists them. This module imports only the standard library, since `cvcourse.recipe`
+needs it before TensorFlow is imported.
 """
 
 import functools
@@ -17,10 +17,10 @@ def renamed_attributes(module: str, **names: str) -> Callable[[str], Any]:
 
     Args:
         module: `__name__` of the module.
-        **names: The new name of each old one; "package.module:name" where it has moved.
+        **names: The new name of each old one; "package.module:name" if it has moved.
 
     Returns:
-        A function (name) -> value. It warns, and raises AttributeError for any other name.
+        A function (name) -> value, which warns. It raises AttributeError for any other name.
 
     >>> __getattr__ = renamed_attributes("math", ln="log")
     >>> with warnings.catch_warnings(record=True):
@@ -69,13 +69,13 @@ def renamed_arguments(where: str, arguments: dict, names: dict[str, str]) -> dic
 
 
 def takes_old_names(**names: str) -> Callable[[Callable], Callable]:
-    """Return a decorator for a function whose arguments were renamed: it takes both names.
+    """Return a decorator that makes a function accept the old names of its renamed arguments.
 
     Args:
         **names: The new name of each old one.
 
     Returns:
-        A function (function) -> function.
+        A decorator.
 
     >>> @takes_old_names(beams="num_beams")
     ... def search(*, num_beams=5):
@@ -107,7 +107,7 @@ def warn(old: str, new: str) -> None:
         frame, level = frame.f_back, level + 1
     # FutureWarning: Python shows a DeprecationWarning only for code in __main__.
     warnings.warn(
-        f"{old} is now called {new}; the old name goes with the next version",
+        f"{old} is now called {new}; the next version removes the old name",
         FutureWarning,
         stacklevel=level,  # the caller's line
     )

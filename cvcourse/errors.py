@@ -1,4 +1,4 @@
-"""Errors with a message for the user, one clear sentence, and an exit code by class."""
+"""Exceptions with a one-sentence message for the user; the class determines the exit code."""
 
 import difflib
 
@@ -18,7 +18,7 @@ class Diverged(RunError):
 
 
 class InUse(RunError):
-    """Another process uses the run's directory."""
+    """The run's directory is in use by another process."""
 
 
 class Interrupted(Exception):
@@ -32,16 +32,15 @@ def reason(error):
         error: An exception, whose text may have many lines.
 
     Returns:
-        The first statement of its text without a dot or colon at its end, cut at `MAX_REASON`
+        The first statement of its text without a final period or colon, cut at `MAX_REASON`
         characters; the name of its class if it has no text.
     """
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     found = []
     text = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
-    text = text.rpartition("Exception encountered: ")[
-        2
-    ]  # after Keras' advice comes the first cause
+    # Keras puts its own advice before the original error.
+    text = text.rpartition("Exception encountered: ")[2]
     for line in filter(None, map(str.strip, text.splitlines())):
         found.append(line)
         if not line.endswith(":"):  # a colon announces the reason
@@ -51,7 +50,7 @@ def reason(error):
 
 
 def unknown(kind, name, choices):
-    """Return the message for a `name` that is not in `choices`: the nearest, and all of them."""
+    """Return the message for a `name` not in `choices`, with the closest choice and all choices."""
     choices = [str(choice) for choice in choices]
     near = difflib.get_close_matches(str(name), choices, n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
@@ -60,7 +59,7 @@ def unknown(kind, name, choices):
 
 
 def pick(kind, name, table):
-    """Return `table[name]`. Raises ValueError with the names of the table if it lacks `name`."""
+    """Return `table[name]`. Raises ValueError that lists the table's names if `name` is unknown."""
     if name not in table:
         raise ValueError(unknown(kind, name, table))
     return table[name]

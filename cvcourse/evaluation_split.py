@@ -1,8 +1,8 @@
 """Choose the images of a data set to evaluate a model on: images that it was not trained on.
 
-A data set may have a test split. Of one without, `train` holds out a fixed tenth, which tests a
-model that was trained on the rest. A model that was trained on none of the images is evaluated on
-all of them.
+A split that comes with the data set is used if there is one: test, else validation. Of a data set
+without, `train` holds out a fixed tenth, which is used for a model that was trained on the rest. A
+model that was trained on none of the images is evaluated on all of them.
 """
 
 import contextlib
@@ -29,7 +29,8 @@ class EvaluationSplit:
         class_names: Names of the model's outputs.
         names: Names of the images: paths in the data set's folder, or numbers in the split.
         notes: Sentences for the reader: which images, and how classes are matched.
-        batch_size: Batch size of the run if there is one, with which outputs are equal to the bit.
+        batch_size: Batch size of the model's run, so that outputs are equal to the bit; 32 if the
+            model has no run.
         pixel_range: Range of the data set's arrays.
     """
 
@@ -69,8 +70,8 @@ def choose(
 
     Raises:
         ValueError: If the data set is unknown, or has classes that the model does not know.
-        UsageError: If the data set does not have the split, or if the split is auto and images are
-            among those that the model was trained on.
+        UsageError: If the data set does not have the split, or if the split is auto and the model
+            was trained on some of the images.
         DataError: If the data cannot be read.
     """
     whole = None
@@ -99,17 +100,17 @@ def choose(
     seen = 0 if is_own else _count_seen(classifier, examples)
     if seen and automatic:
         raise UsageError(
-            f"{seen:,} of the {len(examples):,} images of {name} are among those that the model "
-            f"was trained on: give {classifier.run['dataset']}, whose other splits it has not "
-            "seen, or --split=all for all the same"
+            f"the model was trained on {seen:,} of the {len(examples):,} images of {name}: use "
+            f"{classifier.run['dataset']}, which has splits that it was not trained on, or "
+            "--split=all to evaluate on all images anyway"
         )
     notes = [f"{name}: {len(examples):,} images, {split if split == 'all' else f'{split} split'}"]
     notes[0] += f", {why}." if why else "."
     if runs_own:
-        notes.append(f"The run's --limit={limit} is kept here: a larger one takes more images.")
+        notes.append(f"The run's --limit={limit} is applied: set a larger one for more images.")
     notes += [f"Data: {'; '.join(dataset.notes)}."] if dataset.notes else []
     if classifier.run and classifier.folder and not (classifier.folder / "metrics.json").exists():
-        notes.append("The run is unfinished: the model is that of its best epoch so far.")
+        notes.append("The run is unfinished: the model is from its best epoch so far.")
     if is_own and split in ("train", "all"):
         notes.append(
             "The model was trained on these images: its accuracy on new ones is usually lower."
@@ -146,8 +147,8 @@ def _automatic(classifier, name, dataset, is_own):
         return held_out, f"which was held out when the model was trained on the rest{chose}"
     if dataset.validation and classifier.folder and not classifier.run:
         return "all", (
-            "as no config.json beside the model tells whether it was trained on some of them; if "
-            f"so, --split={held_out} takes those that every run holds out"
+            "since no config.json beside the model tells whether it was trained on some of them; "
+            f"if it was, use --split={held_out}, the images that every run holds out"
         )
     return "all", "new to the model"
 
@@ -164,8 +165,8 @@ def _trained_on(classifier, name, dataset):
     is_folder = os.path.isdir(os.path.expanduser(name))
     if run["dataset"] == name or (is_folder and _is_same_place(run["dataset"], name)):
         changed = (
-            f"{name} has changed since the run began, so that images of this split may have been "
-            "among those that it was trained on."
+            f"{name} has changed since the run began, so the model may have been trained on images "
+            "of this split."
         )
         return True, "" if then in (None, now) else changed
     if then is not None:
@@ -179,13 +180,13 @@ def _trained_on(classifier, name, dataset):
     if is_name or not is_folder or dataset.class_names != classifier.class_names:
         return False, ""
     return True, (
-        f"{run['dataset']}, which the model was trained on, is not here: {name} is taken for it; "
-        "if all its images are new to the model, --split=all takes them."
+        f"{run['dataset']}, which the model was trained on, was not found: {name} is assumed to be "
+        "a copy of it; if all its images are new to the model, use --split=all."
     )
 
 
 def _count_seen(classifier, examples):
-    """Count the files that are in the training split of the model's run, if that is a folder."""
+    """Count the files that the model's run trained on, if its data set is a folder."""
     there = os.path.expanduser(classifier.run.get("dataset", ""))
     if isinstance(examples.images, np.ndarray) or not os.path.isdir(there):
         return 0
@@ -198,22 +199,22 @@ def _count_seen(classifier, examples):
 
 
 def _is_same_place(one, other):
-    """Whether two paths lead to one file or folder."""
+    """Check whether two paths lead to the same file or folder."""
     one, other = os.path.expanduser(one), os.path.expanduser(other)
     return os.path.exists(one) and os.path.samefile(one, other)
 
 
 def _matched(classifier, name, names):
-    """Match classes: (names of the model's, output of each of the data set's, note)."""
+    """Match classes: (names of the model's classes, output of each data set class, note)."""
     outputs = classifier.model.output_shape[-1]
     if classifier.class_names is not None:
         return classifier.class_names, *classifier.columns(names)
     if outputs != len(names):
         raise ValueError(
-            f"{classifier.source} names none of its {outputs} classes, and {name} has "
-            f"{len(names)}: as many are needed to take their names"
+            f"{classifier.source} has {outputs} classes without names, and {name} has "
+            f"{len(names)}: equal numbers are needed to match them"
         )
-    note = f"The model does not name its classes: they are taken to be {name}'s, in its order."
+    note = f"The model does not name its classes: they are assumed to be those of {name}, in order."
     return names, list(range(outputs)), note
 
 

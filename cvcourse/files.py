@@ -1,7 +1,7 @@
 """Write files atomically, read files safely, and locate caches.
 
 A file is written under a temporary name, synced to disk and renamed. Reading never blocks on a pipe
-and has a limit of size.
+and is limited in size.
 """
 
 import contextlib
@@ -30,18 +30,17 @@ JSON_BYTES, JSON_LEVELS = 2**26, 32  # limits far above any config, metrics or t
 
 
 def with_paths(metrics, folder):
-    """Add to a finished run's metrics where its files are, for the caller of its recipe.
+    """Add the paths of a finished run's files to its metrics, for the caller of its recipe.
 
-    metrics.json does not hold them: runs are compared by it, and directories move.
+    metrics.json does not contain them: runs are compared by it, and directories move.
 
     Args:
         metrics: Dict of metrics.
         folder: The run's directory, as a pathlib.Path.
 
     Returns:
-        The metrics with `workdir` and, if the run has saved a model, `model`: paths as str. After
-        `import cvcourse.sequence`, which a process that trains has done,
-        `keras.saving.load_model` reads the model.
+        The metrics with `workdir` and, if the run has saved a model, `model`: paths as str.
+        `keras.saving.load_model` reads the model once `cvcourse.sequence` is imported.
     """
     model = folder / "model.keras"
     return {**metrics, "workdir": str(folder), **({"model": str(model)} if model.exists() else {})}
@@ -63,7 +62,7 @@ def require_regular(path):
 
 
 def read_bytes(path, limit):
-    """Read a whole file, or what the user pipes into the process as `/dev/stdin` or `<(...)`.
+    """Read a whole file, or input piped into the process as `/dev/stdin` or `<(...)`.
 
     Args:
         path: Path of the file, as str or PathLike.
@@ -82,7 +81,7 @@ def read_bytes(path, limit):
         large = os.fstat(file.fileno()).st_size > limit
         data = b"" if large else file.read(limit + 1)
     if large or len(data) > limit:
-        raise RunError(f"{path} is larger than {limit:,} bytes, which is the most that is read")
+        raise RunError(f"{path} is larger than {limit:,} bytes, the largest size that is read")
     return data
 
 
@@ -122,7 +121,7 @@ def read_json(path, *, remedy=""):
 
 
 def _is_deeper(value, levels):
-    """Whether lists and dicts are nested more than so many levels deep."""
+    """Check whether lists and dicts are nested more than `levels` deep."""
     if not isinstance(value, (list, dict)):
         return False
     inside = value.values() if isinstance(value, dict) else value
@@ -135,12 +134,12 @@ def home(variable, default):
 
 
 def cache_folder():
-    """Return the folder of our own downloads and features."""
+    """Return the folder for downloads and cached features."""
     return home("XDG_CACHE_HOME", "~/.cache") / "cvcourse"
 
 
 def set_aside(path, why):
-    """Rename a file or directory that cannot be used, and report it in a line on stderr.
+    """Rename a file or directory that cannot be used, and print one line about it to stderr.
 
     Args:
         path: The file or directory, as a pathlib.Path.

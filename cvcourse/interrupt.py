@@ -1,4 +1,4 @@
-"""Handlers of Ctrl-C and SIGTERM."""
+"""Handlers for Ctrl-C and SIGTERM."""
 
 import contextlib
 import signal

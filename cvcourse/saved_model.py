@@ -1,7 +1,7 @@
 """Read .keras files safely: the size of a model is checked before its memory is allocated.
 
 Keras builds the layers of a file before it reads the weights, and its error messages have many
-lines.
+lines; here an error is one line.
 """
 
 import contextlib
@@ -20,14 +20,14 @@ from cvcourse.files import require_regular, with_suffix
 METADATA, CONFIG = "metadata.json", "config.json"  # entries of the archive
 CLASS_NAMES = "class_names.json"  # added to it by `cvcourse.training.save_model`
 WEIGHTS = ("model.weights.h5", "model.weights.npz")
-ENTRY_BYTES = 2**24  # largest text entry; the config of a large net has a million
+ENTRY_BYTES = 2**24  # largest text entry; the config of a large net has about a million
 DEFLATE = 1032  # largest compression ratio of a zip entry
 FRESH = "freshly-initialized weights"  # in Keras' warning about missing weights
 UNSAVED = 2**20  # values of a model that its file need not have
 
 
 def read_model(path, *, remedy="", compile=False):
-    """Read a model that Keras has saved. Import first what registers its custom layers.
+    """Read a model that Keras has saved. Modules with its custom layers must be imported before.
 
     Args:
         path: Path of a .keras file, as str or PathLike.
@@ -50,14 +50,14 @@ def read_model(path, *, remedy="", compile=False):
             values = count_values(config)
             held = _largest_size(path, WEIGHTS)
             if values > held + UNSAVED:
-                raise ValueError(f"its layers have {values:,} weights, and it holds {held:,} bytes")
+                raise ValueError(f"its layers have {values:,} weights, but it has {held:,} bytes")
             with with_suffix(path, ".keras") as file:
                 model = keras.saving.load_model(file, compile=compile)
         except Exception as error:
             saved = _saved_by(path)
             if _numbers(saved) > _numbers(keras.__version__):
                 raise ValueError(
-                    f"Keras {saved} has saved it, which {keras.__version__} cannot read: "
+                    f"Keras {saved} has saved it, and {keras.__version__} cannot read it: "
                     "pip install --upgrade keras"
                 ) from error
             raise
@@ -72,11 +72,11 @@ def read_named_model(path, *, remedy="", named=True):
     Args:
         path: Path of a .keras file, as str or PathLike.
         remedy: See `read_model`.
-        named: Whether it must name its classes.
+        named: Whether the file must contain the names of its classes.
 
     Returns:
-        A pair: the keras.Model, not compiled, and a tuple of names, one for each of its outputs;
-        None for a file that names none and need not.
+        A pair: the keras.Model, not compiled, and a tuple of names, one for each of its outputs, or
+        None if the file contains no names and `named` is False.
 
     Raises:
         RunError: As `read_model` does, or if the names are damaged, missing or too few.
@@ -105,7 +105,7 @@ def read_class_names(path, *, remedy=""):
         A tuple of names.
 
     Raises:
-        RunError: If it is damaged or does not name its classes.
+        RunError: If the file is damaged or does not contain the names of its classes.
     """
     path = os.path.expanduser(path)
     with naming_damage(path, remedy):
@@ -114,12 +114,12 @@ def read_class_names(path, *, remedy=""):
         except KeyError:  # saved by Keras alone
             raise ValueError("its classes have no names") from None
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            raise ValueError(f"its {CLASS_NAMES} is no list of names")
+            raise ValueError(f"its {CLASS_NAMES} is not a list of names")
         return tuple(names)
 
 
 def is_saved_model(path):
-    """Return whether a file is a .keras archive by its content, damaged or not."""
+    """Check by its content whether a file is a .keras archive, possibly a damaged one."""
     return bool(_saved_by(os.path.expanduser(path)))
 
 
@@ -192,7 +192,7 @@ def count_values(config):
     Raises:
         Exception: Any exception of Keras or a layer, if the model cannot be built.
     """
-    with ThreadPoolExecutor(1) as thread:  # Keras lists variables without values by thread
+    with ThreadPoolExecutor(1) as thread:  # Keras has a list of uninitialized variables per thread
         return thread.submit(_count_values, config).result()
 
 
@@ -200,7 +200,7 @@ def _count_values(config):
     """Count the weights of a model, in this thread."""
     import keras
 
-    drawn = random.getstate()  # layers draw their seeds: later random numbers must not change
+    drawn = random.getstate()  # layers draw seeds, which must not change later random numbers
     try:
         with keras.StatelessScope(initialize_variables=False):
             model = keras.saving.deserialize_keras_object({**config, "compile_config": None})
@@ -210,7 +210,7 @@ def _count_values(config):
 
 
 def _largest_size(path, names):
-    """Return the largest possible size in bytes of the first of some entries that exists."""
+    """Return the largest possible size in bytes of the first existing entry among `names`."""
     with zipfile.ZipFile(path) as archive:
         there = {entry.filename: entry for entry in archive.infolist()}
     entry = next((there[name] for name in names if name in there), None)

@@ -22,7 +22,7 @@ def require_supported_settings():
 
     Raises:
         ValueError: If image_data_format is not "channels_last", or floatx is not "float32". The
-            message has the setting, the keras.json that it comes from, and the remedy.
+            message names the setting, the keras.json that it comes from, and the remedy.
     """
     import keras
 
@@ -99,7 +99,7 @@ def configured():
 
 
 def _refusal(setting, value, needed):
-    """Return the error message for a setting of another value than needed."""
+    """Return the error message for a setting whose value is not the needed one."""
     inside = configured().get(setting) == value
     origin, change = (f" in {keras_json()}", "change it there or ") if inside else ("", "")
     call = f'keras.config.set_{setting}("{needed}")'

@@ -19,7 +19,7 @@ from cvcourse.errors import RunError, reason, unknown
 from cvcourse.files import read_bytes
 
 LARGEST = 2**24  # bytes of a source file
-CHANGED = "was changed since the run was begun: bring it back"
+CHANGED = "has changed since the run began: restore it"
 _modules: dict[str, Any] = {}  # path of a file: (hash, module), or None while it is imported
 _held: dict[str, str] = {}  # path of a file: its hash when the runs in progress began
 
@@ -56,8 +56,8 @@ def load(name):
     sys.path, for modules beside it.
 
     Raises:
-        ValueError: If there is no such file or function, or the file cannot be imported: one line
-            with the file and, where it has one, the line.
+        ValueError: If there is no such file or function, or the file cannot be imported. The
+            message is one line, with the file and, if known, the number of the line.
         RunError: If the file has changed since the run in progress began.
     """
     file, function = split(name)
@@ -67,7 +67,7 @@ def load(name):
         known = [key for key, value in vars(module).items() if _is_own(value, module)]
         raise ValueError(f"{file}: {unknown('function', function, known)}")
     if not callable(found):
-        raise ValueError(f"{file}: {function} is {type(found).__name__} and no function")
+        raise ValueError(f"{file}: {function} is {type(found).__name__}, not a function")
     return found
 
 
@@ -108,7 +108,7 @@ def holding(names, digests=()):
 
     Args:
         names: FILE.py:FUNCTION of each file of a run.
-        digests: Hashes of further files, {path: hash}, such as another process holds.
+        digests: Hashes of further files, {path: hash}, such as the `held` of another process.
 
     Raises:
         ValueError: If there is no such file.
@@ -124,7 +124,7 @@ def holding(names, digests=()):
 
 
 def held():
-    """Return {path: hash} of the files that `holding` holds in this process."""
+    """Return {path: hash} of the files that `holding` protects in this process."""
     return dict(_held)
 
 
@@ -142,7 +142,7 @@ def _read(file):
 
 
 def _is_own(value, module):
-    """Whether a value is a public function that a module defines."""
+    """Check whether a value is a public function that a module defines."""
     public = inspect.isfunction(value) and not value.__name__.startswith("_")
     return public and value.__module__ == module.__name__
 
@@ -156,17 +156,17 @@ def _import(file):
     if path in _modules:
         if _modules[path] is None:
             raise ValueError(
-                f'{file} begins a run as it is imported: put that under if __name__ == "__main__":'
+                f'{file} starts a run when imported: put that under if __name__ == "__main__":'
             )
         if _modules[path][0] == found:
             return _modules[path][1]
     stem = pathlib.Path(path).stem
-    name = f"{stem}_{hashlib.sha256(path.encode()).hexdigest()[:8]}"  # of no other module
+    name = f"{stem}_{hashlib.sha256(path.encode()).hexdigest()[:8]}"  # unique
     spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
     _modules[path], sys.modules[name] = None, module
     drawn = random.getstate()
-    random.seed(0)  # initializers draw their seeds: equal ones in each process
+    random.seed(0)  # initializers draw seeds, which must be equal in each process
     try:
         with naming_line(file):
             exec(compile(code, path, "exec", dont_inherit=True), vars(module))

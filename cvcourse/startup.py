@@ -13,13 +13,13 @@ from cvcourse.settings import (
 
 
 def import_tensorflow_quietly():
-    """Import Keras and TensorFlow while the standard error of the process is closed.
+    """Import Keras and TensorFlow while the standard error of the process is discarded.
 
     TensorFlow's C++ code prints before it reads any log level. Errors are still raised.
 
     Raises:
-        UsageError: If recipes do not run with Keras' backend or a setting of the process. The
-            message has KERAS_BACKEND or the setting.
+        UsageError: If recipes do not run with the backend or another setting of Keras. The message
+            names KERAS_BACKEND or the setting.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
@@ -29,7 +29,7 @@ def import_tensorflow_quietly():
                 import keras  # noqa: F401
             except (ValueError, AssertionError) as error:  # the message depends on the version
                 raise ValueError(
-                    f"Keras does not take a setting of {keras_json()}: {configured()}"
+                    f"Keras does not accept a setting in {keras_json()}: {configured()}"
                 ) from error
             import tensorflow  # noqa: F401
         require_supported_settings()

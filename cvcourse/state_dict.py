@@ -1,6 +1,6 @@
 """Convert a PyTorch state_dict to NumPy arrays, and report weights that do not fit.
 
-torch is not imported: its tensors have the methods for it.
+torch is not imported: the methods of its tensors suffice.
 """
 
 import itertools
@@ -30,10 +30,11 @@ def to_arrays(tensors):
             gradients and tensors on other devices are converted; bfloat16 becomes float32.
 
     Returns:
-        {name: array}, without counters, which no output depends on (`num_batches_tracked`).
+        {name: array}, without counters such as `num_batches_tracked`, which do not affect outputs.
 
     Raises:
-        ValueError: If it is not a mapping by name, or a tensor cannot be converted to numbers.
+        ValueError: If `tensors` is not a mapping by name, or a tensor cannot be converted to
+            numbers.
     """
     if not hasattr(tensors, "items"):  # such as a torch.nn.Module
         raise ValueError(
@@ -66,7 +67,7 @@ def _to_array(name, tensor):
     except Exception as error:  # torch's, of any class
         raise ValueError(f"the tensor {name} cannot be converted: {reason(error)}") from error
     if array.dtype.kind not in "fiub":
-        raise ValueError(f"the tensor {name} holds no numbers, but {array.dtype}")
+        raise ValueError(f"the tensor {name} does not contain numbers, but {array.dtype}")
     return array
 
 
@@ -75,11 +76,10 @@ def strip_prefix(tensors, count_known):
 
     Args:
         tensors: {name: value}.
-        count_known: Function from such a mapping to the number of names that a model knows.
+        count_known: Function ({name: value}) -> number of names that the model knows.
 
     Returns:
-        (tensors, prefix): the mapping by its shorter names, and the removed prefix, which may be
-        "".
+        (tensors, prefix): the mapping without the prefix, and the prefix, which may be "".
     """
     best, known, removed, prefix = tensors, count_known(tensors), "", ""
     for _ in range(MAX_NESTED):
@@ -96,7 +96,7 @@ def strip_prefix(tensors, count_known):
 def tell_prefix(name, prefix):
     """Print that `prefix` was removed from the names of the weights of the model `name`."""
     if prefix:
-        print(f"{name}: each name of the weights began with {prefix!r}, removed", file=sys.stderr)
+        print(f"{name}: removed the prefix {prefix!r} from all names of weights", file=sys.stderr)
 
 
 def foreign_prefix(names, wanted):
@@ -120,7 +120,7 @@ def require_finite(name, arrays):
         arrays: {name: array}.
 
     Raises:
-        ValueError: If arrays have NaN or infinite values.
+        ValueError: If arrays contain NaN or infinite values.
     """
     import numpy as np
 
@@ -133,7 +133,7 @@ def require_finite(name, arrays):
 
 
 def shorten(names):
-    """Format the first few names, and the number of the others, in one line."""
+    """Format the first few names and the number of the others in one line."""
     names = sorted(names)
     lengths = itertools.accumulate(len(name) for name in names[:MAX_NAMES])
     count = max(1, sum(length <= MAX_LENGTH for length in lengths))
@@ -151,7 +151,7 @@ def refuse(name, cause="", **problems):
         **problems: {kind: names of tensors or layers}, such as missing=, extra=, misshaped=.
 
     Raises:
-        ValueError: If a kind has names. The message has the first `MAX_NAMES` of each.
+        ValueError: If a kind has names. The message lists the first `MAX_NAMES` of each.
     """
     found = [f"{kind}: {shorten(names)}" for kind, names in problems.items() if names]
     if found:

@@ -11,24 +11,24 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import ArrayLike
 
-SPECIAL = ("<pad>", "<start>", "<end>", "<unk>")  # no words: words() drops the < >
+SPECIAL = ("<pad>", "<start>", "<end>", "<unk>")  # never words of a text: words() drops < and >
 PAD, START, END, UNK = range(len(SPECIAL))  # their ids
 SHOWN = 60  # characters listed in an error
 WORDS = ("L", "M", "N")  # categories: letters, marks (accents, Indian vowel signs) and numbers
-UNSPACED = (  # beginnings of the Unicode names of letters of scripts without blanks
+UNSPACED = (  # how the Unicode names of letters begin in scripts without spaces
     *("CJK", "IDEOGRAPHIC", "HIRAGANA", "KATAKANA", "HALFWIDTH KATAKANA"),
     *("THAI", "LAO", "KHMER", "MYANMAR"),
 )
 
 
 def words(caption: str) -> list[str]:
-    """Split a caption into words in lower case.
+    """Split a caption into lowercase words.
 
-    Words are runs of letters, digits and apostrophes, separated by all other characters: blanks,
-    punctuation, hyphens, underscores and symbols, which are dropped. Letters of any script count,
-    with their accents. In a script without blanks, such as Chinese, Japanese and Thai, each
-    character is a word, with its marks. Curly apostrophes become straight ones, and an apostrophe
-    alone is not a word.
+    Words are runs of letters, digits and apostrophes. All other characters separate words and are
+    dropped: spaces, punctuation, hyphens, underscores and symbols. Letters may be of any script,
+    with accents. In scripts without spaces, such as Chinese, Japanese and Thai, each character is a
+    word, with its marks. Curly apostrophes become straight ones, and an apostrophe alone is not a
+    word.
 
     Args:
         caption: The text.
@@ -49,13 +49,13 @@ def words(caption: str) -> list[str]:
 
 
 def unspaced(text: str) -> bool:
-    """Check for letters of a script that is written without blanks between words.
+    """Check for letters of a script that is written without spaces between words.
 
     Args:
         text: The text.
 
     Returns:
-        Whether there is one.
+        True if there is one.
 
     >>> unspaced("a dog"), unspaced("犬")
     (False, True)
@@ -68,7 +68,7 @@ def _is_unspaced(character):
 
 
 def _parted(text):
-    """Generate pieces of the text, with blanks around an unspaced character and its marks."""
+    """Yield the pieces of a text, with spaces around an unspaced character and its marks."""
     inside = False
     for character in text:
         is_mark, alone = unicodedata.category(character)[0] == "M", _is_unspaced(character)
@@ -80,16 +80,16 @@ def _parted(text):
 
 @dataclasses.dataclass(frozen=True)
 class Vocabulary:
-    """Tokens and their ids, which are their positions.
+    """Tokens and their ids; the id of a token is its position.
 
-    `Vocabulary.of_characters` and `Vocabulary.of_words` make one from texts.
+    `Vocabulary.of_characters` and `Vocabulary.of_words` make a vocabulary from texts.
 
     Args:
         tokens: Distinct characters, or words of which the first four are SPECIAL.
         joiner: Text between decoded tokens: "" for characters, " " for words.
 
     Raises:
-        ValueError: If tokens are repeated or do not have that form.
+        ValueError: If tokens are repeated or do not have this form.
 
     >>> vocabulary = Vocabulary.of_words(["A dog runs.", "A dog sleeps."], least=2)
     >>> vocabulary
@@ -117,7 +117,7 @@ class Vocabulary:
             )
         if not self.joiner and (long := [token for token in self.tokens if len(token) != 1]):
             raise ValueError(
-                f"tokens of a vocabulary of characters are single ones; received {long[0]!r}"
+                f"tokens of a vocabulary of characters are single characters; received {long[0]!r}"
             )
 
     @classmethod
@@ -143,7 +143,7 @@ class Vocabulary:
 
         Args:
             captions: Texts.
-            least: Minimum number of times that a word occurs.
+            least: Minimum number of occurrences of a word.
 
         Returns:
             A Vocabulary; words of equal frequency are in alphabetical order.
@@ -157,7 +157,7 @@ class Vocabulary:
             most = max(counts.values(), default=0)
             raise ValueError(
                 f"no word occurs {least} times in the captions, the most frequent one "
-                f"{most} times: {'lower the bound' if most else 'captions with words are needed'}"
+                f"{most} times: {'lower the minimum' if most else 'captions with words are needed'}"
             )
         return cls((*SPECIAL, *sorted(kept, key=lambda word: (-counts[word], word))), " ")
 
@@ -211,7 +211,7 @@ class Vocabulary:
         if ids and not 0 <= min(ids) <= max(ids) < len(self):
             wrong = next(i for i in ids if not 0 <= i < len(self))
             raise ValueError(
-                f"{wrong} is no id of the vocabulary, whose ids are 0 to {len(self) - 1}"
+                f"{wrong} is not an id of the vocabulary, whose ids are 0 to {len(self) - 1}"
             )
         if self.joiner:
             ids = ids[: ids.index(END)] if END in ids else ids
@@ -224,7 +224,7 @@ class Vocabulary:
 
     @functools.cached_property
     def _ids_by_code(self):
-        """Id of every code point, or -1: one look-up per character, without a loop in Python."""
+        """Id of every code point, or -1: a text is encoded by indexing, not by a Python loop."""
         ids = np.full(sys.maxunicode + 1, -1, "int32")
         ids[_codes("".join(self.tokens))] = np.arange(len(self))
         return ids

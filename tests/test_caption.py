@@ -279,7 +279,7 @@ def refused(config, capsys, code, message):
         (dict(model="caption_lstn"), 2, "did you mean 'caption_lstm'"),
         (dict(model_args={"unit": 3}), 2, "unknown builder argument 'unit': did you mean 'units'"),
         (dict(model="caption_transformer", model_args={"length": 9}), 2, "length is set by --long"),
-        (dict(model="caption_transformer", model_args={"num_heads": 3}), 2, "3 heads must share"),
+        (dict(model="caption_transformer", model_args={"num_heads": 3}), 2, "among 3 heads"),
         (dict(least=301), 2, "no word occurs 301 times in the captions, the most frequent one 300"),
         (dict(longest=5), 1, "has a caption of 6 words, more than --longest=5: 'A red"),
         (dict(num_beams=0), 2, "--num_beams takes a whole number of at least 1"),

@@ -518,7 +518,7 @@ def test_bad_files(what, tiny_npz):
 def test_a_file_that_claims_more_than_memory_holds(tiny_npz, monkeypatch):
     """Zeros take no room in a compressed file."""
     monkeypatch.setattr(data.npz, "memory", lambda: 10_000)
-    refused(tiny_npz, tiny_npz, "holds", "bytes of arrays, and this machine has 10,000")
+    refused(tiny_npz, tiny_npz, " bytes of arrays, but this machine has 10,000")
 
 
 def test_a_pipe_named_npz(tmp_path):

@@ -407,7 +407,7 @@ def test_it_speaks_with_the_nets_present_weights():
         (lambda g: g.greedy(np.zeros((2, 0), "int32"), 3), "one or more"),
         (lambda g: g.greedy([[0.5]], 3), "float64"),
         (lambda g: g.greedy([[True]], 3), "bool"),
-        (lambda g: g.greedy([[1, 2], [3]], 3), "rows of one length; received object \\(2,\\)"),
+        (lambda g: g.greedy([[1, 2], [3]], 3), "rows of equal length; received object \\(2,\\)"),
         (lambda g: g.greedy(PROMPT, 11), "12 positions .* prompt of 2 tokens and length=11"),
         (lambda g: g.greedy(PROMPT, 0), "at least 1; received 0"),
         (lambda g: g.greedy(PROMPT, 2.0), "length must be an integer of at least 1; received 2.0"),
@@ -421,7 +421,7 @@ def test_it_speaks_with_the_nets_present_weights():
         (lambda g: g.greedy(PROMPT, 3, suppress_tokens=range(5)), "leave a token to generate"),
         (
             lambda g: g.greedy(PROMPT, 3, mask=PROMPT > 0),
-            "takes as many of nothing; received .*mask",
+            "needs as many rows of nothing; received .*mask",
         ),
         (lambda g: g.sample(PROMPT, 3, temperature=-1), "received -1"),
         (lambda g: g.sample(PROMPT, 3, temperature=np.nan), "at least 0; received nan"),

@@ -320,7 +320,7 @@ def test_workers_that_differ_are_told_so(tmp_path):
     processes = begin("tensorflow", tmp_path / "run", *SMALL, different=["--learning_rate=0.02"])
     for code, output in end(processes):
         assert code == 2
-        assert "worker 1 has another learning_rate: 0.02, and the first 0.05" in output
+        assert "worker 1 has a different learning_rate: 0.02, not 0.05" in output
     assert not (tmp_path / "run").exists()
 
 
@@ -402,7 +402,7 @@ def test_a_port_in_use_is_one_line():
 def test_a_batch_is_shared_in_equal_parts():
     three = distribution.SingleDevice(["a", "b", "c"])
     three.require_divisible(33)
-    with pytest.raises(UsageError, match="--batch_size=32 is not divisible by 3 replicas: take 30"):
+    with pytest.raises(UsageError, match="--batch_size=32 is not divisible by 3 replicas: use 30"):
         three.require_divisible(32)
 
 

@@ -253,7 +253,7 @@ def test_a_copy_is_found_without_checkpoints(trained_on_folder, tmp_path):
     files.write_json(tmp_path / "run" / "config.json", config)
     name, _, note = chosen(tmp_path / "run", new)
     assert name == "test"
-    assert "gone, which the model was trained on, is not here" in note
+    assert "gone, which the model was trained on, was not found" in note
     fewer = photos(tmp_path / "fewer", 8, red="red", green="green")
     assert chosen(tmp_path / "run", fewer)[:2] == ("all", 16)
 
@@ -275,7 +275,7 @@ def test_training_images_are_found_under_other_names(trained_on_folder, tmp_path
         for file in (folder / name).iterdir():
             (tmp_path / "links" / name / f"x{file.name}").symlink_to(file)
         paint(tmp_path / "links" / name, name, "new.png")
-    with pytest.raises(UsageError, match=r"24 of the 33 images of .*links are among those"):
+    with pytest.raises(UsageError, match=r"trained on 24 of the 33 images of .*links: use"):
         chosen(model, tmp_path / "links")
     name, count, note = chosen(model, tmp_path / "links", "all")
     assert (name, count) == ("all", 33)
@@ -299,7 +299,7 @@ def test_a_model_without_its_run(trained_on_folder, tmp_path):
         name, count, note = chosen(tmp_path / file, folder)
         assert (name, count) == ("all", 30)
         assert "no config.json beside the model tells whether it was trained on some" in note
-        assert "--split=test takes those that every run holds out" in note
+        assert "use --split=test, the images that every run holds out" in note
         assert chosen(tmp_path / file, folder, "test")[:2] == ("test", 3)
 
 
@@ -365,7 +365,7 @@ def test_imagenet_s_names_and_wordnet_ids():
     assert columns == [2, 1]
     assert "similar spelling" in note
     assert known.columns(["crane (n03126707)"])[0] == [3]
-    with pytest.raises(ValueError, match=r"'crane' is more than one .*n02012849.* and .*n03126707"):
+    with pytest.raises(ValueError, match=r"'crane' matches several .*n02012849.* and .*n03126707"):
         known.columns(["crane", "tench"])
     columns, note = known.columns(["1", "0", "2"])
     assert columns == [1, 0, 2]
@@ -390,7 +390,7 @@ def test_a_foreign_model_takes_the_names_of_as_many_classes(tmp_path, capsys):
     color_model(activation="softmax").save(tmp_path / "theirs.keras")
     folder = photos(tmp_path / "new", 3, a_red="red", b_green="green", c_blue="blue")
     metrics, rows = run(tmp_path / "theirs.keras", folder, tmp_path)
-    assert "they are taken to be" in capsys.readouterr().out
+    assert "they are assumed to be those of" in capsys.readouterr().out
     images = data.load(folder, whole=True).train
     outputs = np.array(color_model(activation="softmax")(images.images[:].astype("float32")))
     loss = -np.log(outputs[np.arange(9), images.labels]).mean()
@@ -399,7 +399,7 @@ def test_a_foreign_model_takes_the_names_of_as_many_classes(tmp_path, capsys):
     np.testing.assert_allclose(found, outputs, rtol=1e-4)
     shutil.rmtree(folder / "a_red")
     assert evaluate.cli([str(tmp_path / "theirs.keras"), str(folder)]) == 2
-    assert "names none of its 3 classes, and" in capsys.readouterr().err
+    assert "has 3 classes without names, and" in capsys.readouterr().err
 
 
 # Which pixels
@@ -487,13 +487,13 @@ def test_a_model_of_five_channels_is_refused(recipe_name, tmp_path, capsys):
     path, folder = str(tmp_path / "five.keras"), str(tmp_path / "new")
     words = {"evaluate": [path, folder], "classify": [folder, f"--model={path}"]}[recipe_name]
     assert {"evaluate": evaluate, "classify": classify}[recipe_name].cli(words) == 1
-    assert "five.keras takes images of 5 channels: 1 (gray)" in capsys.readouterr().err
+    assert "five.keras takes images of 5 channels, not of 1 (gray)" in capsys.readouterr().err
 
 
 def test_directories_without_a_model(tmp_path, capsys):
     (tmp_path / "sweep").mkdir()
     assert evaluate.cli([str(tmp_path / "sweep"), "digits"]) == 2
-    assert "holds no model.keras: give the directory of a run" in capsys.readouterr().err
+    assert "has no model.keras: use the directory of a run" in capsys.readouterr().err
     files.write_json(tmp_path / "sweep" / "best.json", {"model": "lenet5"})
     assert evaluate.cli([str(tmp_path / "sweep"), "digits"]) == 2
     assert f"cvcourse train --config={tmp_path}/sweep/best.json" in capsys.readouterr().err

@@ -152,8 +152,8 @@ def no_features():
     image = keras.Input((8, 8, 3))
     mask = layers.Conv2D(1, 1)(layers.Conv2D(4, 3, padding="same")(image))
     yield keras.Model(image, mask), "as large as its images"
-    yield keras.Model(image, [mask, mask]), "one of its outputs is needed; it has 2"
-    yield keras.Model([image, keras.Input((8, 8, 3))], mask), "one of its inputs"
+    yield keras.Model(image, [mask, mask]), "it has 2 outputs, but one is needed"
+    yield keras.Model([image, keras.Input((8, 8, 3))], mask), "it has 2 inputs"
     yield keras.Model(), "subclassed"
 
 

@@ -32,7 +32,7 @@ def test_the_weights_there_are_of_a_network(capsys):
     assert found["torchvision.resnet18:IMAGENET1K_V1"]["hash"] == "f37072fd"
     of_all = models_recipe.main(models_recipe.Config(pretrained=True))
     assert found.items() <= of_all.items()
-    with pytest.raises(UsageError, match="no weights of resnet20 are published that we know"):
+    with pytest.raises(UsageError, match="no published weights of resnet20 are known"):
         models_recipe.main(models_recipe.Config(model="resnet20", pretrained=True))
 
 

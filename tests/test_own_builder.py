@@ -68,16 +68,16 @@ WRONG = {  # a function's body: the message
     "return keras.Model(i, layers.Conv2D(3, 99)(i))": (
         "nets/wrong.py, line 7: ValueError: Computed output size would be "
     ),
-    "return None": "nets/wrong.py:f returns NoneType, and no keras.Model",
+    "return None": "nets/wrong.py:f returns NoneType, not a keras.Model",
     "return Subclass()": "nets/wrong.py:f returns a model without a graph",
     "return keras.Sequential([layers.Dense(3)])": "nets/wrong.py:f returns a model without a graph",
     "return keras.Model(i, [dense(i), dense(i)])": "has 1 inputs and 2 outputs",
     "return keras.Model(i, layers.Dense(3)(i))": (
-        "gives (None, 8, 8, 3), and logits (None, 3) are needed"
+        "outputs (None, 8, 8, 3), but logits (None, 3) are needed"
     ),
-    "return keras.Model(i, dense(i, units=5))": "gives (None, 5), and logits (None, 3) are needed",
+    "return keras.Model(i, dense(i, units=5))": "(None, 5), but logits (None, 3) are needed",
     "i = keras.Input((9, 9, 1)); return keras.Model(i, dense(i))": (
-        "takes images (9, 9, 1), and was built with input_shape=(8, 8, 1)"
+        "takes images (9, 9, 1), but was built with input_shape=(8, 8, 1)"
     ),
     'return keras.Model(i, dense(i, activation="softmax"))': "f ends in a softmax",
     "return keras.Model(i, layers.Softmax()(dense(i)))": "f ends in a softmax",
@@ -87,7 +87,7 @@ WRONG = {  # a function's body: the message
         "f ends in a softmax"
     ),
     'return keras.Model(i, dense(i, dtype="mixed_bfloat16"))': (
-        'gives bfloat16 logits: its last layer needs dtype="float32"'
+        'outputs bfloat16 logits: its last layer needs dtype="float32"'
     ),
 }
 WRONG_TEXT = """
@@ -105,10 +105,10 @@ class Subclass(keras.Model):
     pass
 """
 UNSAVABLE = {  # a layer and its class: why it is refused
-    "layers.Lambda(lambda x: 2 * x)": "what nets/wrong.py:f builds cannot be read from a .keras",
+    "layers.Lambda(lambda x: 2 * x)": "the net of nets/wrong.py:f cannot be read from a .keras",
     "Unregistered()": "Could not locate class 'Unregistered'",
     # 48 + 75 of dense layers, and 4 * units of its own
-    "Forgetful(5)": "it has 127 weights then, and 143 here",
+    "Forgetful(5)": "it has 127 weights when read, and 143 here",
 }
 UNSAVABLE_TEXT = """
 import keras
@@ -145,7 +145,7 @@ FILES = {  # a file's text, and a function's name: the message
     ("def tiny(): pass\n", "tinny"): (
         "nets/wrong.py: unknown function 'tinny': did you mean 'tiny'? choose from tiny"
     ),
-    ("f = 3\n", "f"): "nets/wrong.py: f is int and no function",
+    ("f = 3\n", "f"): "nets/wrong.py: f is int, not a function",
     ("def f(*, num_classes): pass\n", "f"): (
         "nets/wrong.py:f takes no input_shape; a builder is f(*, input_shape, num_classes)"
     ),
@@ -158,7 +158,7 @@ FILES = {  # a file's text, and a function's name: the message
         "from cvcourse.recipes import train\n"
         'train.main(train.Config(model="nets/wrong.py:f", limit=40))\n',
         "f",
-    ): "nets/wrong.py begins a run as it is imported",
+    ): "nets/wrong.py starts a run when imported",
 }
 
 
@@ -318,7 +318,7 @@ def test_an_edited_file_is_imported_anew_but_not_while_a_run_holds_it(nets):
     with source_file.holding(["nets/net.py:line"]):
         held = source_file.digest("nets/net.py:line")
         (nets / "net.py").write_text("def line(): return 3\n")
-        with pytest.raises(RunError, match=r"nets/net\.py was changed since the run was begun"):
+        with pytest.raises(RunError, match=r"nets/net\.py has changed since the run began"):
             source_file.load("nets/net.py:line")
         assert source_file.digest("nets/net.py:line") == held
     assert source_file.load("nets/net.py:line")() == 3
@@ -364,7 +364,7 @@ def test_the_hash_of_the_source_is_part_of_the_run(nets):
             with pytest.raises(UsageError, match=r"differs in model \(there 'nets/net\.py:tiny'"):
                 recognized(strange)
         (nets / "net.py").write_text(NET + "# changed\n")
-        message = r"nets/net\.py was changed since the run was begun: bring it back, or choose"
+        message = r"nets/net\.py has changed since the run began: restore it, or choose"
         with pytest.raises(UsageError, match=message):
             recognized(run)
         assert recognized(moved) == found
@@ -407,7 +407,7 @@ def test_a_run_resumes_to_the_bit_and_is_read_again(nets, monkeypatch, capsys):
     (nets / "net.py").write_text(text.replace("width=4", "width=5"))
     for words in (["train", "--workdir=war"], ["resume", "war"]):
         assert command_line.main(words) == 2
-        assert "nets/net.py was changed since the run was begun" in capsys.readouterr().err
+        assert "nets/net.py has changed since the run began" in capsys.readouterr().err
     (nets / "net.py").write_text(text)
     assert command_line.main(["resume", "war"]) == 0
     assert_same_run(pathlib.Path("peace"), pathlib.Path("war"))
@@ -424,7 +424,7 @@ def test_a_run_resumes_to_the_bit_and_is_read_again(nets, monkeypatch, capsys):
 
     keras.saving.get_custom_objects().pop("own_builder_test>Scale")
     (nets / "net.py").write_text(text + "# changed\n")
-    with pytest.raises(UsageError, match=r"nets/net\.py was changed since the run was begun"):
+    with pytest.raises(UsageError, match=r"nets/net\.py has changed since the run began"):
         classifier.load("war")
 
 
@@ -444,9 +444,9 @@ def test_a_sweep_tunes_its_arguments_and_ends_where_the_file_changes(nets, monke
         return fit(model, setting, dataset, run, **options)
 
     monkeypatch.setattr(train, "fit", edits)
-    with pytest.raises(RunError, match=r"nets/net\.py was changed since the run was begun"):
+    with pytest.raises(RunError, match=r"nets/net\.py has changed since the run began"):
         tune.main(sweep)
-    with pytest.raises(UsageError, match=r"nets/net\.py was changed since the run was begun"):
+    with pytest.raises(UsageError, match=r"nets/net\.py has changed since the run began"):
         tune.main(sweep)
     (nets / "net.py").write_text(NET)
     assert tune.main(sweep)["failed"] == 0
@@ -466,7 +466,7 @@ def test_other_processes_hold_the_file_too(nets):
         assert ChildProcess(work, nets / "log.txt").answer() == source_file.digest(name)
         (nets / "net.py").write_text(NET + "# changed\n")
         assert ChildProcess(work, nets / "log.txt").answer() == source_file.digest(name)
-        with pytest.raises(RunError, match=r"nets/net\.py was changed since the run was begun"):
+        with pytest.raises(RunError, match=r"nets/net\.py has changed since the run began"):
             ChildProcess(functools.partial(models.builder_args, name), nets / "log.txt").answer()
 
 

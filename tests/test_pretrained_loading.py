@@ -69,7 +69,7 @@ def test_load_gives_a_model_of_raw_photos(squeezenet_files, tmp_path):
     model.save(tmp_path / "model.keras")
     again = keras.saving.load_model(tmp_path / "model.keras")
     np.testing.assert_allclose(again.predict(photos, verbose=0), expected, atol=1e-4)
-    with pytest.raises(ValueError, match=r"photos become squares.* input_shape=\(64, 48, 3\)"):
+    with pytest.raises(ValueError, match=r"makes photos square.* input_shape=\(64, 48, 3\)"):
         pretrained.load("squeezenet1_1", path, input_shape=(64, 48, 3))
 
 
@@ -137,8 +137,9 @@ def test_raw_pixels_in_a_bare_net_warn_once(method):
         for _ in range(2):
             METHODS[method](net, raw)
         assert pixel_warnings(caught) == [
-            "tiny received pixels up to 255.0, and takes prepared ones (scaling 'tf': -1.0 to "
-            "1.0): pretrained.load without preprocessing=False gives a model of raw photos, 0..255"
+            "tiny received pixels up to 255.0, but takes preprocessed ones (scaling 'tf': -1.0 "
+            "to 1.0): pretrained.load without preprocessing=False returns a model of raw photos, "
+            "0..255"
         ]
 
 
@@ -299,7 +300,7 @@ def test_files_of_keras_with_another_number_of_classes_keep_it(tmp_path, file):
 def test_a_file_of_keras_without_classifier_under_another_name(keras_mobilenet, tmp_path):
     path = tmp_path / "mine.bin"
     shutil.copyfile(keras_mobilenet[0] / "mobilenet_2_5_224_tf_no_top.weights.h5", path)
-    with pytest.raises(UsageError, match="holds no classifier: give num_classes"):
+    with pytest.raises(UsageError, match="has no classifier: set num_classes"):
         pretrained.load("mobilenet", path, width=0.25)
 
 
@@ -341,7 +342,7 @@ def test_shards_by_their_index(tmp_path):
         ("..\\model-1.safetensors", "which is not a file beside it"),
         ("/etc/passwd", "names '/etc/passwd', which is not a file beside it"),
         ("..", "names '..', which is not a file beside it"),
-        ("model.safetensors.index.json", "holds no tensors by name: it is of the kind index"),
+        ("model.safetensors.index.json", "has no tensors by name: it is of the kind index"),
         (7, 'JSON without a "weight_map" of shards'),
     ],
 )
@@ -455,7 +456,7 @@ def test_a_prefix_is_told_once_and_another_network_is_named_soon(tmp_path, capsy
         net.get_layer("conv1_conv").get_weights()[0],
         tensors["features.0.weight"].transpose(2, 3, 1, 0),
     )
-    line = "squeezenet1_1: each name of the weights began with 'module.', removed\n"
+    line = "squeezenet1_1: removed the prefix 'module.' from all names of weights\n"
     assert capsys.readouterr().err == line
     built = []
     monkeypatch.setattr(
@@ -471,7 +472,7 @@ def test_a_prefix_is_told_once_and_another_network_is_named_soon(tmp_path, capsy
 def test_a_file_without_classifier_needs_the_number_of_classes(keras_mobilenet):
     folder, whole = keras_mobilenet
     path = folder / "mobilenet_2_5_224_tf_no_top.weights.h5"
-    with pytest.raises(UsageError, match="holds no classifier: give num_classes"):
+    with pytest.raises(UsageError, match="has no classifier: set num_classes"):
         pretrained.load("mobilenet", path, width=0.25)
     net = pretrained.load("mobilenet", path, width=0.25, num_classes=3, preprocessing=False)
     assert net.output_shape == (None, 3)
@@ -495,7 +496,7 @@ def test_a_saved_model_of_another_form_is_refused(tmp_path):
     other = pretrained.build_source("keras.mobilenet", epsilon=0.5, **form)
     pretrained.load_keras(other, net).save(tmp_path / "other.keras")
     for name in ("raw", "other"):
-        with pytest.raises(RunError, match="gives other outputs than keras"):
+        with pytest.raises(RunError, match="its outputs differ from those of keras"):
             pretrained.load("mobilenet", tmp_path / f"{name}.keras", width=0.25)
 
 
@@ -507,7 +508,7 @@ def _at_224(net):
 def test_a_file_has_the_licence_of_the_set_whose_name_it_bears(monkeypatch):
     row = next(row for row in pretrained.published() if row.noncommercial)
     monkeypatch.setattr(pretrained.loading, "_from_file", lambda *_: (None, row, set()))
-    with pytest.raises(UsageError, match="non-commercial use alone"):
+    with pytest.raises(UsageError, match="non-commercial use only"):
         pretrained.load(row.architecture, "somewhere.pth")
 
 
@@ -589,9 +590,9 @@ def test_names_and_tags_that_are_not_known():
         pretrained.find("resnet51")
     with pytest.raises(ValueError, match=r"unknown weights 'V3': .*IMAGENET1K_V1"):
         pretrained.find("resnet18", "V3")
-    with pytest.raises(ValueError, match="no weights of resnet20 are published that we know"):
+    with pytest.raises(ValueError, match="no published weights of resnet20 are known"):
         pretrained.find("resnet20")
-    with pytest.raises(ValueError, match=r"no weights of mobilenet with width=0.3 are published"):
+    with pytest.raises(ValueError, match=r"weights of mobilenet with width=0\.3 are known"):
         pretrained.find("mobilenet", width=0.3)
     with pytest.raises(ValueError, match="unknown source of weights 'caffe'"):
         pretrained.find("resnet18", source="caffe")
@@ -607,7 +608,7 @@ def test_the_table_names_what_there_is_of_each_network():
     swag = [row for row in pretrained.published() if "SWAG" in row.tag]
     assert swag
     assert all(row.noncommercial for row in swag)
-    with pytest.raises(UsageError, match="non-commercial use alone"):
+    with pytest.raises(UsageError, match="non-commercial use only"):
         pretrained.load("vit_b_16", swag[0].tag)
 
 

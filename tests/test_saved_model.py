@@ -74,7 +74,7 @@ def test_a_whole_file_is_read_and_no_seed_is_drawn(whole):
 @pytest.mark.parametrize(
     ("version", "words"),
     [
-        ("99.1.0", "Keras 99.1.0 has saved it, which .* cannot read: pip install --upgrade keras"),
+        ("99.1.0", "Keras 99.1.0 has saved it, and .* cannot read it: pip install --upgrade keras"),
         ("3.0.0", "got an unexpected keyword argument 'invented'"),
     ],
 )
@@ -197,8 +197,8 @@ def test_what_is_no_file_is_not_opened(tmp_path):
     [
         ('["ant"]', "it names 1 classes and has 3 outputs"),
         ('["ant", "bee", "cat", "dog"]', "it names 4 classes and has 3 outputs"),
-        ('{"ant": 1}', r"its class_names\.json is no list of names"),
-        ("[1, 2, 3]", r"its class_names\.json is no list of names"),
+        ('{"ant": 1}', r"its class_names\.json is not a list of names"),
+        ("[1, 2, 3]", r"its class_names\.json is not a list of names"),
         ("[", "Expecting value"),
         (None, "its classes have no names"),
     ],
@@ -216,6 +216,6 @@ def test_a_model_of_something_else_than_images_is_refused(tmp_path, capsys):
     path = tmp_path / "words.keras"
     training.save_model(keras.Model(tokens, keras.layers.Dense(3)(tokens)), path, NAMES)
     assert classify.cli(["photo.jpg", f"--model={path}"]) == 1
-    assert "does not turn images into one score a class" in capsys.readouterr().err
+    assert "does not output one score per class" in capsys.readouterr().err
     assert check.cli([f"--model={path}", f"--workdir={tmp_path / 'run'}"]) == 2
     assert "does not turn images into one score a class" in capsys.readouterr().err

@@ -172,7 +172,7 @@ def test_resume_is_exact_and_repeats_no_finished_part(finished, tmp_path, monkey
         ({"models": "ltsm"}, "did you mean 'lstm'"),
         ({"read": "columns"}, "choose from rows, pixels"),
         ({"dataset": "digit"}, "did you mean 'digits'"),
-        ({"models": "transformer", "units": 9}, "2 heads must share the channels"),
+        ({"models": "transformer", "units": 9}, "9 channels cannot be divided among 2 heads"),
         ({"learning_rate": -1}, "--learning_rate takes a number above 0"),
     ],
 )

@@ -133,7 +133,7 @@ def test_models_made_of_a_model_as_if_they_were_not_set(made, setting, value, pu
         (
             {},
             '{"floatx": "float8"}',
-            "Keras does not take a setting of {file}: {{'floatx': 'float8'}}",
+            "Keras does not accept a setting in {file}: {{'floatx': 'float8'}}",
         ),
         ({}, '{"image_data_format": "channels_first"}', "'channels_first' in {file}, networks"),
     ],

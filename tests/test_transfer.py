@@ -380,11 +380,11 @@ def test_somebodys_own_network_goes_on_as_it_was_saved(own, photos, capsys, meth
     config, net = own
     metrics = transfer.main(dataclasses.replace(config, method=method))
     said = capsys.readouterr().out
-    assert "own.keras holds no published weights of mobilenet: it goes on as it was saved" in said
+    assert "own.keras has no published weights of mobilenet: it is used as it was saved" in said
     assert "the 8 features of pool. It scales the pixels itself." in said.replace("\n", " ")
     assert metrics["weights"] == "own.keras"
     run = pathlib.Path(config.workdir)
-    assert "it goes on as it was saved" in (run / "report.html").read_text()
+    assert "it is used as it was saved" in (run / "report.html").read_text()
     assert metrics["val_accuracy"] == raw_accuracy(run / "model.keras", photos / "val")
     model, _ = training.load_model(run / "model.keras")
     kernel, bias = model.get_layer("logits").get_weights()
@@ -437,7 +437,7 @@ def test_the_scaling_of_somebodys_own_network_is_measured(config, tmp_path):
     chosen = re.search("--scaling=(\\w+)", said)[1]
     assert accuracy[chosen] == "100.0"
     same = transfer.load_backbone(dataclasses.replace(own, scaling=chosen), dataset)
-    assert same.notes[-1] == f"It gets the pixels by --scaling={chosen}."
+    assert same.notes[-1] == f"Its pixels are scaled by --scaling={chosen}."
 
 
 @pytest.mark.parametrize(

@@ -138,7 +138,7 @@ def test_a_finished_run_translates_and_trains_nothing(finished, capsys, monkeypa
         ({"examples": 10}, "batch_size=20 exceeds the 10 training examples"),
         ({"examples": 80_000}, "there are 73049 days"),
         ({"model": "transfomer"}, "did you mean 'transformer'"),
-        ({"model": "transformer", "units": 6}, "4 heads must share the channels"),
+        ({"model": "transformer", "units": 6}, "6 channels cannot be divided among 4 heads"),
     ],
 )
 def test_what_it_refuses_before_it_writes(changes, message, tmp_path, capsys):

@@ -95,7 +95,7 @@ def test_the_stub_for_editors_is_what_the_registry_gives():
             for setting, message in (
                 ({"include_top": False}, "num_classes=None ends the net at its features"),
                 ({"weights": "imagenet"}, 'models.pretrained.load("vgg16")'),
-                ({"weights": None}, "build random ones"),
+                ({"weights": None}, "build gives random ones"),
                 ({"classes": 10}, "instead, write num_classes=10"),
                 ({"pooling": "avg"}, "models.features(net, pooling='avg')"),
                 ({"alpha": 0.5}, "instead, write width=0.5"),

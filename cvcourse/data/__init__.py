@@ -1,4 +1,4 @@
-"""Data sets of three splits, and deterministic streams of a split: `load()`, then `stream()`."""
+"""Data sets with three splits, and deterministic streams of a split: `load()`, then `stream()`."""
 
 import dataclasses
 import os
@@ -63,7 +63,7 @@ __all__ = [
     "words",
 ]
 
-# Digits and letters: their mirror images are other characters, or none.
+# Digits and letters: a mirror image is another character, or none.
 NEVER_FLIPPED = (
     *("digits", "mnist", "mnist_corrupted", "binarized_mnist", "emnist", "kmnist", "kuzushiji"),
     *("svhn_cropped", "omniglot", "binary_alpha_digits", "qmnist"),
@@ -87,8 +87,8 @@ def load(
             folder or an .npz file.
         data_dir: Folder in which published sets are looked for first.
         limit: Number of examples of each split to keep, stratified by class; None keeps all.
-        whole: Put all examples into one split, `train`, to evaluate a model on. A folder may then
-            have one class.
+        whole: Whether to put all examples into one split, `train`, to evaluate a model on. A folder
+            may then have a single class.
 
     Returns:
         A Dataset with `.train`, `.validation` and `.test`, each with `.images` (n, h, w, c) of
@@ -147,7 +147,7 @@ def of(config: Any) -> Dataset:
 def usual_augmentation(name: str) -> tuple[str, ...]:
     """Return the usual augmentations of a data set.
 
-    Photographs are cropped and flipped, digits and letters are shifted. An .npz file may hold
+    Photographs are cropped and flipped, digits and letters are shifted. An .npz file may contain
     either, so its images are shifted.
 
     Args:

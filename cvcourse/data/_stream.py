@@ -1,4 +1,4 @@
-"""One deterministic tf.data stream: batch i is a function of (seed, start_step + i) alone.
+"""Deterministic tf.data stream: batch i is a function of (seed, start_step + i) alone.
 
 A run that stopped at any step continues with the stream from that step; nothing is replayed.
 """
@@ -29,7 +29,7 @@ def steps_per_epoch(split: Split, batch_size: int) -> int:
         batch_size: Number of examples in a batch.
 
     Returns:
-        Number of batches; the examples that do not fill one are dropped.
+        Number of batches; examples that do not fill a batch are dropped.
 
     >>> from cvcourse import data
     >>> data.steps_per_epoch(data.load("digits").train, 100)
@@ -62,9 +62,9 @@ def stream(
         start_step: Number of the first batch.
         shuffle: True for training, False for evaluation.
         augment: Names of `AUGMENTATIONS` and, for one-hot labels, `MIXTURES`.
-        one_hot: Number of classes for one-hot labels; None gives class numbers.
-        shard: (index, count) of this worker among several: it gets the index-th part of every
-            batch; the parts in order are the batch.
+        one_hot: Number of classes for one-hot labels; None for class numbers.
+        shard: (index, count) of this worker among several: it receives the index-th part of every
+            batch; concatenated in order, the parts are the batch.
 
     Returns:
         A tf.data.Dataset of (images, labels), without `shuffle` of (images, labels, weights):
@@ -160,7 +160,7 @@ def steps_from(start_step, end=None):
     """Return a tf.data.Dataset of step numbers, up to `end` or without end."""
     options = tf.data.Options()
     options.deterministic = True
-    # Its thread sleeps for 2.56 s and more at a time, and an iterator that ends waits for it.
+    # Its thread sleeps for 2.56 s or more at a time, and an iterator that ends waits for it.
     options.autotune.enabled = False
     whole = tf.data.Dataset
     steps = whole.counter(start_step) if end is None else whole.range(start_step, end)

@@ -1,8 +1,9 @@
 """Augmentations of a batch of images, drawn from a counter and not from a random state.
 
 A draw is a number in [0, 1) that depends only on (seed, epoch, example, number of the draw): an
-epoch can be entered anywhere, and an example is augmented equally in a batch of any size. Mixing
-also changes labels, and takes a partner from the batch. Whole batches at a time, in TensorFlow.
+epoch can be entered anywhere, and the batch size does not change how an example is augmented.
+Mixing also changes labels, and takes a partner from the batch. All functions process whole batches,
+in TensorFlow.
 
 Crop and flip as in He et al. 2016, section 4.2; color as in torchvision's ColorJitter. Mixup: Zhang
 et al. 2018, https://arxiv.org/abs/1710.09412. CutMix: Yun et al. 2019,
@@ -28,8 +29,8 @@ COUNTERS = 2**31
 def keys(seed, epoch):
     """Make keys of permutations for (seed, epoch): the shuffle's, then each draw's -> (n, 3).
 
-    Random bits, since the cipher uses only the lowest bits of a key: 8 for a set of up to 65,536
-    images, for which the epochs 0 and 256, and such seeds, would otherwise be equal.
+    Keys are random, since the cipher uses only their lowest bits: 8 for up to 65,536 images, so
+    that epochs 0 and 256, or such seeds, would otherwise be permuted equally.
     """
     # A larger number of keys does not change the first ones.
     shape = [1 + DRAWS, 3]
@@ -37,7 +38,7 @@ def keys(seed, epoch):
 
 
 def permuted(index, key, size):
-    """Permute each `index` in [0, size) as given by `key`, without memory."""
+    """Permute each `index` in [0, size) by the permutation of `key`, which is not stored."""
 
     def shuffled(index, last):
         last = tf.constant(last, tf.int64)
@@ -47,8 +48,8 @@ def permuted(index, key, size):
 
     if (size - 1).bit_count() != 1:
         return shuffled(index, size - 1)
-    # For a last index of 2^k the kernel's blocks may lack a bit: permute one more index, and
-    # replace it, where it is the result, by its own image.
+    # If the last index is 2^k, the kernel's blocks may lack a bit: permute one more index, and
+    # where that is the result, replace it by its own image.
     surplus = tf.fill(tf.shape(index), tf.constant(size, tf.int64))
     found = shuffled(index, size)
     return tf.where(found == surplus, shuffled(surplus, size), found)
@@ -57,7 +58,8 @@ def permuted(index, key, size):
 def uniform(seed, epoch, examples, draws):
     """Draw numbers in [0, 1) for examples (n,) and draws (k,) -> (n, k) float32.
 
-    A permutation of 2^31 counters, keyed by (seed, epoch, draw): a block cipher in counter mode.
+    They are a permutation of 2^31 counters, keyed by (seed, epoch, draw): a block cipher in counter
+    mode.
     """
     index = tf.repeat(examples, len(draws))
     key = tf.tile(tf.gather(keys(seed, epoch), draws), [tf.size(examples), 1])
@@ -135,9 +137,9 @@ FITTED = ("pca_color", "cutout")  # functions of a split that make the augmentat
 
 
 def fitted(names, split):
-    """Return the named augmentations for a split, as `augmented` takes them, in order.
+    """Return the named augmentations for a split, in order, for `augmented`.
 
-    Raises RunError for FITTED ones, which are layers of ours, on backends other than TensorFlow.
+    Raises RunError for FITTED ones, which use Keras' operations, on backends other than TensorFlow.
     """
     functions = []
     for name, (function, draws) in AUGMENTATIONS.items():
@@ -166,7 +168,7 @@ def mixup(images, labels, draws):
 
 
 def cutmix(images, labels, draws):
-    """Paste a rectangle of another example, labels by area: equations 1 and 2, alpha = 1.
+    """Paste a rectangle of another example and mix labels by area: equations 1 and 2, alpha = 1.
 
     Each example draws its own rectangle, centered anywhere and clipped at the border.
     """
@@ -191,7 +193,7 @@ COIN = (18,)
 
 
 def mixed(images, labels, names, *, seed, epoch, examples):
-    """Mix a batch; of several names, each batch draws one.
+    """Mix a batch; if there are several names, each batch draws one of them.
 
     Shapes: images (n, h, w, c) and one-hot labels (n, classes), both float32, do not change.
     """
@@ -207,7 +209,7 @@ def mixed(images, labels, names, *, seed, epoch, examples):
 
 
 def _partners(images):
-    """Return the partners in mixing: the next example of a batch, whose order is random."""
+    """Return the partners for mixing: the next example, since the order of a batch is random."""
     return tf.roll(tf.range(tf.shape(images)[0]), -1, axis=0)
 
 

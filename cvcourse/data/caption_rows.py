@@ -1,4 +1,4 @@
-"""Captions as rows to train on, and their photos as a data set of images for a backbone."""
+"""Captions as rows for training, and their photos as a data set of images for a backbone."""
 
 import os
 
@@ -38,14 +38,14 @@ def of(config):
         for text in photo.captions
     ]
     if any(unspaced(text) for _, text, _ in texts):
-        print("captions in a script without blanks between words: each character is a word")
+        print("captions in a script without spaces between words: each character is a word")
     long = [of for of in texts if of[2] > config.longest]
     if long and config.too_long == "error":
         name, text, length = long[0]
         raise DataError(
             f"{name} has a caption of {length} words, more than --longest={config.longest}: "
-            f"{text[:60]!r}; {len(long)} of {len(texts)} captions are longer: raise it, or choose "
-            "--too_long=cut"
+            f"{text[:60]!r}; {len(long)} of {len(texts)} captions are longer: raise --longest, or "
+            "use --too_long=cut"
         )
     if long:
         print(f"{len(long)} of {len(texts)} captions are cut to {config.longest} words")
@@ -53,12 +53,12 @@ def of(config):
 
 
 def rows(photos, vocabulary, longest):
-    """Encode the captions of a split for `batches`, a row for each caption.
+    """Encode the captions of a split for `batches`, one row per caption.
 
     Args:
         photos: CaptionedPhotos.
         vocabulary: Vocabulary of words.
-        longest: Number of words after which a caption is cut; then it has no END.
+        longest: Number of words after which a caption is cut; a cut caption has no END.
 
     Returns:
         inputs: {"photo": (n,) the photo's index, "tokens": (n, m) START w1 ... wn}, padded with
@@ -103,7 +103,7 @@ def batches(rows, maps, **options):
 
 
 def references(photos):
-    """Return the captions of each photo as the vocabulary reads them: a list of texts each."""
+    """Return a list of captions for each photo, with only the words that a vocabulary reads."""
     return [[" ".join(words(text)) for text in photo.captions] for photo in photos]
 
 
@@ -114,14 +114,14 @@ def squares(captions, side, interpolation, *, crop=True):
         captions: Captions.
         side: Side of a square in pixels.
         interpolation: Method of tf.image.resize.
-        crop: Crop the largest centered square of a photo; False squashes.
+        crop: Whether to crop the largest centered square of a photo; if False, it is squashed.
 
     Returns:
         A Dataset of images (n, side, side, 3) of 0..255, float32 and not rounded, whose labels are
         the photos' indices in their split; validation and test may be None.
 
     Raises:
-        DataError: If a file is not a photo; it is named.
+        DataError: If a file is not a photo; the message names it.
     """
 
     def split(photos):

@@ -86,29 +86,30 @@ def load_captions(
 ) -> Captions:
     """Load captioned photos.
 
-    The captions file has (a) lines `NAME.jpg#0<TAB>caption`, as Flickr8k.token.txt, the #0
+    The captions file has (a) lines `NAME.jpg#0<TAB>caption`, as Flickr8k.token.txt, where #0 is
     optional; or (b) comma-separated values with a header that has `image` and `caption`, as
     Kaggle's Flickr8k, and may have `split` (train; val, dev or validation; test). Other columns and
     the number after # are ignored: captions keep the order of the file.
 
     Splits are taken from the column `split`, otherwise from Flickr8k's lists (LISTS) beside the
-    captions file; then photos in no list are left out. Without either, they follow a fixed rule
-    without a seed: in order of the CRC-32 of the names of the photos found, the first tenth is
-    validation, the next is test (one photo each of fewer than 20, none of fewer than 3).
+    captions file, and then photos in no list are left out. Without both, the splits follow a fixed
+    rule without a seed: in order of the CRC-32 of the names of the photos found, the first tenth is
+    validation and the next tenth is test (one photo each if there are fewer than 20, none if there
+    are fewer than 3).
 
     Args:
-        folder: Folder of the photos: they are in it, in `folder/images` or in another of
-            PHOTO_FOLDERS, wherever most of them are found.
-        captions_file: The captions file; None uses the first of FILES found in `folder` or
+        folder: Folder of the photos, or of a subfolder such as `images` (PHOTO_FOLDERS); the one
+            with most of the photos is used.
+        captions_file: The captions file. If None, the first of FILES found in `folder` or
             `folder/text`.
-        limit: Number of photos of each split to keep, the first ones; None keeps all.
+        limit: Number of photos of each split to keep, from the first on; None keeps all.
         missing: "error" or "skip", for captions of a photo that is not found.
 
     Returns:
         The Captions.
 
     Raises:
-        ValueError: If `missing` is another text.
+        ValueError: If `missing` has another value.
         DataError: If files are missing or damaged, or no photo is in the training split.
 
     >>> import tempfile
@@ -196,8 +197,8 @@ def _read(file):
 
 
 def _from_csv(text, file):
-    """Generate (line, photo, caption, split or "") of each row."""
-    # strict: otherwise an open quote makes all lines after it one caption
+    """Yield (line, photo, caption, split or "") of each row."""
+    # strict: otherwise an unclosed quote joins all lines after it into one caption
     reader = csv.reader(io.StringIO(text, newline=""), skipinitialspace=True, strict=True)
     columns = None
     try:
@@ -229,7 +230,7 @@ def _columns(row):
 
 
 def _from_tabs(text, file):
-    """Generate (line, photo, caption, "") of each line that is not blank."""
+    """Yield (line, photo, caption, "") of each line that is not blank."""
     for number, line in enumerate(io.StringIO(text), 1):
         name, tab, caption = line.partition("\t")
         if tab:
@@ -242,7 +243,7 @@ def _from_tabs(text, file):
 
 
 def _listed(folder):
-    """Read Flickr8k's lists in a folder: {photo: split}, or None without the training list."""
+    """Read Flickr8k's lists in a folder: {photo: split}; None if there is no training list."""
     if not (folder / LISTS["train"]).is_file():
         return None
     splits = {}
@@ -278,7 +279,7 @@ def _photos(folder, names, file, missing):
         where = next(iter(found.values())).parent
         raise DataError(
             f"{file} names {absent}, which is not in {where}: {len(names) - len(found)} of "
-            f"{len(names)} photos are missing; add them, or choose missing=skip"
+            f"{len(names)} photos are missing; add them, or use missing=skip"
         )
     return found
 

@@ -19,7 +19,7 @@ FINGERPRINT = 16  # images of a split
 
 
 def format_length(values):
-    """Format the number of values; "?" without one, since a `repr` must not raise."""
+    """Format the number of values; "?" if they have no length, since a `repr` must not raise."""
     try:
         return f"{len(values):,}"
     except TypeError:
@@ -32,7 +32,7 @@ def format_size(images):
 
 
 def describe_images(images):
-    """Describe images for a `repr`: their number, size, type, and where encoded ones are."""
+    """Describe images for a `repr`: their number, size and type, and where encoded images are."""
     place = {True: ", encoded in memory", False: ", in files"}
     dtype = getattr(images, "dtype", "")
     dtype = getattr(dtype, "name", dtype)  # TensorFlow's has a name
@@ -45,7 +45,7 @@ class Split:
     """Images and their labels.
 
     Args:
-        images: Array (n, h, w, c), or a sequence of that shape whose images are decoded when read.
+        images: Array (n, h, w, c), or a sequence of this shape whose images are decoded when read.
         labels: Class numbers (n,), int32.
 
     >>> Split(np.zeros((2, 8, 8, 1), "uint8"), np.array([0, 1], "int32"))
@@ -131,14 +131,14 @@ class Dataset:
         return len(self.class_names)
 
     def require_examples(self, least, source):
-        """Refuse a training split with too few images of a class.
+        """Check that the training split has enough images of each class.
 
         Args:
-            least: How many of each class are needed.
-            source: Where they come from, for the error.
+            least: Minimum number of images of each class.
+            source: Name of the data, for the error.
 
         Raises:
-            ValueError: Naming the class that has the fewest.
+            ValueError: If a class has fewer; the message names the class with the fewest images.
         """
         counts = np.bincount(self.train.labels, minlength=self.num_classes)
         if counts.min() < least:
@@ -157,9 +157,9 @@ class Dataset:
         return digest.hexdigest()
 
     def resized(self, side, interpolation, *, crop=True):
-        """Return the set with images of files decoded to side x side; arrays do not change.
+        """Return the data set with image files decoded to side x side; arrays do not change.
 
-        Images of another aspect ratio are cropped, or without `crop` squashed.
+        Images of another aspect ratio are cropped, or squashed if `crop` is False.
         """
         splits = {
             name: dataclasses.replace(
@@ -171,7 +171,7 @@ class Dataset:
         return dataclasses.replace(self, **splits)
 
     def whole(self):
-        """Return the set with the examples of all splits in one, `train`."""
+        """Return the data set with the examples of all splits in one, `train`."""
         splits = [split for split in (self.train, self.validation, self.test) if split]
         images = [split.images for split in splits]
         if isinstance(images[0], np.ndarray):
@@ -183,9 +183,9 @@ class Dataset:
         return dataclasses.replace(self, train=split, validation=None, test=None, held_out=())
 
     def limit(self, n):
-        """Return the set with `n` examples of each split, stratified as by `hold_out`.
+        """Return the data set with `n` examples of each split, stratified as in `hold_out`.
 
-        A split of fewer examples does not change.
+        A split with fewer examples does not change.
         """
 
         def few(split):
@@ -200,7 +200,7 @@ def hold_out(split: Split, count: int) -> tuple[Split, Split]:
     """Hold out some examples of a split, stratified by class.
 
     The choice is a fixed rule and does not depend on the run's seed: evenly spaced examples after
-    one permutation and a sort by class. The share of a class is exact to within one example.
+    one permutation and a sort by class. The share of each class is kept to within one example.
 
     Args:
         split: A split of n examples.
@@ -226,9 +226,9 @@ def dataset(
 ):
     """Check splits and make a Dataset; without `validation`, hold out a stratified 10 % of `train`.
 
-    `where` names the source in errors. `whole` holds nothing out: a set to evaluate on may have one
-    class or one image. Raises DataError for images that are not (n, h, w, 1 or 3), not finite, not
-    of one size or not in a known range of pixels, for labels that do not fit, and for one class.
+    `where` names the source in errors. With `whole`, nothing is held out, and one class or image is
+    enough. Raises DataError for images that are not (n, h, w, 1 or 3), not finite, not of one size
+    or not in a known range of pixels, for invalid labels, and for a single class.
     """
     splits = {"train": train, "validation": validation, "test": test}
     splits = {
@@ -275,7 +275,7 @@ def dataset(
 
 
 def _in_bytes(splits, where):
-    """Scale arrays to 0..255: ({name: Split}, their original range)."""
+    """Scale arrays to 0..255, and return ({name: Split}, their original range)."""
     images = splits["train"].images
     if not isinstance(images, np.ndarray):
         return splits, BYTES
@@ -300,7 +300,7 @@ def _in_bytes(splits, where):
 
 
 def _checked(split, where):
-    """Return the split with channels and int32 labels; DataError if it is not a valid one."""
+    """Return the split with channels and int32 labels. Raises DataError if it is not valid."""
     images, labels = split.images, np.asarray(split.labels)
     if images.shape[:1] == (0,):
         raise DataError(f"{where} has no images")
@@ -372,7 +372,7 @@ def channel_statistics(split: Split) -> tuple[list[float], list[float]]:
     """Compute mean and variance of the pixels of a split, by channel.
 
     Args:
-        split: Split of images (n, h, w, c). Arrays are used completely; of encoded images,
+        split: Split of images (n, h, w, c). Of an array, all images are used; of encoded images,
             LAZY_SAMPLE evenly spaced ones.
 
     Returns:

@@ -38,7 +38,7 @@ ENDINGS = {1: "st", 2: "nd", 3: "rd", 21: "st", 22: "nd", 23: "rd", 31: "st"}  #
 
 @dataclasses.dataclass(frozen=True)
 class Pair:
-    """A date in written English, the same in ISO 8601, and the index of the source in `ways`."""
+    """A date in written English, the same date in ISO 8601, and the index of the way in `ways`."""
 
     source: str
     target: str
@@ -61,7 +61,7 @@ class Dates:
 def ways(date):
     """Return the ways to write a date, in lower case: a tuple of texts, in a fixed order.
 
-    None is ambiguous: a number that might be a day or a month follows the year, and years have four
+    No text is ambiguous: the month is a number only if the year comes first, and years have four
     digits.
     """
     day, number, year = date.day, date.month, date.year
@@ -91,9 +91,9 @@ EXAMPLES = ways(datetime.date(1984, 3, 3))
 
 
 def load(train, held_out=1000, *, seed=0):
-    """Draw dates of 1900 to 2099 without repetition, each written in one of the ways in turn.
+    """Draw dates of 1900 to 2099 without repetition, and write them in each of the ways in turn.
 
-    A larger `train` adds pairs at the end of the training split and changes no others.
+    A larger `train` adds pairs at the end of the training split and changes no other pairs.
 
     Args:
         train: Number of training pairs.
@@ -122,7 +122,7 @@ def load(train, held_out=1000, *, seed=0):
 
 
 def pair(date, number):
-    """Make the Pair of a date, written in the way of index `number`, counted cyclically."""
+    """Make the Pair of a date, written in the way with the index `number`, counted cyclically."""
     texts = ways(date)
     way = number % len(texts)
     return Pair(texts[way], date.isoformat(), way)
@@ -135,14 +135,14 @@ def vocabularies():
 
 
 def require_readable(text, name="text"):
-    """Check that a text has only characters of the dates, and is not longer than they are.
+    """Check that a text has only characters that dates have, and is not longer than a date.
 
     Args:
         text: The text.
         name: Name of the text in errors.
 
     Raises:
-        ValueError: If it has other characters, is empty or too long.
+        ValueError: If the text has other characters, is empty or too long.
     """
     if not 0 < len(text) <= LONGEST:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""The embedded data set: 1,797 handwritten digits of 8x8 pixels, which scikit-learn ships.
+"""Embedded data set: 1,797 handwritten digits of 8x8 pixels, part of scikit-learn.
 
 Alpaydin & Kaynak, "Optical Recognition of Handwritten Digits", UCI repository 1998 (test part).
 """

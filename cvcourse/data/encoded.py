@@ -19,11 +19,11 @@ FEW = 32  # images that are decoded faster one by one than by a new graph
 class EncodedImages:
     """A sequence of images of one shape, decoded when read: `images[i]`, `images[2:5]`.
 
-    Of an image of another aspect ratio, the largest centered part is cropped; then it is scaled.
+    The largest centered part of the aspect ratio of `size` is cropped from an image and scaled.
 
     Args:
         files: n byte strings: paths, or with `in_memory` the encoded images themselves.
-        routes: Route (n,) of each image's `Header`.
+        routes: Routes (n,) of the images' `Header`s.
         size: Height and width of the decoded images.
         channels: 3 for RGB, 1 for gray.
         in_memory: Whether `files` are encoded images.
@@ -48,7 +48,7 @@ class EncodedImages:
         return np.dtype("uint8" if self.rounded else "float32")
 
     def __getitem__(self, index):
-        """Decode images: (h, w, c) or (n, h, w, c). Raises DataError naming a damaged file."""
+        """Decode images: (h, w, c) or (n, h, w, c). Raises DataError that names a damaged file."""
         if np.ndim(index) == 0 and not isinstance(index, slice):
             return self._decoded(int(index))
         chosen = np.arange(len(self))[index]
@@ -67,7 +67,7 @@ class EncodedImages:
     def resized(self, side, interpolation, *, crop=True):
         """Return the sequence with images of side x side pixels, float32 and not rounded.
 
-        Without `crop`, an image of another aspect ratio is squashed.
+        If `crop` is False, an image of another aspect ratio is squashed.
         """
         other = copy.copy(self)
         other.shape = (len(self), side, side, self.shape[3])
@@ -106,7 +106,7 @@ class EncodedImages:
         return tf.ensure_shape(image, (height, width, channels))
 
     def _decoded_in_parallel(self, chosen):
-        """Decode images (n, h, w, c), ten times as fast; errors do not name the file."""
+        """Decode images (n, h, w, c) ten times as fast; errors do not name the file."""
         files = tf.data.Dataset.from_tensor_slices((list(self.files[chosen]), self.routes[chosen]))
         images = np.empty((len(chosen), *self.shape[1:]), self.dtype)
         decoded = files.map(self.decode, tf.data.AUTOTUNE).as_numpy_iterator()
@@ -124,7 +124,7 @@ UPRIGHT = 1  # the route of a plain PNG
 
 
 def to_shape(split: Split, height: int, width: int, channels: int) -> Split:
-    """Bring a split's images to another shape, each as `read_photo` reads it from a file.
+    """Convert a split's images to another shape, as `read_photo` does when it reads a file.
 
     Args:
         split: Split of images (n, h, w, c); the pixels of an array are rounded.
@@ -154,7 +154,7 @@ def to_shape(split: Split, height: int, width: int, channels: int) -> Split:
 def report_corrupt_images(dataset):
     """Context manager: raise a stream's decoding error as a DataError that names the file.
 
-    TensorFlow does not name it, so after a failure all files are decoded until one fails.
+    TensorFlow does not name the file, so after a failure all files are decoded until one fails.
     """
     try:
         yield

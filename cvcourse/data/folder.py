@@ -1,7 +1,7 @@
-"""An image folder: PATH/CLASS/*.jpg, or PATH/train/CLASS/*.jpg with validation and test beside it.
+"""Image folder: PATH/CLASS/*.jpg, or PATH/train/CLASS/*.jpg with validation and test beside it.
 
-Every file in it is used or reported. Files that are images by their contents are used, whatever
-their names, in class folders, folders in these and folders linked from these.
+Every file in it is used or reported. All files in class folders and their subfolders, also linked
+ones, whose contents are images are used, regardless of their names.
 """
 
 import collections
@@ -21,7 +21,7 @@ SPLITS = {  # names of their folders, in upper or lower case
 }
 THUMBNAILS = ("@eadir", "__macosx", ".thumbnails")  # ignored, as hidden files are
 LARGEST = 256  # pixels: the largest side that images of differing sizes are scaled to
-SHARE = 10  # one in so many examples is held out for validation, and one for test
+SHARE = 10  # one in SHARE examples is held out for validation, and one for test
 SHOWN = 3  # names in a list
 
 
@@ -34,7 +34,8 @@ def load(path, *, whole=False):
 
     Args:
         path: Path of the folder.
-        whole: Hold nothing out: all images are in one split, and one class of one image is enough.
+        whole: Whether to hold nothing out: all images are in one split, and one class with one
+            image is enough.
 
     Returns:
         A Dataset; its notes list what was held out and which files were ignored.
@@ -92,8 +93,8 @@ def photos(path: str | os.PathLike) -> tuple[list[pathlib.Path], str]:
         path: Path of the folder.
 
     Returns:
-        A pair: the sorted paths of files that are images by their contents or by their names (the
-        latter may be damaged), and a note of the files that were passed over, which may be empty.
+        A pair: the sorted paths of files that are images by their contents or by their names (which
+        may be damaged), and a note about files that were passed over, which may be empty.
 
     Raises:
         DataError: If a folder cannot be read.
@@ -139,8 +140,8 @@ def _split_folders(path, passed):
         return {}
     if "train" not in parts:
         raise DataError(
-            f"{path} has {next(iter(parts.values())).name}/ and no class folders train/CLASS/ with "
-            "images in them"
+            f"{path} has {next(iter(parts.values())).name}/, but no class folders train/CLASS/ "
+            "with images in them"
         )
     passed += [entry for entry in entries if entry not in parts.values()]
     return parts
@@ -191,7 +192,7 @@ def _files_and_labels(path, classes, passed):
 
 
 def _walk(folder, above, passed):
-    """Generate the files in a folder and in all below; pass over links to folders above."""
+    """Yield the files in a folder and all its subfolders; pass over links to folders above."""
     above = [*above, os.path.realpath(folder)]
     for entry in folder.iterdir() if folder.is_dir() else []:
         if _is_hidden(entry):

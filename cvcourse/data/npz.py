@@ -1,4 +1,4 @@
-"""A data set in one .npz file with the arrays x_train, y_train, x_test and y_test, as Keras has."""
+"""Data set in one .npz file with the arrays x_train, y_train, x_test and y_test, as in Keras."""
 
 import math
 import os
@@ -21,8 +21,8 @@ def load(path, class_names=None):
             claimed = sum(member.file_size for member in archive.infolist())
             if claimed > memory():
                 raise DataError(
-                    f"{path} holds {claimed:,} bytes of arrays, and this machine has {memory():,}: "
-                    "write fewer, or an image folder"
+                    f"{path} has {claimed:,} bytes of arrays, but this machine has {memory():,} of "
+                    "memory: write smaller arrays, or an image folder"
                 )
             if missing := [key for key in KEYS if key not in file]:
                 raise DataError(

@@ -1,13 +1,13 @@
-"""The only reader of photos: upright, on white, 8 bits, in RGB or gray.
+"""Read photos: upright, on white, 8 bits, in RGB or gray. Nothing else in the package reads them.
 
 The format is recognized by a file's contents, never by its name. EXIF orientation is applied.
-Transparent photos are shown on white. Of 16 bits the upper 8 are kept, independently of the values
-of a photo; 1 bit is 0 or 255. Palettes, CMYK, YCbCr and L*a*b* are converted to RGB by Pillow, and
-color profiles are ignored. Of several frames or pages the first is read. Floating-point and 32-bit
-images have no standard range, so they are refused.
+Transparent photos are shown on white. Of 16 bits the upper 8 are kept, regardless of the values in
+a photo; a 1-bit pixel becomes 0 or 255. Palettes, CMYK, YCbCr and L*a*b* are converted to RGB by
+Pillow, and color profiles are ignored. Of several frames or pages the first is read. Floating-point
+and 32-bit images are refused, since they have no standard range.
 
 JPEG and PNG of 8-bit gray or RGB, by far the most frequent, are decoded by TensorFlow inside the
-data pipeline; others by Pillow, called from there.
+data pipeline, all others by Pillow, called from the pipeline.
 """
 
 import contextlib
@@ -31,7 +31,7 @@ FORMATS = (
     *("JPEG", "MPO", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM", "JPEG2000", "AVIF"),
     *("HEIF",),  # needs the package pillow-heif
 )
-# A file with such a name that is not an image is an error.
+# A file with one of these suffixes that is not an image is an error.
 SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".gif", ".bmp", ".webp", ".tif", ".tiff"),
     *(".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k", ".avif", ".heic", ".heif"),
@@ -51,7 +51,7 @@ BY_PILLOW = 0  # a route; 1 to 8 are orientations of images that TensorFlow deco
 
 
 class NoImage(DataError):
-    """A file whose contents are in none of the formats."""
+    """The contents of a file are in none of the formats."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Header:
     Attributes:
         height: Height of the upright photo in pixels.
         width: Width of the upright photo in pixels.
-        gray: Whether it has no color.
+        gray: Whether the photo has no color.
         route: How `decode` reads it: BY_PILLOW, or the EXIF orientation of a plain JPEG or PNG.
     """
 
@@ -71,7 +71,7 @@ class Header:
     route: int
 
     def route_to(self, channels: int) -> int:
-        """Return the route to `channels` channels: only Pillow converts colors to gray."""
+        """Return the route for `channels` channels: only Pillow converts colors to gray."""
         return BY_PILLOW if channels == 1 and not self.gray else self.route
 
 
@@ -90,7 +90,7 @@ def read_photo(
         uint8 array (height, width, channels) of 0..255.
 
     Raises:
-        DataError: If the file is missing, too large, damaged or not an image; it is named.
+        DataError: If the file is missing, too large, damaged or not an image; the message names it.
 
     >>> import tempfile
     >>> from PIL import Image
@@ -120,7 +120,7 @@ def read_header(source, name: str) -> Header:
 
     Raises:
         NoImage: If the contents are in none of the formats.
-        DataError: If they are in one that cannot be read.
+        DataError: If they are in a format that cannot be read.
     """
     with naming_image(name), _opened(source, name) as (image, file):
         if image.mode not in MODES and not _is_deep(image):
@@ -178,7 +178,8 @@ def to_size(image, height: int, width: int, interpolation: str = "bilinear", *, 
         height: Height in pixels.
         width: Width in pixels.
         interpolation: Method of tf.image.resize.
-        crop: Crop the largest centered part of that aspect ratio; False squashes.
+        crop: Whether to crop the largest centered part of that aspect ratio; if False, the image is
+            squashed.
 
     Returns:
         uint8 tensor (height, width, c).
@@ -188,7 +189,7 @@ def to_size(image, height: int, width: int, interpolation: str = "bilinear", *, 
 
 
 def to_size_exactly(image, height, width, interpolation="bilinear", *, crop=True):
-    """Scale as `to_size`, to float32 without rounding."""
+    """Scale as `to_size` does, but to float32 without rounding."""
     if crop:
         image = _covering_part(image, height, width)
     return tf.cond(
@@ -200,7 +201,7 @@ def to_size_exactly(image, height, width, interpolation="bilinear", *, crop=True
 
 @contextlib.contextmanager
 def naming_image(name):
-    """Context manager: raise any error with an image as a DataError that names it.
+    """Context manager: re-raise any error with an image as a DataError that names it.
 
     libjpeg's own messages are suppressed.
     """
@@ -256,7 +257,7 @@ def _opened(source, name):
 
 
 def _brand(file):
-    """Return "AVIF" or "HEIF" for a file of these, otherwise None."""
+    """Return "AVIF" or "HEIF" for a file of one of these formats, otherwise None."""
     head = file.read(64)
     file.seek(0)
     if head[4:8] != b"ftyp":
@@ -267,7 +268,7 @@ def _brand(file):
 
 
 def _has_exif(file):
-    """Whether a PNG has EXIF or XMP data, before or after its pixels."""
+    """Check whether a PNG has EXIF or XMP data, before or after its pixels."""
     file.seek(8)  # after the signature
     found = False
     while not found and len(head := file.read(8)) == 8:
@@ -281,7 +282,7 @@ def _has_exif(file):
 
 
 def _orientation(image):
-    """Return EXIF's orientation, 1 to 8; 1 if it is damaged or has another value."""
+    """Return the EXIF orientation, 1 to 8; 1 if it is damaged or has another value."""
     try:
         found = image.getexif().get(ORIENTATION)
     except Exception:  # Pillow's parser raises any class
@@ -290,7 +291,7 @@ def _orientation(image):
 
 
 def _is_deep_png(image, file):
-    """Whether a PNG has 16 bits, which Pillow reports only for gray ones."""
+    """Check whether a PNG has 16 bits, which Pillow reports only for gray ones."""
     if image.format != "PNG":
         return False
     file.seek(24)  # after the signature, the first chunk's length and kind, width and height
@@ -298,7 +299,7 @@ def _is_deep_png(image, file):
 
 
 def _is_deep(image):
-    """Whether Pillow gives the 16 bits of an image."""
+    """Check whether Pillow returns all 16 bits of an image."""
     return image.mode in DEEP or (image.format, image.mode) == ("PPM", "I")
 
 
@@ -313,10 +314,10 @@ def _require_known_depth(image, name):
 
 
 def _by_tensorflow(contents, orientation, channels):
-    """Decode a plain JPEG or PNG of an EXIF orientation: equal to Pillow's pixels."""
+    """Decode a plain JPEG or PNG and turn it upright; the pixels equal Pillow's."""
     image = tf.cond(
         tf.io.is_jpeg(contents),
-        # The exact transform; the default differs by up to 70.
+        # The exact transform; pixels by the default one differ by up to 70.
         lambda: tf.io.decode_jpeg(contents, channels, dct_method="INTEGER_ACCURATE"),
         lambda: tf.io.decode_png(contents, channels),
     )
@@ -325,7 +326,7 @@ def _by_tensorflow(contents, orientation, channels):
 
 
 def _upright(image, orientation):
-    """Turn pixels (h, w, c) of an EXIF orientation upright."""
+    """Turn pixels (h, w, c) upright, given their EXIF orientation."""
 
     def when(orientations, change, image):
         if not tf.is_tensor(orientation):
@@ -386,7 +387,7 @@ def _upper_bytes(values):
 def _covering_part(image, height, width):
     """Crop the largest centered part of the aspect ratio of height x width.
 
-    Before scaling: a strip of 1x9999 pixels must not become one of 256x2559744.
+    This is done before scaling, so that a strip of 1x9999 pixels does not become 256x2559744.
     """
     given = tf.shape(image)[:2]
     sides = tf.cast(given, tf.float32)

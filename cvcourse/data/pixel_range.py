@@ -20,14 +20,14 @@ AT_ONCE = 2**24  # values
 def recognize(images: np.ndarray) -> str | None:
     """Recognize the range of pixels.
 
-    They must be in it and exceed half of it, on both sides of 0 if it has two. 16 bits are
-    recognized only as uint16; uint8 may be dark, but not only 0 and 1.
+    Pixels must be inside the range and exceed half of it, on both sides of 0 for -1..1. 16 bits are
+    recognized only as uint16. uint8 pixels may be dark, but not only 0 and 1.
 
     Args:
         images: Array of finite numbers, of any shape.
 
     Returns:
-        A name of RANGES; None for pixels in none of them and for ambiguous ones.
+        A name of RANGES; None for pixels in none of them and for ambiguous pixels.
     """
     low, high = images.min(), images.max()
     if low == high == 0 or (images.dtype == np.uint8 and high > 1):
@@ -41,7 +41,7 @@ def recognize(images: np.ndarray) -> str | None:
 
 
 def agrees(images: np.ndarray, name: str) -> bool:
-    """Whether pixels, possibly of few and dark images, can have the range of others."""
+    """Check whether pixels, possibly of few and dark images, can be in the range of others."""
     low, high = images.min(), images.max()
     if low == high == 0:
         return True

@@ -1,4 +1,4 @@
-"""MNIST, Fashion-MNIST, CIFAR-10 and CIFAR-100: from a local file if there is one, or downloaded.
+"""MNIST, Fashion-MNIST, CIFAR-10 and CIFAR-100: from a local file, else downloaded.
 
 LeCun et al. 1998; Xiao et al. 2017, https://arxiv.org/abs/1708.07747; Krizhevsky 2009.
 """
@@ -93,7 +93,7 @@ def _from_idx(folder, class_names):
 
 
 def _read_idx(path):
-    """Read one .gz file of MNIST's format -> uint8 array; its header gives the shape."""
+    """Read a .gz file in MNIST's format -> uint8 array of the shape in its header."""
     try:
         data = gzip.decompress(path.read_bytes())
         if data[:3] != b"\x00\x00\x08" or len(data) < 4:  # two zeros, then 8: unsigned bytes

@@ -1,4 +1,4 @@
-"""Text files in UTF-8, with the line ends of any system."""
+"""Text files in UTF-8, with the line endings of any system."""
 
 import io
 import pathlib
@@ -23,10 +23,10 @@ def read_text(path: str | pathlib.Path, *, kind: str = "text") -> str:
         kind: Name of the kind of file in errors.
 
     Returns:
-        The text, with line ends converted to "\n".
+        The text, with line endings converted to "\n".
 
     Raises:
-        DataError: If it cannot be read, is not in UTF-8, or exceeds 1 GiB.
+        DataError: If the file cannot be read, is not in UTF-8, or exceeds 1 GiB.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -48,14 +48,14 @@ def load_text(name: str | pathlib.Path, limit: int | None = None) -> str:
     """Load a text to train on.
 
     Args:
-        name: "python_reference", which is embedded, or a text file as `read_text` takes it.
+        name: "python_reference", which is embedded, or the path of a text file for `read_text`.
         limit: Number of characters to keep, from the start; None keeps all.
 
     Returns:
         The text.
 
     Raises:
-        DataError: If the file is not a text, or it has fewer than two different characters.
+        DataError: If the file is not a text, or has fewer than two different characters.
 
     >>> len(load_text("python_reference", limit=1000))
     1000

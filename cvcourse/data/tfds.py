@@ -1,4 +1,4 @@
-"""Any image classification set of TensorFlow Datasets, as `tfds:NAME` or `tfds:NAME/CONFIG`."""
+"""Image classification sets of TensorFlow Datasets, as `tfds:NAME` or `tfds:NAME/CONFIG`."""
 
 import os
 
@@ -18,8 +18,8 @@ def load(name, data_dir=None):
     """Load a TFDS set as a Dataset: decoded if its images are of one size, otherwise encoded.
 
     Looks for the prepared set in `data_dir`, $CVCOURSE_DATA and TFDS' own folder, otherwise
-    prepares it in the first of them. Raises ValueError if TFDS does not know the name,
-    configuration or version, DataError if the set is not one of image classification, or there are
+    prepares it in the first of these. Raises ValueError if TFDS does not know the name,
+    configuration or version; DataError if the set is not for image classification, or if there are
     neither files nor a network.
     """
     import tensorflow_datasets as tfds

@@ -1,4 +1,4 @@
-"""Streams of sequences: batch i is a function of (seed, start_step + i) alone, as of images."""
+"""Streams of sequences: batch i is a function of (seed, start_step + i) alone, as for images."""
 
 import zlib
 from typing import Any
@@ -36,7 +36,7 @@ def stream_rows(
         A tf.data.Dataset of (inputs, labels, weights), each (batch_size, …).
 
     Raises:
-        ValueError: If it shuffles and there are fewer rows than in a batch.
+        ValueError: If `shuffle` is True and there are fewer rows than in a batch.
 
     >>> inputs, labels = np.arange(6).reshape(3, 2), np.arange(3)
     >>> batches = stream_rows((inputs, labels, np.ones(3, "float32")), batch_size=2, shuffle=False)
@@ -72,7 +72,7 @@ def stream_windows(
 ) -> tf.data.Dataset:
     """Stream windows of a long text for training, from any step on and without end.
 
-    Each epoch cuts the text into whole windows at another offset, and shuffles them; see
+    Each epoch cuts the text into whole windows at a new random offset, and shuffles them; see
     `windows_per_epoch`.
 
     Args:
@@ -132,7 +132,7 @@ def windows_per_epoch(tokens: np.ndarray, length: int) -> int:
 
 
 def windows_in_order(tokens: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Cut a long text into windows for evaluation, in which each token counts once.
+    """Cut a long text into windows for evaluation, such that each token counts once.
 
     Windows overlap by half, and only the second half of each counts: every token, except in the
     first window, is predicted from at least length / 2 tokens before it.
@@ -153,7 +153,7 @@ def windows_in_order(tokens: np.ndarray, length: int) -> tuple[np.ndarray, np.nd
     """
     if len(tokens) <= length:
         raise ValueError(
-            f"a text of {len(tokens)} tokens is not longer than a window of {length}: take a "
+            f"a text of {len(tokens)} tokens is not longer than a window of {length}: use a "
             "shorter window or a longer text"
         )
     half = length // 2
@@ -166,7 +166,7 @@ def windows_in_order(tokens: np.ndarray, length: int) -> tuple[np.ndarray, np.nd
 
 
 def fingerprint_rows(rows: Any) -> str:
-    """Hash arrays, to recognize whether data have changed.
+    """Hash arrays, to detect whether data have changed.
 
     Args:
         rows: Arrays in tuples, lists or dicts.

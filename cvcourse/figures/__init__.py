@@ -1,4 +1,4 @@
-"""Figures: arrays and texts in, a matplotlib figure out; every drawing function is here once."""
+"""Functions from arrays and texts to matplotlib figures."""
 
 from cvcourse.figures.attention import alignment_matrices, self_attention_matrices, spotlight
 from cvcourse.figures.confusion import confusion_matrix

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 VISIBLE = {"\n": "↵", "\t": "⇥", " ": "·"}  # symbols for blank characters
-DARK = 0.35  # share of the brightness where the weight is 0
+DARK = 0.35  # share of the brightness for a weight of 0
 
 
 def alignment_matrices(
@@ -94,8 +94,8 @@ def spotlight(picture: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
     Args:
         picture: Array (h, w, 3) of 0..255.
-        weights: Array (rows, columns) of attention over a feature map of the picture. The largest
-            weight has the full brightness, 0 has DARK of it.
+        weights: Array (rows, columns) of attention over a feature map of the picture. A part with
+            the largest weight keeps its brightness; with weight 0 it keeps the share DARK.
 
     Returns:
         uint8 array (h, w, 3).

@@ -1,4 +1,4 @@
-"""A confusion matrix."""
+"""Figure of a confusion matrix."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ LABELED = 100  # maximum number of names at a side
 
 
 def confusion_matrix(counts: np.ndarray, names: Sequence[str]) -> Figure:
-    """Draw a confusion matrix, each row colored by its shares.
+    """Draw a confusion matrix, colored by the shares of each true class.
 
-    Of more than LABELED classes, only every k-th one is named.
+    If there are more than LABELED classes, only every k-th one is labeled.
 
     Args:
         counts: Integer array (classes, classes): row the true class, column the predicted one.

@@ -1,4 +1,4 @@
-"""Curves: one training by epoch, several runs, and gradients by step of a sequence."""
+"""Curves: a run by epoch, several runs, and gradients by step of a sequence."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def training_curves(
             learning_rate.
         best_epoch: Epoch to mark.
         loss: Title of the panel of losses, with their unit.
-        unit: Size of that unit in units of the history: log(2) for bits.
+        unit: Size of this unit in units of the history, such as log(2) for bits.
 
     Returns:
         A matplotlib figure.

@@ -1,4 +1,4 @@
-"""Figures of the training doctor: one for each step that has curves."""
+"""Figures of the training doctor: one for each check that has curves."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def memorized_examples(losses: Mapping[float, Sequence[float]], bound: float) ->
 
     Args:
         losses: {learning rate of Adam: losses (steps,)}.
-        bound: Loss below which they count as memorized.
+        bound: Loss below which the examples count as memorized.
 
     Returns:
         A matplotlib figure.
@@ -49,7 +49,7 @@ def range_test(
     chance: float,
     top: float,
 ) -> Figure:
-    """Draw the loss at a rising learning rate, and the loss of a training at one rate.
+    """Draw the loss at a rising learning rate, and the loss of training at one rate.
 
     Args:
         rates: Learning rates (n,) of the range test.
@@ -105,10 +105,10 @@ def updates_and_signals(
         outputs: Standard deviations (layers,) of the layers' outputs.
         gradients: Standard deviations (layers,) of the gradients, `later` steps later.
         usual: Usual ratio.
-        modest: Lowest and highest inconspicuous ratio.
+        modest: Lowest and highest ratio that is not suspicious.
         later: Number of steps.
-        **counts: Two defects: shares (layers,) of units that have it, such as dead; None for a
-            layer that cannot have it.
+        **counts: For each of two defects, such as dead, the shares (layers,) of units that have it;
+            None for a layer that cannot have it.
 
     Returns:
         A matplotlib figure.
@@ -147,7 +147,7 @@ def gradient_errors(errors: Sequence[float], kinks: Sequence[bool], bound: float
     Args:
         errors: Relative error of each checked parameter.
         kinks: Whether the loss has a kink there, so that the error does not count.
-        bound: Error up to which a gradient is right.
+        bound: Largest error of a correct gradient.
 
     Returns:
         A matplotlib figure.
@@ -194,7 +194,7 @@ def _line(ax, value, label):
 
 
 def _log(ax, label):
-    """A logarithmic y axis if anything is positive, a label on the other, and a legend."""
+    """Make the y axis logarithmic if any value is positive, label the x axis, add a legend."""
     if any((np.asarray(line.get_ydata(), float) > 0).any() for line in ax.lines):
         ax.set_yscale("log")
     ax.set_xlabel(label)

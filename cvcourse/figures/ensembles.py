@@ -20,12 +20,12 @@ KINDS = {  # kind of ensemble: color
 
 
 def ensemble_errors(cycles: Sequence[int], splits: Mapping[str, dict]) -> Figure:
-    """Draw errors by M, one panel per split: ensembles with standard deviation, a net as a band.
+    """Draw errors by M, one panel per split; a band shows the error of a single net.
 
     Args:
         cycles: Values of M.
-        splits: {split: {row: {"accuracy": {"mean": …, "std": … or None}}}} with the rows single,
-            and for each M snapshot_mM, checkpoint_mM and independent_mM.
+        splits: {split: {row: {"accuracy": {"mean": …, "std": … or None}}}}; the rows are single
+            and, for each M, snapshot_mM, checkpoint_mM and independent_mM.
 
     Returns:
         A matplotlib figure.
@@ -132,7 +132,7 @@ def cyclic_runs(
 
 
 def accuracy_gains(splits: Mapping[str, dict]) -> Figure:
-    """Draw the gain of each row over none, with its standard deviation.
+    """Draw the gain of each row over the row none, with its standard deviation.
 
     Args:
         splits: {split: {row: {"gain": {"mean": …, "std": … or None}}}}, two splits at most.

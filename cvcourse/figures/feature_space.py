@@ -49,7 +49,7 @@ def feature_map(
         picture = OffsetImage(_thumbnail(images[int(i)]), zoom=0.5, cmap="gray")
         frame = {"edgecolor": colors[labels[i]], "linewidth": 1.5, "boxstyle": "square,pad=0.05"}
         ax.add_artist(AnnotationBbox(picture, points[i], bboxprops=frame, pad=0))
-    ax.set_axis_off()  # the axes have no meaning, only distances have
+    ax.set_axis_off()  # only distances have a meaning
     if len(class_names) <= 20:
         legend = ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
         # matplotlib leaves out labels that begin with an underscore.
@@ -59,7 +59,7 @@ def feature_map(
 
 
 def _spread_out(points, count):
-    """Select indices of points: each is the farthest from the previous ones."""
+    """Select indices of points, each the farthest from all selected before."""
     chosen, distance = [0], np.linalg.norm(points - points[0], axis=1)
     while len(chosen) < min(count, len(points)):
         chosen.append(int(distance.argmax()))

@@ -1,4 +1,4 @@
-"""Axes, colors, scales and files of all figures; no text is parsed as mathematics."""
+"""Axes, colors, scales and files of all figures; text is never parsed as mathematics."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def tidy(ax):
 
 
 def palette(count: int) -> Sequence:
-    """Return distinct colors, always the same for a count.
+    """Return distinct colors, the same ones for each call with the same count.
 
     Args:
         count: Number of colors.
@@ -119,7 +119,7 @@ def styles(
 
 
 def logarithmic(ax: Axes) -> None:
-    """Make a y axis logarithmic, with 1, 2 and 5 of each power of ten in plain numbers.
+    """Make a y axis logarithmic, with plain numbers at 1, 2 and 5 times each power of ten.
 
     Args:
         ax: A matplotlib axis.
@@ -143,7 +143,7 @@ def whole_numbers(ax):
 
 
 def shortened(names: Sequence[str]) -> list[str]:
-    """Shorten long names, which would leave no room for the axes.
+    """Shorten long names, since they would leave no room for the axes.
 
     Args:
         names: Texts.
@@ -165,7 +165,7 @@ def save_figure(figure: Figure, file: Any, **options: Any) -> None:
         **options: Options of `Figure.savefig`.
 
     Raises:
-        RunError: If it cannot be written.
+        RunError: If the file cannot be written.
 
     >>> figure, _ = new_figure(width=4, height=3)
     >>> file = io.BytesIO()
@@ -199,8 +199,8 @@ def svg(figure: Figure, *, outlines: bool | None = None) -> str:
 
     Args:
         figure: A matplotlib figure.
-        outlines: Whether to draw letters as outlines. If not, the browser renders them, in any
-            script it knows. None draws outlines if all letters are ASCII.
+        outlines: Whether to draw letters as outlines. If False, the browser renders them, in any
+            script it knows. If None, letters are outlines if all of them are ASCII.
 
     Returns:
         A data URL.
@@ -220,7 +220,7 @@ def svg(figure: Figure, *, outlines: bool | None = None) -> str:
         matplotlib.rc_context({"svg.fonttype": "path" if outlines else "none"}),
         warnings.catch_warnings(),
     ):
-        warnings.filterwarnings("ignore", "Glyph .* missing")  # for measuring only
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # matplotlib only measures them
         save_figure(figure, buffer, format="svg", bbox_inches="tight")
     return data_url("image/svg+xml", NOT_IN_XML.sub("\ufffd".encode(), buffer.getvalue()))
 

@@ -1,4 +1,4 @@
-"""Vanishing and exploding gradients through time, and clipping."""
+"""Figure of gradients that vanish or explode through time, and of clipping."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ def gradients_through_time(
     titles: tuple[str, str],
     chance: float,
 ) -> Figure:
-    """Draw norms of gradients by steps back in time, and a training with and without clipping.
+    """Draw norms of gradients by steps back in time, and training with and without clipping.
 
     Args:
-        vanilla: {(largest singular value, activation): norms (steps,)} of six values, ascending.
+        vanilla: {(largest singular value, activation): norms (steps,)}, six values in ascending
+            order.
         cells: {cell: norms (steps,)}.
         training: {clipping: {"loss": values, "gradient_norm": values}} by update.
         titles: Titles of the panels of `vanilla` and `cells`.

@@ -17,7 +17,7 @@ AREA = 6.0  # points^2 per million parameters
 def accuracy_by_work(
     points: Mapping[str, tuple[float, float, float]], families: Mapping[str, str]
 ) -> Figure:
-    """Draw networks as discs, colored by family, whose area is the number of parameters.
+    """Draw networks as discs with an area proportional to their parameters, colored by family.
 
     Args:
         points: {network: (multiply-accumulates, parameters, top-1 accuracy in percent)}.

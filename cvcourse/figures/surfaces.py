@@ -26,7 +26,7 @@ def surface_paths(
     """Draw paths over the contour lines of a surface, one panel per path.
 
     Args:
-        height: Function of arrays (x, y) -> z.
+        height: Function (x, y) -> z of arrays.
         paths: {optimizer: {"x": values, "y": values}}.
         styles: {optimizer: {"color": …, "label": …}}.
         x: Lowest and highest x drawn.

@@ -1,4 +1,4 @@
-"""Layers that Keras lacks or runs slowly; `load_model` finds them once this is imported."""
+"""Layers that Keras lacks or runs slowly; importing the package registers them for `load_model`."""
 
 import sys
 
@@ -62,5 +62,5 @@ __all__ = [
     "scaled_tanh",
 ]
 
-# Keras walks a graph by recursion, about a call a layer: resnet1202 has 4,300 of them.
+# Keras traverses a graph recursively, with about one call per layer; resnet1202 has 4,300 layers.
 sys.setrecursionlimit(max(sys.getrecursionlimit(), 10_000))

@@ -14,7 +14,8 @@ from keras import ops
 class AdaptiveAveragePooling2D(keras.layers.AdaptiveAveragePooling2D):
     """Keras' AdaptiveAveragePooling2D, also for maps of unknown size.
 
-    On TensorFlow, Keras' layer refuses these, so that a net for any size fails at its second size.
+    On TensorFlow, Keras' layer raises an error for such maps when a network for any size is called
+    with a second size.
     Bin i of n over s pixels goes from floor(i * s / n) up to ceil((i + 1) * s / n).
 
     Args:

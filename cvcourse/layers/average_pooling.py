@@ -10,13 +10,13 @@ from keras import ops
 class AveragePooling2D(keras.layers.AveragePooling2D):
     """Keras' AveragePooling2D, whose "same" windows average the pixels inside the map.
 
-    On torch, Keras (3.15) pads uneven borders with copies of the last pixels and averages them too.
-    There this layer divides the mean over the zero-padded map by the mean over a padded map of
-    ones.
+    On torch, Keras (3.15) pads uneven borders with copies of the last pixels and includes them in
+    the average. On that backend, this layer divides the mean over the zero-padded map by the mean
+    over a zero-padded map of ones.
 
     Args:
         pool_size: Height and width of a window, a number or a pair.
-        strides: Strides of the windows; None: `pool_size`.
+        strides: Strides of the windows. Defaults to `pool_size`.
         padding: "valid" or "same".
         data_format: "channels_last".
         **settings: See keras.layers.AveragePooling2D.

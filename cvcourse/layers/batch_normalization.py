@@ -18,15 +18,15 @@ class BatchNormalization(keras.layers.BatchNormalization):
     """Keras' BatchNormalization, with its arguments, weights, config and results.
 
     Keras on TensorFlow computes moments and then normalizes, in several passes over the map; the
-    fused kernel needs one. It is used for (batch, h, w, c) maps normalized over the last axis;
-    anything else (masks, synchronization, float64, other ranks, axes and backends) takes Keras' own
-    path. Under a tf.distribute strategy of several replicas the layer is synchronized: the moments
+    fused kernel needs one. It is used for (batch, h, w, c) maps normalized over the last axis; in
+    all other cases (masks, synchronization, float64, other ranks, axes and backends) Keras' code
+    runs. Under a tf.distribute strategy of several replicas the layer is synchronized: the moments
     are those of the whole batch, as on one device.
 
     Args:
-        axis: Axis that is normalized, usually of channels.
+        axis: Axis that is normalized, usually the channels.
         momentum: Momentum of the moving averages.
-        epsilon: Added to the variance.
+        epsilon: Small number added to the variance.
         **kwargs: See keras.layers.BatchNormalization.
 
     Shapes:
@@ -59,7 +59,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
             is_training=training,
         )
         if training:
-            # The kernel returns the unbiased variance, as torch keeps it; Keras keeps the biased.
+            # The kernel returns the unbiased variance, which torch stores; Keras stores the biased.
             n = ops.cast(ops.size(inputs) // channels, "float32")
             self._move(self.moving_mean, mean)
             self._move(self.moving_variance, variance * ((n - 1) / n))
@@ -70,7 +70,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
             return super()._moments(inputs, mask)
         import tensorflow as tf
 
-        # Keras computes E[x^2] - E[x]^2 of all, which loses digits; Chan et al. 1979, eq. 2.1.
+        # Keras computes E[x^2] - E[x]^2 over all replicas, which loses digits. This is Chan et al.
+        # 1979, eq. 2.1.
         mean, variance = tf.nn.moments(ops.cast(inputs, "float32"), self._reduction_axes)
         mean, own = mean_over_replicas(mean), mean
         variance = mean_over_replicas(variance + tf.square(own - mean))

@@ -1,4 +1,4 @@
-"""Cutout: cover a square of each training image, also across its border.
+"""Cutout: cover a square, which may cross the border, of each training image.
 
 DeVries & Taylor, "Improved Regularization of Convolutional Neural Networks with Cutout", 2017,
 https://arxiv.org/abs/1708.04552.
@@ -15,18 +15,18 @@ from keras import ops, random
 class Cutout(keras.layers.Layer):
     """Fill a square in each image of a training batch.
 
-    Its center is drawn uniformly from the pixels of the image, so that the square may cross the
-    border and cover less, down to a quarter: section 3.2 finds that this matters.
-    keras.layers.RandomErasing covers a rectangle within the image, of a random area and aspect
-    ratio, and favors the middle: it is another regularizer.
+    The center is drawn uniformly from the pixels of the image, so the square may cross the border
+    and cover less, down to a quarter of its area: section 3.2 finds that this matters.
+    keras.layers.RandomErasing is a different regularizer: it covers a rectangle of random area and
+    aspect ratio inside the image, more often in the middle.
 
-    As in Keras' own augmentations a call augments unless `training=False`, and `transform_images`
-    takes draws from elsewhere (in a tf.data stream: on TensorFlow's backend).
+    As with Keras' augmentation layers, a call augments unless `training=False`, and
+    `transform_images` applies given draws (in a tf.data stream only on the TensorFlow backend).
 
     Args:
         size: Side of the square in pixels.
-        fill: Value of covered pixels, a number or one for each channel: the paper's 0 for images
-            whose mean was subtracted, their mean for others.
+        fill: Value of covered pixels, a number or one for each channel: 0 for images whose mean was
+            subtracted, as in the paper; the mean for other images.
         seed: Integer seed of the draws; None for a random one.
         **kwargs: See keras.layers.Layer; dtype is float32 by default.
 

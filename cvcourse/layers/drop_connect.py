@@ -1,8 +1,8 @@
-"""DropConnect: a dense layer whose single weights drop out, with a new mask for each example.
+"""DropConnect: a dense layer whose individual weights are dropped, differently for each example.
 
 Wan, Zeiler, Zhang, LeCun & Fergus, "Regularization of Neural Networks using DropConnect", ICML
-2013, https://proceedings.mlr.press/v28/wan13.html. (EfficientNet's code calls drop-path by this
-name.)
+2013, https://proceedings.mlr.press/v28/wan13.html. (EfficientNet's code uses this name for
+drop-path.)
 """
 
 from typing import Any
@@ -18,9 +18,9 @@ VARIANCE_FLOOR = 1e-12  # the square root has no gradient at 0
 class DropConnect(keras.layers.Layer):
     """Compute a((M * W) v), where each entry of M is 1 with probability p = 1 - `rate`, else 0.
 
-    Biases are weights of an input that is always 1, and drop out as well (section 3). Training
-    keeps a mask for each example, batch * n * units numbers: 128 examples, 1,024 inputs and 512
-    units take 256 MiB, several times over.
+    Biases are weights of an input that is always 1, and are dropped as well (section 3). Training
+    needs a mask for each example, batch * n * units numbers: 256 MiB for 128 examples, 1,024 inputs
+    and 512 units, and several tensors of this size.
 
     Args:
         units: Number of units.
@@ -57,7 +57,7 @@ class DropConnect(keras.layers.Layer):
         super().__init__(**kwargs)
         if not 0 <= rate < 1 or inference not in INFERENCES:
             raise ValueError(
-                f"DropConnect takes a rate of at least 0 and below 1, and inference as one of "
+                f"DropConnect needs a rate in [0, 1), and inference as one of "
                 f"{', '.join(INFERENCES)}; received rate={rate}, inference={inference!r}"
             )
         self.units, self.rate, self.samples, self.seed = units, rate, samples, seed
@@ -67,7 +67,7 @@ class DropConnect(keras.layers.Layer):
 
     def build(self, input_shape):
         if len(input_shape) != 2:
-            raise ValueError(f"DropConnect takes (batch, n): flatten the {input_shape} before it")
+            raise ValueError(f"DropConnect needs (batch, n): flatten the {input_shape} before it")
         self.kernel = self.add_weight(name="kernel", shape=(input_shape[-1], self.units))
         self.bias = self.add_weight(name="bias", shape=(self.units,), initializer="zeros")
 
@@ -89,7 +89,7 @@ class DropConnect(keras.layers.Layer):
         mean, variance = ops.cast(mean, exact), ops.cast(variance, exact)
         std = ops.sqrt(ops.maximum(variance, VARIANCE_FLOOR))
         noise = random.normal((self.samples, self.units), dtype=exact, seed=0)
-        noise = noise - ops.mean(noise, axis=0)  # a linear unit gives the mean to the digit
+        noise = noise - ops.mean(noise, axis=0)  # exact for a linear unit
 
         def add(i, total):
             return total + self.activation(mean + std * noise[i])

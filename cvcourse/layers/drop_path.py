@@ -1,4 +1,4 @@
-"""Drop-path and stochastic depth: drop a path of a net at random in training.
+"""Drop-path and stochastic depth: randomly drop paths of a network in training.
 
 The path is dropped for a whole mini-batch: Huang, Sun, Liu, Sedra & Weinberger, "Deep Networks with
 Stochastic Depth", ECCV 2016, https://arxiv.org/abs/1603.09382, section 3; or for each image
@@ -19,8 +19,8 @@ from keras import ops
 class DropPath(keras.layers.Layer):
     """Last layer of a path, whose output is zero with probability `rate` in training.
 
-    `DropPath(rate, per="batch", scale_at="test")` is stochastic depth of Huang et al. (eq. 2 and
-    5); the defaults are the later form of EfficientNet, ConvNeXt and NASNet.
+    `DropPath(rate, per="batch", scale_at="test")` is the stochastic depth of Huang et al. (eq. 2
+    and 5); the defaults are the later form in EfficientNet, ConvNeXt and NASNet.
 
     Args:
         rate: Probability that the path is dropped, in [0, 1).
@@ -51,7 +51,7 @@ class DropPath(keras.layers.Layer):
         super().__init__(**kwargs)
         if not 0 <= rate < 1 or per not in ("image", "batch") or scale_at not in ("train", "test"):
             raise ValueError(
-                f"drop-path takes a rate of at least 0 and below 1, per='image' or 'batch' and "
+                f"drop-path needs a rate in [0, 1), per='image' or 'batch', and "
                 f"scale_at='train' or 'test'; received {rate=}, {per=}, {scale_at=}"
             )
         self.rate, self.per, self.scale_at, self.seed = rate, per, scale_at, seed
@@ -106,19 +106,19 @@ class ScheduledDropPath(DropPath):
         super().__init__(rate, seed=seed, **kwargs)
         if steps < 1:
             raise ValueError(
-                f"scheduled drop-path takes a positive number of steps; received steps={steps}"
+                f"scheduled drop-path needs a positive number of steps; received steps={steps}"
             )
         self.steps = steps
 
     @property
     def step(self):
-        """Number of training steps so far: the seed generator counts its draws, one a step."""
+        """Number of training steps so far: the seed generator counts its draws, one per step."""
         return self.seed_generator.state[1]
 
     def current_rate(self):
         return self.rate * ops.minimum(ops.cast(self.step, "float32") / self.steps, 1.0)
 
-    # The count is no parameter of the net, but a part of its file.
+    # The count is not a weight of the net, but it is saved in its file.
     def save_own_variables(self, store):
         store["0"] = ops.convert_to_numpy(self.step)
 

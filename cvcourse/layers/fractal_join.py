@@ -15,7 +15,7 @@ class ColumnDraw(keras.layers.Layer):
     """Draw the column that the whole network uses for this mini-batch: global drop-path.
 
     In training the output is, with probability `share`, a one-hot vector of a column that is drawn
-    uniformly; otherwise, and in inference, it is zeros, which restrict nothing.
+    uniformly; otherwise, and in inference, it is zeros, and no column is selected.
 
     Args:
         columns: Number of columns.
@@ -49,10 +49,10 @@ class ColumnDraw(keras.layers.Layer):
 class FractalJoin(keras.layers.Layer):
     """Average the paths that are kept; all of them in inference.
 
-    The inputs are the paths, of the deepest columns and in the columns' order, and then
-    ColumnDraw's vector. In training a drawn column alone is kept; without one, and in a join that
-    the drawn column does not reach, each path is dropped with probability `rate` for the
-    mini-batch, except for the last one left: local drop-path.
+    The inputs are the paths of the deepest columns, in the order of the columns, and then the
+    vector of ColumnDraw. In training, if a column is drawn, only its path is kept. If none is
+    drawn, or if the drawn column does not reach this join, each path is dropped with probability
+    `rate` for the whole mini-batch, but at least one is kept: local drop-path.
 
     Args:
         rate: Probability that a path is dropped.

@@ -15,21 +15,21 @@ KINDS = ("random", "pseudorandom")
 
 @keras.saving.register_keras_serializable("cvcourse")
 class FractionalMaxPooling2D(keras.layers.Layer):
-    """Take the largest value of each of height x width regions, which a batch shares.
+    """Return the maximum of each of height x width regions, equal for all images of a batch.
 
-    Training draws new regions for each batch. In inference they depend on the map's size and the
-    weight `test_pass` alone, which is 0 unless `regularization.averaged_passes` increments it.
+    Training draws new regions for each batch. In inference they depend only on the size of the map
+    and the weight `test_pass`, which is 0 unless `regularization.averaged_passes` increments it.
 
     Args:
         ratio: Side of the map over side of the output, which is rounded down; a number or a pair.
-            It is read as the decimal that Python prints: side 33 and ratio 1.1 give 30. The paper's
-            ratios are between 1 and 2.
+            It is read as the decimal number that Python prints: side 33 and ratio 1.1 result in 30.
+            The paper's ratios are between 1 and 2.
         output_size: Side of the output in pixels, instead of `ratio`; a number or a pair.
         kind: Order of larger and smaller regions, "random" or "pseudorandom", see `index_sequence`.
             The paper finds that random regions may underfit together with dropout or data
             augmentation; try "pseudorandom" with these.
-        overlapping: Whether neighbors share the pixels at their borders (section 2), which the
-            paper finds better than disjoint regions.
+        overlapping: Whether neighboring regions share the pixels at their borders (section 2),
+            which the paper finds better than disjoint regions.
         seed: Integer seed of the draws; None for a random one.
         **kwargs: See keras.layers.Layer.
 
@@ -37,8 +37,8 @@ class FractionalMaxPooling2D(keras.layers.Layer):
         (batch, h, w, c) -> (batch, height, width, c).
 
     Raises:
-        ValueError: For a ratio or size that is not above 0, for an output larger than the map, and
-            for maps of unknown size.
+        ValueError: For both or neither of `ratio` and `output_size`, for one that is not above 0,
+            for an unknown kind, for an output larger than the map, and for maps of unknown size.
 
     >>> tuple(FractionalMaxPooling2D(1.5)(ops.ones((1, 6, 7, 2))).shape)
     (1, 4, 4, 2)
@@ -56,12 +56,12 @@ class FractionalMaxPooling2D(keras.layers.Layer):
         super().__init__(**kwargs)
         if (ratio is None) == (output_size is None) or kind not in KINDS:
             raise ValueError(
-                f"fractional max pooling takes a ratio or an output_size, and a kind of "
+                f"fractional max pooling needs a ratio or an output_size, and kind as one of "
                 f"{', '.join(KINDS)}; received {ratio=}, {output_size=}, {kind=}"
             )
         if not np.all(np.array(output_size if ratio is None else ratio) > 0):
             raise ValueError(
-                f"fractional max pooling takes numbers above 0; received {ratio=}, {output_size=}"
+                f"fractional max pooling needs numbers above 0; received {ratio=}, {output_size=}"
             )
         self.ratio, self.output_size, self.kind = ratio, output_size, kind
         self.overlapping, self.seed = overlapping, seed
@@ -100,12 +100,12 @@ class FractionalMaxPooling2D(keras.layers.Layer):
             sizes = tuple(int(side / ratio) for side, ratio in zip(sides, ratios, strict=True))
         if not all(1 <= size <= side for size, side in zip(sizes, sides, strict=True)):
             raise ValueError(
-                f"cannot pool a map of {sides} pixels into {sizes} regions: each takes at least one"
+                f"cannot pool a map of {sides} pixels into {sizes} regions: each needs at least one"
             )
         return sizes
 
     def _draws(self, shape, sides, training):
-        """Draw numbers in [0, 1), in inference as a function of the pass."""
+        """Draw numbers in [0, 1); in inference they are a function of `test_pass`."""
         if training:
             return random.uniform(shape, dtype="float32", seed=self.seed_generator)
         # Steps around a circle of length 1: any two passes are uniform and independent.
@@ -123,9 +123,9 @@ class FractionalMaxPooling2D(keras.layers.Layer):
 def index_sequence(kind, draws, side, size):
     """Compute the edges of the regions of one side: 0 = a_0 < … < a_size = side.
 
-    Neighbors differ by floor(alpha) or ceil(alpha), alpha = side / size. "random" puts the larger
-    differences in any order, "pseudorandom" has a_i = ceil(alpha (i + u)), less a_0, with one u in
-    (0, 1) (section 2). Shapes: draws in [0, 1), (size,) -> (size + 1,) int32.
+    Consecutive edges differ by floor(alpha) or ceil(alpha), alpha = side / size. "random" has the
+    larger differences in random order, "pseudorandom" has a_i = ceil(alpha (i + u)), less a_0, with
+    one u in (0, 1) (section 2). Shapes: draws in [0, 1), (size,) -> (size + 1,) int32.
     """
     if kind == "random":
         larger = ops.argsort(draws) < side % size

@@ -1,6 +1,6 @@
 """Grouped convolution: each group of output channels is computed from one group of input channels.
 
-Krizhevsky et al. 2012 (two groups, one a GPU); Xie et al. 2017 (many thin ones).
+Krizhevsky et al. 2012 (two groups, one per GPU); Xie et al. 2017 (many thin groups).
 """
 
 import functools
@@ -12,13 +12,13 @@ from keras import ops
 
 @keras.saving.register_keras_serializable("cvcourse")
 class GroupedConv2D(keras.layers.Conv2D):
-    """Keras' Conv2D with `groups`, by TensorFlow's grouped kernel, with its weights and results.
+    """Keras' Conv2D with `groups`, computed by TensorFlow's grouped kernel with equal results.
 
     Keras on TensorFlow compiles a grouped convolution with XLA, whose CPU code for the gradient is
     slow: a training step of 32 groups of 4 channels (16 maps of 28x28, 3x3, 2 cores) took 18 ms
     with TensorFlow's kernel, 39 ms as 32 separate convolutions, 5,954 ms with Keras' layer. If the
     kernel has no gradient (float16 on a CPU, TensorFlow without oneDNN), separate convolutions are
-    used. Other backends take Keras' path.
+    used. On other backends, Keras' code runs.
 
     Args:
         filters: Number of output channels.
@@ -26,7 +26,7 @@ class GroupedConv2D(keras.layers.Conv2D):
         strides: Strides, a number or a pair.
         padding: "valid" or "same".
         data_format: "channels_last".
-        **settings: See keras.layers.Conv2D; `groups` among them.
+        **settings: See keras.layers.Conv2D, including `groups`.
 
     Shapes:
         (batch, h, w, c) -> (batch, h', w', filters); kernel (kh, kw, c / groups, filters)
@@ -67,10 +67,10 @@ class GroupedConv2D(keras.layers.Conv2D):
 
 @functools.cache
 def _has_gradient(dtype):
-    """Whether TensorFlow's grouped kernel can be trained on this machine, tried once."""
+    """Check once whether TensorFlow's grouped kernel has a gradient on this machine."""
     import tensorflow as tf
 
-    with tf.init_scope():  # which records no gradients: the operation itself
+    with tf.init_scope():  # runs now, outside a graph that is being traced
         image, filters = tf.ones((1, 2, 2, 4), dtype), tf.ones((1, 1, 2, 4), dtype)
         try:
             tf.raw_ops.Conv2DBackpropFilter(

@@ -1,4 +1,4 @@
-"""Layer scale: a small initial factor for each channel, so that a deep net begins near identity.
+"""Layer scale: a small initial factor for each channel, so that blocks start near the identity.
 
 Touvron et al., "Going deeper with Image Transformers", ICCV 2021, https://arxiv.org/abs/2103.17239.
 """

@@ -12,10 +12,10 @@ from keras import ops
 
 @keras.saving.register_keras_serializable("cvcourse")
 class Maxout(keras.layers.Layer):
-    """Take the largest of each `pieces` neighboring channels.
+    """Return the maximum of every `pieces` adjacent channels.
 
-    It follows a dense layer or a convolution without activation, with `pieces` times the channels
-    of the output.
+    The layer before it is a dense layer or a convolution without activation that has `pieces` times
+    the channels of the output.
 
     Args:
         pieces: Number of channels that become one.
@@ -34,7 +34,7 @@ class Maxout(keras.layers.Layer):
     def __init__(self, pieces: int, **kwargs: Any):
         super().__init__(**kwargs)
         if pieces < 1:
-            raise ValueError(f"maxout takes the largest of 1 piece or more; received {pieces}")
+            raise ValueError(f"maxout needs 1 piece or more; received {pieces}")
         self.pieces = pieces
 
     def build(self, input_shape):

@@ -1,7 +1,7 @@
 """Mean image: subtract the mean of all training images from each image.
 
-Krizhevsky, Sutskever & Hinton 2012, https://papers.nips.cc/paper/4824, section 2. The mean and
-standard deviation of each channel are keras.layers.Normalization's.
+Krizhevsky, Sutskever & Hinton 2012, https://papers.nips.cc/paper/4824, section 2. To normalize each
+channel by its mean and standard deviation, use keras.layers.Normalization.
 """
 
 from typing import Any

@@ -22,7 +22,7 @@ def covariance(images, mean):
 
 
 def _parts(images, width):
-    """Yield the images in parts, as rows of `width` numbers. They may be decoded when sliced."""
+    """Yield rows of `width` numbers, a part of the images at a time: slicing may decode files."""
     step = max(1, AT_ONCE // int(np.prod(images.shape[1:])))
     for start in range(0, len(images), step):
         yield np.array(images[start : start + step], "float64").reshape(-1, width)

@@ -11,13 +11,13 @@ from keras import ops
 
 @keras.saving.register_keras_serializable("cvcourse")
 class NearestNeighbors(keras.layers.Layer):
-    """Compute the log of the classes' shares among the nearest known vectors.
+    """Compute the log of each class's share among the nearest known vectors.
 
-    Every class has half a vote more, so that none has probability 0. The weights, which are not
+    Half a vote is added to every class, so that none has probability 0. The weights, which are not
     trained, are `vectors` (count, c) of length 1 and `votes` (count, num_classes), one-hot.
 
     Args:
-        neighbors: Number of the nearest vectors.
+        neighbors: Number of nearest vectors that vote.
         count: Number of known vectors.
         num_classes: Number of classes.
         **kwargs: See keras.layers.Layer; by default trainable is False and dtype float32.

@@ -8,7 +8,7 @@ from keras import ops
 
 @keras.saving.register_keras_serializable("cvcourse")
 class PadTo(keras.layers.Layer):
-    """Pad maps with fewer than `size` pixels a side with zeros, also maps of unknown size.
+    """Pad maps with zeros to at least `size` pixels per side, also maps of unknown size.
 
     Args:
         size: Smallest side of the output in pixels.

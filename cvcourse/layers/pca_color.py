@@ -1,4 +1,4 @@
-"""PCA color noise: shift each training image along the principal components of the set's colors.
+"""PCA color noise: shift each training image along the principal components of all pixels' colors.
 
 Krizhevsky, Sutskever & Hinton, "ImageNet Classification with Deep Convolutional Neural Networks",
 NIPS 2012, https://papers.nips.cc/paper/4824, section 4.1.
@@ -24,8 +24,8 @@ class PCAColor(keras.layers.Layer):
     `value_range`: with 0..255, ImageNet's first component has a standard deviation of
     0.1 * 0.2175 * 255 = 5.5 gray levels. Nothing is clipped.
 
-    As in Keras' own augmentations a call augments unless `training=False`, and `transform_images`
-    takes draws from elsewhere (in a tf.data stream: on TensorFlow's backend).
+    As with Keras' augmentation layers, a call augments unless `training=False`, and
+    `transform_images` applies given draws (in a tf.data stream only on the TensorFlow backend).
 
     Args:
         std: Standard deviation of the draws a_i.

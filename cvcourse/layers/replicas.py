@@ -1,10 +1,10 @@
-"""Communication of a layer with the other replicas that share its batch, under tf.distribute."""
+"""Communication between the replicas of a layer that share a batch, under tf.distribute."""
 
 import keras
 
 
 def replica_context():
-    """Return this computation's tf.distribute.ReplicaContext; None without other replicas."""
+    """Return the current tf.distribute.ReplicaContext; None if there are no other replicas."""
     if keras.backend.backend() != "tensorflow":
         return None
     import tensorflow as tf  # on other backends a layer sees the whole batch
@@ -17,10 +17,10 @@ def mean_over_replicas(value):
     """Average a tensor over the replicas that share a batch.
 
     Args:
-        value: Tensor, in the same shape on all replicas.
+        value: Tensor of the same shape on all replicas.
 
     Returns:
-        The mean over replicas; `value` itself where there is one, and on the JAX and torch
+        The mean over replicas; `value` itself if there is only one, and on the JAX and torch
         backends, where a layer sees the whole batch.
     """
     replica = replica_context()

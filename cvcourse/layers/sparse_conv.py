@@ -1,4 +1,4 @@
-"""Convolution in which an output map is computed from some of the input maps only.
+"""Convolution in which each output map is computed from only some of the input maps.
 
 LeCun, Bottou, Bengio & Haffner, "Gradient-based learning applied to document recognition",
 Proceedings of the IEEE 1998, http://yann.lecun.com/exdb/publis/pdf/lecun-98.pdf, section II.B.
@@ -16,11 +16,11 @@ from keras import ops
 class SparseConv2D(keras.layers.Layer):
     """Convolve with "valid" padding and bias; output map j reads input maps `connections[j]`.
 
-    The kernel holds a filter for each connection, in the order of the table, initialized uniformly
-    within 2.4 / F, where F is the number of inputs of an output pixel (appendix A).
+    The kernel has a filter for each connection, in the order of `connections`, initialized
+    uniformly within ±2.4 / F, where F is the number of inputs of an output pixel (appendix A).
 
     Args:
-        connections: Numbers of the input maps, for each output map.
+        connections: Indices of the input maps of each output map.
         kernel_size: Side of the kernel.
         **kwargs: See keras.layers.Layer.
 

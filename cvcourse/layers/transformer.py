@@ -75,9 +75,9 @@ class AttentionWeights(layers.Layer):
 
     Call arguments:
         scores: Floats (..., n, m).
-        keep: Mask that broadcasts to the scores: bool, True keeps; or float, added to the scores,
-            where -1e9 and less (-6e4 in float16) mask.
-        seen: Bool, broadcasts to the scores: the visible positions, for a net that is not `causal`.
+        keep: Mask that broadcasts to the scores: bool, True to keep; or float, added to the scores,
+            where -1e9 or less (-6e4 in float16) masks.
+        seen: Bool, broadcasts to the scores: True for visible positions. Not used if `causal`.
 
     >>> AttentionWeights(causal=True)(ops.zeros((1, 2, 2)))[0].numpy().tolist()
     [[1.0, 0.0], [0.5, 0.5]]
@@ -88,7 +88,7 @@ class AttentionWeights(layers.Layer):
         self.causal = causal
 
     def call(self, scores, keep=None, seen=None):
-        if scores.shape[-1] == 1:  # of which Keras would warn
+        if scores.shape[-1] == 1:  # Keras would warn of this softmax
             return ops.ones_like(scores)
         lowest = LOWEST_FLOAT16 if self.compute_dtype == "float16" else LOWEST
         lowest = ops.cast(lowest, scores.dtype)
@@ -96,7 +96,7 @@ class AttentionWeights(layers.Layer):
             if keras.backend.standardize_dtype(keep.dtype) != "bool":
                 keep = ops.cast(keep, scores.dtype)
                 scores, keep = scores + keep, keep > lowest
-            # All masked positions have one score, so that a row of them has equal weights.
+            # All masked positions get the same score, so that a row of them has equal weights.
             scores = ops.where(keep, scores, lowest)
         if self.causal:
             n, m = ops.shape(scores)[-2:]
@@ -111,7 +111,7 @@ class AttentionWeights(layers.Layer):
 
 @keras.saving.register_keras_serializable("cvcourse")
 class GlobalAveragePooling1D(layers.GlobalAveragePooling1D):
-    """Keras' GlobalAveragePooling1D, which gives 0 for a row that is masked completely.
+    """Keras' GlobalAveragePooling1D, but returns 0 for a row that is masked completely.
 
     Keras' layer divides by 0 there.
 
@@ -137,15 +137,15 @@ class GlobalAveragePooling1D(layers.GlobalAveragePooling1D):
             return super().call(inputs)
         counted = ops.cast(mask, "float32")
         share = counted / ops.maximum(ops.sum(counted, axis=1, keepdims=True), 1.0)
-        # Divided first: a long sum could be more than float16 holds.
+        # Divided first: a long sum could overflow float16.
         return ops.sum(inputs * ops.cast(share, inputs.dtype)[..., None], axis=1)
 
 
 def heads_of(x, num_heads, parts, *, use_bias=True, name):
-    """Project to `parts` sets of heads: (batch, n, c) -> each (batch, heads, n, c / heads)."""
+    """Project to `parts` sets of heads: (batch, n, c) -> list of (batch, heads, n, c / heads)."""
     channels = x.shape[-1]
     if channels % num_heads:
-        raise ValueError(f"{num_heads} heads must share the channels; received {channels} channels")
+        raise ValueError(f"{channels} channels cannot be divided among {num_heads} heads")
     x = layers.Dense(parts * channels, use_bias=use_bias, name=name)(x)
     x = layers.Reshape((-1, parts * num_heads, channels // num_heads))(x)
     x = ops.split(x, parts, axis=2)
@@ -155,10 +155,10 @@ def heads_of(x, num_heads, parts, *, use_bias=True, name):
 def attend(q, k, v, *, keep=None, seen=None, causal=False, name):
     """Compute attention: (batch, heads, n, size), twice (batch, heads, m, size) -> (batch, n, c).
 
-    For `keep`, `seen` and `causal` see AttentionWeights. Scores are divided by the root of the head
-    size (eq. 1). The layer `NAME_attention` gives the weights, (batch, heads, n, m). With matrix
-    products and a softmax a training step (6 heads, 197 tokens, 384 channels, 2 cores) took 384 ms,
-    with Keras' dot_product_attention 570.
+    For `keep`, `seen` and `causal` see AttentionWeights. Scores are divided by the square root of
+    the head size (eq. 1). The layer `NAME_attention` returns the weights (batch, heads, n, m). A
+    training step (6 heads, 197 tokens, 384 channels, 2 cores) took 384 ms with matrix products and
+    a softmax, and 570 ms with Keras' dot_product_attention.
     """
     num_heads, size = q.shape[1], q.shape[-1]
     scores = ops.matmul(q * size**-0.5, ops.transpose(k, (0, 1, 3, 2)))
@@ -172,9 +172,9 @@ def attend(q, k, v, *, keep=None, seen=None, causal=False, name):
 def self_attention(x, num_heads, *, keep=None, causal=False, cache=None, name):
     """Attend from every token to all tokens: (batch, n, c) -> (batch, n, c).
 
-    For `keep` and `causal` see AttentionWeights. With a `cache` of the keys and values of earlier
-    tokens (a function of the new ones that returns all of them and which are visible), x is the
-    next token.
+    For `keep` and `causal` see AttentionWeights. For decoding step by step, `x` is the next token
+    and `cache` a function of its keys and values, which returns those of all tokens so far and the
+    mask of the visible positions.
     """
     q, k, v = heads_of(x, num_heads, 3, name=f"{name}_qkv")
     seen = None
@@ -216,7 +216,7 @@ def transformer_block(
     memory=None,
     memory_keep=None,
 ):
-    """Self-attention and an MLP of `mlp_dim` hidden units, both residual: (batch, n, c) -> same.
+    """Self-attention and an MLP of `mlp_dim` hidden units, both residual, on (batch, n, c).
 
     With a `memory` (see `cross_attention`; `memory_keep` is its mask) attention to it is between
     the two, as in a decoder. `norm_first` puts the norm before each path (Xiong et al. 2020,

@@ -30,13 +30,13 @@ class Whitening(keras.layers.Layer):
     the result resembles the images. U and S are the eigenvectors and eigenvalues of the covariance
     X'X / N of the flattened images, largest first. Before `adapt`, the layer is the identity.
 
-    Images of n numbers take a matrix of n * n: 36 MiB for 32x32x3, which is saved with the model.
+    Images of n numbers need a matrix of n * n, which is saved with the model: 36 MiB for 32x32x3.
 
     Args:
         kind: "pca", "pca_whitening" or "zca".
-        components: Number of components; None: all.
-        epsilon: Added to S, in the square of the pixels' unit: directions of a smaller variance are
-            damped. With fewer images than numbers in one, some directions have no variance.
+        components: Number of components. Defaults to all.
+        epsilon: Added to S, in squared units of the pixels, so that directions of smaller variance
+            are damped. With fewer images than numbers per image, some directions have no variance.
         **kwargs: See keras.layers.Layer; dtype is float32 by default.
 
     Shapes:
@@ -69,7 +69,7 @@ class Whitening(keras.layers.Layer):
         kept = size if self.components is None else self.components
         if not 1 <= kept <= size:
             raise ValueError(
-                f"an image of {size} numbers has no {kept} components: take 1 to {size}"
+                f"an image of {size} numbers has no {kept} components: choose 1 to {size}"
             )
         self.mean = self.add_weight(
             name="mean", shape=(size,), initializer="zeros", trainable=False

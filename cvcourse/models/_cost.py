@@ -43,13 +43,13 @@ class Row:
 
     Attributes:
         name: Name of the layer.
-        kind: Its class.
-        output_shape: Shape of its output.
-        parameters: Number of its weights.
-        trainable: Number of its trainable weights.
+        kind: Class of the layer.
+        output_shape: Shape of the output.
+        parameters: Number of weights.
+        trainable: Number of trainable weights.
         macs: Multiply-accumulates.
-        activations: Number of values that its output keeps in memory: of the input, convolutions,
-            dense layers and pools; other layers can work in place.
+        activations: Number of output values kept in memory: of the input, convolutions, dense
+            layers and pools; 0 for other layers, which can work in place.
         receptive_field: (height, width) in pixels of the part of the image that one output value
             depends on; None for the whole image.
     """
@@ -64,14 +64,14 @@ class Row:
     receptive_field: tuple[int, int] | None
 
     def cells(self) -> tuple[str, ...]:
-        """Return the texts of a table's row, in the order of `HEADER`."""
+        """Return the cells of a table row as text; its parameters are the trainable ones."""
         field = "all" if self.receptive_field is None else shape_text(self.receptive_field)
         counts = (f"{n:,}" for n in (self.trainable, self.macs, self.activations))
         return (self.name, self.kind, shape_text(self.output_shape), *counts, field)
 
 
 class Cost(tuple[Row, ...]):
-    """The rows of a network, input first, and their sums; it prints as a table.
+    """Costs of a network's layers, input first, and their sums; prints as a table.
 
     Attributes:
         parameters: Number of weights.
@@ -99,7 +99,7 @@ class Cost(tuple[Row, ...]):
         return [(name, f"{n:,}", rounded(n)) for name, n in zip(names, counts, strict=True)]
 
     def _table(self):
-        """Return the rows as texts; of a long network those of its stages."""
+        """Return the table's rows as text; a long network has a row per stage."""
         rows = list(self) if len(self) <= MAX_ROWS else _stages(self)
         cells = [row.cells() for row in rows]
         if len(cells) > MAX_ROWS:
@@ -112,8 +112,8 @@ def cost(model: str | keras.Model, /, **settings: Any) -> Cost:
     """Count the parameters, multiply-accumulates and activations of a network, layer by layer.
 
     Args:
-        model: Name that `build` takes, or a functional keras.Model. The weights of a network given
-            by name take no memory.
+        model: Name that `build` takes, or a functional keras.Model. For a name, no weights are
+            allocated.
         **settings: Arguments of the builder, if `model` is a name.
 
     Returns:
@@ -121,14 +121,14 @@ def cost(model: str | keras.Model, /, **settings: Any) -> Cost:
         convolutions and matrix products) and `activations`. It prints as a table.
 
     Raises:
-        ValueError: For what `build` refuses, and for a model of images of any size.
+        ValueError: As `build`, and for a model of images of any size.
 
     >>> cost("vgg16").macs, cost("vgg16").activations
     (15470264320, 15237608)
     """
     if isinstance(model, str):
-        # Keras keeps by thread its list of variables without values: this thread ends.
-        # The dtype policy is kept by thread, too, and passed on.
+        # Keras keeps a list of uninitialized variables per thread, so this thread ends afterwards.
+        # The dtype policy is also kept per thread, and is passed on.
         with ThreadPoolExecutor(1) as thread:
             thread.submit(keras.config.set_dtype_policy, chosen_dtype_policy()).result()
             return thread.submit(_outlined, model, settings).result()
@@ -148,7 +148,7 @@ def cost(model: str | keras.Model, /, **settings: Any) -> Cost:
 
 
 def aligned(rows: Iterable[Sequence[str]]) -> list[str]:
-    """Return a table's lines: columns as wide as their widest cell, numbers to the right."""
+    """Return a table's lines: columns as wide as their widest cell, numbers right-aligned."""
     rows = list(rows)
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
@@ -166,7 +166,7 @@ def shape_text(sides: Sequence[int]) -> str:
 
 
 def rounded(count: int) -> str:
-    """Return a count with three digits and its unit: k, M, G."""
+    """Format a count with three digits and a unit: k, M or G."""
     for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
         if count >= size:
             return f"{count / size:.3g} {unit}"
@@ -174,7 +174,7 @@ def rounded(count: int) -> str:
 
 
 def _stages(rows):
-    """Return a row for each stage or block of a network, as its layers' names tell."""
+    """Return a row for each stage or block of a network, found by the names of the layers."""
     keys = [_group(row) for row in rows]
     last = {key: i for i, key in enumerate(keys)}
     found, start = [], 0
@@ -191,7 +191,7 @@ def _stages(rows):
 
 
 def _group(row):
-    """Return the stage or block of a layer, None if Keras has given the name: matmul_3."""
+    """Return the stage or block of a layer; None if Keras chose its name, such as matmul_3."""
     given = row.name.rstrip("_0123456789").replace("_", "") == row.kind.lower()
     return None if given else GROUP.match(row.name)[0]
 
@@ -220,7 +220,7 @@ def _macs(operation, inputs, outputs):
     """Return the multiply-accumulates of one operation for one image."""
     if isinstance(operation, keras.Model):
         return cost(operation).macs
-    if isinstance(operation, WEIGHTED):  # its kernels, once for each pixel of the output
+    if isinstance(operation, WEIGHTED):  # each kernel value is used once for each output pixel
         kernels = [v for v in operation.weights if v.name.endswith("kernel")]
         return sum(math.prod(k.shape) for k in kernels) * math.prod(outputs[0].shape[1:-1])
     if type(operation).__name__ == "Matmul":
@@ -229,7 +229,7 @@ def _macs(operation, inputs, outputs):
 
 
 def _field(operation, fields):
-    """Return the receptive field and stride, ((height, width), (rows, columns)); None for all."""
+    """Return receptive field and stride, ((height, width), (rows, columns)); None for the image."""
     if isinstance(operation, layers.InputLayer):
         return ((1, 1), (1, 1)) if len(operation.output.shape) == 4 else None
     if None in fields or isinstance(operation, SEES_ALL) or type(operation).__name__ == "Matmul":

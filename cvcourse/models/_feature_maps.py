@@ -1,4 +1,4 @@
-"""The maps inside a network as models of their own: its features, and a map for each stride."""
+"""Models that end inside a network: at its features, or at a feature map for each stride."""
 
 import re
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from cvcourse.models._cost import SEES_ALL
 from cvcourse.models.graph import operations
 from cvcourse.models.registry import build
 
-# Layers whose output is a map of its own in a paper's figure, in each family's words.
+# Layers whose output is shown as a map in a paper's figure, by the names of each family.
 TAP = re.compile(
     r"stem(_unit|_conv|_bn|_cell\d)?|stage\d+(_\d+)?|conv\d+|norm\d+|pool\d+|fire\d+|inception\d\w"
     r"|conv2d_\w+_\dx\d|mixed_\d\w|c\d|s\d"
@@ -45,7 +45,7 @@ def features(net: keras.Model, pooling: str | None = None) -> keras.Model:
     ((None, 7, 7, 512), (None, 512))
     """
     if isinstance(net, str):
-        raise ValueError(f'features takes a model: models.build("{net}", num_classes=None) is one')
+        raise ValueError(f'features takes a model: use models.build("{net}", num_classes=None)')
     if pooling not in (None, *POOLINGS):
         raise ValueError(unknown("pooling", pooling, [*POOLINGS, None]))
     x = _features(net)
@@ -67,18 +67,18 @@ def backbone(
     stages: int | str | Sequence[int | str] | None = None,
     **settings: Any,
 ) -> keras.Model:
-    """Make a network's feature maps the outputs of a model, as detectors need them.
+    """Return a model whose outputs are a network's feature maps, as detectors need them.
 
-    A map is the output of a layer `stem`, `stage1`, …, or in networks without stages of a layer
-    that has its paper's name, such as `fire3`. The last of each stride is chosen, as in timm's
-    `features_only`; unlike there, DenseNet's last map is the one before the last norm, and
+    A map is the output of a layer `stem`, `stage1`, …, or, in networks without stages, of a layer
+    named in the paper, such as `fire3`. The last map of each stride is chosen, as in timm's
+    `features_only`; unlike in timm, DenseNet's last map is the one before the last norm, and
     MobileNetV3's the one before the last convolution. A ViT's tokens are arranged as one map,
     `features`.
 
     Args:
         net: Name that `build` takes, or a keras.Model with such layers.
-        stages: The maps that are wanted, by number, 3 for `stage3`, or by name. Defaults to one
-            map for each stride.
+        stages: Maps to return, by number (3 for `stage3`) or by name. Defaults to one map for each
+            stride.
         **settings: Arguments of the builder, if `net` is a name.
 
     Returns:
@@ -87,8 +87,8 @@ def backbone(
         `net` is a model, its weights are shared, not copied; the attributes are not saved.
 
     Raises:
-        ValueError: If the network has no maps, or not those of `stages`; the message lists those
-            that it has.
+        ValueError: If the network has no maps, or lacks one of `stages` (the message lists its
+            maps); if `net` is a model and `settings` are given.
 
     >>> maps = backbone("resnet50", input_shape=(None, None, 3))
     >>> maps.channels, maps.strides
@@ -132,7 +132,7 @@ def _maps(net):
     if not maps:
         raise ValueError(
             f"{net.name} has no maps: its features are a vector, {_features(net).shape}; "
-            "models.features(net) gives them"
+            "models.features(net) returns them"
         )
     return maps
 
@@ -140,8 +140,8 @@ def _maps(net):
 def _strides(model):
     """Yield (operation, output, pixels of the image from one value of a map to the next).
 
-    The stride is None for what is no map, or a global mean. Receptive fields (`models.cost`) do
-    not tell it: after squeeze-excite a value depends on the whole image.
+    The stride is None if the output is not a map, or is a global mean. It cannot be derived from
+    receptive fields (`models.cost`): after squeeze-excite a value depends on the whole image.
     """
     strides = {}
     for operation, inputs, outputs in operations(model):

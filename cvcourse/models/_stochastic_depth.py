@@ -1,4 +1,4 @@
-"""Stochastic depth of any network of the registry by one rate.
+"""Stochastic depth for any network of the registry, set by one rate.
 
 Huang et al., "Deep Networks with Stochastic Depth", ECCV 2016, https://arxiv.org/abs/1603.09382.
 """
@@ -7,7 +7,7 @@ from typing import Any
 
 from cvcourse.models.registry import builder_args
 
-ARGUMENTS = {  # of builders: their value for a rate at which the last block's path is dropped
+ARGUMENTS = {  # of builders: value for the rate at which the last block's path is dropped
     "survival": lambda rate: 1 - rate,
     "drop_path": lambda rate: rate,
 }
@@ -15,7 +15,7 @@ STEPS = "drop_path_steps"  # the argument for the steps over which the rate grow
 
 
 def stochastic_depth(architecture: str, rate: float | None) -> dict[str, float]:
-    """Return the builder's argument for a rate of stochastic depth.
+    """Return the builder argument that sets a rate of stochastic depth.
 
     Args:
         architecture: Name that `build` takes.
@@ -45,7 +45,7 @@ def stochastic_depth(architecture: str, rate: float | None) -> dict[str, float]:
 def drops_paths_by_schedule(
     architecture: str, settings: dict[str, Any], rate: float | None = None
 ) -> bool:
-    """Tell whether a network's rate grows over the steps of training, and lacks their number.
+    """Check whether a network's drop rate grows over a number of training steps that is not set.
 
     Args:
         architecture: Name that `build` takes.
@@ -53,7 +53,7 @@ def drops_paths_by_schedule(
         rate: As in `stochastic_depth`.
 
     Returns:
-        True if it has a rate that grows and no number of steps in its settings.
+        True if the network has such a rate, and `settings` has no number of steps.
     """
     own = builder_args(architecture) | settings
     drops = own.get("drop_path") if rate is None else rate

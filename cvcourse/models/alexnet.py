@@ -51,7 +51,7 @@ def convolutions(x, rows, width, *, pool_padding="valid"):
 
 
 def dense_head(x, side, hidden, dropout, num_classes, *, first):
-    """Dense layers `fc{first}`, … on the map, averaged to `side` pixels a side if it has others.
+    """Dense layers `fc{first}`, …, on the map, averaged to (side, side) if it has another size.
 
     Shapes: (h, w, c) -> logits (num_classes,); num_classes=None builds no layer and returns `x`.
     Dropout is on the outputs of the hidden layers, as in the paper; torchvision's AlexNet has it on
@@ -96,7 +96,7 @@ def alexnet(
         6, 256) at the usual size; the dense layers average other sizes to 6x6.
 
     Raises:
-        ValueError: For another number of towers.
+        ValueError: If `towers` is not 1 or 2.
     """
     inputs = keras.Input(input_shape, name="image")
     x = convolutions(inputs, pick("towers", towers, TOWERS), width)

@@ -1,4 +1,4 @@
-"""CIFAR ResNet: add a block's input to its output, and a hundred thin layers train.
+"""CIFAR ResNet: adding a block's input to its output makes a hundred thin layers trainable.
 
 He et al., "Deep Residual Learning for Image Recognition", CVPR 2016,
 https://arxiv.org/abs/1512.03385, section 4.2. With stochastic depth: Huang et al., "Deep Networks
@@ -55,14 +55,13 @@ def cifar_resnet(
 
     Args:
         depth: Number of layers: 6n + 2.
-        padding: Of convolutions with stride 2: "symmetric", as published weights need it, or
-            "same". The pixel that the shortcut takes is the center of a 3x3 window, or its first
-            pixel.
+        padding: Padding of convolutions with stride 2: "symmetric", which published weights need,
+            or "same". The pixel that the shortcut takes is then the center of the 3x3 window, or
+            its first pixel.
         shortcut: "A" (no parameters, the paper's choice on CIFAR) or "B" (1x1 projection) where a
             stage widens.
         survival: Probability that the last block's residual path is kept for a training batch; it
-            falls linearly from 1 at the first block (stochastic depth: Huang et al. 2016, eq. 4 and
-            5).
+            falls linearly from 1 at the stem (stochastic depth: Huang et al. 2016, eq. 4 and 5).
         dropout: Dropout rate before the logits.
         input_shape: (height, width, channels) of the images.
         num_classes: Number of classes; None ends the net at `features`.

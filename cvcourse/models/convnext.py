@@ -15,8 +15,8 @@ from cvcourse.models.sources import Sources
 
 MINIMUM_SIZE = 32  # a stem of stride 4 and three of 2, all without padding
 
-# The release's deviation of 0.02, of a uniform distribution, which is drawn twice as fast as a
-# normal one. A dict, so that each layer makes its own: an initializer repeats its numbers.
+# The release's standard deviation of 0.02, but uniform, which is drawn twice as fast as normal. A
+# dict, so that each layer makes its own initializer: one instance would return equal numbers.
 SMALL = {"class_name": "RandomUniform", "config": {"minval": -0.03464, "maxval": 0.03464}}
 
 convolve = partial(conv, kernel_initializer=SMALL)
@@ -54,10 +54,10 @@ def convnext(
     Args:
         depths: Number of blocks of each stage.
         widths: Channels of each stage.
-        drop_path: Rate at which training drops the last block's residual path; it grows linearly
-            from 0 at the first.
+        drop_path: Rate at which training drops the last block's residual path; the rate grows
+            linearly from 0 at the first block.
         layer_scale: Initial factor of each block's output.
-        epsilon: Of layer normalization.
+        epsilon: Epsilon of layer normalization.
         dropout: Dropout rate before the logits.
         input_shape: (height, width, channels) of the images.
         num_classes: Number of classes; None ends the net at `features`.

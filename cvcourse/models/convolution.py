@@ -1,7 +1,7 @@
 """Convolution, norm, activation and pooling, padded as published weights need it.
 
-torch pads both sides equally; "same" pads the far side more. Where both give the same result, as
-at stride 1, "same" is used, which copies nothing.
+torch pads both sides equally; "same" pads the far side more. If both have the same result, as at
+stride 1, "same" is used, which does not copy the map.
 """
 
 from functools import partial
@@ -12,7 +12,7 @@ from cvcourse.layers import BatchNormalization, DepthwiseConv2D, GroupedConv2D
 
 LOWEST = -6e4  # below any activation, for max pools; in the range of float16
 
-# Of torchvision and EfficientNet. A config, since layers that share an initializer start equal.
+# As in torchvision and EfficientNet. A config, since layers that share an initializer start equal.
 HE_FAN_OUT = {
     "class_name": "VarianceScaling",
     "config": {"scale": 2.0, "mode": "fan_out", "distribution": "untruncated_normal"},
@@ -60,15 +60,15 @@ def conv(x, filters, kernel_size, stride=1, *, groups=1, padding="symmetric", na
     return layers.Conv2D(filters, kernel_size, **settings)(x)
 
 
-# Without bias, which batch norm would subtract. He et al. 2015 give a variance; a uniform
-# distribution is drawn in a quarter of a normal one's time.
+# Without bias, which batch norm would subtract. He et al. 2015 derive a variance; a uniform
+# distribution is drawn four times as fast as a normal one.
 he_conv = partial(conv, use_bias=False, kernel_initializer="he_uniform")
 
 
 def round_channels(channels, divisor=8):
     """Return the multiple of `divisor` nearest to `channels`, at least 0.9 times `channels`.
 
-    The rounding of TF-slim's MobileNets after a width factor.
+    TF-slim's MobileNets round in this way after applying a width factor.
     """
     rounded = max(divisor, int(channels + divisor / 2) // divisor * divisor)
     return rounded + divisor if rounded < 0.9 * channels else rounded
@@ -80,7 +80,7 @@ def batch_norm(x, *, momentum=0.9, epsilon=1e-5, name, **settings):
 
 
 def activate(x, activation, *, name):
-    """A named activation as a layer: "relu6", "silu", …; None returns `x`."""
+    """Apply a named activation as a layer: "relu6", "silu", …; None returns `x`."""
     if activation is None:
         return x
     return layers.Activation(activation, name=name)(x)
@@ -99,7 +99,8 @@ def conv_bn(
 ):
     """Convolution `NAME_conv`, batch norm `NAME_bn` and activation `NAME`.
 
-    `norm` are the settings of batch norm; None leaves it out, as `activation=None` the activation.
+    `norm` has the settings of batch norm; None leaves out the norm, and `activation=None` the
+    activation.
     """
     x = he_conv(x, filters, kernel_size, stride, name=f"{name}_conv", **settings)
     if norm is not None:
@@ -107,7 +108,7 @@ def conv_bn(
     return activate(x, activation, name=name)
 
 
-# Of nets without batch norm.
+# For nets without batch norm.
 conv_relu = partial(conv_bn, activation="relu", norm=None, use_bias=True)
 
 

@@ -17,8 +17,8 @@ from cvcourse.models.sources import Sources
 def dense_layer(x, growth_rate, *, bottleneck, dropout, bn_relu, name):
     """Append `growth_rate` channels to `x`: (h, w, c) -> (h, w, c + growth_rate).
 
-    Concatenating all outputs again for each layer, as torchvision does, took 1.03 times the CPU
-    time of a training step of DenseNet-121, 1.10 times that of DenseNet-BC-100-12.
+    Concatenating all outputs again for each layer, as torchvision does, took 1.03 times as long on
+    a CPU for a training step of DenseNet-121, and 1.10 times for DenseNet-BC-100-12.
     """
     y = x
     for i, (size, filters) in enumerate(
@@ -32,7 +32,7 @@ def dense_layer(x, growth_rate, *, bottleneck, dropout, bn_relu, name):
 
 
 def transition(x, compression, *, dropout, bn_relu, name):
-    """Fewer channels and pixels: (h, w, c) -> (h/2, w/2, compression * c)."""
+    """Reduce channels and pixels: (h, w, c) -> (h/2, w/2, compression * c)."""
     x = bn_relu(x, name=f"{name}_1")
     x = he_conv(x, int(compression * x.shape[-1]), 1, name=f"{name}_1_conv")
     if dropout:
@@ -60,10 +60,10 @@ def densenet(
         depths: Number of layers of each block.
         growth_rate: Channels that each layer adds, the paper's k.
         bottleneck: Whether a layer has a 1x1 convolution to 4k channels before its 3x3.
-        compression: Share of the channels that a transition keeps.
+        compression: Fraction of the channels that a transition keeps.
         stem: "7x7" with stride 2 and a max pool, or the "3x3" of CIFAR nets.
         stem_width: Filters of the stem. Defaults to 2k.
-        epsilon: Of batch norm.
+        epsilon: Epsilon of batch norm.
         dropout: Dropout rate after each convolution but the stem's; 0.2 in the paper for images
             without augmentation.
         input_shape: (height, width, channels) of the images.

@@ -1,8 +1,8 @@
-"""EfficientNet: one searched network, scaled in depth, width and resolution together.
+"""EfficientNet: a network found by search, scaled in depth, width and resolution together.
 
 Tan & Le, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks", ICML 2019,
-https://arxiv.org/abs/1905.11946. EfficientNet-Lite is Google's form for phones' integer arithmetic,
-2020, https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite.
+https://arxiv.org/abs/1905.11946. EfficientNet-Lite is Google's variant for integer arithmetic on
+phones, 2020, https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite.
 """
 
 from functools import partial
@@ -59,17 +59,17 @@ def efficientnet(
     Args:
         width: Factor for the filters.
         depth: Factor for the repeats of the stages.
-        fixed_ends: Whether the factors leave out the stem, the last convolution and the repeats of
-            the first and the last stage.
+        fixed_ends: Whether the factors do not apply to the stem, the last convolution and the
+            repeats of the first and the last stage.
         stages: A row for each stage, as in STAGES.
-        se_ratio: Channels inside squeeze-excite, as a share of the block's input; 0 for no squeeze-
-            excite.
+        se_ratio: Channels inside squeeze-excite, as a fraction of the block's input channels; 0 for
+            no squeeze-excite.
         activation: Activation of the convolutions.
-        survival: Probability that the last block's residual path is kept in training; it falls
-            linearly from 1 at the first block.
-        padding: Of convolutions with stride 2: "symmetric" or "same".
-        epsilon: Of batch norm.
-        momentum: Of batch norm.
+        survival: Probability that a residual path after the last block would be kept in training;
+            it falls linearly from 1 at the first block.
+        padding: Padding of convolutions with stride 2: "symmetric" or "same".
+        epsilon: Epsilon of batch norm.
+        momentum: Momentum of batch norm.
         dropout: Dropout rate before the logits.
         input_shape: (height, width, channels) of the images.
         num_classes: Number of classes; None ends the net at `features`.
@@ -77,7 +77,7 @@ def efficientnet(
 
     Returns:
         An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is
-        (h/32, w/32, 1280 * width).
+        (h/32, w/32, 1280 * width), or (h/32, w/32, 1280) with `fixed_ends`.
     """
     ends = 1.0 if fixed_ends else width
     norm = {"epsilon": epsilon, "momentum": momentum}

@@ -20,8 +20,8 @@ def fractal_block(x, filters, *, columns, deepest, dropout, join, name):
     """Columns of 1, 2, 4, … convolutions: (h, w, c) -> (h/2, w/2, filters).
 
     `columns` are numbered as in table 4: column c has a convolution that ends at every
-    2^(deepest - c)-th step. All convolutions that end at a step are joined, and their columns go on
-    from the join.
+    2^(deepest - c)-th step. All convolutions that end at a step are joined, and their columns
+    continue from the join.
     """
     paths = dict.fromkeys(columns, x)
     steps = 2 ** (deepest - 1)
@@ -55,8 +55,8 @@ def fractalnet(
 ):
     """Five fractal blocks, each with a 2x2 max pool at its end.
 
-    The paper gives 38.6M parameters for 20 layers. The widths that it states, with biases in the
-    convolutions and with norms that scale and shift, as in its authors' code, make the 33,734,922
+    The paper reports 38.6M parameters for 20 layers. The widths that it states, with biases in the
+    convolutions and norms that scale and shift, as in the authors' code, result in the 33,734,922
     built here. It would be 38.5M if the first convolution of each column had as many input as
     output channels.
 
@@ -66,8 +66,8 @@ def fractalnet(
         column: Number of the one column to build, from 1 (the shallowest) to `columns`; its layers
             have the same names as in the whole net, for copying weights. None builds all.
         drop_path: Rate at which a join drops each of its paths in training; 0 for no drop-path.
-        global_share: Share of the batches for which all columns but one are dropped instead.
-        dropout: Dropout rate inside the last block; it grows linearly from 0 at the first.
+        global_share: Fraction of the batches for which all columns but one are dropped instead.
+        dropout: Dropout rate inside the last block; it grows linearly from 0 at the first block.
         input_shape: (height, width, channels) of the images.
         num_classes: Number of classes; None ends the net at `features`.
         name: Name of the model.

@@ -1,4 +1,4 @@
-"""GoogLeNet: kernels of several sizes side by side, each after a 1x1 that reduces its cost.
+"""GoogLeNet: kernels of several sizes in parallel, after 1x1 convolutions that reduce the cost.
 
 Szegedy et al., "Going Deeper with Convolutions", CVPR 2015, https://arxiv.org/abs/1409.4842.
 """

@@ -1,12 +1,12 @@
-"""A functional model as a graph: its operations, each after those whose outputs it takes."""
+"""A functional model as a graph: its operations, each after the operations that it depends on."""
 
 
 def operations(model):
     """Return the operations of a model in an order that depends on its mathematics only.
 
-    Each operation comes after all that it needs, and of several inputs the first one's operations
-    come first. Two models with the same sums and concatenations therefore have their weights in the
-    same order, whatever layers are between.
+    Each operation comes after the operations that it depends on; of several inputs, the operations
+    of the first come first. Two models with the same sums and concatenations therefore have their
+    weights in the same order, whatever other layers they have.
 
     Args:
         model: A functional keras.Model.

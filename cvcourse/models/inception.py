@@ -86,7 +86,7 @@ MODULES = {
 
 
 def module(x, branches, *, unit, mean, name):
-    """The branches side by side: (h, w, c) -> (h, w, sum of their filters), or half the size."""
+    """Branches in parallel: (h, w, c) -> (h, w, sum of their filters), or half the size."""
     ends = []
     for branch, steps in branches.items():
         y, prefix = x, f"{name}_{branch}"
@@ -110,8 +110,9 @@ def convolve(x, step, *, unit, name):
 def mean_unit(x, filters, size, *, norm, count_include_pad, name):
     """3x3 mean pool, convolution, batch norm and ReLU: (h, w, c) -> (h, w, filters).
 
-    The 1x1 convolution comes first: the two commute, and fewer channels are left to average. With
-    gradients, 16 maps of 8x8x2048 took 55 ms instead of 72 on 2 CPU cores, of 35x35x288 28 for 39.
+    The 1x1 convolution comes first: convolution and mean commute, and fewer channels are left to
+    average. With gradients, 16 maps of 8x8x2048 took 55 ms instead of 72 on 2 CPU cores, and 16
+    maps of 35x35x288 took 28 ms instead of 39.
     """
     settings = dict(use_bias=False, kernel_initializer="he_uniform")
     x = conv(x, filters, size, **settings, name=f"{name}_conv")
@@ -125,7 +126,7 @@ def mean_unit(x, filters, size, *, norm, count_include_pad, name):
 def auxiliary_head(x, num_classes, *, unit):
     """Auxiliary classifier on the last 17x17 map, for stronger gradients: -> `aux_logits`.
 
-    On small images the maps are smaller than its kernels, and are padded with zeros.
+    For small images, maps smaller than a kernel are padded with zeros.
     """
     x = PadTo(5, name="aux_mean_pad")(x)
     x = layers.AveragePooling2D(5, 3, name="aux_mean")(x)

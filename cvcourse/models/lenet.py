@@ -100,6 +100,9 @@ def lenet5_1998(
     Returns:
         An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is S4,
         (5, 5, 16) at the usual size.
+
+    Raises:
+        ValueError: For an unknown output.
     """
     outputs = {
         "rbf": lambda: RadialBasis(codes(num_classes), dtype="float32", name="logits"),

@@ -27,7 +27,7 @@ def mlp(*, hidden=(512, 256), dropout=0.0, input_shape=(32, 32, 3), num_classes=
 
     Returns:
         An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is the
-        output (hidden[-1],) of the last hidden layer, or the flattened image.
+        output (hidden[-1],) of the last hidden layer; the flattened image if there is none.
 
     Raises:
         ValueError: If a hidden layer has less than 1 unit.

@@ -45,8 +45,9 @@ def mobilenet(
     Args:
         width: Factor for all filters (section 3.3).
         stages: Filters of each stage's blocks.
-        padding: Of convolutions with stride 2: "symmetric", "same" or "far" (keras.applications).
-        epsilon: Of batch norm.
+        padding: Padding of convolutions with stride 2: "symmetric", "same" or "far"
+            (keras.applications).
+        epsilon: Epsilon of batch norm.
         dropout: Dropout rate before the logits.
         input_shape: (height, width, channels) of the images.
         num_classes: Number of classes; None ends the net at `features`.
@@ -59,8 +60,8 @@ def mobilenet(
     unit = partial(
         conv_bn, activation="relu6", norm={"epsilon": epsilon}, kernel_initializer=HE_FAN_OUT
     )
-    # keras.applications pads the far side of depthwise convolutions for odd sides too, but not the
-    # stem's.
+    # keras.applications pads only the far side of depthwise convolutions, also for odd sides; its
+    # stem has padding "same".
     stem_padding = "same" if padding == "far" else padding
     inputs = keras.Input(input_shape, name="image")
     x = unit(inputs, int(32 * width), 3, 2, padding=stem_padding, name="stem")

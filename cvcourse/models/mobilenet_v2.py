@@ -1,4 +1,4 @@
-"""MobileNetV2: expand a thin map, filter it, project it back and add it: inverted residuals.
+"""MobileNetV2: expand a thin map, filter it, project it back, add the input: inverted residuals.
 
 Sandler et al., "MobileNetV2: Inverted Residuals and Linear Bottlenecks", CVPR 2018,
 https://arxiv.org/abs/1801.04381.
@@ -52,10 +52,10 @@ def inverted_residual_block(
 
 
 def inverted_residual_stages(x, stages, *, width, depth, fixed_ends, survival=1.0, block):
-    """The blocks of a table such as STAGES, filters times `width` and repeats times `depth`.
+    """Blocks of a table such as STAGES, with filters times `width` and repeats times `depth`.
 
     `fixed_ends` keeps the repeats of the first and the last stage. `block` has the arguments of
-    inverted_residual_block; `survival` is that of efficientnet.
+    inverted_residual_block; for `survival` see efficientnet.
     """
     ends = (1, len(stages)) if fixed_ends else ()
     repeats = [
@@ -97,11 +97,11 @@ def mobilenet_v2(
     Args:
         width: Factor for the filters.
         depth: Factor for the repeats of the stages.
-        fixed_ends: Whether the factors leave out the stem, the last convolution and the repeats of
-            the first and the last stage.
+        fixed_ends: Whether the factors do not apply to the stem, the last convolution and the
+            repeats of the first and the last stage.
         stages: A row for each stage, as in STAGES.
-        padding: Of convolutions with stride 2: "symmetric" or "same".
-        epsilon: Of batch norm.
+        padding: Padding of convolutions with stride 2: "symmetric" or "same".
+        epsilon: Epsilon of batch norm.
         dropout: Dropout rate before the logits.
         input_shape: (height, width, channels) of the images.
         num_classes: Number of classes; None ends the net at `features`.

@@ -1,4 +1,4 @@
-"""MobileNetV3: inverted residual blocks that a search has chosen one by one.
+"""MobileNetV3: inverted residual blocks, each chosen by an architecture search.
 
 Howard et al., "Searching for MobileNetV3", ICCV 2019, https://arxiv.org/abs/1905.02244.
 """
@@ -60,10 +60,10 @@ def mobilenet_v3(
     Args:
         stages: Rows of blocks, as in LARGE and SMALL.
         hidden: Units of the dense layer before the logits.
-        width: Factor for the filters, without `hidden`.
-        minimal: Whether the net has no squeeze-excite, 5x5 kernels or hard-swish.
-        padding: Of convolutions with stride 2: "symmetric" or "same".
-        epsilon: Of batch norm.
+        width: Factor for the filters, but not for `hidden`.
+        minimal: Whether to leave out squeeze-excite, 5x5 kernels and hard-swish.
+        padding: Padding of convolutions with stride 2: "symmetric" or "same".
+        epsilon: Epsilon of batch norm.
         dropout: Dropout rate before the logits.
         input_shape: (height, width, channels) of the images.
         num_classes: Number of classes; None ends the net at `features`.

@@ -38,9 +38,9 @@ CELLS = {  # kind: sums, stride of the operations on h and p, operands that are 
     "normal": (NORMAL, 1, ("p", 0, 1, 2, 3, 4)),
     "reduction": (REDUCTION, 2, (1, 2, 3, 4)),
 }
-STEMS = {"imagenet": dict(stride=2, padding="valid"), "cifar": {}}  # its first convolution
-# The release's variance, of a uniform distribution: numbers four times as fast as a truncated
-# normal's. A dict, so that each layer makes its own: an initializer repeats its numbers.
+STEMS = {"imagenet": dict(stride=2, padding="valid"), "cifar": {}}  # of the first convolution
+# The release's variance, but uniform, which is drawn four times as fast as truncated normal. A
+# dict, so that each layer makes its own initializer: one instance would return equal numbers.
 FAN_OUT = {
     "class_name": "VarianceScaling",
     "config": {"scale": 2.0, "mode": "fan_out", "distribution": "uniform"},
@@ -64,8 +64,8 @@ def layout(repeats, filters, stem):
 def cell(x, before, filters, kind, *, halve, norm, operate, name):
     """One cell of CELLS: (h, w, c) -> (h/stride, w/stride, filters times the number of outputs).
 
-    `before` is the input of the cell that gave `x`, None for the first cell; `halve` tells that it
-    is twice as large. `operate` is the function below with the rest of its settings.
+    `before` is the input of the cell that computed `x`, None for the first cell; `halve` is True if
+    `before` is twice as large as `x`. `operate` is the function below with its other settings.
     """
 
     @cache
@@ -132,7 +132,7 @@ def separable(x, filters, size, stride, *, norm, name):
 
 
 def pool(x, kind, size, stride, *, zero_padded, name):
-    """An "avg" or "max" pool. It does not count the padding of "same", but counts zero padding."""
+    """Pool by "avg" or "max". Zero padding counts as pixels, the padding of "same" does not."""
     padding = "same"
     if zero_padded:
         if None in x.shape[1:3]:
@@ -201,17 +201,17 @@ def nasnet(
         penultimate_filters: Channels of the last map, the paper's P, a multiple of 24.
         stem: "imagenet", with two reduction cells, or "cifar".
         stem_filters: Filters of the first convolution.
-        skip_reduction_input: Whether the cell after a reduction takes, as the map before, what came
-            before the reduction's input.
-        zero_padded_pools: "avg" and "max", if these pools count zeros around the map when strided,
-            as in Keras and timm; they do not in the release.
+        skip_reduction_input: Whether the cell after a reduction takes, as its second input, the map
+            before the reduction's input instead of that input.
+        zero_padded_pools: Strided pools ("avg", "max") that count zeros around the map, as in Keras
+            and timm; none do in the release.
         drop_path: Rate at which the last cell's operations are dropped in training, for each image.
             It grows linearly with the cell's depth and over `drop_path_steps` (ScheduledDropPath:
             section 4 and appendix A.5).
         drop_path_steps: Training steps over which `drop_path` grows from 0; the whole training in
             the release.
-        momentum: Of batch norm.
-        epsilon: Of batch norm.
+        momentum: Momentum of batch norm.
+        epsilon: Epsilon of batch norm.
         dropout: Dropout rate before the logits.
         input_shape: (height, width, channels) of the images.
         num_classes: Number of classes; None ends the net at `features`.
@@ -222,7 +222,8 @@ def nasnet(
         (h/32, w/32, P), or (h/4, w/4, P) with the "cifar" stem.
 
     Raises:
-        ValueError: If P is not a multiple of 24, or for an unknown stem.
+        ValueError: If P is not a multiple of 24, for an unknown stem, or for `zero_padded_pools`
+            without a height and a width.
     """
     stem_form = pick("stem", stem, STEMS)
     if penultimate_filters % 24:
@@ -259,7 +260,7 @@ def nasnet(
     return keras.Model(inputs, logits, name=name)
 
 
-VARIANTS = {  # table 2, section 4.1; the rest is the release's, which keeps paths at 0.6 and 0.7
+VARIANTS = {  # table 2, section 4.1; the rest is from the release, which keeps 0.6 and 0.7 of paths
     "nasnet_mobile": partial(nasnet, repeats=4, penultimate_filters=1056),
     "nasnet_large": partial(
         nasnet,

@@ -1,7 +1,7 @@
 """Network in Network: 1x1 convolutions after each convolution, and one last map for each class.
 
 Lin, Chen & Yan, "Network In Network", ICLR 2014, https://arxiv.org/abs/1312.4400. The paper gives
-no widths; these are those of the authors' nets in Caffe's model zoo.
+no widths; those of the authors' nets in Caffe's model zoo are used.
 """
 
 from functools import partial
@@ -63,7 +63,7 @@ def nin(
     num_classes=1000,
     name="nin",
 ):
-    """Stages of a convolution and 1x1 convolutions each, and a last 1x1 convolution to class maps.
+    """Stages of a convolution and 1x1 convolutions, and a last 1x1 convolution to class maps.
 
     Args:
         stages: Table of the stages: "imagenet" or "cifar".
@@ -75,7 +75,7 @@ def nin(
 
     Returns:
         An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is the
-        input of the last convolution; the logits are its maps' means.
+        input of the last convolution; the logits are the means of its maps, after a ReLU.
 
     Raises:
         ValueError: For unknown stages.

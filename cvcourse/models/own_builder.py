@@ -61,10 +61,10 @@ def build(name, model_name, settings):
 
     Returns:
         An uncompiled keras.Model (batch, *input_shape) -> logits (batch, num_classes); for
-        num_classes=None, -> what the builder gives.
+        num_classes=None, -> the output of the builder's model.
 
     Raises:
-        ValueError: If the function raises anything, or does not return such a model; one line.
+        ValueError: If the function raises any error, or does not return such a model.
     """
     function = source_file.load(name)
     if "name" in inspect.signature(function).parameters:
@@ -73,7 +73,7 @@ def build(name, model_name, settings):
         net = function(**settings)
     if misfit := _misfit(net, tuple(settings["input_shape"]), settings["num_classes"]):
         raise ValueError(f"{name} {misfit}")
-    # A new model around the layers: of a Sequential too, and with nothing compiled.
+    # A new model of the same layers: functional also for a Sequential, and not compiled.
     return keras.Model(net.inputs[0], net.outputs[0], name=model_name)
 
 
@@ -99,10 +99,10 @@ def require_savable(net: keras.Model, name: str) -> None:
     try:
         found = count_values(keras.saving.serialize_keras_object(net))
         if found != weights:
-            raise ValueError(f"it has {found:,} weights then, and {weights:,} here")
+            raise ValueError(f"it has {found:,} weights when read, and {weights:,} here")
     except Exception as error:  # whatever a layer's own methods raise
         raise ValueError(
-            f"what {name} builds cannot be read from a .keras file: {reason(error)}; {remedy}"
+            f"the net of {name} cannot be read from a .keras file: {reason(error)}; {remedy}"
         ) from error
 
 
@@ -111,9 +111,9 @@ def _form(name):
 
 
 def _misfit(net, input_shape, num_classes):
-    """Describe what is wrong with a builder's model, in words after its name; None for nothing."""
+    """Describe what is wrong with a builder's model, in words that follow its name; else None."""
     if not isinstance(net, keras.Model):
-        return f"returns {type(net).__name__}, and no keras.Model"
+        return f"returns {type(net).__name__}, not a keras.Model"
     try:
         inputs, outputs = net.inputs, net.outputs
     except (AttributeError, ValueError):  # a subclassed model; a Sequential that has no input yet
@@ -124,22 +124,22 @@ def _misfit(net, input_shape, num_classes):
             "keras.Sequential that begins with keras.Input(input_shape)"
         )
     if len(inputs) > 1 or len(outputs) > 1:
-        return f"has {len(inputs)} inputs and {len(outputs)} outputs, and one of each is needed"
+        return f"has {len(inputs)} inputs and {len(outputs)} outputs, but one of each is needed"
     if inputs[0].shape[1:] != input_shape:
-        return f"takes images {inputs[0].shape[1:]}, and was built with input_shape={input_shape}"
+        return f"takes images {inputs[0].shape[1:]}, but was built with input_shape={input_shape}"
     if num_classes is None:
         return None
     if outputs[0].shape != (None, num_classes):
-        return f"gives {outputs[0].shape}, and logits (None, {num_classes}) are needed"
+        return f"outputs {outputs[0].shape}, but logits (None, {num_classes}) are needed"
     if activation := _last_activation(outputs[0]):
         return f"ends in a {activation}, which belongs to the loss: leave it out, logits are needed"
     if outputs[0].dtype not in ("float32", "float64"):
-        return f'gives {outputs[0].dtype} logits: its last layer needs dtype="float32"'
+        return f'outputs {outputs[0].dtype} logits: its last layer needs dtype="float32"'
     return None
 
 
 def _last_activation(output):
-    """Return the activation in NO_LOGITS that gives an output, else None."""
+    """Return the activation in NO_LOGITS that computes an output, else None."""
     operation = output._keras_history.operation
     while isinstance(operation, keras.Model):
         operation = operation.outputs[0]._keras_history.operation

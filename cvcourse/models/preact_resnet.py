@@ -86,7 +86,7 @@ def preact_resnet(
             the last.
         use_bias: Whether convolutions that no norm follows have biases.
         zero_padded_pool: Whether the stem's pool pads with zeros.
-        epsilon: Of batch norm.
+        epsilon: Epsilon of batch norm.
         block_dropout: Dropout rate before the last convolution of each block.
         dropout: Dropout rate before the logits.
         input_shape: (height, width, channels) of the images.
@@ -94,8 +94,9 @@ def preact_resnet(
         name: Name of the model.
 
     Returns:
-        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is
-        (h/32, w/32, 512), or (h/32, w/32, 2048) with bottlenecks.
+        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). With a 7x7 stem,
+        four stages and a width of 64, `features` is (h/32, w/32, 512), or (h/32, w/32, 2048) with
+        bottlenecks.
 
     Raises:
         ValueError: For an unknown block, stem, shortcut, stride_in or strided_block.

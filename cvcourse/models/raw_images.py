@@ -24,7 +24,7 @@ def with_preprocessing(
         net: A functional keras.Model of images.
         image_shape: (height, width, channels) of the raw images.
         mean: Mean of each channel of the raw images, which is subtracted.
-        variance: Variance of each channel, by whose root the difference is divided.
+        variance: Variance of each channel, by whose square root the difference is divided.
 
     Returns:
         A keras.Model (batch, *image_shape) -> net's output: one flat graph with copies of net's
@@ -53,11 +53,11 @@ def prepend(image: keras.KerasTensor, x: keras.KerasTensor, net: keras.Model) ->
     """Put the layers from `image` to `x` before a network.
 
     A layer or operation of net is renamed if one from `image` to `x` has its name: a net that was
-    loaded from a file may resize as well.
+    loaded from a file may have its own preprocessing.
 
     Args:
         image: The input of the new model.
-        x: What `net` takes, computed from `image`.
+        x: The input for `net`, computed from `image`.
         net: A functional keras.Model of images.
 
     Returns:
@@ -79,14 +79,14 @@ def convert_channels(x, given, wanted, dtype=None):
         return ops.image.rgb_to_grayscale(x, data_format="channels_last")
     raise ValueError(
         f"the images have {given} channels and the net takes {wanted}: only gray (1) and RGB (3) "
-        f"convert into each other; build the net with {given} channels"
+        f"can be converted into each other; build the net with {given} channels"
     )
 
 
 def _call_copies(net, x, before):
     """Return the outputs of copies of net's layers, called on `x`, the output of `before`."""
     taken = {operation.name for operation in before.operations}
-    originals, results = {}, {}  # a copy: its layer; a layer: what its copy gave
+    originals, results = {}, {}  # {copy: its layer}, {layer: output of its copy}
 
     def copy(layer):
         config, name = layer.get_config(), layer.name

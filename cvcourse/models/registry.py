@@ -77,7 +77,7 @@ FAMILIES: tuple[ModuleType, ...] = (  # one file each
 REGISTRY: dict[str, Callable[..., keras.Model]] = {
     name: builder for family in FAMILIES for name, builder in family.VARIANTS.items()
 }
-RENAMED = {  # builder arguments: the name of the version before, and the name now
+RENAMED = {  # builder arguments: {name in the previous version: name}
     "growth": "growth_rate",
     "dim": "hidden_dim",
     "heads": "num_heads",
@@ -85,7 +85,7 @@ RENAMED = {  # builder arguments: the name of the version before, and the name n
 }
 KERAS_ARGUMENTS = {  # of keras.applications: what to write instead
     "include_top": "num_classes=None ends the net at its features",
-    "weights": 'models.pretrained.load("{name}") gives published weights, and build random ones',
+    "weights": 'models.pretrained.load("{name}") loads published weights; build gives random ones',
     "classes": "write num_classes={value!r}",
     "pooling": "models.features(net, pooling={value!r}) pools the features of a built net",
     "alpha": "write width={value!r}",
@@ -111,9 +111,9 @@ def build(architecture: str, /, *, name: str | None = None, **settings: Any) -> 
         logits with `aux=True`; for `num_classes=None`, -> the features.
 
     Raises:
-        ValueError: For an unknown architecture or argument, for images smaller than the net can
-            take, for an open size (None) where the net takes only one size, and for an
-            image_data_format or floatx of the process that would change the net.
+        ValueError: For an unknown architecture or argument, for images too small for the net, for
+            an open size (None) if the net needs a fixed one, and if Keras' image_data_format or
+            floatx would change the net.
 
     >>> build("resnet20", input_shape=(28, 28, 1), num_classes=10).output_shape
     (None, 10)
@@ -203,7 +203,7 @@ def input_shape_for(architecture: str, image_shape: tuple[int, int, int]) -> tup
         image_shape: (height, width, channels) of the images.
 
     Returns:
-        `image_shape`, or the network's usual size with the images' channels if they are too small.
+        `image_shape`; if the images are too small, the network's usual size with their channels.
 
     >>> input_shape_for("resnet20", (28, 28, 1)), input_shape_for("lenet5", (8, 8, 1))
     ((28, 28, 1), (32, 32, 1))
@@ -215,7 +215,7 @@ def input_shape_for(architecture: str, image_shape: tuple[int, int, int]) -> tup
 
 
 def family(architecture: str) -> str:
-    """Return the name of the file that holds a network's builder.
+    """Return the name of the file that contains a network's builder.
 
     Args:
         architecture: Name that `build` takes.

@@ -1,8 +1,8 @@
-"""ResNet: add a block's input to its output, and a hundred layers train.
+"""ResNet: adding a block's input to its output makes networks of a hundred layers trainable.
 
 He et al., "Deep Residual Learning for Image Recognition", CVPR 2016,
-https://arxiv.org/abs/1512.03385. The bottleneck strides in its 3x3 convolution, as torchvision's
-"v1.5" does; the paper's strides in the first 1x1.
+https://arxiv.org/abs/1512.03385. The stride of a bottleneck is in its 3x3 convolution, as in
+torchvision's "v1.5"; in the paper it is in the first 1x1.
 """
 
 from functools import partial
@@ -65,7 +65,7 @@ def resnet(
     num_classes=1000,
     name="resnet",
 ):
-    """A stem and stages of residual blocks; each stage halves the map and doubles the width.
+    """A stem and stages of residual blocks; each but the first halves the map, doubles the width.
 
     Args:
         depths: Number of blocks of each stage.
@@ -75,17 +75,17 @@ def resnet(
         groups: Groups of a bottleneck's 3x3 convolution.
         width_per_group: Channels of each group at stage 1.
         attend: Function (y, name) -> y on a block's residual path, before the sum.
-        shortcut: Whether blocks have shortcuts; False gives the paper's plain nets.
+        shortcut: Whether blocks have shortcuts; False builds the paper's plain nets.
         use_bias: Whether convolutions have biases.
-        epsilon: Of batch norm.
+        epsilon: Epsilon of batch norm.
         dropout: Dropout rate before the logits.
         input_shape: (height, width, channels) of the images.
         num_classes: Number of classes; None ends the net at `features`.
         name: Name of the model.
 
     Returns:
-        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is
-        (h/32, w/32, 512), or (h/32, w/32, 2048) with bottlenecks.
+        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). With a 7x7 stem
+        and four stages, `features` is (h/32, w/32, 512), or (h/32, w/32, 2048) with bottlenecks.
 
     Raises:
         ValueError: For an unknown block, stem or stride_in.

@@ -1,4 +1,4 @@
-"""ResNeXt: the 3x3 convolution of a bottleneck is many thin ones side by side.
+"""ResNeXt: the 3x3 convolution of a bottleneck is replaced by many thin ones in parallel.
 
 Xie et al., "Aggregated Residual Transformations for Deep Neural Networks", CVPR 2017,
 https://arxiv.org/abs/1611.05431. The 3x3 has groups ("cardinality"), as in figure 3c; the rest is

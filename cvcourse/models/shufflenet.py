@@ -53,7 +53,7 @@ def shufflenet_v1(
     """A stem and stages 2 to 4; each stage halves the map and doubles the width.
 
     Args:
-        groups: Groups of the 1x1 convolutions: 1, 2, 3, 4 or 8; more groups give more channels at
+        groups: Groups of the 1x1 convolutions: 1, 2, 3, 4 or 8; more groups allow more channels at
             the same cost.
         width: Factor for the stages' filters.
         stem: Filters of the stem; the authors' code has 12 at width 0.5, and 48 at 2.
@@ -68,7 +68,7 @@ def shufflenet_v1(
         (h/32, w/32, 960) with three groups.
 
     Raises:
-        ValueError: For another number of groups.
+        ValueError: If `groups` is not one of these numbers.
     """
     filters = int(pick("number of groups", groups, STAGE2_FILTERS) * width)
     inputs = keras.Input(input_shape, name="image")

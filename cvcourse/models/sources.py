@@ -1,4 +1,4 @@
-"""The type of the tables SOURCES: {SOURCE.NAME: (our network, its settings in that form)}."""
+"""Type of the tables SOURCES: {SOURCE.NAME: (our network, its settings in the source's form)}."""
 
 from typing import Any
 

@@ -43,7 +43,7 @@ def squeezenet(
 
     Args:
         filters: Filters of the first convolution.
-        kernel_size: Its kernel's side.
+        kernel_size: Side of its kernel.
         pools: Numbers of the fire modules that a max pool precedes; the first module has number 2.
         squeeze: Filters of each fire module's first 1x1 convolution.
         dropout: Dropout rate after the fire modules.

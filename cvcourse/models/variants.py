@@ -1,8 +1,8 @@
 """A function for each network: `models.resnet50(num_classes=10)` is `build("resnet50", …)`.
 
-Their arguments and docstrings are those of the builders. Networks whose name is that of a module,
-such as alexnet, have none. `variants.pyi` has their signatures for editors and type checkers;
-`python -m cvcourse.models._stub > cvcourse/models/variants.pyi` writes it.
+The functions have the arguments and docstrings of the builders. A network that has the name of a
+module, such as alexnet, has no function. `variants.pyi` has the signatures for editors and type
+checkers; `python -m cvcourse.models._stub > cvcourse/models/variants.pyi` writes it.
 """
 
 import inspect

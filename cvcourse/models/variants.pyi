@@ -26,7 +26,7 @@ def mlp(*, hidden: Sequence[int] = (512, 256), dropout: float = 0.0, input_shape
 
     Returns:
         An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is the
-        output (hidden[-1],) of the last hidden layer, or the flattened image.
+        output (hidden[-1],) of the last hidden layer; the flattened image if there is none.
 
     Raises:
         ValueError: If a hidden layer has less than 1 unit.
@@ -69,6 +69,9 @@ def lenet5_1998(*, output: str = 'rbf', dropout: float = 0.0, input_shape: tuple
     Returns:
         An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is S4,
         (5, 5, 16) at the usual size.
+
+    Raises:
+        ValueError: For an unknown output.
     """
 
 def alexnet_2012(*, towers: int = 2, width: float = 1.0, hidden: Sequence[int] = (4096, 4096), dropout: float = 0.5, input_shape: tuple[int | None, int | None, int] = (227, 227, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
@@ -90,7 +93,7 @@ def alexnet_2012(*, towers: int = 2, width: float = 1.0, hidden: Sequence[int] =
         6, 256) at the usual size; the dense layers average other sizes to 6x6.
 
     Raises:
-        ValueError: For another number of towers.
+        ValueError: If `towers` is not 1 or 2.
     """
 
 def vgg11(*, column: str = 'A', batch_norm: bool = False, width: float = 1.0, hidden: Sequence[int] = (4096, 4096), dropout: float = 0.5, input_shape: tuple[int | None, int | None, int] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
@@ -105,8 +108,8 @@ def vgg11(*, column: str = 'A', batch_norm: bool = False, width: float = 1.0, hi
         column: Column of table 1: "A" to "E".
         batch_norm: Whether batch norm follows each convolution, which keeps its bias (torchvision).
         width: Factor for the filters.
-        hidden: Units of each hidden dense layer, on a map averaged to 7x7; () for global average
-            pooling and the logits alone.
+        hidden: Units of each hidden dense layer, on a map averaged to 7x7; () for only global
+            average pooling and the logits.
         dropout: Dropout rate after each hidden dense layer.
         input_shape: (height, width, channels) of the images.
         num_classes: Number of classes; None ends the net at `features`.
@@ -132,8 +135,8 @@ def vgg13(*, column: str = 'B', batch_norm: bool = False, width: float = 1.0, hi
         column: Column of table 1: "A" to "E".
         batch_norm: Whether batch norm follows each convolution, which keeps its bias (torchvision).
         width: Factor for the filters.
-        hidden: Units of each hidden dense layer, on a map averaged to 7x7; () for global average
-            pooling and the logits alone.
+        hidden: Units of each hidden dense layer, on a map averaged to 7x7; () for only global
+            average pooling and the logits.
         dropout: Dropout rate after each hidden dense layer.
         input_shape: (height, width, channels) of the images.
         num_classes: Number of classes; None ends the net at `features`.
@@ -159,8 +162,8 @@ def vgg16(*, column: str = 'D', batch_norm: bool = False, width: float = 1.0, hi
         column: Column of table 1: "A" to "E".
         batch_norm: Whether batch norm follows each convolution, which keeps its bias (torchvision).
         width: Factor for the filters.
-        hidden: Units of each hidden dense layer, on a map averaged to 7x7; () for global average
-            pooling and the logits alone.
+        hidden: Units of each hidden dense layer, on a map averaged to 7x7; () for only global
+            average pooling and the logits.
         dropout: Dropout rate after each hidden dense layer.
         input_shape: (height, width, channels) of the images.
         num_classes: Number of classes; None ends the net at `features`.
@@ -186,8 +189,8 @@ def vgg19(*, column: str = 'E', batch_norm: bool = False, width: float = 1.0, hi
         column: Column of table 1: "A" to "E".
         batch_norm: Whether batch norm follows each convolution, which keeps its bias (torchvision).
         width: Factor for the filters.
-        hidden: Units of each hidden dense layer, on a map averaged to 7x7; () for global average
-            pooling and the logits alone.
+        hidden: Units of each hidden dense layer, on a map averaged to 7x7; () for only global
+            average pooling and the logits.
         dropout: Dropout rate after each hidden dense layer.
         input_shape: (height, width, channels) of the images.
         num_classes: Number of classes; None ends the net at `features`.
@@ -213,8 +216,8 @@ def vgg11_bn(*, column: str = 'A', batch_norm: bool = True, width: float = 1.0, 
         column: Column of table 1: "A" to "E".
         batch_norm: Whether batch norm follows each convolution, which keeps its bias (torchvision).
         width: Factor for the filters.
-        hidden: Units of each hidden dense layer, on a map averaged to 7x7; () for global average
-            pooling and the logits alone.
+        hidden: Units of each hidden dense layer, on a map averaged to 7x7; () for only global
+            average pooling and the logits.
         dropout: Dropout rate after each hidden dense layer.
         input_shape: (height, width, channels) of the images.
         num_classes: Number of classes; None ends the net at `features`.
@@ -240,8 +243,8 @@ def vgg13_bn(*, column: str = 'B', batch_norm: bool = True, width: float = 1.0, 
         column: Column of table 1: "A" to "E".
         batch_norm: Whether batch norm follows each convolution, which keeps its bias (torchvision).
         width: Factor for the filters.
-        hidden: Units of each hidden dense layer, on a map averaged to 7x7; () for global average
-            pooling and the logits alone.
+        hidden: Units of each hidden dense layer, on a map averaged to 7x7; () for only global
+            average pooling and the logits.
         dropout: Dropout rate after each hidden dense layer.
         input_shape: (height, width, channels) of the images.
         num_classes: Number of classes; None ends the net at `features`.
@@ -267,8 +270,8 @@ def vgg16_bn(*, column: str = 'D', batch_norm: bool = True, width: float = 1.0, 
         column: Column of table 1: "A" to "E".
         batch_norm: Whether batch norm follows each convolution, which keeps its bias (torchvision).
         width: Factor for the filters.
-        hidden: Units of each hidden dense layer, on a map averaged to 7x7; () for global average
-            pooling and the logits alone.
+        hidden: Units of each hidden dense layer, on a map averaged to 7x7; () for only global
+            average pooling and the logits.
         dropout: Dropout rate after each hidden dense layer.
         input_shape: (height, width, channels) of the images.
         num_classes: Number of classes; None ends the net at `features`.
@@ -294,8 +297,8 @@ def vgg19_bn(*, column: str = 'E', batch_norm: bool = True, width: float = 1.0, 
         column: Column of table 1: "A" to "E".
         batch_norm: Whether batch norm follows each convolution, which keeps its bias (torchvision).
         width: Factor for the filters.
-        hidden: Units of each hidden dense layer, on a map averaged to 7x7; () for global average
-            pooling and the logits alone.
+        hidden: Units of each hidden dense layer, on a map averaged to 7x7; () for only global
+            average pooling and the logits.
         dropout: Dropout rate after each hidden dense layer.
         input_shape: (height, width, channels) of the images.
         num_classes: Number of classes; None ends the net at `features`.
@@ -321,8 +324,8 @@ def vgg16_cifar(*, column: str = 'D', batch_norm: bool = True, width: float = 1.
         column: Column of table 1: "A" to "E".
         batch_norm: Whether batch norm follows each convolution, which keeps its bias (torchvision).
         width: Factor for the filters.
-        hidden: Units of each hidden dense layer, on a map averaged to 7x7; () for global average
-            pooling and the logits alone.
+        hidden: Units of each hidden dense layer, on a map averaged to 7x7; () for only global
+            average pooling and the logits.
         dropout: Dropout rate after each hidden dense layer.
         input_shape: (height, width, channels) of the images.
         num_classes: Number of classes; None ends the net at `features`.
@@ -339,7 +342,7 @@ def vgg16_cifar(*, column: str = 'D', batch_norm: bool = True, width: float = 1.
 def nin_cifar(*, stages: str = 'cifar', width: float = 1.0, dropout: float = 0.5, input_shape: tuple[int | None, int | None, int] = (32, 32, 3), num_classes: int | None = 10, name: str | None = None) -> keras.Model:
     """Build nin_cifar, as `build('nin_cifar', …)` does.
 
-    Stages of a convolution and 1x1 convolutions each, and a last 1x1 convolution to class maps.
+    Stages of a convolution and 1x1 convolutions, and a last 1x1 convolution to class maps.
 
     Args:
         stages: Table of the stages: "imagenet" or "cifar".
@@ -351,7 +354,7 @@ def nin_cifar(*, stages: str = 'cifar', width: float = 1.0, dropout: float = 0.5
 
     Returns:
         An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is the
-        input of the last convolution; the logits are its maps' means.
+        input of the last convolution; the logits are the means of its maps, after a ReLU.
 
     Raises:
         ValueError: For unknown stages.
@@ -410,7 +413,7 @@ def inception_v3(*, modules: Sequence[str] = ..., aux: bool = False, width: floa
 def resnet18(*, depths: Sequence[int] = (2, 2, 2, 2), block: str = 'basic', stem: str = '7x7', stride_in: str = '3x3', groups: int = 1, width_per_group: int = 64, attend: Callable[..., typing.Any] | None = None, shortcut: bool = True, use_bias: bool = False, epsilon: float = 1e-05, dropout: float = 0.0, input_shape: tuple[int | None, int | None, int] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
     """Build resnet18, as `build('resnet18', …)` does.
 
-    A stem and stages of residual blocks; each stage halves the map and doubles the width.
+    A stem and stages of residual blocks; each but the first halves the map, doubles the width.
 
     Args:
         depths: Number of blocks of each stage.
@@ -420,17 +423,17 @@ def resnet18(*, depths: Sequence[int] = (2, 2, 2, 2), block: str = 'basic', stem
         groups: Groups of a bottleneck's 3x3 convolution.
         width_per_group: Channels of each group at stage 1.
         attend: Function (y, name) -> y on a block's residual path, before the sum.
-        shortcut: Whether blocks have shortcuts; False gives the paper's plain nets.
+        shortcut: Whether blocks have shortcuts; False builds the paper's plain nets.
         use_bias: Whether convolutions have biases.
-        epsilon: Of batch norm.
+        epsilon: Epsilon of batch norm.
         dropout: Dropout rate before the logits.
         input_shape: (height, width, channels) of the images.
         num_classes: Number of classes; None ends the net at `features`.
         name: Name of the model.
 
     Returns:
-        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is
-        (h/32, w/32, 512), or (h/32, w/32, 2048) with bottlenecks.
+        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). With a 7x7 stem
+        and four stages, `features` is (h/32, w/32, 512), or (h/32, w/32, 2048) with bottlenecks.
 
     Raises:
         ValueError: For an unknown block, stem or stride_in.
@@ -439,7 +442,7 @@ def resnet18(*, depths: Sequence[int] = (2, 2, 2, 2), block: str = 'basic', stem
 def resnet34(*, depths: Sequence[int] = (3, 4, 6, 3), block: str = 'basic', stem: str = '7x7', stride_in: str = '3x3', groups: int = 1, width_per_group: int = 64, attend: Callable[..., typing.Any] | None = None, shortcut: bool = True, use_bias: bool = False, epsilon: float = 1e-05, dropout: float = 0.0, input_shape: tuple[int | None, int | None, int] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
     """Build resnet34, as `build('resnet34', …)` does.
 
-    A stem and stages of residual blocks; each stage halves the map and doubles the width.
+    A stem and stages of residual blocks; each but the first halves the map, doubles the width.
 
     Args:
         depths: Number of blocks of each stage.
@@ -449,17 +452,17 @@ def resnet34(*, depths: Sequence[int] = (3, 4, 6, 3), block: str = 'basic', stem
         groups: Groups of a bottleneck's 3x3 convolution.
         width_per_group: Channels of each group at stage 1.
         attend: Function (y, name) -> y on a block's residual path, before the sum.
-        shortcut: Whether blocks have shortcuts; False gives the paper's plain nets.
+        shortcut: Whether blocks have shortcuts; False builds the paper's plain nets.
         use_bias: Whether convolutions have biases.
-        epsilon: Of batch norm.
+        epsilon: Epsilon of batch norm.
         dropout: Dropout rate before the logits.
         input_shape: (height, width, channels) of the images.
         num_classes: Number of classes; None ends the net at `features`.
         name: Name of the model.
 
     Returns:
-        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is
-        (h/32, w/32, 512), or (h/32, w/32, 2048) with bottlenecks.
+        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). With a 7x7 stem
+        and four stages, `features` is (h/32, w/32, 512), or (h/32, w/32, 2048) with bottlenecks.
 
     Raises:
         ValueError: For an unknown block, stem or stride_in.
@@ -468,7 +471,7 @@ def resnet34(*, depths: Sequence[int] = (3, 4, 6, 3), block: str = 'basic', stem
 def resnet50(*, depths: Sequence[int] = (3, 4, 6, 3), block: str = 'bottleneck', stem: str = '7x7', stride_in: str = '3x3', groups: int = 1, width_per_group: int = 64, attend: Callable[..., typing.Any] | None = None, shortcut: bool = True, use_bias: bool = False, epsilon: float = 1e-05, dropout: float = 0.0, input_shape: tuple[int | None, int | None, int] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
     """Build resnet50, as `build('resnet50', …)` does.
 
-    A stem and stages of residual blocks; each stage halves the map and doubles the width.
+    A stem and stages of residual blocks; each but the first halves the map, doubles the width.
 
     Args:
         depths: Number of blocks of each stage.
@@ -478,17 +481,17 @@ def resnet50(*, depths: Sequence[int] = (3, 4, 6, 3), block: str = 'bottleneck',
         groups: Groups of a bottleneck's 3x3 convolution.
         width_per_group: Channels of each group at stage 1.
         attend: Function (y, name) -> y on a block's residual path, before the sum.
-        shortcut: Whether blocks have shortcuts; False gives the paper's plain nets.
+        shortcut: Whether blocks have shortcuts; False builds the paper's plain nets.
         use_bias: Whether convolutions have biases.
-        epsilon: Of batch norm.
+        epsilon: Epsilon of batch norm.
         dropout: Dropout rate before the logits.
         input_shape: (height, width, channels) of the images.
         num_classes: Number of classes; None ends the net at `features`.
         name: Name of the model.
 
     Returns:
-        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is
-        (h/32, w/32, 512), or (h/32, w/32, 2048) with bottlenecks.
+        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). With a 7x7 stem
+        and four stages, `features` is (h/32, w/32, 512), or (h/32, w/32, 2048) with bottlenecks.
 
     Raises:
         ValueError: For an unknown block, stem or stride_in.
@@ -497,7 +500,7 @@ def resnet50(*, depths: Sequence[int] = (3, 4, 6, 3), block: str = 'bottleneck',
 def resnet101(*, depths: Sequence[int] = (3, 4, 23, 3), block: str = 'bottleneck', stem: str = '7x7', stride_in: str = '3x3', groups: int = 1, width_per_group: int = 64, attend: Callable[..., typing.Any] | None = None, shortcut: bool = True, use_bias: bool = False, epsilon: float = 1e-05, dropout: float = 0.0, input_shape: tuple[int | None, int | None, int] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
     """Build resnet101, as `build('resnet101', …)` does.
 
-    A stem and stages of residual blocks; each stage halves the map and doubles the width.
+    A stem and stages of residual blocks; each but the first halves the map, doubles the width.
 
     Args:
         depths: Number of blocks of each stage.
@@ -507,17 +510,17 @@ def resnet101(*, depths: Sequence[int] = (3, 4, 23, 3), block: str = 'bottleneck
         groups: Groups of a bottleneck's 3x3 convolution.
         width_per_group: Channels of each group at stage 1.
         attend: Function (y, name) -> y on a block's residual path, before the sum.
-        shortcut: Whether blocks have shortcuts; False gives the paper's plain nets.
+        shortcut: Whether blocks have shortcuts; False builds the paper's plain nets.
         use_bias: Whether convolutions have biases.
-        epsilon: Of batch norm.
+        epsilon: Epsilon of batch norm.
         dropout: Dropout rate before the logits.
         input_shape: (height, width, channels) of the images.
         num_classes: Number of classes; None ends the net at `features`.
         name: Name of the model.
 
     Returns:
-        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is
-        (h/32, w/32, 512), or (h/32, w/32, 2048) with bottlenecks.
+        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). With a 7x7 stem
+        and four stages, `features` is (h/32, w/32, 512), or (h/32, w/32, 2048) with bottlenecks.
 
     Raises:
         ValueError: For an unknown block, stem or stride_in.
@@ -526,7 +529,7 @@ def resnet101(*, depths: Sequence[int] = (3, 4, 23, 3), block: str = 'bottleneck
 def resnet152(*, depths: Sequence[int] = (3, 8, 36, 3), block: str = 'bottleneck', stem: str = '7x7', stride_in: str = '3x3', groups: int = 1, width_per_group: int = 64, attend: Callable[..., typing.Any] | None = None, shortcut: bool = True, use_bias: bool = False, epsilon: float = 1e-05, dropout: float = 0.0, input_shape: tuple[int | None, int | None, int] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
     """Build resnet152, as `build('resnet152', …)` does.
 
-    A stem and stages of residual blocks; each stage halves the map and doubles the width.
+    A stem and stages of residual blocks; each but the first halves the map, doubles the width.
 
     Args:
         depths: Number of blocks of each stage.
@@ -536,17 +539,17 @@ def resnet152(*, depths: Sequence[int] = (3, 8, 36, 3), block: str = 'bottleneck
         groups: Groups of a bottleneck's 3x3 convolution.
         width_per_group: Channels of each group at stage 1.
         attend: Function (y, name) -> y on a block's residual path, before the sum.
-        shortcut: Whether blocks have shortcuts; False gives the paper's plain nets.
+        shortcut: Whether blocks have shortcuts; False builds the paper's plain nets.
         use_bias: Whether convolutions have biases.
-        epsilon: Of batch norm.
+        epsilon: Epsilon of batch norm.
         dropout: Dropout rate before the logits.
         input_shape: (height, width, channels) of the images.
         num_classes: Number of classes; None ends the net at `features`.
         name: Name of the model.
 
     Returns:
-        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is
-        (h/32, w/32, 512), or (h/32, w/32, 2048) with bottlenecks.
+        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). With a 7x7 stem
+        and four stages, `features` is (h/32, w/32, 512), or (h/32, w/32, 2048) with bottlenecks.
 
     Raises:
         ValueError: For an unknown block, stem or stride_in.
@@ -555,7 +558,7 @@ def resnet152(*, depths: Sequence[int] = (3, 8, 36, 3), block: str = 'bottleneck
 def plain18(*, depths: Sequence[int] = (2, 2, 2, 2), block: str = 'basic', stem: str = '7x7', stride_in: str = '3x3', groups: int = 1, width_per_group: int = 64, attend: Callable[..., typing.Any] | None = None, shortcut: bool = False, use_bias: bool = False, epsilon: float = 1e-05, dropout: float = 0.0, input_shape: tuple[int | None, int | None, int] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
     """Build plain18, as `build('plain18', …)` does.
 
-    A stem and stages of residual blocks; each stage halves the map and doubles the width.
+    A stem and stages of residual blocks; each but the first halves the map, doubles the width.
 
     Args:
         depths: Number of blocks of each stage.
@@ -565,17 +568,17 @@ def plain18(*, depths: Sequence[int] = (2, 2, 2, 2), block: str = 'basic', stem:
         groups: Groups of a bottleneck's 3x3 convolution.
         width_per_group: Channels of each group at stage 1.
         attend: Function (y, name) -> y on a block's residual path, before the sum.
-        shortcut: Whether blocks have shortcuts; False gives the paper's plain nets.
+        shortcut: Whether blocks have shortcuts; False builds the paper's plain nets.
         use_bias: Whether convolutions have biases.
-        epsilon: Of batch norm.
+        epsilon: Epsilon of batch norm.
         dropout: Dropout rate before the logits.
         input_shape: (height, width, channels) of the images.
         num_classes: Number of classes; None ends the net at `features`.
         name: Name of the model.
 
     Returns:
-        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is
-        (h/32, w/32, 512), or (h/32, w/32, 2048) with bottlenecks.
+        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). With a 7x7 stem
+        and four stages, `features` is (h/32, w/32, 512), or (h/32, w/32, 2048) with bottlenecks.
 
     Raises:
         ValueError: For an unknown block, stem or stride_in.
@@ -584,7 +587,7 @@ def plain18(*, depths: Sequence[int] = (2, 2, 2, 2), block: str = 'basic', stem:
 def plain34(*, depths: Sequence[int] = (3, 4, 6, 3), block: str = 'basic', stem: str = '7x7', stride_in: str = '3x3', groups: int = 1, width_per_group: int = 64, attend: Callable[..., typing.Any] | None = None, shortcut: bool = False, use_bias: bool = False, epsilon: float = 1e-05, dropout: float = 0.0, input_shape: tuple[int | None, int | None, int] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
     """Build plain34, as `build('plain34', …)` does.
 
-    A stem and stages of residual blocks; each stage halves the map and doubles the width.
+    A stem and stages of residual blocks; each but the first halves the map, doubles the width.
 
     Args:
         depths: Number of blocks of each stage.
@@ -594,17 +597,17 @@ def plain34(*, depths: Sequence[int] = (3, 4, 6, 3), block: str = 'basic', stem:
         groups: Groups of a bottleneck's 3x3 convolution.
         width_per_group: Channels of each group at stage 1.
         attend: Function (y, name) -> y on a block's residual path, before the sum.
-        shortcut: Whether blocks have shortcuts; False gives the paper's plain nets.
+        shortcut: Whether blocks have shortcuts; False builds the paper's plain nets.
         use_bias: Whether convolutions have biases.
-        epsilon: Of batch norm.
+        epsilon: Epsilon of batch norm.
         dropout: Dropout rate before the logits.
         input_shape: (height, width, channels) of the images.
         num_classes: Number of classes; None ends the net at `features`.
         name: Name of the model.
 
     Returns:
-        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is
-        (h/32, w/32, 512), or (h/32, w/32, 2048) with bottlenecks.
+        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). With a 7x7 stem
+        and four stages, `features` is (h/32, w/32, 512), or (h/32, w/32, 2048) with bottlenecks.
 
     Raises:
         ValueError: For an unknown block, stem or stride_in.
@@ -617,14 +620,13 @@ def resnet20(*, depth: int = 20, padding: str = 'symmetric', shortcut: str = 'A'
 
     Args:
         depth: Number of layers: 6n + 2.
-        padding: Of convolutions with stride 2: "symmetric", as published weights need it, or
-            "same". The pixel that the shortcut takes is the center of a 3x3 window, or its first
-            pixel.
+        padding: Padding of convolutions with stride 2: "symmetric", which published weights need,
+            or "same". The pixel that the shortcut takes is then the center of the 3x3 window, or
+            its first pixel.
         shortcut: "A" (no parameters, the paper's choice on CIFAR) or "B" (1x1 projection) where a
             stage widens.
         survival: Probability that the last block's residual path is kept for a training batch; it
-            falls linearly from 1 at the first block (stochastic depth: Huang et al. 2016, eq. 4 and
-            5).
+            falls linearly from 1 at the stem (stochastic depth: Huang et al. 2016, eq. 4 and 5).
         dropout: Dropout rate before the logits.
         input_shape: (height, width, channels) of the images.
         num_classes: Number of classes; None ends the net at `features`.
@@ -645,14 +647,13 @@ def resnet32(*, depth: int = 32, padding: str = 'symmetric', shortcut: str = 'A'
 
     Args:
         depth: Number of layers: 6n + 2.
-        padding: Of convolutions with stride 2: "symmetric", as published weights need it, or
-            "same". The pixel that the shortcut takes is the center of a 3x3 window, or its first
-            pixel.
+        padding: Padding of convolutions with stride 2: "symmetric", which published weights need,
+            or "same". The pixel that the shortcut takes is then the center of the 3x3 window, or
+            its first pixel.
         shortcut: "A" (no parameters, the paper's choice on CIFAR) or "B" (1x1 projection) where a
             stage widens.
         survival: Probability that the last block's residual path is kept for a training batch; it
-            falls linearly from 1 at the first block (stochastic depth: Huang et al. 2016, eq. 4 and
-            5).
+            falls linearly from 1 at the stem (stochastic depth: Huang et al. 2016, eq. 4 and 5).
         dropout: Dropout rate before the logits.
         input_shape: (height, width, channels) of the images.
         num_classes: Number of classes; None ends the net at `features`.
@@ -673,14 +674,13 @@ def resnet44(*, depth: int = 44, padding: str = 'symmetric', shortcut: str = 'A'
 
     Args:
         depth: Number of layers: 6n + 2.
-        padding: Of convolutions with stride 2: "symmetric", as published weights need it, or
-            "same". The pixel that the shortcut takes is the center of a 3x3 window, or its first
-            pixel.
+        padding: Padding of convolutions with stride 2: "symmetric", which published weights need,
+            or "same". The pixel that the shortcut takes is then the center of the 3x3 window, or
+            its first pixel.
         shortcut: "A" (no parameters, the paper's choice on CIFAR) or "B" (1x1 projection) where a
             stage widens.
         survival: Probability that the last block's residual path is kept for a training batch; it
-            falls linearly from 1 at the first block (stochastic depth: Huang et al. 2016, eq. 4 and
-            5).
+            falls linearly from 1 at the stem (stochastic depth: Huang et al. 2016, eq. 4 and 5).
         dropout: Dropout rate before the logits.
         input_shape: (height, width, channels) of the images.
         num_classes: Number of classes; None ends the net at `features`.
@@ -701,14 +701,13 @@ def resnet56(*, depth: int = 56, padding: str = 'symmetric', shortcut: str = 'A'
 
     Args:
         depth: Number of layers: 6n + 2.
-        padding: Of convolutions with stride 2: "symmetric", as published weights need it, or
-            "same". The pixel that the shortcut takes is the center of a 3x3 window, or its first
-            pixel.
+        padding: Padding of convolutions with stride 2: "symmetric", which published weights need,
+            or "same". The pixel that the shortcut takes is then the center of the 3x3 window, or
+            its first pixel.
         shortcut: "A" (no parameters, the paper's choice on CIFAR) or "B" (1x1 projection) where a
             stage widens.
         survival: Probability that the last block's residual path is kept for a training batch; it
-            falls linearly from 1 at the first block (stochastic depth: Huang et al. 2016, eq. 4 and
-            5).
+            falls linearly from 1 at the stem (stochastic depth: Huang et al. 2016, eq. 4 and 5).
         dropout: Dropout rate before the logits.
         input_shape: (height, width, channels) of the images.
         num_classes: Number of classes; None ends the net at `features`.
@@ -729,14 +728,13 @@ def resnet110(*, depth: int = 110, padding: str = 'symmetric', shortcut: str = '
 
     Args:
         depth: Number of layers: 6n + 2.
-        padding: Of convolutions with stride 2: "symmetric", as published weights need it, or
-            "same". The pixel that the shortcut takes is the center of a 3x3 window, or its first
-            pixel.
+        padding: Padding of convolutions with stride 2: "symmetric", which published weights need,
+            or "same". The pixel that the shortcut takes is then the center of the 3x3 window, or
+            its first pixel.
         shortcut: "A" (no parameters, the paper's choice on CIFAR) or "B" (1x1 projection) where a
             stage widens.
         survival: Probability that the last block's residual path is kept for a training batch; it
-            falls linearly from 1 at the first block (stochastic depth: Huang et al. 2016, eq. 4 and
-            5).
+            falls linearly from 1 at the stem (stochastic depth: Huang et al. 2016, eq. 4 and 5).
         dropout: Dropout rate before the logits.
         input_shape: (height, width, channels) of the images.
         num_classes: Number of classes; None ends the net at `features`.
@@ -757,14 +755,13 @@ def resnet1202(*, depth: int = 1202, padding: str = 'symmetric', shortcut: str =
 
     Args:
         depth: Number of layers: 6n + 2.
-        padding: Of convolutions with stride 2: "symmetric", as published weights need it, or
-            "same". The pixel that the shortcut takes is the center of a 3x3 window, or its first
-            pixel.
+        padding: Padding of convolutions with stride 2: "symmetric", which published weights need,
+            or "same". The pixel that the shortcut takes is then the center of the 3x3 window, or
+            its first pixel.
         shortcut: "A" (no parameters, the paper's choice on CIFAR) or "B" (1x1 projection) where a
             stage widens.
         survival: Probability that the last block's residual path is kept for a training batch; it
-            falls linearly from 1 at the first block (stochastic depth: Huang et al. 2016, eq. 4 and
-            5).
+            falls linearly from 1 at the stem (stochastic depth: Huang et al. 2016, eq. 4 and 5).
         dropout: Dropout rate before the logits.
         input_shape: (height, width, channels) of the images.
         num_classes: Number of classes; None ends the net at `features`.
@@ -785,14 +782,13 @@ def resnet110_stochastic_depth(*, depth: int = 110, padding: str = 'symmetric', 
 
     Args:
         depth: Number of layers: 6n + 2.
-        padding: Of convolutions with stride 2: "symmetric", as published weights need it, or
-            "same". The pixel that the shortcut takes is the center of a 3x3 window, or its first
-            pixel.
+        padding: Padding of convolutions with stride 2: "symmetric", which published weights need,
+            or "same". The pixel that the shortcut takes is then the center of the 3x3 window, or
+            its first pixel.
         shortcut: "A" (no parameters, the paper's choice on CIFAR) or "B" (1x1 projection) where a
             stage widens.
         survival: Probability that the last block's residual path is kept for a training batch; it
-            falls linearly from 1 at the first block (stochastic depth: Huang et al. 2016, eq. 4 and
-            5).
+            falls linearly from 1 at the stem (stochastic depth: Huang et al. 2016, eq. 4 and 5).
         dropout: Dropout rate before the logits.
         input_shape: (height, width, channels) of the images.
         num_classes: Number of classes; None ends the net at `features`.
@@ -826,7 +822,7 @@ def resnet18_v2(*, depths: Sequence[int] = (2, 2, 2, 2), block: str = 'basic', s
             the last.
         use_bias: Whether convolutions that no norm follows have biases.
         zero_padded_pool: Whether the stem's pool pads with zeros.
-        epsilon: Of batch norm.
+        epsilon: Epsilon of batch norm.
         block_dropout: Dropout rate before the last convolution of each block.
         dropout: Dropout rate before the logits.
         input_shape: (height, width, channels) of the images.
@@ -834,8 +830,9 @@ def resnet18_v2(*, depths: Sequence[int] = (2, 2, 2, 2), block: str = 'basic', s
         name: Name of the model.
 
     Returns:
-        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is
-        (h/32, w/32, 512), or (h/32, w/32, 2048) with bottlenecks.
+        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). With a 7x7 stem,
+        four stages and a width of 64, `features` is (h/32, w/32, 512), or (h/32, w/32, 2048) with
+        bottlenecks.
 
     Raises:
         ValueError: For an unknown block, stem, shortcut, stride_in or strided_block.
@@ -861,7 +858,7 @@ def resnet34_v2(*, depths: Sequence[int] = (3, 4, 6, 3), block: str = 'basic', s
             the last.
         use_bias: Whether convolutions that no norm follows have biases.
         zero_padded_pool: Whether the stem's pool pads with zeros.
-        epsilon: Of batch norm.
+        epsilon: Epsilon of batch norm.
         block_dropout: Dropout rate before the last convolution of each block.
         dropout: Dropout rate before the logits.
         input_shape: (height, width, channels) of the images.
@@ -869,8 +866,9 @@ def resnet34_v2(*, depths: Sequence[int] = (3, 4, 6, 3), block: str = 'basic', s
         name: Name of the model.
 
     Returns:
-        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is
-        (h/32, w/32, 512), or (h/32, w/32, 2048) with bottlenecks.
+        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). With a 7x7 stem,
+        four stages and a width of 64, `features` is (h/32, w/32, 512), or (h/32, w/32, 2048) with
+        bottlenecks.
 
     Raises:
         ValueError: For an unknown block, stem, shortcut, stride_in or strided_block.
@@ -896,7 +894,7 @@ def resnet50_v2(*, depths: Sequence[int] = (3, 4, 6, 3), block: str = 'bottlenec
             the last.
         use_bias: Whether convolutions that no norm follows have biases.
         zero_padded_pool: Whether the stem's pool pads with zeros.
-        epsilon: Of batch norm.
+        epsilon: Epsilon of batch norm.
         block_dropout: Dropout rate before the last convolution of each block.
         dropout: Dropout rate before the logits.
         input_shape: (height, width, channels) of the images.
@@ -904,8 +902,9 @@ def resnet50_v2(*, depths: Sequence[int] = (3, 4, 6, 3), block: str = 'bottlenec
         name: Name of the model.
 
     Returns:
-        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is
-        (h/32, w/32, 512), or (h/32, w/32, 2048) with bottlenecks.
+        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). With a 7x7 stem,
+        four stages and a width of 64, `features` is (h/32, w/32, 512), or (h/32, w/32, 2048) with
+        bottlenecks.
 
     Raises:
         ValueError: For an unknown block, stem, shortcut, stride_in or strided_block.
@@ -931,7 +930,7 @@ def resnet101_v2(*, depths: Sequence[int] = (3, 4, 23, 3), block: str = 'bottlen
             the last.
         use_bias: Whether convolutions that no norm follows have biases.
         zero_padded_pool: Whether the stem's pool pads with zeros.
-        epsilon: Of batch norm.
+        epsilon: Epsilon of batch norm.
         block_dropout: Dropout rate before the last convolution of each block.
         dropout: Dropout rate before the logits.
         input_shape: (height, width, channels) of the images.
@@ -939,8 +938,9 @@ def resnet101_v2(*, depths: Sequence[int] = (3, 4, 23, 3), block: str = 'bottlen
         name: Name of the model.
 
     Returns:
-        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is
-        (h/32, w/32, 512), or (h/32, w/32, 2048) with bottlenecks.
+        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). With a 7x7 stem,
+        four stages and a width of 64, `features` is (h/32, w/32, 512), or (h/32, w/32, 2048) with
+        bottlenecks.
 
     Raises:
         ValueError: For an unknown block, stem, shortcut, stride_in or strided_block.
@@ -966,7 +966,7 @@ def resnet152_v2(*, depths: Sequence[int] = (3, 8, 36, 3), block: str = 'bottlen
             the last.
         use_bias: Whether convolutions that no norm follows have biases.
         zero_padded_pool: Whether the stem's pool pads with zeros.
-        epsilon: Of batch norm.
+        epsilon: Epsilon of batch norm.
         block_dropout: Dropout rate before the last convolution of each block.
         dropout: Dropout rate before the logits.
         input_shape: (height, width, channels) of the images.
@@ -974,8 +974,9 @@ def resnet152_v2(*, depths: Sequence[int] = (3, 8, 36, 3), block: str = 'bottlen
         name: Name of the model.
 
     Returns:
-        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is
-        (h/32, w/32, 512), or (h/32, w/32, 2048) with bottlenecks.
+        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). With a 7x7 stem,
+        four stages and a width of 64, `features` is (h/32, w/32, 512), or (h/32, w/32, 2048) with
+        bottlenecks.
 
     Raises:
         ValueError: For an unknown block, stem, shortcut, stride_in or strided_block.
@@ -1001,7 +1002,7 @@ def preact_resnet110(*, depths: Sequence[int] = (18, 18, 18), block: str = 'basi
             the last.
         use_bias: Whether convolutions that no norm follows have biases.
         zero_padded_pool: Whether the stem's pool pads with zeros.
-        epsilon: Of batch norm.
+        epsilon: Epsilon of batch norm.
         block_dropout: Dropout rate before the last convolution of each block.
         dropout: Dropout rate before the logits.
         input_shape: (height, width, channels) of the images.
@@ -1009,8 +1010,9 @@ def preact_resnet110(*, depths: Sequence[int] = (18, 18, 18), block: str = 'basi
         name: Name of the model.
 
     Returns:
-        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is
-        (h/32, w/32, 512), or (h/32, w/32, 2048) with bottlenecks.
+        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). With a 7x7 stem,
+        four stages and a width of 64, `features` is (h/32, w/32, 512), or (h/32, w/32, 2048) with
+        bottlenecks.
 
     Raises:
         ValueError: For an unknown block, stem, shortcut, stride_in or strided_block.
@@ -1036,7 +1038,7 @@ def preact_resnet164(*, depths: Sequence[int] = (18, 18, 18), block: str = 'bott
             the last.
         use_bias: Whether convolutions that no norm follows have biases.
         zero_padded_pool: Whether the stem's pool pads with zeros.
-        epsilon: Of batch norm.
+        epsilon: Epsilon of batch norm.
         block_dropout: Dropout rate before the last convolution of each block.
         dropout: Dropout rate before the logits.
         input_shape: (height, width, channels) of the images.
@@ -1044,8 +1046,9 @@ def preact_resnet164(*, depths: Sequence[int] = (18, 18, 18), block: str = 'bott
         name: Name of the model.
 
     Returns:
-        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is
-        (h/32, w/32, 512), or (h/32, w/32, 2048) with bottlenecks.
+        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). With a 7x7 stem,
+        four stages and a width of 64, `features` is (h/32, w/32, 512), or (h/32, w/32, 2048) with
+        bottlenecks.
 
     Raises:
         ValueError: For an unknown block, stem, shortcut, stride_in or strided_block.
@@ -1071,7 +1074,7 @@ def preact_resnet1001(*, depths: Sequence[int] = (111, 111, 111), block: str = '
             the last.
         use_bias: Whether convolutions that no norm follows have biases.
         zero_padded_pool: Whether the stem's pool pads with zeros.
-        epsilon: Of batch norm.
+        epsilon: Epsilon of batch norm.
         block_dropout: Dropout rate before the last convolution of each block.
         dropout: Dropout rate before the logits.
         input_shape: (height, width, channels) of the images.
@@ -1079,8 +1082,9 @@ def preact_resnet1001(*, depths: Sequence[int] = (111, 111, 111), block: str = '
         name: Name of the model.
 
     Returns:
-        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is
-        (h/32, w/32, 512), or (h/32, w/32, 2048) with bottlenecks.
+        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). With a 7x7 stem,
+        four stages and a width of 64, `features` is (h/32, w/32, 512), or (h/32, w/32, 2048) with
+        bottlenecks.
 
     Raises:
         ValueError: For an unknown block, stem, shortcut, stride_in or strided_block.
@@ -1089,7 +1093,7 @@ def preact_resnet1001(*, depths: Sequence[int] = (111, 111, 111), block: str = '
 def wide_resnet50_2(*, depths: Sequence[int] = (3, 4, 6, 3), block: str = 'bottleneck', stem: str = '7x7', stride_in: str = '3x3', groups: int = 1, width_per_group: int = 128, attend: Callable[..., typing.Any] | None = None, shortcut: bool = True, use_bias: bool = False, epsilon: float = 1e-05, dropout: float = 0.0, input_shape: tuple[int | None, int | None, int] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
     """Build wide_resnet50_2, as `build('wide_resnet50_2', …)` does.
 
-    A stem and stages of residual blocks; each stage halves the map and doubles the width.
+    A stem and stages of residual blocks; each but the first halves the map, doubles the width.
 
     Args:
         depths: Number of blocks of each stage.
@@ -1099,17 +1103,17 @@ def wide_resnet50_2(*, depths: Sequence[int] = (3, 4, 6, 3), block: str = 'bottl
         groups: Groups of a bottleneck's 3x3 convolution.
         width_per_group: Channels of each group at stage 1.
         attend: Function (y, name) -> y on a block's residual path, before the sum.
-        shortcut: Whether blocks have shortcuts; False gives the paper's plain nets.
+        shortcut: Whether blocks have shortcuts; False builds the paper's plain nets.
         use_bias: Whether convolutions have biases.
-        epsilon: Of batch norm.
+        epsilon: Epsilon of batch norm.
         dropout: Dropout rate before the logits.
         input_shape: (height, width, channels) of the images.
         num_classes: Number of classes; None ends the net at `features`.
         name: Name of the model.
 
     Returns:
-        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is
-        (h/32, w/32, 512), or (h/32, w/32, 2048) with bottlenecks.
+        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). With a 7x7 stem
+        and four stages, `features` is (h/32, w/32, 512), or (h/32, w/32, 2048) with bottlenecks.
 
     Raises:
         ValueError: For an unknown block, stem or stride_in.
@@ -1118,7 +1122,7 @@ def wide_resnet50_2(*, depths: Sequence[int] = (3, 4, 6, 3), block: str = 'bottl
 def wide_resnet101_2(*, depths: Sequence[int] = (3, 4, 23, 3), block: str = 'bottleneck', stem: str = '7x7', stride_in: str = '3x3', groups: int = 1, width_per_group: int = 128, attend: Callable[..., typing.Any] | None = None, shortcut: bool = True, use_bias: bool = False, epsilon: float = 1e-05, dropout: float = 0.0, input_shape: tuple[int | None, int | None, int] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
     """Build wide_resnet101_2, as `build('wide_resnet101_2', …)` does.
 
-    A stem and stages of residual blocks; each stage halves the map and doubles the width.
+    A stem and stages of residual blocks; each but the first halves the map, doubles the width.
 
     Args:
         depths: Number of blocks of each stage.
@@ -1128,17 +1132,17 @@ def wide_resnet101_2(*, depths: Sequence[int] = (3, 4, 23, 3), block: str = 'bot
         groups: Groups of a bottleneck's 3x3 convolution.
         width_per_group: Channels of each group at stage 1.
         attend: Function (y, name) -> y on a block's residual path, before the sum.
-        shortcut: Whether blocks have shortcuts; False gives the paper's plain nets.
+        shortcut: Whether blocks have shortcuts; False builds the paper's plain nets.
         use_bias: Whether convolutions have biases.
-        epsilon: Of batch norm.
+        epsilon: Epsilon of batch norm.
         dropout: Dropout rate before the logits.
         input_shape: (height, width, channels) of the images.
         num_classes: Number of classes; None ends the net at `features`.
         name: Name of the model.
 
     Returns:
-        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is
-        (h/32, w/32, 512), or (h/32, w/32, 2048) with bottlenecks.
+        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). With a 7x7 stem
+        and four stages, `features` is (h/32, w/32, 512), or (h/32, w/32, 2048) with bottlenecks.
 
     Raises:
         ValueError: For an unknown block, stem or stride_in.
@@ -1210,7 +1214,7 @@ def wrn_40_4(*, depth: int = 40, width: int = 4, dropout: float = 0.0, input_sha
 def resnext50_32x4d(*, depths: Sequence[int] = (3, 4, 6, 3), block: str = 'bottleneck', stem: str = '7x7', stride_in: str = '3x3', groups: int = 32, width_per_group: int = 4, attend: Callable[..., typing.Any] | None = None, shortcut: bool = True, use_bias: bool = False, epsilon: float = 1e-05, dropout: float = 0.0, input_shape: tuple[int | None, int | None, int] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
     """Build resnext50_32x4d, as `build('resnext50_32x4d', …)` does.
 
-    A stem and stages of residual blocks; each stage halves the map and doubles the width.
+    A stem and stages of residual blocks; each but the first halves the map, doubles the width.
 
     Args:
         depths: Number of blocks of each stage.
@@ -1220,17 +1224,17 @@ def resnext50_32x4d(*, depths: Sequence[int] = (3, 4, 6, 3), block: str = 'bottl
         groups: Groups of a bottleneck's 3x3 convolution.
         width_per_group: Channels of each group at stage 1.
         attend: Function (y, name) -> y on a block's residual path, before the sum.
-        shortcut: Whether blocks have shortcuts; False gives the paper's plain nets.
+        shortcut: Whether blocks have shortcuts; False builds the paper's plain nets.
         use_bias: Whether convolutions have biases.
-        epsilon: Of batch norm.
+        epsilon: Epsilon of batch norm.
         dropout: Dropout rate before the logits.
         input_shape: (height, width, channels) of the images.
         num_classes: Number of classes; None ends the net at `features`.
         name: Name of the model.
 
     Returns:
-        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is
-        (h/32, w/32, 512), or (h/32, w/32, 2048) with bottlenecks.
+        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). With a 7x7 stem
+        and four stages, `features` is (h/32, w/32, 512), or (h/32, w/32, 2048) with bottlenecks.
 
     Raises:
         ValueError: For an unknown block, stem or stride_in.
@@ -1239,7 +1243,7 @@ def resnext50_32x4d(*, depths: Sequence[int] = (3, 4, 6, 3), block: str = 'bottl
 def resnext101_32x8d(*, depths: Sequence[int] = (3, 4, 23, 3), block: str = 'bottleneck', stem: str = '7x7', stride_in: str = '3x3', groups: int = 32, width_per_group: int = 8, attend: Callable[..., typing.Any] | None = None, shortcut: bool = True, use_bias: bool = False, epsilon: float = 1e-05, dropout: float = 0.0, input_shape: tuple[int | None, int | None, int] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
     """Build resnext101_32x8d, as `build('resnext101_32x8d', …)` does.
 
-    A stem and stages of residual blocks; each stage halves the map and doubles the width.
+    A stem and stages of residual blocks; each but the first halves the map, doubles the width.
 
     Args:
         depths: Number of blocks of each stage.
@@ -1249,17 +1253,17 @@ def resnext101_32x8d(*, depths: Sequence[int] = (3, 4, 23, 3), block: str = 'bot
         groups: Groups of a bottleneck's 3x3 convolution.
         width_per_group: Channels of each group at stage 1.
         attend: Function (y, name) -> y on a block's residual path, before the sum.
-        shortcut: Whether blocks have shortcuts; False gives the paper's plain nets.
+        shortcut: Whether blocks have shortcuts; False builds the paper's plain nets.
         use_bias: Whether convolutions have biases.
-        epsilon: Of batch norm.
+        epsilon: Epsilon of batch norm.
         dropout: Dropout rate before the logits.
         input_shape: (height, width, channels) of the images.
         num_classes: Number of classes; None ends the net at `features`.
         name: Name of the model.
 
     Returns:
-        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is
-        (h/32, w/32, 512), or (h/32, w/32, 2048) with bottlenecks.
+        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). With a 7x7 stem
+        and four stages, `features` is (h/32, w/32, 512), or (h/32, w/32, 2048) with bottlenecks.
 
     Raises:
         ValueError: For an unknown block, stem or stride_in.
@@ -1268,7 +1272,7 @@ def resnext101_32x8d(*, depths: Sequence[int] = (3, 4, 23, 3), block: str = 'bot
 def resnext101_64x4d(*, depths: Sequence[int] = (3, 4, 23, 3), block: str = 'bottleneck', stem: str = '7x7', stride_in: str = '3x3', groups: int = 64, width_per_group: int = 4, attend: Callable[..., typing.Any] | None = None, shortcut: bool = True, use_bias: bool = False, epsilon: float = 1e-05, dropout: float = 0.0, input_shape: tuple[int | None, int | None, int] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
     """Build resnext101_64x4d, as `build('resnext101_64x4d', …)` does.
 
-    A stem and stages of residual blocks; each stage halves the map and doubles the width.
+    A stem and stages of residual blocks; each but the first halves the map, doubles the width.
 
     Args:
         depths: Number of blocks of each stage.
@@ -1278,17 +1282,17 @@ def resnext101_64x4d(*, depths: Sequence[int] = (3, 4, 23, 3), block: str = 'bot
         groups: Groups of a bottleneck's 3x3 convolution.
         width_per_group: Channels of each group at stage 1.
         attend: Function (y, name) -> y on a block's residual path, before the sum.
-        shortcut: Whether blocks have shortcuts; False gives the paper's plain nets.
+        shortcut: Whether blocks have shortcuts; False builds the paper's plain nets.
         use_bias: Whether convolutions have biases.
-        epsilon: Of batch norm.
+        epsilon: Epsilon of batch norm.
         dropout: Dropout rate before the logits.
         input_shape: (height, width, channels) of the images.
         num_classes: Number of classes; None ends the net at `features`.
         name: Name of the model.
 
     Returns:
-        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is
-        (h/32, w/32, 512), or (h/32, w/32, 2048) with bottlenecks.
+        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). With a 7x7 stem
+        and four stages, `features` is (h/32, w/32, 512), or (h/32, w/32, 2048) with bottlenecks.
 
     Raises:
         ValueError: For an unknown block, stem or stride_in.
@@ -1297,7 +1301,7 @@ def resnext101_64x4d(*, depths: Sequence[int] = (3, 4, 23, 3), block: str = 'bot
 def resnext29_8x64d(*, depths: Sequence[int] = (3, 3, 3), block: str = 'bottleneck', stem: str = '3x3', stride_in: str = '3x3', groups: int = 8, width_per_group: int = 64, attend: Callable[..., typing.Any] | None = None, shortcut: bool = True, use_bias: bool = False, epsilon: float = 1e-05, dropout: float = 0.0, input_shape: tuple[int | None, int | None, int] = (32, 32, 3), num_classes: int | None = 10, name: str | None = None) -> keras.Model:
     """Build resnext29_8x64d, as `build('resnext29_8x64d', …)` does.
 
-    A stem and stages of residual blocks; each stage halves the map and doubles the width.
+    A stem and stages of residual blocks; each but the first halves the map, doubles the width.
 
     Args:
         depths: Number of blocks of each stage.
@@ -1307,17 +1311,17 @@ def resnext29_8x64d(*, depths: Sequence[int] = (3, 3, 3), block: str = 'bottlene
         groups: Groups of a bottleneck's 3x3 convolution.
         width_per_group: Channels of each group at stage 1.
         attend: Function (y, name) -> y on a block's residual path, before the sum.
-        shortcut: Whether blocks have shortcuts; False gives the paper's plain nets.
+        shortcut: Whether blocks have shortcuts; False builds the paper's plain nets.
         use_bias: Whether convolutions have biases.
-        epsilon: Of batch norm.
+        epsilon: Epsilon of batch norm.
         dropout: Dropout rate before the logits.
         input_shape: (height, width, channels) of the images.
         num_classes: Number of classes; None ends the net at `features`.
         name: Name of the model.
 
     Returns:
-        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is
-        (h/32, w/32, 512), or (h/32, w/32, 2048) with bottlenecks.
+        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). With a 7x7 stem
+        and four stages, `features` is (h/32, w/32, 512), or (h/32, w/32, 2048) with bottlenecks.
 
     Raises:
         ValueError: For an unknown block, stem or stride_in.
@@ -1328,8 +1332,8 @@ def fractalnet20(*, filters: Sequence[int] = (64, 128, 256, 512, 512), columns: 
 
     Five fractal blocks, each with a 2x2 max pool at its end.
 
-    The paper gives 38.6M parameters for 20 layers. The widths that it states, with biases in the
-    convolutions and with norms that scale and shift, as in its authors' code, make the 33,734,922
+    The paper reports 38.6M parameters for 20 layers. The widths that it states, with biases in the
+    convolutions and norms that scale and shift, as in the authors' code, result in the 33,734,922
     built here. It would be 38.5M if the first convolution of each column had as many input as
     output channels.
 
@@ -1339,8 +1343,8 @@ def fractalnet20(*, filters: Sequence[int] = (64, 128, 256, 512, 512), columns: 
         column: Number of the one column to build, from 1 (the shallowest) to `columns`; its layers
             have the same names as in the whole net, for copying weights. None builds all.
         drop_path: Rate at which a join drops each of its paths in training; 0 for no drop-path.
-        global_share: Share of the batches for which all columns but one are dropped instead.
-        dropout: Dropout rate inside the last block; it grows linearly from 0 at the first.
+        global_share: Fraction of the batches for which all columns but one are dropped instead.
+        dropout: Dropout rate inside the last block; it grows linearly from 0 at the first block.
         input_shape: (height, width, channels) of the images.
         num_classes: Number of classes; None ends the net at `features`.
         name: Name of the model.
@@ -1358,8 +1362,8 @@ def fractalnet20_column(*, filters: Sequence[int] = (64, 128, 256, 512, 512), co
 
     Five fractal blocks, each with a 2x2 max pool at its end.
 
-    The paper gives 38.6M parameters for 20 layers. The widths that it states, with biases in the
-    convolutions and with norms that scale and shift, as in its authors' code, make the 33,734,922
+    The paper reports 38.6M parameters for 20 layers. The widths that it states, with biases in the
+    convolutions and norms that scale and shift, as in the authors' code, result in the 33,734,922
     built here. It would be 38.5M if the first convolution of each column had as many input as
     output channels.
 
@@ -1369,8 +1373,8 @@ def fractalnet20_column(*, filters: Sequence[int] = (64, 128, 256, 512, 512), co
         column: Number of the one column to build, from 1 (the shallowest) to `columns`; its layers
             have the same names as in the whole net, for copying weights. None builds all.
         drop_path: Rate at which a join drops each of its paths in training; 0 for no drop-path.
-        global_share: Share of the batches for which all columns but one are dropped instead.
-        dropout: Dropout rate inside the last block; it grows linearly from 0 at the first.
+        global_share: Fraction of the batches for which all columns but one are dropped instead.
+        dropout: Dropout rate inside the last block; it grows linearly from 0 at the first block.
         input_shape: (height, width, channels) of the images.
         num_classes: Number of classes; None ends the net at `features`.
         name: Name of the model.
@@ -1392,10 +1396,10 @@ def densenet121(*, depths: Sequence[int] = (6, 12, 24, 16), growth_rate: int = 3
         depths: Number of layers of each block.
         growth_rate: Channels that each layer adds, the paper's k.
         bottleneck: Whether a layer has a 1x1 convolution to 4k channels before its 3x3.
-        compression: Share of the channels that a transition keeps.
+        compression: Fraction of the channels that a transition keeps.
         stem: "7x7" with stride 2 and a max pool, or the "3x3" of CIFAR nets.
         stem_width: Filters of the stem. Defaults to 2k.
-        epsilon: Of batch norm.
+        epsilon: Epsilon of batch norm.
         dropout: Dropout rate after each convolution but the stem's; 0.2 in the paper for images
             without augmentation.
         input_shape: (height, width, channels) of the images.
@@ -1419,10 +1423,10 @@ def densenet161(*, depths: Sequence[int] = (6, 12, 36, 24), growth_rate: int = 4
         depths: Number of layers of each block.
         growth_rate: Channels that each layer adds, the paper's k.
         bottleneck: Whether a layer has a 1x1 convolution to 4k channels before its 3x3.
-        compression: Share of the channels that a transition keeps.
+        compression: Fraction of the channels that a transition keeps.
         stem: "7x7" with stride 2 and a max pool, or the "3x3" of CIFAR nets.
         stem_width: Filters of the stem. Defaults to 2k.
-        epsilon: Of batch norm.
+        epsilon: Epsilon of batch norm.
         dropout: Dropout rate after each convolution but the stem's; 0.2 in the paper for images
             without augmentation.
         input_shape: (height, width, channels) of the images.
@@ -1446,10 +1450,10 @@ def densenet169(*, depths: Sequence[int] = (6, 12, 32, 32), growth_rate: int = 3
         depths: Number of layers of each block.
         growth_rate: Channels that each layer adds, the paper's k.
         bottleneck: Whether a layer has a 1x1 convolution to 4k channels before its 3x3.
-        compression: Share of the channels that a transition keeps.
+        compression: Fraction of the channels that a transition keeps.
         stem: "7x7" with stride 2 and a max pool, or the "3x3" of CIFAR nets.
         stem_width: Filters of the stem. Defaults to 2k.
-        epsilon: Of batch norm.
+        epsilon: Epsilon of batch norm.
         dropout: Dropout rate after each convolution but the stem's; 0.2 in the paper for images
             without augmentation.
         input_shape: (height, width, channels) of the images.
@@ -1473,10 +1477,10 @@ def densenet201(*, depths: Sequence[int] = (6, 12, 48, 32), growth_rate: int = 3
         depths: Number of layers of each block.
         growth_rate: Channels that each layer adds, the paper's k.
         bottleneck: Whether a layer has a 1x1 convolution to 4k channels before its 3x3.
-        compression: Share of the channels that a transition keeps.
+        compression: Fraction of the channels that a transition keeps.
         stem: "7x7" with stride 2 and a max pool, or the "3x3" of CIFAR nets.
         stem_width: Filters of the stem. Defaults to 2k.
-        epsilon: Of batch norm.
+        epsilon: Epsilon of batch norm.
         dropout: Dropout rate after each convolution but the stem's; 0.2 in the paper for images
             without augmentation.
         input_shape: (height, width, channels) of the images.
@@ -1500,10 +1504,10 @@ def densenet40_12(*, depths: Sequence[int] = (12, 12, 12), growth_rate: int = 12
         depths: Number of layers of each block.
         growth_rate: Channels that each layer adds, the paper's k.
         bottleneck: Whether a layer has a 1x1 convolution to 4k channels before its 3x3.
-        compression: Share of the channels that a transition keeps.
+        compression: Fraction of the channels that a transition keeps.
         stem: "7x7" with stride 2 and a max pool, or the "3x3" of CIFAR nets.
         stem_width: Filters of the stem. Defaults to 2k.
-        epsilon: Of batch norm.
+        epsilon: Epsilon of batch norm.
         dropout: Dropout rate after each convolution but the stem's; 0.2 in the paper for images
             without augmentation.
         input_shape: (height, width, channels) of the images.
@@ -1527,10 +1531,10 @@ def densenet_bc100_12(*, depths: Sequence[int] = (16, 16, 16), growth_rate: int 
         depths: Number of layers of each block.
         growth_rate: Channels that each layer adds, the paper's k.
         bottleneck: Whether a layer has a 1x1 convolution to 4k channels before its 3x3.
-        compression: Share of the channels that a transition keeps.
+        compression: Fraction of the channels that a transition keeps.
         stem: "7x7" with stride 2 and a max pool, or the "3x3" of CIFAR nets.
         stem_width: Filters of the stem. Defaults to 2k.
-        epsilon: Of batch norm.
+        epsilon: Epsilon of batch norm.
         dropout: Dropout rate after each convolution but the stem's; 0.2 in the paper for images
             without augmentation.
         input_shape: (height, width, channels) of the images.
@@ -1554,10 +1558,10 @@ def densenet_bc190_40(*, depths: Sequence[int] = (31, 31, 31), growth_rate: int 
         depths: Number of layers of each block.
         growth_rate: Channels that each layer adds, the paper's k.
         bottleneck: Whether a layer has a 1x1 convolution to 4k channels before its 3x3.
-        compression: Share of the channels that a transition keeps.
+        compression: Fraction of the channels that a transition keeps.
         stem: "7x7" with stride 2 and a max pool, or the "3x3" of CIFAR nets.
         stem_width: Filters of the stem. Defaults to 2k.
-        epsilon: Of batch norm.
+        epsilon: Epsilon of batch norm.
         dropout: Dropout rate after each convolution but the stem's; 0.2 in the paper for images
             without augmentation.
         input_shape: (height, width, channels) of the images.
@@ -1575,7 +1579,7 @@ def densenet_bc190_40(*, depths: Sequence[int] = (31, 31, 31), growth_rate: int 
 def se_resnet50(*, depths: Sequence[int] = (3, 4, 6, 3), block: str = 'bottleneck', stem: str = '7x7', stride_in: str = '3x3', groups: int = 1, width_per_group: int = 64, attend: Callable[..., typing.Any] | None = ..., shortcut: bool = True, use_bias: bool = False, epsilon: float = 1e-05, dropout: float = 0.0, input_shape: tuple[int | None, int | None, int] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
     """Build se_resnet50, as `build('se_resnet50', …)` does.
 
-    A stem and stages of residual blocks; each stage halves the map and doubles the width.
+    A stem and stages of residual blocks; each but the first halves the map, doubles the width.
 
     Args:
         depths: Number of blocks of each stage.
@@ -1585,17 +1589,17 @@ def se_resnet50(*, depths: Sequence[int] = (3, 4, 6, 3), block: str = 'bottlenec
         groups: Groups of a bottleneck's 3x3 convolution.
         width_per_group: Channels of each group at stage 1.
         attend: Function (y, name) -> y on a block's residual path, before the sum.
-        shortcut: Whether blocks have shortcuts; False gives the paper's plain nets.
+        shortcut: Whether blocks have shortcuts; False builds the paper's plain nets.
         use_bias: Whether convolutions have biases.
-        epsilon: Of batch norm.
+        epsilon: Epsilon of batch norm.
         dropout: Dropout rate before the logits.
         input_shape: (height, width, channels) of the images.
         num_classes: Number of classes; None ends the net at `features`.
         name: Name of the model.
 
     Returns:
-        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is
-        (h/32, w/32, 512), or (h/32, w/32, 2048) with bottlenecks.
+        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). With a 7x7 stem
+        and four stages, `features` is (h/32, w/32, 512), or (h/32, w/32, 2048) with bottlenecks.
 
     Raises:
         ValueError: For an unknown block, stem or stride_in.
@@ -1608,7 +1612,7 @@ def squeezenet1_0(*, filters: int = 96, kernel_size: int = 7, pools: Sequence[in
 
     Args:
         filters: Filters of the first convolution.
-        kernel_size: Its kernel's side.
+        kernel_size: Side of its kernel.
         pools: Numbers of the fire modules that a max pool precedes; the first module has number 2.
         squeeze: Filters of each fire module's first 1x1 convolution.
         dropout: Dropout rate after the fire modules.
@@ -1628,7 +1632,7 @@ def squeezenet1_1(*, filters: int = 64, kernel_size: int = 3, pools: Sequence[in
 
     Args:
         filters: Filters of the first convolution.
-        kernel_size: Its kernel's side.
+        kernel_size: Side of its kernel.
         pools: Numbers of the fire modules that a max pool precedes; the first module has number 2.
         squeeze: Filters of each fire module's first 1x1 convolution.
         dropout: Dropout rate after the fire modules.
@@ -1649,10 +1653,10 @@ def mobilenet_v3_large(*, stages: Sequence[tuple] = ..., hidden: int = 1280, wid
     Args:
         stages: Rows of blocks, as in LARGE and SMALL.
         hidden: Units of the dense layer before the logits.
-        width: Factor for the filters, without `hidden`.
-        minimal: Whether the net has no squeeze-excite, 5x5 kernels or hard-swish.
-        padding: Of convolutions with stride 2: "symmetric" or "same".
-        epsilon: Of batch norm.
+        width: Factor for the filters, but not for `hidden`.
+        minimal: Whether to leave out squeeze-excite, 5x5 kernels and hard-swish.
+        padding: Padding of convolutions with stride 2: "symmetric" or "same".
+        epsilon: Epsilon of batch norm.
         dropout: Dropout rate before the logits.
         input_shape: (height, width, channels) of the images.
         num_classes: Number of classes; None ends the net at `features`.
@@ -1671,10 +1675,10 @@ def mobilenet_v3_small(*, stages: Sequence[tuple] = ..., hidden: int = 1024, wid
     Args:
         stages: Rows of blocks, as in LARGE and SMALL.
         hidden: Units of the dense layer before the logits.
-        width: Factor for the filters, without `hidden`.
-        minimal: Whether the net has no squeeze-excite, 5x5 kernels or hard-swish.
-        padding: Of convolutions with stride 2: "symmetric" or "same".
-        epsilon: Of batch norm.
+        width: Factor for the filters, but not for `hidden`.
+        minimal: Whether to leave out squeeze-excite, 5x5 kernels and hard-swish.
+        padding: Padding of convolutions with stride 2: "symmetric" or "same".
+        epsilon: Epsilon of batch norm.
         dropout: Dropout rate before the logits.
         input_shape: (height, width, channels) of the images.
         num_classes: Number of classes; None ends the net at `features`.
@@ -1691,7 +1695,7 @@ def shufflenet_v1(*, groups: int = 3, width: float = 1.0, stem: int = 24, depths
     A stem and stages 2 to 4; each stage halves the map and doubles the width.
 
     Args:
-        groups: Groups of the 1x1 convolutions: 1, 2, 3, 4 or 8; more groups give more channels at
+        groups: Groups of the 1x1 convolutions: 1, 2, 3, 4 or 8; more groups allow more channels at
             the same cost.
         width: Factor for the stages' filters.
         stem: Filters of the stem; the authors' code has 12 at width 0.5, and 48 at 2.
@@ -1706,7 +1710,7 @@ def shufflenet_v1(*, groups: int = 3, width: float = 1.0, stem: int = 24, depths
         (h/32, w/32, 960) with three groups.
 
     Raises:
-        ValueError: For another number of groups.
+        ValueError: If `groups` is not one of these numbers.
     """
 
 def shufflenet_v2_x0_5(*, filters: Sequence[int] = (48, 96, 192, 1024), depths: Sequence[int] = (4, 8, 4), dropout: float = 0.0, input_shape: tuple[int | None, int | None, int] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
@@ -1791,17 +1795,17 @@ def nasnet_mobile(*, repeats: int = 4, penultimate_filters: int = 1056, stem: st
         penultimate_filters: Channels of the last map, the paper's P, a multiple of 24.
         stem: "imagenet", with two reduction cells, or "cifar".
         stem_filters: Filters of the first convolution.
-        skip_reduction_input: Whether the cell after a reduction takes, as the map before, what came
-            before the reduction's input.
-        zero_padded_pools: "avg" and "max", if these pools count zeros around the map when strided,
-            as in Keras and timm; they do not in the release.
+        skip_reduction_input: Whether the cell after a reduction takes, as its second input, the map
+            before the reduction's input instead of that input.
+        zero_padded_pools: Strided pools ("avg", "max") that count zeros around the map, as in Keras
+            and timm; none do in the release.
         drop_path: Rate at which the last cell's operations are dropped in training, for each image.
             It grows linearly with the cell's depth and over `drop_path_steps` (ScheduledDropPath:
             section 4 and appendix A.5).
         drop_path_steps: Training steps over which `drop_path` grows from 0; the whole training in
             the release.
-        momentum: Of batch norm.
-        epsilon: Of batch norm.
+        momentum: Momentum of batch norm.
+        epsilon: Epsilon of batch norm.
         dropout: Dropout rate before the logits.
         input_shape: (height, width, channels) of the images.
         num_classes: Number of classes; None ends the net at `features`.
@@ -1812,7 +1816,8 @@ def nasnet_mobile(*, repeats: int = 4, penultimate_filters: int = 1056, stem: st
         (h/32, w/32, P), or (h/4, w/4, P) with the "cifar" stem.
 
     Raises:
-        ValueError: If P is not a multiple of 24, or for an unknown stem.
+        ValueError: If P is not a multiple of 24, for an unknown stem, or for `zero_padded_pools`
+            without a height and a width.
     """
 
 def nasnet_large(*, repeats: int = 6, penultimate_filters: int = 4032, stem: str = 'imagenet', stem_filters: int = 96, skip_reduction_input: bool = True, zero_padded_pools: Sequence[str] = (), drop_path: float = 0.3, drop_path_steps: int = 250000, momentum: float = 0.9997, epsilon: float = 0.001, dropout: float = 0.5, input_shape: tuple[int | None, int | None, int] = (331, 331, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
@@ -1825,17 +1830,17 @@ def nasnet_large(*, repeats: int = 6, penultimate_filters: int = 4032, stem: str
         penultimate_filters: Channels of the last map, the paper's P, a multiple of 24.
         stem: "imagenet", with two reduction cells, or "cifar".
         stem_filters: Filters of the first convolution.
-        skip_reduction_input: Whether the cell after a reduction takes, as the map before, what came
-            before the reduction's input.
-        zero_padded_pools: "avg" and "max", if these pools count zeros around the map when strided,
-            as in Keras and timm; they do not in the release.
+        skip_reduction_input: Whether the cell after a reduction takes, as its second input, the map
+            before the reduction's input instead of that input.
+        zero_padded_pools: Strided pools ("avg", "max") that count zeros around the map, as in Keras
+            and timm; none do in the release.
         drop_path: Rate at which the last cell's operations are dropped in training, for each image.
             It grows linearly with the cell's depth and over `drop_path_steps` (ScheduledDropPath:
             section 4 and appendix A.5).
         drop_path_steps: Training steps over which `drop_path` grows from 0; the whole training in
             the release.
-        momentum: Of batch norm.
-        epsilon: Of batch norm.
+        momentum: Momentum of batch norm.
+        epsilon: Epsilon of batch norm.
         dropout: Dropout rate before the logits.
         input_shape: (height, width, channels) of the images.
         num_classes: Number of classes; None ends the net at `features`.
@@ -1846,7 +1851,8 @@ def nasnet_large(*, repeats: int = 6, penultimate_filters: int = 4032, stem: str
         (h/32, w/32, P), or (h/4, w/4, P) with the "cifar" stem.
 
     Raises:
-        ValueError: If P is not a multiple of 24, or for an unknown stem.
+        ValueError: If P is not a multiple of 24, for an unknown stem, or for `zero_padded_pools`
+            without a height and a width.
     """
 
 def nasnet_cifar(*, repeats: int = 6, penultimate_filters: int = 768, stem: str = 'cifar', stem_filters: int = 96, skip_reduction_input: bool = False, zero_padded_pools: Sequence[str] = (), drop_path: float = 0.4, drop_path_steps: int = 937500, momentum: float = 0.9, epsilon: float = 1e-05, dropout: float = 0.0, input_shape: tuple[int | None, int | None, int] = (32, 32, 3), num_classes: int | None = 10, name: str | None = None) -> keras.Model:
@@ -1859,17 +1865,17 @@ def nasnet_cifar(*, repeats: int = 6, penultimate_filters: int = 768, stem: str 
         penultimate_filters: Channels of the last map, the paper's P, a multiple of 24.
         stem: "imagenet", with two reduction cells, or "cifar".
         stem_filters: Filters of the first convolution.
-        skip_reduction_input: Whether the cell after a reduction takes, as the map before, what came
-            before the reduction's input.
-        zero_padded_pools: "avg" and "max", if these pools count zeros around the map when strided,
-            as in Keras and timm; they do not in the release.
+        skip_reduction_input: Whether the cell after a reduction takes, as its second input, the map
+            before the reduction's input instead of that input.
+        zero_padded_pools: Strided pools ("avg", "max") that count zeros around the map, as in Keras
+            and timm; none do in the release.
         drop_path: Rate at which the last cell's operations are dropped in training, for each image.
             It grows linearly with the cell's depth and over `drop_path_steps` (ScheduledDropPath:
             section 4 and appendix A.5).
         drop_path_steps: Training steps over which `drop_path` grows from 0; the whole training in
             the release.
-        momentum: Of batch norm.
-        epsilon: Of batch norm.
+        momentum: Momentum of batch norm.
+        epsilon: Epsilon of batch norm.
         dropout: Dropout rate before the logits.
         input_shape: (height, width, channels) of the images.
         num_classes: Number of classes; None ends the net at `features`.
@@ -1880,7 +1886,8 @@ def nasnet_cifar(*, repeats: int = 6, penultimate_filters: int = 768, stem: str 
         (h/32, w/32, P), or (h/4, w/4, P) with the "cifar" stem.
 
     Raises:
-        ValueError: If P is not a multiple of 24, or for an unknown stem.
+        ValueError: If P is not a multiple of 24, for an unknown stem, or for `zero_padded_pools`
+            without a height and a width.
     """
 
 def efficientnet_b0(*, width: float = 1.0, depth: float = 1.0, fixed_ends: bool = False, stages: Sequence[tuple] = ..., se_ratio: float = 0.25, activation: str = 'silu', survival: float = 0.8, padding: str = 'symmetric', epsilon: float = 1e-05, momentum: float = 0.9, dropout: float = 0.2, input_shape: tuple[int | None, int | None, int] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
@@ -1891,17 +1898,17 @@ def efficientnet_b0(*, width: float = 1.0, depth: float = 1.0, fixed_ends: bool 
     Args:
         width: Factor for the filters.
         depth: Factor for the repeats of the stages.
-        fixed_ends: Whether the factors leave out the stem, the last convolution and the repeats of
-            the first and the last stage.
+        fixed_ends: Whether the factors do not apply to the stem, the last convolution and the
+            repeats of the first and the last stage.
         stages: A row for each stage, as in STAGES.
-        se_ratio: Channels inside squeeze-excite, as a share of the block's input; 0 for no squeeze-
-            excite.
+        se_ratio: Channels inside squeeze-excite, as a fraction of the block's input channels; 0 for
+            no squeeze-excite.
         activation: Activation of the convolutions.
-        survival: Probability that the last block's residual path is kept in training; it falls
-            linearly from 1 at the first block.
-        padding: Of convolutions with stride 2: "symmetric" or "same".
-        epsilon: Of batch norm.
-        momentum: Of batch norm.
+        survival: Probability that a residual path after the last block would be kept in training;
+            it falls linearly from 1 at the first block.
+        padding: Padding of convolutions with stride 2: "symmetric" or "same".
+        epsilon: Epsilon of batch norm.
+        momentum: Momentum of batch norm.
         dropout: Dropout rate before the logits.
         input_shape: (height, width, channels) of the images.
         num_classes: Number of classes; None ends the net at `features`.
@@ -1909,7 +1916,7 @@ def efficientnet_b0(*, width: float = 1.0, depth: float = 1.0, fixed_ends: bool 
 
     Returns:
         An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is
-        (h/32, w/32, 1280 * width).
+        (h/32, w/32, 1280 * width), or (h/32, w/32, 1280) with `fixed_ends`.
     """
 
 def efficientnet_b1(*, width: float = 1.0, depth: float = 1.1, fixed_ends: bool = False, stages: Sequence[tuple] = ..., se_ratio: float = 0.25, activation: str = 'silu', survival: float = 0.8, padding: str = 'symmetric', epsilon: float = 1e-05, momentum: float = 0.9, dropout: float = 0.2, input_shape: tuple[int | None, int | None, int] = (240, 240, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
@@ -1920,17 +1927,17 @@ def efficientnet_b1(*, width: float = 1.0, depth: float = 1.1, fixed_ends: bool 
     Args:
         width: Factor for the filters.
         depth: Factor for the repeats of the stages.
-        fixed_ends: Whether the factors leave out the stem, the last convolution and the repeats of
-            the first and the last stage.
+        fixed_ends: Whether the factors do not apply to the stem, the last convolution and the
+            repeats of the first and the last stage.
         stages: A row for each stage, as in STAGES.
-        se_ratio: Channels inside squeeze-excite, as a share of the block's input; 0 for no squeeze-
-            excite.
+        se_ratio: Channels inside squeeze-excite, as a fraction of the block's input channels; 0 for
+            no squeeze-excite.
         activation: Activation of the convolutions.
-        survival: Probability that the last block's residual path is kept in training; it falls
-            linearly from 1 at the first block.
-        padding: Of convolutions with stride 2: "symmetric" or "same".
-        epsilon: Of batch norm.
-        momentum: Of batch norm.
+        survival: Probability that a residual path after the last block would be kept in training;
+            it falls linearly from 1 at the first block.
+        padding: Padding of convolutions with stride 2: "symmetric" or "same".
+        epsilon: Epsilon of batch norm.
+        momentum: Momentum of batch norm.
         dropout: Dropout rate before the logits.
         input_shape: (height, width, channels) of the images.
         num_classes: Number of classes; None ends the net at `features`.
@@ -1938,7 +1945,7 @@ def efficientnet_b1(*, width: float = 1.0, depth: float = 1.1, fixed_ends: bool 
 
     Returns:
         An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is
-        (h/32, w/32, 1280 * width).
+        (h/32, w/32, 1280 * width), or (h/32, w/32, 1280) with `fixed_ends`.
     """
 
 def efficientnet_b2(*, width: float = 1.1, depth: float = 1.2, fixed_ends: bool = False, stages: Sequence[tuple] = ..., se_ratio: float = 0.25, activation: str = 'silu', survival: float = 0.8, padding: str = 'symmetric', epsilon: float = 1e-05, momentum: float = 0.9, dropout: float = 0.3, input_shape: tuple[int | None, int | None, int] = (260, 260, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
@@ -1949,17 +1956,17 @@ def efficientnet_b2(*, width: float = 1.1, depth: float = 1.2, fixed_ends: bool 
     Args:
         width: Factor for the filters.
         depth: Factor for the repeats of the stages.
-        fixed_ends: Whether the factors leave out the stem, the last convolution and the repeats of
-            the first and the last stage.
+        fixed_ends: Whether the factors do not apply to the stem, the last convolution and the
+            repeats of the first and the last stage.
         stages: A row for each stage, as in STAGES.
-        se_ratio: Channels inside squeeze-excite, as a share of the block's input; 0 for no squeeze-
-            excite.
+        se_ratio: Channels inside squeeze-excite, as a fraction of the block's input channels; 0 for
+            no squeeze-excite.
         activation: Activation of the convolutions.
-        survival: Probability that the last block's residual path is kept in training; it falls
-            linearly from 1 at the first block.
-        padding: Of convolutions with stride 2: "symmetric" or "same".
-        epsilon: Of batch norm.
-        momentum: Of batch norm.
+        survival: Probability that a residual path after the last block would be kept in training;
+            it falls linearly from 1 at the first block.
+        padding: Padding of convolutions with stride 2: "symmetric" or "same".
+        epsilon: Epsilon of batch norm.
+        momentum: Momentum of batch norm.
         dropout: Dropout rate before the logits.
         input_shape: (height, width, channels) of the images.
         num_classes: Number of classes; None ends the net at `features`.
@@ -1967,7 +1974,7 @@ def efficientnet_b2(*, width: float = 1.1, depth: float = 1.2, fixed_ends: bool 
 
     Returns:
         An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is
-        (h/32, w/32, 1280 * width).
+        (h/32, w/32, 1280 * width), or (h/32, w/32, 1280) with `fixed_ends`.
     """
 
 def efficientnet_b3(*, width: float = 1.2, depth: float = 1.4, fixed_ends: bool = False, stages: Sequence[tuple] = ..., se_ratio: float = 0.25, activation: str = 'silu', survival: float = 0.8, padding: str = 'symmetric', epsilon: float = 1e-05, momentum: float = 0.9, dropout: float = 0.3, input_shape: tuple[int | None, int | None, int] = (300, 300, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
@@ -1978,17 +1985,17 @@ def efficientnet_b3(*, width: float = 1.2, depth: float = 1.4, fixed_ends: bool 
     Args:
         width: Factor for the filters.
         depth: Factor for the repeats of the stages.
-        fixed_ends: Whether the factors leave out the stem, the last convolution and the repeats of
-            the first and the last stage.
+        fixed_ends: Whether the factors do not apply to the stem, the last convolution and the
+            repeats of the first and the last stage.
         stages: A row for each stage, as in STAGES.
-        se_ratio: Channels inside squeeze-excite, as a share of the block's input; 0 for no squeeze-
-            excite.
+        se_ratio: Channels inside squeeze-excite, as a fraction of the block's input channels; 0 for
+            no squeeze-excite.
         activation: Activation of the convolutions.
-        survival: Probability that the last block's residual path is kept in training; it falls
-            linearly from 1 at the first block.
-        padding: Of convolutions with stride 2: "symmetric" or "same".
-        epsilon: Of batch norm.
-        momentum: Of batch norm.
+        survival: Probability that a residual path after the last block would be kept in training;
+            it falls linearly from 1 at the first block.
+        padding: Padding of convolutions with stride 2: "symmetric" or "same".
+        epsilon: Epsilon of batch norm.
+        momentum: Momentum of batch norm.
         dropout: Dropout rate before the logits.
         input_shape: (height, width, channels) of the images.
         num_classes: Number of classes; None ends the net at `features`.
@@ -1996,7 +2003,7 @@ def efficientnet_b3(*, width: float = 1.2, depth: float = 1.4, fixed_ends: bool 
 
     Returns:
         An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is
-        (h/32, w/32, 1280 * width).
+        (h/32, w/32, 1280 * width), or (h/32, w/32, 1280) with `fixed_ends`.
     """
 
 def efficientnet_b4(*, width: float = 1.4, depth: float = 1.8, fixed_ends: bool = False, stages: Sequence[tuple] = ..., se_ratio: float = 0.25, activation: str = 'silu', survival: float = 0.8, padding: str = 'symmetric', epsilon: float = 1e-05, momentum: float = 0.9, dropout: float = 0.4, input_shape: tuple[int | None, int | None, int] = (380, 380, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
@@ -2007,17 +2014,17 @@ def efficientnet_b4(*, width: float = 1.4, depth: float = 1.8, fixed_ends: bool 
     Args:
         width: Factor for the filters.
         depth: Factor for the repeats of the stages.
-        fixed_ends: Whether the factors leave out the stem, the last convolution and the repeats of
-            the first and the last stage.
+        fixed_ends: Whether the factors do not apply to the stem, the last convolution and the
+            repeats of the first and the last stage.
         stages: A row for each stage, as in STAGES.
-        se_ratio: Channels inside squeeze-excite, as a share of the block's input; 0 for no squeeze-
-            excite.
+        se_ratio: Channels inside squeeze-excite, as a fraction of the block's input channels; 0 for
+            no squeeze-excite.
         activation: Activation of the convolutions.
-        survival: Probability that the last block's residual path is kept in training; it falls
-            linearly from 1 at the first block.
-        padding: Of convolutions with stride 2: "symmetric" or "same".
-        epsilon: Of batch norm.
-        momentum: Of batch norm.
+        survival: Probability that a residual path after the last block would be kept in training;
+            it falls linearly from 1 at the first block.
+        padding: Padding of convolutions with stride 2: "symmetric" or "same".
+        epsilon: Epsilon of batch norm.
+        momentum: Momentum of batch norm.
         dropout: Dropout rate before the logits.
         input_shape: (height, width, channels) of the images.
         num_classes: Number of classes; None ends the net at `features`.
@@ -2025,7 +2032,7 @@ def efficientnet_b4(*, width: float = 1.4, depth: float = 1.8, fixed_ends: bool 
 
     Returns:
         An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is
-        (h/32, w/32, 1280 * width).
+        (h/32, w/32, 1280 * width), or (h/32, w/32, 1280) with `fixed_ends`.
     """
 
 def efficientnet_b5(*, width: float = 1.6, depth: float = 2.2, fixed_ends: bool = False, stages: Sequence[tuple] = ..., se_ratio: float = 0.25, activation: str = 'silu', survival: float = 0.8, padding: str = 'symmetric', epsilon: float = 0.001, momentum: float = 0.99, dropout: float = 0.4, input_shape: tuple[int | None, int | None, int] = (456, 456, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
@@ -2036,17 +2043,17 @@ def efficientnet_b5(*, width: float = 1.6, depth: float = 2.2, fixed_ends: bool 
     Args:
         width: Factor for the filters.
         depth: Factor for the repeats of the stages.
-        fixed_ends: Whether the factors leave out the stem, the last convolution and the repeats of
-            the first and the last stage.
+        fixed_ends: Whether the factors do not apply to the stem, the last convolution and the
+            repeats of the first and the last stage.
         stages: A row for each stage, as in STAGES.
-        se_ratio: Channels inside squeeze-excite, as a share of the block's input; 0 for no squeeze-
-            excite.
+        se_ratio: Channels inside squeeze-excite, as a fraction of the block's input channels; 0 for
+            no squeeze-excite.
         activation: Activation of the convolutions.
-        survival: Probability that the last block's residual path is kept in training; it falls
-            linearly from 1 at the first block.
-        padding: Of convolutions with stride 2: "symmetric" or "same".
-        epsilon: Of batch norm.
-        momentum: Of batch norm.
+        survival: Probability that a residual path after the last block would be kept in training;
+            it falls linearly from 1 at the first block.
+        padding: Padding of convolutions with stride 2: "symmetric" or "same".
+        epsilon: Epsilon of batch norm.
+        momentum: Momentum of batch norm.
         dropout: Dropout rate before the logits.
         input_shape: (height, width, channels) of the images.
         num_classes: Number of classes; None ends the net at `features`.
@@ -2054,7 +2061,7 @@ def efficientnet_b5(*, width: float = 1.6, depth: float = 2.2, fixed_ends: bool 
 
     Returns:
         An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is
-        (h/32, w/32, 1280 * width).
+        (h/32, w/32, 1280 * width), or (h/32, w/32, 1280) with `fixed_ends`.
     """
 
 def efficientnet_b6(*, width: float = 1.8, depth: float = 2.6, fixed_ends: bool = False, stages: Sequence[tuple] = ..., se_ratio: float = 0.25, activation: str = 'silu', survival: float = 0.8, padding: str = 'symmetric', epsilon: float = 0.001, momentum: float = 0.99, dropout: float = 0.5, input_shape: tuple[int | None, int | None, int] = (528, 528, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
@@ -2065,17 +2072,17 @@ def efficientnet_b6(*, width: float = 1.8, depth: float = 2.6, fixed_ends: bool 
     Args:
         width: Factor for the filters.
         depth: Factor for the repeats of the stages.
-        fixed_ends: Whether the factors leave out the stem, the last convolution and the repeats of
-            the first and the last stage.
+        fixed_ends: Whether the factors do not apply to the stem, the last convolution and the
+            repeats of the first and the last stage.
         stages: A row for each stage, as in STAGES.
-        se_ratio: Channels inside squeeze-excite, as a share of the block's input; 0 for no squeeze-
-            excite.
+        se_ratio: Channels inside squeeze-excite, as a fraction of the block's input channels; 0 for
+            no squeeze-excite.
         activation: Activation of the convolutions.
-        survival: Probability that the last block's residual path is kept in training; it falls
-            linearly from 1 at the first block.
-        padding: Of convolutions with stride 2: "symmetric" or "same".
-        epsilon: Of batch norm.
-        momentum: Of batch norm.
+        survival: Probability that a residual path after the last block would be kept in training;
+            it falls linearly from 1 at the first block.
+        padding: Padding of convolutions with stride 2: "symmetric" or "same".
+        epsilon: Epsilon of batch norm.
+        momentum: Momentum of batch norm.
         dropout: Dropout rate before the logits.
         input_shape: (height, width, channels) of the images.
         num_classes: Number of classes; None ends the net at `features`.
@@ -2083,7 +2090,7 @@ def efficientnet_b6(*, width: float = 1.8, depth: float = 2.6, fixed_ends: bool 
 
     Returns:
         An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is
-        (h/32, w/32, 1280 * width).
+        (h/32, w/32, 1280 * width), or (h/32, w/32, 1280) with `fixed_ends`.
     """
 
 def efficientnet_b7(*, width: float = 2.0, depth: float = 3.1, fixed_ends: bool = False, stages: Sequence[tuple] = ..., se_ratio: float = 0.25, activation: str = 'silu', survival: float = 0.8, padding: str = 'symmetric', epsilon: float = 0.001, momentum: float = 0.99, dropout: float = 0.5, input_shape: tuple[int | None, int | None, int] = (600, 600, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
@@ -2094,17 +2101,17 @@ def efficientnet_b7(*, width: float = 2.0, depth: float = 3.1, fixed_ends: bool 
     Args:
         width: Factor for the filters.
         depth: Factor for the repeats of the stages.
-        fixed_ends: Whether the factors leave out the stem, the last convolution and the repeats of
-            the first and the last stage.
+        fixed_ends: Whether the factors do not apply to the stem, the last convolution and the
+            repeats of the first and the last stage.
         stages: A row for each stage, as in STAGES.
-        se_ratio: Channels inside squeeze-excite, as a share of the block's input; 0 for no squeeze-
-            excite.
+        se_ratio: Channels inside squeeze-excite, as a fraction of the block's input channels; 0 for
+            no squeeze-excite.
         activation: Activation of the convolutions.
-        survival: Probability that the last block's residual path is kept in training; it falls
-            linearly from 1 at the first block.
-        padding: Of convolutions with stride 2: "symmetric" or "same".
-        epsilon: Of batch norm.
-        momentum: Of batch norm.
+        survival: Probability that a residual path after the last block would be kept in training;
+            it falls linearly from 1 at the first block.
+        padding: Padding of convolutions with stride 2: "symmetric" or "same".
+        epsilon: Epsilon of batch norm.
+        momentum: Momentum of batch norm.
         dropout: Dropout rate before the logits.
         input_shape: (height, width, channels) of the images.
         num_classes: Number of classes; None ends the net at `features`.
@@ -2112,7 +2119,7 @@ def efficientnet_b7(*, width: float = 2.0, depth: float = 3.1, fixed_ends: bool 
 
     Returns:
         An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is
-        (h/32, w/32, 1280 * width).
+        (h/32, w/32, 1280 * width), or (h/32, w/32, 1280) with `fixed_ends`.
     """
 
 def efficientnet_lite0(*, width: float = 1.0, depth: float = 1.0, fixed_ends: bool = True, stages: Sequence[tuple] = ..., se_ratio: float = 0.0, activation: str = 'relu6', survival: float = 0.8, padding: str = 'symmetric', epsilon: float = 1e-05, momentum: float = 0.9, dropout: float = 0.2, input_shape: tuple[int | None, int | None, int] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
@@ -2123,17 +2130,17 @@ def efficientnet_lite0(*, width: float = 1.0, depth: float = 1.0, fixed_ends: bo
     Args:
         width: Factor for the filters.
         depth: Factor for the repeats of the stages.
-        fixed_ends: Whether the factors leave out the stem, the last convolution and the repeats of
-            the first and the last stage.
+        fixed_ends: Whether the factors do not apply to the stem, the last convolution and the
+            repeats of the first and the last stage.
         stages: A row for each stage, as in STAGES.
-        se_ratio: Channels inside squeeze-excite, as a share of the block's input; 0 for no squeeze-
-            excite.
+        se_ratio: Channels inside squeeze-excite, as a fraction of the block's input channels; 0 for
+            no squeeze-excite.
         activation: Activation of the convolutions.
-        survival: Probability that the last block's residual path is kept in training; it falls
-            linearly from 1 at the first block.
-        padding: Of convolutions with stride 2: "symmetric" or "same".
-        epsilon: Of batch norm.
-        momentum: Of batch norm.
+        survival: Probability that a residual path after the last block would be kept in training;
+            it falls linearly from 1 at the first block.
+        padding: Padding of convolutions with stride 2: "symmetric" or "same".
+        epsilon: Epsilon of batch norm.
+        momentum: Momentum of batch norm.
         dropout: Dropout rate before the logits.
         input_shape: (height, width, channels) of the images.
         num_classes: Number of classes; None ends the net at `features`.
@@ -2141,7 +2148,7 @@ def efficientnet_lite0(*, width: float = 1.0, depth: float = 1.0, fixed_ends: bo
 
     Returns:
         An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is
-        (h/32, w/32, 1280 * width).
+        (h/32, w/32, 1280 * width), or (h/32, w/32, 1280) with `fixed_ends`.
     """
 
 def efficientnet_lite1(*, width: float = 1.0, depth: float = 1.1, fixed_ends: bool = True, stages: Sequence[tuple] = ..., se_ratio: float = 0.0, activation: str = 'relu6', survival: float = 0.8, padding: str = 'symmetric', epsilon: float = 1e-05, momentum: float = 0.9, dropout: float = 0.2, input_shape: tuple[int | None, int | None, int] = (240, 240, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
@@ -2152,17 +2159,17 @@ def efficientnet_lite1(*, width: float = 1.0, depth: float = 1.1, fixed_ends: bo
     Args:
         width: Factor for the filters.
         depth: Factor for the repeats of the stages.
-        fixed_ends: Whether the factors leave out the stem, the last convolution and the repeats of
-            the first and the last stage.
+        fixed_ends: Whether the factors do not apply to the stem, the last convolution and the
+            repeats of the first and the last stage.
         stages: A row for each stage, as in STAGES.
-        se_ratio: Channels inside squeeze-excite, as a share of the block's input; 0 for no squeeze-
-            excite.
+        se_ratio: Channels inside squeeze-excite, as a fraction of the block's input channels; 0 for
+            no squeeze-excite.
         activation: Activation of the convolutions.
-        survival: Probability that the last block's residual path is kept in training; it falls
-            linearly from 1 at the first block.
-        padding: Of convolutions with stride 2: "symmetric" or "same".
-        epsilon: Of batch norm.
-        momentum: Of batch norm.
+        survival: Probability that a residual path after the last block would be kept in training;
+            it falls linearly from 1 at the first block.
+        padding: Padding of convolutions with stride 2: "symmetric" or "same".
+        epsilon: Epsilon of batch norm.
+        momentum: Momentum of batch norm.
         dropout: Dropout rate before the logits.
         input_shape: (height, width, channels) of the images.
         num_classes: Number of classes; None ends the net at `features`.
@@ -2170,7 +2177,7 @@ def efficientnet_lite1(*, width: float = 1.0, depth: float = 1.1, fixed_ends: bo
 
     Returns:
         An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is
-        (h/32, w/32, 1280 * width).
+        (h/32, w/32, 1280 * width), or (h/32, w/32, 1280) with `fixed_ends`.
     """
 
 def efficientnet_lite2(*, width: float = 1.1, depth: float = 1.2, fixed_ends: bool = True, stages: Sequence[tuple] = ..., se_ratio: float = 0.0, activation: str = 'relu6', survival: float = 0.8, padding: str = 'symmetric', epsilon: float = 1e-05, momentum: float = 0.9, dropout: float = 0.3, input_shape: tuple[int | None, int | None, int] = (260, 260, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
@@ -2181,17 +2188,17 @@ def efficientnet_lite2(*, width: float = 1.1, depth: float = 1.2, fixed_ends: bo
     Args:
         width: Factor for the filters.
         depth: Factor for the repeats of the stages.
-        fixed_ends: Whether the factors leave out the stem, the last convolution and the repeats of
-            the first and the last stage.
+        fixed_ends: Whether the factors do not apply to the stem, the last convolution and the
+            repeats of the first and the last stage.
         stages: A row for each stage, as in STAGES.
-        se_ratio: Channels inside squeeze-excite, as a share of the block's input; 0 for no squeeze-
-            excite.
+        se_ratio: Channels inside squeeze-excite, as a fraction of the block's input channels; 0 for
+            no squeeze-excite.
         activation: Activation of the convolutions.
-        survival: Probability that the last block's residual path is kept in training; it falls
-            linearly from 1 at the first block.
-        padding: Of convolutions with stride 2: "symmetric" or "same".
-        epsilon: Of batch norm.
-        momentum: Of batch norm.
+        survival: Probability that a residual path after the last block would be kept in training;
+            it falls linearly from 1 at the first block.
+        padding: Padding of convolutions with stride 2: "symmetric" or "same".
+        epsilon: Epsilon of batch norm.
+        momentum: Momentum of batch norm.
         dropout: Dropout rate before the logits.
         input_shape: (height, width, channels) of the images.
         num_classes: Number of classes; None ends the net at `features`.
@@ -2199,7 +2206,7 @@ def efficientnet_lite2(*, width: float = 1.1, depth: float = 1.2, fixed_ends: bo
 
     Returns:
         An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is
-        (h/32, w/32, 1280 * width).
+        (h/32, w/32, 1280 * width), or (h/32, w/32, 1280) with `fixed_ends`.
     """
 
 def efficientnet_lite3(*, width: float = 1.2, depth: float = 1.4, fixed_ends: bool = True, stages: Sequence[tuple] = ..., se_ratio: float = 0.0, activation: str = 'relu6', survival: float = 0.8, padding: str = 'symmetric', epsilon: float = 1e-05, momentum: float = 0.9, dropout: float = 0.3, input_shape: tuple[int | None, int | None, int] = (280, 280, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
@@ -2210,17 +2217,17 @@ def efficientnet_lite3(*, width: float = 1.2, depth: float = 1.4, fixed_ends: bo
     Args:
         width: Factor for the filters.
         depth: Factor for the repeats of the stages.
-        fixed_ends: Whether the factors leave out the stem, the last convolution and the repeats of
-            the first and the last stage.
+        fixed_ends: Whether the factors do not apply to the stem, the last convolution and the
+            repeats of the first and the last stage.
         stages: A row for each stage, as in STAGES.
-        se_ratio: Channels inside squeeze-excite, as a share of the block's input; 0 for no squeeze-
-            excite.
+        se_ratio: Channels inside squeeze-excite, as a fraction of the block's input channels; 0 for
+            no squeeze-excite.
         activation: Activation of the convolutions.
-        survival: Probability that the last block's residual path is kept in training; it falls
-            linearly from 1 at the first block.
-        padding: Of convolutions with stride 2: "symmetric" or "same".
-        epsilon: Of batch norm.
-        momentum: Of batch norm.
+        survival: Probability that a residual path after the last block would be kept in training;
+            it falls linearly from 1 at the first block.
+        padding: Padding of convolutions with stride 2: "symmetric" or "same".
+        epsilon: Epsilon of batch norm.
+        momentum: Momentum of batch norm.
         dropout: Dropout rate before the logits.
         input_shape: (height, width, channels) of the images.
         num_classes: Number of classes; None ends the net at `features`.
@@ -2228,7 +2235,7 @@ def efficientnet_lite3(*, width: float = 1.2, depth: float = 1.4, fixed_ends: bo
 
     Returns:
         An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is
-        (h/32, w/32, 1280 * width).
+        (h/32, w/32, 1280 * width), or (h/32, w/32, 1280) with `fixed_ends`.
     """
 
 def efficientnet_lite4(*, width: float = 1.4, depth: float = 1.8, fixed_ends: bool = True, stages: Sequence[tuple] = ..., se_ratio: float = 0.0, activation: str = 'relu6', survival: float = 0.8, padding: str = 'symmetric', epsilon: float = 1e-05, momentum: float = 0.9, dropout: float = 0.3, input_shape: tuple[int | None, int | None, int] = (300, 300, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
@@ -2239,17 +2246,17 @@ def efficientnet_lite4(*, width: float = 1.4, depth: float = 1.8, fixed_ends: bo
     Args:
         width: Factor for the filters.
         depth: Factor for the repeats of the stages.
-        fixed_ends: Whether the factors leave out the stem, the last convolution and the repeats of
-            the first and the last stage.
+        fixed_ends: Whether the factors do not apply to the stem, the last convolution and the
+            repeats of the first and the last stage.
         stages: A row for each stage, as in STAGES.
-        se_ratio: Channels inside squeeze-excite, as a share of the block's input; 0 for no squeeze-
-            excite.
+        se_ratio: Channels inside squeeze-excite, as a fraction of the block's input channels; 0 for
+            no squeeze-excite.
         activation: Activation of the convolutions.
-        survival: Probability that the last block's residual path is kept in training; it falls
-            linearly from 1 at the first block.
-        padding: Of convolutions with stride 2: "symmetric" or "same".
-        epsilon: Of batch norm.
-        momentum: Of batch norm.
+        survival: Probability that a residual path after the last block would be kept in training;
+            it falls linearly from 1 at the first block.
+        padding: Padding of convolutions with stride 2: "symmetric" or "same".
+        epsilon: Epsilon of batch norm.
+        momentum: Momentum of batch norm.
         dropout: Dropout rate before the logits.
         input_shape: (height, width, channels) of the images.
         num_classes: Number of classes; None ends the net at `features`.
@@ -2257,7 +2264,7 @@ def efficientnet_lite4(*, width: float = 1.4, depth: float = 1.8, fixed_ends: bo
 
     Returns:
         An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is
-        (h/32, w/32, 1280 * width).
+        (h/32, w/32, 1280 * width), or (h/32, w/32, 1280) with `fixed_ends`.
     """
 
 def convnext_tiny(*, depths: Sequence[int] = (3, 3, 9, 3), widths: Sequence[int] = (96, 192, 384, 768), drop_path: float = 0.1, layer_scale: float = 1e-06, epsilon: float = 1e-06, dropout: float = 0.0, input_shape: tuple[int | None, int | None, int] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
@@ -2268,10 +2275,10 @@ def convnext_tiny(*, depths: Sequence[int] = (3, 3, 9, 3), widths: Sequence[int]
     Args:
         depths: Number of blocks of each stage.
         widths: Channels of each stage.
-        drop_path: Rate at which training drops the last block's residual path; it grows linearly
-            from 0 at the first.
+        drop_path: Rate at which training drops the last block's residual path; the rate grows
+            linearly from 0 at the first block.
         layer_scale: Initial factor of each block's output.
-        epsilon: Of layer normalization.
+        epsilon: Epsilon of layer normalization.
         dropout: Dropout rate before the logits.
         input_shape: (height, width, channels) of the images.
         num_classes: Number of classes; None ends the net at `features`.
@@ -2290,10 +2297,10 @@ def convnext_small(*, depths: Sequence[int] = (3, 3, 27, 3), widths: Sequence[in
     Args:
         depths: Number of blocks of each stage.
         widths: Channels of each stage.
-        drop_path: Rate at which training drops the last block's residual path; it grows linearly
-            from 0 at the first.
+        drop_path: Rate at which training drops the last block's residual path; the rate grows
+            linearly from 0 at the first block.
         layer_scale: Initial factor of each block's output.
-        epsilon: Of layer normalization.
+        epsilon: Epsilon of layer normalization.
         dropout: Dropout rate before the logits.
         input_shape: (height, width, channels) of the images.
         num_classes: Number of classes; None ends the net at `features`.
@@ -2312,10 +2319,10 @@ def convnext_base(*, depths: Sequence[int] = (3, 3, 27, 3), widths: Sequence[int
     Args:
         depths: Number of blocks of each stage.
         widths: Channels of each stage.
-        drop_path: Rate at which training drops the last block's residual path; it grows linearly
-            from 0 at the first.
+        drop_path: Rate at which training drops the last block's residual path; the rate grows
+            linearly from 0 at the first block.
         layer_scale: Initial factor of each block's output.
-        epsilon: Of layer normalization.
+        epsilon: Epsilon of layer normalization.
         dropout: Dropout rate before the logits.
         input_shape: (height, width, channels) of the images.
         num_classes: Number of classes; None ends the net at `features`.
@@ -2334,10 +2341,10 @@ def convnext_large(*, depths: Sequence[int] = (3, 3, 27, 3), widths: Sequence[in
     Args:
         depths: Number of blocks of each stage.
         widths: Channels of each stage.
-        drop_path: Rate at which training drops the last block's residual path; it grows linearly
-            from 0 at the first.
+        drop_path: Rate at which training drops the last block's residual path; the rate grows
+            linearly from 0 at the first block.
         layer_scale: Initial factor of each block's output.
-        epsilon: Of layer normalization.
+        epsilon: Epsilon of layer normalization.
         dropout: Dropout rate before the logits.
         input_shape: (height, width, channels) of the images.
         num_classes: Number of classes; None ends the net at `features`.

@@ -46,8 +46,8 @@ def vgg(
         column: Column of table 1: "A" to "E".
         batch_norm: Whether batch norm follows each convolution, which keeps its bias (torchvision).
         width: Factor for the filters.
-        hidden: Units of each hidden dense layer, on a map averaged to 7x7; () for global average
-            pooling and the logits alone.
+        hidden: Units of each hidden dense layer, on a map averaged to 7x7; () for only global
+            average pooling and the logits.
         dropout: Dropout rate after each hidden dense layer.
         input_shape: (height, width, channels) of the images.
         num_classes: Number of classes; None ends the net at `features`.

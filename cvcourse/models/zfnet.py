@@ -1,4 +1,4 @@
-"""ZFNet: AlexNet with a finer first layer, chosen from pictures of what its filters had learned.
+"""ZFNet: AlexNet with a finer first layer, chosen by visualizing what AlexNet's filters learn.
 
 Zeiler & Fergus, "Visualizing and Understanding Convolutional Networks", ECCV 2014,
 https://arxiv.org/abs/1311.2901, figure 3.

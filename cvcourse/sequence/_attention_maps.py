@@ -16,15 +16,16 @@ from cvcourse.sequence.captioning import AttendingLSTM
 def attention_maps(net: keras.Model, inputs: Any) -> np.ndarray | None:
     """Compute the attention weights of a net's last attention layer.
 
-    In a block that attends to its own tokens and then to a memory, this is the memory's.
+    In a block that attends to its own tokens and then to a memory, these are the weights over the
+    memory.
 
     Args:
         net: keras.Model that `sequence.build` made, or that was loaded from its file.
         inputs: Inputs of the net: an array or a dict of arrays, (batch, ...) each.
 
     Returns:
-        Weights (batch, heads, n, m) float32, of n tokens over the m positions attended to; a net
-        without heads has one. None for a net that does not attend.
+        Weights (batch, heads, n, m) float32, of n tokens over the m positions attended to; heads is
+        1 for a net without heads. None for a net that does not attend.
 
     >>> from cvcourse import sequence
     >>> net = sequence.build("caption_attention", units=8, memory_shape=(4, 3), num_classes=7)

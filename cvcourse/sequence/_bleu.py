@@ -18,12 +18,12 @@ def bleu(
     """Compute BLEU-1 to BLEU-4 of a corpus, without smoothing.
 
     BLEU-n is the geometric mean of the clipped precisions of 1- to n-grams, times the brevity
-    penalty exp(1 - r/c) if c < r. c is the number of words of all hypotheses, r that of the
-    references nearest in length (the shorter of two equally near ones). It is 0 if no n-gram
-    matches.
+    penalty exp(1 - r/c) if c < r. c is the number of words of all hypotheses, and r the number of
+    words of the references nearest in length (of the shorter of two equally near ones). BLEU-n is 0
+    if no n-gram matches.
 
     Args:
-        hypotheses: n sentences, each a list of words or a text with blanks between words. Sentences
+        hypotheses: n sentences, each a list of words or a text with spaces between words. Sentences
             are compared unchanged: fold case and drop punctuation first.
         references: n lists of one or more sentences each; their numbers may differ.
 
@@ -46,7 +46,7 @@ def bleu(
     if not len(hypotheses) or len(hypotheses) != len(references):
         raise ValueError(
             f"received {len(hypotheses)} hypotheses and references of {len(references)}; "
-            "one or more, and as many, are needed"
+            "equal numbers of at least 1 are needed"
         )
     # sacrebleu takes the first reference of each, then the second, ...; None for a missing one:
     # "" would count as a reference of no words, and as the nearest in length.

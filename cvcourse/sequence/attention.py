@@ -1,9 +1,9 @@
 """Attention: a mean of values, weighted by the softmax of scores.
 
-Additive scores are of Bahdanau et al., "Neural Machine Translation by Jointly Learning to Align and
-Translate", ICLR 2015, https://arxiv.org/abs/1409.0473; products, scaled, and several heads at once
-of Vaswani et al. 2017, https://arxiv.org/abs/1706.03762, section 3.2 (the dot product of Luong et
-al. 2015, https://arxiv.org/abs/1508.04025, is not scaled).
+Additive scores: Bahdanau et al., "Neural Machine Translation by Jointly Learning to Align and
+Translate", ICLR 2015, https://arxiv.org/abs/1409.0473. Scaled dot products, and several heads:
+Vaswani et al. 2017, https://arxiv.org/abs/1706.03762, section 3.2. (The dot product of Luong et al.
+2015, https://arxiv.org/abs/1508.04025, is not scaled.)
 """
 
 import keras
@@ -15,7 +15,7 @@ from cvcourse.sequence.inputs import combined_mask, model
 
 
 def additive(queries, keys, *, name):
-    """v tanh(queries + keys): (batch, n, u), (batch, m, u) -> scores (batch, n, m)."""
+    """Compute v tanh(queries + keys): (batch, n, u), (batch, m, u) -> scores (batch, n, m)."""
     both = ops.tanh(queries[:, :, None] + keys[:, None])
     # Equal to Dense(1), with which TensorFlow 2.20 with oneDNN crashes on four axes.
     score = layers.EinsumDense("bnmu,us->bnms", (None, None, 1), name=f"{name}_score")
@@ -23,7 +23,7 @@ def additive(queries, keys, *, name):
 
 
 def dot_product(queries, keys, *, name):
-    """queries · keys / sqrt(u): (batch, n, u), (batch, m, u) -> scores (batch, n, m)."""
+    """Compute queries · keys / sqrt(u): (batch, n, u), (batch, m, u) -> scores (batch, n, m)."""
     return ops.matmul(queries * keys.shape[-1] ** -0.5, ops.transpose(keys, (0, 2, 1)))
 
 
@@ -33,7 +33,7 @@ SCORES = {"additive": additive, "dot_product": dot_product}
 def weighted_sum(scores, values, *, keep=None, name):
     """Average values by the softmax of scores: (batch, n, m), (batch, m, c) -> (batch, n, c).
 
-    `keep` (batch, m) is True for real positions. The layer `name` gives the weights.
+    `keep` (batch, m) is True for real positions. The layer `name` returns the weights.
     """
     weigh = AttentionWeights(name=name)
     weights = weigh(scores) if keep is None else weigh(scores, keep=keep[:, None])
@@ -50,12 +50,12 @@ def multi_head_attention(
     input_shape=(None, 512),
     name="multi_head_attention",
 ):
-    """Build multi-head attention alone as a net: inputs (batch, n, c) -> outputs and weights.
+    """Build a net of multi-head attention alone: inputs (batch, n, c) -> outputs and weights.
 
     The result is a dict of `outputs` (batch, n, c) and `weights` (batch, num_heads, n, m). The
     inputs attend to themselves, or with a `memory_shape` (m, c) to an input `memory`.
-    masks=("mask",) adds an input (batch, m), "attention_mask" one of (batch, n, m), where True
-    keeps; with an `additive_mask` the latter holds floats that are added to the scores.
+    masks=("mask",) adds an input (batch, m), masks=("attention_mask",) one of (batch, n, m); True
+    keeps a position. With `additive_mask`, attention_mask has floats that are added to the scores.
     """
     given = {"inputs": keras.Input(input_shape, name="inputs")}
     form = dict(use_bias=use_bias)

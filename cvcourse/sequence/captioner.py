@@ -1,4 +1,4 @@
-"""A captioner: a trained captioning net that captions feature maps by beam search."""
+"""Captioner: a trained captioning net that captions feature maps by beam search."""
 
 import os
 from collections.abc import Sequence
@@ -26,9 +26,9 @@ class Captioner:
         vocabulary: Its words, a `cvcourse.data.Vocabulary`. `encode` puts the token `start` before
             and `end` after them, and `decode` leaves both out.
         start: Token that a caption begins with.
-        end: Token that ends it.
+        end: Token that ends a caption.
         suppress_tokens: Tokens that are never generated.
-        longest: Number of words of the longest caption; None: 40, or as many as the net has
+        longest: Maximum number of words of a caption. If None, 40, or as many as the net has
             positions for.
         num_beams: Number of captions kept while searching.
         length_penalty: See `Generator.beam_search`.
@@ -65,15 +65,15 @@ class Captioner:
         """Read a captioner from the model.keras of a finished `cvcourse caption` run.
 
         Args:
-            path: Path of the .keras file, which names the words of the vocabulary.
+            path: Path of the .keras file, which contains the words of the vocabulary.
             **options: Arguments of Captioner, such as `num_beams`.
 
         Returns:
             A Captioner.
 
         Raises:
-            RunError: If the file is damaged or names no words.
-            ValueError: If it does not record how the net was built, as one of an earlier version.
+            RunError: If the file is damaged or contains no words.
+            ValueError: If it does not record how the net was built, as files of earlier versions.
         """
         model, words = read_named_model(path)
         return cls(model, Vocabulary(words, " "), **options)
@@ -104,7 +104,7 @@ class Captioner:
 
         Args:
             maps: Feature maps (n, m, c).
-            captions: One text for each.
+            captions: n texts, one for each map.
 
         Returns:
             n arrays (words, m), the mean over heads of the last attention layer; None for a net

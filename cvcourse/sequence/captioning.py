@@ -35,7 +35,7 @@ def init_inject_captioner(
     """Build the assignment's net: the projected features are the initial state h.
 
     Shapes: memory (batch, c) or (batch, m, c), which is averaged, and tokens (batch, n) -> logits
-    of the word after each, (batch, n, num_classes). An LSTM's c begins at 0. The token `padding`
+    of the word after each, (batch, n, num_classes). An LSTM's c starts at 0. The token `padding`
     does not change the state. For `part` see decoding.py.
     """
     kinds, given = STATES[cell], {}
@@ -63,19 +63,20 @@ def init_inject_captioner(
 
 
 def mean_of(shape):
-    """Make an input `memory` of this shape; returns it and its mean over all positions."""
+    """Make an input `memory` of this shape; return it and its mean over all positions."""
     given = keras.Input(shape, name="memory")
     return given, layers.GlobalAveragePooling1D(name="mean")(given) if len(shape) > 1 else given
 
 
 @keras.saving.register_keras_serializable("cvcourse")
 class AttendingLSTM(layers.Layer):
-    """LSTM that attends to a memory at each step, and reads what it finds there.
+    """LSTM that attends to a memory at each step, and reads the attended vector z.
 
     Xu et al., section 3.1.2: e_i = v tanh(W_a a_i + W_h h), alpha = softmax(e), z = beta sum_i
-    alpha_i a_i with the gate beta = sigmoid(W_b h) of section 4.2.1, one number a step. Eq. 14 adds
-    sum_i (1 - sum_t alpha_ti)^2 to the loss, here divided by the number of words, since the loss is
-    a mean over words. Without this term the attention of all words soon stays at one position.
+    alpha_i a_i with the gate beta = sigmoid(W_b h) of section 4.2.1, one number per step. Eq. 14
+    adds sum_i (1 - sum_t alpha_ti)^2 to the loss, here divided by the number of words, since the
+    loss is a mean over words. Without this term, the attention of all words soon stays at one
+    position.
 
     Args:
         units: Number of units.
@@ -104,7 +105,7 @@ class AttendingLSTM(layers.Layer):
         super().__init__(**kwargs)
         self.units = units
         self.doubly_stochastic = doubly_stochastic
-        as_this = {"dtype": self.dtype_policy}  # also where it is loaded under another policy
+        as_this = {"dtype": self.dtype_policy}  # also if it is loaded under another policy
         self.cell = layers.LSTMCell(units, name="cell", **as_this)
         self.keys = layers.Dense(units, name="keys", **as_this)
         self.query = layers.Dense(units, use_bias=False, name="query", **as_this)
@@ -178,8 +179,8 @@ def with_attention(
 
     Shapes: memory (batch, m, c), m positions of the map, and tokens (batch, n) -> logits of the
     word after each, (batch, n, num_classes). The initial state is computed by dense layers from the
-    map's mean; words are a deep output of word, state and context (eq. 7). The attention weights
-    are the output alpha of the AttendingLSTM `layer1`, whose loss has the weight
+    map's mean; the logits are a deep output of word, state and context (eq. 7). The attention
+    weights are the output alpha of the AttendingLSTM `layer1`, whose loss has the weight
     `doubly_stochastic` (1 in the paper's code). The token `padding` does not change the state. For
     `part` see decoding.py.
     """

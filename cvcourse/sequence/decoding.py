@@ -1,9 +1,9 @@
 """Decoding: generate one token after another, greedily, by sampling, or by beam search.
 
-Each token is one call of the net that is built with part="step": a token and a state in, logits and
-the next state out. The state is that of recurrent layers, or the keys and values of a Transformer's
-earlier tokens; the outputs of part="encoder" for a source or an image are read and never change.
-The whole loop is one compiled function, on any backend of Keras.
+Each token is one call of the net that is built with part="step", from a token and a state to logits
+and the next state. The state is that of recurrent layers, or the keys and values of a Transformer's
+earlier tokens; the outputs of the net built with part="encoder", for a source or an image, never
+change. The whole loop is one compiled function, on any backend of Keras.
 
 Holtzman et al. 2020, https://arxiv.org/abs/1904.09751, for nucleus sampling; Fan et al. 2018,
 https://arxiv.org/abs/1805.04833, for top-k; Wu et al. 2016, https://arxiv.org/abs/1609.08144, eq.
@@ -31,15 +31,15 @@ class Generator:
     """Generate tokens with a trained sequence net.
 
     Every method continues a prompt as the whole net would, with the net's current weights and its
-    dtype policy. The rows of a prompt have one length. A net that was built with a token `padding`
-    and skips it, or does not attend to it, does so here too: shorter rows are padded at the start.
+    dtype policy. The rows of a prompt have equal lengths. A net that was built with a token
+    `padding` ignores it here, too, so that shorter rows can be padded at the start.
 
     Args:
         model: keras.Model that `sequence.build` made, or that was loaded from its .keras file.
-        net: Deprecated: the model, where `model` is its architecture.
-        architecture: The net's name in the registry, for a model that does not record it: one that
-            was saved by an earlier version. `settings` are then all that it was built with.
-        **settings: Arguments of `sequence.build`. None: those that the model records.
+        net: Deprecated: the model, if `model` is its architecture.
+        architecture: Key of `sequence.REGISTRY`, for a model that does not record it because it was
+            saved by an earlier version. `settings` must then be all arguments it was built with.
+        **settings: Arguments of `sequence.build`, if they differ from those that the model records.
 
     Raises:
         ValueError: If the model records no architecture and none is given, was built with other
@@ -66,9 +66,9 @@ class Generator:
         if architecture is None:
             if not isinstance(model, SequenceModel) or model.architecture is None:
                 raise ValueError(
-                    f"{getattr(model, 'name', model)!r} does not record what `sequence.build` made "
-                    'it of; give architecture="lstm" or another and all settings that it was built '
-                    "with, such as units=256"
+                    f"{getattr(model, 'name', model)!r} does not record its `sequence.build` "
+                    'arguments; give architecture="lstm" or another and all settings that it was '
+                    "built with, such as units=256"
                 )
             architecture, settings = model.architecture, {**model.settings, **settings}
         self.net = model
@@ -84,19 +84,19 @@ class Generator:
         self._learn()
 
     def greedy(self, prompt, length, *, end=None, suppress_tokens=(), batch_size=None, **inputs):
-        """Continue the prompt with the likeliest token, `length` times.
+        """Continue the prompt with the likeliest token at each step.
 
         Args:
             prompt: Integers (batch, p), p >= 1.
             length: Number of tokens to generate.
-            end: Token that ends a sequence: after it there are only more of it.
+            end: Token that ends a sequence; the rest of the sequence is filled with it.
             suppress_tokens: Tokens that are never generated.
-            batch_size: Number of rows decoded at a time, the last ones filled up to as many, so
-                that one shape is compiled; None decodes all at once. The result is equal.
+            batch_size: Number of rows decoded at a time; the last batch is filled up, so that
+                only one shape is compiled. If None, all at once. The result is the same.
             **inputs: The net's inputs besides its tokens (`source`, `memory`), (batch, ...).
 
         Returns:
-            The prompt and what follows it, (batch, p + length) int32.
+            The prompt and its continuation, (batch, p + length) int32.
 
         Raises:
             ValueError: If an argument is out of range, or there are more tokens than positions.
@@ -131,18 +131,18 @@ class Generator:
             prompt: Integers (batch, p), p >= 1.
             length: Number of tokens to generate.
             temperature: Divides the logits; 0, or less than float32 can divide by, is greedy.
-            top_k: Number of the likeliest tokens to draw from; None: all.
-            top_p: Draw from the fewest of them whose probabilities, which sum to 1 over the
+            top_k: Number of likeliest tokens to draw from. If None, all.
+            top_p: Draw from the fewest of these whose probabilities, which sum to 1 over the
                 `top_k`, reach `top_p` (the nucleus).
-            seed: Seed of the draws; None: other tokens at each call.
-            end: Token that ends a sequence: after it there are only more of it.
+            seed: Seed of the draws. If None, different tokens at each call.
+            end: Token that ends a sequence; the rest of the sequence is filled with it.
             suppress_tokens: Tokens that are never generated.
-            batch_size: Number of rows decoded at a time, the last ones filled up to as many, so
-                that one shape is compiled; None decodes all at once. The result is equal.
+            batch_size: Number of rows decoded at a time; the last batch is filled up, so that
+                only one shape is compiled. If None, all at once. The result is the same.
             **inputs: The net's inputs besides its tokens (`source`, `memory`), (batch, ...).
 
         Returns:
-            The prompt and what follows it, (batch, p + length) int32.
+            The prompt and its continuation, (batch, p + length) int32.
 
         Raises:
             ValueError: If an argument is out of range, or there are more tokens than positions.
@@ -192,22 +192,22 @@ class Generator:
         batch_size=None,
         **inputs,
     ):
-        """Search the likeliest continuations of the prompt.
+        """Search for the likeliest continuations of the prompt.
 
         Args:
             prompt: Integers (batch, p), p >= 1.
             length: Number of tokens to generate.
             num_beams: Number of sequences kept while searching.
             length_penalty: Scores are divided by ((5 + tokens) / 6) ** length_penalty.
-            end: Token that ends a sequence: after it there are only more of it.
+            end: Token that ends a sequence; the rest of the sequence is filled with it.
             suppress_tokens: Tokens that are never generated: their logits are minus infinity.
-            batch_size: Number of rows decoded at a time, the last ones filled up to as many, so
-                that one shape is compiled; None decodes all at once. The result is equal.
+            batch_size: Number of rows decoded at a time; the last batch is filled up, so that
+                only one shape is compiled. If None, all at once. The result is the same.
             **inputs: The net's inputs besides its tokens (`source`, `memory`), (batch, ...).
 
         Returns:
-            tokens (batch, num_beams, p + length) int32, the best first, and their scores (batch,
-            num_beams): the logarithm of the probability of what follows the prompt, up to `end`,
+            A pair: tokens (batch, num_beams, p + length) int32, the best first, and their scores
+            (batch, num_beams): the log probability of the continuation up to and including `end`,
             divided by the penalty. If there are fewer continuations than beams, the remaining beams
             have a score of minus infinity, and meaningless tokens.
 
@@ -233,14 +233,14 @@ class Generator:
         return found["tokens"], found["scores"]
 
     def _arrays(self, prompt, length, end, suppress_tokens):
-        """Check the arguments that all methods share; returns the arrays that all loops take."""
+        """Check the arguments that all methods share, and return the arrays that all loops need."""
         try:
             prompt = np.asarray(prompt)
         except ValueError:  # rows of several lengths
             prompt = np.asarray(prompt, object)
         if prompt.ndim != 2 or not prompt.size:
             raise ValueError(
-                "a prompt is an array of tokens (batch, one or more), its rows of one length; "
+                "a prompt is an array of tokens (batch, one or more), with rows of equal length; "
                 f"received {prompt.dtype} {prompt.shape}"
             )
         require(at_least(1, length), "length must be an integer of at least 1", length)
@@ -256,7 +256,7 @@ class Generator:
             require(at_least(0, end), "end must be None or a token", end)
             checked_tokens("end", [end], vocabulary)
         if np.iterable(suppress_tokens):
-            suppress_tokens = [*suppress_tokens]  # of a set, too
+            suppress_tokens = [*suppress_tokens]  # also from a set
         suppressed = checked_tokens("suppress_tokens", suppress_tokens, vocabulary)
         allowed = ~np.isin(np.arange(vocabulary), suppressed)
         require(allowed.any(), "suppress_tokens must leave a token to generate", suppress_tokens)
@@ -268,13 +268,13 @@ class Generator:
         }
 
     def _run(self, kind, inputs, *, beams=1, batch_size=None, **arrays):
-        """Run a loop that begins with the encoder's states, or zeros."""
+        """Run a loop that starts from the encoder's states, or from zeros."""
         batch = len(arrays["tokens"])
         expected = sorted(self.encoder.input) if self.encoder else []
         received = {name: np.shape(value) for name, value in inputs.items()}
         if sorted(received) != expected or any(s[:1] != (batch,) for s in received.values()):
             raise ValueError(
-                f"besides a prompt of {batch} rows the net takes as many of "
+                f"besides a prompt of {batch} rows the net needs as many rows of "
                 f"{', '.join(expected) or 'nothing'}; received {received or 'nothing'}"
             )
         if batch_size is not None:
@@ -322,23 +322,23 @@ def dtype_policy(net):
 
 
 def is_number(value, kind=numbers.Real):
-    """Whether it is a number of this kind; a bool, which is one in Python, is not."""
+    """Check whether a value is a number of this kind; a bool does not count as one."""
     return isinstance(value, kind) and not isinstance(value, bool)
 
 
 def at_least(least, value):
-    """Whether it is an integer of at least `least`."""
+    """Check whether a value is an integer of at least `least`."""
     return is_number(value, numbers.Integral) and value >= least
 
 
 def require(holds, statement, value):
-    """Raise ValueError with the statement and the value unless it holds."""
+    """Raise ValueError with `statement` and the value if `holds` is False."""
     if not holds:
         raise ValueError(f"{statement}; received {value!r}")
 
 
 def checked_tokens(name, tokens, vocabulary):
-    """Convert tokens to int32. Raises ValueError if one is no integer of the vocabulary."""
+    """Convert tokens to int32. Raises ValueError if one is not an id of the vocabulary."""
     tokens = np.asarray(tokens)
     if not tokens.size:
         return tokens.astype("int32")
@@ -375,8 +375,8 @@ def copy_weights(target, source):
 class _Loop(keras.Model):
     """Loop over a net's step: a Model, so that Keras compiles the whole loop.
 
-    Shapes are read with `ops.shape`: from a second shape on Keras leaves them open. Inputs are not
-    cast to a mixed policy's half precision, which would round the noise and the temperature.
+    Shapes are read with `ops.shape`, since Keras leaves them open after a second shape. Inputs are
+    not cast to a mixed policy's half precision, which would round the noise and the temperature.
     """
 
     def __init__(self, step, beams):
@@ -432,7 +432,7 @@ class Sampling(_Loop):
 
 
 def choose(logits, noise, temperature, top_k, top_p):
-    """Draw a token of each row.
+    """Draw a token for each row.
 
     Args:
         logits: Floats (batch, v); tokens of minus infinity are not drawn.
@@ -446,7 +446,7 @@ def choose(logits, noise, temperature, top_k, top_p):
     """
     order = ops.argsort(-logits, axis=-1)
     logits = ops.take_along_axis(logits, order, axis=-1)
-    # The likeliest has 0: no temperature makes it infinite.
+    # The likeliest token has 0, which no temperature makes infinite.
     scaled = (logits - logits[:, :1]) / temperature[:, None]
     # XLA multiplies by the inverse, which may be 0.
     share = ops.softmax(ops.where(logits > IMPOSSIBLE, scaled, IMPOSSIBLE), axis=-1)
@@ -456,7 +456,7 @@ def choose(logits, noise, temperature, top_k, top_p):
     share = ops.where(before < top_p[:, None], share, 0.0)
     up_to = ops.cumsum(share, axis=-1)
     rank = ops.sum(ops.cast(up_to <= noise[:, None] * up_to[:, -1:], "int32"), axis=-1)
-    # Rounding may let a draw near 1 pass the last.
+    # Because of rounding, a draw near 1 could be beyond the last token.
     rank = ops.minimum(rank, ops.sum(ops.cast(share > 0, "int32"), axis=-1) - 1)
     return ops.cast(ops.take_along_axis(order, rank[:, None], axis=-1)[:, 0], "int32")
 
@@ -475,11 +475,11 @@ def ended(tokens, end, given):
 
 
 class BeamSearch(_Loop):
-    """Search the likeliest tokens by beam search.
+    """Find the likeliest tokens by beam search.
 
     Shapes: tokens (batch, n), of which the first `given` are the prompt, ... -> tokens (batch,
     beams, n), scores (batch, beams). A beam that has ended stays among the beams with its score. A
-    beam that does not exist, or not yet, has a score of minus infinity.
+    beam that does not exist (yet) has a score of minus infinity.
     """
 
     def call(self, inputs):

@@ -1,9 +1,9 @@
-"""Encoder-decoder: one recurrent net reads, another writes and attends to what was read.
+"""Encoder-decoder: a recurrent net reads a source, another writes tokens and attends to the source.
 
-Sutskever et al., "Sequence to Sequence Learning with Neural Networks", NIPS 2014,
-https://arxiv.org/abs/1409.3215, without attention; with it as in Luong et al. 2015,
-https://arxiv.org/abs/1508.04025, section 3.1, where attention follows the recurrent layer, so
-that all steps of training are computed at once; scores are those of attention.py.
+Without attention: Sutskever et al., "Sequence to Sequence Learning with Neural Networks", NIPS
+2014, https://arxiv.org/abs/1409.3215. With attention: Luong et al. 2015,
+https://arxiv.org/abs/1508.04025, section 3.1, where attention follows the recurrent layer, so that
+all steps of training are computed at once; the scores are in attention.py.
 """
 
 from functools import partial
@@ -36,9 +36,9 @@ def encoder_decoder(
 
     Shapes: source (batch, m), tokens (batch, n) -> logits of the token that comes after each,
     (batch, n, num_classes). The decoder's initial state is a dense layer of the encoder's last
-    states; with an `attention` (additive, dot_product or none) it also takes a mean of the
-    encoder's outputs, weighted anew at each step: the layer `attention` gives the weights, (batch,
-    n, m). The token `padding` is in no mean and does not change the state. For `part` see
+    states. With `attention` ("additive" or "dot_product", not "none") each step also uses a
+    weighted mean of the encoder's outputs; the layer `attention` returns the weights (batch, n, m).
+    The token `padding` of the source is in no mean and does not change the state. For `part` see
     decoding.py.
     """
     form = pick("cell", cell, CELLS), dict(units=units)

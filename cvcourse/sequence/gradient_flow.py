@@ -1,4 +1,4 @@
-"""Norms of gradients that vanish or explode on their way back through time, by TensorFlow.
+"""Norms of gradients that vanish or explode in backpropagation through time, on TensorFlow.
 
 Bengio et al., "Learning Long-Term Dependencies with Gradient Descent is Difficult", IEEE
 Transactions on Neural Networks 5, 1994; Pascanu et al., "On the Difficulty of Training Recurrent
@@ -27,7 +27,7 @@ def gradient_norms(
 ) -> np.ndarray:
     """Compute the norm of the gradient with respect to a recurrent layer's state at each step.
 
-    Element t is the mean over examples of ||dL/dh_t||, exact. L is an example's loss at the last
+    Element t is the exact mean over examples of ||dL/dh_t||. L is an example's loss at the last
     step T, and h_t the state that the layer's cell returned at step t. For a vanilla RNN, h_t =
     tanh(W_hh h_{t-1} + W_xh x_t + b), this gradient is (Pascanu et al. 2013, eq. 5)
 
@@ -38,17 +38,17 @@ def gradient_norms(
     the cell state, including its path into h of the same step.
 
     Steps are in the order in which the layer reads, which go_backwards reverses. A padded step,
-    whose state is dropped, has 0. Of stacked cells the state is the top one's.
+    whose state is discarded, has a norm of 0. For stacked cells, the state is that of the top cell.
 
     Args:
         model: Any keras.Model that calls a keras.layers.RNN, SimpleRNN, LSTM or GRU once. The layer
             is unrolled during the call, and restored.
         inputs: Inputs of the model, (batch, time, ...).
-        targets: Targets of the loss; None for a loss that needs none.
+        targets: Targets of the loss; None if it needs none.
         loss: Function (targets, outputs) -> () or (batch,), a mean over examples; of outputs
-            (batch, time, k) it receives the last step, (batch, k). None: the cross-entropy of
-            logits for targets (batch,), and without targets the sum of the outputs.
-        layer: The recurrent layer or its name; None: the last one.
+            (batch, time, k) it receives the last step, (batch, k). If None, the cross-entropy of
+            logits for targets (batch,), or without targets the sum of the outputs.
+        layer: The recurrent layer or its name. If None, the last one.
         state: "h", or "c" for an LSTM's cell state.
 
     Returns:
@@ -151,7 +151,7 @@ def share_of_first_half(norms: Sequence[float]) -> float:
 
 
 def require_tensorflow():
-    """Raise ValueError on other backends: Keras has no neutral function for gradients."""
+    """Raise ValueError on other backends: Keras has no function for gradients on all of them."""
     if keras.backend.backend() != "tensorflow":
         raise ValueError(
             "gradients through time need the TensorFlow backend; received "
@@ -160,7 +160,7 @@ def require_tensorflow():
 
 
 def recurrent_layer(model, layer=None):
-    """Find the recurrent layer `layer` or of that name, for None the last. Raises ValueError."""
+    """Find the recurrent layer `layer`, given itself or by name; None finds the last one."""
     found = list(recurrent_layers(model))
     if not found:
         there = ", ".join(f"{each.name} ({type(each).__name__})" for each in model.layers)
@@ -176,7 +176,7 @@ def recurrent_layer(model, layer=None):
 
 
 def recurrent_layers(layer):
-    """Yield the recurrent layers inside a layer or model, also of wrappers and inner models."""
+    """Yield the recurrent layers inside a layer or model, also in wrappers and inner models."""
     for inner in layer._flatten_layers(include_self=False, recursive=False):
         if isinstance(inner, keras.layers.RNN):
             yield inner
@@ -186,13 +186,13 @@ def recurrent_layers(layer):
 
 @contextlib.contextmanager
 def states_noted(layer, watch):
-    """Context manager: unroll `layer`; yields a list to which each step's states are appended.
+    """Context manager: unroll `layer`, and yield a list to which each step's states are appended.
 
     `watch` is called with the states that a step begins with.
     """
     steps, cell = [], layer.cell
     call = cell.call
-    # Keras' loop in Python calls the cell at each step; TensorFlow's and cuDNN's do not.
+    # Only Keras' unrolled loop calls the cell at each step; those of TensorFlow and cuDNN do not.
     before = {key: getattr(layer, key) for key in ("unroll", "use_cudnn") if hasattr(layer, key)}
 
     def noted(inputs, states, **kwargs):
@@ -219,13 +219,13 @@ def last_step(outputs):
 
 
 def default_loss(targets):
-    """Choose the loss if none is given, see gradient_norms."""
+    """Return the loss of `gradient_norms` if none is given."""
     if targets is None:
         return lambda _, outputs: keras.ops.sum(outputs) / outputs.shape[0]
     return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
 def summed_norms(gradient):
-    """Sum norms over examples: of a mean's gradient, the mean of the norms of single losses."""
+    """Sum norms over examples: for the gradient of a mean loss, this is the examples' mean norm."""
     rows = keras.ops.convert_to_numpy(gradient).astype("float64")
     return np.linalg.norm(rows.reshape(len(rows), -1), axis=1).sum()

@@ -1,4 +1,4 @@
-"""GRU: one state, with a reset gate for what is read of it and an update gate for what is kept.
+"""GRU: a reset gate controls how much of the state is read, an update gate how much is kept.
 
 Cho et al., "Learning Phrase Representations using RNN Encoder-Decoder", EMNLP 2014,
 https://arxiv.org/abs/1406.1078, in the form that torch and cuDNN compute, where the reset gate

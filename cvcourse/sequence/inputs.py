@@ -15,14 +15,14 @@ def sequence_input(input_shape, vocabulary, dim, *, padding=None, masks=(), init
         input_shape: (time,) for tokens, (time, c) for vectors; None for (None,) or (None, 28).
         vocabulary: Number of tokens; None for vectors.
         dim: Channels of the layer `tokens_embedding`.
-        padding: Token that is no real step; None if all are.
+        padding: Token of padded steps; None if all steps are real.
         masks: Names of mask inputs, see `mask_inputs`; `mask` decides instead of `padding`.
         initializer: Initializer of the embedding.
 
     Returns:
-        {name: input} of `tokens` or `inputs` and of the masks; vectors (batch, time, channels);
-        a bool mask (batch, time), True for real steps, or None. Vectors that `mask` masks may hold
-        NaN or infinity.
+        A tuple: {name: input} of `tokens` or `inputs` and of the masks; vectors (batch, time,
+        channels); a bool mask (batch, time), True for real steps, or None. Input vectors that
+        `mask` masks may contain NaN or infinity.
 
     Raises:
         ValueError: If input_shape does not fit the kind of input, or a mask is unknown.
@@ -48,7 +48,7 @@ def sequence_input(input_shape, vocabulary, dim, *, padding=None, masks=(), init
 
 
 def finite_padding(x, keep):
-    """Replace NaN and infinity in masked steps of vectors (batch, n, c): 0 times them is NaN."""
+    """Replace NaN and infinity in masked steps of vectors (batch, n, c), since 0 * inf is NaN."""
     return ops.where(ops.logical_or(keep[..., None], ops.isfinite(x)), x, 0.0)
 
 
@@ -66,9 +66,9 @@ def real(tokens, padding):
 
 
 def mask_inputs(masks, time):
-    """Make bool inputs of the masks named: {"mask": (time,), "attention_mask": (time, time)}.
+    """Make bool inputs for the named masks: {"mask": (time,), "attention_mask": (time, time)}.
 
-    True keeps. Raises ValueError for another name.
+    True keeps a position. Raises ValueError for another name.
     """
     for name in masks:
         if name not in MASKS:
@@ -103,7 +103,7 @@ def logits(x, num_classes, *, initializer="glorot_uniform"):
 
 
 def model(inputs, outputs, *, name):
-    """Make a keras.Model of {name: tensor}; a single tensor is no dict."""
+    """Make a keras.Model of {name: tensor}; a single tensor is used without a dict."""
 
     def plain(tensors):
         return next(iter(tensors.values())) if len(tensors) == 1 else tensors

@@ -1,4 +1,4 @@
-"""LSTM: a cell state that changes by gates alone, so that gradients pass through it unchanged.
+"""LSTM: a cell state that only gates change, so that gradients can pass through it unchanged.
 
 Hochreiter & Schmidhuber, "Long Short-Term Memory", Neural Computation 9, 1997; the forget gate is
 of Gers et al. 2000. CS231n, lecture on recurrent networks:
@@ -53,7 +53,7 @@ class LSTMCell(layers.Layer):
 
 
 def remembering(shape, dtype=None):
-    """A bias of 1 for the forget gate and 0 for the others."""
+    """Return a bias of 1 for the forget gate and 0 for the others."""
     return ops.repeat(ops.cast([gate == "f" for gate in KERAS_GATES], dtype), shape[0] // 4)
 
 

@@ -1,4 +1,4 @@
-"""An image as a sequence of patches for a Transformer encoder: the assignment's vision transformer.
+"""Vision transformer of the assignment: an image as a sequence of patches for an encoder.
 
 CS231n, assignment 3. The ViT of the paper, with its class token, is in models/vit.py; both use
 the same block.
@@ -30,8 +30,8 @@ def patch_classifier(
     """Build blocks over patches of `patch` (height, width) pixels, and a mean over the patches.
 
     Shapes: (batch, h, w, c) -> logits (batch, num_classes); `features` are the patches after the
-    last block, (batch, h * w / pixels of a patch, dim). A patch of one row, (1, w), reads row by
-    row. Raises ValueError for images that are not whole patches.
+    last block, (batch, number of patches, hidden_dim). With patches of one row, (1, w), the image
+    is read row by row. Raises ValueError for images that cannot be cut into whole patches.
     """
     if any(side is None or side % step for side, step in zip(input_shape, patch, strict=False)):
         raise ValueError(

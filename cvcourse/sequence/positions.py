@@ -14,9 +14,9 @@ from keras import layers, ops
 class _Positions(layers.Layer):
     """Add a row of `self.table()` for each position: (batch, n, c) -> (batch, n, c), n <= length.
 
-    With `position` (batch,), x is one token (batch, 1, c) at that position. Raises ValueError for
-    a sequence that is longer than `length`; in a TensorFlow graph that leaves the length open,
-    which Keras makes for a second shape, InvalidArgumentError with the same text.
+    With `position` (batch,), the input is one token (batch, 1, c) at that position. Raises
+    ValueError for a sequence that is longer than `length`; in a TensorFlow graph of open length,
+    which Keras builds for a second shape, InvalidArgumentError with the same text.
     """
 
     def __init__(self, length, **kwargs):
@@ -30,7 +30,7 @@ class _Positions(layers.Layer):
         return self.within_length(inputs) + table[: ops.shape(inputs)[1]]
 
     def within_length(self, inputs):
-        """Return the inputs, unless there are more of them than positions."""
+        """Return the inputs. Raises an error if there are more of them than positions."""
         n = inputs.shape[1]
         known = f"{self.name} has {self.length} positions (length={self.length})"
         advice = "pass fewer, or build the net with a larger max_length"

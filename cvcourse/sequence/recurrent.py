@@ -1,8 +1,8 @@
-"""Stacks of recurrent layers, forwards or both ways: RNN, LSTM, GRU.
+"""Stacks of recurrent layers, forward or bidirectional: RNN, LSTM, GRU.
 
 Schuster & Paliwal, "Bidirectional Recurrent Neural Networks", 1997; Graves et al. 2013,
-https://arxiv.org/abs/1303.5778, for the stack. The layers are Keras' own, which are fused where
-the device can; rnn.py, lstm.py and gru.py define the same cells by their equations.
+https://arxiv.org/abs/1303.5778, for the stack. The layers are Keras' own, which use fused kernels
+if the device has them; rnn.py, lstm.py and gru.py define the same cells by their equations.
 """
 
 from functools import partial
@@ -39,15 +39,15 @@ def recurrent(
 ):
     """Build a stack of `depth` recurrent layers of `units`.
 
-    Shapes: vectors (batch, time, c), or tokens (batch, time) of a `vocabulary` through a table of
+    Shapes: vectors (batch, time, c), or tokens (batch, time) of a `vocabulary`, embedded in
     `embedding` channels, -> logits at every step (batch, time, num_classes), or with
-    return_sequences=False after the last real one, (batch, num_classes). `bidirectional` layers
-    read both ways and put the two side by side. Padded steps, by the token `padding` or by
-    masks=("mask",), give 0 and do not change the state. input_shape=None is (None, 28) for
-    vectors, (None,) for tokens. The layer `features` precedes the logits; num_classes=None ends
-    there. `states` adds inputs and outputs h (and c), (batch, layers, units), the two directions of
-    a layer one after the other; outputs are then a dict. part="step" is the net for one token: see
-    decoding.py.
+    return_sequences=False after the last real step, (batch, num_classes). `bidirectional` layers
+    read in both directions and concatenate the outputs. Steps that are padded, by the token
+    `padding` or by masks=("mask",), output 0 and do not change the state. input_shape=None is
+    (None, 28) for vectors, (None,) for tokens. The layer `features` precedes the logits;
+    num_classes=None ends the net there. `states` adds inputs and outputs h (and c), (batch, layers,
+    units), the two directions of a layer one after the other; outputs are then a dict. part="step"
+    builds the net for one token: see decoding.py.
     """
     form = CELLS[cell], dict(units=units, activation=activation, use_bias=use_bias)
     kinds = STATES[cell]
@@ -97,8 +97,8 @@ def recurrent(
 def read(x, form, *, keep=None, state=None, backwards=False, name):
     """Call one layer on all steps: (batch, time, c) -> (batch, time, units), and its last state.
 
-    `form` is the layer's class and its settings. Steps that `keep` masks give 0 and do not change
-    the state. Backwards, step t has read t and all after it.
+    `form` is the layer's class and its settings. Steps that `keep` masks output 0 and do not change
+    the state. With `backwards`, the output at step t depends on step t and all later ones.
     """
     kind, settings = form
     layer = kind(
@@ -112,7 +112,7 @@ def read(x, form, *, keep=None, state=None, backwards=False, name):
     if keep is None or x.shape[1] != 1:
         y, *ends = layer(x, mask=keep, initial_state=state)
         return ops.flip(y, axis=1) if backwards else y, ends
-    # One step: cuDNN refuses a mask that has no step of a row.
+    # One step: cuDNN does not support a mask that leaves no step of a row.
     y, *ends = layer(x, initial_state=state)
     state = state or [ops.zeros_like(end) for end in ends]
     ends = [

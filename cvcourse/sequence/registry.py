@@ -1,4 +1,4 @@
-"""The sequence nets by name: `build("lstm", vocabulary=65, num_classes=65)`."""
+"""Sequence nets by name: `build("lstm", vocabulary=65, num_classes=65)`."""
 
 import inspect
 import types
@@ -21,7 +21,7 @@ from cvcourse.settings import require_supported_settings
 
 FAMILIES = (recurrent, encoder_decoder, attention, transformer, patch_classifier, captioning)
 REGISTRY = {name: builder for family in FAMILIES for name, builder in family.VARIANTS.items()}
-RENAMED = {  # arguments of builders: before, now
+RENAMED = {  # builder arguments: {name in the previous version: name}
     "heads": "num_heads",
     "dim": "hidden_dim",
     "mlp": "mlp_dim",
@@ -34,8 +34,8 @@ RENAMED = {  # arguments of builders: before, now
 class SequenceModel(keras.Model):
     """A functional model that records which net of `REGISTRY` it is, also in its .keras file.
 
-    A copy by `type(model).from_config(model.get_config())` has the record, too. One by
-    `keras.models.clone_model`, which takes inputs, outputs and name alone, has none.
+    A copy made by `type(model).from_config(model.get_config())` also has the record. One made by
+    `keras.models.clone_model`, which passes only inputs, outputs and name, has none.
 
     Attributes:
         architecture: Key of `REGISTRY`; None for an unknown one.
@@ -45,11 +45,11 @@ class SequenceModel(keras.Model):
     architecture: str | None = None
     settings: Mapping[str, Any] = types.MappingProxyType({})
 
-    # Without an __init__: Keras then knows the class as a functional one.
+    # No __init__: otherwise Keras does not treat the class as a functional model.
     def recording(self, architecture: str | None, settings: Mapping[str, Any]) -> "SequenceModel":
-        """Record the net's architecture and settings; returns the model."""
+        """Record the net's architecture and settings, and return the model."""
         self.architecture = architecture
-        # A dict would be tracked, as if it held layers.
+        # Keras would track a dict as if it contained layers.
         self.settings = types.MappingProxyType(dict(settings))
         return self
 
@@ -62,7 +62,7 @@ class SequenceModel(keras.Model):
         config = dict(config)
         architecture, settings = config.pop("architecture"), config.pop("settings")
         revive = keras.saving.deserialize_keras_object
-        settings = {  # JSON makes lists of tuples
+        settings = {  # JSON turns tuples into lists
             name: tuple(value)
             if isinstance(value, (list, tuple))
             else revive(value, custom_objects)
@@ -79,16 +79,16 @@ def build(architecture: str, /, *, name: str | None = None, **settings: Any) -> 
 
     Args:
         architecture: Key of `REGISTRY`.
-        name: Name of the model; None for `architecture`.
-        **settings: Arguments of its builder, instead of the defaults that `builder_args` lists.
-            Every builder takes `input_shape` and, except for multi_head_attention, `num_classes`.
+        name: Name of the model. Defaults to `architecture`.
+        **settings: Arguments of its builder; `builder_args` lists them and their defaults. Every
+            builder takes `input_shape` and, except for multi_head_attention, `num_classes`.
 
     Returns:
-        An uncompiled keras.Model; the builder's docstring gives its inputs and outputs.
+        An uncompiled keras.Model; the builder's docstring describes its inputs and outputs.
 
     Raises:
-        ValueError: If the architecture or an argument is unknown, or Keras' image_data_format or
-            floatx would make another net of it.
+        ValueError: If the architecture or an argument is unknown, or if Keras' image_data_format or
+            floatx would change the net.
 
     >>> build("lstm", vocabulary=65, num_classes=65).output_shape
     (None, None, 65)
@@ -115,7 +115,7 @@ def settings_of(architecture, config, *fields, **given):
         config: Object with the fields. Its `units` are the channels of a Transformer, whose MLPs
             are four times as wide (Vaswani et al. 2017, section 3.3).
         *fields: Names of fields.
-        **given: Arguments. Those that the net does not take are left out, too.
+        **given: Further arguments; those that the net does not take are also left out.
 
     Returns:
         A dict for `build`.

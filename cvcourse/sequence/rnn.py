@@ -1,4 +1,4 @@
-"""Vanilla RNN: a state that is computed anew at every step from itself and the input.
+"""Vanilla RNN: a state that is updated at every step from itself and the input.
 
 Elman, "Finding Structure in Time", Cognitive Science 14, 1990; CS231n, lecture on recurrent
 networks: h_t = tanh(W_hh h_{t-1} + W_xh x_t + b).

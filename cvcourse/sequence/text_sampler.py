@@ -1,4 +1,4 @@
-"""A text sampler: a language model of characters that continues prompts."""
+"""Text sampler: a language model of characters that continues prompts."""
 
 import os
 from typing import Any
@@ -20,8 +20,8 @@ class TextSampler:
         model: Net of characters, as `sequence.build` made it or as it was loaded from its file; or
             a Generator of it.
         vocabulary: Its characters, a `cvcourse.data.Vocabulary`.
-        window: Largest number of characters of prompt and sample together; None: any number, or as
-            many as the net has positions for.
+        window: Maximum number of characters of prompt and sample together. If None, any number, or
+            as many as the net has positions for.
 
     >>> from cvcourse import data, sequence
     >>> net = sequence.build("gru", units=8, vocabulary=3, num_classes=3, input_shape=(None,))
@@ -46,39 +46,40 @@ class TextSampler:
         """Read a text sampler from the model.keras of a finished `cvcourse char_lm` run.
 
         Args:
-            path: Path of the .keras file, which names the characters of the vocabulary.
+            path: Path of the .keras file, which contains the characters of the vocabulary.
             **options: Arguments of TextSampler.
 
         Returns:
             A TextSampler.
 
         Raises:
-            RunError: If the file is damaged or names no characters.
-            ValueError: If it does not record how the net was built, as one of an earlier version.
+            RunError: If the file is damaged or contains no characters.
+            ValueError: If it does not record how the net was built, as files of earlier versions.
         """
         model, characters = read_named_model(path)
         return cls(model, Vocabulary(characters, ""), **options)
 
     def prompted(self, prompt=None, length=None):
-        """Prepare a prompt.
+        """Encode a prompt, and find the number of characters to generate.
 
         Args:
-            prompt: Text that the sample begins with. None: a new line, or else the first character
-                of the vocabulary.
-            length: Number of characters that follow. None: LENGTH, or what the window leaves.
+            prompt: Text that the sample begins with. If None, a newline, or the first character of
+                a vocabulary without newline.
+            length: Number of characters that follow. If None, LENGTH, or fewer if the window has no
+                room for them.
 
         Returns:
             A pair: the prompt's tokens (1, p), and the number of characters that follow.
 
         Raises:
-            ValueError: If the prompt is empty or has a character that the vocabulary lacks, or
-                both are longer than the window.
+            ValueError: If the prompt is empty or has a character that the vocabulary lacks, or if
+                prompt and sample together are longer than the window.
         """
         if prompt is None:
             known = self.vocabulary.tokens
             prompt = "\n" if "\n" in known else known[0]
         if not prompt:
-            raise ValueError("--prompt has at least one character; received none")
+            raise ValueError("--prompt needs at least one character; received none")
         room = None if self.window is None else self.window - len(prompt)
         if room is not None and (room < 1 or (length or 1) > room):
             raise ValueError(
@@ -89,7 +90,7 @@ class TextSampler:
         return self.vocabulary.encode(prompt)[None], count
 
     def sample(self, prompt=None, length=None, **settings):
-        """Write a text: the prompt and what follows.
+        """Generate a text: the prompt and its continuation.
 
         Args:
             prompt: See `prompted`.

@@ -1,4 +1,4 @@
-"""Loading of weights by torch.nn's names: RNN, LSTM, GRU, MultiheadAttention, Transformers."""
+"""Load weights by torch.nn's names: RNN, LSTM, GRU, MultiheadAttention, Transformers."""
 
 import math
 import re
@@ -51,13 +51,13 @@ def load_torch(
 ) -> keras.Model | keras.layers.Layer:
     """Load weights of torch.nn into a net or a built layer.
 
-    Takes nets of `sequence.build` of recurrent layers (torch's `weight_ih_l0_reverse` …), of
-    multi_head_attention (`in_proj_weight` …), and of Transformer stacks (`layers.0.self_attn.…`,
-    `norm.weight`; the names of one layer alone for a depth of 1; `encoder.…` and `decoder.…`), and
-    Keras' own SimpleRNN, LSTM, GRU, Bidirectional, RNN over one of our cells, and
+    Supports nets of `sequence.build`: recurrent layers (torch's `weight_ih_l0_reverse` …),
+    multi_head_attention (`in_proj_weight` …) and Transformer stacks (`layers.0.self_attn.…`,
+    `norm.weight`; for a depth of 1 also the names of a single layer; `encoder.…` and `decoder.…`);
+    and Keras' own SimpleRNN, LSTM, GRU, Bidirectional, RNN over one of our cells, and
     MultiHeadAttention. If no tensor is a bias (torch's bias=False), biases become 0. Layers that
-    torch's modules lack (embeddings, logits) are unchanged. A prefix that wrappers put before every
-    name (`cvcourse.state_dict.PREFIXES`) is removed, which a line on stderr reports.
+    torch's modules lack (embeddings, logits) do not change. A prefix that wrappers put before every
+    name (`cvcourse.state_dict.PREFIXES`) is removed, and a line on stderr reports it.
 
     Args:
         model_or_layer: keras.Model, or a keras.layers.Layer that is built.
@@ -67,8 +67,8 @@ def load_torch(
         `model_or_layer`.
 
     Raises:
-        ValueError: If tensors are missing, left over, misshaped, NaN or infinite. It names the
-            first of each kind, and nothing is changed.
+        ValueError: If tensors are missing, left over, misshaped, NaN or infinite. The message has
+            the first names of each kind; no weight changes.
 
     >>> layer = keras.layers.SimpleRNN(1)
     >>> layer.build((None, 5, 1))
@@ -107,7 +107,7 @@ def load_torch(
     before = foreign_prefix(sorted(extra), named)
     cause = f"names begin with {before!r}: remove it" if before else ""
     if not wanted:
-        raise ValueError(f"{model_or_layer.name} has no layer that torch.nn has")
+        raise ValueError(f"{model_or_layer.name} has no layer that is also in torch.nn")
     refuse(model_or_layer.name, cause, missing=missing, misshaped=misshaped, **{"left over": extra})
     require_finite(model_or_layer.name, tensors)
     tell_prefix(model_or_layer.name, prefix)
@@ -127,7 +127,7 @@ def _zeros(weight):
 
 
 def _same_shape(value, form):
-    """Whether an array has a shape, up to a split into heads: (to,) -> (heads, to/heads)."""
+    """Check whether an array has a shape, up to a split into heads: (to,) -> (heads, to/heads)."""
     split = value.ndim < len(form) and value.size == math.prod(form)
     return split or value.shape == form
 
@@ -141,14 +141,14 @@ def plan(target, tensors):
         yield from plan_recurrent(target, "l0")
     elif isinstance(target, layers.MultiHeadAttention):
         names = ("in_proj_weight", "in_proj_bias", "out_proj.weight", "out_proj.bias")
-        bare = len(target.weights) == 4  # kernels alone
+        bare = len(target.weights) == 4  # only kernels
         yield target, names, lambda *given: keras_attention(*given)[:: 1 + bare]
     elif isinstance(target, keras.Model):
         yield from plan_model(target, tensors)
 
 
 def plan_model(model, tensors, prefix=""):
-    """Yield the `plan` of a net, or of an inner net whose names torch begins with `prefix`."""
+    """Yield the `plan` of a net, or of an inner net whose torch names begin with `prefix`."""
     names = {layer.name for layer in model.layers}
     stacked = any(name.startswith(f"{prefix}layers.") for name in tensors)
     table = MEMORY_BLOCK if "block1_memory_q" in names else BLOCK
@@ -170,7 +170,7 @@ def plan_model(model, tensors, prefix=""):
 
 
 def plan_recurrent(layer, suffix):
-    """Yield the `plan` of one recurrent layer, whose names torch ends with `suffix`."""
+    """Yield the `plan` of one recurrent layer, whose torch names end with `suffix`."""
     kind = CONVERTERS.get(type(layer.cell if type(layer) is layers.RNN else layer).__name__)
     if kind:
         names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
@@ -178,7 +178,7 @@ def plan_recurrent(layer, suffix):
 
 
 def dense(thirds):
-    """Make a converter of torch's (to, from) weight and bias, or of thirds of their rows."""
+    """Return a converter of torch's (to, from) weight and bias, or of thirds of their rows."""
 
     def convert(weight, bias):
         if thirds and len(weight) % 3 == 0:

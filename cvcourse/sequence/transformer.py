@@ -1,4 +1,4 @@
-"""Transformer encoders, decoders and both together, for vectors or tokens.
+"""Transformer encoders, decoders and encoder-decoders, for vectors or tokens.
 
 Vaswani et al., "Attention Is All You Need", NIPS 2017, https://arxiv.org/abs/1706.03762; the
 decoder alone is the language model of Radford et al. 2018. The block is shared with the ViT.
@@ -29,7 +29,7 @@ from cvcourse.sequence.inputs import (
 from cvcourse.sequence.positions import POSITIONS
 
 EPSILON = 1e-5  # torch's
-# About the size of the positions added: sines of 1 / sqrt(2), and BERT's learned ones.
+# Standard deviation, about that of the added positions: sines of 1 / sqrt(2), BERT's learned ones.
 EMBEDDINGS = {"sinusoidal": 1.0, "learned": 0.02, "none": 1.0}
 
 
@@ -62,17 +62,18 @@ def stack(
     Each has `num_heads` heads and an MLP of `mlp_dim` hidden units.
 
     Shapes: vectors (batch, time, c), or tokens (batch, time) of a `vocabulary`, -> logits at every
-    step (batch, time, num_classes), or with return_sequences=False of the mean real step, (batch,
-    num_classes). hidden_dim=None takes vectors as they are, without a projection and without
-    `positions` (sinusoidal, learned or none; at most `max_length`). With `causal` a step does
-    not attend to later ones. With a `memory_shape` (m, c) or (c,), one vector, each block also
+    step (batch, time, num_classes), or with return_sequences=False of the mean over real steps,
+    (batch, num_classes). hidden_dim=None takes vectors as they are, without a projection and
+    without `positions` (sinusoidal, learned or none; at most `max_length`). With `causal` a step
+    does not attend to later ones. With a `memory_shape` (m, c) or (c,), one vector, each block also
     attends to an input `memory`, or with `memory_masked` to the part that an input `memory_mask`
     (m,) keeps; it is projected if c is not hidden_dim. Padding is given by the token `padding` or
     by masks=("mask",), (time,); any other mask is "attention_mask" (time, time). True in a mask
     keeps a position; masked positions do not affect the output. input_shape=None is (None, 28) for
-    vectors, (None,) for tokens. `norm_first` blocks (post-norm is the paper's) get a `final_norm`:
-    `features`. num_classes=None ends there. part="step" is the net for one token, and
-    part="encoder" computes its inputs from the memory: see decoding.py.
+    vectors, (None,) for tokens. `final_norm` adds a norm after the last block, as the layer
+    `features`; by default if `norm_first` (the paper's blocks are post-norm). num_classes=None ends
+    the net there. part="step" builds the net for one token, and part="encoder" the net that
+    computes its inputs from the memory: see decoding.py.
     """
     pick("positions", positions, EMBEDDINGS)
     blocks = [f"block{i}" for i in range(1, depth + 1)]
@@ -149,7 +150,7 @@ def stack(
     x = features(x, norm_first if final_norm is None else final_norm)
     if not return_sequences and part != "step":
         x = GlobalAveragePooling1D(name="pool")(x, mask=keep)
-    # GPT-2's: after a norm, larger weights begin far from a loss of ln(num_classes).
+    # GPT-2's: after a norm, larger weights would start far above a loss of ln(num_classes).
     small = keras.initializers.RandomNormal(stddev=0.02)
     result = logits(x, num_classes, initializer=small)
     if part == "step":
@@ -162,7 +163,7 @@ def stack(
 
 
 def placed(x, positions, max_length, position=None):
-    """Add the layer `positions`, or none, to x, which is one token at `position` if given."""
+    """Add positions to `x`, unless they are "none"; given `position`, `x` is one token there."""
     table = pick("positions", positions, {**POSITIONS, "none": None})
     if table is None:
         return x
@@ -171,13 +172,13 @@ def placed(x, positions, max_length, position=None):
 
 
 def features(x, norm):
-    """Add the layer `features`: a norm, for blocks that begin with theirs, or the identity."""
+    """Add the layer `features`: a norm, which pre-norm blocks need, or the identity."""
     last = layers.LayerNormalization(epsilon=EPSILON, name="features") if norm else None
     return (last or layers.Identity(name="features"))(x)
 
 
 def memory_input(shape, hidden_dim, mask=None):
-    """Make an input `memory` of this shape; returns it and its vectors of `hidden_dim` channels."""
+    """Make an input `memory` of this shape; return it and its vectors of `hidden_dim` channels."""
     given = keras.Input(shape, name="memory")
     x = given[:, None] if len(shape) == 1 else given
     if mask is not None:
@@ -197,11 +198,11 @@ def memory_of_each(blocks, num_heads, hidden_dim, shape):
 
 
 class Cache:
-    """Keys and values of the tokens before one, for a block: inputs `given`, outputs `states`.
+    """Keys and values of earlier tokens, for one block: inputs `given`, outputs `states`.
 
-    Called with the keys and values of the token at `position`, it returns all of them, (batch,
-    num_heads, max_length, size), and a mask of those up to `position`. Each example of a batch may
-    be at another position.
+    Called with the keys and values of the token at `position`, it returns those of all tokens,
+    (batch, num_heads, max_length, size), and a mask of the positions up to `position`. Each example
+    of a batch may be at a different position.
     """
 
     def __init__(self, block, num_heads, max_length, size, position):
@@ -243,8 +244,8 @@ def transformer(
 
     Shapes: source (batch, m), tokens (batch, n) -> logits of the token that comes after each,
     (batch, n, num_classes). No position attends to the source's token `padding`; `tokens` are
-    padded at the end, to which no earlier position attends. It has two inner nets, `encoder` and
-    `decoder`; for `part` see decoding.py.
+    padded at the end, to which no earlier position attends. The net has two inner nets, `encoder`
+    and `decoder`; for `part` see decoding.py.
     """
     form = dict(
         depth=depth, num_heads=num_heads, mlp_dim=mlp_dim, dropout=dropout, norm_first=norm_first

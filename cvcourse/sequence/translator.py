@@ -1,4 +1,4 @@
-"""A translator: a trained encoder-decoder that translates texts."""
+"""Translator: a trained encoder-decoder that translates texts."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -17,11 +17,11 @@ class Translator:
 
     Args:
         generator: Generator with an encoder-decoder of `source` and `tokens`.
-        encode: Function of n texts -> source tokens (n, m).
-        decode: Function of the tokens of a translation, `start` first -> its text.
+        encode: Function (n texts) -> source tokens (n, m).
+        decode: Function (tokens of a translation, `start` first) -> its text.
         start: Token that a translation begins with.
-        end: Token that ends it.
-        longest: Number of tokens of the longest translation, including `end`.
+        end: Token that ends a translation.
+        longest: Maximum number of tokens of a translation, including `end`.
 
     >>> from cvcourse import sequence
     >>> net = sequence.build("encoder_decoder", units=8, source_vocabulary=5, num_classes=5)
@@ -57,7 +57,7 @@ class Translator:
 
     @takes_old_names(beams="num_beams")
     def guesses(self, texts: Sequence[str], num_beams: int = 3) -> list[list[tuple[str, float]]]:
-        """Search the likeliest translations of n texts.
+        """Search for the likeliest translations of n texts.
 
         Args:
             texts: n texts.
@@ -75,11 +75,11 @@ class Translator:
 
     @takes_old_names(beams="num_beams")
     def guess_cells(self, texts: Sequence[str], count: int, num_beams: int = 3) -> list[list[str]]:
-        """Search as `guesses` does, for a table.
+        """Search as `guesses` does, and format the result as cells of a table.
 
         Args:
             texts: n texts.
-            count: Number of translations of each.
+            count: Number of translations of each text.
             num_beams: See `guesses`.
 
         Returns:

@@ -29,13 +29,12 @@ def feature_extractor(model: keras.Model) -> tuple[keras.Model, str]:
 
     Returns:
         A pair: a keras.Model from the images to the features (batch, c), and the name of the layer
-        or operation that they are the output of. It is the last pooling before the classifier; if
-        there is none, the features are the mean over the places of the last map or over the last
-        tokens.
+        or operation that computes them: the last pooling before the classifier. If there is none,
+        the features are the mean over the positions of the last map or over the last tokens.
 
     Raises:
-        ValueError: If the model is subclassed, has no such layer, or has weights that are NaN or
-            infinite.
+        ValueError: If the model is subclassed, has other inputs or outputs, has no such layer, or
+            has weights that are NaN or infinite.
 
     >>> image = keras.Input((8, 8, 3))
     >>> x = layers.GlobalAveragePooling2D(name="pool")(layers.Conv2D(4, 3)(image))
@@ -47,7 +46,7 @@ def feature_extractor(model: keras.Model) -> tuple[keras.Model, str]:
         raise ValueError("it is a subclassed model: a functional or sequential one is needed")
     for kind, tensors in (("inputs", model.inputs), ("outputs", model.outputs)):
         if len(tensors) != 1:
-            raise ValueError(f"one of its {kind} is needed; it has {len(tensors)}")
+            raise ValueError(f"it has {len(tensors)} {kind}, but one is needed")
     shape = tuple(model.inputs[0].shape)
     if len(shape) != 4 or shape[-1] not in (1, 3):
         raise ValueError(
@@ -66,7 +65,7 @@ def feature_extractor(model: keras.Model) -> tuple[keras.Model, str]:
 
 
 def scales_pixels(net: keras.Model) -> bool:
-    """Return whether a network scales pixels before its first trained layer.
+    """Check whether a network scales pixels before its first trained layer.
 
     Args:
         net: A functional keras.Model of images without nested models, such as `feature_extractor`
@@ -81,9 +80,8 @@ def scales_pixels(net: keras.Model) -> bool:
     """
     before = net
     while trained := [ins for operation, ins, _ in operations(before) if _is_trained(operation)]:
-        before = keras.Model(
-            net.inputs[0], trained[0][0]
-        )  # a shared layer is found at its last call
+        # A shared layer is found at its last call.
+        before = keras.Model(net.inputs[0], trained[0][0])
     shape = [side or 32 for side in net.inputs[0].shape[1:]]
     images = np.stack([np.zeros(shape), np.full(shape, 255)]).astype("float32")
     black, white = np.array(before(images, training=False), "float32")
@@ -91,14 +89,14 @@ def scales_pixels(net: keras.Model) -> bool:
 
 
 def _last_pooled(net):
-    """Return the tensor of the features: go back from the output past layers of vectors."""
+    """Return the tensor of the features, found by going back from the output past vectors."""
     tensor, one_place = net.outputs[0], None
     headed = len(tensor.shape) == 4  # a map as output, or trained layers after `tensor`
     while _is_vector(tensor):
         operation, index, _ = tensor._keras_history
         ins = operation._inbound_nodes[index].input_tensors
         if len(tensor.shape) == 4 and headed and one_place is None:
-            one_place = tensor  # the last map; of a small image it may have a single place
+            one_place = tensor  # the last map; of a small image it may have a single position
         if not ins or _pools(operation):
             one_place = None
             break
@@ -121,24 +119,24 @@ def _last_pooled(net):
 
 
 def _is_vector(tensor):
-    """Whether a tensor has one vector per image: (batch, c) or (batch, 1, 1, c)."""
+    """Check whether a tensor has one vector per image: (batch, c) or (batch, 1, 1, c)."""
     *places, channels = tensor.shape[1:]
     return all(side == 1 for side in places) and channels is not None
 
 
 def _pools(operation):
-    """Whether an operation pools, perhaps a map of a single place as of small images."""
+    """Check whether an operation pools, even if the map of a small image has a single position."""
     name = type(operation).__name__
     return "Pool" in name or name in ("Mean", "Max")  # the latter two are operations of keras.ops
 
 
 def _is_trained(operation):
-    """Whether an operation has weights that are not of preprocessing."""
+    """Check whether an operation has weights and is not preprocessing."""
     return bool(getattr(operation, "weights", ())) and not isinstance(operation, APART)
 
 
 def _opened(model):
-    """Return a functional model of copies of a model's layers, nested models flattened."""
+    """Return a functional model of copies of a model's layers, with nested models flattened."""
     copies, names = {}, {*RESERVED}
 
     def copy(layer):
@@ -194,7 +192,7 @@ def _opened(model):
 
 
 def _has_graph(layer):
-    """Whether a layer is a functional or sequential model."""
+    """Check whether a layer is a functional or sequential model."""
     return isinstance(layer, keras.Model) and bool(getattr(layer, "outputs", ()))
 
 

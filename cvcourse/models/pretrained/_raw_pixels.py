@@ -1,4 +1,4 @@
-"""A warning for raw pixels in a network that takes prepared ones."""
+"""Warning for raw pixels that reach a network of preprocessed pixels."""
 
 import functools
 import warnings
@@ -8,7 +8,7 @@ import numpy as np
 
 from cvcourse.models.pretrained.preprocessing import SCALINGS
 
-LARGEST = 10  # prepared pixels are smaller, except those from which only a mean is subtracted
+LARGEST = 10  # preprocessed pixels are smaller, unless only a mean is subtracted
 EXAMPLES = 32  # of an array that are checked
 # Methods that receive data. `call` is part of `__call__`. In the compiled step of the other methods
 # it receives tensors without values, so these methods are checked themselves.
@@ -19,14 +19,14 @@ METHODS = (
 
 
 def warn_of_raw_pixels(net, published):
-    """Make a network warn, once, when it receives pixels that its weights' scaling does not give.
+    """Make a network warn, once, when it receives pixels above the range of its weights' scaling.
 
     Arrays and tensors are checked, not the batches of a dataset: reading one in advance could
     change the order of the others. Only the methods of this instance change, not its graph, copies
     or files.
 
     Args:
-        net: keras.Model of prepared pixels.
+        net: keras.Model of preprocessed pixels.
         published: The `Published` of its weights.
 
     Returns:
@@ -49,10 +49,10 @@ def warn_of_raw_pixels(net, published):
                 if largest > limit:
                     warned = True
                     warnings.warn(
-                        f"{net.name} received pixels up to {largest:.1f}, and takes prepared ones "
-                        f"(scaling {published.scaling!r}: {low.min():.1f} to {high.max():.1f}): "
-                        "pretrained.load without preprocessing=False gives a model of raw photos, "
-                        "0..255",
+                        f"{net.name} received pixels up to {largest:.1f}, but takes preprocessed "
+                        f"ones (scaling {published.scaling!r}: {low.min():.1f} to "
+                        f"{high.max():.1f}): pretrained.load without preprocessing=False returns a "
+                        "model of raw photos, 0..255",
                         stacklevel=2,
                     )
             return method(*args, **kwargs)

@@ -1,4 +1,4 @@
-"""Table of published weights (published.csv): which exist for which of our networks."""
+"""Table of the published weights of our networks (published.csv)."""
 
 import csv
 import dataclasses
@@ -10,7 +10,7 @@ from cvcourse.errors import unknown
 from cvcourse.models.pretrained.fitting import SOURCES, plain
 from cvcourse.models.registry import REGISTRY, build, builder_args
 
-# Arguments that a source decides, or that no weight depends on: they do not distinguish
+# Arguments that a source determines, or that no weight depends on: they do not distinguish
 # networks.
 MANNERS = {
     *("padding", "epsilon", "momentum", "scale", "use_bias", "stride_in", "strided_block"),
@@ -29,8 +29,8 @@ class Published:
         network: SOURCE.NAME, a key of `SOURCES`.
         settings: Further arguments of our builder, argument=value separated by semicolons.
         tag: The source's name of this set.
-        address: Exact URL; only the file's name where no server has the file by itself.
-        hash: In hexadecimal: the first digits of a SHA-256, or an MD5; "" where none is published.
+        address: URL of the file; only its name if no server has the file by itself.
+        hash: The first hexadecimal digits of a SHA-256, or an MD5; "" if none is published.
         licence: The license, as stated by the source.
         classes: Number of classes.
         size: Side of the crop that the published accuracy is for, in pixels.
@@ -97,7 +97,7 @@ def published() -> tuple[Published, ...]:
     """Read the table of published weights.
 
     Returns:
-        All sets of weights, in the table's order: of one network, the source's default is first.
+        All sets of weights, in the table's order: of each network, the source's default is first.
 
     >>> len(published()) > 300
     True
@@ -109,7 +109,7 @@ def published() -> tuple[Published, ...]:
 
 
 def candidates(name: str, *, source: str | None = None, **settings: Any) -> list[Published]:
-    """List the published weights of a network, those of the preferred source first.
+    """List the published weights of a network, the preferred source first.
 
     Args:
         name: An architecture of ours, or a source's network ("timm.seresnet50").
@@ -145,8 +145,8 @@ def candidates(name: str, *, source: str | None = None, **settings: Any) -> list
     if not rows:
         shape = ", ".join(f"{key}={value}" for key, value in settings.items() if key not in MANNERS)
         raise ValueError(
-            f"no weights of {name}{f' with {shape}' if shape else ''} are published that we know: "
-            "`cvcourse models --pretrained` lists those that are"
+            f"no published weights of {name}{f' with {shape}' if shape else ''} are known: "
+            "`cvcourse models --pretrained` lists all"
         )
     rows = sorted(rows, key=lambda row: PREFERENCE.index(row.source))
     sources = list(dict.fromkeys(row.source for row in rows))
@@ -170,7 +170,7 @@ def find(
         A `Published`.
 
     Raises:
-        ValueError: If a name, argument or tag is unknown; lists the tags that exist.
+        ValueError: If a name, argument or tag is unknown; for a tag, the message lists all tags.
 
     >>> find("resnet50", "IMAGENET1K_V2").top1
     80.858
@@ -188,7 +188,7 @@ def find(
 
 
 def _is_of(row, architecture, settings):
-    """Whether a row has weights of an architecture with these arguments."""
+    """Check whether a row has weights of an architecture with these arguments."""
     if row.architecture != architecture:
         return False
     defaults = builder_args(architecture)

@@ -1,4 +1,4 @@
-"""Feature maps of photos by a network with published weights: a vector for each place.
+"""Feature maps of photos, by a network with published weights: a vector for each position.
 
 The annotation vectors of Xu et al., "Show, Attend and Tell", ICML 2015,
 https://arxiv.org/abs/1502.03044, section 3.1.1.
@@ -18,7 +18,7 @@ from cvcourse.models.pretrained.catalog import Published
 from cvcourse.models.pretrained.loading import load_published
 from cvcourse.models.pretrained.preprocessing import resize_of, with_preprocessing
 
-LENGTH = 5.0  # of a place's vector
+LENGTH = 5.0  # of each vector
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,10 +27,10 @@ class FeatureMaps:
 
     Args:
         model: keras.Model from squares (batch, side, side, 3) of 0..255 to {"features": (batch, m,
-            c)}, the m places of the map row by row.
+            c)}, the m positions of the map row by row.
         published: Description of the weights.
         grid: Rows and columns of the map; m is their product.
-        size: Side of the square's middle that the network sees, in pixels.
+        size: Side of the center crop that the network sees, in pixels.
 
     >>> from cvcourse.models import pretrained
     >>> net = keras.Model(x := keras.Input((224, 224, 3)), {"features": x})
@@ -80,7 +80,8 @@ class FeatureMaps:
             A FeatureMaps.
 
         Raises:
-            ValueError, RunError, UsageError: As `pretrained.load`.
+            ValueError, RunError, UsageError: As `pretrained.load`; ValueError also if
+                `builder_args` has input_shape or num_classes.
         """
         names = {"knobs": "builder_args"}
         settings = renamed_arguments("FeatureMaps.load", settings, names)
@@ -117,7 +118,7 @@ class FeatureMaps:
 
     @property
     def squares(self) -> dict[str, Any]:
-        """How photos become squares: arguments of `cvcourse.data.caption_rows.squares`."""
+        """Arguments of `cvcourse.data.caption_rows.squares`, which makes photos square."""
         return {
             "side": self.model.input_shape[1],
             "interpolation": self.published.interpolation,
@@ -131,7 +132,7 @@ class FeatureMaps:
             square: (side, side, 3) of 0..255.
 
         Returns:
-            Its middle (size, size, 3), uint8.
+            The center crop (size, size, 3), uint8.
         """
         before = (len(square) - self.size) // 2
         middle = slice(before, before + self.size)

@@ -65,7 +65,7 @@ def load_state_dict(model: keras.Model, tensors: Mapping[str, Any]) -> keras.Mod
 
     Raises:
         ValueError: If tensors are missing, extra, misshaped, NaN or infinite. The message has the
-            likeliest cause and the first of each kind; the model does not change.
+            likeliest cause and the first names of each kind; the model does not change.
 
     >>> net = build_source("torchvision.squeezenet1_1")
     >>> load_state_dict(net, {"classifier.1.bias": np.zeros(1000)})  # doctest: +ELLIPSIS
@@ -114,8 +114,8 @@ def load_keras(target: keras.Model, source: keras.Model) -> keras.Model:
         The target.
 
     Raises:
-        ValueError: If layers do not pair, or weights are NaN or infinite. The message has the
-            first of each kind; the target does not change.
+        ValueError: If layers cannot be paired, or weights are NaN or infinite. The message has the
+            first names of each kind; the target does not change.
 
     >>> source = keras.applications.MobileNet(alpha=0.25, weights=None)
     >>> net = load_keras(build_source("keras.mobilenet", width=0.25), source)
@@ -168,7 +168,7 @@ def build_source(source: str, /, **settings: Any) -> keras.Model:
         **settings: Arguments of the builder, as in `models.build`.
 
     Returns:
-        An uncompiled keras.Model from prepared pixels to logits, with the padding, epsilon and
+        An uncompiled keras.Model from preprocessed pixels to logits, with the padding, epsilon and
         other details of the source.
 
     Raises:
@@ -195,7 +195,7 @@ class Reading:
 
 
 def recognize(model, tensors):
-    """Find which source's names a state_dict has, as a `Reading`; `model` is the net to fill."""
+    """Find the source whose names a state_dict has, as a `Reading`; `model` is the net to fill."""
     readings = [(sources, _read(model, table)) for _, sources, table in TABLES]
     known = [{*names.values()} for _, names in readings]
     tensors, prefix = strip_prefix(
@@ -265,7 +265,7 @@ def _variables(model):
 
 
 def weighted_layers(model):
-    """List the layers with weights in the order of computation, nested models flattened."""
+    """List layers with weights in the order of computation, also those in nested models."""
     found = []
     for layer, *_ in operations(model):
         if isinstance(layer, keras.Model):
@@ -305,7 +305,7 @@ def _flattened(layer):
 
 
 def _squeezed(shape):
-    """Remove the ones of a shape: a 1x1 convolution and a dense layer then have equal shapes."""
+    """Remove the ones from a shape: a 1x1 convolution and a dense layer then have equal shapes."""
     return tuple(side for side in shape if side != 1)
 
 

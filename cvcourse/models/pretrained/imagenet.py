@@ -16,11 +16,11 @@ CLASS_INDEX = (  # Keras', with its MD5
 def imagenet_classes(weights_dir: str | os.PathLike | None = None) -> tuple[str, ...]:
     """Return the names of the 1000 classes.
 
-    Their file is looked for and downloaded like weights. Two names occur twice, crane and maillot:
-    `imagenet_synsets` distinguishes them.
+    The file with the names is found or downloaded like weights. Two names occur twice, crane and
+    maillot: `imagenet_synsets` distinguishes them.
 
     Args:
-        weights_dir: Folder where the file is looked for first, and downloaded to.
+        weights_dir: Folder that is searched first, and downloaded to.
 
     Returns:
         A tuple of 1000 names.
@@ -55,7 +55,7 @@ def imagenet_synsets(weights_dir: str | os.PathLike | None = None) -> tuple[str,
 
 
 def _column(which, weights_dir):
-    """Return one of the two values that the file has of each class."""
+    """Return one of the two values that the file has for each class."""
     path = store.fetch(*CLASS_INDEX, weights_dir)
     index = read_json(path, remedy=AGAIN)
     try:

@@ -64,26 +64,26 @@ def load(
         source: "torchvision", "keras", "timm" or "efficientnet_pytorch". If None, the first of
             these that has weights of the network.
         num_classes: Number of classes. If it differs from that of the weights, the layer `logits`
-            is initialized and all others have the published weights. If None, the published
-            classes: `models.features(model)` gives a model without them.
+            has random weights and all others have the published ones. If None, the published
+            classes: `models.features(model)` returns a model without them.
         preprocessing: Whether the model begins with the preprocessing of its weights (resizing,
-            center crop, scaling). If False, it takes prepared pixels, and warns once when it
+            center crop, scaling). If False, it takes preprocessed pixels, and warns once when it
             receives larger ones in an array or tensor (a dataset's batches are not checked).
-        weights_dir: Folder where files of weights are looked for first, and downloaded to.
+        weights_dir: Folder that is searched for weights first, and downloaded to.
         allow_noncommercial: Whether to load weights whose license forbids commercial use.
         **settings: Arguments of the builder. They choose a variant (width=0.25), override the
             source's form, or set the size that the network sees (input_shape=(160, 160, 3)).
 
     Returns:
-        An uncompiled keras.Model: RGB photos of one size a batch, 0..255, (batch, any, any, 3) ->
-        logits (batch, num_classes). With `preprocessing=False`, prepared pixels (batch, size,
+        An uncompiled keras.Model: RGB photos (batch, any, any, 3), 0..255, one size per batch ->
+        logits (batch, num_classes). With `preprocessing=False`, preprocessed pixels (batch, size,
         size, 3) -> logits.
 
     Raises:
         ValueError: If a name, tag or setting is unknown, or `input_shape` is not a square.
         UsageError: If the license of the weights forbids commercial use and `allow_noncommercial`
             is False, or a file without a classifier needs `num_classes`.
-        RunError: If a file cannot be found, downloaded or read, is damaged, holds NaN, or holds
+        RunError: If a file cannot be found, downloaded or read, is damaged, contains NaN, or has
             the weights of another network.
 
     >>> import tempfile
@@ -121,9 +121,9 @@ def load_published(
     allow_noncommercial: bool = False,
     **settings: Any,
 ) -> tuple[keras.Model, catalog.Published]:
-    """Build a network with published weights, and describe the weights.
+    """Build a network with published weights, and return it with a description of the weights.
 
-    A file counts as the published set whose file name it has, or as the first set that it fits.
+    A file is taken for the published set with its file name, else for the first set that it fits.
 
     Args:
         name: As in `load`.
@@ -135,8 +135,8 @@ def load_published(
         **settings: As in `load`.
 
     Returns:
-        A pair: the network without preprocessing, a keras.Model from prepared pixels (batch, size,
-        size, 3) to logits; and the `Published` of its weights, as `with_preprocessing` takes it.
+        A pair: the network without preprocessing, a keras.Model from preprocessed pixels (batch,
+        size, size, 3) to logits; and the `Published` of its weights, for `with_preprocessing`.
 
     Raises:
         ValueError, UsageError, RunError: As `load`.
@@ -160,7 +160,7 @@ def load_published(
         path = store.fetch(published.address, published.hash, weights_dir)
         loaded, published, fresh = _from_file(path, [published])
     if fresh and num_classes is None:
-        raise UsageError(f"{path} holds no classifier: give num_classes, how many classes you have")
+        raise UsageError(f"{path} has no classifier: set num_classes, your number of classes")
     wanted = published.form | {"aux": False} if "aux" in published.form else published.form
     classes = published.classes if num_classes is None else num_classes
     wanted = wanted | settings | {"num_classes": classes}
@@ -174,16 +174,16 @@ def load_published(
 
 
 def is_file(weights: str | os.PathLike) -> bool:
-    """Return whether `weights` is the path of a file rather than a tag.
+    """Check whether `weights` is the path of a file rather than a tag.
 
-    It is a path if it is not a tag of the table, and such a file exists, or it contains a folder or
+    It is a path if it is not a tag of the table and such a file exists, it contains a folder, or it
     ends in a suffix of weights.
 
     Args:
         weights: As in `load`.
 
     Returns:
-        bool.
+        True for a path.
 
     >>> is_file("IMAGENET1K_V2"), is_file("mine.pth"), is_file("folder/mine")
     (False, True, True)
@@ -201,8 +201,8 @@ def _require_license(published, allow_noncommercial):
     """Raise UsageError for weights that are not for commercial use, unless they are allowed."""
     if published.noncommercial and not allow_noncommercial:
         raise UsageError(
-            f"the weights {published} are for non-commercial use alone (licence "
-            f"{published.licence}): choose others, or allow_noncommercial"
+            f"the weights {published} are for non-commercial use only (license "
+            f"{published.licence}): choose others, or set allow_noncommercial"
         )
 
 
@@ -241,14 +241,14 @@ def _of_source(rows, path, content):
     found = [row for row in rows if row.source in sources]
     if not found:
         raise RunError(
-            f"{path}: its weights are those of {' or '.join(sources)}, and {rows[0].architecture} "
-            f"takes those of {' or '.join(dict.fromkeys(row.source for row in rows))}"
+            f"{path}: its weights are from {' or '.join(sources)}, but for {rows[0].architecture} "
+            f"they must be from {' or '.join(dict.fromkeys(row.source for row in rows))}"
         )
     return found
 
 
 def _is_state_dict(content):
-    """Whether the content of a file has torch's names, with dots; Keras' have slashes."""
+    """Check whether the content of a file has torch's names, with dots; Keras' have slashes."""
     return isinstance(content, dict) and not any("/" in name for name in content)
 
 
@@ -300,7 +300,7 @@ def _fill_by_name(row, tensors):
 def _require_same(saved, row):
     """Raise ValueError unless a saved model and our net of the row have equal outputs.
 
-    With equal shapes, padding, epsilon or preprocessing may still differ.
+    Even if all shapes are equal, padding, epsilon or preprocessing may differ.
     """
     height, width = (side or row.size for side in saved.input_shape[1:3])
     shape = (height, width, saved.input_shape[-1])
@@ -318,8 +318,8 @@ def _require_same(saved, row):
         outputs[1] = np.array(keras.ops.log_softmax(outputs[1]))
     if not np.allclose(*outputs, rtol=1e-3, atol=1e-3):
         raise ValueError(
-            f"with the same weights it gives other outputs than {row.network}: its padding, "
-            "epsilon or preprocessing differ"
+            f"with the same weights its outputs differ from those of {row.network}: its padding, "
+            "epsilon or preprocessing is different"
         )
 
 
@@ -418,7 +418,7 @@ def _copy_by_name(source, target, apart):
         shapes = [[tuple(w.shape) for w in layer.weights] for layer in (layers[name], ours)]
         if shapes[0] != shapes[1]:
             raise ValueError(
-                f"the published weights of {name} have the shapes {shapes[0]}, and these "
+                f"the published weights of {name} have the shapes {shapes[0]}, but these "
                 f"settings need {shapes[1]}"
             )
     for name, ours in wanted.items():

@@ -6,7 +6,7 @@ from keras import layers, ops
 from cvcourse.models.pretrained.catalog import Published
 from cvcourse.models.raw_images import convert_channels, prepend
 
-# (mean, standard deviation) that were subtracted and divided by in training, per channel of 0..255
+# (mean, standard deviation) by which the training images were normalized, per channel of 0..255
 IMAGENET = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))  # of ImageNet, as torch has it
 SCALINGS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "none": ((0.0,) * 3, (1.0,) * 3),  # 0..255
@@ -27,14 +27,14 @@ def preprocess(
 ) -> keras.KerasTensor:
     """Apply the preprocessing of published weights to photos, in a functional model.
 
-    The largest centered square is resized and its middle cropped, which to within a pixel equals
+    The largest centered square is resized and its center cropped. Up to one pixel, this equals
     resizing the short side and cropping.
 
     Args:
         photos: Keras tensor of raw RGB photos (batch, any, any, 3), 0..255.
         published: The `Published` of the weights.
-        size: Side of the result in pixels. If None, the published one; for another the photo is
-            resized in proportion.
+        size: Side of the result in pixels; the photo is resized in proportion. If None, the
+            published size.
 
     Returns:
         Keras tensor (batch, size, size, 3), as the network takes it.
@@ -70,7 +70,7 @@ def scale(pixels, published):
 
 
 def scaled(pixels, scaling):
-    """Scale raw pixels, 0..255, by a key of SCALINGS; the shape stays.
+    """Scale raw pixels, 0..255, by a key of SCALINGS, without changing the shape.
 
     Raises:
         ValueError: If the pixels are gray and the scaling has a mean for each color.
@@ -79,7 +79,7 @@ def scaled(pixels, scaling):
         return pixels
     mean, deviation = (values[: pixels.shape[-1]] for values in SCALINGS[scaling])
     if len(mean) == 1 and len({*SCALINGS[scaling][0]}) > 1:
-        raise ValueError(f"the scaling {scaling} is for RGB pixels, and the network takes gray")
+        raise ValueError(f"the scaling {scaling} is for RGB pixels, but the network takes gray")
     x = layers.Normalization(
         mean=mean,
         variance=[d**2 for d in deviation],
@@ -97,15 +97,15 @@ def with_preprocessing(
     """Return a network with the preprocessing of its weights as its first layers.
 
     Args:
-        net: A functional keras.Model of prepared pixels (batch, size, size, 3).
+        net: A functional keras.Model of preprocessed pixels (batch, size, size, 3).
         published: The `Published` of its weights.
         shape: (height, width, channels) of the photos. Open sizes (None) take photos of any size,
-            one size a batch; a fixed one of the published size is not resized. Gray photos (1
+            one size per batch; square photos of side `resize_of` are only cropped. Gray photos (1
             channel) are repeated into three.
 
     Returns:
         A keras.Model from raw photos (batch, *shape), 0..255, to net's output: one flat graph of
-        copies of net's layers, so that each tap of net is one of it too.
+        copies of net's layers, so that `get_layer` finds each layer of net.
 
     Raises:
         ValueError: If net takes images that are not square.
@@ -122,8 +122,9 @@ def with_preprocessing(
     height, width, _ = net.input_shape[1:]
     if height != width:
         raise ValueError(
-            f"photos become squares, and {net.name} takes input_shape={net.input_shape[1:]}: give "
-            "it a height and a width that are equal, or leave out the preprocessing"
+            f"preprocessing makes photos square, but {net.name} takes "
+            f"input_shape={net.input_shape[1:]}: choose equal height and width, or leave out the "
+            "preprocessing"
         )
     photo = keras.Input(shape, dtype="float32", name="photo")
     x = convert_channels(photo, 1, 3, "float32") if shape[-1] == 1 else photo
@@ -137,7 +138,7 @@ def with_resizing(
     size: tuple[int | None, int | None] | None = None,
     scaling: str = "none",
 ) -> keras.Model:
-    """Return a network that resizes photos to its size, and scales their pixels, first.
+    """Return a network that first resizes photos to its size and scales their pixels.
 
     Args:
         net: A functional keras.Model of images (batch, height, width, 1 or 3), of open or fixed
@@ -153,7 +154,8 @@ def with_resizing(
         size later. Gray and RGB are converted into each other.
 
     Raises:
-        ValueError: If net takes gray pixels and `scaling` has a mean for each color.
+        ValueError: If net takes gray pixels and `scaling` has a mean for each color, or if the
+            channels cannot be converted.
 
     >>> image = keras.Input((8, 8, 3))
     >>> net = keras.Model(image, layers.GlobalAveragePooling2D()(image))
@@ -176,7 +178,7 @@ def with_resizing(
 def resize_of(published: Published, size: int | None = None) -> int:
     """Return the side to which `preprocess` resizes the square photo before the crop.
 
-    Photos of this side are not changed by its resizing.
+    Resizing does not change square photos of this side.
 
     Args:
         published: The `Published` of the weights.

@@ -28,19 +28,19 @@ KERAS_CALLS_IT = {"NASNet-mobile.h5": "nasnet_mobile.h5", "NASNet-large.h5": "na
 def fetch(address, expected="", weights_dir=None):
     """Return the path of a published file, which is downloaded if this machine does not have it.
 
-    Looked for in `weights_dir`, $CVCOURSE_WEIGHTS, our own cache and the caches of Keras, torch and
-    the Hugging Face hub.
+    The file is looked for in `weights_dir`, $CVCOURSE_WEIGHTS, our own cache and the caches of
+    Keras, torch and the Hugging Face hub.
 
     Args:
         address: URL of the file.
-        expected: Its hash in hexadecimal, or the beginning of it; "" if none is published.
+        expected: Its hash in hexadecimal, or the first digits; "" if none is published.
         weights_dir: Folder that is searched first, and downloaded to.
 
     Returns:
         pathlib.Path.
 
     Raises:
-        RunError: If the file has another hash, or is neither found nor can be downloaded.
+        RunError: If the file has another hash, or is not found and cannot be downloaded.
     """
     path = cached(address, weights_dir)
     if path is None:
@@ -52,7 +52,7 @@ def fetch(address, expected="", weights_dir=None):
 
 
 def cached(address, weights_dir=None):
-    """Return the path of a published file on this machine, unchecked; None if there is none."""
+    """Return the path of a published file on this machine, not checked; None if there is none."""
     name = file_name(address)
     places = [folder / name for folder in _folders(weights_dir)]
     places += [home("KERAS_HOME", "~/.keras") / "models" / KERAS_CALLS_IT.get(name, name)]
@@ -66,7 +66,7 @@ def cached(address, weights_dir=None):
 
 
 def file_name(address):
-    """Return the local name of a file: its own, or that of its repository on the hub."""
+    """Return the local name of a file: its own name, or the name of its repository on the hub."""
     name = address.rpartition("/")[2]
     return _repository(address)[1] + pathlib.Path(name).suffix if HUB in address else name
 
@@ -104,7 +104,7 @@ def _download(address, expected, path):
     try:
         _check(partial, expected or stated)
     except RunError:
-        partial.unlink()  # continuing it would give the wrong hash again
+        partial.unlink()  # continuing it would lead to the wrong hash again
         raise
     os.replace(partial, path)
 
@@ -149,7 +149,7 @@ class _Stated(urllib.request.HTTPRedirectHandler):
 
 @contextlib.contextmanager
 def _progress(name, total):
-    """Context manager: a function that displays the number of bytes received so far."""
+    """Context manager: yield a function that displays the number of bytes received so far."""
     terminal, begun = sys.stderr.isatty(), time.monotonic()
     of = f" of {total / 1e6:.1f}" if total else ""
     print(f"downloading {name}{f' ({total / 1e6:.1f} MB)' if total else ''}", file=sys.stderr)

@@ -1,7 +1,7 @@
-"""Read files of named tensors, by their content and without executing any of it.
+"""Read files of named tensors; the format is found from the content, and no code in it is run.
 
-The suffix of a file is ignored: downloads and training code call the same formats .pth, .pt,
-.bin, .ckpt or .pth.tar.
+The suffix of a file is ignored: downloads and training code use .pth, .pt, .bin, .ckpt or .pth.tar
+for the same formats.
 """
 
 import os
@@ -80,7 +80,7 @@ def read_index(path):
         if not shard.is_file():
             raise ValueError(f"its shard {file} is not beside it: all of its shards are needed")
         if (kind := find_kind(shard)) not in ("npz", "safetensors", "torch"):
-            raise ValueError(f"its shard {file} holds no tensors by name: it is of the kind {kind}")
+            raise ValueError(f"its shard {file} has no tensors by name: it is of the kind {kind}")
         arrays[file] = read(shard)
         if absent := [name for name in files if files[name] == file and name not in arrays[file]]:
             raise ValueError(f"its shard {file} lacks {absent[0]}")
@@ -109,12 +109,13 @@ def read(path):
         {name: array}.
 
     Raises:
-        RunError: If the file is truncated or of another format; with the file and the format.
+        RunError: If the file is truncated or of another format. The message names the file and the
+            format.
     """
     try:
         kind = find_kind(path)
         if kind not in READERS:
-            raise ValueError(f"tensors by name are needed, and it is of the kind {kind}")
+            raise ValueError(f"tensors by name are needed, but it is of the kind {kind}")
         return READERS[kind](path)
     except RunError:
         raise
@@ -164,8 +165,8 @@ def find_kind(path):
 
     Raises:
         OSError: If there is no such file.
-        RunError: If it is not a regular file, or of a format that is not read; with the file and
-            the format.
+        RunError: If it is not a regular file, or of a format that is not read. The message names
+            the file and the format.
     """
     path = pathlib.Path(path)
     if path.is_dir() and (path / "saved_model.pb").exists():

@@ -19,7 +19,7 @@ import numpy as np
 ZIP, PICKLE = b"PK\x03\x04", b"\x80"  # first bytes of either format
 MAGIC_NUMBER, VERSION = 0x1950A86A20F9469CFC6C, 1001
 STATE_DICTS = ("state_dict", "model", "model_state_dict")  # its usual names in a checkpoint
-MAX_OPCODES = 1_000_000  # a state_dict takes about 36 per tensor
+MAX_OPCODES = 1_000_000  # a state_dict has about 36 per tensor
 MAX_RANK = 8
 MAX_BITS = 63
 MAX_OVERLAP = 16  # tensors may share storages, up to this many times the size of the file
@@ -73,8 +73,8 @@ def read_torch(path):
 
     Raises:
         ValueError: If the file is truncated, of another format, or needs more than tensors and
-            plain values; with the file.
-        OSError: If it cannot be opened.
+            plain values. The message names the file.
+        OSError: If the file cannot be opened.
     """
     with open(path, "rb") as file:
         try:
@@ -84,7 +84,7 @@ def read_torch(path):
                     with zipfile.ZipFile(file) as archive:
                         return _read_zip(archive, len(data))
                 return _read_legacy(data)
-        except Exception as error:  # zipfile's, struct's or NumPy's too, by what is damaged
+        except Exception as error:  # also those of zipfile, struct and NumPy for damaged files
             text = str(error) or type(error).__name__
             text = text if isinstance(error, Refused) else f"damaged or truncated: {text}"
             raise ValueError(f"{path}: {' '.join(text.split())[:MAX_MESSAGE]}") from error
@@ -158,7 +158,7 @@ def _state_dict(saved):
 
 
 def _holds_tensors(value):
-    """Whether a value is {name: Tensor}, not empty."""
+    """Check whether a value is {name: Tensor}, not empty."""
     if type(value) is not dict or not value:
         return False
     return all(type(name) is str and type(value[name]) is Tensor for name in value)
@@ -197,7 +197,7 @@ def _check(name, tensor):
 
 
 def _is_count(value):
-    """Whether a value is an integer from 0 to 2**63 - 1."""
+    """Check whether a value is an integer from 0 to 2**63 - 1."""
     return type(value) is int and value >= 0 and value.bit_length() <= MAX_BITS
 
 
@@ -226,7 +226,7 @@ def _copy(tensor, elements):
 
 
 class Machine:
-    """Stack machine of a pickle; `storages` holds the storages that it met, {key: Storage}."""
+    """Stack machine of a pickle; `storages` has the storages found so far, {key: Storage}."""
 
     def __init__(self):
         self.stack = []
@@ -235,7 +235,7 @@ class Machine:
         self.storages = {}
 
     def run(self, pickle):
-        """Return the value of a pickle: bytes, or a file at the pickle's position."""
+        """Return the value of a pickle, given as bytes or as a file at the pickle's position."""
         for count, (opcode, argument, position) in enumerate(pickletools.genops(pickle)):
             if count >= MAX_OPCODES:
                 raise Refused(f"a pickle larger than {MAX_OPCODES} opcodes")
@@ -253,7 +253,7 @@ class Machine:
         self.stack.append(value)
 
     def pop(self, count):
-        """Remove and return the `count` values on top, the lowest first."""
+        """Remove and return the `count` values on top of the stack, the lowest first."""
         if count > len(self.stack):
             raise IndexError("nothing on the stack")
         values = self.stack[-count:]
@@ -322,7 +322,7 @@ def _load_storage(machine, kind, dtype, key, device, length, view=None):
 
 
 def _ordered_dict(pairs=None):
-    """Return a dict: empty from Python 3, which fills it later; from Python 2, of pairs."""
+    """Return a dict: empty for Python 3, which fills it later; filled with pairs for Python 2."""
     mapping = {}
     if pairs:
         pairs.reverse()

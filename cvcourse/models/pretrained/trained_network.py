@@ -1,4 +1,4 @@
-"""Trained networks for new classes: published weights, or a model that somebody has saved."""
+"""Trained networks for new classes: published weights, or any saved model."""
 
 import dataclasses
 import os
@@ -30,7 +30,7 @@ class TrainedNetwork:
         name: Name of the network.
         weights: Name of its weights.
         resize: Arguments of `Dataset.resized` for files of images, or None to keep their size.
-        scalings: Keys of SCALINGS that its pixels may need; a single one if that is known.
+        scalings: Keys of SCALINGS that its pixels may need; a single one if the scaling is known.
         preprocessed: Function (image shape, scaling) that returns a keras.Model from raw images of
             0..255 to logits.
         notes: Sentences for the user.
@@ -61,19 +61,19 @@ def load_trained(
 ) -> TrainedNetwork:
     """Load a trained network with a new classifier.
 
-    Of a .keras file that does not hold published weights of `name`, the saved model is used up to
-    its last pooled features. Import first what registers its custom layers.
+    If a .keras file does not contain published weights of `name`, the saved model is used up to its
+    last pooled features. Import the modules with its custom layers first.
 
     Args:
         name: An architecture of ours, or a source's network ("timm.seresnet50").
         weights: As in `load`.
         builder_args: Arguments of the builder, as a dict; only for published weights.
         num_classes: Number of new classes.
-        size: Side of the images that the network sees, in pixels. If None, that of its weights.
+        size: Side of the images that the network sees, in pixels. If None, the size of its weights.
         scaling: "auto", or a key of SCALINGS for a network that does not scale pixels itself.
         weights_dir: As in `load`.
         allow_noncommercial: As in `load`.
-        named: Whether the user has chosen `name`, which an error then mentions.
+        named: Whether the user has chosen `name`; if so, errors mention it.
 
     Returns:
         A `TrainedNetwork`.
@@ -128,7 +128,7 @@ def _as_saved(path, num_classes, size, scaling, name, unpublished):
     Args:
         path: The .keras file.
         num_classes, size, scaling, name: As in `load_trained`.
-        unpublished: The error for its weights not being published ones of `name`, or None.
+        unpublished: The error of loading it as published weights of `name`, or None.
     """
     try:
         features, place = feature_extractor(read_model(path))
@@ -143,7 +143,7 @@ def _as_saved(path, num_classes, size, scaling, name, unpublished):
     logits = keras.layers.Dense(num_classes, dtype="float32", name="logits")
     net = keras.Model(features.input, logits(features.output), name=features.name)
     notes = [
-        f"{path} holds no published weights of {name}: it goes on as it was saved, with a new head "
+        f"{path} has no published weights of {name}: it is used as it was saved, with a new head "
         f"on the {features.output_shape[-1]:,} features of {place}."
     ]
     if scales_pixels(features):
@@ -153,7 +153,7 @@ def _as_saved(path, num_classes, size, scaling, name, unpublished):
         notes.append("It scales the pixels itself.")
     elif scaling != "auto":
         scalings = (scaling,)
-        notes.append(f"It gets the pixels by --scaling={scaling}.")
+        notes.append(f"Its pixels are scaled by --scaling={scaling}.")
     else:  # gray pixels cannot have a mean for each color
         scalings = tuple(
             one for one in USUAL_SCALINGS if channels == 3 or len({*SCALINGS[one][0]}) == 1
