@@ -11,8 +11,7 @@ is the mean of the map, as in CS231n's assignments; caption_attention attends to
 word: Xu et al., "Show, Attend and Tell", ICML 2015, https://arxiv.org/abs/1502.03044. The best
 epoch is selected on the validation photos; captions of the test photos, by beam search, are
 evaluated once, by BLEU against all reference captions. The saved model.keras takes feature maps
-(`memory`) and tokens; its class names are the vocabulary: `cvcourse.sequence.Captioner.load` reads
-it.
+(`memory`) and tokens; its class names are the vocabulary. `cvcourse.sequence.Captioner` loads it.
 """
 
 import dataclasses
@@ -46,26 +45,20 @@ class Config(recipe.TrainingFields, recipe.CacheFields, recipe.WeightsFields):
     )
     captions_file: str | None = recipe.field(None, "captions file; none: found by name")
     missing: str = recipe.field(
-        "error",
-        "action for a photo of the captions file that is missing",
-        choices=("error", "skip"),
+        "error", "action if a photo of the captions file is missing", choices=("error", "skip")
     )
     limit: int | None = recipe.field(None, "use only the first N photos of each split", least=1)
     backbone: str = recipe.field("efficientnet_lite0", "network with published weights")
-    backbone_args: dict = recipe.field(
-        {}, "arguments of the backbone's builder, such as width=0.25"
-    )
+    backbone_args: dict = recipe.field({}, "arguments of its builder, such as width=0.25")
     size: int | None = recipe.field(
         None, "side of the backbone's input images in pixels; none: that of the weights", least=16
     )
     model: str = recipe.field("caption_attention", "architecture of the network", choices=MODELS)
-    model_args: dict = recipe.field({}, "arguments of the model's builder, such as units=512")
-    least: int = recipe.field(
-        2, "minimum number of occurrences of a word in the training captions", least=1
-    )
+    model_args: dict = recipe.field({}, "arguments of its builder, such as units=512")
+    least: int = recipe.field(2, "minimum occurrences of a word in training captions", least=1)
     longest: int = recipe.field(40, "maximum number of words in a caption", least=1)
     too_long: str = recipe.field(
-        "error", "action for a caption with more words than --longest", choices=("error", "cut")
+        "error", "action if a caption has more words than --longest", choices=("error", "cut")
     )
     epochs: int = 60
     optimizer: str = "adam"
@@ -75,9 +68,7 @@ class Config(recipe.TrainingFields, recipe.CacheFields, recipe.WeightsFields):
     clip_norm: float | None = 5.0
     patience: int | None = 5
     dropout: float = recipe.field(0.3, "dropout rate between layers", least=0, below=1)
-    num_beams: int = recipe.field(
-        5, "number of beams in beam search", least=1, renamed_from="beams"
-    )
+    num_beams: int = recipe.field(5, "number of beams", least=1, renamed_from="beams")
     length_penalty: float = recipe.field(0.6, "exponent of the length penalty; 0: none", least=0)
     caption: str | None = recipe.field(None, "photo to caption with the trained network", free=True)
 
@@ -285,9 +276,9 @@ def report(run, metrics, trained, captioner, backbone, captions, photos, maps, f
         lead=[
             f"Vocabulary: {words} tokens from the captions of {len(captions.train)} photos. "
             f"Validation loss, in nats per word: {metrics['initial_loss']:.3f} before training "
-            f"({math.log(words):.3f} for a uniform guess), {metrics['val_loss']:.3f} at its lowest, "
-            f"after epoch {metrics['best_epoch']} of {metrics['epochs']}. Captions are decoded by "
-            f"beam search with {run.config.num_beams} beams."
+            f"({math.log(words):.3f} for a uniform guess), {metrics['val_loss']:.3f} after epoch "
+            f"{metrics['best_epoch']} of {metrics['epochs']}, the best one. Captions are decoded "
+            f"by beam search with {run.config.num_beams} beams."
         ],
         tables={
             "BLEU (0 to 1) against all captions of each photo": [

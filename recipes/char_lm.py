@@ -40,9 +40,7 @@ class Config(recipe.SequenceFields, recipe.TrainingFields):
     limit: int | None = recipe.field(None, "use only the first N characters", least=1)
     model: str = recipe.field("lstm", "architecture of the network", choices=tuple(MODELS))
     units: int = 256
-    embedding: int = recipe.field(
-        64, "size of the embedding of a character, in recurrent networks", least=1
-    )
+    embedding: int = recipe.field(64, "embedding size of recurrent networks", least=1)
     dropout: float = recipe.field(0.2, "dropout rate after each layer", least=0, below=1)
     window: int = recipe.field(64, "length of a training sequence in characters", least=2)
     epochs: int = 10

@@ -39,9 +39,7 @@ class Config(recipe.RunFields, recipe.PrecisionFields, recipe.DataFields, recipe
         {"hidden": (16,)}, "arguments of the model's builder; newton needs a small model"
     )
     epochs: int = recipe.field(20, "number of epochs, or of steps of lbfgs and newton", least=1)
-    batch_size: int = recipe.field(
-        32, "batch size; lbfgs and newton use all training images", least=1
-    )
+    batch_size: int = recipe.field(32, "batch size, except for lbfgs and newton", least=1)
     weight_decay: float = recipe.field(0.01, "decoupled weight decay of adamw", least=0)
 
 

@@ -8,8 +8,7 @@ The class is predicted after the last step, so that a net must remember the firs
 shows how fast gradients vanish through time: the norm of the gradient of the loss with respect to
 each step's pixels, before and after training. Le, Jaitly & Hinton, "A Simple Way to Initialize
 Recurrent Networks of Rectified Linear Units", 2015, https://arxiv.org/abs/1504.00941, for MNIST by
-pixels; CS231n, lecture 10. Each net is trained in its own subdirectory, as in a run with only this
-net in --models.
+pixels; CS231n, lecture 10. Each net is trained in its own subdirectory.
 """
 
 import dataclasses
@@ -39,9 +38,7 @@ class Config(
     models: tuple[str, ...] = recipe.field(
         tuple(NETS), "networks to compare", choices=tuple(NETS), distinct=True
     )
-    read: str = recipe.field(
-        "pixels", "input of each step: one row or one pixel", choices=("rows", "pixels")
-    )
+    read: str = recipe.field("pixels", "input of each step", choices=("rows", "pixels"))
     epochs: int = 25
     batch_size: int = 64
     learning_rate: float | None = recipe.field(

@@ -43,9 +43,7 @@ class Config(
     """Settings of the comparison; fields of `train` have the same meaning here."""
 
     augment: tuple[str, ...] | None = recipe.field(
-        None,
-        "random augmentations of training images as in train, or none; auto: the usual ones of the "
-        "data set",
+        None, "random augmentations as in train, or none; auto: the usual ones of the data set"
     )
     epochs: int = recipe.field(60, "number of epochs of each row", least=1)
     cycles: tuple[int, ...] | None = recipe.field(
@@ -57,13 +55,9 @@ class Config(
     last_m: int | None = recipe.field(
         None, "number of the last snapshots or checkpoints of M to average; none: all", least=1
     )
-    learning_rate: float = recipe.field(
-        0.05, "learning rate at the start of a cycle, alpha_0 of eq. 2", above=0
-    )
+    learning_rate: float = recipe.field(0.05, "peak learning rate, alpha_0 of eq. 2", above=0)
     schedule: str = recipe.field(
-        "cosine",
-        "learning-rate schedule of the single and independent networks",
-        choices=("step", "cosine"),
+        "cosine", "schedule of the single and independent networks", choices=("step", "cosine")
     )
     single_learning_rate: float | None = recipe.field(
         None, "peak learning rate of --schedule; none: --learning_rate", above=0

@@ -42,10 +42,7 @@ class Config(recipe.TrainingFields, recipe.DataFields, recipe.ModelFields):
     """Settings of a run. The defaults were measured on the embedded digits."""
 
     input_shape: tuple[int, ...] | None = recipe.field(
-        None,
-        "height,width,channels of the network's input; auto: those of the images, or the network's "
-        "usual size if they are too small",
-        least=1,
+        None, "height,width,channels of the input; auto: by the images and the network", least=1
     )
     augment: tuple[str, ...] | None = recipe.field(
         None,
@@ -53,9 +50,7 @@ class Config(recipe.TrainingFields, recipe.DataFields, recipe.ModelFields):
         choices=("crop", "shift", "flip", "color", "pca_color", "cutout", *MIXING),
     )
     loss: str = recipe.field(
-        "softmax",
-        "loss: cross-entropy (softmax), or multiclass SVM loss (hinge)",
-        choices=("softmax", "hinge"),
+        "softmax", "cross-entropy, or multiclass SVM loss (hinge)", choices=("softmax", "hinge")
     )
     label_smoothing: float = recipe.field(
         0.0, "label smoothing of the training loss, as in Keras' losses", least=0, below=1
@@ -75,8 +70,7 @@ class Config(recipe.TrainingFields, recipe.DataFields, recipe.ModelFields):
     )
     average: str = recipe.field(
         "none",
-        "weights to validate and save: exponential moving average (ema), or mean over the last "
-        "quarter of the epochs (swa)",
+        "average of weights to validate and save; swa: over the last quarter of the epochs",
         choices=("none", "ema", "swa"),
     )
     snapshots: int = recipe.field(
@@ -84,9 +78,7 @@ class Config(recipe.TrainingFields, recipe.DataFields, recipe.ModelFields):
     )
     test: bool = recipe.field(True, "evaluate the best epoch on the test split")
     accumulate: int = recipe.field(
-        1,
-        "number of batches per update; their gradients are averaged, and schedules count updates",
-        least=1,
+        1, "batches per update; gradients are averaged, and schedules count updates", least=1
     )
     extend: bool = recipe.field(False, "continue the run in --workdir for more epochs", free=True)
 
@@ -266,8 +258,7 @@ def build(config, dataset):
     with training.precision(config.precision):
         net = models.build(config.model, **config.model_args, **flags)
         if len(net.outputs) > 1:
-            outputs = ", ".join(net.output)
-            raise ValueError(f"train needs a network with one output; {config.model} has {outputs}")
+            raise ValueError(f"train needs one output; {config.model} has {', '.join(net.output)}")
         models.require_savable(net, config.model)
         return models.with_preprocessing(net, dataset.input_shape, mean=mean, variance=variance)
 

@@ -44,15 +44,12 @@ class Config(
 
     model: str = recipe.field("mobilenet_v2", "network with published weights")
     weights: str = recipe.field(
-        "default",
-        "published weights: a tag of `cvcourse models --pretrained`, or a file, also of your own "
-        "network",
+        "default", "tag of `cvcourse models --pretrained`, or a file, also of your own network"
     )
     scaling: str = recipe.field(
         "auto",
-        "pixel scaling for your own .keras file, if it does not scale pixels itself; none: 0..255, "
-        "unit: 0..1, tf: -1..1; auto: the one with the best probe, by cross-validation within the "
-        "training split",
+        "pixel scaling for a .keras file without its own; none: 0..255, unit: 0..1, tf: -1..1; "
+        "auto: the one with the best probe, by cross-validation within the training split",
         choices=("auto", *SCALINGS),
     )
     dataset: str = "tfds:tf_flowers"
@@ -61,14 +58,12 @@ class Config(
     )
     method: str = recipe.field(
         "auto",
-        "linear probe, or fine-tuning of the top stage, of all stages, or of one after another "
-        "from the top; auto: chosen by the data",
+        "linear probe, or fine-tuning: top stage, full network, or gradual; auto: by the data",
         choices=("auto", *METHODS),
     )
     classifier: str = recipe.field(
         "auto",
-        "classifier of the probe: linear SVM, softmax or nearest neighbors; auto: the best by "
-        "cross-validation",
+        "probe: linear SVM, softmax or nearest neighbors; auto: the best by cross-validation",
         choices=("auto", "svm", "softmax", "knn"),
     )
     control: bool = recipe.field(True, "also train from random weights, for comparison")

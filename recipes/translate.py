@@ -9,8 +9,8 @@ An encoder reads "saturday, march 3, 1984"; a decoder writes "1984-03-03" and at
 character, to the source: Bahdanau, Cho & Bengio, "Neural Machine Translation by Jointly Learning to
 Align and Translate", ICLR 2015, https://arxiv.org/abs/1409.0473. No date of the test split is in
 another split. In training, the decoder receives the correct previous characters (teacher forcing);
-on the test split, evaluated once, it decodes without them, and exact matches are counted. The
-report shows the attention.
+the test split is decoded once without them, for the share of exact matches. The report shows the
+attention.
 """
 
 import dataclasses
@@ -41,9 +41,7 @@ class Config(recipe.SequenceFields, recipe.TrainingFields):
         choices=("additive", "dot_product"),
     )
     cell: str = recipe.field("gru", "cell of recurrent networks", choices=("rnn", "lstm", "gru"))
-    embedding: int = recipe.field(
-        32, "size of the embedding of a character, in recurrent networks", least=1
-    )
+    embedding: int = recipe.field(32, "embedding size of recurrent networks", least=1)
     depth: int = recipe.field(
         2, "number of Transformer blocks in the encoder, and in the decoder", least=1
     )

@@ -63,8 +63,7 @@ class Config(train.Config):
     )
     retries: int = recipe.field(
         2,
-        "number of retries of a trial whose process was killed, before a last one in a separate "
-        "process",
+        "retries of a trial whose process was killed, before a last one in a separate process",
         least=0,
         free=True,
     )
@@ -73,9 +72,7 @@ class Config(train.Config):
         None, "HOST:PORT at which to serve workers; with --worker, address of the chief", free=True
     )
     worker: str | None = recipe.field(
-        None,
-        "name of this worker, whose --workdir is that of the chief, on a shared disk",
-        free=True,
+        None, "name of this worker; --workdir is that of the chief, on a shared disk", free=True
     )
     worker_timeout: float = recipe.field(
         60.0, "seconds after which a silent worker or chief counts as dead", least=10, free=True
