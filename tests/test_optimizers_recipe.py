@@ -88,8 +88,8 @@ def test_report_shows_it_and_a_second_time_nothing_is_run(run, capsys):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"rates": ()}, r"--rates names one or more, each once; received \(\)"),
-        ({"optimizers": ("sgd", "sgd")}, "--optimizers names one or more, each once"),
+        ({"rates": ()}, r"--rates expects one or more different values; received \(\)"),
+        ({"optimizers": ("sgd", "sgd")}, "--optimizers expects one or more different values"),
         ({"optimizers": ("sdg",)}, "unknown --optimizers 'sdg': did you mean 'sgd'"),
         ({"model": "lenet5"}, "Hessian of up to 5,000 weights, the model has"),
         ({"model_args": {"hiden": (2,)}}, "hiden"),

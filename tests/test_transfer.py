@@ -520,8 +520,8 @@ def test_wrong_values_are_refused_before_anything_is_written(config, photos, tmp
     refused(UsageError, "--model_args: input_shape is set by --size", model_args={"input_shape": 3})
     refused(UsageError, "scaling", model_args={"scaling": "tf"})
     refused(UsageError, "warm", warmup_epochs=5.0)
-    refused(UsageError, "--milestones and --factor are of --schedule=step", milestones=(1,))
-    refused(UsageError, "do not ascend between", schedule="step", milestones=(9,))
+    refused(UsageError, "--milestones and --factor need --schedule=step", milestones=(1,))
+    refused(UsageError, "must ascend between", schedule="step", milestones=(9,))
     refused(UsageError, "within --limit=2 has 0 training images of .*: 2 or more", limit=2)
     one = tmp_path / "one" / "train" / "only"
     one.mkdir(parents=True)

@@ -433,7 +433,7 @@ def test_a_killed_sweep_ends_as_one_in_peace(config, monkeypatch):
 
     monkeypatch.setattr(train, "fit", killed)
     for _ in range(2):
-        with pytest.raises(Exception, match=r"stopped in trial \d; go on with: .*tune"):
+        with pytest.raises(Exception, match=r"stopped in trial \d; resume with: .*tune"):
             tune.main(war, space)
     tune.main(war, space)
     assert begun == ["0", "1", "1", "2", "2", "3"]
@@ -510,12 +510,12 @@ def test_bad_input_is_refused_before_any_training(config):
 
     refused("unknown --oracle 'anneal'", oracle="anneal")
     refused("objective", objective="val_acc")
-    refused("--trials takes a whole number of at least 1", trials=0)
+    refused("--trials expects a whole number of at least 1", trials=0)
     refused("empty", vary=())
     refused("3 stages: --trials=2 are too few", protocol="coarse_to_fine", trials=2)
     refused("unknown model", model="resnet21")
     refused("needs an --oracle without stages", protocol="coarse_to_fine", oracle="hyperband")
-    refused("--worker_timeout takes a number of at least 10", worker_timeout=1.0)
+    refused("--worker_timeout expects a number of at least 10", worker_timeout=1.0)
     with pytest.raises(UsageError, match="the search space is empty"):
         tune.main(config, lambda hp, config: config)
 
@@ -821,7 +821,7 @@ def test_a_full_disk_ends_no_trial_and_names_the_sweep_s_command(config, flag):
     assert full.returncode == 1
     said = full.stderr.splitlines()[-1]
     assert "cannot write the checkpoint of step" in said
-    command = said.partition("make room and go on with: ")[2]
+    command = said.partition("make room and resume with: ")[2]
     assert shlex.split(command) == shlex.split(recipe.command(sweep, "python -m cvcourse tune"))
     subprocess.run([sys.executable, *shlex.split(command)[1:]], check=True, capture_output=True)
     assert [row["status"] for row in _rows(sweep)] == ["completed"] * 2
