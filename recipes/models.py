@@ -75,7 +75,7 @@ def _pretrained(name):
     if not rows:
         with recipe.user_errors():
             rows = pretrained.candidates(name)  # "timm.seresnet50", or an error
-    header = ("weights", "network", "built with", "photo", "scaling", "top-1", "top-5", "licence")
+    header = ("weights", "network", "built with", "photo", "scaling", "top-1", "top-5", "license")
     _print([(*header, "hash", "address"), *map(_weights, rows)])
     return {str(row): dataclasses.asdict(row) for row in rows}
 
