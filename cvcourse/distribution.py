@@ -1,7 +1,7 @@
-"""Strategies: one device, several of a machine, several machines, or a TPU, with equal results.
+"""Strategies: one device, several devices or machines, or a TPU, with equal results.
 
-Synchronous data parallelism: each replica takes its part of the batch, gradients are summed before
-they are clipped or otherwise used, and all make the same step. Goyal et al. 2017,
+Synchronous data parallelism: each replica processes its part of the batch, gradients are summed
+before they are clipped or otherwise used, and all replicas make the same step. Goyal et al. 2017,
 https://arxiv.org/abs/1706.02677, section 2; TensorFlow's tf.distribute and, on the JAX backend,
 Keras' `keras.distribution`.
 """
@@ -45,7 +45,7 @@ class Cluster:
     """The processes that train together.
 
     Args:
-        addresses: HOST:PORT of each.
+        addresses: HOST:PORT of each process.
         index: Index of this process.
     """
 
@@ -100,12 +100,12 @@ def require_one_process(name: str) -> None:
         name: A name of STRATEGIES.
 
     Raises:
-        UsageError: If it would train in several.
+        UsageError: If it would train in several processes.
     """
     if found := cluster(name):
         raise UsageError(
-            f"this recipe trains in one process, and the environment names "
-            f"{len(found.addresses)}: unset its variables, or use --strategy=mirrored"
+            f"this recipe trains in one process, but environment variables name "
+            f"{len(found.addresses)} workers: unset them, or use --strategy=mirrored"
         )
     if name == "multi_worker":
         raise UsageError("this recipe trains in one process: use --strategy=mirrored or none")
@@ -124,7 +124,7 @@ def _tf_config():
             return None
         for job in jobs:
             if job not in ("chief", "worker"):
-                raise ValueError(f"the job {job!r} is unknown: chief and worker are needed")
+                raise ValueError(f"the job {job!r} is unknown: use chief and worker")
         if len(jobs.get("chief", [])) > 1:
             raise ValueError("there can be one chief")
         order = [(job, i) for job in ("chief", "worker") for i in range(len(jobs.get(job, [])))]
@@ -173,7 +173,7 @@ def _require_free(address):
     try:
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            # On all interfaces: the host may be a name for others, as of a Kubernetes service.
+            # On all interfaces: the host may be a name for others, such as a Kubernetes service.
             probe.bind(("", int(address.rpartition(":")[2])))
     except OSError as error:
         raise RunError(f"cannot serve at {address}, this worker's address: {error}") from error
@@ -241,11 +241,11 @@ class SingleDevice:
         return model
 
     def feed(self, stream, **options):
-        """Return the batches of `stream(**options)` for `fit`; of workers also with `shard`."""
+        """Return the batches of `stream(**options)` for `fit`; workers add the option `shard`."""
         return stream(**options)
 
     def all_workers(self, value):
-        """Gather a JSON-able value of each worker, in the order of the workers."""
+        """Gather a value of each worker, which JSON can encode, in the order of the workers."""
         if self.workers == 1:
             return [value]
         import numpy as np
@@ -304,7 +304,7 @@ class SingleDevice:
             below = batch_size // self.replicas * self.replicas
             fits = [size for size in (below, below + self.replicas) if size]
             raise UsageError(
-                f"--batch_size={batch_size} is not divisible by {self.replicas} replicas: take "
+                f"--batch_size={batch_size} is not divisible by {self.replicas} replicas: use "
                 f"{' or '.join(map(str, fits))}, or --strategy=none"
             )
 
@@ -316,11 +316,11 @@ class SingleDevice:
                 if chief[name] != other.get(name):
                     raise UsageError(
                         f"worker {number} has another {name}: {other.get(name)!r}, and the first "
-                        f"{chief[name]!r}; start all workers with the same settings"
+                        f"worker {chief[name]!r}; start all workers with the same settings"
                     )
 
     def facts(self, batch_size):
-        """Return what metrics.json records of the strategy: {name: value}."""
+        """Return the entries of metrics.json on the strategy: {name: value}."""
         return {
             "strategy": self.name,
             "replicas": self.replicas,
@@ -339,7 +339,7 @@ class SingleDevice:
 
 
 def _words(data, count):
-    """Convert bytes to `count` int32, whose sum with zeros of the other workers is exact."""
+    """Convert bytes to `count` int32: adding the zeros of the other workers keeps them exact."""
     import numpy as np
 
     return np.frombuffer(data.ljust(4 * count, bytes(1)), "int32")
@@ -485,7 +485,7 @@ def _dead_worker(strategy, again):
 
 @contextlib.contextmanager
 def without_strategy():
-    """Context manager: make variables outside the strategy that trains, in this process only."""
+    """Context manager: create variables outside of the training strategy, in this process only."""
     import keras
 
     before = keras.distribution.distribution()
@@ -542,17 +542,17 @@ def start(name: str = "auto", cpu_devices: int | None = None) -> SingleDevice:
     """Start a strategy; later calls return the same one, since a process can have only one.
 
     Args:
-        name: A name of STRATEGIES. "auto" is several workers if the environment names some;
-            otherwise mirrored if there is more than one accelerator, or on JAX more than one device
-            of any kind; otherwise none.
+        name: A name of STRATEGIES. "auto" selects multi_worker if environment variables name
+            several workers; otherwise mirrored if there is more than one accelerator, or on JAX
+            more than one device of any kind; otherwise none.
         cpu_devices: Number of devices to split the CPU into, to try a strategy on CPUs.
 
     Returns:
         The strategy.
 
     Raises:
-        UsageError: If environment variables are wrong or missing, or the CPU cannot be split any
-            more.
+        UsageError: If environment variables are wrong or missing, or the CPU can no longer be
+            split.
         RunError: If devices do not exist, an address is in use, or workers cannot connect.
     """
     import keras
@@ -582,7 +582,7 @@ def _on_tensorflow(name, found, cpu_devices):
             )
         except RuntimeError as error:
             raise UsageError(
-                f"--cpu_devices={cpu_devices}: TensorFlow has already begun in this process"
+                f"--cpu_devices={cpu_devices}: TensorFlow has already been started in this process"
             ) from error
     if found and name != "tpu":
         return MultiWorker(found)
@@ -604,11 +604,11 @@ def _tensorflow_tpu():
     try:
         resolver = tf.distribute.cluster_resolver.TPUClusterResolver.connect("local")
         strategy = tf.distribute.TPUStrategy(resolver)
-    except Exception as error:  # of any class, also that of a missing library
+    except Exception as error:  # of any class, such as for a missing library
         there = ", ".join(d.name for d in tf.config.list_logical_devices())
         raise RunError(
-            f"--strategy=tpu: TensorFlow finds no TPU here; there is {there}. Colab's TPU runtimes "
-            "need JAX: KERAS_BACKEND=jax"
+            f"--strategy=tpu: TensorFlow found no TPU, only {there}. Colab's TPU runtimes need "
+            "JAX: KERAS_BACKEND=jax"
         ) from error
     names = [device.name for device in tf.config.list_logical_devices("TPU")]
     return TensorFlowStrategy("tpu", strategy, names)
@@ -622,7 +622,7 @@ def _on_jax(name, found, cpu_devices):
             jax.config.update("jax_num_cpu_devices", cpu_devices)
         except RuntimeError as error:
             raise UsageError(
-                f"--cpu_devices={cpu_devices}: JAX has already begun in this process"
+                f"--cpu_devices={cpu_devices}: JAX has already been started in this process"
             ) from error
     if found:
         if found.index == 0:
@@ -640,7 +640,7 @@ def _on_jax(name, found, cpu_devices):
     platform = jax.devices()[0].platform
     if name == "tpu" and platform != "tpu":
         there = ", ".join(map(str, jax.devices()))
-        raise RunError(f"--strategy=tpu: JAX finds no TPU here; there is {there}")
+        raise RunError(f"--strategy=tpu: JAX found no TPU, only {there}")
     if found:
         return DataParallel("multi_worker", len(found.addresses), found.index)
     if name == "none" or (name == "auto" and jax.device_count() == 1):

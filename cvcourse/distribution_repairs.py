@@ -1,6 +1,6 @@
 """Repairs of Keras' faults on several TensorFlow replicas, so that results equal one device's.
 
-Checked with Keras 3.13 to 3.15. `tests/test_distribution.py` fails when a repair is not needed.
+Checked with Keras 3.13 to 3.15. `tests/test_distribution.py` fails if a repair is no longer needed.
 """
 
 import functools
@@ -12,7 +12,7 @@ from cvcourse.layers.replicas import mean_over_replicas
 
 
 def repair_optimizer(optimizer):
-    """Make a compiled model's optimizer use the gradients of the whole batch; returns it.
+    """Make a compiled model's optimizer use the gradients of the whole batch; return it.
 
     Keras sums the replicas' gradients last: after clipping and after the check for overflow, which
     then use one replica's share. Its gradient accumulation communicates between replicas inside a
@@ -45,7 +45,7 @@ def _sums(grads):
 
 
 def _accumulate(optimizer, grads, variables):
-    """Keras' `_backend_apply_gradients` with accumulation, with the branch inside each variable."""
+    """Apply gradients like Keras' `_backend_apply_gradients`, branching inside each variable."""
     every = optimizer.gradient_accumulation_steps
     places = [optimizer._get_variable_index(variable) for variable in variables]
     kept = [optimizer._accumulated_gradients[place].value for place in places]
@@ -81,7 +81,7 @@ def _accumulate(optimizer, grads, variables):
 
 
 def repair_loss(model):
-    """Make a compiled model's loss a mean over the whole batch; returns the model.
+    """Make a compiled model's loss a mean over the whole batch; return the model.
 
     With the reduction "mean_with_sample_weight" Keras divides each replica's losses by that
     replica's own weights: words of short captions would count more.
@@ -107,8 +107,8 @@ def repair_seeds():
 
     Keras' seed generators have the same state on all replicas, so that image i of each part would
     get the same dropout mask. The states stay equal, and replica 0 draws as one device does.
-    Generators with a true attribute `whole_batch` draw once for the batch of all replicas: the same
-    on each.
+    Generators whose attribute `whole_batch` is true draw once for the batch of all replicas: the
+    same numbers on each.
     """
     draw = keras.random.SeedGenerator.next
 

@@ -402,7 +402,7 @@ def test_a_port_in_use_is_one_line():
 def test_a_batch_is_shared_in_equal_parts():
     three = distribution.SingleDevice(["a", "b", "c"])
     three.require_divisible(33)
-    with pytest.raises(UsageError, match="--batch_size=32 is not divisible by 3 replicas: take 30"):
+    with pytest.raises(UsageError, match="--batch_size=32 is not divisible by 3 replicas: use 30"):
         three.require_divisible(32)
 
 
@@ -412,7 +412,7 @@ def test_old_names_warn():
 
 
 def test_devices_that_are_not_there():
-    with pytest.raises(RunError, match="no TPU here; there is /device:CPU:0"):
+    with pytest.raises(RunError, match="no TPU, only /device:CPU:0"):
         distribution.start("tpu")
     with pytest.raises(UsageError, match="needs two or more workers, named by TF_CONFIG"):
         distribution.start("multi_worker")
