@@ -320,7 +320,7 @@ def test_workers_that_differ_are_told_so(tmp_path):
     processes = begin("tensorflow", tmp_path / "run", *SMALL, different=["--learning_rate=0.02"])
     for code, output in end(processes):
         assert code == 2
-        assert "worker 1 has another learning_rate: 0.02, and the first 0.05" in output
+        assert "worker 1 has another learning_rate: 0.02, and the first worker 0.05" in output
     assert not (tmp_path / "run").exists()
 
 

@@ -245,7 +245,7 @@ FAULTS = {
         net(FLATTEN, (layers.Dense, 32, {"activation": "tanh", "kernel_initializer": normal(2),
                                          "name": "flat"}), LOGITS),
         {},
-        *("updates", "flat: over 80% of the values saturate"),
+        *("updates", "flat: more than 80% of the values saturate"),
         ("initial_loss",),
     ),
     "vanishing": (

@@ -173,7 +173,8 @@ def test_a_whole_number_is_a_rate():
         ),
         (
             lambda: optimization.schedule("step", 1, steps=9, milestones=(6, 3)),
-            "milestones must ascend between the 0 steps of the warm-up and the 9 of the run; received "
+            "milestones must ascend between the 0 steps of the warm-up and the 9 of the run; "
+            "received "
             "6, 3",
         ),
         (

@@ -120,7 +120,7 @@ def test_wrong_flags(flags, message):
     "config", [Config(steps="3"), Config(steps=True), Config(sizes=["1"]), Config(rate=2)]
 )
 def test_configs_made_in_python_are_checked_too(config):
-    with pytest.raises(UsageError, match="takes"):
+    with pytest.raises(UsageError, match="expects"):
         recipe.check(config)
 
 

@@ -155,7 +155,7 @@ def test_features_are_computed_once_and_keyed_by_weights_and_data(tmp_path, caps
     assert capsys.readouterr().err == ""
     np.testing.assert_array_equal(found()["last"], first)
     assert calls == [10, 10]
-    said = f"the features in {kept} are damaged (File is not a zip file): computed again\n"
+    said = f"damaged features in {kept} (File is not a zip file) are computed again\n"
     assert capsys.readouterr().err == said
     again = tiny()  # in which Keras counts its automatic names on
     again.set_weights(net.get_weights())

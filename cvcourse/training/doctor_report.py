@@ -17,9 +17,9 @@ COLUMNS = {  # field of LayerStatistics: title in the table of layers
     "std": "std",
     "saturated": "saturated",
     "dead": "dead",
-    "gradient_mean": "gradient's mean",
-    "gradient_std": "std",
-    "gradient_norm": "norm",
+    "gradient_mean": "gradient mean",
+    "gradient_std": "gradient std",
+    "gradient_norm": "gradient norm",
 }
 
 
