@@ -1,4 +1,4 @@
-"""Training doctor: six checks of a model, its data and its settings before a long run.
+"""Check a model, its data and its settings before a long run: the training doctor's six checks.
 
     cvcourse check --dataset=digits
     cvcourse check --model=resnet20 --dataset=cifar10 --batch_size=128 --learning_rate=0.1

@@ -1,4 +1,4 @@
-"""Random search against grid search at equal budget, with the lecture's figure from real trials.
+"""Compare random search and grid search at equal budget: the lecture's figure, from real trials.
 
     cvcourse random_against_grid
     cvcourse random_against_grid --model=resnet20 --dataset=fashion_mnist --limit=5000 --side=5

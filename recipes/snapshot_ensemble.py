@@ -1,4 +1,4 @@
-"""Snapshot ensembles: one training run visits several minima; average their predictions.
+"""Average the predictions of several minima that one training run visits: snapshot ensembles.
 
     cvcourse snapshot_ensemble
     cvcourse snapshot_ensemble --dataset=fashion_mnist --model=resnet20 --batch_size=128

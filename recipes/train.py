@@ -5,7 +5,7 @@
 
 Writes model.keras, metrics.json, history.csv, report.html, TensorBoard logs and checkpoints to the
 run's directory. After Ctrl-C, a crash or a power cut, the command that it prints first resumes the
-run, and the result is the same to the bit.
+run, and the result is the same, bit for bit.
 """
 
 import dataclasses
@@ -50,7 +50,9 @@ class Config(recipe.TrainingFields, recipe.DataFields, recipe.ModelFields):
         choices=("crop", "shift", "flip", "color", "pca_color", "cutout", *MIXING),
     )
     loss: str = recipe.field(
-        "softmax", "cross-entropy, or multiclass SVM loss (hinge)", choices=("softmax", "hinge")
+        "softmax",
+        "loss: cross-entropy (softmax), or multiclass SVM loss (hinge)",
+        choices=("softmax", "hinge"),
     )
     label_smoothing: float = recipe.field(
         0.0, "label smoothing of the training loss, as in Keras' losses", least=0, below=1

@@ -1,4 +1,4 @@
-"""Transfer learning: train a network with pretrained weights on your classes, from few images.
+"""Transfer a network with pretrained weights to your classes, with few images.
 
     cvcourse transfer --model=mobilenet_v2 --dataset=PATH
     cvcourse transfer --model=efficientnet_b0 --dataset=PATH --method=full --epochs=20
@@ -44,7 +44,9 @@ class Config(
 
     model: str = recipe.field("mobilenet_v2", "network with published weights")
     weights: str = recipe.field(
-        "default", "tag of `cvcourse models --pretrained`, or a file, also of your own network"
+        "default",
+        "published weights: a tag of `cvcourse models --pretrained`, or a file, also of your own "
+        "network",
     )
     scaling: str = recipe.field(
         "auto",

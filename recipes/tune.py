@@ -1,4 +1,4 @@
-"""Hyperparameter sweep with keras-tuner, which resumes after any interruption.
+"""Tune hyperparameters with keras-tuner, in a sweep that resumes after any interruption.
 
     cvcourse tune --model=resnet20 --dataset=fashion_mnist --limit=5000 --epochs=9 --trials=20
     cvcourse train --config=DIR/best.json
