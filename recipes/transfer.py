@@ -43,11 +43,6 @@ class Config(
     """Settings of a run. The probe was measured on ten classes of flowers, 60 photos each."""
 
     model: str = recipe.field("mobilenet_v2", "network with published weights")
-    weights: str = recipe.field(
-        "default",
-        "published weights: a tag of `cvcourse models --pretrained`, or a file, also of your own "
-        "network",
-    )
     scaling: str = recipe.field(
         "auto",
         "pixel scaling for a .keras file without its own; none: 0..255, unit: 0..1, tf: -1..1; "
