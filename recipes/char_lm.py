@@ -218,7 +218,8 @@ def report(run, metrics, trained, model, vocabulary, test):
         )
     else:
         for name, unit in sequence.interpretable_units(model, tokens, text).items():
-            caption = f"Unit {unit.index} follows {name} (correlation {unit.correlation:.2f})"
+            caption = f"Unit {unit.index} (blue: -1, red: 1) follows {name}"
+            caption += f", correlation {unit.correlation:.2f}"
             highlighted[caption] = figures.colored_text(text[:COLORED], unit.values[:COLORED])
     samples = sorted((run.path / "samples").glob("epoch-*.txt"))
     return training.write_report(

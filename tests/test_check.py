@@ -139,7 +139,7 @@ def test_files_that_do_not_fit(tmp_path):
         str(tmp_path / "absent.keras"): (RunError, "cannot read a model from"),
         str(tmp_path / "text.keras"): (RunError, "cannot read a model from"),
         saved(tmp_path / "large.keras", shape=(32, 32, 3)): (UsageError, "takes images"),
-        saved(tmp_path / "few.keras", classes=3): (UsageError, "3 scores"),
+        saved(tmp_path / "few.keras", classes=3): (UsageError, "3 outputs"),
     }
     for file, (error, message) in faults.items():
         with pytest.raises(error) as caught:

@@ -249,8 +249,8 @@ def test_fine_tuning_is_judged_by_the_standard_error():
     assert "from 50.00% to 75.00%" in better
     assert better.endswith("standard error of an accuracy on 300 images is 2.50%.")
     _, worse = training.judge_fine_tuning(0.75, 0.75, 300, [row, {**row, "val_loss": 0.9}], 1)
-    assert "In the best epoch (1) the training accuracy is 99.00% and the validation loss" in worse
-    assert "loss 0.8000; in the last epoch 99.00% and 0.9000" in worse
+    assert "In the best epoch (1), the training accuracy is 99.00% and the validation loss" in worse
+    assert "loss 0.8000; in the last epoch, 99.00% and 0.9000" in worse
 
 
 # --- rates ---
