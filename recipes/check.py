@@ -214,7 +214,7 @@ def judged(config):
 
 
 def cli(argv=None):
-    """Run from a command line; returns the exit code, 1 if a step fails."""
+    """Run from a command line; return the exit code, 1 if a step fails."""
     return recipe.run(judged, Config, argv, name="check", description=__doc__)
 
 

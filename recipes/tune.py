@@ -102,7 +102,7 @@ class Config(train.Config):
 
 
 def in_stages(config):
-    """Whether later trials depend on the results of earlier ones."""
+    """Return whether later trials depend on the results of earlier ones."""
     return config.protocol != "plain" or config.oracle == "hyperband"
 
 
