@@ -329,7 +329,7 @@ def test_a_flipped_bit_in_the_best_model_is_one_line(finished, tmp_path):
     content[len(content) // 2] ^= 4
     path.write_bytes(content)
     message = (
-        f"^cannot read a model from {path}: Bad CRC-32 .*; it held the best epoch: train again"
+        f"^cannot read a model from {path}: Bad CRC-32 .*; it contained the best epoch: train again"
     )
     with pytest.raises(RunError, match=message):
         train.main(config(tmp_path / "run"))
@@ -424,7 +424,7 @@ def bad_npz(path, **arrays):
         (dict(input_shape=(32,)), UsageError, "input_shape is (height, width, channels)"),
         (dict(warmup_epochs=6.0), UsageError, "must be shorter than the run"),
         (dict(optimizer="adm"), UsageError, "did you mean 'adam'"),
-        (dict(optimizer="lbfgs"), UsageError, "`cvcourse optimizers` runs it"),
+        (dict(optimizer="lbfgs"), UsageError, "use `cvcourse optimizers`"),
         (dict(schedule="shifted_cosine", cycles=4), UsageError, "--cycles=4 does not divide --ep"),
         (dict(schedule="shifted_cosine"), UsageError, "needs cycles"),
         (dict(schedule="cosine", cycles=2), UsageError, "has no cycles"),
@@ -433,7 +433,7 @@ def bad_npz(path, **arrays):
             UsageError,
             "--milestones and --factor need --schedule=step; received --schedule=cosine",
         ),
-        (dict(schedule="linear", factor=0.5), UsageError, "of --schedule=step; received"),
+        (dict(schedule="linear", factor=0.5), UsageError, "need --schedule=step; received"),
         (dict(milestones=(4, 2)), UsageError, "--milestones must ascend between the 1"),
         (dict(milestones=(3, 6)), UsageError, "epochs of the warm-up and --epochs=6"),
         (dict(milestones=()), UsageError, "milestones must ascend between"),
