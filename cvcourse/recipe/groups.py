@@ -170,10 +170,10 @@ class StoppingFields:
         "val_loss", "metric that selects the best epoch", choices=("val_loss", "val_accuracy")
     )
     min_delta: float = field(
-        0.0, "smallest change of --monitor that counts as an improvement", least=0
+        0.0, "minimum change of --monitor to qualify as an improvement", least=0
     )
     start_from_epoch: int = field(
-        0, "number of epochs to wait before --monitor is watched for improvement", least=0
+        0, "number of epochs to wait before starting to monitor improvement", least=0
     )
 
     def misfits(self):
