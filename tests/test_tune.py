@@ -66,7 +66,7 @@ def test_values_lie_in_their_ranges_and_the_config_takes_them(tmp_path):
         ("resnet20", {}, {"depth": 14}),
         ("resnet56", {}, {"depth": 26}),  # n of 6n + 2: 9 to 4
         ("mlp", {"hidden": (256, 128)}, {}),
-        ("densenet_bc100_12", {"growth": 6}, {"depths": (8, 8, 8)}),
+        ("densenet_bc100_12", {"growth_rate": 6}, {"depths": (8, 8, 8)}),
         ("vgg16_cifar", {"width": 0.5}, {}),
         ("shufflenet_v2_x1_0", {"filters": (58, 112, 232, 512)}, {"depths": (2, 4, 2)}),
         ("convnext_tiny", {"widths": (48, 96, 192, 384)}, {"depths": (2, 2, 4, 2)}),
