@@ -1,4 +1,4 @@
-"""The command line: `cvcourse RECIPE --flags` runs a recipe, `cvcourse --help` lists them."""
+"""The command line: `cvcourse RECIPE --flags` runs a recipe, `cvcourse --help` lists all."""
 
 import signal
 import sys
@@ -41,7 +41,7 @@ def _run(argv):
     # The benchmarks were recipes until version 0.4.
     if argv and argv[0] in {f"bench_{name}" for name in summaries("cvcourse.recipes.benchmarks")}:
         new = argv[0].replace("_", " ")
-        print(f"cvcourse: {argv[0]} is `cvcourse {new}` now", file=sys.stderr)
+        print(f"cvcourse: {argv[0]} is now `cvcourse {new}`", file=sys.stderr)
         return 2
     return dispatch("cvcourse.recipes", argv, prog="cvcourse", kind="recipe")
 

@@ -1,1 +1,1 @@
-"""One runnable experiment a file, named by its technique; installed as `cvcourse.recipes`."""
+"""One runnable experiment per file, named by its technique; installed as `cvcourse.recipes`."""

@@ -1,9 +1,9 @@
-"""How fast everything is: `cvcourse bench NAME` runs a benchmark, --help lists them.
+"""Benchmarks of speed: `cvcourse bench NAME` runs one, `cvcourse bench --help` lists them.
 
     cvcourse bench
     cvcourse bench networks --help
 
-Without NAME it is the benchmark of `train`.
+Without NAME, the benchmark of `train` is run.
 """
 
 import sys
@@ -12,7 +12,7 @@ from cvcourse import recipe
 
 
 def cli(argv=None):
-    """Run from a command line; returns the exit code."""
+    """Run from a command line; return the exit code."""
     argv = [*(sys.argv[1:] if argv is None else argv)]
     if not argv or (argv[0].startswith("-") and argv[0] not in recipe.HELP):
         argv.insert(0, "train")

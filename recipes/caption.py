@@ -1,17 +1,17 @@
-"""Caption photos: feature maps of a pretrained network, and a sequence net for the words.
+"""Caption photos: feature maps of a pretrained network, and a sequence network for the words.
 
     cvcourse caption --photos=flickr8k/
     cvcourse caption --photos=flickr8k/ --model=caption_transformer --backbone=resnet50
-    cvcourse caption --workdir=DIR --caption=photo.jpg     (of a finished run)
+    cvcourse caption --workdir=DIR --caption=photo.jpg     (with a finished run)
 
-The folder has a captions file of Flickr8k's form (captions.csv, captions.txt, Flickr8k.token.txt,
-or --captions_file). The frozen backbone's feature maps are computed once and cached; the net
-learns the training captions from them. CS231n's assignments for caption_lstm, whose initial state
-is the map's mean; Xu et al., "Show, Attend and Tell", ICML 2015, https://arxiv.org/abs/1502.03044,
-for caption_attention, which attends to the map for each word. The best epoch is selected on the
-validation photos; captions of the test photos, by beam search, are evaluated once, by BLEU against
-all reference captions. The saved model.keras takes feature maps (`memory`) and tokens; its class
-names are the vocabulary: `cvcourse.sequence.Captioner.load` reads it.
+The folder contains a captions file in the format of Flickr8k (captions.csv, captions.txt,
+Flickr8k.token.txt, or --captions_file). The feature maps of the frozen backbone are computed once
+and cached; the network learns the training captions from them. The initial state of caption_lstm
+is the mean of the map, as in CS231n's assignments; caption_attention attends to the map for each
+word: Xu et al., "Show, Attend and Tell", ICML 2015, https://arxiv.org/abs/1502.03044. The best
+epoch is selected on the validation photos; captions of the test photos, by beam search, are
+evaluated once, by BLEU against all reference captions. The saved model.keras takes feature maps
+(`memory`) and tokens; its class names are the vocabulary. `cvcourse.sequence.Captioner` loads it.
 """
 
 import dataclasses
@@ -24,7 +24,7 @@ from cvcourse import distribution, recipe
 from cvcourse.startup import import_tensorflow_quietly
 
 MODELS = tuple(f"caption_{kind}" for kind in ("lstm", "gru", "rnn", "attention", "transformer"))
-SET_BY = {  # builder arguments that a flag or the data set, not --model_args
+SET_BY = {  # builder argument that --model_args must not contain: what sets it
     "dropout": "--dropout",
     **dict.fromkeys(("max_length", "length"), "--longest"),
     "num_classes": "the captions",
@@ -38,27 +38,27 @@ SHOWN, ATTENDED = 15, 5  # photos in the report, and those of them with attentio
 
 @dataclasses.dataclass(frozen=True)
 class Config(recipe.TrainingFields, recipe.CacheFields, recipe.WeightsFields):
-    """The settings of a run; the defaults are measured on 100 photos of Flickr8k."""
+    """Settings of a run. The defaults were measured on 100 photos of Flickr8k."""
 
     photos: str | None = recipe.field(
         None, "folder of the photos and their captions file", vouched=True
     )
     captions_file: str | None = recipe.field(None, "captions file; none: found by name")
     missing: str = recipe.field(
-        "error", "action for a missing photo of the captions file", choices=("error", "skip")
+        "error", "action if a photo of the captions file is missing", choices=("error", "skip")
     )
     limit: int | None = recipe.field(None, "use only the first N photos of each split", least=1)
     backbone: str = recipe.field("efficientnet_lite0", "network with published weights")
-    backbone_args: dict = recipe.field({}, "its builder arguments, such as width=0.25")
+    backbone_args: dict = recipe.field({}, "arguments of its builder, such as width=0.25")
     size: int | None = recipe.field(
-        None, "side of the backbone's input images in pixels; none: its weights' own", least=16
+        None, "side of the backbone's input images in pixels; none: that of the weights", least=16
     )
-    model: str = recipe.field("caption_attention", "architecture of the net", choices=MODELS)
-    model_args: dict = recipe.field({}, "its builder arguments, such as units=512")
-    least: int = recipe.field(2, "occurrences in training captions that a word needs", least=1)
-    longest: int = recipe.field(40, "largest number of words of a caption", least=1)
+    model: str = recipe.field("caption_attention", "architecture of the network", choices=MODELS)
+    model_args: dict = recipe.field({}, "arguments of its builder, such as units=512")
+    least: int = recipe.field(2, "minimum occurrences of a word in training captions", least=1)
+    longest: int = recipe.field(40, "maximum number of words in a caption", least=1)
     too_long: str = recipe.field(
-        "error", "action for a caption of more words than --longest", choices=("error", "cut")
+        "error", "action if a caption has more words than --longest", choices=("error", "cut")
     )
     epochs: int = 60
     optimizer: str = "adam"
@@ -68,17 +68,17 @@ class Config(recipe.TrainingFields, recipe.CacheFields, recipe.WeightsFields):
     clip_norm: float | None = 5.0
     patience: int | None = 5
     dropout: float = recipe.field(0.3, "dropout rate between layers", least=0, below=1)
-    num_beams: int = recipe.field(5, "beams of beam search", least=1, renamed_from="beams")
+    num_beams: int = recipe.field(5, "number of beams", least=1, renamed_from="beams")
     length_penalty: float = recipe.field(0.6, "exponent of the length penalty; 0: none", least=0)
-    caption: str | None = recipe.field(None, "photo to caption with the finished net", free=True)
+    caption: str | None = recipe.field(None, "photo to caption with the trained network", free=True)
 
     def misfits(self):
         if self.photos is None:
-            yield "--photos names the folder of the photos and their captions file"
+            yield "--photos is required: the folder of the photos and their captions file"
 
 
 def main(config):
-    """Train, caption the test photos once, report; of a finished run, only caption a photo."""
+    """Train, caption the test photos once, report; with a finished run, only caption a photo."""
     config, metrics = recipe.begin(config, "caption")
     if metrics:
         if config.caption:
@@ -94,7 +94,7 @@ def main(config):
     from cvcourse import data, optimization, sequence, training
     from cvcourse.data import caption_rows
 
-    devices = distribution.of(config)  # before anything else of TensorFlow
+    devices = distribution.of(config)  # before any other use of TensorFlow
     with recipe.user_errors():
         captions = caption_rows.of(config)
         texts = [text for photo in captions.train for text in photo.captions]
@@ -129,7 +129,7 @@ def main(config):
         initial = model.evaluate(judged(), verbose=0, return_dict=True)["data_loss"]
         print(
             f"{len(texts)} captions of {len(captions.train)} photos; initial loss {initial:.3f}, "
-            f"and ln {len(vocabulary)} is {math.log(len(vocabulary)):.3f}",
+            f"expected ln {len(vocabulary)} = {math.log(len(vocabulary)):.3f}",
             flush=True,
         )
         trained = training.fit(
@@ -235,7 +235,7 @@ def best(config, workdir):
 
 
 def print_caption(path, backbone, captioner):
-    """Print a caption of the photo in a file. Raises DataError for another file."""
+    """Print a caption of the photo in a file. Raises DataError for a file without a photo."""
     import numpy as np
 
     from cvcourse import data, training
@@ -246,7 +246,7 @@ def print_caption(path, backbone, captioner):
 
 
 def report(run, metrics, trained, captioner, backbone, captions, photos, maps, found, bleu):
-    """Write report.html and metrics.json; returns the metrics."""
+    """Write report.html and metrics.json; return the metrics."""
     import numpy as np
 
     from cvcourse import figures, training
@@ -267,7 +267,7 @@ def report(run, metrics, trained, captioner, backbone, captions, photos, maps, f
             (figures.spotlight(pictures[i], places.reshape(backbone.grid)), word)
             for places, word in zip(weights, found[split][i].split(), strict=True)
         ]
-    curves = figures.training_curves(trained.history, trained.best_epoch, "loss (nats a word)")
+    curves = figures.training_curves(trained.history, trained.best_epoch, "loss (nats per word)")
     scores = {name: [f"{value:.4f}" for value in values.values()] for name, values in bleu.items()}
     return training.write_report(
         run.path,
@@ -275,11 +275,10 @@ def report(run, metrics, trained, captioner, backbone, captions, photos, maps, f
         title=f"{run.config.model} on {pathlib.Path(run.config.photos).name}",
         lead=[
             f"Vocabulary: {words} tokens from the captions of {len(captions.train)} photos. "
-            "Validation loss, in nats a word: "
-            f"{metrics['initial_loss']:.3f} before training ({math.log(words):.3f} for a uniform "
-            f"guess), lowest {metrics['val_loss']:.3f} after epoch {metrics['best_epoch']} of "
-            f"{metrics['epochs']}. Captions are decoded by beam search with "
-            f"{run.config.num_beams} beams."
+            f"Validation loss, in nats per word: {metrics['initial_loss']:.3f} before training "
+            f"({math.log(words):.3f} for a uniform guess), {metrics['val_loss']:.3f} after epoch "
+            f"{metrics['best_epoch']} of {metrics['epochs']}, the best one. Captions are decoded "
+            f"by beam search with {run.config.num_beams} beams."
         ],
         tables={
             "BLEU (0 to 1) against all captions of each photo": [

@@ -1,13 +1,13 @@
-"""Train a language model of characters on any text file, as in the lecture.
+"""Train a character-level language model on any text file, as in the lecture.
 
     cvcourse char_lm
     cvcourse char_lm --text=input.txt --model=gru --epochs=5
-    cvcourse char_lm --workdir=DIR --prompt="ROMEO:" --temperature=0.7      (of a finished run)
+    cvcourse char_lm --workdir=DIR --prompt="ROMEO:" --temperature=0.7      (with a finished run)
 
-The last tenth of the text is the test split, evaluated once in bits per character. Five pieces
-spread over the rest, of a hundredth of the text each, are the validation split. A sample is printed
-after each epoch. The report shows the properties that single units follow (Karpathy, Johnson &
-Fei-Fei, "Visualizing and Understanding Recurrent Networks", 2015,
+The last tenth of the text is the test split, evaluated once in bits per character. The validation
+split is five pieces of a hundredth of the text each, spread over the rest. A sample is printed
+after each epoch. The report shows units whose activation follows a property of the text (Karpathy,
+Johnson & Fei-Fei, "Visualizing and Understanding Recurrent Networks", 2015,
 https://arxiv.org/abs/1506.02078), or a Transformer's attention.
 """
 
@@ -22,23 +22,25 @@ from cvcourse.startup import import_tensorflow_quietly
 
 EMBEDDED = "python_reference"
 MODELS = {"rnn": "rnn", "lstm": "lstm", "gru": "gru", "transformer": "transformer_decoder"}
-JUDGED = 256  # characters of a window of validation and test, for recurrent nets
+JUDGED = 256  # characters in a window of validation and test, for recurrent nets
 SHOWN = 30 * 64  # characters of the test split whose activations are compared with properties
-ATTENDED = 48  # of them, in the figure of attention
-COLORED = 600  # of them, printed in color
+ATTENDED = 48  # the first of them, in the figure of attention
+COLORED = 600  # the first of them, printed in color
 
 
 @dataclasses.dataclass(frozen=True)
 class Config(recipe.SequenceFields, recipe.TrainingFields):
-    """The settings of a run; the defaults are measured on tinyshakespeare."""
+    """Settings of a run. The defaults were measured on tinyshakespeare."""
 
     text: str = recipe.field(
-        EMBEDDED, f"{EMBEDDED} (Python's own, embedded) or a UTF-8 text file", vouched=True
+        EMBEDDED,
+        f"text: {EMBEDDED} (Python's documentation, embedded) or a UTF-8 text file",
+        vouched=True,
     )
     limit: int | None = recipe.field(None, "use only the first N characters", least=1)
-    model: str = recipe.field("lstm", "architecture of the net", choices=tuple(MODELS))
+    model: str = recipe.field("lstm", "architecture of the network", choices=tuple(MODELS))
     units: int = 256
-    embedding: int = recipe.field(64, "size of a character's embedding, in recurrent nets", least=1)
+    embedding: int = recipe.field(64, "embedding size of recurrent networks", least=1)
     dropout: float = recipe.field(0.2, "dropout rate after each layer", least=0, below=1)
     window: int = recipe.field(64, "length of a training sequence in characters", least=2)
     epochs: int = 10
@@ -46,20 +48,22 @@ class Config(recipe.SequenceFields, recipe.TrainingFields):
     learning_rate: float = 0.006
     patience: int | None = 3
     jit_compile: bool = recipe.field(
-        False, "compile with XLA; on a CPU measured as faster only for an LSTM without dropout"
+        False, "compile with XLA; on a CPU faster only for an LSTM without dropout"
     )
     prompt: str | None = recipe.field(None, "start of a sample; none: a new line", free=True)
     sample_length: int | None = recipe.field(
         None,
-        "length of a sample in characters; none: 300, or what a Transformer's window leaves",
+        "length of a sample in characters; none: 300, or as many as fit a Transformer's window",
         least=1,
         free=True,
     )
     temperature: float = recipe.field(0.8, "sampling temperature; 0 is greedy", least=0, free=True)
-    top_k: int | None = recipe.field(None, "sample from the K likeliest", least=1, free=True)
+    top_k: int | None = recipe.field(
+        None, "sample from the K likeliest characters; none: from all", least=1, free=True
+    )
     top_p: float = recipe.field(
         1.0,
-        "sample from the likeliest characters that reach this probability; 1: all",
+        "sample from the likeliest characters that together reach this probability; 1: from all",
         above=0,
         below=1.0001,
         free=True,
@@ -67,7 +71,7 @@ class Config(recipe.SequenceFields, recipe.TrainingFields):
 
 
 def main(config):
-    """Train, evaluate once on the test split, report; of a finished run, print a sample."""
+    """Train, evaluate once on the test split, report; with a finished run, print a sample."""
     config, metrics = recipe.begin(config, "char_lm")
     distribution.require_one_process(config.strategy)
     import_tensorflow_quietly()
@@ -82,7 +86,7 @@ def main(config):
 
     from cvcourse import data, optimization, sequence, training
 
-    devices = distribution.of(config)  # before anything else of TensorFlow
+    devices = distribution.of(config)  # before any other use of TensorFlow
     keras.utils.set_random_seed(config.seed)
     text = data.load_text(config.text, config.limit)
     with recipe.user_errors():
@@ -157,7 +161,7 @@ def main(config):
 
 
 def judged_window(config, length):
-    """Compute the length of an evaluation window, whose first half is only read."""
+    """Compute the length of an evaluation window, whose first half is context only."""
     if config.model == "transformer":
         return config.window
     return max(config.window, min(JUDGED, length - 1))
@@ -180,7 +184,7 @@ def net(config, characters):
 
 
 def sampler(config, model, vocabulary):
-    """Make a TextSampler of a net."""
+    """Create a TextSampler of a net."""
     from cvcourse import sequence
 
     architecture, settings = net(config, len(vocabulary))
@@ -189,13 +193,13 @@ def sampler(config, model, vocabulary):
 
 
 def sample(config, writer):
-    """Write a sample with a config's settings."""
+    """Generate a sample with a config's settings."""
     drawn = dict(temperature=config.temperature, top_k=config.top_k, top_p=min(config.top_p, 1.0))
     return writer.sample(config.prompt, config.sample_length, seed=config.seed, **drawn)
 
 
 def report(run, metrics, trained, model, vocabulary, test):
-    """Write report.html and metrics.json; returns the metrics."""
+    """Write report.html and metrics.json; return the metrics."""
     from cvcourse import figures, sequence, training
 
     tokens = test[:SHOWN]
@@ -214,7 +218,8 @@ def report(run, metrics, trained, model, vocabulary, test):
         )
     else:
         for name, unit in sequence.interpretable_units(model, tokens, text).items():
-            caption = f"Unit {unit.index} follows {name} (correlation {unit.correlation:.2f})"
+            caption = f"Unit {unit.index} (blue: -1, red: 1) follows {name}"
+            caption += f", correlation {unit.correlation:.2f}"
             highlighted[caption] = figures.colored_text(text[:COLORED], unit.values[:COLORED])
     samples = sorted((run.path / "samples").glob("epoch-*.txt"))
     return training.write_report(
@@ -225,11 +230,11 @@ def report(run, metrics, trained, model, vocabulary, test):
             f"{metrics['test_bits_per_character']:.3f} bits per character on the test split, the "
             f"last tenth of the text; {metrics['val_bits_per_character']:.3f} on the validation "
             f"split, which selected epoch {metrics['best_epoch']} of {metrics['epochs']}. "
-            f"A uniform guess among {len(vocabulary)} characters has "
-            f"{math.log2(len(vocabulary)):.3f}."
+            f"A uniform guess among {len(vocabulary)} characters needs "
+            f"{math.log2(len(vocabulary)):.3f} bits."
         ],
         texts={
-            f"Written after epoch {int(path.stem.split('-')[1])}": path.read_text("utf-8")
+            f"Sample after epoch {int(path.stem.split('-')[1])}": path.read_text("utf-8")
             for path in (samples if len(samples) < 5 else [samples[0], samples[1], *samples[-2:]])
         },
         figures=drawn,

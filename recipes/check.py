@@ -1,19 +1,20 @@
-"""Training doctor: the course's six checks of a model, its data and settings before a long run.
+"""Check a model, its data and its settings before a long run: the training doctor's six checks.
 
     cvcourse check --dataset=digits
     cvcourse check --model=resnet20 --dataset=cifar10 --batch_size=128 --learning_rate=0.1
     cvcourse check --model=mine.keras --dataset=photos/ --steps=initial_loss,memorize
 
-Takes all flags of train; the network may be a .keras file. Prints a verdict for each step and what
-to change, writes check.json and report.html, and exits with 1 if a step fails. The steps:
+The checks are those of the course. All flags of `train` are accepted, and the network may be a
+.keras file. For each step, a verdict and what to change are printed; check.json and report.html are
+written; the exit code is 1 if a step fails. The steps:
 
     initial_loss    the initial loss is that of a guess: ln K for softmax, K - 1 for hinge
-    memorize        the model can overfit 20 to 50 examples
+    memorize        the model can overfit a few examples
     learning_rate   the loss decreases at --learning_rate, for unseen images too; a range test
-    updates         a step changes all weights by about 1/1000; no dead, saturated units, no
+    updates         a step changes all weights by about 1/1000; no dead or saturated units, no
                     vanishing or exploding gradients
     gradients       the gradient equals numerical differences in float64
-    pipeline        no step waits for data
+    pipeline        steps do not wait for data
 """
 
 import dataclasses
@@ -44,13 +45,15 @@ class Config(train.Config):
 
     model: str = recipe.field(
         "lenet5",
-        "a network of cvcourse.models.REGISTRY, FILE.py:FUNCTION that builds one of your own, or a "
-        ".keras file: raw images to logits",
+        "network of cvcourse.models.REGISTRY, FILE.py:FUNCTION for your own builder, or a .keras "
+        "file from raw images to logits",
         source=True,
     )
-    steps: tuple[str, ...] = recipe.field(STEPS, "steps of the examination", choices=STEPS)
+    steps: tuple[str, ...] = recipe.field(STEPS, "steps of the examination to run", choices=STEPS)
     range_steps: int = recipe.field(
-        100, "training steps of the range test, and of the test at --learning_rate", least=20
+        100,
+        "number of training steps of the range test, and of the test at --learning_rate",
+        least=20,
     )
 
 
@@ -65,7 +68,7 @@ def main(config):
 
     Raises:
         UsageError: For a wrong value, or the workdir of another run.
-        RunError: If something fails in data or files.
+        RunError: For errors in data or files.
     """
     config = recipe.check(config)
     if config.strategy not in ("auto", "none"):
@@ -102,14 +105,14 @@ def main(config):
         begin = time.monotonic()
         findings = []
         with data.report_corrupt_images(dataset), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the steps report what Keras warns of
+            warnings.simplefilter("ignore")  # the steps report what Keras warns about
             for name, examine in examination(setting, dataset, model, chance).items():
                 if name in config.steps:
                     findings.append(examine())
                     print(findings[-1], flush=True)
                 else:
                     findings.append(doctor.Finding(name, doctor.SKIP))
-                if name == "memorize":  # which compiles the model for itself
+                if name == "memorize":  # it compiles the model with its own optimizer
                     compiled()
         seconds = round(time.monotonic() - begin, 1)
         report = training.write_report(
@@ -188,15 +191,15 @@ def load(config, dataset):
     shapes = [tensor.shape for tensor in (*model.inputs, *model.outputs)]
     image, classes = dataset.input_shape, dataset.num_classes
     if len(shapes) != 2 or len(shapes[0]) != 4 or len(shapes[1]) != 2:
-        raise ValueError(f"{config.model} does not turn images into one score a class: {shapes}")
+        raise ValueError(f"{config.model} does not map images to one score per class: {shapes}")
     if any(ours not in (None, theirs) for ours, theirs in zip(shapes[0][1:], image, strict=True)):
         raise ValueError(
-            f"{config.model} takes images {shapes[0][1:]}, but those of {config.dataset} are "
+            f"{config.model} takes images of shape {shapes[0][1:]}, but {config.dataset} has "
             f"{image}: begin the model with a Resizing layer"
         )
     if shapes[1][1] < classes:
         raise ValueError(
-            f"{config.model} has {shapes[1][1]} scores, but {config.dataset} has {classes} classes"
+            f"{config.model} has {shapes[1][1]} outputs, but {config.dataset} has {classes} classes"
         )
     return model
 
@@ -211,7 +214,7 @@ def judged(config):
 
 
 def cli(argv=None):
-    """Run from a command line; returns the exit code, 1 if a step fails."""
+    """Run from a command line; return the exit code, 1 if a step fails."""
     return recipe.run(judged, Config, argv, name="check", description=__doc__)
 
 

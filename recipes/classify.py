@@ -1,4 +1,4 @@
-"""Classify photos with published weights or a model of your own.
+"""Classify photos with published weights or your own model.
 
     cvcourse classify photo.jpg --model=mobilenet_v2
     cvcourse classify photos/ more.png --model=runs/train/flowers
@@ -24,9 +24,9 @@ class Config(recipe.WeightsFields):
     photos: tuple[str, ...] = recipe.field((), "image files and folders", positional=True)
     model: str = recipe.field(
         "mobilenet_v2",
-        "a network with published weights, a run directory, or a .keras file",
+        "network with published weights, run directory, or .keras file",
     )
-    model_args: dict = recipe.field({}, "arguments of the model's builder: width=0.25")
+    model_args: dict = recipe.field({}, "arguments of the model's builder, such as width=0.25")
     top: int = recipe.field(5, "number of classes to print", least=1)
 
 
@@ -34,14 +34,14 @@ def main(config):
     """Classify photos and print the likeliest classes.
 
     Args:
-        config: A Config.
+        config: Config.
 
     Returns:
         {photo: [(probability, class name), ...]}, the likeliest first.
 
     Raises:
-        UsageError: If a value is wrong.
-        RunError: If the model or a photo cannot be read; of several photos, after the others have
+        UsageError: For a wrong value.
+        RunError: If the model or a photo cannot be read; with several photos, after the others have
             been classified.
     """
     config = recipe.check(config)
@@ -53,7 +53,7 @@ def main(config):
     with recipe.user_errors():
         loaded = classifier.of(config)
     *size, channels = loaded.model.input_shape[1:]
-    size = None if None in size else size  # a model for one size sees the photo's center
+    size = None if None in size else size  # for one input size, the center of a photo is used
     photos = list(_photos(config))
     if not photos:
         raise RunError(f"there is no photo in {', '.join(config.photos)}")

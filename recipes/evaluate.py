@@ -5,12 +5,12 @@
     cvcourse evaluate mobilenet_v2 imagenet_folder/
 
 MODEL is a run directory, a .keras file, or a network with published weights; DATASET is a data set
-of `train`. Classes are matched by name, ImageNet's also by WordNet id (n01440764). The first output
-describes the evaluated images. With --split=auto they are the test split of the data set if it has
-one; all images of a folder PATH/CLASS/*.jpg that is new to the model; and if the model was trained
-on the folder, the tenth that the run held out for test.
+of `train`. Classes are matched by name, ImageNet's also by WordNet id (n01440764). The first lines
+of the output describe the evaluated images. With --split=auto they are the test split, if the data
+set has one. Of a folder PATH/CLASS/*.jpg they are the tenth that the run held out for test, if the
+model was trained on the folder, and otherwise all images.
 
-The directory of the evaluation has metrics.json, predictions.csv (a row per image, with the
+The directory of the evaluation contains metrics.json, predictions.csv (a row per image, with the
 probability of every class), confusion.csv (a row per true class) and report.html.
 """
 
@@ -30,40 +30,44 @@ class Config(recipe.WorkdirFields, recipe.WeightsFields):
 
     model: str = recipe.field(
         "",
-        "a run directory, a .keras file, or a network with published weights",
+        "run directory, .keras file, or network with published weights",
         positional=True,
     )
     dataset: str = recipe.field(
         "",
-        "digits, mnist, fashion_mnist, cifar10, cifar100, tfds:NAME, a folder or an .npz",
+        "data set: digits, mnist, fashion_mnist, cifar10, cifar100, tfds:NAME, a folder of images "
+        "or an .npz file",
         positional=True,
     )
     data_dir: str | None = recipe.field(
-        None, "folder where published data sets are looked for first", free=True
+        None, "folder searched first for published data sets", free=True
     )
     limit: int | None = recipe.field(
-        None, "number of examples of each split, stratified by class", least=1
+        None, "number of examples per split, stratified by class; none: all", least=1
     )
     split: str = recipe.field(
         "auto",
-        "split to evaluate; auto: the test split, or all images of a folder new to the model",
+        "split to evaluate; auto: the test split, or all images of a folder that the model was not "
+        "trained on",
         choices=("auto", "train", "validation", "test", "all"),
     )
-    model_args: dict = recipe.field({}, "arguments of a published network's builder: width=0.25")
+    model_args: dict = recipe.field(
+        {}, "arguments of a published network's builder, such as width=0.25"
+    )
 
 
 def main(config):
     """Evaluate a model, and write the tables and the report.
 
     Args:
-        config: A Config.
+        config: Config.
 
     Returns:
-        The content of metrics.json.
+        The contents of metrics.json.
 
     Raises:
-        UsageError: If a value is wrong, the model does not know a class, or the workdir is another
-            run's.
+        UsageError: For a wrong value, a class that the model does not have, or the workdir of
+            another run.
         RunError: If data or files cannot be read or written, or outputs are not finite.
     """
     config, metrics = recipe.begin(config, "evaluate", shown=without_classes)
@@ -124,7 +128,7 @@ def main(config):
 
 
 def without_classes(metrics):
-    """Return the metrics without lists, which have a row per class."""
+    """Return the metrics without lists, which are too long to print."""
     return {name: value for name, value in metrics.items() if not isinstance(value, list)}
 
 
@@ -135,9 +139,9 @@ def require_finite(evaluation, chosen):
     broken = ~np.isfinite(evaluation.logits).all(axis=1)
     if broken.any():
         raise RunError(
-            f"the model gives NaN or infinity for {broken.sum():,} of {len(broken):,} images, "
+            f"the model outputs NaN or infinity for {broken.sum():,} of {len(broken):,} images, "
             f"first for {chosen.names[broken.argmax()]}: its weights are damaged, or it does not "
-            "take pixels of 0..255"
+            "expect pixels of 0..255"
         )
 
 
@@ -149,7 +153,8 @@ def explanations(evaluation):
     ]
     if evaluation.loss_name == "hinge":
         sentences.append(
-            "Probabilities are the softmax of scores, which a hinge loss does not train for that."
+            "Probabilities are the softmax of the scores, which the hinge loss does not train to "
+            "be probabilities."
         )
     return sentences
 

@@ -1,14 +1,15 @@
-"""The lecture's picture of vanishing and exploding gradients: RNN, LSTM, GRU, and clipping.
+"""Draw vanishing and exploding gradients of RNN, LSTM and GRU, and the effect of clipping.
 
     cvcourse gradient_flow
     cvcourse gradient_flow --steps=20 --output=gradient_flow.png
 
-On its way back through a vanilla RNN a gradient is multiplied by the recurrent matrix at each step:
-with a largest singular value below 1 it vanishes, with one above 1 it may explode, and the slope of
-tanh, at most 1, only makes it smaller. The cell state of an LSTM is multiplied by a forget gate
-instead. What explodes can be clipped; what has vanished is gone. Pascanu et al. 2013,
-https://arxiv.org/abs/1211.5063; CS231n, lecture 10. The run directory has the tables and the
-picture in report.html, the numbers in metrics.json; --output has the picture.
+On its way back through a vanilla RNN, a gradient is multiplied by the recurrent matrix at each
+step: if the largest singular value is below 1, the gradient vanishes; if it is above 1, the
+gradient may explode. The slope of tanh, at most 1, only makes it smaller. The cell state of an LSTM
+is multiplied by a forget gate instead. Clipping limits exploding gradients, but cannot restore
+vanished ones. Pascanu et al. 2013, https://arxiv.org/abs/1211.5063; CS231n, lecture 10. report.html
+in the run directory shows the tables and the figure, metrics.json contains the numbers; --output is
+the file of the figure.
 """
 
 import dataclasses
@@ -18,33 +19,33 @@ from cvcourse import recipe
 from cvcourse.startup import import_tensorflow_quietly
 
 EXAMPLES, CHANNELS = 32, 64  # of unit-Gaussian inputs
-SINGULAR_VALUES = (0.5, 0.9, 1.0, 1.1, 1.5, 2.0)  # the one value of a scaled orthogonal matrix
+SINGULAR_VALUES = (0.5, 0.9, 1.0, 1.1, 1.5, 2.0)  # of a scaled orthogonal matrix, all equal
 ACTIVATIONS = ("linear", "tanh")
 CELLS = {  # name: (layer of Keras, its states, of which the first is drawn, forget bias)
     "RNN": ("SimpleRNN", "h", None),
     "GRU": ("GRU", "h", None),
     "LSTM, forget bias 0": ("LSTM", "ch", 0),
-    "LSTM, forget bias 1": ("LSTM", "ch", 1),  # as usual: Jozefowicz et al. 2015
+    "LSTM, forget bias 1": ("LSTM", "ch", 1),  # Keras' default: Jozefowicz et al. 2015
     "LSTM, forget bias 3": ("LSTM", "ch", 3),
 }
 TITLES = ("RNN, by its largest singular value", "h of RNN and GRU, c of LSTM")
 CLIPPING = {"not clipped": None, "norm clipped at 1": 1.0}
-# The trained net classifies, at the last step, which symbol it saw at the first of all steps.
+# At the last step, the trained net classifies the symbol that it received at the first step.
 SYMBOLS, NOISE, SINGULAR_VALUE, LEARNING_RATE, UPDATES = 8, 0.1, 1.2, 0.15, 200
 
 
 @dataclasses.dataclass(frozen=True)
 class Config(recipe.RunFields):
-    """Where the picture and the report go, the size of the nets, and the draw."""
+    """Settings of the experiment."""
 
-    output: str = recipe.field("runs/gradient_flow.svg", "the picture's file: .svg, .png or .pdf")
+    output: str = recipe.field("runs/gradient_flow.svg", "file of the figure: .svg, .png or .pdf")
     # float32 ends at 2**128, and the largest singular value is 2.
-    steps: int = recipe.field(50, "of time", least=2, below=121)
-    units: int = recipe.field(64, "of each recurrent layer", least=1, below=1025)
+    steps: int = recipe.field(50, "number of time steps", least=2, below=121)
+    units: int = recipe.field(64, "number of units of each recurrent layer", least=1, below=1025)
 
 
 def main(config):
-    """Print tables and draw them; returns the numbers.
+    """Print the tables and draw the figure; return the numbers.
 
     "singular_values": {activation: {value: norms}}, "cells": {name: {state: norms}}, with a norm of
     the gradient for each step of time, and "training": {clipping: {"loss", "gradient_norm"}}, with
@@ -92,9 +93,10 @@ def main(config):
             title="Gradients through time",
             metrics={**found, "seed": config.seed},
             lead=[
-                "Norms of the gradient with respect to a state, by steps back in time; 1 at the "
-                f"last. The net that is trained for {UPDATES} updates names at the end the symbol "
-                f"that it saw at the first step; chance is a loss of {np.log(SYMBOLS):.2f} nats."
+                "Norms of the gradient with respect to a state, by steps back in time, relative to "
+                f"the last step. The net that is trained for {UPDATES} updates predicts, at the "
+                "last step, the symbol that it received at the first step; the loss of a guess is "
+                f"{np.log(SYMBOLS):.2f} nats."
             ],
             tables=printed,
             figures={"Gradients and training": figure},
@@ -118,7 +120,7 @@ def rnn(config, singular_value, activation="tanh"):
 
 
 def cell(config, kind, forget_bias):
-    """A recurrent layer as Keras initializes it, but for the bias of a forget gate."""
+    """Build a recurrent layer with Keras' initialization, except for the forget gate's bias."""
     import keras
     import numpy as np
 
@@ -131,7 +133,7 @@ def cell(config, kind, forget_bias):
 
 
 def norms(config, inputs, layer, states):
-    """The norms of the gradient of the sum of the last outputs, a list by step for each state."""
+    """Compute norms of the gradient of the sum of the last outputs: {state: list by step}."""
     import keras
 
     from cvcourse.sequence import gradient_norms
@@ -142,9 +144,9 @@ def norms(config, inputs, layer, states):
 
 
 def train(config, largest):
-    """Teach an RNN to remember; the loss and the norm of its gradient before each update.
+    """Train an RNN to remember; return the loss and the gradient's norm before each update.
 
-    A gradient whose norm is above `largest` is scaled down to it: Pascanu et al. 2013, Algorithm 1.
+    A gradient whose norm exceeds `largest` is scaled down to it: Pascanu et al. 2013, Algorithm 1.
     """
     import keras
     import numpy as np
@@ -179,7 +181,7 @@ def train(config, largest):
 def curves(found):
     """Collect the curves to draw, by steps back in time and as shares of the last norm.
 
-    {(value, activation): shares} of the vanilla RNNs, and {name: shares} of the cells.
+    Returns {(value, activation): shares} for the vanilla RNNs, and {name: shares} for the cells.
     """
     import numpy as np
 
@@ -196,7 +198,7 @@ def curves(found):
 
 
 def tables(vanilla, cells, training):
-    """The report's tables: {caption: rows of texts}."""
+    """Format the tables of the report: {caption: rows of texts}."""
     import numpy as np
 
     found = {}
@@ -204,7 +206,7 @@ def tables(vanilla, cells, training):
     for title, rows in zip(TITLES, (named, cells), strict=True):
         steps = len(next(iter(rows.values())))
         columns = np.unique(np.linspace(0, steps - 1, 6).astype(int))
-        found[f"{title}: norm of the gradient by steps back in time, 1 at the last"] = [
+        found[f"{title}: norm of the gradient by steps back in time, relative to the last"] = [
             ["", *map(str, columns)],
             *([name, *(f"{row[column]:.1e}" for column in columns)] for name, row in rows.items()),
         ]

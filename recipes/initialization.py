@@ -1,14 +1,14 @@
-"""The lecture's experiment on initialization: activations and gradients of ten layers of 500 units.
+"""Compare initializations: activations and gradients of ten layers of 500 units.
 
     cvcourse initialization
     cvcourse initialization --output=initialization.png
 
-Inputs, and the gradient at the last layer, are unit Gaussian. With too small weights both vanish
-from layer to layer, too large ones saturate the units; a standard deviation of 1/sqrt(n), for ReLUs
-sqrt(2/n), preserves their scale. Glorot & Bengio 2010,
+The lecture's experiment. Inputs, and the gradient at the last layer, are unit Gaussian. If weights
+are too small, both vanish from layer to layer; if they are too large, units saturate; a standard
+deviation of 1/sqrt(n), for ReLUs sqrt(2/n), preserves the scale. Glorot & Bengio 2010,
 https://proceedings.mlr.press/v9/glorot10a.html; He et al. 2015, https://arxiv.org/abs/1502.01852,
-eq. 10; CS231n, lecture 6. report.html in the run's directory shows tables and histograms,
-metrics.json the numbers; --output is a figure of the histograms.
+eq. 10; CS231n, lecture 6. report.html in the run directory shows the tables and the histograms,
+metrics.json contains the numbers; --output is the file of the figure.
 """
 
 import dataclasses
@@ -38,7 +38,7 @@ class Config(recipe.RunFields):
     """Settings of the experiment."""
 
     output: str = recipe.field("runs/initialization.svg", "file of the figure: .svg, .png or .pdf")
-    # After ten layers of ReLUs the values differ by a tenth between seeds; with this one they are
+    # After ten layers of ReLUs, values differ by a tenth between seeds; with this seed they are
     # close to the lecture's.
     seed: int = recipe.field(
         65, "random seed of inputs, weights and gradient", least=0, below=2**32
@@ -46,7 +46,7 @@ class Config(recipe.RunFields):
 
 
 def main(config):
-    """Print the tables and draw histograms; returns {network: {column: values by layer}}."""
+    """Print the tables and draw histograms; return {network: {column: values by layer}}."""
     config, metrics = recipe.begin(
         config,
         "initialization",
@@ -82,8 +82,9 @@ def main(config):
             title="Initialization: signals through ten layers",
             metrics={"networks": statistics, "seed": config.seed},
             lead=[
-                f"{EXAMPLES:,} unit-Gaussian inputs, {LAYERS} layers of {UNITS} units. Names of "
-                "networks: activation, standard deviation of the weights of a unit with n inputs."
+                f"{EXAMPLES:,} unit-Gaussian inputs, {LAYERS} layers of {UNITS} units. A network "
+                "is named by its activation and the standard deviation of the weights of a unit "
+                "with n inputs."
             ],
             tables=found,
             figures={"Outputs of each layer": figure},
@@ -124,7 +125,7 @@ def build(activation):
 
 
 def inner_product(gradient, outputs):
-    """Loss whose gradient with respect to `outputs` is `gradient`."""
+    """Compute a loss whose gradient with respect to `outputs` is `gradient`."""
     import keras
 
     return keras.ops.sum(gradient * outputs)

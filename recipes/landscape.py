@@ -1,4 +1,4 @@
-"""The landscape of networks: accuracy over work, with discs of the size of the network.
+"""Plot the accuracy of networks over multiply-accumulates, with discs sized by parameters.
 
     cvcourse landscape
     cvcourse landscape --output=landscape.png
@@ -6,7 +6,8 @@
 Top-1 accuracy on ImageNet, as published with the weights that cvcourse.models.PUBLISHED_ACCURACY
 names, over the multiply-accumulates of one image; the area of a disc is the number of parameters.
 After Canziani et al. 2016, https://arxiv.org/abs/1605.07678, figure 2. report.html in the run
-directory has the picture and its numbers, metrics.json the numbers; --output is the picture's file.
+directory shows the figure and its numbers, metrics.json contains the numbers; --output is the file
+of the figure.
 """
 
 import dataclasses
@@ -20,16 +21,16 @@ PICTURE = "Top-1 accuracy on ImageNet over multiply-accumulates"
 
 @dataclasses.dataclass(frozen=True)
 class Config(recipe.WorkdirFields):
-    """Files of the picture and the report."""
+    """Files of the figure and the report."""
 
-    output: str = recipe.field("runs/landscape.svg", "file of the picture: .svg, .png or .pdf")
+    output: str = recipe.field("runs/landscape.svg", "file of the figure: .svg, .png or .pdf")
 
 
 def main(config):
-    """Draw the picture.
+    """Draw the figure.
 
     Args:
-        config: A Config.
+        config: Config.
 
     Returns:
         {network: [MACs, parameters, top-1 in percent]}.

@@ -1,13 +1,13 @@
-"""The cost of the networks: parameters, multiply-accumulates (MACs), activations.
+"""List networks with parameters, multiply-accumulates (MACs), activations and accuracy.
 
     cvcourse models
     cvcourse models --model=vgg16
     cvcourse models --model=resnet50 --input_shape=96,96,3
     cvcourse models --pretrained --model=resnet50
 
-Without `--model`, one line for each network at its usual input size, with its published accuracy;
-with it, one line for each layer and the layer's receptive field. With `--pretrained`, one line for
-each set of published weights that fits one of our networks, the default of its source first.
+Without `--model`, one line per network at its usual input size, with its published accuracy; with
+`--model`, one line per layer, with its receptive field. With `--pretrained`, one line per set of
+published weights that fits one of our networks, the default of its source first.
 """
 
 import dataclasses
@@ -19,27 +19,27 @@ from cvcourse.startup import import_tensorflow_quietly
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """Which network, or all."""
+    """The networks to list."""
 
     model: str | None = recipe.field(
         None,
-        "network to list layer by layer: a key of cvcourse.models.REGISTRY, or FILE.py:FUNCTION, "
-        "a builder in a file of yours",
+        "network to list layer by layer: network of cvcourse.models.REGISTRY, or FILE.py:FUNCTION "
+        "for your own builder; none: all networks",
     )
     input_shape: tuple[int, ...] | None = recipe.field(
-        None, "height,width,channels of --model's images; auto: its usual size", least=1
+        None, "height,width,channels of the input of --model; auto: its usual size", least=1
     )
-    pretrained: bool = recipe.field(False, "list the published weights and their addresses")
+    pretrained: bool = recipe.field(False, "list published weights and their addresses")
 
 
 def main(config):
     """Print a table.
 
     Args:
-        config: A Config.
+        config: Config.
 
     Returns:
-        {network or layer: its counts}, or with `pretrained` {weights: their fields}.
+        {network or layer: counts}, or with `pretrained` {weights: fields of their record}.
 
     Raises:
         UsageError: For a wrong name or value.
@@ -54,7 +54,7 @@ def main(config):
     if config.model is None:
         with recipe.user_errors():
             if config.input_shape:
-                raise ValueError("--input_shape is for one --model; name it")
+                raise ValueError("--input_shape needs a network: use it with --model")
         costs = {name: models.cost(name) for name in models.REGISTRY}
         header = ("network", "input", "parameters", "MACs", "activations", "on", "top-1", "source")
         _print([header, *(_network(name, cost) for name, cost in costs.items())])
@@ -68,14 +68,14 @@ def main(config):
 
 
 def _pretrained(name):
-    """Print the published weights of one network, or of all; return {weights: their fields}."""
+    """Print the published weights of one network or of all; return {weights: fields}."""
     from cvcourse.models import pretrained
 
     rows = [row for row in pretrained.published() if name in (None, row.architecture)]
     if not rows:
         with recipe.user_errors():
             rows = pretrained.candidates(name)  # "timm.seresnet50", or an error
-    header = ("weights", "network", "built with", "photo", "scaling", "top-1", "top-5", "licence")
+    header = ("weights", "network", "built with", "photo", "scaling", "top-1", "top-5", "license")
     _print([(*header, "hash", "address"), *map(_weights, rows)])
     return {str(row): dataclasses.asdict(row) for row in rows}
 

@@ -26,7 +26,7 @@ OPTIMIZERS = (
 
 @dataclasses.dataclass(frozen=True)
 class Config(recipe.RunFields, recipe.PrecisionFields, recipe.DataFields, recipe.ModelFields):
-    """Optimizers to compare, data set and model; fields of `train` have the same meaning."""
+    """Settings of the comparison; fields of `train` have the same meaning here."""
 
     optimizers: tuple[str, ...] = recipe.field(
         OPTIMIZERS, "optimizers to compare", choices=OPTIMIZERS, distinct=True
@@ -35,14 +35,16 @@ class Config(recipe.RunFields, recipe.PrecisionFields, recipe.DataFields, recipe
         (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0), "grid of learning rates", above=0, distinct=True
     )
     model: str = "mlp"
-    model_args: dict = recipe.field({"hidden": (16,)}, "builder arguments; small, for Newton")
-    epochs: int = recipe.field(20, "epochs, or steps of full batches", least=1)
-    batch_size: int = recipe.field(32, "examples of a step, except for full batches", least=1)
-    weight_decay: float = recipe.field(0.01, "decoupled weight decay, of adamw only", least=0)
+    model_args: dict = recipe.field(
+        {"hidden": (16,)}, "arguments of the model's builder; newton needs a small model"
+    )
+    epochs: int = recipe.field(20, "number of epochs, or of steps of lbfgs and newton", least=1)
+    batch_size: int = recipe.field(32, "batch size, except for lbfgs and newton", least=1)
+    weight_decay: float = recipe.field(0.01, "decoupled weight decay of adamw", least=0)
 
 
 def main(config):
-    """Run every optimizer on the surfaces and on the data set."""
+    """Run every optimizer on the surfaces and on the data set, report; return the metrics."""
     config, metrics = recipe.begin(config, "optimizers")
     if metrics:
         return metrics
@@ -83,11 +85,12 @@ def main(config):
             metrics={"surfaces": paths, "curves": curves, "seed": config.seed},
             title=f"Optimizers: {config.model} on {pathlib.Path(config.dataset).stem}",
             lead=[
-                f"Each uses the best learning rate of {', '.join(map(str, config.rates))}: on the "
-                "surfaces by the mean height of its path, on the data set by the validation loss "
-                f"after {config.epochs} epochs. L-BFGS and Newton have none; each of their steps "
-                "uses all training images, and a step of Newton also computes the Hessian, which "
-                "costs a pass for each weight."
+                "Each optimizer uses the best learning rate among "
+                f"{', '.join(map(str, config.rates))}: on the surfaces by the mean height of its "
+                f"path, on the data set by the validation loss after {config.epochs} epochs. "
+                "L-BFGS and Newton have no learning rate; each of their steps uses all training "
+                "images, and a step of Newton also computes the Hessian, which costs a pass for "
+                "each weight."
             ],
             tables={
                 "After the last epoch": {
@@ -123,7 +126,7 @@ def main(config):
 
 
 def curve(config, name, model, dataset, losses):
-    """Train by an optimizer: `losses` {key: Objective} by passes, and the last accuracy."""
+    """Train with an optimizer; return `losses` {key: Objective} by passes, and the accuracy."""
     import keras
 
     from cvcourse import data, optimization, training
@@ -168,7 +171,7 @@ def curve(config, name, model, dataset, losses):
 
 
 def styles(runs):
-    """Choose the runs' line styles: {name: options}; full batches are dashed."""
+    """Choose the line styles of runs: {name: options}; full-batch methods are dashed."""
     from cvcourse import figures
 
     labels = {

@@ -1,12 +1,13 @@
-"""Random search against grid search at equal budget, with the lecture's figure from real trials.
+"""Compare random search and grid search at equal budget: the lecture's figure, from real trials.
 
     cvcourse random_against_grid
     cvcourse random_against_grid --model=resnet20 --dataset=fashion_mnist --limit=5000 --side=5
 
 Two hyperparameters: the learning rate, which matters much, and weight decay, which matters little.
-A grid of side x side trials tries `side` values of each, as many random trials try side x side of
-each, so that random search looks at the one that matters more closely. Bergstra & Bengio, "Random
-Search for Hyper-Parameter Optimization", JMLR 2012, figure 1; CS231n, lecture 7.
+A grid of side x side trials tries only `side` values of each hyperparameter; the same number of
+random trials tries side x side values of each, and so searches the important one more finely.
+Bergstra & Bengio, "Random Search for Hyper-Parameter Optimization", JMLR 2012, figure 1; CS231n,
+lecture 7.
 """
 
 import dataclasses
@@ -23,10 +24,10 @@ RANGES = {"learning_rate": (1e-3, 1.0), "weight_decay": (1e-6, 1e-3)}  # both lo
 
 @dataclasses.dataclass(frozen=True)
 class Config(train.Config):
-    """Two sweeps; the fields of `train` are common to all trials."""
+    """Settings of the two sweeps; the fields of `train` are common to all trials."""
 
     epochs: int = 5
-    side: int = recipe.field(4, "number of grid values of each hyperparameter", least=2)
+    side: int = recipe.field(4, "number of grid values per hyperparameter", least=2)
 
 
 def main(config):
@@ -74,8 +75,8 @@ def main(config):
                 f"{one['values']['weight_decay']:.3g}."
                 for name, one in found.items()
             ),
-            "One sample of random trials does not show which search is better; another --seed is "
-            "another sample.",
+            "One sample of random trials does not show which search is better; another --seed "
+            "draws another sample.",
         ]
         print("", *lead[1:-1], sep="\n")
         return training.write_report(

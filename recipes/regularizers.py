@@ -3,9 +3,9 @@
     cvcourse regularizers
     cvcourse regularizers --dataset=fashion_mnist --limit=6000 --batch_size=128 --learning_rate=0.1
 
-Every row is evaluated at its last epoch, also on the first training images, which shows how much it
-overfits; early_stopping alone is evaluated at its best epoch on validation data. The test split is
-evaluated at the end, once per seed.
+Every row is evaluated at its last epoch, except for early_stopping, which is evaluated at its best
+epoch on validation data. The accuracy on the first training images shows how much a row overfits.
+The test split is evaluated at the end, once per seed.
 """
 
 import dataclasses
@@ -43,7 +43,7 @@ class Config(
     recipe.DataFields,
     recipe.ModelFields,
 ):
-    """The comparison; fields of `train` have the meaning that they have there."""
+    """Settings of the comparison; fields of `train` have the same meaning here."""
 
     regularizers: tuple[str, ...] = recipe.field(
         tuple(REGULARIZERS),
@@ -56,13 +56,13 @@ class Config(
     limit: int | None = 300  # few, so that they are memorized
     weight_decay: float = recipe.field(
         REGULARIZERS["weight_decay"]["weight_decay"],
-        "weight decay of kernels in the row weight_decay",
+        "weight decay of kernels, in the row weight_decay",
         least=0,
     )
     seeds: tuple[int, ...] = recipe.field(
         (0, 1, 2), "random seeds of the repetitions", least=0, below=2**32, distinct=True
     )
-    test: bool = recipe.field(True, "evaluate the test split at the end")
+    test: bool = recipe.field(True, "evaluate on the test split at the end")
 
 
 def main(config):
@@ -132,7 +132,7 @@ def main(config):
             lead=[
                 f"{config.epochs} epochs with one regularizer at a time; {repetitions}. Rows are "
                 "evaluated at the last epoch, early stopping at its best epoch on validation data. "
-                "gain: accuracy minus that of none with the same seed."
+                "gain: accuracy minus the accuracy of the row none with the same seed."
             ],
             tables={f"On {name} data": table for name, table in judged.items()},
             figures={

@@ -2,8 +2,9 @@
 
     cvcourse resume runs/train-lenet5-digits-20260101-120000
 
-An unfinished run of any recipe ends as it would have without the interruption. The metrics of a
-finished run are printed. A part of a run, such as a trial of a sweep, is resumed with the whole.
+An unfinished run of any recipe ends as it would have ended without the interruption. For a finished
+run, the metrics are printed. To resume a part of a run, such as a trial of a sweep, resume the
+whole run.
 """
 
 import dataclasses
@@ -16,7 +17,7 @@ from cvcourse.errors import UsageError
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """The run."""
+    """The run to resume."""
 
     run: str = recipe.field("", "run directory", positional=True)
 
@@ -31,7 +32,7 @@ def main(config):
         The metrics of the run.
 
     Raises:
-        UsageError: If the directory is not that of a whole run.
+        UsageError: If the directory is not a run's, or its run is part of another one.
         RunError: If config.json is damaged.
         Exception: As the recipe does.
     """
@@ -45,7 +46,7 @@ def main(config):
             f"({begun['recipe']}): resume with `cvcourse RECIPE --workdir={path}`"
         )
     flags = [f"--workdir={config.run}"]
-    run = getattr(module, "judged", module.main)  # check's: an error where a step fails
+    run = getattr(module, "judged", module.main)  # of `check`: an error if a step fails
     return run(recipe.parse(module.Config, flags, recipe=begun["recipe"]))
 
 

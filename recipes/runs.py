@@ -27,14 +27,14 @@ RESULTS = {  # metric: its format; the first one that a run has is shown
     "val_bleu4": "validation BLEU-4 {:.3f}",
     "accuracy": "accuracy {:.2%}",
 }
-FINISHED = ("metrics.json", "check.json")  # the last file that a recipe writes
+FINISHED = ("metrics.json", "check.json")  # either is the last file that a recipe writes
 DATA = ("dataset", "text", "photos")  # the fields that may name a run's data
 UNITS = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """The folder."""
+    """The folder to search."""
 
     folder: str = recipe.field("runs", "folder to search, with its subfolders", positional=True)
 

@@ -5,11 +5,10 @@
     cvcourse sequence_mnist --dataset=fashion_mnist --read=rows --units=128 --batch_size=128
 
 The class is predicted after the last step, so that a net must remember the first ones. The report
-shows the norm of the gradient of the loss with respect to each step's pixels, before training, when
-it vanishes on its way back through time as the initialization lets it, and after. Le, Jaitly &
-Hinton, "A Simple Way to Initialize Recurrent Networks of Rectified Linear Units", 2015,
-https://arxiv.org/abs/1504.00941, for MNIST by pixels; CS231n, lecture 10. Each net has its own
-subdirectory, like a run with one of --models.
+shows how fast gradients vanish through time: the norm of the gradient of the loss with respect to
+each step's pixels, before and after training. Le, Jaitly & Hinton, "A Simple Way to Initialize
+Recurrent Networks of Rectified Linear Units", 2015, https://arxiv.org/abs/1504.00941, for MNIST by
+pixels; CS231n, lecture 10. Each net is trained in its own subdirectory.
 """
 
 import dataclasses
@@ -22,7 +21,7 @@ from cvcourse.startup import import_tensorflow_quietly
 
 NETS = {"rnn": "rnn", "lstm": "lstm", "gru": "gru", "transformer": "transformer_encoder"}
 RATES = {"rnn": 0.003, "lstm": 0.02, "gru": 0.02, "transformer": 0.003}  # on digits, by pixels
-ASKED = 256  # largest number of validation images whose gradients are averaged
+ASKED = 256  # maximum number of validation images whose gradients are averaged
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,24 +33,24 @@ class Config(
     recipe.FitFields,
     recipe.DataFields,
 ):
-    """The nets to compare, and the data."""
+    """Settings of the comparison; fields of `train` have the same meaning here."""
 
     models: tuple[str, ...] = recipe.field(
-        tuple(NETS), "nets to compare", choices=tuple(NETS), distinct=True
+        tuple(NETS), "networks to compare", choices=tuple(NETS), distinct=True
     )
-    read: str = recipe.field("pixels", "input of a step", choices=("rows", "pixels"))
+    read: str = recipe.field("pixels", "input of each step", choices=("rows", "pixels"))
     epochs: int = 25
     batch_size: int = 64
     learning_rate: float | None = recipe.field(
         None,
-        "highest learning rate of the run; none: each net's default, "
+        "peak learning rate; none: the default of each network, "
         + ", ".join(f"{name} {rate:g}" for name, rate in RATES.items()),
         above=0,
     )
 
 
 def main(config):
-    """Train the nets that are not trained yet, compare, report."""
+    """Train the nets that are not trained yet, compare, report; return the metrics."""
 
     def shown(found):
         return {name: net["test_accuracy"] for name, net in found["nets"].items()}
@@ -87,7 +86,7 @@ def main(config):
 
 
 def steps(config, dataset):
-    """Return the number of steps of an image, and of numbers in a step; colors are in one step."""
+    """Return the number of steps per image, and of numbers per step; a step has all colors."""
     height, width, channels = dataset.input_shape
     if config.read == "rows":
         return height, width * channels
@@ -143,7 +142,7 @@ def build(config, name, dataset):
 
 
 def train_and_evaluate(run, config, name, dataset, model):
-    """Train a net, evaluate its best epoch, measure its gradients; returns its metrics."""
+    """Train a net, evaluate its best epoch, measure its gradients; return its metrics."""
     from cvcourse import data, sequence, training
 
     shape = steps(config, dataset)
@@ -179,7 +178,7 @@ def train_and_evaluate(run, config, name, dataset, model):
 
 
 def report(run, nets, count):
-    """Write report.html and metrics.json, print the table; returns the metrics."""
+    """Write report.html and metrics.json, print the table; return the metrics."""
     from cvcourse import figures, training
     from cvcourse.training import comparison
 
@@ -202,12 +201,12 @@ def report(run, nets, count):
         },
         title=f"{pathlib.Path(config.dataset).stem}, read {unit} by {unit}",
         lead=[
-            f"{count} steps an image; the class is predicted after the last one. First half: share "
-            "of the first half of the steps in the gradient of the loss with respect to the "
+            f"{count} steps per image; the class is predicted after the last one. First half: "
+            "share of the first half of the steps in the gradient of the loss with respect to the "
             "pixels; it would be 50 % if nothing were forgotten and all pixels mattered equally."
         ],
         tables={
-            "The epoch of the lowest validation loss": {
+            "At the epoch with the lowest validation loss": {
                 name: comparison.without_seeds(row | halves[name]) for name, row in nets.items()
             }
         },

@@ -1,11 +1,11 @@
-"""Snapshot ensembles: one training run visits several minima; average their predictions.
+"""Average the predictions of several minima that one training run visits: snapshot ensembles.
 
     cvcourse snapshot_ensemble
     cvcourse snapshot_ensemble --dataset=fashion_mnist --model=resnet20 --batch_size=128
 
 Huang et al., "Snapshot Ensembles: Train 1, Get M for Free", ICLR 2017,
 https://arxiv.org/abs/1704.00109, compared with other uses of the same number of epochs. Each row
-of the table costs one run of --epochs:
+of the table costs --epochs epochs of training:
 
 single            last epoch of a network with --schedule; single_best: best epoch on validation
 snapshot_mM       ends of M cycles of the shifted cosine (eq. 2), probabilities averaged
@@ -14,8 +14,8 @@ independent_mM    M networks of one M-th of the epochs each (the paper's SingleC
 snapshot_weights_mM, checkpoint_weights_mM    one network with the mean of these networks' weights
 
 Training and selection use training and validation data only. The test split is evaluated at the
-end, once per seed and for all rows. The best ensemble on validation data, of the first seed, is
-saved as ensemble.keras: raw images to probabilities.
+end, once per seed, for all rows. The ensemble that is best on validation data is saved for the
+first seed as ensemble.keras, a model from raw images to probabilities.
 """
 
 import dataclasses
@@ -40,7 +40,7 @@ class Config(
     recipe.DataFields,
     recipe.ModelFields,
 ):
-    """Settings of the comparison; fields of `train` have the same meaning."""
+    """Settings of the comparison; fields of `train` have the same meaning here."""
 
     augment: tuple[str, ...] | None = recipe.field(
         None, "random augmentations as in train, or none; auto: the usual ones of the data set"
@@ -55,12 +55,12 @@ class Config(
     last_m: int | None = recipe.field(
         None, "number of the last snapshots or checkpoints of M to average; none: all", least=1
     )
-    learning_rate: float = recipe.field(0.05, "rate at a cycle's start, alpha_0 of eq. 2", above=0)
+    learning_rate: float = recipe.field(0.05, "peak learning rate, alpha_0 of eq. 2", above=0)
     schedule: str = recipe.field(
         "cosine", "schedule of the single and independent networks", choices=("step", "cosine")
     )
     single_learning_rate: float | None = recipe.field(
-        None, "highest learning rate of this schedule; none: --learning_rate", above=0
+        None, "peak learning rate of --schedule; none: --learning_rate", above=0
     )
     seeds: tuple[int, ...] = recipe.field(
         (0, 1, 2), "random seeds of the repetitions", least=0, below=2**28, distinct=True
@@ -78,7 +78,7 @@ class Config(
 
 
 def main(config):
-    """Train what is missing, compare, report; returns the metrics and the path `workdir`."""
+    """Train the missing runs, compare, report; return the metrics and the path `workdir`."""
     config, metrics = recipe.begin(config, "snapshot_ensemble")
     if metrics:
         return metrics
@@ -250,14 +250,14 @@ def lead_paragraphs(config, chosen, splits):
     yield (
         f"Every row costs {config.epochs} epochs of training; {seeds}. snapshot: the ends of M "
         "cycles of the shifted cosine; checkpoint: M evenly spaced epochs of the single run; "
-        "independent: M networks of one M-th of the epochs each; weights: one network with the "
-        "mean of these networks' weights. gain: accuracy minus that of the last epoch of the "
-        "single network of the same seed."
+        "independent: M networks trained for one M-th of the epochs each; weights: one network "
+        "with the mean of these networks' weights. gain: accuracy minus the accuracy of the single "
+        "network's last epoch with the same seed."
     )
     yield (
         f"Best snapshot ensemble on validation data: {chosen['snapshot']}, gain "
         f"{' and '.join(gains)}. Best of all ensembles on validation data, saved as "
-        f"ensemble.keras: {chosen['ensemble']}. Test data were not used for selection."
+        f"ensemble.keras: {chosen['ensemble']}. The test data were not used for selection."
     )
 
 

@@ -5,7 +5,7 @@
 
 Writes model.keras, metrics.json, history.csv, report.html, TensorBoard logs and checkpoints to the
 run's directory. After Ctrl-C, a crash or a power cut, the command that it prints first resumes the
-run, and the result is the same to the bit.
+run, and the result is the same, bit for bit.
 """
 
 import dataclasses
@@ -17,7 +17,7 @@ from cvcourse import distribution, recipe
 from cvcourse.deprecation import renamed_attributes
 from cvcourse.startup import import_tensorflow_quietly
 
-SET_BY = {  # builder argument that --model_args may not have: the flag that sets it
+SET_BY = {  # builder argument that --model_args must not contain: the flag that sets it
     "input_shape": "--input_shape",
     "num_classes": "the data set",
     "name": "--model",
@@ -42,7 +42,7 @@ class Config(recipe.TrainingFields, recipe.DataFields, recipe.ModelFields):
     """Settings of a run. The defaults were measured on the embedded digits."""
 
     input_shape: tuple[int, ...] | None = recipe.field(
-        None, "height,width,channels of the input; auto: of the images, or the usual ones", least=1
+        None, "height,width,channels of the input; auto: by the images and the network", least=1
     )
     augment: tuple[str, ...] | None = recipe.field(
         None,
@@ -50,7 +50,9 @@ class Config(recipe.TrainingFields, recipe.DataFields, recipe.ModelFields):
         choices=("crop", "shift", "flip", "color", "pca_color", "cutout", *MIXING),
     )
     loss: str = recipe.field(
-        "softmax", "cross-entropy, or multiclass SVM loss (hinge)", choices=("softmax", "hinge")
+        "softmax",
+        "loss: cross-entropy (softmax), or multiclass SVM loss (hinge)",
+        choices=("softmax", "hinge"),
     )
     label_smoothing: float = recipe.field(
         0.0, "label smoothing of the training loss, as in Keras' losses", least=0, below=1
@@ -59,18 +61,18 @@ class Config(recipe.TrainingFields, recipe.DataFields, recipe.ModelFields):
         None, "reference batch size: scale --learning_rate linearly to --batch_size", least=1
     )
     dropout: float | None = recipe.field(
-        None, "rate of the dropout layers; none: that of the paper", least=0, below=1
+        None, "rate of the network's dropout layers; none: the paper's rate", least=0, below=1
     )
     stochastic_depth: float | None = recipe.field(
         None,
-        "drop rate of the last block's path (nasnet: at the run's end; fractalnet: of any path "
-        "into a join, unless a column is drawn); none: that of the paper",
+        "drop rate of the last block's path (nasnet: at the end of the run; fractalnet: of any "
+        "path into a join, unless a column is drawn); none: the paper's rate",
         least=0,
         below=1,
     )
     average: str = recipe.field(
         "none",
-        "weights to validate and save: moving average, or mean of the last quarter's epochs",
+        "average of weights to validate and save; swa: over the last quarter of the epochs",
         choices=("none", "ema", "swa"),
     )
     snapshots: int = recipe.field(
@@ -78,7 +80,7 @@ class Config(recipe.TrainingFields, recipe.DataFields, recipe.ModelFields):
     )
     test: bool = recipe.field(True, "evaluate the best epoch on the test split")
     accumulate: int = recipe.field(
-        1, "batches per update, whose gradients are averaged; schedules count updates", least=1
+        1, "batches per update; gradients are averaged, and schedules count updates", least=1
     )
     extend: bool = recipe.field(False, "continue the run in --workdir for more epochs", free=True)
 
@@ -93,10 +95,10 @@ class Config(recipe.TrainingFields, recipe.DataFields, recipe.ModelFields):
 
 
 def main(config):
-    """Train, evaluate once on the test split, report.
+    """Train, evaluate once on the test split, and write the report.
 
-    Returns the metrics of metrics.json, with the run's `workdir` and the path `model` of its
-    model.keras (`keras.saving.load_model` needs `import cvcourse.layers`); of a finished run, too.
+    Returns the contents of metrics.json, also for a finished run, with the run's `workdir` and the
+    path `model` of its model.keras (`keras.saving.load_model` needs `import cvcourse.layers`).
     """
     config = recipe.check(config)
     rules = {"fixed": why_not_longer(config)}
@@ -107,7 +109,7 @@ def main(config):
     )
     if metrics:
         if not rules["fixed"] and not recipe.whole_command():
-            print("--extend --epochs=N goes on with it")
+            print("--extend --epochs=N continues it")
         return metrics
     import keras
 
@@ -186,9 +188,9 @@ def stream(config, dataset, split, **options):
 
 
 def fit(model, config, dataset, run, *, files=True, callbacks=()):
-    """Train a compiled model with a resolved config; returns the ExactResume of `training.fit`.
+    """Train a compiled model with a resolved config; return the ExactResume of `training.fit`.
 
-    Without `files` neither model.keras nor TensorBoard logs are written. `callbacks` are called
+    Without `files`, neither model.keras nor TensorBoard logs are written. `callbacks` are called
     before an epoch is saved.
     """
     from cvcourse import data, regularization, training
@@ -222,7 +224,7 @@ def why_not_longer(config):
 
 
 def soft_labels(config):
-    """Return whether labels are rows of class probabilities: smoothed or mixed."""
+    """Return whether labels are class probabilities, since they are smoothed or mixed."""
     return bool(config.label_smoothing or {*MIXING} & {*(config.augment or ())})
 
 
@@ -258,7 +260,7 @@ def build(config, dataset):
     with training.precision(config.precision):
         net = models.build(config.model, **config.model_args, **flags)
         if len(net.outputs) > 1:
-            raise ValueError(f"train fits one output; {config.model} has {', '.join(net.output)}")
+            raise ValueError(f"train needs one output; {config.model} has {', '.join(net.output)}")
         models.require_savable(net, config.model)
         return models.with_preprocessing(net, dataset.input_shape, mean=mean, variance=variance)
 
@@ -286,7 +288,7 @@ def compiled(config, model, steps_per_epoch):
 
 
 def dry_run(configs):
-    """Check many runs on one data set before anything is written; returns the data set.
+    """Check many runs on one data set before anything is written; return the data set.
 
     Raises UsageError if `main` would refuse any of them.
     """

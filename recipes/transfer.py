@@ -1,16 +1,16 @@
-"""Transfer learning: train a network with pretrained weights on your classes, from few images.
+"""Transfer a network with pretrained weights to your classes, with few images.
 
     cvcourse transfer --model=mobilenet_v2 --dataset=PATH
     cvcourse transfer --model=efficientnet_b0 --dataset=PATH --method=full --epochs=20
     cvcourse transfer --weights=FILE.keras --dataset=PATH
 
-PATH/train/CLASS/*.jpg and PATH/val/CLASS/*.jpg, or any data set that `train` takes. The features of
-the frozen network are computed once and cached, and a linear classifier of them, the probe, is
-fitted in seconds. Then the network may be fine-tuned: its top stage, all of it with a lower rate
-for the body, or stage by stage from the top. `--method=auto` measures the size of the data set and
-its similarity to the source, and decides as the course's table does. The saved model.keras takes
-raw RGB photos of any size. A .keras file may also hold any other network: it is used as it was
-saved, with its preprocessing, and gets a new head on its last pooled features.
+PATH contains train/CLASS/*.jpg and val/CLASS/*.jpg, or is any other data set of `train`. The
+features of the frozen network are computed once and cached, and a linear classifier on them, the
+probe, is fitted in seconds. Then the network may be fine-tuned: its top stage, all of it with a
+lower learning rate for the body, or stage by stage from the top. `--method=auto` chooses by the
+size of the data set and its similarity to the source, as in the course's table. The saved
+model.keras takes raw RGB photos of any size. A .keras file may also contain any other network: it
+is used as it was saved, with its preprocessing, and gets a new head on its last pooled features.
 
 Sharif Razavian et al., "CNN Features off-the-shelf", 2014, https://arxiv.org/abs/1403.6382; the
 probe's solution as the head to start fine-tuning from: Kumar et al., "Fine-Tuning can Distort
@@ -42,14 +42,11 @@ class Config(
 ):
     """Settings of a run. The probe was measured on ten classes of flowers, 60 photos each."""
 
-    model: str = recipe.field("mobilenet_v2", "a network with published weights")
-    weights: str = recipe.field(
-        "default", "a tag of `cvcourse models --pretrained`, or a file, also of your own network"
-    )
+    model: str = recipe.field("mobilenet_v2", "network with published weights")
     scaling: str = recipe.field(
         "auto",
-        "pixel scaling for your own .keras file, if it has none; none: 0..255, unit: 0..1, tf: "
-        "-1..1; auto: the one with the best probe, by cross-validation within the training split",
+        "pixel scaling for a .keras file without its own; none: 0..255, unit: 0..1, tf: -1..1; "
+        "auto: the one with the best probe, by cross-validation within the training split",
         choices=("auto", *SCALINGS),
     )
     dataset: str = "tfds:tf_flowers"
@@ -58,15 +55,15 @@ class Config(
     )
     method: str = recipe.field(
         "auto",
-        "linear probe, or fine-tuning of the top stage, of all, or gradually; auto: by the data",
+        "linear probe, or fine-tuning: top stage, full network, or gradual; auto: by the data",
         choices=("auto", *METHODS),
     )
     classifier: str = recipe.field(
         "auto",
-        "probe: linear SVM, softmax, nearest neighbors; auto: the best by cross-validation",
+        "probe: linear SVM, softmax or nearest neighbors; auto: the best by cross-validation",
         choices=("auto", "svm", "softmax", "knn"),
     )
-    control: bool = recipe.field(True, "train from random weights too, for comparison")
+    control: bool = recipe.field(True, "also train from random weights, for comparison")
     augment: tuple[str, ...] = recipe.field(
         ("crop", "flip"),
         "random augmentations of training images in fine-tuning, or none",
@@ -76,14 +73,14 @@ class Config(
     optimizer: str = "adam"
     learning_rate: float = 1e-3
     body_rate: float = recipe.field(
-        0.1, "learning rate of the body as a share of that of the classifier", above=0
+        0.1, "learning rate of the body, as a share of the classifier's", above=0
     )
     warmup_epochs: float = 0.5
     weight_decay: float = 1e-4
 
 
 def main(config):
-    """Fit a probe, choose the method, fine-tune, report; returns the metrics as `train` does."""
+    """Fit a probe, choose the method, fine-tune, report; return the metrics as `train` does."""
     config, metrics = recipe.begin(config, "transfer")
     if metrics:
         return metrics
@@ -204,7 +201,7 @@ def load_backbone(config, dataset):
 
 
 def decide(config, backbone):
-    """Return (method, depth, reasons, {depth: accuracy}); accuracies only with --method=auto."""
+    """Return (method, depth, reasons, {depth: accuracy}); the last two only for --method=auto."""
     import numpy as np
 
     from cvcourse import data, training
@@ -219,7 +216,7 @@ def decide(config, backbone):
 
 
 def fine_tune(run, dataset, model, method, *, from_scratch=False):
-    """Fine-tune the model, and save its best epoch as model.keras; returns the ExactResume.
+    """Fine-tune the model, and save its best epoch as model.keras; return the ExactResume.
 
     Batch normalization in the body is frozen. `from_scratch` trains all layers at one rate instead.
     """

@@ -3,13 +3,14 @@
     cvcourse translate
     cvcourse translate --model=encoder_decoder                  (without attention)
     cvcourse translate --model=transformer --learning_rate=0.002 --epochs=10
-    cvcourse translate --workdir=DIR --translate="the third of march 1984"  (of a finished run)
+    cvcourse translate --workdir=DIR --translate="the third of march 1984"  (with a finished run)
 
-An encoder reads "saturday, march 3, 1984", a decoder writes "1984-03-03" and attends, for each
-character, to its source: Bahdanau, Cho & Bengio, "Neural Machine Translation by Jointly Learning to
+An encoder reads "saturday, march 3, 1984"; a decoder writes "1984-03-03" and attends, for each
+character, to the source: Bahdanau, Cho & Bengio, "Neural Machine Translation by Jointly Learning to
 Align and Translate", ICLR 2015, https://arxiv.org/abs/1409.0473. No date of the test split is in
-another one. In training the decoder receives the correct previous characters (teacher forcing); the
-test, evaluated once, decodes without them and counts exact matches. The report shows the attention.
+another split. In training, the decoder receives the correct previous characters (teacher forcing);
+the test split is decoded once without them, for the share of exact matches. The report shows the
+attention.
 """
 
 import dataclasses
@@ -27,11 +28,11 @@ MISTAKES = 20  # mistakes that are listed
 
 @dataclasses.dataclass(frozen=True)
 class Config(recipe.SequenceFields, recipe.TrainingFields):
-    """The settings of a run; the defaults are measured."""
+    """Settings of a run. The defaults were measured."""
 
     model: str = recipe.field(
         "attention_encoder_decoder",
-        "architecture of the net",
+        "architecture of the network",
         choices=("attention_encoder_decoder", "encoder_decoder", "transformer"),
     )
     attention: str = recipe.field(
@@ -39,26 +40,26 @@ class Config(recipe.SequenceFields, recipe.TrainingFields):
         "attention scores: additive (Bahdanau 2015) or dot product (Luong 2015)",
         choices=("additive", "dot_product"),
     )
-    cell: str = recipe.field("gru", "cell of recurrent nets", choices=("rnn", "lstm", "gru"))
-    embedding: int = recipe.field(32, "size of a character's embedding, in recurrent nets", least=1)
+    cell: str = recipe.field("gru", "cell of recurrent networks", choices=("rnn", "lstm", "gru"))
+    embedding: int = recipe.field(32, "embedding size of recurrent networks", least=1)
     depth: int = recipe.field(
-        2, "number of Transformer blocks, of encoder and decoder each", least=1
+        2, "number of Transformer blocks in the encoder, and in the decoder", least=1
     )
     dropout: float = recipe.field(
-        0.0, "dropout rate, of a recurrent net's decoder or of a Transformer", least=0, below=1
+        0.0, "dropout rate in a Transformer, or in a recurrent network's decoder", least=0, below=1
     )
     examples: int = recipe.field(10_000, "number of training dates", least=1)
-    held_out: int = recipe.field(1000, "number of dates of each of validation and test", least=1)
+    held_out: int = recipe.field(1000, "number of validation dates, and of test dates", least=1)
     epochs: int = 4
     batch_size: int = 100
     learning_rate: float = 0.01
     translate: str | None = recipe.field(
-        None, "date to translate at the end, such as 3 march 1984", free=True
+        None, "date to translate with the trained network, such as 3 march 1984", free=True
     )
 
 
 def main(config):
-    """Train, translate the test split once, report; of a finished run, only translate."""
+    """Train, translate the test split once, report; with a finished run, only translate."""
     config, metrics = recipe.begin(config, "translate")
     distribution.require_one_process(config.strategy)
     import_tensorflow_quietly()
@@ -74,7 +75,7 @@ def main(config):
         if config.translate:
             print_translation(config, best(config, config.workdir))
         return metrics
-    devices = distribution.of(config)  # before anything else of TensorFlow
+    devices = distribution.of(config)  # before any other use of TensorFlow
     keras.utils.set_random_seed(config.seed)
     with recipe.user_errors():
         pairs = dates.load(config.examples, config.held_out)
@@ -163,7 +164,7 @@ def print_translation(config, translator):
 
 
 def report(run, metrics, trained, translator, test, found):
-    """Write report.html and metrics.json; returns the metrics."""
+    """Write report.html and metrics.json; return the metrics."""
     from cvcourse import figures, sequence, training
     from cvcourse.data import dates
 

@@ -1,12 +1,12 @@
-"""Hyperparameter sweep with keras-tuner, which resumes after any interruption.
+"""Tune hyperparameters with keras-tuner, in a sweep that resumes after any interruption.
 
     cvcourse tune --model=resnet20 --dataset=fashion_mnist --limit=5000 --epochs=9 --trials=20
     cvcourse train --config=DIR/best.json
 
-The flags of `train` hold for all trials, except what the search space varies. A trial is a training
-run with its own directory, without the test split. A trial that falls short of the others is
-stopped early. A trial that diverges, fails or kills its process is a row of the table, and the
-sweep continues. best.json is the config of the best trial.
+The flags of `train` apply to all trials, except for what the search space varies. A trial is a
+training run with its own directory, without the test split. A trial that is worse than the others
+is stopped early. A trial that diverges, fails or kills its process becomes a row of the table, and
+the sweep continues. best.json is the config of the best trial.
 
 O'Malley et al., KerasTuner, https://github.com/keras-team/keras-tuner. Hyperband: Li et al., JMLR
 2018, https://arxiv.org/abs/1603.06560.
@@ -46,7 +46,9 @@ class Config(train.Config):
     )
     trials: int = recipe.field(20, "maximum number of trials; hyperband sets its own", least=1)
     objective: str = recipe.field(
-        "val_accuracy", "metric at a trial's best epoch", choices=("val_accuracy", "val_loss")
+        "val_accuracy",
+        "metric to optimize, at the best epoch of a trial",
+        choices=("val_accuracy", "val_loss"),
     )
     stop: str = recipe.field(
         "median", "rule that stops trials early", choices=("median", "halving", "none")
@@ -61,16 +63,16 @@ class Config(train.Config):
     )
     retries: int = recipe.field(
         2,
-        "retries of a trial whose process was killed; then a last one in a separate process",
+        "retries of a trial whose process was killed, before a last one in a separate process",
         least=0,
         free=True,
     )
     workers: int = recipe.field(1, "number of worker processes on this machine", least=1, free=True)
     chief: str | None = recipe.field(
-        None, "HOST:PORT at which to serve workers; with --worker, the chief's address", free=True
+        None, "HOST:PORT at which to serve workers; with --worker, address of the chief", free=True
     )
     worker: str | None = recipe.field(
-        None, "name of this worker; --workdir is then the chief's, on a shared disk", free=True
+        None, "name of this worker; --workdir is that of the chief, on a shared disk", free=True
     )
     worker_timeout: float = recipe.field(
         60.0, "seconds after which a silent worker or chief counts as dead", least=10, free=True
@@ -84,9 +86,9 @@ class Config(train.Config):
             )
         if self.milestones is not None and (in_stages(self) or "epochs" in self.vary):
             yield (
-                "--milestones are the same for all trials, but --protocol=coarse_to_fine, "
-                "--oracle=hyperband and --vary=epochs have shorter ones: leave --milestones out, "
-                "and the rate drops at 50 % and 75 % of each trial's epochs"
+                "--milestones are the same for all trials, but with --protocol=coarse_to_fine, "
+                "--oracle=hyperband or --vary=epochs some trials are shorter: leave --milestones "
+                "out, and the rate drops at 50 % and 75 % of each trial's epochs"
             )
         if self.protocol == "coarse_to_fine" and self.oracle == "hyperband":
             yield "--protocol=coarse_to_fine needs an --oracle without stages: choose another one"
@@ -100,12 +102,12 @@ class Config(train.Config):
 
 
 def in_stages(config):
-    """Whether later trials depend on the results of earlier ones."""
+    """Return whether later trials depend on the results of earlier ones."""
     return config.protocol != "plain" or config.oracle == "hyperband"
 
 
 def no_callbacks(folder):
-    """Return no further callbacks for the trial in a folder."""
+    """Return no additional callbacks for the trial in a folder."""
     return []
 
 
@@ -115,8 +117,8 @@ def main(config, space=None, callbacks=no_callbacks):
     Args:
         config: Config.
         space: Search space, a function (hp, config) -> config; None for the default one.
-        callbacks: Function of a trial's folder that returns further Keras callbacks, which write
-            their files there. Not stored: pass them again to resume.
+        callbacks: Function of a trial's folder that returns additional Keras callbacks, which write
+            their files there. Not stored: pass it again to resume.
 
     Returns:
         The metrics.
@@ -155,7 +157,7 @@ def main(config, space=None, callbacks=no_callbacks):
 
 
 def run_stage(config, space, callbacks):
-    """Run a stage, a plain sweep; return its metrics, of a finished one without a message."""
+    """Run a stage, a plain sweep, and return its metrics. A finished one prints no message."""
     metrics = recipe.finished_metrics(config, "tune", **rules(config))
     return metrics or main(config, space, callbacks)
 
@@ -192,7 +194,7 @@ def rules(config):
 
 
 def finished(config):
-    """Return the metrics of a finished sweep, which is announced; else None."""
+    """Return the metrics of a finished sweep, after a message; else None."""
     _, metrics = recipe.begin(config, "tune", **rules(config))
     if metrics and not in_stages(config) and not recipe.whole_command():
         print(f"--extend --trials={2 * config.trials} continues it")
@@ -206,7 +208,7 @@ def hypermodel(space, config):
 
     It builds, compiles and fits as `train` does, on the data set of `config`: call `tuner.search()`
     without data. Batch size and epochs can be tuned, too. The learning-rate schedule and NASNet's
-    drop-path rate follow the epochs that the tuner asks for, or else those of the config. A
+    drop-path rate follow the epochs that the tuner requests, or else those of the config. A
     combination for which the space raises an error is a failed trial; the tuner itself needs a
     space that accepts its defaults.
 

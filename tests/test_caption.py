@@ -206,7 +206,7 @@ def test_resume_is_exact_and_features_are_computed_once(config, monkeypatch, tmp
     monkeypatch.setattr(data, "stream", None)  # they are kept
     with pytest.raises(Stop):
         interrupted(config, STEPS + 2, stop, monkeypatch)
-    with pytest.raises(Interrupted, match=r"stopped at step 9; go on with: .*--workdir="):
+    with pytest.raises(Interrupted, match=r"stopped at step 9; resume with: .*--workdir="):
         interrupted(
             changed(config, checkpoint_minutes=99.0),
             STEPS + 3,
@@ -267,7 +267,7 @@ def refused(config, capsys, code, message):
 @pytest.mark.parametrize(
     ("change", "code", "message"),
     [
-        (dict(photos=None), 2, "--photos names the folder of the photos"),
+        (dict(photos=None), 2, "--photos is required: the folder of the photos"),
         (dict(photos="absent"), 1, "there is no folder absent"),
         (dict(captions_file="absent.csv"), 1, "cannot read the captions file absent.csv"),
         (dict(missing="drop"), 2, "unknown --missing 'drop'"),
@@ -282,7 +282,7 @@ def refused(config, capsys, code, message):
         (dict(model="caption_transformer", model_args={"num_heads": 3}), 2, "among 3 heads"),
         (dict(least=301), 2, "no word occurs 301 times in the captions, the most frequent one 300"),
         (dict(longest=5), 1, "has a caption of 6 words, more than --longest=5: 'A red"),
-        (dict(num_beams=0), 2, "--num_beams takes a whole number of at least 1"),
+        (dict(num_beams=0), 2, "--num_beams expects a whole number of at least 1"),
         (dict(caption="absent.jpg"), 1, "absent.jpg"),
     ],
     ids=str,

@@ -47,7 +47,7 @@ def test_a_run(model, text, tmp_path, capsys):
         assert said[0] == "\n"
         assert said in out
     page = (workdir / "report.html").read_text()
-    assert "Written after epoch 2" in page
+    assert "Sample after epoch 2" in page
     assert ("Attention weights of the last block" in page) == (model == "transformer")
     assert ("follows the position in the line" in page) == (model != "transformer")
     said = char_lm.main(char_lm.Config(**vars(config) | {"prompt": "3 li", "temperature": 0.0}))
@@ -90,7 +90,7 @@ def test_a_resumed_run_ends_with_the_same_weights(model, xla, text, tmp_path, mo
 
     with monkeypatch.context() as patch:
         patch.setattr(training.ExactResume, "on_train_batch_end", stopping)
-        with pytest.raises(Interrupted, match="go on with"):
+        with pytest.raises(Interrupted, match="resume with"):
             char_lm.main(char_lm.Config(**config, workdir=str(tmp_path / "parts")))
     char_lm.main(char_lm.Config(**config, workdir=str(tmp_path / "parts")))
     assert_same_run(tmp_path / "whole", tmp_path / "parts")

@@ -139,7 +139,7 @@ def test_files_that_do_not_fit(tmp_path):
         str(tmp_path / "absent.keras"): (RunError, "cannot read a model from"),
         str(tmp_path / "text.keras"): (RunError, "cannot read a model from"),
         saved(tmp_path / "large.keras", shape=(32, 32, 3)): (UsageError, "takes images"),
-        saved(tmp_path / "few.keras", classes=3): (UsageError, "3 scores"),
+        saved(tmp_path / "few.keras", classes=3): (UsageError, "3 outputs"),
     }
     for file, (error, message) in faults.items():
         with pytest.raises(error) as caught:
@@ -173,7 +173,7 @@ def test_wrong_values_are_one_clear_line(tmp_path, settings, message):
 def test_another_run_s_directory_is_refused(tmp_path, capsys):
     (tmp_path / "config.json").write_text(json.dumps({"model": "lenet5"}))
     assert check.cli(["--model=linear", f"--workdir={tmp_path}"]) == 2
-    assert "holds another run" in capsys.readouterr().err
+    assert "contains another run" in capsys.readouterr().err
     assert [p.name for p in tmp_path.iterdir()] == ["config.json"]
 
 

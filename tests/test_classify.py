@@ -173,5 +173,5 @@ def test_usage_errors_are_one_line(capsys):
     assert "no photo to classify" in capsys.readouterr().err
     assert classify.cli(["a.jpg", "--modle=vgg16"]) == 2
     assert "did you mean '--model'" in capsys.readouterr().err
-    with pytest.raises(UsageError, match="--photos takes a name, several by comma"):
+    with pytest.raises(UsageError, match="--photos expects a name, or several separated by commas"):
         classify.main(classify.Config(photos="a.jpg"))

@@ -39,13 +39,16 @@ def test_benchmarks_are_no_recipes():
     [
         (
             ["bench_networks", "--rounds=3"],
-            "cvcourse: bench_networks is `cvcourse bench networks` now",
+            "cvcourse: bench_networks is now `cvcourse bench networks`",
         ),
         (["bench", "nets"], "cvcourse bench: unknown benchmark 'nets': did you mean 'networks'?"),
         (["bench_nets"], "cvcourse: unknown recipe 'bench_nets': did you mean 'bench'?"),
-        (["bench", "tune", "--seeds=0"], "bench tune: --seeds takes a whole number of at least 1"),
+        (
+            ["bench", "tune", "--seeds=0"],
+            "bench tune: --seeds expects a whole number of at least 1",
+        ),
         # As before there were several: flags of the one of `train`.
-        (["bench", "--rounds=0"], "bench train: --rounds takes a whole number of at least 1"),
+        (["bench", "--rounds=0"], "bench train: --rounds expects a whole number of at least 1"),
     ],
 )
 def test_what_is_refused_in_one_line(argv, line, capsys):
@@ -66,7 +69,7 @@ def test_every_benchmark_has_help(name, capsys):
 def test_a_benchmark_runs_as_a_script():
     script = [sys.executable, "recipes/benchmarks/networks.py", "--rounds=0"]
     ran = subprocess.run(script, cwd=ROOT, capture_output=True, text=True)
-    message = "--rounds takes a whole number of at least 1; received 0"
+    message = "--rounds expects a whole number of at least 1; received 0"
     assert (ran.returncode, ran.stdout) == (2, "")
     assert ran.stderr == f"python recipes/benchmarks/networks.py: {message}\n"
 

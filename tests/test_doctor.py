@@ -238,14 +238,14 @@ FAULTS = {
         net(FLATTEN, hidden(bias_initializer={"class_name": "Constant", "config": {"value": -50}},
                             name="late"), LOGITS),
         {},
-        *("updates", "late: over 90% of the ReLUs"),
+        *("updates", "late: more than 90% of the ReLUs"),
         ("initial_loss",),
     ),
     "saturated": (
         net(FLATTEN, (layers.Dense, 32, {"activation": "tanh", "kernel_initializer": normal(2),
                                          "name": "flat"}), LOGITS),
         {},
-        *("updates", "flat: over 80% of the values saturate"),
+        *("updates", "flat: more than 80% of the values saturate"),
         ("initial_loss",),
     ),
     "vanishing": (
@@ -305,7 +305,7 @@ def test_initial_loss_reports_the_unscaled_loss_and_the_l2_term():
     finding = examine(build, ("initial_loss",), weight_decay=0.1)["initial_loss"]
     assert finding.verdict == doctor.PASS
     assert finding.details["unscaled"] > 3 * math.log(10)
-    assert "over 3 times" in finding.advice
+    assert "more than 3 times" in finding.advice
     kernel = build().get_layer("logits").kernel
     assert finding.details["l2_term"] == pytest.approx(0.05 * np.sum(np.square(kernel)), rel=1e-4)
     free = examine(build, ("initial_loss",), weight_decay=0.0)["initial_loss"]

@@ -527,8 +527,8 @@ def test_the_two_words_of_the_command_line(capsys):
     for words, message in (
         ([], "MODEL is missing"),
         (["runs/a"], "DATASET is missing"),
-        (["runs/a", "photos/", "more/"], "'more/' is one argument too many after MODEL DATASET"),
-        (["--model=runs/a", "photos/"], "MODEL stands without a flag"),
+        (["runs/a", "photos/", "more/"], "unexpected argument 'more/' after MODEL DATASET"),
+        (["--model=runs/a", "photos/"], "MODEL is a positional argument, not a flag"),
         (["runs/a", "photos/", "--limt=3"], "did you mean '--limit'"),
     ):
         assert evaluate.cli(words) == 2

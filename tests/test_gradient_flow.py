@@ -280,7 +280,7 @@ def test_it_is_a_recipe_that_says_what_is_wrong(tmp_path, capsys):
     assert "gradient_flow" in command_line.recipes()
     with pytest.raises(UsageError, match=r"\.svg, \.png or \.pdf"):
         gradient_flow.main(gradient_flow.Config(output="a.gif"))
-    with pytest.raises(UsageError, match="--steps takes a whole number of at least 2"):
+    with pytest.raises(UsageError, match="--steps expects a whole number of at least 2"):
         gradient_flow.main(gradient_flow.Config(steps=1))
     (tmp_path / "file").touch()
     with pytest.raises(RunError, match="cannot write"):

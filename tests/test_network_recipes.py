@@ -52,7 +52,7 @@ def test_the_race_of_features(tmp_path):
     [
         (dict(model="vgg61"), "did you mean 'vgg1"),
         (dict(model="vgg16", input_shape=(8, 8, 3)), "32x32 pixels or more"),
-        (dict(input_shape=(8, 8, 3)), "--input_shape is for one --model"),
+        (dict(input_shape=(8, 8, 3)), "--input_shape needs a network"),
     ],
 )
 def test_wrong_networks(settings, message):

@@ -151,7 +151,7 @@ def test_a_whole_number_is_a_rate():
         ),
         (
             lambda: optimization.schedule("step", 1, steps=9, warmup_steps=9),
-            "warm-up of 9 steps leaves nothing of 9",
+            "warm-up of 9 steps must be shorter than the run of 9",
         ),
         (lambda: optimization.optimizer("adm", None, 1), "unknown optimizer 'adm'"),
         (
@@ -164,7 +164,7 @@ def test_a_whole_number_is_a_rate():
         ),
         (
             lambda: optimization.schedule("cosine_restarts", 1, steps=9, cycles=10),
-            "9 steps hold 1 to 9 cycles; received cycles=10",
+            "cycles must be 1 to 9, the number of steps after the warm-up; received 10",
         ),
         (
             lambda: optimization.schedule("cosine", 1, steps=9, milestones=(3,)),
@@ -173,7 +173,8 @@ def test_a_whole_number_is_a_rate():
         ),
         (
             lambda: optimization.schedule("step", 1, steps=9, milestones=(6, 3)),
-            "milestones ascend between the 0 steps of the warm-up and the 9 of the run; received "
+            "milestones must ascend between the 0 steps of the warm-up and the 9 of the run; "
+            "received "
             "6, 3",
         ),
         (
@@ -186,7 +187,7 @@ def test_a_whole_number_is_a_rate():
         ),
         (
             lambda: optimization.schedule("step", 1, steps=9, factor=1.5),
-            "a factor lies between 0 and 1; received 1.5",
+            "factor must lie between 0 and 1; received 1.5",
         ),
     ],
 )

@@ -88,10 +88,10 @@ def test_report_shows_it_and_a_second_time_nothing_is_run(run, capsys):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"rates": ()}, r"--rates names one or more, each once; received \(\)"),
-        ({"optimizers": ("sgd", "sgd")}, "--optimizers names one or more, each once"),
+        ({"rates": ()}, r"--rates expects one or more different values; received \(\)"),
+        ({"optimizers": ("sgd", "sgd")}, "--optimizers expects one or more different values"),
         ({"optimizers": ("sdg",)}, "unknown --optimizers 'sdg': did you mean 'sgd'"),
-        ({"model": "lenet5"}, "Hessian of up to 5,000 weights, the model has"),
+        ({"model": "lenet5"}, "Hessian of up to 5,000 weights, but the model has"),
         ({"model_args": {"hiden": (2,)}}, "hiden"),
     ],
 )
@@ -103,7 +103,7 @@ def test_what_it_refuses_before_it_writes(changes, message, tmp_path):
 
 
 def test_rates_that_all_diverge_are_a_clear_error():
-    with pytest.raises(RunError, match="sgd diverges at every rate: give lower --rates"):
+    with pytest.raises(RunError, match="sgd diverges at every learning rate: use lower --rates"):
         optimization.surface_path("sgd", optimization.SURFACES["saddle"], (1e30,))
 
 

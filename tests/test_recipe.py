@@ -82,26 +82,29 @@ def test_flags(flags, field, value):
     [
         (["--step=5"], "unknown flag '--step': did you mean '--steps'?"),
         (["extra"], "unknown flag 'extra'"),
-        (["--steps=0"], "--steps takes a whole number of at least 1; received 0"),
-        (["--steps=2.5"], "--steps takes a whole number of at least 1; received '2.5'"),
-        (["--steps="], "--steps takes a whole number"),
+        (["--steps=0"], "--steps expects a whole number of at least 1; received 0"),
+        (["--steps=2.5"], "--steps expects a whole number of at least 1; received '2.5'"),
+        (["--steps="], "--steps expects a whole number"),
         (["--steps"], "expected one argument"),
-        (["--steps=1" + 30 * "0"], "--steps stays within 4294967296; received 1000000"),
-        (["--rate=1"], "--rate takes a number above 0 and below 1; received 1.0"),
-        (["--rate=nan"], "--rate takes a number above 0 and below 1; received nan"),
+        (["--steps=1" + 30 * "0"], "--steps must not exceed 4294967296; received 1000000"),
+        (["--rate=1"], "--rate expects a number above 0 and below 1; received 1.0"),
+        (["--rate=nan"], "--rate expects a number above 0 and below 1; received nan"),
         (["--rate=inf"], "received inf"),
         (["--mode=fats"], "unknown --mode 'fats': did you mean 'fast'?"),
         (["--augment=crop,filp"], "unknown --augment 'filp': did you mean 'flip'?"),
-        (["--sizes=1,x"], "--sizes takes a whole number of at least 1, several by comma"),
-        (["--knobs=width"], "name=value pairs by comma are needed; received 'width'"),
+        (
+            ["--sizes=1,x"],
+            "--sizes expects a whole number of at least 1, or several separated by commas",
+        ),
+        (["--knobs=width"], "expected name=value pairs separated by commas; received 'width'"),
         (["--dry_run=yes"], "ignored explicit argument 'yes'"),
         (
             ["--knobs=width=1e400"],
-            "--knobs takes numbers within 4294967296; received {'width': inf}",
+            "numbers in --knobs must not exceed 4294967296; received {'width': inf}",
         ),
-        (["--knobs=width=nan"], "--knobs takes numbers within 4294967296"),
-        (["--knobs=depths=1/" + 400 * "9"], "--knobs takes numbers within 4294967296"),
-        (["--steps=" + 5000 * "9"], "--steps takes a whole number"),
+        (["--knobs=width=nan"], "numbers in --knobs must not exceed 4294967296"),
+        (["--knobs=depths=1/" + 400 * "9"], "numbers in --knobs must not exceed 4294967296"),
+        (["--steps=" + 5000 * "9"], "--steps expects a whole number"),
         (["--config=absent.json"], "--config: cannot read absent.json: No such file"),
         (["--config=/dev/zero"], "--config: /dev/zero is a device, not a regular file"),
     ],
@@ -117,7 +120,7 @@ def test_wrong_flags(flags, message):
     "config", [Config(steps="3"), Config(steps=True), Config(sizes=["1"]), Config(rate=2)]
 )
 def test_configs_made_in_python_are_checked_too(config):
-    with pytest.raises(UsageError, match="takes"):
+    with pytest.raises(UsageError, match="expects"):
         recipe.check(config)
 
 
@@ -137,7 +140,7 @@ def test_what_a_notebook_writes_is_taken(tmp_path):
 
 
 def test_a_path_that_is_no_text_is_refused():
-    with pytest.raises(UsageError, match="--workdir takes a name"):
+    with pytest.raises(UsageError, match="--workdir expects a name"):
         parse("--workdir=caf\udce9")
 
 
@@ -162,10 +165,10 @@ def test_hostile_config_files(tmp_path, text):
 @pytest.mark.parametrize(
     ("field", "text", "message"),
     [
-        ("rate", 400 * "9", "--rate takes a number above 0 and below 1; received 9999"),
-        ("steps", 400 * "9", "--steps stays within 4294967296; received 9999"),
-        ("knobs", '{"width": ' + 400 * "9" + "}", "--knobs takes numbers within 4294967296"),
-        ("knobs", '{"a": ' + 20 * "[" + 20 * "]" + "}", "--knobs takes lists within lists up to 8"),
+        ("rate", 400 * "9", "--rate expects a number above 0 and below 1; received 9999"),
+        ("steps", 400 * "9", "--steps must not exceed 4294967296; received 9999"),
+        ("knobs", '{"width": ' + 400 * "9" + "}", "numbers in --knobs must not exceed 4294967296"),
+        ("knobs", '{"a": ' + 20 * "[" + 20 * "]" + "}", "--knobs accepts nested lists up to 8"),
         ("knobs", '{"a": ' + 900 * "[" + 900 * "]" + "}", "is nested more than 32 levels deep"),
     ],
 )
@@ -282,7 +285,7 @@ def test_another_config_is_refused(tmp_path, change, message):
 
 def test_the_run_of_another_recipe_is_refused_by_name(tmp_path):
     config = begin(run_in(tmp_path))
-    with pytest.raises(UsageError, match="holds a run of x, not of train; choose another"):
+    with pytest.raises(UsageError, match="contains a run of x, not of train; choose another"):
         recipe.finished_metrics(config, "train")
     assert (
         json.loads((tmp_path / "config.json").read_text()).items()
@@ -344,7 +347,9 @@ def test_a_field_that_a_run_lacks_has_its_default(tmp_path):
 def test_a_field_that_only_another_version_knows_is_refused(tmp_path):
     config = begin(run_in(tmp_path, net="there/a.npz"))
     rewrite(tmp_path, mood="good", version="7.1")
-    message = r"holds another run, begun by version 7\.1: x has no mood here; choose another"
+    message = (
+        r"contains another run, started by version 7\.1: x has no mood in this version; choose"
+    )
     with pytest.raises(UsageError, match=message):
         recipe.finished_metrics(config, "x")
     with pytest.raises(UsageError, match=r"\(version 7\.1 wrote it\): unknown field 'mood'"):
@@ -398,7 +403,7 @@ def test_former_names_of_flags(capsys):
     message = "--beams is now called --num_beams; received both: leave out --beams"
     with pytest.raises(UsageError, match=message):
         recipe.parse(Renamed, ["--num-beams=5", "--beams=5"])
-    with pytest.raises(UsageError, match=r"--num_beams takes a whole number .*; received '2\.5'"):
+    with pytest.raises(UsageError, match=r"--num_beams expects a whole number .*; received '2\.5'"):
         recipe.parse(Renamed, ["--beams=2.5"])
     assert capsys.readouterr().err == "--beams is now called --num_beams\n"
     with pytest.raises(SystemExit):
@@ -461,19 +466,23 @@ def test_load_config_finds_the_class(tmp_path):
         (
             None,
             None,
-            r"version 0\.1\.0 began it, .*photos are rotated.*: install version 0\.1\.0 to",
+            r"version 0\.1\.0 started it, .*photos are rotated.*: install version 0\.1\.0 to",
         ),
         (
             "0.0.9",
             1,
-            r"version 0\.0\.9 began it, .*every class; CIFAR .*: install version 0\.1\.0 to go on",
+            r"version 0\.0\.9 started it, .*every class; CIFAR .*: install version 0\.1\.0 to",
         ),
         (
             "0.2.0",
             2,
-            r"version 0\.2\.0 began it, .*\(since then CIFAR .*: install version 0\.2\.0 to go on",
+            r"version 0\.2\.0 started it, .*\(since then CIFAR .*: install version 0\.2\.0 to",
         ),
-        ("7.1", 99, r"version 7\.1 began it, for which settings .*: install version 7\.1 to go on"),
+        (
+            "7.1",
+            99,
+            r"version 7\.1 started it, in which settings .*: install version 7\.1 to resume",
+        ),
     ],
 )
 def test_an_unfinished_run_that_means_something_else_is_refused(tmp_path, version, number, message):
@@ -481,7 +490,7 @@ def test_an_unfinished_run_that_means_something_else_is_refused(tmp_path, versio
     longer = dataclasses.replace(config, epochs=3, extend=True)
     rewrite(tmp_path, version=version, semantics=number)
     with pytest.raises(
-        UsageError, match=f"^--workdir={tmp_path} holds an unfinished run: {message}"
+        UsageError, match=f"^--workdir={tmp_path} contains an unfinished run: {message}"
     ):
         recipe.finished_metrics(config, "x")
     with pytest.raises(UsageError, match=f"--extend: {message}"):
@@ -550,7 +559,7 @@ def test_extension_reopens_a_finished_run(tmp_path):
 
 def test_foreign_directories_are_left_alone(tmp_path):
     (tmp_path / "thesis.tex").write_text("years of work")
-    with pytest.raises(UsageError, match=r"it holds thesis\.tex"):
+    with pytest.raises(UsageError, match=r"it contains thesis\.tex"):
         recipe.finished_metrics(run_in(tmp_path), "x")
 
 
@@ -627,7 +636,7 @@ def test_a_run_that_was_finished_meanwhile_is_not_begun_again(tmp_path):
 
 @pytest.mark.parametrize(("words", "said"), [((), "interrupted"), (("terminated",),) * 2])
 def test_an_interruption_names_the_command_that_goes_on(tmp_path, words, said):
-    said = f"^{''.join(said)}; go on with: .*--workdir={tmp_path}"
+    said = f"^{''.join(said)}; resume with: .*--workdir={tmp_path}"
     with pytest.raises(Interrupted, match=said), recipe.open_run(run_in(tmp_path), "x"):
         raise KeyboardInterrupt(*words)
 
@@ -641,7 +650,7 @@ def test_a_part_of_a_run_names_the_command_of_the_whole(tmp_path, capsys):
         ):
             assert one.command == whole.command
         with (
-            pytest.raises(Interrupted, match=rf"^stopped in two; go on with: {whole.command}$"),
+            pytest.raises(Interrupted, match=rf"^stopped in two; resume with: {whole.command}$"),
             recipe.subrun("two", "another command"),
         ):
             raise KeyboardInterrupt
@@ -656,7 +665,7 @@ def test_a_part_of_a_run_names_the_command_of_the_whole(tmp_path, capsys):
     [
         (OSError(28, "No space left on device", "log.txt"), None, "cannot write log.txt: No space"),
         (OSError(28, "No space left on device"), None, "cannot write: No space left on device; m"),
-        (RunError("cannot write a"), OSError(13, "Permission denied"), "cannot write a; go on"),
+        (RunError("cannot write a"), OSError(13, "Permission denied"), "cannot write a; resume"),
     ],
 )
 def test_a_full_disk_is_one_line_with_the_command_of_the_whole(tmp_path, raised, cause, expected):
@@ -671,8 +680,8 @@ def test_a_full_disk_is_one_line_with_the_command_of_the_whole(tmp_path, raised,
         finally:
             raise raised
     assert str(error.value).startswith(expected)
-    assert str(error.value).split("; ", 1)[1].endswith(f"go on with: {whole.command}")
-    assert str(error.value).count("go on with") == 1
+    assert str(error.value).split("; ", 1)[1].endswith(f"resume with: {whole.command}")
+    assert str(error.value).count("resume with") == 1
 
 
 def test_an_error_that_is_not_of_the_disk_is_left_as_it_is(tmp_path):

@@ -97,8 +97,8 @@ def test_each_row_changes_its_own_fields_alone(tmp_path):
     ("flags", "message"),
     [
         ("--regularizers=dropuot", "did you mean 'dropout'"),
-        ("--regularizers=swa,swa", "--regularizers names one or more, each once"),
-        ("--seeds=none", "--seeds names one or more"),
+        ("--regularizers=swa,swa", "--regularizers expects one or more different values"),
+        ("--seeds=none", "--seeds expects one or more different values"),
         ("--model=lenet5 --model_args=", "--stochastic_depth: lenet5 has no blocks to drop"),
         ("--schedule=cosin", "did you mean 'cosine'"),
     ],

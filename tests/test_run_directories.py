@@ -40,7 +40,7 @@ def test_workdir_alone_is_of_the_recipe(place, capsys):
     place("char_lm", "run")
     code, said = error(capsys, "train", "--workdir=run")
     assert code == 2
-    assert said.startswith("cvcourse train: --workdir=run holds a run of char_lm, not of train;")
+    assert said.startswith("cvcourse train: --workdir=run contains a run of char_lm, not of train;")
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_a_part_of_a_run_goes_on_with_the_whole(place, capsys, tmp_path, finishe
     for argv in (["train", f"--workdir={part}"], ["resume", "run/trials/0/run"]):
         code, said = error(capsys, *argv)
         assert code == 2
-        assert f"is a part of the run in {whole}: go on with `cvcourse resume {whole}`" in said
+        assert f"is a part of the run in {whole}: resume it with `cvcourse resume {whole}`" in said
     assert sorted(part.iterdir()) == before
     (whole / "config.json").write_text('{"name": "of another program"}')
     (whole / "metrics.json").unlink()

@@ -336,7 +336,7 @@ def dependent_of_many(hp, config):
     ],
 )
 def test_a_second_range_for_a_name_is_refused_with_both(space, name, ranges):
-    with pytest.raises(ValueError, match=f"asks for '{name}' in two ranges") as caught:
+    with pytest.raises(ValueError, match=f"requests '{name}' with two ranges") as caught:
         tuning.register(space, COMMON)
     assert all(one in str(caught.value) for one in ranges)
     assert f"hp.Float('{name}_share'" in str(caught.value)
@@ -359,7 +359,7 @@ def test_the_same_range_again_and_ranges_of_scopes_that_exclude_each_other_are_t
         hp.Int("size", 1, 3)
         return by_kind(hp, config)
 
-    with pytest.raises(ValueError, match="asks for 'size' in two ranges"):
+    with pytest.raises(ValueError, match="requests 'size' with two ranges"):
         tuning.register(overlapping, COMMON)
 
 
@@ -383,7 +383,7 @@ def test_a_range_that_depends_on_another_s_middle_ends_the_sweep(config):
         hp.Int("b", 1, 4 if 0.0 < hp.Float("a", 0.0, 1.0) < 1.0 else 3)
         return config
 
-    with pytest.raises(UsageError, match=r"'b' in two ranges, Int 1 to 3 .* and Int 1 to 4 "):
+    with pytest.raises(UsageError, match=r"'b' with two ranges, Int 1 to 3 .* and Int 1 to 4 "):
         tune.main(dataclasses.replace(config, oracle="random"), space)
 
 
@@ -394,8 +394,8 @@ def test_a_range_that_depends_on_another_s_middle_ends_the_sweep(config):
     ("method", "ends", "options", "said"),
     [
         ("Int", (10, 1), {}, "min_value 10 is greater than the max_value 1"),
-        ("Int", (1, 10), {"step": 0}, "'x' takes a step above 0; received 0"),
-        ("Float", (0, 1), {"step": -0.5}, "'x' takes a step above 0; received -0.5"),
+        ("Int", (1, 10), {"step": 0}, "'x' needs a step above 0; received 0"),
+        ("Float", (0, 1), {"step": -0.5}, "'x' needs a step above 0; received -0.5"),
         ("Int", (1, 10), {"sampling": "logarithmic"}, "sampling must be one of"),
         ("Int", (0, 10), {"sampling": "log"}, "does not support negative values"),
     ],

@@ -216,7 +216,7 @@ def test_lbfgs_beats_adam_at_as_many_passes(digits):
     [
         (
             lambda: optimization.newton(models.build("mlp", input_shape=(8, 8, 1)), None, None),
-            "Hessian of up to 5,000 weights, the model has 167,178: use lbfgs",
+            "Hessian of up to 5,000 weights, but the model has 167,178: use lbfgs",
         ),
         (
             lambda: optimization.lbfgs(

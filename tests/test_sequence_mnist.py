@@ -167,13 +167,16 @@ def test_resume_is_exact_and_repeats_no_finished_part(finished, tmp_path, monkey
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"models": "lstm,rnn,lstm"}, "--models names one or more, each once; received ('lstm', "),
-        ({"models": "none"}, "--models names one or more, each once; received ()"),
+        (
+            {"models": "lstm,rnn,lstm"},
+            "--models expects one or more different values; received ('lstm', ",
+        ),
+        ({"models": "none"}, "--models expects one or more different values; received ()"),
         ({"models": "ltsm"}, "did you mean 'lstm'"),
         ({"read": "columns"}, "choose from rows, pixels"),
         ({"dataset": "digit"}, "did you mean 'digits'"),
         ({"models": "transformer", "units": 9}, "9 channels cannot be divided among 2 heads"),
-        ({"learning_rate": -1}, "--learning_rate takes a number above 0"),
+        ({"learning_rate": -1}, "--learning_rate expects a number above 0"),
     ],
 )
 def test_what_it_refuses_before_it_writes(changes, message, tmp_path, capsys):

@@ -189,11 +189,11 @@ def test_only_what_is_missing_is_trained_and_all_ends_alike(finished, unfinished
     def stopped(settings):
         calls.append(pathlib.Path(settings.workdir).name)
         if calls[-1] == "snapshot_m2":
-            raise Interrupted("stopped at step 1; go on with: cvcourse train")
+            raise Interrupted("stopped at step 1; resume with: cvcourse train")
         return real(settings)
 
     monkeypatch.setattr(train, "main", stopped)
-    with pytest.raises(Interrupted, match=r"go on with: .*snapshot_ensemble .*--workdir=\S*/run$"):
+    with pytest.raises(Interrupted, match=r"resume with: .*snapshot_ensemble .*--workdir=\S*/run$"):
         snapshot_ensemble.main(config(unfinished))
     assert calls == ["single", "snapshot_m2"]
     monkeypatch.setattr(train, "main", real)
@@ -234,10 +234,10 @@ def test_cycles_are_those_that_divide_the_epochs(epochs, cycles):
         ("--epochs=4 --cycles=3", "--cycles=3 does not divide --epochs=4"),
         ("--epochs=4 --cycles=2,4 --last_m=3", "--last_m=3 exceeds the M=2 snapshots of a run"),
         ("--epochs=7", "no number of cycles from 2 to 6 divides --epochs=7"),
-        ("--cycles=1", "--cycles takes a whole number of at least 2"),
-        ("--cycles=2,2", "--cycles names one or more, each once"),
-        ("--seeds=none", "--seeds names one or more"),
-        ("--seeds=1,1", "--seeds names one or more, each once"),
+        ("--cycles=1", "--cycles expects a whole number of at least 2"),
+        ("--cycles=2,2", "--cycles expects one or more different values"),
+        ("--seeds=none", "--seeds expects one or more different values"),
+        ("--seeds=1,1", "--seeds expects one or more different values"),
         ("--schedule=linear", "unknown --schedule 'linear'"),
         ("--model=lenet", "did you mean 'lenet5'"),
         ("--augment=crpo", "did you mean 'crop'"),

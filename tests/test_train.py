@@ -127,8 +127,8 @@ def test_an_unfinished_run_of_the_first_version_is_refused(tmp_path, capsys):
     before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")}
     assert train.cli([*FIRST, "--epochs=2000", f"--workdir={tmp_path / 'run'}"]) == 2
     error = capsys.readouterr().err
-    assert "holds an unfinished run: version 0.1.0 began it" in error
-    assert error.endswith("install version 0.1.0 to go on with it, or choose another directory\n")
+    assert "contains an unfinished run: version 0.1.0 started it" in error
+    assert error.endswith("install version 0.1.0 to resume it, or choose another directory\n")
     assert {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")} == before
 
 
@@ -242,7 +242,7 @@ def test_resume_after_a_damaged_checkpoint_is_exact(finished, tmp_path, monkeypa
     "number", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM]
 )
 def test_signals_checkpoint_first(finished, number, tmp_path, monkeypatch):
-    with pytest.raises(Interrupted, match=r"stopped at step 14; go on with: .*--workdir="):
+    with pytest.raises(Interrupted, match=r"stopped at step 14; resume with: .*--workdir="):
         interrupted(
             tmp_path, 13, lambda: signal.raise_signal(number), monkeypatch, checkpoint_minutes=99.0
         )
@@ -329,7 +329,7 @@ def test_a_flipped_bit_in_the_best_model_is_one_line(finished, tmp_path):
     content[len(content) // 2] ^= 4
     path.write_bytes(content)
     message = (
-        f"^cannot read a model from {path}: Bad CRC-32 .*; it held the best epoch: train again"
+        f"^cannot read a model from {path}: Bad CRC-32 .*; it contained the best epoch: train again"
     )
     with pytest.raises(RunError, match=message):
         train.main(config(tmp_path / "run"))
@@ -422,7 +422,7 @@ def bad_npz(path, **arrays):
         (dict(input_shape=(16, 16, 1)), UsageError, "32x32 pixels or more"),
         (dict(input_shape=(32, 32, 4)), UsageError, "1 channels and the net takes 4"),
         (dict(input_shape=(32,)), UsageError, "input_shape is (height, width, channels)"),
-        (dict(warmup_epochs=6.0), UsageError, "leaves nothing"),
+        (dict(warmup_epochs=6.0), UsageError, "must be shorter than the run"),
         (dict(optimizer="adm"), UsageError, "did you mean 'adam'"),
         (dict(optimizer="lbfgs"), UsageError, "use `cvcourse optimizers`"),
         (dict(schedule="shifted_cosine", cycles=4), UsageError, "--cycles=4 does not divide --ep"),
@@ -431,25 +431,25 @@ def bad_npz(path, **arrays):
         (
             dict(schedule="cosine", milestones=(3,)),
             UsageError,
-            "--milestones and --factor are of --schedule=step; received --schedule=cosine",
+            "--milestones and --factor need --schedule=step; received --schedule=cosine",
         ),
-        (dict(schedule="linear", factor=0.5), UsageError, "of --schedule=step; received"),
-        (dict(milestones=(4, 2)), UsageError, "--milestones=(4, 2) do not ascend between the 1"),
+        (dict(schedule="linear", factor=0.5), UsageError, "need --schedule=step; received"),
+        (dict(milestones=(4, 2)), UsageError, "--milestones must ascend between the 1"),
         (dict(milestones=(3, 6)), UsageError, "epochs of the warm-up and --epochs=6"),
-        (dict(milestones=()), UsageError, "milestones ascend between"),
+        (dict(milestones=()), UsageError, "milestones must ascend between"),
         (dict(milestones=(60,), milestone_unit="steps"), UsageError, "60 of the run; received 60"),
-        (dict(factor=1.0), UsageError, "--factor takes a number above 0 and below 1"),
-        (dict(accumulate=61), UsageError, "--accumulate=61 is more than the 60 batches of the"),
+        (dict(factor=1.0), UsageError, "--factor expects a number above 0 and below 1"),
+        (dict(accumulate=61), UsageError, "--accumulate=61 exceeds the 60 batches of the"),
         (dict(snapshots=12), UsageError, "--snapshots=12 does not divide --epochs=6"),
-        (dict(start_from_epoch=6), UsageError, "leaves none of --epochs=6"),
+        (dict(start_from_epoch=6), UsageError, "must be below --epochs=6"),
         (
             dict(loss="hinge", label_smoothing=0.1),
             UsageError,
             "--loss=hinge needs class numbers as labels",
         ),
         (dict(loss="hinge", augment=("crop", "mixup")), UsageError, "needs class numbers"),
-        (dict(label_smoothing=1.0), UsageError, "--label_smoothing takes a number of at least 0"),
-        (dict(clip_norm=0.0), UsageError, "--clip_norm takes a number above 0"),
+        (dict(label_smoothing=1.0), UsageError, "--label_smoothing expects a number of at least 0"),
+        (dict(clip_norm=0.0), UsageError, "--clip_norm expects a number above 0"),
         (dict(stochastic_depth=0.5), UsageError, "lenet5 has no blocks to drop"),
         (
             dict(model="resnet20", model_args={"survival": 0.5}, stochastic_depth=0.5),

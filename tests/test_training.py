@@ -73,7 +73,7 @@ def test_a_newest_checkpoint_that_is_no_file_is_set_aside_too(tmp_path, kind, ca
     error = capsys.readouterr().err
     said = "cannot be read" if kind == "unreadable" else f"is {kind}, not a regular file"
     assert f"{newest} {said}" in error
-    assert error.endswith(": set aside, the one before it is used\n")
+    assert error.endswith(": it is set aside, the previous one is used\n")
     for step in (3, 4, 5):
         save(tmp_path, step)
     assert checkpoint.load(tmp_path)[1] == {"step": 5}
@@ -123,8 +123,8 @@ def test_where_all_are_damaged_it_says_so(tmp_path, capsys):
         path.write_bytes(b"")
     assert checkpoint.load(tmp_path) is None
     first, second = capsys.readouterr().err.splitlines()
-    assert "the one before it is used" in first
-    assert "there is no other, so from the start" in second
+    assert "the previous one is used" in first
+    assert "without another, training starts anew" in second
 
 
 def test_no_checkpoint_is_none(tmp_path):

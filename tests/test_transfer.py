@@ -155,7 +155,7 @@ def test_features_are_computed_once_and_keyed_by_weights_and_data(tmp_path, caps
     assert capsys.readouterr().err == ""
     np.testing.assert_array_equal(found()["last"], first)
     assert calls == [10, 10]
-    said = f"the features in {kept} are damaged (File is not a zip file): computed again\n"
+    said = f"damaged features in {kept} (File is not a zip file) are computed again\n"
     assert capsys.readouterr().err == said
     again = tiny()  # in which Keras counts its automatic names on
     again.set_weights(net.get_weights())
@@ -249,8 +249,8 @@ def test_fine_tuning_is_judged_by_the_standard_error():
     assert "from 50.00% to 75.00%" in better
     assert better.endswith("standard error of an accuracy on 300 images is 2.50%.")
     _, worse = training.judge_fine_tuning(0.75, 0.75, 300, [row, {**row, "val_loss": 0.9}], 1)
-    assert "In the best epoch (1) the training accuracy is 99.00% and the validation loss" in worse
-    assert "loss 0.8000; in the last epoch 99.00% and 0.9000" in worse
+    assert "In the best epoch (1), the training accuracy is 99.00% and the validation loss" in worse
+    assert "loss 0.8000; in the last epoch, 99.00% and 0.9000" in worse
 
 
 # --- rates ---
@@ -520,8 +520,8 @@ def test_wrong_values_are_refused_before_anything_is_written(config, photos, tmp
     refused(UsageError, "--model_args: input_shape is set by --size", model_args={"input_shape": 3})
     refused(UsageError, "scaling", model_args={"scaling": "tf"})
     refused(UsageError, "warm", warmup_epochs=5.0)
-    refused(UsageError, "--milestones and --factor are of --schedule=step", milestones=(1,))
-    refused(UsageError, "do not ascend between", schedule="step", milestones=(9,))
+    refused(UsageError, "--milestones and --factor need --schedule=step", milestones=(1,))
+    refused(UsageError, "must ascend between", schedule="step", milestones=(9,))
     refused(UsageError, "within --limit=2 has 0 training images of .*: 2 or more", limit=2)
     one = tmp_path / "one" / "train" / "only"
     one.mkdir(parents=True)

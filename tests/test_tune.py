@@ -98,7 +98,7 @@ def test_spaces_that_are_none():
         tuning.default_space(["rate"])
     with pytest.raises(ValueError, match="the search space is empty"):
         tuning.register(lambda hp, config: config, COMMON)
-    with pytest.raises(ValueError, match="returns a config"):
+    with pytest.raises(ValueError, match="must return a config"):
         tuning.register(lambda hp, config: hp.Choice("a", [1, 2]), COMMON)
 
 
@@ -173,7 +173,9 @@ def test_ranges_close_in_on_the_best_quarter():
 def test_a_best_value_at_the_border_is_said_with_the_range_to_try():
     best = trial(0.5, rate=0.9, size=8, depth=5, dropout=0.6)
     (said,) = tuning.at_the_border(asked().space, best)
-    assert said.startswith("rate: the best value, 0.9, lies at the border of its range, 0.0001 to")
+    assert said.startswith(
+        "rate: the best value, 0.9, lies near the border of its range, 0.0001 to"
+    )
     assert said.endswith("try 0.01 to 100.")
     assert not tuning.at_the_border(asked().space, trial(0.5, rate=0.01, depth=5))
 
@@ -268,7 +270,7 @@ def test_a_damaged_list_of_what_trials_have_in_common_is_named(tmp_path):
     path = tmp_path / tuning.COMMON
     path.write_text('{"data": "abc", "keras": "3"}')
     tuning.require_common(tmp_path, {"data": "abc"})
-    with pytest.raises(UsageError, match="was begun with data abc, and here is abd"):
+    with pytest.raises(UsageError, match="was started with data abc, but data is abd here"):
         tuning.require_common(tmp_path, {"data": "abd"})
     for damaged in ('{"data": "ab', '{"keras": "3"}'):
         path.write_text(damaged)
@@ -359,7 +361,7 @@ def test_a_file_of_another_trial_is_set_aside(tmp_path, capsys):
     assert [trial.trial_id for trial in tuning.kept_trials(tmp_path)] == ["0", "1", "4", "5"]
     said = capsys.readouterr().err
     assert "trial.json is not a file of trial 2: KeyError: " in said
-    assert "it is of trial '4': set aside as trial.json.damaged" in said
+    assert "it belongs to trial '4': set aside as trial.json.damaged" in said
     assert run(made(tmp_path), 9) == ["3", "2"]
     assert values(made(tmp_path)) == before
 
@@ -433,7 +435,7 @@ def test_a_killed_sweep_ends_as_one_in_peace(config, monkeypatch):
 
     monkeypatch.setattr(train, "fit", killed)
     for _ in range(2):
-        with pytest.raises(Exception, match=r"stopped in trial \d; go on with: .*tune"):
+        with pytest.raises(Exception, match=r"stopped in trial \d; resume with: .*tune"):
             tune.main(war, space)
     tune.main(war, space)
     assert begun == ["0", "1", "1", "2", "2", "3"]
@@ -510,12 +512,12 @@ def test_bad_input_is_refused_before_any_training(config):
 
     refused("unknown --oracle 'anneal'", oracle="anneal")
     refused("objective", objective="val_acc")
-    refused("--trials takes a whole number of at least 1", trials=0)
+    refused("--trials expects a whole number of at least 1", trials=0)
     refused("empty", vary=())
     refused("3 stages: --trials=2 are too few", protocol="coarse_to_fine", trials=2)
     refused("unknown model", model="resnet21")
     refused("needs an --oracle without stages", protocol="coarse_to_fine", oracle="hyperband")
-    refused("--worker_timeout takes a number of at least 10", worker_timeout=1.0)
+    refused("--worker_timeout expects a number of at least 10", worker_timeout=1.0)
     with pytest.raises(UsageError, match="the search space is empty"):
         tune.main(config, lambda hp, config: config)
 
@@ -822,7 +824,7 @@ def test_a_full_disk_ends_no_trial_and_names_the_sweep_s_command(config, flag):
     assert full.returncode == 1
     said = full.stderr.splitlines()[-1]
     assert "cannot write the checkpoint of step" in said
-    command = said.partition("make room and go on with: ")[2]
+    command = said.partition("make room and resume with: ")[2]
     assert shlex.split(command) == shlex.split(recipe.command(sweep, "python -m cvcourse tune"))
     subprocess.run([sys.executable, *shlex.split(command)[1:]], check=True, capture_output=True)
     assert [row["status"] for row in _rows(sweep)] == ["completed"] * 2
@@ -953,7 +955,7 @@ def test_a_hyperparameter_that_was_not_foreseen_ends_the_sweep_with_its_name(con
             hp.Float("surprise", 0.0, 1.0)
         return config
 
-    with pytest.raises(UsageError, match="asks for 'surprise' only where another"):
+    with pytest.raises(UsageError, match="requests 'surprise' only for some values"):
         tune.main(config, late)
 
 
@@ -993,7 +995,7 @@ def test_other_data_under_the_same_name_are_refused(config, tmp_path, arrays):
     tune.main(ours)
     (pathlib.Path(ours.workdir) / "metrics.json").unlink()  # as if it were killed before its end
     np.savez(file, **{**arrays, "x_train": arrays["x_train"] + 1})
-    with pytest.raises(UsageError, match="was begun with data"):
+    with pytest.raises(UsageError, match="was started with data"):
         tune.main(ours)
 
 

@@ -1,4 +1,4 @@
-"""The course's first steps, before any framework: NumPy alone."""
+"""The course's first lectures, without a framework: NumPy alone."""
 
 from cvcourse.classic._gradient_check import GradientCheck, gradient_check
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 STEPS = (1e-5, 1e-6)  # the notes' step, and a tenth: at a kink their slopes differ
-RIGHT = 1e-4  # relative error up to which a gradient is right; the notes' bound for nets with kinks
+RIGHT = 1e-4  # maximum relative error of a right gradient; the notes' bound for nets with kinks
 UNSEEN = 1e-6  # slopes below this share of the loss are lost in its rounding
 
 
@@ -50,8 +50,8 @@ def gradient_check(
 ) -> list[GradientCheck]:
     """Compare a gradient with central differences.
 
-    A kink is recognized by slopes that disagree while the slopes of the two steps differ, or those
-    of the two sides of a step.
+    A kink is recognized if the slopes disagree, and in addition the numerical slopes of the two
+    steps differ, or the slopes on the two sides of a step do.
 
     Args:
         f: Function of `x` that returns the loss.

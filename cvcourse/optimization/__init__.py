@@ -1,4 +1,4 @@
-"""Losses, optimizers, schedules and weight decay by the names the course gives them."""
+"""Losses, optimizers, schedules and weight decay by their names in the course."""
 
 from cvcourse.deprecation import renamed_attributes
 from cvcourse.optimization._discriminative_rates import discriminative_rates

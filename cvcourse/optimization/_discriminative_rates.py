@@ -23,9 +23,9 @@ def discriminative_rates(
 
     Args:
         optimizer: Any Keras optimizer.
-        groups: Tuples (variables, factor, first_step): the variables do not move before that step,
-            and with the learning rate times the factor from then on. Variables in no group have
-            factor 1 from the start.
+        groups: Tuples (variables, factor, first_step): the variables are not updated before that
+            step, and with the learning rate times the factor from then on. Variables in no group
+            have factor 1 from the start.
 
     Returns:
         The optimizer.

@@ -1,7 +1,7 @@
 """A model's trainable weights as one vector, and its loss over all examples as a function of it.
 
-SciPy's minimizers, a Hessian and paths through weight space need it. TensorFlow is imported inside
-a function, for the gradient.
+SciPy's minimizers, Hessians and paths through weight space need such a function. TensorFlow is
+imported inside a function, for the gradient.
 """
 
 import math
@@ -65,7 +65,7 @@ class Objective:
 
     Args:
         model: A built model of n trainable weights.
-        images: Inputs (m, …), an array or a sequence that gives arrays for a slice.
+        images: Inputs (m, …): an array, or a sequence that returns arrays for slices.
         labels: Labels (m, …), likewise.
         loss: Function of labels and predictions, such as a keras.losses.Loss, that is a mean over
             examples; None uses the loss that the model was compiled with. The model's own penalties
@@ -99,8 +99,8 @@ class Objective:
     ):
         if keras.backend.backend() != "tensorflow":
             raise ValueError(
-                f"gradients by flat weights are TensorFlow's; received {keras.backend.backend()}: "
-                "set KERAS_BACKEND=tensorflow"
+                "Objective needs the TensorFlow backend; received "
+                f"{keras.backend.backend()}: set KERAS_BACKEND=tensorflow"
             )
         import tensorflow as tf
 

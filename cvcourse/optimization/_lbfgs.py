@@ -25,17 +25,17 @@ def lbfgs(
     on_step: Callable[[], Any] | None = None,
     **objective: Any,
 ) -> dict[str, list]:
-    """Train a model on all examples at once by L-BFGS; nothing in it is random.
+    """Train a model on all examples at once by L-BFGS, which is deterministic.
 
     Batch norm is in inference mode, or with training=True in training mode; its moving averages do
     not change.
 
     Args:
         model: A built model.
-        images: Inputs (m, …), as `Objective` takes them.
+        images: Inputs (m, …), as in `Objective`.
         labels: Labels (m, …).
         steps: Maximum number of steps.
-        memory: Number of gradients that the curvature is estimated from.
+        memory: Number of past steps from which the curvature is estimated.
         tolerance: Stop when no component of the gradient is larger.
         on_step: Function called after each step, when the model has the step's weights.
         **objective: Arguments of `Objective`: loss, batch_size, training.

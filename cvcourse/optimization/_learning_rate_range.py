@@ -1,4 +1,4 @@
-"""Learning-rate range test: raise the rate at each step, and record where the loss falls.
+"""Learning-rate range test: increase the rate at each step, and record where the loss falls.
 
 Smith, "Cyclical Learning Rates for Training Neural Networks", WACV 2017,
 https://arxiv.org/abs/1506.01186, section 3.3; here the rate rises exponentially.
@@ -13,7 +13,7 @@ import numpy as np
 
 MEMORY = 0.9  # of the running mean that smooths the loss: about ten steps
 FALLEN = 0.1  # the interval begins where the loss has completed this share of its fall
-DIVERGED = 3  # times the loss at the start: the test ends there
+DIVERGED = 3  # times the initial loss: the test ends there
 NO_FALL = 0.05  # a fall below this share of the loss is noise
 
 
@@ -51,8 +51,9 @@ class LearningRateRange:
     def interval(self):
         """Lowest and highest useful rate, a tuple; None if the loss does not fall.
 
-        From where the smoothed loss begins to fall to where it is smallest. The upper end is moved
-        back by the delay of the running mean, and the lower end is at least as far below it.
+        The interval extends from where the smoothed loss begins to fall to where it is smallest.
+        The upper end is moved back by the delay of the running mean; the lower end is at least as
+        far below the upper one.
         """
         smoothed, level = self.smoothed, self.level
         fall = level - min(smoothed, default=level)
@@ -116,8 +117,8 @@ def train_step(model, images, labels) -> dict:
         labels: Their labels.
 
     Returns:
-        Logs of the step, floats by name: its loss and metrics. Keras before 3.14 gives their means
-        over all steps since metrics were reset.
+        Logs of the step, floats by name: its loss and metrics. Keras before 3.14 returns their
+        means over all steps since metrics were reset.
     """
     model.reset_metrics()
     return model.train_on_batch(images, labels, return_dict=True)

@@ -16,7 +16,7 @@ import numpy as np
 from cvcourse.optimization._flat_weights import at_start, set_flat_weights
 
 MOST_WEIGHTS = 5_000  # their Hessian in float64 takes 200 MB
-RISE, FALL = 2, 10  # factors of damping, after a step that failed and one that did not
+RISE, FALL = 2, 10  # damping is multiplied by RISE after a failed step, else divided by FALL
 LEAST, MOST = 1e-6, 1e6  # damping: less has no effect in float32, with more no weight moves
 
 
@@ -31,14 +31,15 @@ def newton(
     on_step: Callable[[], Any] | None = None,
     **objective: Any,
 ) -> dict[str, list[float]]:
-    """Train a small model on all examples at once by Newton steps; nothing in it is random.
+    """Train a small model on all examples at once by Newton steps, which are deterministic.
 
-    Damping doubles while H + damping I is not positive definite, as near a saddle, or the loss does
-    not fall, and is a tenth for the next step. Training stops if no step lowers the loss.
+    Damping is doubled while H + damping I is not positive definite, as near a saddle, or the loss
+    does not fall; the next step begins with a tenth of it. Training stops if no step lowers the
+    loss.
 
     Args:
         model: A built model of up to MOST_WEIGHTS trainable weights.
-        images: Inputs (m, …), as `Objective` takes them.
+        images: Inputs (m, …), as in `Objective`.
         labels: Labels (m, …).
         steps: Maximum number of steps.
         damping: Damping of the first step.
@@ -63,8 +64,8 @@ def newton(
     count = sum(math.prod(v.shape) for v in model.trainable_variables)
     if count > MOST_WEIGHTS:
         raise ValueError(
-            f"Newton's method stores a Hessian of up to {MOST_WEIGHTS:,} weights, the model has "
-            f"{count:,}: use lbfgs"
+            f"Newton's method stores a Hessian of up to {MOST_WEIGHTS:,} weights, but the model "
+            f"has {count:,}: use lbfgs"
         )
     loss, weights, value, gradient = at_start(model, images, labels, **objective)
     history = {"loss": [value], "gradient": [float(abs(gradient).max())], "damping": [damping]}
@@ -78,7 +79,7 @@ def newton(
             if lower < value:
                 break
         else:
-            break  # the loss is as low as its rounding lets it be
+            break  # rounding allows no lower loss
         weights, value, gradient, damping = weights - step, lower, slope, tried / FALL
         for name, number in (("loss", value), ("gradient", abs(slope).max()), ("damping", tried)):
             history[name].append(float(number))

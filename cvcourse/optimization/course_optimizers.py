@@ -2,9 +2,9 @@
 
 CS231n notes, https://cs231n.github.io/neural-networks-3/#ada; Duchi et al. 2011, Tieleman & Hinton
 2012, Kingma & Ba 2015, Loshchilov & Hutter 2019. Keras adds epsilon under the root (Adagrad,
-RMSprop) or to the root before it is corrected (Adam, AdamW), and its Adagrad starts at 0.1. Where
-gradients are large they agree, where they are small they do not. The first step at rate 1e-2 for a
-gradient of 1e-6:
+RMSprop) or to the root before it is corrected (Adam, AdamW), and its Adagrad starts at 0.1. They
+agree for large gradients, but not for small ones. The first step at rate 1e-2 for a gradient of
+1e-6:
 
                   course     Keras    times
     adagrad     9.90e-03  3.16e-08  313,000
@@ -23,13 +23,13 @@ from cvcourse.optimization.schedules import Rate
 
 
 class ByUpdates(keras.optimizers.Optimizer):
-    """Base: schedule and moving average count updates, also if gradients are accumulated.
+    """Base class: schedule and moving average count updates, also if gradients are accumulated.
 
-    With `gradient_accumulation_steps` of N, Keras (3.13 to 3.15) asks a schedule by the number of
-    batches, N times too fast, and decays its exponential moving average at each of them.
+    With `gradient_accumulation_steps` of N, Keras (3.13 to 3.15) calls a schedule with the number
+    of batches, N times too fast, and updates its exponential moving average at each batch.
     """
 
-    default_name = ""  # part of the variables' paths: Keras' own for the class, whatever ours is
+    default_name = ""  # Keras' name of the optimizer, which is part of the variables' paths
 
     def __init__(self, learning_rate: Rate, *, name: str | None = None, **kwargs: Any):
         super().__init__(learning_rate, name=name or self.default_name, **kwargs)
@@ -37,7 +37,7 @@ class ByUpdates(keras.optimizers.Optimizer):
     def _get_current_learning_rate(self):
         rate = self._learning_rate
         if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
-            return rate(self.iterations)  # updates, where _iterations are batches
+            return rate(self.iterations)  # of updates, while _iterations counts batches
         return super()._get_current_learning_rate()
 
     def _update_model_variables_moving_average(self, trainable_variables):
@@ -48,7 +48,7 @@ class ByUpdates(keras.optimizers.Optimizer):
         ):
             if average is None:  # of a variable that is not a weight, such as a scale of float8
                 continue
-            # By arithmetic: on several replicas TensorFlow takes no branch here.
+            # By arithmetic, since TensorFlow allows no branch here on several replicas.
             momentum = ops.where(is_update, self.ema_momentum, 1.0)
             momentum = ops.where(self.iterations > 0, momentum, 0.0)  # begins with the first update
             momentum = ops.cast(momentum, variable.dtype)
@@ -57,7 +57,7 @@ class ByUpdates(keras.optimizers.Optimizer):
 
 @keras.saving.register_keras_serializable("cvcourse", name="SGD")
 class CourseSGD(ByUpdates, keras.optimizers.SGD):
-    """Keras' SGD, whose momentum and Nesterov momentum are the course's formulas.
+    """Keras' SGD, whose formulas of momentum and Nesterov momentum are those of the course.
 
     Args:
         learning_rate: Number or schedule.
@@ -85,7 +85,7 @@ class CourseSGD(ByUpdates, keras.optimizers.SGD):
 
 
 class CourseOptimizer(ByUpdates):
-    """Base of the course's optimizers: a `direction` for a gradient, and moments that start at 0.
+    """Base class: a `direction` for a gradient, and moments that start at 0.
 
     Args:
         learning_rate: Number or schedule.
@@ -93,7 +93,7 @@ class CourseOptimizer(ByUpdates):
         **kwargs: Values of `settings`, and options of keras.optimizers.Optimizer.
     """
 
-    moments: tuple[str, ...] = ()  # a variable each for every weight
+    moments: tuple[str, ...] = ()  # for each, one variable per weight
     settings = {"epsilon": 1e-8}
 
     def __init__(self, learning_rate: Rate = 0.001, *, name: str | None = None, **kwargs: Any):
@@ -103,15 +103,15 @@ class CourseOptimizer(ByUpdates):
             setattr(self, key, value)
 
     def build(self, variables):
-        """Make the moments of these variables."""
+        """Create the moments of the variables."""
         if not self.built:
             super().build(variables)
             self._moments = [self.add_optimizer_variables(variables, m) for m in self.moments]
 
     def update_step(self, gradient, variable, learning_rate):
-        """Move a variable against the direction of its gradient."""
+        """Update a variable against the direction of its gradient."""
         rate, gradient = (ops.cast(x, variable.dtype) for x in (learning_rate, gradient))
-        gradient = ops.add(gradient, 0.0)  # dense: an embedding's names only the rows it has
+        gradient = ops.add(gradient, 0.0)  # dense: that of an embedding has only some rows
         index = self._get_variable_index(variable)
         moments = [of_all[index] for of_all in self._moments]
         direction, *new = self.direction(gradient, *moments)
@@ -148,12 +148,12 @@ class CourseAdagrad(CourseOptimizer):
 
 @keras.saving.register_keras_serializable("cvcourse", name="RMSprop")
 class CourseRMSprop(CourseOptimizer):
-    """RMSprop: Adagrad with a leaky sum, so that steps do not die out.
+    """RMSprop: Adagrad with a moving average, so that steps do not shrink to 0.
 
     Args:
         learning_rate: Number or schedule.
         name: Name of the optimizer, "rm_sprop" by default.
-        **kwargs: `decay_rate` of the sum (0.9), `epsilon` (1e-8), and options of
+        **kwargs: `decay_rate` of the average (0.9), `epsilon` (1e-8), and options of
             keras.optimizers.Optimizer.
 
     >>> CourseRMSprop(0.001, decay_rate=0.99).decay_rate
@@ -172,7 +172,7 @@ class CourseRMSprop(CourseOptimizer):
 
 @keras.saving.register_keras_serializable("cvcourse")
 class AlmostAdam(CourseOptimizer):
-    """RMSprop of a smoothed gradient: Adam without bias correction; its first steps are too large.
+    """RMSprop of a smoothed gradient: Adam without bias correction. First steps are too large.
 
     Args:
         learning_rate: Number or schedule.
@@ -202,7 +202,7 @@ class AlmostAdam(CourseOptimizer):
 
 @keras.saving.register_keras_serializable("cvcourse", name="Adam")
 class CourseAdam(AlmostAdam):
-    """Adam: almost-Adam whose moments are corrected for having started at 0.
+    """Adam: AlmostAdam with bias correction, since the moments start at 0.
 
     Args:
         learning_rate: Number or schedule.
@@ -217,7 +217,7 @@ class CourseAdam(AlmostAdam):
     default_name = "adam"
 
     def corrected(self, m, v):
-        """Divide the moments by the share that gradients have filled by step t = 1, 2, …"""
+        """Divide the moments by the sum of the weights of the gradients of steps 1 to t."""
         t = ops.cast(self.iterations + 1, m.dtype)
         return m / (1 - self.beta_1**t), v / (1 - self.beta_2**t)
 
@@ -227,8 +227,8 @@ class CourseAdamW(CourseAdam):
     """Adam with decoupled weight decay: w -= rate * (step + decay * w).
 
     Loshchilov & Hutter 2019, https://arxiv.org/abs/1711.05101, algorithm 2, multiply the decay by
-    the schedule alone (eta_t), not by the highest rate (alpha). As in Keras and torch it is
-    multiplied by both: their lambda is weight_decay * alpha.
+    the schedule alone (eta_t), not by the peak learning rate (alpha). Here, as in Keras and torch,
+    it is multiplied by both: the paper's lambda is weight_decay * alpha.
 
     Args:
         learning_rate: Number or schedule.

@@ -15,7 +15,7 @@ def runs_by_rate(name, model, inputs, targets, loss, *, rates, steps, fit, note,
     """Train a model from its current weights, once for each learning rate.
 
     Args:
-        name: A key of OPTIMIZERS, or "lbfgs" or "newton", which see all examples at each step.
+        name: A key of OPTIMIZERS, or "lbfgs" or "newton", which use all examples at each step.
         model: keras.Model; it is compiled, and its weights are restored at the end.
         inputs: Examples (n, ...) for L-BFGS and Newton.
         targets: Their targets (n, ...).
@@ -25,7 +25,7 @@ def runs_by_rate(name, model, inputs, targets, loss, *, rates, steps, fit, note,
         fit: Function of a callback `on_step` that trains the compiled model and calls `on_step`
             after each step.
         note: Function that returns {name: number} to record before the first step and after each.
-        weight_decay: Decoupled decay of "adamw"; the others have none.
+        weight_decay: Decoupled weight decay of "adamw"; the others have none.
 
     Yields:
         Each run as a dict, while the model has the run's last weights: `learning_rate`, or None;
@@ -80,5 +80,5 @@ def lowest_run(name, runs, cost):
     costs = [(cost(run), run) for run in runs]
     finite = [pair for pair in costs if math.isfinite(pair[0])]
     if not finite:
-        raise RunError(f"{name} diverges at every rate: give lower --rates")
+        raise RunError(f"{name} diverges at every learning rate: use lower --rates")
     return min(finite, key=lambda pair: pair[0])[1]

@@ -1,4 +1,4 @@
-"""The course's two losses of scores: cross-entropy of their softmax, and the multiclass SVM loss.
+"""The course's two losses for scores: softmax cross-entropy, and the multiclass SVM loss.
 
 Weston & Watkins, "Multi-Class Support Vector Machines", 1998; CS231n notes, linear-classify,
 https://cs231n.github.io/linear-classify. Keras' CategoricalHinge counts only the worst class.
@@ -18,7 +18,7 @@ class MulticlassSVM(keras.losses.Loss):
     Shapes: class numbers (n,), scores (n, classes) -> (), a mean over examples.
 
     Args:
-        margin: By how much the score of the true class should exceed each other.
+        margin: Amount by which the score of the true class should exceed every other score.
         name: Name of the loss.
         **kwargs: Arguments of keras.losses.Loss.
 

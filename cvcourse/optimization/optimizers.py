@@ -1,4 +1,4 @@
-"""The course's optimizers by name; course_optimizers lists where Keras' own formulas differ.
+"""The course's optimizers by name; course_optimizers.py lists where Keras' formulas differ.
 
 SGD, momentum and Nesterov are Keras' formulas, and the course's. AdamW is the course's Adam with
 decoupled weight decay.
@@ -42,15 +42,15 @@ def optimizer(
     clip_norm: float | None = None,
     **settings: Any,
 ) -> keras.optimizers.Optimizer:
-    """Make an optimizer for a model, with weight decay on its kernels.
+    """Create an optimizer for a model, with weight decay on its kernels.
 
     Args:
         name: Key of `OPTIMIZERS`.
-        model: keras.Model whose variables it will move.
+        model: keras.Model that it will train.
         rate: Learning rate: a number, or a schedule of updates of the weights.
         weight_decay: For adamw decoupled weight decay, multiplied by the learning rate; for the
             others the coefficient of an L2 penalty that is added to the model.
-        clip_norm: Maximum norm of all gradients together (Pascanu et al. 2013,
+        clip_norm: Maximum global norm of the gradients (Pascanu et al. 2013,
             https://arxiv.org/abs/1211.5063, algorithm 1); None does not clip.
         **settings: Arguments of the optimizer's class.
 
@@ -76,19 +76,19 @@ def optimizer(
 
 
 def of(config, model, steps_per_epoch, **settings):
-    """Make the optimizer of a run from its config, with its learning-rate schedule.
+    """Create the optimizer of a run from its config, with its learning-rate schedule.
 
     Args:
         config: Config with the fields of `recipe.groups.FitFields`; see `schedule_of`.
-        model: keras.Model whose variables it will move.
-        steps_per_epoch: Batches of an epoch.
+        model: keras.Model that it will train.
+        steps_per_epoch: Number of batches per epoch.
         **settings: Arguments of the optimizer's class.
 
     Returns:
         A keras.optimizers.Optimizer.
 
     Raises:
-        ValueError: If the settings do not fit one another or the length of the run.
+        ValueError: If the settings do not fit each other or the length of the run.
     """
     return optimizer(
         config.optimizer,

@@ -54,7 +54,7 @@ SCHEDULES = {  # name: (peak rate, steps from the peak to the end, …) -> sched
         peak, -(-steps // cycles), t_mul=1.0
     ),
 }
-EXTENDABLE = ("constant", "inverse_sqrt")  # the others would have differed from the start
+EXTENDABLE = ("constant", "inverse_sqrt")  # the others depend on the length of the run
 CYCLIC = ("cosine_restarts", "shifted_cosine")
 
 
@@ -146,11 +146,11 @@ def schedule(
     milestones: Sequence[float] | None = None,
     factor: float = FACTOR,
 ) -> Rate:
-    """Make a learning-rate schedule.
+    """Create a learning-rate schedule.
 
     Args:
         name: Key of `SCHEDULES`.
-        peak: Highest learning rate.
+        peak: Peak learning rate.
         steps: Number of steps of the whole run, including the warm-up.
         warmup_steps: Number of steps of linear warm-up at its start.
         cycles: For cosine_restarts (cycles of equal length) and shifted_cosine (of whole steps, so
@@ -174,7 +174,7 @@ def schedule(
     if (cycles is not None) != (name in CYCLIC):
         raise ValueError(
             f"the schedule {name} {'needs' if name in CYCLIC else 'has no'} cycles; received "
-            f"cycles={cycles}; {' and '.join(CYCLIC)} have cycles"
+            f"cycles={cycles}; the schedules with cycles are {' and '.join(CYCLIC)}"
         )
     if name != "step" and (milestones is not None or factor != FACTOR):
         raise ValueError(
@@ -182,29 +182,33 @@ def schedule(
             f"milestones={milestones}, factor={factor}"
         )
     if not 0 < factor < 1:
-        raise ValueError(f"a factor lies between 0 and 1; received {factor}")
+        raise ValueError(f"factor must lie between 0 and 1; received {factor}")
     if name == "constant" and not warmup_steps:
         return peak
     if warmup_steps >= steps:
-        raise ValueError(f"a warm-up of {warmup_steps} steps leaves nothing of {steps}: shorten it")
+        raise ValueError(
+            f"a warm-up of {warmup_steps} steps must be shorter than the run of {steps} steps"
+        )
     left = steps - warmup_steps
     if cycles is not None and not 1 <= cycles <= left:
-        raise ValueError(f"{left} steps hold 1 to {left} cycles; received cycles={cycles}")
+        raise ValueError(
+            f"cycles must be 1 to {left}, the number of steps after the warm-up; received {cycles}"
+        )
     if milestones is None:
         milestones = [warmup_steps + at * left for at in STEPS_AT]
     elif len(milestones) == 0 or not all(
         a < b for a, b in itertools.pairwise([warmup_steps, *milestones, steps])
     ):
         raise ValueError(
-            f"milestones ascend between the {warmup_steps} steps of the warm-up and the {steps} of "
-            f"the run; received {', '.join(f'{m:g}' for m in milestones) or 'none'}"
+            f"milestones must ascend between the {warmup_steps} steps of the warm-up and the "
+            f"{steps} of the run; received {', '.join(f'{m:g}' for m in milestones) or 'none'}"
         )
     after = make(
         peak,
         left,
         warmup_steps=warmup_steps,
         cycles=cycles,
-        # The first whole step that has reached it; rounded, since 0.7 * 10 is more than 7.
+        # The first whole step at or after it; rounded, since 0.07 * 100 is more than 7.
         milestones=[math.ceil(round(m - warmup_steps, 6)) for m in milestones],
         factor=factor,
     )
@@ -212,16 +216,16 @@ def schedule(
 
 
 def schedule_of(config: Any, steps_per_epoch: int) -> Rate:
-    """Make the learning-rate schedule of a run, counted in updates of its weights.
+    """Create the learning-rate schedule of a run, counted in updates of its weights.
 
-    Batches of an epoch that do not fill an update are accumulated into the next epoch; at the end
-    of the run they are dropped.
+    If the last batches of an epoch are too few for an update, their gradients are accumulated into
+    the next epoch; at the end of the run they are dropped.
 
     Args:
         config: Config with the fields epochs, learning_rate and schedule. The fields of
             `recipe.groups.ScheduleFields`, and batch_size, scale_learning_rate and accumulate of
             `train` are used if it has them.
-        steps_per_epoch: Number of batches of an epoch.
+        steps_per_epoch: Number of batches per epoch.
 
     Returns:
         A number for the constant rate without a warm-up, else a Keras schedule: update -> rate.
@@ -237,8 +241,8 @@ def schedule_of(config: Any, steps_per_epoch: int) -> Rate:
     updates = config.epochs * steps_per_epoch // accumulate
     if not updates:
         raise ValueError(
-            f"--accumulate={accumulate} is more than the {config.epochs * steps_per_epoch} "
-            "batches of the run: there would be no update"
+            f"--accumulate={accumulate} exceeds the {config.epochs * steps_per_epoch} batches of "
+            "the run: there would be no update"
         )
     an_epoch = steps_per_epoch / accumulate
     unit = an_epoch if settings.get("milestone_unit") == "epochs" else 1
@@ -259,7 +263,7 @@ def sampled_schedule(config: Any, per_epoch: int = 50) -> tuple[np.ndarray, np.n
 
     Args:
         config: Config as in `schedule_of`.
-        per_epoch: Number of samples of an epoch.
+        per_epoch: Number of samples per epoch.
 
     Returns:
         A pair of arrays (epochs * per_epoch,): epochs since the start, and learning rates.

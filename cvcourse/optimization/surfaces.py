@@ -1,6 +1,6 @@
 """Surfaces over a plane, a ravine and a saddle, and the path of an optimizer on them.
 
-The point in the plane is the two weights of a net, so that an optimizer runs as in training.
+A point of the plane is the two weights of a net, so that an optimizer runs as in training.
 """
 
 import dataclasses
@@ -15,7 +15,7 @@ from cvcourse.optimization.learning_rate_grid import lowest_run, runs_by_rate
 
 @dataclasses.dataclass(frozen=True)
 class Surface:
-    """A surface, where paths on it begin, and the ranges of x and y that are drawn."""
+    """A surface, the start of the paths on it, and the ranges of x and y that are drawn."""
 
     formula: str
     height: Callable  # (x, y) -> z
@@ -47,7 +47,7 @@ def surface_path(name, surface, rates, *, steps=SURFACE_STEPS, weight_decay=0.0)
         surface: A `Surface`.
         rates: Learning rates to choose from; L-BFGS and Newton have none.
         steps: Maximum number of steps.
-        weight_decay: Decoupled decay of "adamw".
+        weight_decay: Decoupled weight decay of "adamw".
 
     Returns:
         A dict: `learning_rate`, or None; `passes`, a list of the number of evaluations; `x`, `y`

@@ -1,10 +1,10 @@
 """Recipes: a dataclass of settings, which become flags and config.json, and a function that runs.
 
-`main(config)` of a recipe returns the metrics of the run, also of a finished one. It raises
+`main(config)` of a recipe returns the metrics of the run, also if it was finished before. It raises
 UsageError for a wrong value or the workdir of another run, before anything is written; RunError for
 errors in data, files or training; Interrupted after Ctrl-C or SIGTERM.
 
-Standard library only: `--help` must not wait for TensorFlow.
+It imports only the standard library, since `--help` must not wait for TensorFlow.
 """
 
 from cvcourse.deprecation import renamed_attributes

@@ -1,4 +1,4 @@
-"""Commands of a package: the first argument names a module, which parses the other ones."""
+"""Commands of a package: the first argument names a module, which parses the other arguments."""
 
 import ast
 import importlib
@@ -38,7 +38,7 @@ def dispatch(package, argv, *, prog, kind):
         kind: Noun for a module, such as recipe.
 
     Returns:
-        The exit code: 2 for no name or an unknown one.
+        The exit code: 2 if there is no name, or an unknown one.
     """
     known = summaries(package)
     if not argv or argv[0] in HELP:

@@ -93,7 +93,7 @@ def main():
             _prepare(script)
             answer = pickle.loads(task)()
     except (Interrupted, KeyboardInterrupt) as error:
-        with contextlib.suppress(OSError):  # the disk of the log may be full
+        with contextlib.suppress(OSError):  # the log's disk may be full
             print(exit_code(error)[1], flush=True)
         sys.exit(INTERRUPTED)
     except Exception as error:
@@ -129,7 +129,7 @@ def require_guard():
     """Exit with an error if a child process imports a script that starts a run on import."""
     if getattr(multiprocessing.current_process(), "_inheriting", False):
         sys.exit(
-            "other processes import this script for its functions: start the sweep under "
+            "worker processes import this script for its functions: start the sweep under "
             'if __name__ == "__main__":'
         )
 
@@ -139,7 +139,7 @@ def require_importable(function, why):
 
     Args:
         function: The function, or a functools.partial of one.
-        why: The reason, such as a flag, with which the error begins.
+        why: Reason for the import, such as a flag; the error begins with it.
 
     Raises:
         UsageError: If the function cannot be imported by its name.

@@ -1,4 +1,4 @@
-"""The command line of a recipe: flags from a config's fields; errors as one line and exit code."""
+"""Command line of a recipe: flags from a config's fields, errors as one line and an exit code."""
 
 import argparse
 import contextlib
@@ -39,9 +39,9 @@ def parse(
 ) -> Any:
     """Parse flags into a config. Flags override the file of `--config`, which overrides defaults.
 
-    `--batch_size` and `--batch-size` are the same flag. If `--workdir` holds a run and the other
-    flags are all `free`, or include --extend, the run's config.json is the file. The directory and
-    `extend` are not read from a file.
+    `--batch_size` and `--batch-size` are the same flag. If `--workdir` contains a run, and the
+    other flags are all `free` or include --extend, the run's config.json is read as this file. The
+    fields `workdir` and `extend` are not read from a file.
 
     Args:
         config_class: Class of the config.
@@ -100,11 +100,13 @@ def parse(
         parser.add_argument(*dict.fromkeys([f"--{name}", f"--{name.replace('_', '-')}"]), **options)
     namespace, others = parser.parse_known_intermixed_args(argv)
     if rest and others and not others[0].startswith("-"):
-        raise UsageError(f"{others[0]!r} is one argument too many after {' '.join(places)}")
+        raise UsageError(f"unexpected argument {others[0]!r} after {' '.join(places)}")
     if others:
         name = others[0].split("=")[0].lstrip("-")
         if name in rest:
-            raise UsageError(f"{name.upper()} stands without a flag: {prog} {' '.join(places)}")
+            raise UsageError(
+                f"{name.upper()} is a positional argument, not a flag: {prog} {' '.join(places)}"
+            )
         flags = [f"--{name}" for name in ("help", "config", "debug", *specs)]
         raise UsageError(unknown("flag", others[0].split("=")[0], flags))
     given = vars(namespace)
@@ -132,10 +134,10 @@ def parse(
 def _file_values(config_class, given, recipe):
     """Return the values in the file of --config, or of the run in --workdir.
 
-    The run is read only if no other flag changes its settings, or to extend it.
+    The run is read only if no other flag changes its settings, or if it is extended.
     """
     if given.get("config") == "":
-        raise UsageError("--config names a file; received ''")
+        raise UsageError("--config needs a file or a run directory; received ''")
     if "config" in given:
         try:
             return file_values(given["config"], config_class)[1]
@@ -148,7 +150,7 @@ def _file_values(config_class, given, recipe):
         return {}
     if whole := whole_run(folder):
         again = shlex.join(["cvcourse", "resume", str(whole)])
-        raise UsageError(f"{folder} is a part of the run in {whole}: go on with `{again}`")
+        raise UsageError(f"{folder} is a part of the run in {whole}: resume it with `{again}`")
     return without_directory(read_fields(folder, config_class, recipe)[1])
 
 
@@ -207,8 +209,8 @@ def run(main, config_class, argv=None, *, name, description=None):
     Args:
         main: Function of a config.
         config_class: Class of the config.
-        argv: Arguments of the command line. None for those of this process, whose output is then
-            made tolerant.
+        argv: Arguments of the command line. If None, those of this process, whose output is then
+            passed to `make_output_tolerant`.
         name: Name of the recipe.
         description: Text above the flags in the help.
 
@@ -263,5 +265,5 @@ def exit_code(error):
     if isinstance(error, RunError):
         return 1, str(error)
     if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
-        return 1, "out of memory: smaller images, a smaller net or a smaller batch need less"
+        return 1, "out of memory: use smaller images, a smaller network or a smaller batch size"
     return 1, f"{type(error).__name__}: {error} (--debug shows where)"  # unexpected

@@ -62,7 +62,7 @@ def read_fields(folder, config, recipe):
     begun, values = read_config(folder)
     if recipe and begun["recipe"] not in (recipe, None):
         raise UsageError(
-            f"--workdir={folder} holds a run of {begun['recipe']}, not of {recipe}; {ELSEWHERE}"
+            f"--workdir={folder} contains a run of {begun['recipe']}, not of {recipe}; {ELSEWHERE}"
         )
     file = folder / "config.json"
     values = with_new_names(config, values, file)
@@ -71,8 +71,8 @@ def read_fields(folder, config, recipe):
     if others := sorted(values.keys() - defaults.keys()):
         few = ", ".join([*others[:3], *(["..."] if len(others) > 3 else [])])
         raise UsageError(
-            f"--workdir={folder} holds another run, begun by version {begun['version']}: "
-            f"{recipe or 'the recipe'} has no {few} here; {ELSEWHERE}"
+            f"--workdir={folder} contains another run, started by version {begun['version']}: "
+            f"{recipe or 'the recipe'} has no {few} in this version; {ELSEWHERE}"
         )
     return begun, defaults | values
 
@@ -117,7 +117,7 @@ def file_values(path, config_class=None):
         A pair: the class, and {name: value} of the fields in the file, without workdir and extend.
 
     Raises:
-        UsageError: As `load_config` does, except for values, which are not checked.
+        UsageError: As `load_config` does, but values are not checked.
     """
     file = pathlib.Path(os.path.expanduser(path))
     if file.is_dir():

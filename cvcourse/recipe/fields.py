@@ -12,7 +12,7 @@ from typing import Any
 from cvcourse.errors import UsageError, unknown
 
 NOUNS = {int: "a whole number", float: "a number", str: "a name", bool: "true or false"}
-LARGEST_INT = 2**32  # above any sensible setting, below what overflows in TensorFlow
+LARGEST_INT = 2**32  # above any sensible setting, below an overflow in TensorFlow
 LEVELS = 8  # maximum depth of nested lists
 SHOWN = 100  # maximum number of characters of a wrong value in a message
 RANGES = {"least": "of at least", "above": "above", "below": "below"}
@@ -35,7 +35,7 @@ def field(
 ) -> Any:
     """Define a field of a config by its help text and its rules.
 
-    A subclass that gives the field a plain default, `epochs: int = 10`, keeps both.
+    A subclass may override the default alone, `epochs: int = 10`; help text and rules are kept.
 
     Args:
         default: Default value.
@@ -45,13 +45,13 @@ def field(
         above: Exclusive lower bound.
         below: Exclusive upper bound.
         distinct: Whether a tuple must have at least one value and no value twice.
-        positional: Whether it is given on the command line without a flag. It is a tuple, or a
-            single name, which is required if the default is "".
+        positional: Whether it is a positional argument on the command line: a tuple, or a single
+            name, which is required if the default is "".
         free: Whether it may differ when a run is resumed, since it cannot change the result.
-        vouched: Whether it names files that may have moved while the run is unfinished: the
+        vouched: Whether it names files that may have moved while the run is unfinished, since the
             fingerprint in the checkpoint identifies them.
-        source: Whether it may name a function in a file of source code, as FILE.py:FUNCTION, whose
-            hash is part of the run. The file may have moved.
+        source: Whether it may name a function in a file of source code, as FILE.py:FUNCTION. The
+            run records the hash of the file, which may have moved.
         renamed_from: Former name of the field, which config files, the command line and Python
             accept as well.
 
@@ -90,8 +90,8 @@ class Field:
             for key, words in RANGES.items()
             if self.rules.get(key) is not None
         ]
-        several = ", several by comma" if self.several else ""
-        noun = NOUNS.get(self.kind, "name=value pairs by comma")
+        several = ", or several separated by commas" if self.several else ""
+        noun = NOUNS.get(self.kind, "name=value pairs separated by commas")
         return f"{noun} {' and '.join(ranges)}".strip() + several
 
     def check(self, value):
@@ -102,15 +102,19 @@ class Field:
             raise UsageError(f"{self.name.upper()} is missing: {self.rules['help']}")
         items = value if self.several else (value,)
         if not isinstance(items, tuple) or not all(map(self._accepts, items)):
-            raise UsageError(f"--{self.name} takes {self.wants()}; received {shown(value)}")
+            raise UsageError(f"--{self.name} expects {self.wants()}; received {shown(value)}")
         if self.kind is int and any(abs(item) > LARGEST_INT for item in items):
-            raise UsageError(f"--{self.name} stays within {LARGEST_INT}; received {shown(value)}")
+            raise UsageError(
+                f"--{self.name} must not exceed {LARGEST_INT}; received {shown(value)}"
+            )
         if self.kind is dict and not all(abs(n) <= LARGEST_INT for n in _numbers(value)):
             raise UsageError(
-                f"--{self.name} takes numbers within {LARGEST_INT}; received {shown(value)}"
+                f"numbers in --{self.name} must not exceed {LARGEST_INT}; received {shown(value)}"
             )
         if self.rules["distinct"] and (not items or len({*items}) < len(items)):
-            raise UsageError(f"--{self.name} names one or more, each once; received {value}")
+            raise UsageError(
+                f"--{self.name} expects one or more different values; received {value}"
+            )
         choices = self.rules.get("choices")
         for item in items:
             if choices and item not in choices:
@@ -144,7 +148,7 @@ class Field:
             return tuple(self.kind(item) for item in text.split(",") if text != "none")
         except ValueError:
             raise UsageError(
-                f"--{self.name} takes {self.wants()}; received {shown(text)}"
+                f"--{self.name} expects {self.wants()}; received {shown(text)}"
             ) from None
 
     def to_text(self, value):
@@ -237,7 +241,7 @@ def with_new_names(config_class, values, file):
 
 
 def as_config(config_class, config, **changes):
-    """Make a config of another class from the fields that both have.
+    """Create a config of another class from the fields that both have.
 
     Args:
         config_class: Class of the new config.
@@ -257,11 +261,11 @@ def check(config: Any) -> Any:
     Lists become tuples, paths become str, and NumPy numbers become Python's.
 
     Args:
-        config: Config of a recipe. Its class and their bases may have a method `misfits()` that
+        config: Config of a recipe. Its class and base classes may have a method `misfits()` that
             yields a message for each combination of values that is not accepted.
 
     Returns:
-        The config in plain values.
+        The config with plain values.
 
     Raises:
         UsageError: For the first value of the wrong type or out of range, and for the first
@@ -274,7 +278,7 @@ def check(config: Any) -> Any:
     Config(units=(16, 8))
     >>> check(Config(units=8))  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    cvcourse.errors.UsageError: --units takes a whole number of at least 1, several by comma; ...
+    cvcourse.errors.UsageError: --units expects a whole number of at least 1, or several ...
     """
     config = dataclasses.replace(
         config, **{name: _plain(getattr(config, name), name) for name in fields(config)}
@@ -289,7 +293,7 @@ def check(config: Any) -> Any:
 
 
 def _is_text(text):
-    """Whether UTF-8 can encode a text: a path from a command line may hold other bytes."""
+    """Return whether UTF-8 can encode a text: a path from a command line may have other bytes."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -299,7 +303,7 @@ def _is_text(text):
 
 def _plain(value, name, levels=LEVELS):
     if isinstance(value, (dict, list, tuple)) and not levels:
-        raise UsageError(f"--{name} takes lists within lists up to {LEVELS} levels deep")
+        raise UsageError(f"--{name} accepts nested lists up to {LEVELS} levels deep")
     if isinstance(value, dict):
         return {key: _plain(item, name, levels - 1) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -328,12 +332,12 @@ def shown(value):
 
 
 def _pairs(text):
-    """`width=0.25,depths=1/1,shortcut=B` -> {"width": 0.25, "depths": (1, 1), "shortcut": "B"}."""
+    """Parse `width=0.25,depths=1/1` to {"width": 0.25, "depths": (1, 1)}."""
     pairs = {}
     for pair in filter(None, text.split(",")):
         key, equals, value = pair.partition("=")
         if not equals or not key:
-            raise UsageError(f"name=value pairs by comma are needed; received {pair!r}")
+            raise UsageError(f"expected name=value pairs separated by commas; received {pair!r}")
         items = tuple(_argument_value(item) for item in value.split("/") if item)
         pairs[key] = items if "/" in value else _argument_value(value)
     return pairs

@@ -1,8 +1,7 @@
 """Groups of fields that recipes share, with checks of values that exclude each other.
 
-A recipe's Config inherits the groups that it needs, adds its own fields, and states other defaults
-as plain defaults: `epochs: int = 10` keeps the group's help text and range. In Python, fields are
-keyword arguments.
+A recipe's Config inherits the groups that it needs, adds its own fields, and overrides defaults:
+`epochs: int = 10` keeps the group's help text and range. In Python, fields are keyword arguments.
 """
 
 import dataclasses
@@ -46,7 +45,7 @@ class ModelFields:
 
     model: str = field(
         "lenet5",
-        "network of cvcourse.models.REGISTRY, or FILE.py:FUNCTION for a builder of your own",
+        "network of cvcourse.models.REGISTRY, or FILE.py:FUNCTION for your own builder",
         source=True,
     )
     model_args: dict = field({}, "arguments of the model's builder, such as width=0.25,depths=1/1")
@@ -77,7 +76,7 @@ class PrecisionFields:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FitFields(PrecisionFields):
-    """Epochs, batch size, optimizer, learning-rate schedule and precision of a training."""
+    """Epochs, batch size, optimizer, learning-rate schedule and precision."""
 
     epochs: int = field(30, "number of epochs", least=1)
     batch_size: int = field(32, "batch size", least=1)
@@ -111,7 +110,7 @@ class FitFields(PrecisionFields):
     def misfits(self):
         if self.optimizer == "lbfgs":
             yield (
-                "--optimizer=lbfgs needs the whole data set at each step, and this recipe trains "
+                "--optimizer=lbfgs needs the whole data set at each step, but this recipe trains "
                 "on batches: use `cvcourse optimizers`"
             )
 
@@ -125,8 +124,8 @@ class ScheduleFields:
     )
     milestones: tuple[float, ...] | None = field(
         None,
-        "epochs at which --schedule=step lowers the learning rate, such as 30,60; auto: at 50 % "
-        "and 75 % of the epochs after the warm-up",
+        "epochs at which --schedule=step lowers the learning rate, such as 30,60; auto: 50 % and "
+        "75 % of the epochs after the warm-up",
         above=0,
     )
     milestone_unit: str = field(
@@ -136,7 +135,7 @@ class ScheduleFields:
     )
     factor: float = field(
         0.1,
-        "factor that --schedule=step multiplies the learning rate by at a milestone",
+        "factor by which --schedule=step multiplies the learning rate at a milestone",
         above=0,
         below=1,
     )
@@ -150,14 +149,15 @@ class ScheduleFields:
         of_steps = self.milestones is not None or self.factor != ScheduleFields.factor
         if self.schedule != "step" and of_steps:
             yield (
-                "--milestones and --factor are of --schedule=step; received "
+                "--milestones and --factor need --schedule=step; received "
                 f"--schedule={self.schedule}"
             )
         by_epochs = self.milestone_unit == "epochs" and self.milestones is not None
         if by_epochs and not _ascend(self.warmup_epochs, *self.milestones, self.epochs):
             yield (
-                f"--milestones={self.milestones} do not ascend between the "
-                f"{self.warmup_epochs:g} epochs of the warm-up and --epochs={self.epochs}"
+                "--milestones must ascend between the "
+                f"{self.warmup_epochs:g} epochs of the warm-up and --epochs={self.epochs}; "
+                f"received {self.milestones}"
             )
 
 
@@ -172,23 +172,23 @@ class StoppingFields:
         "val_loss", "metric that selects the best epoch", choices=("val_loss", "val_accuracy")
     )
     min_delta: float = field(
-        0.0, "smallest change of --monitor that counts as an improvement", least=0
+        0.0, "minimum change of --monitor to qualify as an improvement", least=0
     )
     start_from_epoch: int = field(
-        0, "number of epochs to wait before monitoring improvement", least=0
+        0, "number of epochs to wait before starting to monitor improvement", least=0
     )
 
     def misfits(self):
         if self.start_from_epoch >= self.epochs:
             yield (
-                f"--start_from_epoch={self.start_from_epoch} leaves none of "
-                f"--epochs={self.epochs} to be the best"
+                f"--start_from_epoch={self.start_from_epoch} must be below "
+                f"--epochs={self.epochs}, or no epoch can be the best"
             )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DeviceFields:
-    """The devices and workers of a training."""
+    """The devices and workers of a run."""
 
     strategy: str = field(
         "auto",
@@ -196,7 +196,7 @@ class DeviceFields:
         choices=STRATEGIES,
     )
     cpu_devices: int | None = field(
-        None, "number of logical devices to split the CPU into, to try a strategy", least=1
+        None, "number of logical devices that the CPU is split into, to try a strategy", least=1
     )
 
 
@@ -226,10 +226,12 @@ class CacheFields:
 class SequenceFields:
     """A recurrent net or a Transformer, trained by default with Adam and clipped gradients.
 
-    It comes before `FitFields` among a Config's bases.
+    Among the bases of a Config, it must precede `FitFields`.
     """
 
-    units: int = field(64, "units of a recurrent layer, or channels of a Transformer", least=1)
+    units: int = field(
+        64, "number of units of a recurrent layer, or of channels of a Transformer", least=1
+    )
     depth: int = field(1, "number of recurrent layers or Transformer blocks", least=1)
     num_heads: int = field(
         4,
@@ -244,9 +246,9 @@ class SequenceFields:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainingFields(RunFields, DeviceFields, StoppingFields, ScheduleFields, FitFields):
-    """All fields of a training, for a recipe with its own data and model."""
+    """All fields of training, for a recipe with its own data and model."""
 
 
 def _ascend(*numbers):
-    """Whether each number is larger than the one before."""
+    """Return whether each number is larger than the one before."""
     return all(a < b for a, b in itertools.pairwise(numbers))

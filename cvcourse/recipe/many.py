@@ -9,7 +9,7 @@ def run_each(main, configs, command):
     Args:
         main: Function of a config that returns the run's metrics.
         configs: {name: config}.
-        command: Command line that resumes all of them.
+        command: Command line that resumes all runs.
 
     Returns:
         {name: metrics}.

@@ -13,19 +13,19 @@ def output_file(path, kinds=None):
 
     Args:
         path: Value of the flag --output.
-        kinds: Allowed endings of the name, such as PICTURES; None for any.
+        kinds: Allowed suffixes of the name, such as PICTURES; None for any.
 
     Returns:
         The file, as a pathlib.Path.
 
     Raises:
-        UsageError: If the name has another ending.
+        UsageError: If the name has another suffix.
         RunError: If the folder cannot be created.
     """
     output = pathlib.Path(os.path.expanduser(path))
     if kinds and output.suffix not in kinds:
         known = f"{', '.join(kinds[:-1])} or {kinds[-1]}"
-        raise UsageError(f"--output takes a file name with {known}; received {path!r}")
+        raise UsageError(f"--output expects a file name ending in {known}; received {path!r}")
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -1,7 +1,7 @@
 """Version number of the meaning of settings, which config.json records.
 
-It increases when the same settings train something else: other pixels, another schedule, another
-network. A run that an older version started must not continue as a mixture of both.
+It increases when the same settings lead to another training: other pixels, another schedule,
+another network. A run that an older version started must not continue as a mixture of both.
 """
 
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 from cvcourse import __version__
 
 SEMANTICS = 3
-CHANGES = {  # number: last version with it, and changes by the next number
+CHANGES = {  # number: last version with it, and the changes up to the next number
     1: (
         "0.1.0",
         "photos are rotated by their EXIF tag and transparent pixels are white, arrays in 0..1, "
@@ -23,7 +23,7 @@ CHANGES = {  # number: last version with it, and changes by the next number
         "outside the root, soft attention in captions has a scalar gate",
     ),
 }
-FIRST: dict[str, Any] = {  # defaults of a config.json without them
+FIRST: dict[str, Any] = {  # for a config.json of a version that did not write these keys
     "recipe": None,
     "version": "0.1.0",
     "semantics": 1,
@@ -60,7 +60,7 @@ def change_since(version, number):
     install, _ = CHANGES.get(number, (version, ""))
     what = "; ".join(CHANGES[n][1] for n in range(number, SEMANTICS) if n in CHANGES)
     return (
-        f"version {version} began it, for which settings mean something else than for "
-        f"{__version__}{what and f' (since then {what})'}: install version {install} to go on with "
-        "it, or choose another directory"
+        f"version {version} started it, in which settings have another meaning than in "
+        f"{__version__}{what and f' (since then {what})'}: install version {install} to resume it, "
+        "or choose another directory"
     )

@@ -10,8 +10,8 @@ def make_output_tolerant():
 
     Characters that the encoding lacks are written as escapes: `\u732b`. After the reader of a pipe
     has closed it, as `head -1` does after a line, output goes to os.devnull: the run continues and
-    ends with its own exit code. Only for commands: streams that are not files of the operating
-    system, such as a notebook's, do not change.
+    ends with its own exit code. Call it only in commands. Streams that are not files of the
+    operating system, such as a notebook's, are not changed.
     """
     for stream in (sys.stdout, sys.stderr):
         buffer = getattr(stream, "buffer", None)

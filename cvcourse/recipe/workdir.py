@@ -21,7 +21,7 @@ from cvcourse.recipe.fields import check, names_of, shown
 
 LOCK = ".lock"
 METRICS = ("versions", "machine")  # keys that every recipe writes
-AGAIN = "remove it, and the same command writes the report again"
+AGAIN = "remove it, and the same command writes the report and this file again"
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # disk full, quota, or largest file size
 _COMMAND = contextvars.ContextVar[str | None]("command", default=None)  # resumes the outermost run
 
@@ -29,16 +29,16 @@ _COMMAND = contextvars.ContextVar[str | None]("command", default=None)  # resume
 def finished_metrics(config, recipe, *, grows="epochs", fixed=None, metrics=METRICS, again=None):
     """Look for a finished run of a config in its directory.
 
-    The config in the directory must be equal, except for `free` fields, and for `vouched` fields
-    while the run is unfinished. A field that it lacks has its default. A run of another version,
-    for which settings have another meaning (`recipe.semantics`), is accepted only if it is
-    finished. A source file that a field names must have the same content, but may have moved.
+    The config in the directory must be equal, except for `free` fields and, while the run is
+    unfinished, `vouched` fields. A field that it lacks has its default. A run of another version,
+    in which settings have another meaning (`recipe.semantics`), is accepted only if it is finished.
+    A source file that a field names must have the same content, but may have moved.
 
     Args:
         config: A config with the fields `workdir` and, if `grows` applies, `extend`.
         recipe: Name of the recipe to which the run must belong.
-        grows: Name of the field that `config.extend` allows to be larger than in the directory.
-        fixed: Reason why it must not be larger; None if it may.
+        grows: Name of the field that may be larger than in the directory if `config.extend` is set.
+        fixed: Reason why it must not be larger; None if it may be.
         metrics: Keys without which metrics.json is damaged.
         again: Function of the metrics of a finished run: whether `config.extend` resumes it without
             a larger value. None for never.
@@ -47,7 +47,7 @@ def finished_metrics(config, recipe, *, grows="epochs", fixed=None, metrics=METR
         The metrics of a finished run; None if the run is new or unfinished.
 
     Raises:
-        UsageError: If the directory holds another run, with the fields that differ, or a source
+        UsageError: If the directory contains another run, with the fields that differ, or a source
             file has changed.
         RunError: If the directory cannot be read.
     """
@@ -61,7 +61,7 @@ def finished_metrics(config, recipe, *, grows="epochs", fixed=None, metrics=METR
     others = [name for name in names if not name.startswith((PARTIAL, LOCK))]
     if "config.json" not in names:
         if others:
-            raise UsageError(f"--workdir={path} is not a run directory: it holds {others[0]}")
+            raise UsageError(f"--workdir={path} is not a run directory: it contains {others[0]}")
         return None
     begun, old = read_fields(path, config, recipe)
     new = as_json(dataclasses.asdict(config))
@@ -86,7 +86,7 @@ def finished_metrics(config, recipe, *, grows="epochs", fixed=None, metrics=METR
             raise UsageError(f"--extend: {fixed or change}")
         return None
     if not differ and change:
-        raise UsageError(f"--workdir={path} holds an unfinished run: {change}")
+        raise UsageError(f"--workdir={path} contains an unfinished run: {change}")
     if not differ:
         return None
     if differ == {grows} and type(old[grows]) is int and new[grows] > old[grows]:
@@ -101,7 +101,7 @@ def finished_metrics(config, recipe, *, grows="epochs", fixed=None, metrics=METR
     changes = ", ".join(
         f"{key} (there {shown(old[key])}, here {shown(new[key])})" for key in sorted(differ)
     )
-    raise UsageError(f"--workdir={path} holds another run, which differs in {changes}{hint}")
+    raise UsageError(f"--workdir={path} contains another run, which differs in {changes}{hint}")
 
 
 def begin(config, recipe, *, shown=None, **rules):
@@ -274,11 +274,11 @@ def _claim(config, recipe, words, rules):
         # Check again: another process may have finished the run in the meantime.
         if finished_metrics(config, recipe, **rules):
             raise InUse(f"another process has just finished the run in {path}")
-        print(f"run directory: {path}\nto go on after an interruption: {again}", flush=True)
+        print(f"run directory: {path}\nto resume after an interruption: {again}", flush=True)
         try:
             yield Run(config, path, again, recipe)
         except KeyboardInterrupt as error:
-            raise Interrupted(f"{str(error) or 'interrupted'}; go on with: {again}") from error
+            raise Interrupted(f"{str(error) or 'interrupted'}; resume with: {again}") from error
 
 
 @contextlib.contextmanager
@@ -323,9 +323,10 @@ def locked(path):
 
 @contextlib.contextmanager
 def continued_by(command):
-    """Context manager: set the command that messages name for resuming the run.
+    """Context manager: set the command that messages give for resuming the run.
 
-    The outermost such block counts. Messages of a file error or a full disk end with the command.
+    Of nested blocks, the outermost counts. Messages of a file error or a full disk end with the
+    command.
 
     Args:
         command: Command line that resumes the run inside, as str.
@@ -334,7 +335,7 @@ def continued_by(command):
         The command of the outermost block.
 
     Raises:
-        RunError: For an OSError because the disk is full.
+        RunError: For an OSError of a full disk.
     """
     token = _COMMAND.set(whole_command() or command)
     again = whole_command()
@@ -344,13 +345,13 @@ def continued_by(command):
         if error.errno not in FULL:
             raise
         file = f" {error.filename}" if error.filename else ""
-        message = f"cannot write{file}: {error.strerror}; make room and go on with: {again}"
+        message = f"cannot write{file}: {error.strerror}; make room and resume with: {again}"
         raise RunError(message) from error
     except RunError as error:
         # The context, since `fit` removes the cause.
         if again in str(error) or not isinstance(error.__context__, OSError):
             raise
-        raise type(error)(f"{error}; go on with: {again}") from error
+        raise type(error)(f"{error}; resume with: {again}") from error
     finally:
         _COMMAND.reset(token)
 
@@ -375,11 +376,11 @@ def subrun(name, command):
         try:
             yield
         except (Interrupted, KeyboardInterrupt) as error:
-            raise Interrupted(f"stopped in {name}; go on with: {whole}") from error
+            raise Interrupted(f"stopped in {name}; resume with: {whole}") from error
 
 
 def _is_place(name):
-    """Whether a name is a path rather than the name of a data set."""
+    """Return whether a name is a path rather than the name of a data set."""
     if not isinstance(name, str):  # None, or the field of another recipe
         return False
     return os.sep in name or pathlib.Path(name).suffix != "" or os.path.exists(name)

@@ -27,7 +27,7 @@ def ensemble(models: Iterable[keras.Model], *, name: str = "ensemble") -> keras.
     string, applies no softmax (Keras 3.15).
 
     Args:
-        models: The members: models of the same input and output shapes, which give logits.
+        models: The members: models with logits as outputs, and the same input and output shapes.
         name: Name of the model.
 
     Returns:
@@ -59,8 +59,8 @@ def ensemble(models: Iterable[keras.Model], *, name: str = "ensemble") -> keras.
 def average_weights(models: Iterable[keras.Model]) -> keras.Model:
     """Build a model with the mean of the weights of several models.
 
-    The mean of batch-norm statistics does not fit the mean of the weights: estimate them again on
-    training images by `estimate_batch_norm`, as section 3.2 of Izmailov et al. does.
+    The mean of batch-norm statistics does not fit the mean of the weights: estimate the statistics
+    again on training images by `estimate_batch_norm`, as in section 3.2 of Izmailov et al.
 
     Args:
         models: One net at several times of its training.
@@ -139,11 +139,11 @@ def _require_same_shapes(models):
     """Return the models as a list. Raises ValueError if their inputs or outputs differ."""
     models = list(models)
     if not models:
-        raise ValueError("an average needs one model or more; received none")
+        raise ValueError("an average needs at least one model; received none")
     shapes = [(model.input_shape, model.output_shape) for model in models]
     if any(other != shapes[0] for other in shapes) or len(models[0].output_shape) != 2:
         raise ValueError(
-            "members need the same input shape and outputs (batch, classes); received "
+            "members need the same input shape, and outputs (batch, classes); received "
             + ", ".join(f"{m.name}: {i} -> {o}" for m, (i, o) in zip(models, shapes, strict=True))
         )
     return models

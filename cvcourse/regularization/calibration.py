@@ -1,8 +1,8 @@
-"""Calibration: of the predictions with confidence 80 %, four in five should be right.
+"""Calibration: of the predictions with confidence 80 %, four in five should be correct.
 
 Guo et al., "On Calibration of Modern Neural Networks", ICML 2017,
 https://arxiv.org/abs/1706.04599. Functions take probabilities (n, classes) and labels (n,), or
-log-probabilities, since small probabilities underflow: e^-746 is 0 in float64.
+log-probabilities where small probabilities would underflow: e^-746 is 0 in float64.
 """
 
 import itertools
@@ -49,7 +49,7 @@ def negative_log_likelihood(log_probabilities: ArrayLike, labels: ArrayLike) -> 
     log_probabilities, labels = np.asarray(log_probabilities), np.asarray(labels)
     if np.max(log_probabilities, initial=-np.inf) > ROUNDING:
         raise ValueError(
-            "the likelihood needs log-probabilities, which are at most 0; received "
+            "negative_log_likelihood needs log-probabilities, which are at most 0; received "
             f"{np.max(log_probabilities):g}: pass np.log of probabilities"
         )
     return float(-log_probabilities[np.arange(len(labels)), labels].mean())

@@ -4,7 +4,7 @@ Krizhevsky, Sutskever & Hinton, "ImageNet Classification with Deep Convolutional
 NIPS 2012, https://papers.nips.cc/paper/4824, section 4.1. Passes: Graham, "Fractional Max-Pooling",
 2014, https://arxiv.org/abs/1412.6071, section 3.
 
-Models are of logits, a tensor or a dict's `logits`; the averages are of softmax probabilities.
+Models output logits, a tensor or the entry `logits` of a dict; softmax probabilities are averaged.
 """
 
 from collections.abc import Sequence
@@ -57,7 +57,7 @@ def ten_crop(model: keras.Model, image_shape: Sequence[int]) -> keras.Model:
     if min(spare) < 0 or image_shape[-1] != channels:
         raise ValueError(
             f"ten crops of {(*size, channels)} do not fit into images of {tuple(image_shape)}: "
-            f"give an image_shape at least as large, with {channels} channels"
+            f"pass an image_shape at least as large, with {channels} channels"
         )
     height, width = spare
     corners = [(top, left) for top in (0, height) for left in (0, width)]
@@ -94,8 +94,8 @@ def averaged_passes(model: keras.Model, images: Any, passes: int) -> np.ndarray:
     counters = [v for v in model.non_trainable_variables if v.name == "test_pass"]
     if not counters or passes < 1:
         raise ValueError(
-            f"an average needs 1 pass or more and a layer with a test_pass, as "
-            f"FractionalMaxPooling2D has one; received {passes=} and {model.name} with "
+            "an average needs at least 1 pass and a layer with a variable test_pass, such as "
+            f"FractionalMaxPooling2D; received {passes=} and {model.name} with "
             f"{len(counters)} such layers"
         )
     total = 0

@@ -1,9 +1,9 @@
-"""Weight averaging: evaluate and keep a mean of the weights of the training, not the last ones.
+"""Weight averaging: evaluate and save a mean of the weights during training, not the last ones.
 
 Polyak & Juditsky, "Acceleration of Stochastic Approximation by Averaging", SIAM J. Control and
-Optimization, 1992, average all iterates equally. EMA, the exponential moving average, gives the
-recent ones more weight: Kingma & Ba 2015, https://arxiv.org/abs/1412.6980, section 7.2; Szegedy et
-al. 2016, https://arxiv.org/abs/1512.00567, section 8, evaluate a running average. SWA, stochastic
+Optimization, 1992, average all iterates equally. EMA, the exponential moving average, gives recent
+iterates more weight: Kingma & Ba 2015, https://arxiv.org/abs/1412.6980, section 7.2; Szegedy et al.
+2016, https://arxiv.org/abs/1512.00567, section 8, evaluate a running average. SWA, stochastic
 weight averaging, is uniform over the ends of the last epochs: Izmailov et al., "Averaging Weights
 Leads to Wider Optima and Better Generalization", UAI 2018, https://arxiv.org/abs/1803.05407.
 """
@@ -20,18 +20,18 @@ IMAGES_FOR_BATCH_NORM = 10_000  # at most: more would hardly change the statisti
 
 
 class WeightAveraging(keras.callbacks.Callback):
-    """Assign averages to the model for each validation; training itself is not changed by a bit.
+    """Base class of callbacks that validate averages; training itself is not changed by a bit.
 
-    They stay until this callback's `on_epoch_end`: callbacks before it in the list see and save the
-    averages that were validated, callbacks after it the weights of the training.
+    The averages are assigned to the model for each validation and stay until this callback's
+    `on_epoch_end`: callbacks before it in the list see and save the averages that were validated,
+    callbacks after it the weights that are trained.
 
     Args:
-        batches: Training images (n, ...), or tuples that begin with them, the same each time.
-            Batch-norm statistics are estimated on them, since those of the training belong to other
-            weights.
+        batches: Training images (n, ...), or tuples that begin with them, the same in each
+            iteration. Batch-norm statistics of the averages are estimated on them.
 
     Attributes:
-        variables: State beside the optimizer's variables; a checkpoint needs both.
+        variables: State in addition to the optimizer's variables; a checkpoint needs both.
     """
 
     variables: tuple[keras.Variable, ...] = ()
@@ -53,7 +53,7 @@ class WeightAveraging(keras.callbacks.Callback):
         self._own = _values(self.model.variables)
         if self.average():
             estimate_batch_norm(self.model, self.batches)
-        # New arrays: JAX frees those of a model that steps, even if others use them.
+        # New arrays: JAX frees the arrays of a model in a training step, even if others use them.
         _assign(self.model.variables, _values(self.model.variables))
 
     def on_epoch_end(self, epoch, logs=None):
@@ -71,8 +71,8 @@ class WeightAveraging(keras.callbacks.Callback):
 class EMA(WeightAveraging):
     """Callback: validate the exponential moving average that an optimizer with use_ema keeps.
 
-    Keras' SwapEMAWeights exchanges weights by adding and subtracting, which rounds the trained
-    weights, and after a resume does not know which of the two the model has.
+    Keras' SwapEMAWeights swaps weights by adding and subtracting, which rounds the trained weights,
+    and after a resume it does not know which of the two the model has.
 
     Args:
         batches: Training images (n, ...), or tuples that begin with them, for the batch-norm
@@ -92,7 +92,7 @@ class EMA(WeightAveraging):
 class SWA(WeightAveraging):
     """Callback: validate the mean of the weights at the ends of the last epochs.
 
-    Before `first_epoch`, the weights of the training are validated.
+    Before `first_epoch`, the weights that are trained are validated.
 
     Args:
         model: The model that will be fit.
@@ -130,14 +130,14 @@ class SWA(WeightAveraging):
 def weight_averages(
     config: Any, model: keras.Model, batches: Any, steps_per_epoch: int
 ) -> list[WeightAveraging]:
-    """Make the callback for a config's field `average`.
+    """Create the callback for a config's field `average`.
 
     Args:
         config: Config with the fields average (none, ema or swa), epochs and batch_size.
         model: keras.Model that will be fit.
         batches: tf.data.Dataset of training batches.
-        steps_per_epoch: Number of batches of an epoch; batch-norm statistics are estimated on no
-            more.
+        steps_per_epoch: Number of batches per epoch, the maximum number of batches on which
+            batch-norm statistics are estimated.
 
     Returns:
         A list of one WeightAveraging; an empty list for none.
@@ -153,7 +153,7 @@ def weight_averages(
 def estimate_batch_norm(model: keras.Model, batches: Iterable) -> keras.Model:
     """Set the batch-norm statistics of a model to the means of the statistics of batches, in place.
 
-    For weights that are not the result of a training step, such as an average: Izmailov et al.,
+    Use it for weights that are not the result of training steps, such as averages: Izmailov et al.,
     section 3.2.
 
     Args:
@@ -175,7 +175,7 @@ def estimate_batch_norm(model: keras.Model, batches: Iterable) -> keras.Model:
     means = _values(statistics)
     try:
         for norm in norms:
-            norm.momentum = 0.0  # the moving statistics are then those of the last batch
+            norm.momentum = 0.0  # the moving statistics are then the last batch's
         for seen, batch in enumerate(batches, start=1):
             model(batch[0] if isinstance(batch, (tuple, list)) else batch, training=True)
             new = zip(means, _values(statistics), strict=True)

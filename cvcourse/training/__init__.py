@@ -1,4 +1,4 @@
-"""Training around `fit()`: exact resume, the best model, evaluation and the report."""
+"""Training with Keras' `fit`: exact resume, the best model, evaluation and the report."""
 
 from cvcourse.deprecation import renamed_attributes
 from cvcourse.settings import precision

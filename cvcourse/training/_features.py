@@ -24,8 +24,8 @@ from cvcourse.layers import NearestNeighbors
 
 LAST = "last"  # name of the input of the network's own classifier
 JOINTS = (layers.Add, layers.Concatenate, layers.MaxPooling2D)
-AT_MOST = 4  # depths beside the last one
-READING = 2  # increased when photos are decoded differently: invalidates cached features
+AT_MOST = 4  # depths in addition to the last one
+READING = 2  # increased if photos are decoded differently, to invalidate cached features
 
 
 def depths(net):
@@ -35,9 +35,9 @@ def depths(net):
         net: keras.Model that ends in a classifier.
 
     Returns:
-        {name: tensor}, by growing depth: the outputs of the layers stage1, stage2, …; without such
-        layers, up to AT_MOST evenly spaced joints (additions, concatenations, max pools); last,
-        under `LAST`, the input of the network's own classifier.
+        {name: tensor}, by increasing depth: the outputs of the layers stage1, stage2, …, or if
+        there are no such layers, of up to AT_MOST evenly spaced JOINTS; and finally `LAST`, the
+        input of the network's own classifier.
     """
     names = [layer.name for layer in net.layers]
     found = [name for name in names if re.fullmatch(r"stage\d+", name)]
@@ -164,7 +164,7 @@ def features(
         pass
     except Exception as error:  # whatever a damaged file raises
         damage = reason(error)
-        print(f"the features in {path} are damaged ({damage}): computed again", file=sys.stderr)
+        print(f"damaged features in {path} ({damage}) are computed again", file=sys.stderr)
         with contextlib.suppress(OSError):
             path.unlink()
     found = computed_features(model, len(split), stream(split))
@@ -173,7 +173,7 @@ def features(
         with replacing(path) as partial, open(partial, "wb") as file:
             np.savez(file, **found)
     except OSError as error:
-        raise RunError(f"cannot keep the features in {folder}: {error.strerror}") from error
+        raise RunError(f"cannot write the features to {folder}: {error.strerror}") from error
     return found
 
 
@@ -182,7 +182,7 @@ def computed_features(model, count, batches):
 
     Args:
         model: As in `features`.
-        count: Number of images; what the stream has more is padding.
+        count: Number of images; further examples of the stream are padding.
         batches: Batches of the images in order.
 
     Returns:
@@ -196,8 +196,8 @@ def computed_features(model, count, batches):
 
 
 def _key(model, split):
-    """Hash of the weights, the architecture and the images."""
-    # Layers by position: Keras' automatic names depend on what the process built before.
+    """Compute a hash of the weights, the architecture and the images."""
+    # Layers by position: Keras' automatic names depend on the layers built before.
     operations = [one for one in model.operations if not isinstance(one, layers.Layer)]
     named = (*model._flatten_layers(), *operations)
     places = {one.name: f'"{i}"' for i, one in enumerate(named)}

@@ -32,15 +32,15 @@ def fit(
 ):
     """Train a compiled model in a run's directory, or resume its training there.
 
-    The settings are those of the run's config: epochs and checkpoint_minutes, and if it has them,
-    the fields of `recipe.groups.StoppingFields` and snapshots. After Ctrl-C or SIGTERM, training
-    stops at the end of the step and saves a checkpoint.
+    The settings are fields of the run's config: epochs and checkpoint_minutes and, if it has them,
+    snapshots and the fields of `recipe.groups.StoppingFields`. After Ctrl-C or SIGTERM, training
+    saves a checkpoint at the end of the step, and stops.
 
     Args:
         model: keras.Model, compiled with `weighted_metrics` and prepared by `devices.ready`.
         run: Run of `recipe.open_run`, whose `begin()` is called here, or a training inside it.
-        batches: Function (start_step) -> the shuffled batches of the training split from that step
-            of the run on, without end.
+        batches: Function (start_step) -> the shuffled batches of the training split, without end,
+            starting at this step of the run.
         validation: Function () -> the batches of the validation split in order.
         steps_per_epoch: Number of batches per epoch.
         batch_size: Number of examples per batch.
@@ -49,7 +49,7 @@ def fit(
             model, no snapshots and no TensorBoard logs are written.
         saved: Model to save instead of `model`, with the same layers, for other inputs.
         averages: Weight averages of `cvcourse.regularization`, callbacks with `variables`.
-        callbacks: Further callbacks, called before an epoch is saved.
+        callbacks: Additional callbacks, called before an epoch is saved.
         one_hot: Whether labels are rows with one number per class.
         devices: Strategy of cvcourse.distribution. If None, a single device.
 
@@ -104,7 +104,7 @@ def fit(
                     LogUnregularizedLoss(),
                     early_stopping,
                     *files,
-                    *averages,  # after what saves the model as it was validated
+                    *averages,  # after the callbacks that save the model that was validated
                     *lines,
                     *callbacks,
                     resume,  # last: it saves the state of the others
@@ -122,10 +122,10 @@ def facts(
     """Collect the metrics that the runs of all recipes have in common.
 
     Args:
-        trained: ExactResume as `fit` returns it; None if nothing was trained by steps.
+        trained: ExactResume as `fit` returns it; None without training steps.
         model: The trained keras.Model.
-        config: Config of the run. If None, without the seed, for a part of a run.
-        **per_step: {name: number of things per step}, such as images_per_second=batch_size.
+        config: Config of the run. If None, as for a part of a run, the seed is left out.
+        **per_step: {name: number of items per step}, such as images_per_second=batch_size.
 
     Returns:
         A dict: best_epoch, epochs, seconds, parameters (trainable ones), seed, and for each name in

@@ -169,7 +169,7 @@ def _row(call, gradient):
 
 
 def activation_of(layer):
-    """Name of the activation whose values a layer outputs: "tanh", "relu", …; or None.
+    """Return the name of the activation whose values a layer outputs: "tanh", "relu", …; or None.
 
     The output of a gated layer is not that of its activation: an LSTM outputs o tanh(c).
     """

@@ -1,4 +1,4 @@
-"""Environment of a run: machine, versions, interactive or not."""
+"""Environment of a run: machine, versions, and whether the output is interactive."""
 
 import importlib.metadata
 import os
@@ -14,7 +14,7 @@ def machine() -> str:
     """Describe this machine.
 
     Returns:
-        Such as "2 CPU cores (x86_64)", after the names of the GPUs, if there are any.
+        A text such as "2 CPU cores (x86_64)", preceded by the names of the GPUs, if there are any.
 
     >>> "CPU cores" in machine()
     True
@@ -40,5 +40,5 @@ def versions() -> dict[str, str]:
 
 
 def is_interactive():
-    """Whether the output can show a progress bar: a terminal or a notebook."""
+    """Return whether the output can show a progress bar: a terminal or a notebook."""
     return sys.stdout.isatty() or "ipykernel" in sys.modules

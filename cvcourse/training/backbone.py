@@ -1,4 +1,4 @@
-"""A frozen network on a data set: features, classifiers of them, and their evaluation.
+"""A frozen network on a data set: features, classifiers on them, and their evaluation.
 
 Sharif Razavian et al., "CNN Features off-the-shelf", 2014, https://arxiv.org/abs/1403.6382.
 """
@@ -15,7 +15,7 @@ from cvcourse.training.evaluation import Evaluation
 from cvcourse.training.feature_space import map_of_split, neighbors_gallery
 from cvcourse.training.probe import fit_probe
 
-TRIED_ON = 300  # training images, at least, that a scaling is chosen by
+TRIED_ON = 300  # minimum number of training images by which a scaling is chosen
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +89,7 @@ class Backbone:
         ]
 
     def with_random_weights(self):
-        """Return an untrained copy of the network, with random weights that the seed decides."""
+        """Return an untrained copy of the network, with random weights given by the seed."""
         keras.utils.set_random_seed(self.seed)
         with self.devices.scope():
             model = keras.models.clone_model(self.model)
@@ -146,7 +146,7 @@ class Backbone:
             model: Model as `with_classifier` returns it.
 
         Returns:
-            An Evaluation, equal to the bit to that of the whole model; None if there is no such
+            An Evaluation, equal bit for bit to that of the whole model; None if there is no such
             split.
         """
         split = getattr(self.dataset, name)
@@ -162,7 +162,7 @@ class Backbone:
 
 
 def best_scaling(with_scaling, scalings, classifier):
-    """Choose the scaling of the pixels for a network by a probe within the training split.
+    """Choose the pixel scaling for a network by a probe within the training split.
 
     Args:
         with_scaling: Function (scaling) -> `Backbone`.
@@ -184,9 +184,8 @@ def best_scaling(with_scaling, scalings, classifier):
     best = max(found, key=found.get)
     shares = ", ".join(f"{scaling} {accuracy:.1%}" for scaling, accuracy in found.items())
     why = (
-        "The model in the file does not scale its input. --scaling="
-        f"{best} has the highest accuracy of a probe, by cross-validation on "
-        f"{len(few.train):,} training images: {shares}."
+        f"The model in the file does not scale its input. With --scaling={best}, a probe has the "
+        f"highest accuracy by cross-validation on {len(few.train):,} training images: {shares}."
     )
     chosen = with_scaling(best)
     return dataclasses.replace(chosen, notes=(*chosen.notes, why))

@@ -18,7 +18,7 @@ WANTED = "give the model.keras of a finished run"
 
 
 class BestModel(keras.callbacks.Callback):
-    """Callback that saves the model after each epoch that is the best so far.
+    """Callback that saves the model after each epoch that is the best one so far.
 
     Args:
         path: Path of the .keras file, as a pathlib.Path.
@@ -52,7 +52,7 @@ def save_model(
 
     Args:
         model: keras.Model from inputs to scores (batch, classes).
-        path: Path of the .keras file. Its folder is created, if its parent exists.
+        path: Path of the .keras file. Its folder is created if the folder's parent exists.
         class_names: Names of the classes, in the order of the outputs.
         from_logits: Whether the model outputs logits; otherwise probabilities.
 
@@ -71,7 +71,7 @@ def save_model(
     path = pathlib.Path(path)
     try:
         path.parent.mkdir(exist_ok=True)
-        # Only one of several workers saves, so nothing here may be created on all of them.
+        # Only one of several workers saves, so no variable here may be created on all of them.
         with distribution.without_strategy(), replacing(path) as partial:
             is_sequence = isinstance(model, SequenceModel)
             kind = SequenceModel if is_sequence else keras.Model

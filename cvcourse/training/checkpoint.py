@@ -29,7 +29,7 @@ def save(folder, step, arrays, values):
         values: Dict that JSON can hold.
 
     Raises:
-        OSError: If it cannot be written. The older checkpoints are kept then.
+        OSError: If it cannot be written. The older checkpoints are then kept.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for leftover in folder.glob(f"{PARTIAL}*"):  # of a process that was killed while writing
@@ -59,8 +59,8 @@ def decoded(data):
 def newest(folder):
     """Read the bytes of the newest undamaged checkpoint; None if there is none.
 
-    A checkpoint that is damaged, unreadable or no regular file is reported on standard error and
-    renamed to *.damaged.
+    A checkpoint that is damaged, unreadable or not a regular file is reported on standard error,
+    and renamed to *.damaged.
     """
     found = _newest_first(folder)
     for path, rest in zip(found, reversed(range(len(found))), strict=True):
@@ -74,8 +74,8 @@ def newest(folder):
             problem = f"the checkpoint {path} cannot be read ({reason(error)})"
         except RunError as error:
             problem = f"the checkpoint {error}"
-        follows = "the one before it is used" if rest else "there is no other, so from the start"
-        print(f"{problem}: set aside, {follows}", file=sys.stderr)
+        follows = "the previous one is used" if rest else "without another, training starts anew"
+        print(f"{problem}: it is set aside, {follows}", file=sys.stderr)
         with contextlib.suppress(OSError):  # on a read-only disk it is only skipped
             path.rename(path.with_suffix(".damaged"))
     return None

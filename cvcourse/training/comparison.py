@@ -64,8 +64,8 @@ def judge(rows, folders, split, *, batches, measures, baseline):
         split: Split of n images.
         batches: Function (split) -> its batches in order.
         measures: Function (log-probabilities of the members, labels) -> {measure: number}.
-        baseline: Row that `gain` refers to, a further measure: the accuracy minus the accuracy of
-            this row for the same seed.
+        baseline: Row for an additional measure `gain`: the accuracy minus the accuracy of this row
+            for the same seed.
 
     Returns:
         A pair: a list of {file: log-probabilities (n, classes)} by folder, and
@@ -92,7 +92,7 @@ def judge(rows, folders, split, *, batches, measures, baseline):
 
 
 def best(rows, names):
-    """Find the row with the highest mean accuracy; of equal ones, that with the lowest NLL.
+    """Find the row with the highest mean accuracy; of equal ones, the row with the lowest NLL.
 
     Args:
         rows: {row: {measure: mean and std}} as `judge` returns them.
@@ -122,7 +122,7 @@ def mean_and_std(values):
 
 
 def without_seeds(row):
-    """Format the numbers of a single run as `table` takes them: {measure: mean and std}."""
+    """Format the numbers of a single run for `table`: {measure: mean and std}."""
     return {key: mean_and_std([value]) for key, value in row.items() if key in COLUMNS}
 
 
@@ -130,7 +130,7 @@ def table(rows):
     """Format rows as lists of texts, such as 91.20 ± 0.13.
 
     Args:
-        rows: {row: {measure: mean and std}}. A measure that no row has gets no column.
+        rows: {row: {measure: mean and std}}. A measure that no row has is left out.
 
     Yields:
         A list of titles, then a list for each row.

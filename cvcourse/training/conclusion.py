@@ -9,7 +9,7 @@ from cvcourse.training.evaluation import evaluate_held_out
 from cvcourse.training.evaluation_report import confident_mistakes, most_confused_with
 from cvcourse.training.report import write_report
 
-LOSSES = {  # name: what its values are, and their unit
+LOSSES = {  # name: description of its values, and their unit
     "softmax": ("cross-entropy", " (nats)"),
     "hinge": ("multiclass SVM loss", ""),
 }
@@ -31,15 +31,15 @@ def evaluate_and_report(
         batch_size: Number of images per step.
         batches: Function (split) -> its batches in order.
         loss_name: "softmax" or "hinge".
-        more: Further metrics, as a dict.
+        more: Additional metrics, as a dict.
 
     Returns:
-        The metrics, as `write_report` returns them. test_* are None without a test split.
+        The metrics, as `write_report` returns them. Without a test split, test_* are None.
 
     Raises:
         RunError: If the model cannot be read, or a file cannot be written.
     """
-    remedy = "it held the best epoch: train again in another directory"
+    remedy = "it contained the best epoch: train again in another directory"
     model = read_model(workdir / "model.keras", remedy=remedy, compile=True)
     validation, test = evaluate_held_out(model, dataset, batches, loss_name)
     return write_results(
@@ -83,13 +83,13 @@ def write_results(
         model: keras.Model.
         validation: Evaluation of the validation split.
         test: Evaluation of the test split, or None.
-        trained: ExactResume as `fit` returns it; None if nothing was trained by steps.
+        trained: ExactResume as `fit` returns it; None without training steps.
         batch_size: Number of images per step.
         seconds: Duration of the run. If None, that of the training.
-        more: Further metrics, as a dict.
-        lead: Further paragraphs at the start of the report.
+        more: Additional metrics, as a dict.
+        lead: Additional paragraphs at the start of the report.
         sections: Sections before those of the results, as in `write_report`.
-        **parts: Further arguments of `write_report`.
+        **parts: Additional arguments of `write_report`.
 
     Returns:
         The metrics, as `write_report` returns them.
@@ -128,7 +128,7 @@ def result_sections(metrics, history, model, dataset, evaluation, split):
 
     Args:
         metrics: Metrics of the run.
-        history: Rows of history.csv; empty if nothing was trained by steps.
+        history: Rows of history.csv; empty without training steps.
         model: keras.Model.
         dataset: Dataset.
         evaluation: Evaluation of one split of the dataset.
@@ -182,13 +182,13 @@ def _curves(history, best_epoch, loss, unit):
             f"The loss is the mean {loss}, without weight decay and label smoothing. Training "
             "values are averages over the epoch, with augmentation and dropout, while the weights "
             "change; validation values are measured at the end of the epoch. The saved model is "
-            f"that of epoch {best_epoch}."
+            f"that of epoch {best_epoch}, the best one."
         ],
     }
 
 
 def _classes(counts, names):
-    """Table with a row per class, lowest accuracy first."""
+    """Create a table with a row per class, lowest accuracy first."""
     rows = []
     for label, name in enumerate(names):
         total, right = int(counts[label].sum()), int(counts[label, label])
@@ -205,8 +205,8 @@ def _mistakes(evaluation, dataset, split):
         section["gallery"] = [mistakes]
         if evaluation.loss_name == "hinge":
             section["paragraphs"] = [
-                "Percentages are the softmax of the scores, which this loss does not train to be "
-                "probabilities."
+                "Percentages are the softmax of the scores, which the hinge loss does not train to "
+                "be probabilities."
             ]
     else:
         section["paragraphs"] = [f"None: every image of the {split} split is classified correctly."]

@@ -2,7 +2,7 @@
 
 CS231n notes, "Before learning: sanity checks tips/tricks" and "Babysitting the learning process",
 https://cs231n.github.io/neural-networks-3; lecture 7. Each check takes any keras.Model from raw
-images to scores, restores its weights, and returns a Finding.
+images to scores, restores its weights afterwards, and returns a Finding.
 """
 
 import contextlib
@@ -32,7 +32,7 @@ class Finding:
         value: Measured number.
         expected: Expected number, or the ends of an interval.
         advice: Sentences on what to change; for a passed step, on what to look at.
-        details: Further numbers by name.
+        details: Additional numbers by name.
         curves: Data of the report's figures by name.
     """
 
@@ -79,7 +79,7 @@ def _finding(name, wrong, hints=(), **found):
 
 SCALED_DOWN = 1e-3  # factor of the scores
 AGREES = 0.05  # relative tolerance for the loss of equal scores
-LOUD = 3  # times that loss: the first steps are spent on making the scores small
+LOUD = 3  # times that loss: the first steps would only make the scores smaller
 INPUT_SCALE = (0.01, 10)  # root mean square of the first weights' inputs; 1 if normalized
 CENTERED = 1 / 3  # of the standard deviation: inputs with a smaller mean are centered
 
@@ -87,8 +87,8 @@ CENTERED = 1 / 3  # of the standard deviation: inputs with a smaller mean are ce
 def initial_loss(model, images, labels, *, loss, chance):
     """Check that the initial loss is that of a guess: ln K for softmax, K - 1 for the hinge loss.
 
-    The scores are scaled down, so that they are nearly equal for any initialization; the unscaled
-    loss may be higher, and is reported. An L2 term must increase the loss.
+    The scores are scaled down, so that they are nearly equal for any initialization; the loss
+    without scaling may be higher, and is reported. An L2 term must increase the loss.
 
     Args:
         model: keras.Model from raw images to scores (n, classes).
@@ -109,7 +109,7 @@ def initial_loss(model, images, labels, *, loss, chance):
     wrong, hints = [], []
     if not abs(judged - chance) <= AGREES * chance:
         wrong.append(
-            f"With scores near 0 the loss is {judged:.4g} instead of {chance:.4g}: the number of "
+            f"With scores near 0, the loss is {judged:.4g} instead of {chance:.4g}: the number of "
             "outputs, the labels or the loss do not fit the classes, or the scores are too large."
         )
     if _are_probabilities(scores):
@@ -129,15 +129,15 @@ def initial_loss(model, images, labels, *, loss, chance):
         wrong.append("The L2 term does not increase the loss: the regularized weights are all 0.")
     if unscaled > LOUD * chance:
         hints.append(
-            f"Without scaling, the initial loss is {unscaled:.4g}, over {LOUD} times {chance:.4g}: "
-            "use smaller initial weights in the last layer."
+            f"Without scaling down, the initial loss is {unscaled:.4g}, more than {LOUD} times "
+            f"{chance:.4g}: use smaller initial weights in the last layer."
         )
     details = dict(unscaled=unscaled, l2_term=penalty, input_mean=mean, input_std=std)
     return _finding("initial_loss", wrong, hints, value=judged, expected=chance, details=details)
 
 
 def _network_input(calls):
-    """Mean and standard deviation of the inputs of the first layer with a kernel."""
+    """Compute mean and standard deviation of the inputs of the first layer with a kernel."""
     for call in calls:
         if _kernels(call.layer):
             values = np.asarray(keras.ops.convert_to_numpy(call.input), "float64")
@@ -160,8 +160,8 @@ NOISE = ("rate", "share", "std", "stddev")  # attributes of random layers; 0 tur
 def memorize(model, images, labels, *, loss, chance):
     """Check that the model can overfit 20 to 50 examples, without dropout and regularization.
 
-    It is trained by Adam at a few learning rates, whatever the run's optimizer is, since this is a
-    check of the model. It remains compiled so.
+    It is trained with Adam at a few learning rates instead of the run's optimizer, since this is a
+    check of the model. Afterwards, the model remains compiled with Adam.
 
     Args:
         model: As in `initial_loss`.
@@ -194,7 +194,7 @@ def memorize(model, images, labels, *, loss, chance):
         wrong.append(
             f"The model does not memorize {len(images)} examples: the loss stays at {best:.4g}. "
             "Look for an activation after the logits, weights that are all 0, dead units, layers "
-            "that stop the gradient, and a wrong loss."
+            "that stop the gradient, or a wrong loss."
         )
     return _finding(
         "memorize",
@@ -234,8 +234,8 @@ def quiet(model):
 ENOUGH_FALL = 0.5  # of the range test's decrease, at the run's rate in as many steps;
 SLOW = 3  # all of it for a rate that is this many times below the interval
 LAST = 10  # losses whose median is the final loss
-BY_CHANCE = 3.0  # standard deviations up to which outputs may fit unrelated labels
-ENOUGH = 20  # held-out examples, at least, for a decision
+BY_CHANCE = 3.0  # standard deviations up to which outputs may fit unrelated labels by chance
+ENOUGH = 20  # minimum number of held-out examples for a decision
 
 
 def learning_rate(model, batches, held_out, *, chance, steps=100, warm_up=False, monitor="loss"):
@@ -280,14 +280,14 @@ def learning_rate(model, batches, held_out, *, chance, steps=100, warm_up=False,
             )
         else:
             wrong.append(
-                "At no learning rate does the model learn anything that holds for unseen images: "
-                "the labels do not belong to the images (look at some), another step fails and "
-                f"shows the cause, or {steps} steps are too few."
+                "At no learning rate does the model learn anything that generalizes to unseen "
+                "images: the labels do not belong to the images (look at some), another step fails "
+                f"and shows the cause, or {steps} steps are too few."
             )
     elif not low <= rate <= high:
         hints.append(
-            f"--learning_rate={rate:g} is outside of the interval from {low:.2g} to {high:.2g}, "
-            "where the loss decreases fastest."
+            f"--learning_rate={rate:g} is outside the interval from {low:.2g} to {high:.2g}, where "
+            "the loss decreases fastest."
         )
     return _finding(
         "learning_rate",
@@ -325,7 +325,7 @@ def _trial(model, batches, held_out, rate, *, steps, warm_up, monitor):
 
 
 def relation(scores, labels):
-    """Measure how much better scores fit the labels than permuted labels.
+    """Measure how much better scores fit the labels than permuted labels do.
 
     The statistic is the mean probability of an example's own class. Its mean and variance over all
     permutations of the labels are known: Hoeffding, "A combinatorial central limit theorem", 1951.
@@ -353,7 +353,7 @@ UPDATE = 1e-3  # change of a kernel per step, relative to its norm: the notes
 UPDATES = (1e-5, 0.3)  # bounds of the median kernel; outside of MODEST there is a hint
 MODEST = (1e-4, 0.05)
 TRAINED, MEASURED = 10, 5  # steps, and how many of the last are measured
-DEPTH = 1e-5  # gradient at the first weights over that at the last: vanishing, exploding
+DEPTH = 1e-5  # gradient at the first weights over that at the last: vanishing; 1 / DEPTH: exploding
 FEW_UNITS = 8  # layers with fewer units are not examined
 ILLS = (  # share of a layer, its bound before and during training (the notes: 40 % dead), words
     (
@@ -422,15 +422,15 @@ def updates(model, batches, images, labels, *, loss):
         )
     elif not MODEST[0] <= median <= MODEST[1]:
         hints.append(
-            f"A step changes the weights by {median:.2g} of their norm; {UPDATE:g} is usual."
+            f"A step changes the weights by {median:.2g} of their norm; about {UPDATE:g} is usual."
         )
     for share, bound, later_bound, what, remedy in ILLS:
         if names := _beyond(bound, share, before):
-            wrong.append(f"{_names(names)}: over {bound:.0%} {what}; {remedy}.")
+            wrong.append(f"{_names(names)}: more than {bound:.0%} {what}; {remedy}.")
         elif names := _beyond(later_bound, share, after):
             hints.append(
-                f"{_names(names)}: after {TRAINED} steps over {later_bound:.0%} {what}; use a "
-                "lower learning rate."
+                f"{_names(names)}: after {TRAINED} steps, more than {later_bound:.0%} {what}; use "
+                "a lower learning rate."
             )
     if depth and not DEPTH <= depth <= 1 / DEPTH:
         what, size = ("vanishes", "larger") if depth < 1 else ("explodes", "smaller")
@@ -459,13 +459,13 @@ def updates(model, batches, images, labels, *, loss):
 
 
 def _beyond(bound, share, rows):
-    """Names of the layers with at least FEW_UNITS units whose `share` is above `bound`."""
+    """List the names of the layers with FEW_UNITS or more units and a `share` above `bound`."""
     beyond = [row for row in rows if (getattr(row, share) or 0) > bound]
     return [row.name for row in beyond if row.shape[-1] >= FEW_UNITS]
 
 
 def _moved(variable, before):
-    """Norm of a variable's change over its norm; 0 if it did not change."""
+    """Return the norm of a variable's change over its norm; 0 if it did not change."""
     change = np.linalg.norm(keras.ops.convert_to_numpy(variable) - before)
     return change / max(np.linalg.norm(before), 1e-12) if change else 0.0
 
@@ -482,7 +482,7 @@ def _names(names):
 
 # ---- 5: gradients ----
 
-CHECKED = 40  # parameters, of arrays evenly spaced over the depth of the network
+CHECKED = 40  # parameters, in arrays evenly spaced over the depth of the network
 
 
 def gradients(model, images, labels, *, loss, seed=0):
@@ -574,7 +574,7 @@ def in_float64(model):
 # ---- 6: pipeline ----
 
 WAITING = 0.3  # share of a step
-UNNOTICED = 5e-3  # s; Python needs part of it to hand over a batch
+UNNOTICED = 5e-3  # s; Python needs part of it to pass a batch
 WARM_UP = 5  # steps, with tracing and prefetched batches
 
 
@@ -627,7 +627,7 @@ def _scores(model, images):
 
 
 def _of_outputs(loss):
-    """Loss of a model's outputs as they are; Keras' own would bypass a softmax layer."""
+    """Return a loss of a model's outputs as they are; Keras' own would bypass a softmax layer."""
     return lambda labels, scores: loss(labels, 1.0 * scores)
 
 

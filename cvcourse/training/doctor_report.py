@@ -17,9 +17,19 @@ COLUMNS = {  # field of LayerStatistics: title in the table of layers
     "std": "std",
     "saturated": "saturated",
     "dead": "dead",
-    "gradient_mean": "gradient's mean",
-    "gradient_std": "std",
-    "gradient_norm": "norm",
+    "gradient_mean": "gradient mean",
+    "gradient_std": "gradient std",
+    "gradient_norm": "gradient norm",
+}
+DETAILS = {  # name of a detail: its words in the report, if they differ from the name
+    "unscaled": "loss without scaling down",
+    "l2_term": "L2 term",
+    "adam_rate": "learning rate of Adam",
+    "share_of_fall": "share of the range test's decrease",
+    "relation": "fit to the labels of unseen images, in standard deviations",
+    "lowest": "smallest update of a kernel",
+    "highest": "largest update of a kernel",
+    "gradient_first_over_last": "gradient norm at the first over the last weights",
 }
 
 
@@ -63,7 +73,7 @@ def _step(number, finding, chance):
     if finding.curves and finding.name in FIGURES:
         section["figure"] = FIGURES[finding.name](finding, chance)
     details = [
-        f"{key.replace('_', ' ')} {doctor.format_number(value)}"
+        f"{DETAILS.get(key, key.replace('_', ' '))} {doctor.format_number(value)}"
         for key, value in finding.details.items()
         if value is not None
     ]

@@ -1,4 +1,4 @@
-"""Evaluation of a model on a split: logits are computed once, and every metric from them."""
+"""Evaluation of a model on a split: logits are computed once, and all metrics from them."""
 
 import dataclasses
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ ROUNDED = 1e-2  # tolerance for the sum of probabilities, which bfloat16 rounds
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """Logits and labels of the examples of a split, in its order, and the metrics of them.
+    """Logits and labels of the examples of a split, in its order, and the metrics.
 
     Args:
         logits: float32 array (n, classes).
@@ -117,10 +117,10 @@ class Evaluation:
         return {name: float(v.mean()) if v.size else None for name, v in defined.items()}
 
     def confident_mistakes(self, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the wrong predictions of highest probability.
+        """Return the wrong predictions with the highest probability.
 
         Args:
-            count: Number of predictions at most.
+            count: Maximum number of predictions.
 
         Returns:
             A pair of arrays, highest probability first: indices of the examples, and probabilities
@@ -164,14 +164,14 @@ def evaluate(
 
 
 def as_logits(scores):
-    """Convert a model's outputs to logits: the logarithm if each row is a distribution.
+    """Convert a model's outputs to logits: take the logarithm if they are probabilities.
 
     Args:
         scores: float32 array (n, classes), logits or probabilities.
 
     Returns:
-        float32 array (n, classes) whose softmax is the model's probabilities. A probability of 0
-        counts as the smallest normal number, so that the loss stays finite.
+        float32 array (n, classes) whose softmax is the model's probabilities. A probability of 0 is
+        replaced by the smallest normal number, so that the loss stays finite.
     """
     sums = scores.sum(axis=1)
     if len(scores) and (scores >= 0).all() and (abs(sums - 1) < ROUNDED).all():

@@ -9,9 +9,9 @@ from cvcourse.figures import confusion_matrix, reliability_diagram
 from cvcourse.files import replacing
 
 HEADINGS = ("file", "true", "predicted", "correct", "probability")
-DRAWN = 100  # classes up to which the confusion matrix is drawn
-CONFUSIONS = 20  # in the table of the most frequent ones
-MISTAKES = 24  # pictures
+DRAWN = 100  # maximum number of classes for a figure of the confusion matrix
+CONFUSIONS = 20  # rows in the table of the most frequent ones
+MISTAKES = 24  # images in the gallery
 
 
 def write_predictions(path, evaluation, names, class_names):
@@ -135,7 +135,7 @@ def evaluation_sections(evaluation, split, names, class_names, metrics, reliabil
 
 
 def confident_mistakes(evaluation, split, class_names, names=None):
-    """Create a gallery of the wrong predictions of highest probability.
+    """Create a gallery of the wrong predictions with the highest probability.
 
     Args:
         evaluation: Evaluation.

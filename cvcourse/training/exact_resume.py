@@ -26,16 +26,17 @@ from cvcourse.training import checkpoint
 HISTORY = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate")
 HISTORY_BYTES = 2**28  # far above a million epochs
 REMEDY = "remove it and metrics.json beside it, and the same command writes both again"
-STOP = 2  # a request to stop, which outranks that for a checkpoint
+STOP = 2  # a request to stop; higher than a request for a checkpoint, 1
 EARLY_STOPPING = ("wait", "best", "best_epoch", "stopped_epoch")
 
 
 class ExactResume(keras.callbacks.Callback):
-    """Callback that checkpoints a compiled model, and restores the last checkpoint when created.
+    """Callback that saves checkpoints, and restores the last one when it is created.
 
     Put it last in the list of callbacks, after LogUnregularizedLoss and `early_stopping`, and call
-    `fit` once for each of `spans()`. It saves at the end of each epoch, every `minutes`, and before
-    it stops for a signal; writes history.csv; and stops if the loss becomes NaN or infinite.
+    `fit` once for each of `spans()`. It saves a checkpoint at the end of each epoch, every
+    `minutes`, and before it stops for a signal. It writes history.csv, and stops training if the
+    loss becomes NaN or infinite.
 
     Args:
         model: keras.Model, compiled.
@@ -47,9 +48,9 @@ class ExactResume(keras.callbacks.Callback):
         data: Fingerprint of the data.
         one_hot: Whether labels are rows with one number per class.
         others: Variables to save in addition to the model's and the optimizer's.
-        devices: Strategy of cvcourse.distribution. If None, a single device. Of several workers the
-            first writes, all save and stop at the same step, and all start from the checkpoint of
-            the first.
+        devices: Strategy of cvcourse.distribution. If None, a single device. Several workers save
+            and stop at the same step; only the first writes files, and all start from its
+            checkpoint.
 
     Attributes:
         step: Number of training steps done.
@@ -174,7 +175,7 @@ class ExactResume(keras.callbacks.Callback):
             self._save(self.model.metrics_variables, stop=request == STOP)
 
     def on_test_end(self, logs=None):
-        # Before on_epoch_end, where early stopping could take this epoch for the best one.
+        # Before on_epoch_end, where early stopping could select this epoch as the best one.
         if not math.isfinite(logs["data_loss"]):
             self._diverged(f"the validation loss became {logs['data_loss']}")
 
@@ -226,10 +227,10 @@ class ExactResume(keras.callbacks.Callback):
         except OSError as error:
             raise RunError(
                 f"cannot write the checkpoint of step {self.step}: {error.strerror}; "
-                f"{self._kept()}make room and go on with: {self.command}"
+                f"{self._kept()}make room and resume with: {self.command}"
             ) from error
         if stop:
-            raise Interrupted(f"stopped at step {self.step}; go on with: {self.command}")
+            raise Interrupted(f"stopped at step {self.step}; resume with: {self.command}")
 
     def _restore(self, model):
         """Restore the last checkpoint, if there is one, to the model and this callback."""
@@ -240,12 +241,12 @@ class ExactResume(keras.callbacks.Callback):
         state = self._state(model)
         if values["backend"] != keras.backend.backend():
             raise RunError(
-                f"the run in {self.folder.parent} was begun with another backend; go on with "
+                f"the run in {self.folder.parent} was started with another backend; resume it with "
                 f"KERAS_BACKEND={values['backend']}"
             )
         if values["data"] != self.data:
             raise RunError(
-                f"the data have changed since the run in {self.folder.parent} was begun: restore "
+                f"the data have changed since the run in {self.folder.parent} was started: restore "
                 "them, or start a new run"
             )
         if values["forms"] != _forms(state):
@@ -269,7 +270,7 @@ class ExactResume(keras.callbacks.Callback):
                 raise RunError(f"cannot write {self.csv}: {error.strerror}") from error
 
     def _state(self, model):
-        """Every variable that training depends on, each once."""
+        """List the variables that training depends on, each once."""
         metrics = {id(variable) for variable in model.metrics_variables}
         all_of_them = [*model.variables, *model.optimizer.variables, *self.others]
         found = {id(variable): variable for variable in all_of_them}
@@ -288,12 +289,12 @@ class ExactResume(keras.callbacks.Callback):
 
 
 def _forms(variables):
-    """Shapes and types, by which models are compared; Keras numbers names within a process."""
+    """Return shapes and dtypes to compare models; Keras numbers names within a process."""
     return [[list(variable.shape), variable.dtype] for variable in variables]
 
 
 def _on_each_replica(metrics):
-    """Variables of metrics on each replica; Keras reads their sum, which is rounded."""
+    """Return the variables of metrics on each replica; Keras reads their sum, which is rounded."""
     return [part for v in metrics for part in getattr(v.value, "values", [v])]
 
 

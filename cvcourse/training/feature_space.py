@@ -8,7 +8,7 @@ import numpy as np
 from cvcourse.figures import feature_map
 from cvcourse.training.probe import unit
 
-MAX_POINTS = 1_500  # of a map: the time of t-SNE grows faster than the number of points
+MAX_POINTS = 1_500  # in a map: the time of t-SNE grows faster than the number of points
 ASKED, NEIGHBORS = 8, 6  # images whose nearest neighbors a gallery shows, and how many
 
 
@@ -17,8 +17,8 @@ def nearest(known: np.ndarray, asked: np.ndarray, count: int) -> tuple[np.ndarra
 
     Args:
         known: Array (n, c) of the vectors to search.
-        asked: Array (m, c) of the vectors whose neighbors are searched.
-        count: Number of neighbors of each.
+        asked: Array (m, c) of the vectors whose neighbors are wanted.
+        count: Number of neighbors per vector.
 
     Returns:
         A pair of arrays (m, count), nearest first: indices in `known`, and cosine similarities.
@@ -65,7 +65,7 @@ def map_of_split(features, split, class_names, seed=0):
     """Draw the t-SNE map of a split's images.
 
     Args:
-        features: Array (n, c). If n exceeds MAX_POINTS, so many evenly spaced images are shown.
+        features: Array (n, c). If n exceeds MAX_POINTS, that many evenly spaced images are shown.
         split: Split of the n images.
         class_names: Names of the classes.
         seed: Seed of the map.
@@ -84,10 +84,10 @@ def _evenly(count, most):
 
 
 def tsne(features: np.ndarray, seed: int = 0) -> np.ndarray:
-    """Map vectors to points of the plane that have the same neighbors: t-SNE.
+    """Map vectors to points of the plane that tend to have the same neighbors: t-SNE.
 
-    Starts from the first two principal components, so that the map is reproducible. Fewer than 10
-    vectors are mapped to these components.
+    It starts from the first two principal components, so that the map is reproducible. Fewer than
+    10 vectors are mapped to these components.
 
     Args:
         features: Array (n, c).

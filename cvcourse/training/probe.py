@@ -1,4 +1,4 @@
-"""Probes: simple classifiers of a frozen network's features.
+"""Probes: simple classifiers on a frozen network's features.
 
 Alain & Bengio, "Understanding intermediate layers using linear classifier probes", 2016,
 https://arxiv.org/abs/1610.01644. The setting of a probe is chosen by cross-validation within the
@@ -15,7 +15,7 @@ import numpy as np
 from cvcourse.errors import RunError
 
 FOLDS = 5
-GRIDS = {  # classifier: its setting, and the values tried, the most regularized one first
+GRIDS = {  # classifier: its setting, and the values to try, the most regularized one first
     "svm": ("C", (0.1, 0.3, 1.0, 3.0, 10.0)),
     "softmax": ("C", (1.0, 3.0, 10.0, 30.0, 100.0)),
     "knn": ("k", (15, 9, 5, 3, 1)),
@@ -32,10 +32,10 @@ class Probe:
         accuracy: Cross-validation accuracy.
         kernel: Array (c, classes) of a linear classifier.
         bias: Array (classes,) of a linear classifier.
-        vectors: Array (n, c) of the training vectors, scaled to length 1, of nearest neighbors.
-        labels: Their class numbers (n,).
+        vectors: Training vectors (n, c) of nearest neighbors, scaled to length 1.
+        labels: Class numbers (n,) of the vectors.
         neighbors: Number of nearest neighbors that vote.
-        classes: Number of classes of nearest neighbors.
+        classes: Number of classes, for nearest neighbors.
     """
 
     classifier: str
@@ -115,8 +115,8 @@ def fit_probe(
 
     folds = _folds(labels, min(FOLDS, counts.min()), seed)
     values = GRIDS[classifier][1]
-    # One thread for each value, and one in each matrix product: the matrices are small, and
-    # threads that wait for each other take many times as long beside another process.
+    # One thread for each value, and one in each matrix product: the matrices are small, and with
+    # other processes running, threads that wait for each other take many times as long.
     with threadpoolctl.threadpool_limits(1), futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         on_folds = functools.partial(_on_folds, classifier, features, labels, folds)
         logits = list(pool.map(on_folds, values))
@@ -141,7 +141,7 @@ def _require_two_classes_of_two(counts):
     if counts.min() < 2:
         has = "one training image" if counts.min() else "no training image"
         raise RunError(
-            f"class {counts.argmin()} has {has}: choosing a probe's setting needs at least two"
+            f"class {counts.argmin()} has {has}: a probe needs at least two images per class"
         )
 
 
@@ -153,7 +153,7 @@ def _folds(labels, folds, seed):
 
 
 def _on_folds(classifier, features, labels, folds, value):
-    """Logits (n, classes) of every example, by the classifier fitted without its fold."""
+    """Compute logits (n, classes) of every example, by the classifier fitted without its fold."""
     logits = np.empty((len(labels), int(labels.max()) + 1))
     for train, held in folds:
         probe = _fitted(classifier, value, features[train], labels[train])
@@ -182,7 +182,7 @@ def _linear(classifier, value, features, labels):
     from sklearn.svm import LinearSVC
 
     model = {
-        # Not the dual form, whose random generator all threads share.
+        # dual=False, since the dual form has a random generator that all threads share.
         "svm": lambda: LinearSVC(C=value, max_iter=5000, dual=False),
         "softmax": lambda: LogisticRegression(C=value, max_iter=1000),
     }[classifier]()
@@ -195,7 +195,7 @@ def _linear(classifier, value, features, labels):
 
 
 def _temperature(logits, labels):
-    """Factor of the logits that minimizes the NLL of the labels (Guo et al. 2017, section 4.2)."""
+    """Find the factor of the logits with the smallest NLL (Guo et al. 2017, section 4.2)."""
     from scipy.optimize import minimize_scalar
     from scipy.special import log_softmax
 

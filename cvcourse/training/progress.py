@@ -1,4 +1,4 @@
-"""Progress of a run by epoch: logs without the regularization loss, TensorBoard, one line each."""
+"""Progress of a run by epoch: logs without the regularization loss, TensorBoard, printed lines."""
 
 import keras
 
@@ -6,8 +6,8 @@ import keras
 def weighted_metrics(loss):
     """Return the `weighted_metrics` for `compile()`: accuracy, and the loss as `data_loss`.
 
-    Weighted, because the last batch of an evaluation is padded with examples of weight 0. The loss
-    once more, to have it without weight decay and label smoothing.
+    They are weighted because the last batch of an evaluation is padded with examples of weight 0.
+    `data_loss` is the loss without weight decay and label smoothing.
 
     Args:
         loss: Class of a Keras loss.

@@ -40,23 +40,23 @@ def write_report(
         metrics: Dict for the metrics file. `machine` and `versions` are added.
         config: {setting: value}.
         lead: Paragraphs at the start.
-        tiles: Dicts with a `value` and the `words` below it; `verdict` (pass, fail or skip) decides
-            the color, `href` is a link.
+        tiles: Dicts with a `value` and the `words` below it; `verdict` (pass, fail or skip)
+            determines the color, `href` is a link.
         tables: {caption: rows of texts, titles first}.
         texts: {caption: preformatted text}.
         highlighted: {caption: pairs (text, color)}.
         figures: {caption: matplotlib figure}.
         galleries: {caption: pairs (image (h, w, c) of 0..255, text)}. Empty ones are left out.
-        sections: Further parts: dicts with a `caption` and any of `paragraphs`, `advice`, `table`,
-            `text`, `highlighted`, `figure`, `gallery` (rows of pairs), `notes`, shown in this
-            order. A cell (share, text) of a table is a bar. `fold` is the title under which a
-            long table is collapsed; `verdict` is shown with the caption; `name` is the target of
-            links.
+        sections: Additional parts: dicts with a `caption` and any of `paragraphs`, `advice`,
+            `table`, `text`, `highlighted`, `figure`, `gallery` (rows of pairs), `notes`, shown in
+            this order. A cell (share, text) of a table is shown as a bar. `fold` is the title under
+            which a long table is collapsed; `verdict` is shown with the caption; `name` is the
+            target of links.
         file: Name of the metrics file.
 
     Returns:
-        The metrics as they are written, with the paths of the directory and of its model, which the
-        file does not hold (`files.with_paths`).
+        The metrics as they are written, with the paths of the directory and of its model, which are
+        not in the file (`files.with_paths`).
 
     Raises:
         RunError: If a file cannot be written.
@@ -73,7 +73,7 @@ def write_report(
         for caption, content in (contents or {}).items()
     ]
     source = importlib.resources.files("cvcourse.training").joinpath("report.html.j2")
-    # Class names and paths are user input, which autoescape keeps text.
+    # Class names and paths are user input, which autoescape renders as plain text.
     environment = jinja2.Environment(autoescape=True)
     environment.filters.update(svg=svg, picture=picture)
     page = environment.from_string(source.read_text("utf-8")).render(
@@ -96,7 +96,7 @@ def write_report(
 
 
 def picture(image):
-    """Encode raw pixels as an image for a page.
+    """Encode raw pixels as an image for the page.
 
     Args:
         image: Array (h, w, c) of 0..255.

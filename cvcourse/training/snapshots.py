@@ -12,8 +12,8 @@ from cvcourse.training.best_model import save_model
 class Snapshots(keras.callbacks.Callback):
     """Callback that saves the model of every `every`-th epoch as EPOCH.keras, counted from 1.
 
-    Files are written atomically and do not depend on interruptions of the run. Raises RunError if a
-    file cannot be written.
+    Files are written atomically, and are the same if the run is interrupted and resumed. Raises
+    RunError if a file cannot be written.
 
     Args:
         folder: Folder of the files, as a pathlib.Path.

@@ -1,6 +1,6 @@
-"""Comparison of speeds: contestants take turns, block by block; medians and quartiles of ratios.
+"""Comparison of speeds: contestants run in turn, block by block; medians and quartiles of ratios.
 
-The speed of a machine drifts, so contestants take turns within one run, and only ratios are
+The speed of a machine drifts, so contestants run in turn within one process, and only ratios are
 compared with targets.
 """
 
@@ -17,7 +17,7 @@ from cvcourse.files import write_json
 from cvcourse.training._machine import machine
 from cvcourse.training._machine import versions as our_versions
 
-SPANS = ("train", "train_batch", "test", "predict_batch")  # of the methods of callbacks
+SPANS = ("train", "train_batch", "test", "predict_batch")  # in the names of callback methods
 
 
 def stopwatch():
@@ -108,7 +108,7 @@ def check(values, *, at_least=None, at_most=None, absent="torch is not installed
         values: Numbers, or None if they could not be measured.
         at_least: Target that the median must reach.
         at_most: Target that the median must not exceed, instead.
-        absent: Reason if `values` is None.
+        absent: Reason to give if `values` is None.
 
     Returns:
         A dict: median, quartiles, target, and met, whether the median meets the target. Without
@@ -176,7 +176,7 @@ def write_benchmark(output, config, *, checks, load, versions, **measured):
 
 @contextlib.contextmanager
 def torch_process():
-    """Context manager: run torch in a process of its own.
+    """Context manager: run torch in a separate process.
 
     TensorFlow's heap settings change how torch's memory is paged.
 

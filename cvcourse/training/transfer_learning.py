@@ -15,7 +15,7 @@ from cvcourse.errors import RunError
 from cvcourse.training._features import LAST, stages
 from cvcourse.training.probe import fit_probe
 
-LARGE = 2_000  # training images, at least, for fine-tuning
+LARGE = 2_000  # minimum number of training images for fine-tuning
 SIMILAR = 0.01  # data are different if an earlier layer's accuracy is higher by more than this
 UNFREEZE_BY = 0.5  # share of the steps after which gradual unfreezing reaches the first stage
 
@@ -38,7 +38,10 @@ def choose_method(features, labels, rest, held, seed=0):
         RunError: If a class has fewer than two images in `rest`, or `held` is empty.
     """
     if not len(held) or np.bincount(labels[rest], minlength=labels.max() + 1).min() < 2:
-        raise RunError("a class has too few training images to hold some out: choose a --method")
+        raise RunError(
+            "a class has too few training images to hold some out for --method=auto: choose "
+            "another --method"
+        )
     by_depth = {}
     for depth, vectors in features.items():
         probe = fit_probe("svm", vectors[rest], labels[rest], seed=seed)
@@ -51,15 +54,15 @@ def choose_method(features, labels, rest, held, seed=0):
     method, depth, why = {
         (False, True): ("probe", LAST, "a linear classifier on the last features"),
         (False, False): ("probe", best, f"a linear classifier on earlier features, {best}"),
-        (True, True): ("top", LAST, "fine-tune the top stage"),
-        (True, False): ("full", LAST, "fine-tune the whole network"),
+        (True, True): ("top", LAST, "fine-tuning of the top stage"),
+        (True, False): ("full", LAST, "fine-tuning of the whole network"),
     }[large, similar]
     reasons = [
         f"Size: {len(labels):,} training images, a {'large' if large else 'small'} data set "
         f"({LARGE:,} images or more count as large).",
         f"Similarity: on {len(held):,} held-out training images, a linear probe has an accuracy of "
-        f"{by_depth[LAST]:.1%} with the network's last features and of {by_depth[best]:.1%} with "
-        f"those of {best}, the best earlier ones. The data are "
+        f"{by_depth[LAST]:.1%} on the network's last features and of {by_depth[best]:.1%} on "
+        f"those of {best}, the best earlier ones. The data are therefore "
         f"{'similar to' if similar else 'different from'} those that the network was trained on.",
         f"Decision: {why}.",
     ]
@@ -76,7 +79,7 @@ def unfreeze(model, method, *, steps, factor):
         method: "top" (last stage), "full" (whole body), or "gradual" (stage by stage from the top;
             the first stage after half of the steps).
         steps: Number of steps of the whole training.
-        factor: Learning rate of the body as a share of that of the classifier.
+        factor: Learning rate of the body, as a share of the classifier's.
 
     Returns:
         Groups for `optimization.discriminative_rates`.
@@ -116,9 +119,9 @@ def judge_fine_tuning(probed, tuned, images, history, best_epoch):
     if tuned <= probed:
         best, last = history[best_epoch - 1], history[-1]
         sentences.append(
-            f"It is not better than the probe. In the best epoch ({best_epoch}) the training "
+            f"It is not better than the probe. In the best epoch ({best_epoch}), the training "
             f"accuracy is {best['accuracy']:.2%} and the validation loss {best['val_loss']:.4f}; "
-            f"in the last epoch {last['accuracy']:.2%} and {last['val_loss']:.4f}. A training "
+            f"in the last epoch, {last['accuracy']:.2%} and {last['val_loss']:.4f}. A training "
             "accuracy near 100 % means overfitting: use more images or more augmentation. "
             "Otherwise, use a higher --learning_rate or more --epochs."
         )

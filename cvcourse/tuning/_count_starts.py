@@ -10,8 +10,8 @@ from cvcourse.files import read_json, set_aside, write_json
 def count_starts(folder):
     """Count a start of a trial.
 
-    A start without progress is one after which no epoch ended and no checkpoint was written before
-    the next start. The cause may be the trial or something else that killed the process.
+    A start is without progress if no checkpoint was written between it and the next start. The
+    cause may be the trial, or something else that killed the process.
 
     Args:
         folder: Folder of the trial, as a pathlib.Path.

@@ -22,16 +22,16 @@ from cvcourse.tuning.stopping import signed
 
 
 class GridSearchOracle(oracles.GridSearchOracle):
-    """keras-tuner's grid search, with its place in the grid as part of its state.
+    """keras-tuner's grid search, with its position in the grid as part of its state.
 
     An Int with a logarithmic step has integer values, and a name may have a different range in each
-    conditional scope: keras-tuner 1.4.8 gives floats, and values of another scope's range.
+    conditional scope: keras-tuner 1.4.8 returns floats, and values of another scope's range.
     """
 
     def populate_space(self, trial_id):
         response = super().populate_space(trial_id)
         if response["status"] == TrialStatus.RUNNING:
-            # keras-tuner proposes the next point when a trial ends: other workers would wait.
+            # keras-tuner proposes the next point only when a trial ends: other workers would wait.
             self._populate_next.append(trial_id)
         return response
 
@@ -72,7 +72,7 @@ class GridSearchOracle(oracles.GridSearchOracle):
         super().set_state(state)
         for trial_id in state["ordered"]:
             self._ordered_ids.insert(trial_id)
-        # A trial is added after its end is saved; one that was used already is harmless.
+        # keras-tuner adds a trial after its end is saved; adding it twice is harmless.
         self._populate_next = list(dict.fromkeys([*state["populate_next"], *self.end_order]))
 
 
@@ -83,7 +83,7 @@ def _order(hp):
 
 
 def _same(a, b):
-    """Whether two values are equal except for rounding: 0.1 + 2 * 0.1 is more than 0.3."""
+    """Return whether two values are equal up to rounding: 0.1 + 2 * 0.1 is more than 0.3."""
     return math.isclose(a, b) if isinstance(a, float) else a == b
 
 
@@ -130,11 +130,11 @@ class Kept:
         return self.trial_folder(trial.trial_id) / "run"
 
     def pending(self):
-        """Whether a trial is running or waits to be run again."""
+        """Return whether a trial is running or waits to be run again."""
         return bool(self.ongoing_trials or self._retry_queue)
 
     def is_lost(self, trial_id):
-        """Whether a trial waits for another worker."""
+        """Return whether a trial waits for another worker."""
         return trial_id in self._retry_queue
 
     def adopt(self, trial_id):
@@ -144,7 +144,7 @@ class Kept:
             self.ongoing_trials[f"?{trial_id}"] = self.trials[trial_id]
 
     def give_back(self, tuner_id):
-        """Put the trial of `tuner_id` back, for the next worker that asks."""
+        """Put the trial of `tuner_id` back, for the next worker that requests one."""
         self._retry_queue.append(self.ongoing_trials.pop(tuner_id).trial_id)
         self.save()
 
@@ -236,8 +236,8 @@ def oracle(
         The oracle.
 
     Raises:
-        UsageError: If the folder holds a sweep of another space, with the differences.
-        RunError: If it holds files of another kind of oracle.
+        UsageError: If the folder contains a sweep of another space, with the differences.
+        RunError: If it contains files of another kind of oracle.
 
     >>> import tempfile
     >>> space = keras_tuner.HyperParameters()
@@ -268,7 +268,7 @@ def oracle(
         made.reload()
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise RunError(
-            f"{folder / STATE} is not of this kind of sweep or of another version of keras-tuner: "
+            f"{folder / STATE} is of another kind of sweep, or of another version of keras-tuner: "
             f"{type(error).__name__}: {error}; remove it, and {OLDER} is used"
         ) from error
     return made
@@ -287,7 +287,7 @@ def next_trial(oracle, tuner_id="tuner"):
 
 
 def any_left(oracle):
-    """Whether a trial remains to be run. One that is proposed by this call waits for a worker."""
+    """Return whether a trial remains to be run. A newly proposed one waits for a worker."""
     if next_trial(oracle, "nobody") is None:
         return False
     oracle.give_back("nobody")
@@ -329,7 +329,7 @@ def kept_outcome(path, objective):
         The Outcome.
 
     Raises:
-        RunError: If there is no such file, or it holds something else.
+        RunError: If there is no such file, or it contains something else.
     """
     try:
         outcome = Outcome(**read_json(path))
@@ -364,7 +364,7 @@ def require_same_space(folder, space):
         return
     try:
         if wrong := [name for name in there for one in there[name] if one["name"] != name]:
-            raise ValueError(f"{wrong[0]!r} has another name inside")
+            raise ValueError(f"the entry {wrong[0]!r} contains another name")
     except (KeyError, TypeError, ValueError) as error:
         path = folder / SPACE
         set_aside(path, f"{path} is not a search space: {type(error).__name__}: {error}")
@@ -376,7 +376,7 @@ def require_same_space(folder, space):
     ]
     if changes:
         raise UsageError(
-            f"{folder} holds a sweep of another space, which differs in "
+            f"{folder} contains a sweep of another space, which differs in "
             f"{', '.join(changes)}; choose another directory, or resume "
             "with the original space by tune.main(config, space)"
         )
@@ -426,7 +426,7 @@ def _trial(path, trial_id):
     try:
         trial = Trial.from_state(state)
         if trial.trial_id != trial_id:
-            raise ValueError(f"it is of trial {trial.trial_id!r}")
+            raise ValueError(f"it belongs to trial {trial.trial_id!r}")
         return trial
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         set_aside(

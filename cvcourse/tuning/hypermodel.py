@@ -63,14 +63,15 @@ class HyperModel(keras_tuner.HyperModel):
     def fit(self, hp, model, *arrays, epochs=None, initial_epoch=0, **options):
         """Train from `initial_epoch` (counted from 0) to `epochs`.
 
-        The learning-rate schedule starts at `initial_epoch` of a run of `epochs`, both for an
-        optimizer that made these steps, as in a second fit, and for a new one, as in Hyperband.
+        The learning-rate schedule is that of a run of `epochs`, from `initial_epoch` on, both for
+        an optimizer that made the steps before, as in a second fit, and for a new one, as in
+        Hyperband.
 
         Args:
             hp: keras_tuner.HyperParameters.
             model: Model returned by `build`.
             *arrays: Not allowed: the data set is that of the config.
-            epochs: Last epoch; None for that of the config.
+            epochs: Last epoch; None for the number of epochs of the config.
             initial_epoch: First epoch.
             **options: Arguments of keras.Model.fit, except OWN_OPTIONS.
 

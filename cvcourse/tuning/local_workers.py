@@ -8,18 +8,19 @@ import subprocess
 from cvcourse.errors import RunError
 from cvcourse.recipe.child_process import INTERRUPTED, ChildProcess
 
-LINGER = 5.0  # seconds that a worker has to notice the end of the sweep
+LINGER = 5.0  # seconds to wait for a worker to notice the end of the sweep
 
 
 class LocalWorkers:
-    """Worker processes. A killed one is restarted, and its trial goes to the next worker that asks.
+    """Worker processes of a sweep on this machine.
 
-    An error of a worker ends the sweep.
+    A killed worker is restarted, and its trial is assigned to the next worker that requests one. An
+    error of a worker ends the sweep.
 
     Args:
         count: Number of workers; may be 0.
         work: Function of a worker's name that `require_importable` accepts.
-        chief: The Chief that gives them trials.
+        chief: The Chief that assigns trials to them.
         log_of: Function of a worker's name that returns the path of its log.
         deaths: Maximum number of killed workers while no trial ends.
     """

@@ -1,4 +1,4 @@
-"""Narrow the ranges of a search space around the best trials, for search from coarse to fine.
+"""Ranges of a search space, narrowed around the best trials, for search from coarse to fine.
 
 CS231n's protocol for hyperparameters: a few short trials over wide ranges, then longer ones over
 narrower ranges, and a check whether the best value lies at the border of its range.
@@ -14,8 +14,8 @@ from keras_tuner.engine.hyperparameters import Boolean, Choice, Fixed, Float, In
 from cvcourse.tuning.spaces import grid
 from cvcourse.tuning.stopping import signed
 
-KEEP = 4  # 1 of KEEP trials is good
-AT_LEAST = 3  # minimum number of good trials, or half of the trials
+KEEP = 4  # one of KEEP trials is good
+AT_LEAST = 3  # minimum number of good trials, but at most half of the trials
 MARGIN = 0.25  # share of the range of the good trials, added at each end
 BORDER = 0.1  # share of a range, at each end
 
@@ -53,8 +53,8 @@ def ranges_of(space, good):
         good: List of trials.
 
     Returns:
-        {name: (low, high), or a list of values}. If a name has several ranges in the space, the
-        conditions of each follow it.
+        {name: (low, high), or a list of values}. If a name has several ranges in the space, each
+        has an entry, whose name is followed by the conditions.
     """
     found = {}
     several = {hp.name for hp in space if sum(one.name == hp.name for one in space) > 1}
@@ -134,7 +134,7 @@ def at_the_border(space, best):
         tried = (low + shift, high + shift)
         tried = [math.exp(end) if log else end for end in tried]
         found.append(
-            f"{hp.name}: the best value, {value:.3g}, lies at the border of its range, "
+            f"{hp.name}: the best value, {value:.3g}, lies near the border of its range, "
             f"{hp.min_value:g} to {hp.max_value:g}; try {tried[0]:.3g} to {tried[1]:.3g}."
         )
     return found

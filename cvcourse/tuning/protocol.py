@@ -1,7 +1,7 @@
 """The course's protocol for hyperparameters: coarse to fine, and one evaluation of the test split.
 
-CS231n, notes "Neural Networks Part 3": first check that the initial loss is that of chance and that
-a few images can be memorized; then run a few short trials over wide ranges, and longer ones over
+CS231n, notes "Neural Networks Part 3": first check that the initial loss is that of a guess and
+that a few images can be memorized; then run short trials over wide ranges, and longer ones over
 narrower ranges.
 """
 

@@ -1,9 +1,10 @@
 """Several workers on one sweep: keras-tuner's chief and clients with heartbeats and timeouts.
 
-keras-tuner 1.4.8's chief waits forever for a dead worker, and its worker an hour for a chief; an
-error in the oracle leaves its lock held; values are sent in single precision, and the reason of a
-failure is not sent. Here a worker sends a heartbeat every few seconds, or else its trial goes to
-another worker. The values and the outcome of a trial are files in its folder, which all share.
+keras-tuner 1.4.8's chief waits forever for a dead worker, and its worker waits an hour for a chief;
+an error in the oracle leaves its lock held; values are sent in single precision, and the reason of
+a failure is not sent. Here a worker sends a heartbeat every few seconds; without it, its trial is
+assigned to another worker. The values and the outcome of a trial are files in its folder, which
+chief and workers share.
 """
 
 import contextlib
@@ -29,8 +30,8 @@ from cvcourse.tuning._oracle import OUTCOME, TRIAL, end_trial, kept_outcome, tri
 conditions.print = lambda *words: None  # keras-tuner prints a value of each condition it sends
 
 BEAT = 2.0  # seconds between heartbeats of a worker
-DEADLINE = 15.0  # seconds for a call; a Bayesian proposal takes longer, and the call is repeated
-CALLS = 64  # concurrent calls: those that wait for a proposal must not block the heartbeats
+DEADLINE = 15.0  # seconds for a call; if a Bayesian proposal takes longer, the call is repeated
+CALLS = 64  # concurrent calls: calls that wait for a proposal must not block the heartbeats
 LOOPBACK = "127.0.0.1"
 FINAL = (  # status codes for which a call is not repeated
     grpc.StatusCode.INTERNAL,
@@ -69,9 +70,9 @@ def address_of(text):
 
 
 def _serialized(method):
-    """Decorate a method of the service: one call at a time, and keep an error for the chief's loop.
+    """Decorate a method of the service: run one call at a time, and keep an error for the chief.
 
-    After an error no call reaches the oracle, whose lock keras-tuner leaves held.
+    After an error, no call reaches the oracle, since keras-tuner leaves its lock held.
     """
 
     @functools.wraps(method)
@@ -97,21 +98,21 @@ def _not_served(method):
 
     @functools.wraps(method)
     def answer(self, request, context):
-        message = f"{method.__name__} is not served: workers must be those of `cvcourse tune`"
+        message = f"{method.__name__} is not served: start workers by `cvcourse tune`"
         context.abort(grpc.StatusCode.UNIMPLEMENTED, message)
 
     return answer
 
 
 class Chief(oracle_chief.OracleServicer):
-    """Server of an oracle for workers. A worker that is silent for `patience` seconds is dead.
+    """Server of an oracle for workers.
 
     Outside of the service's methods, use the oracle only under `lock`. A call for an unknown trial,
-    or with an outcome that cannot be read, gets an error and has no effect.
+    or with an outcome that cannot be read, fails and has no effect.
 
     Args:
         oracle: The oracle.
-        patience: Seconds.
+        patience: Seconds after which a silent worker counts as dead.
     """
 
     UpdateSpace = _not_served(oracle_chief.OracleServicer.UpdateSpace)
@@ -132,7 +133,7 @@ class Chief(oracle_chief.OracleServicer):
 
         Raises UsageError if the address is not available.
         """
-        # Without this option, two chiefs share a port, and each gets half of the calls.
+        # Without this option, two chiefs could share a port, and each would get half of the calls.
         options = [("grpc.so_reuseport", 0)]
         server = grpc.server(futures.ThreadPoolExecutor(CALLS), options=options)
         protos.get_service_grpc().add_OracleServicer_to_server(self, server)
@@ -158,7 +159,7 @@ class Chief(oracle_chief.OracleServicer):
         response = super().CreateTrial(request, context)
         if response.trial.status == protos.get_proto().TrialStatus.RUNNING:
             self._heard[response.trial.trial_id] = time.monotonic()
-        elif self.oracle.pending():  # another worker may die, whose trial this one gets
+        elif self.oracle.pending():  # if another worker dies, this one gets its trial
             response.trial.status = protos.get_proto().TrialStatus.IDLE
             self._idle[request.tuner_id] = time.monotonic()
             return response
@@ -198,17 +199,17 @@ class Chief(oracle_chief.OracleServicer):
         return protos.get_service().EndTrialResponse()
 
     def reassign(self, worker=None):
-        """Put back the trials of dead workers, for the next workers that ask.
+        """Put back the trials of dead workers, for the next workers that request one.
 
         Args:
-            worker: Name of a dead worker; None for all that are silent.
+            worker: Name of a dead worker; None for all silent workers.
 
         Returns:
             {worker: trial's id}.
         """
         with self.lock:
             now = time.monotonic()
-            if now - self._looked > 2 * BEAT:  # this process was suspended and heard nobody
+            if now - self._looked > 2 * BEAT:  # this process was suspended and missed heartbeats
                 late = now - self._looked
                 self._heard = {key: heard + late for key, heard in self._heard.items()}
             self._looked = now
@@ -225,7 +226,7 @@ class Chief(oracle_chief.OracleServicer):
         return given
 
     def over(self):
-        """Whether all trials have ended and no worker is still waiting."""
+        """Return whether all trials have ended and no worker is still waiting."""
         if self.failure:
             raise RunError(f"the sweep's oracle failed: {self.failure}") from self.failure
         recently = time.monotonic() - 3 * BEAT
@@ -240,7 +241,7 @@ class Worker:
     Args:
         address: HOST:PORT of the chief.
         name: Name of the worker.
-        folder: Folder of the sweep, which they share, as a pathlib.Path.
+        folder: Folder of the sweep, shared with the chief, as a pathlib.Path.
         patience: Seconds after which a silent chief counts as dead.
     """
 
@@ -261,7 +262,7 @@ class Worker:
         self.deserted = None
 
     def wait_for_chief(self):
-        """Return when the chief answers. Raises RunError if it does not."""
+        """Wait until the chief answers. Raises RunError if it does not."""
         if not self._answers():
             raise self._gone()
 
@@ -277,7 +278,7 @@ class Worker:
             time.sleep(BEAT)
 
     def runs(self, trial):
-        """Whether a trial is still running; another worker may have ended it."""
+        """Return whether a trial is still running; another worker may have ended it."""
         return self._ask("get_trial", trial.trial_id).status == TrialStatus.RUNNING
 
     def end_trial(self, trial, outcome):
@@ -324,7 +325,7 @@ class Worker:
                     raise self._gone() from error
 
     def _answers(self):
-        """Whether the chief answers a call that never blocks within `patience` seconds."""
+        """Return whether the chief answers a call that never blocks, within `patience` seconds."""
         end = time.monotonic() + self.patience
         while time.monotonic() < end:
             try:
@@ -336,6 +337,6 @@ class Worker:
 
     def _gone(self):
         return RunError(
-            f"no chief answers at {self.address} for {self.patience:g} seconds: restart it with "
-            "its command, then this worker"
+            f"no chief has answered at {self.address} for {self.patience:g} seconds: restart the "
+            "chief with its command, then this worker"
         )

@@ -35,15 +35,15 @@ AUGMENTATIONS = {  # name: function of the data set's usual augmentations
     "usual and cutout": lambda usual: tuple(dict.fromkeys([*usual, "cutout"])),
 }
 
-# Builder arguments that scale a network: the first one that a builder has is used. A config may
-# still have the earlier names growth and dim.
+# Builder arguments that scale a network: the first one that a builder has is used. An older config
+# may have the former names growth and dim.
 WIDTHS = (
     *("width", "growth", "growth_rate", "widths", "dim", "hidden_dim"),
     *("penultimate_filters", "squeeze", "filters", "hidden"),
 )
 DEPTHS = ("depths", "depth", "repeats")
 WIDTH_FACTORS, DEPTH_FACTORS = (1.0, 0.75, 0.5), (1.0, 0.5)
-FEW = 32  # up to so many values of a hyperparameter are all tried to find conditional ones
+FEW = 32  # maximum number of values of a hyperparameter that are all tried to find conditional ones
 COMBINATIONS = 256  # maximum number of combinations to try if a space rejects some
 MULTIPLE = 8  # divisor of channels, as in the papers that scale them
 
@@ -192,7 +192,7 @@ class _Asked(keras_tuner.HyperParameters):
     def _retrieve(self, hp):  # called by Int, Float, Choice, Boolean and Fixed
         asked = _in_words(hp)
         if (step := getattr(hp, "step", None)) is not None and step <= 0:
-            raise ValueError(f"hyperparameter {hp.name!r} takes a step above 0; received {step}")
+            raise ValueError(f"hyperparameter {hp.name!r} needs a step above 0; received {step}")
         if isinstance(hp, Int) and hp._default is not None:
             hp._default = int(hp._default)
         for one in self._hps.get(hp.name, ()):
@@ -200,9 +200,9 @@ class _Asked(keras_tuner.HyperParameters):
             together = self.is_active(one) and self.is_active(hp)
             if (together or one.conditions == hp.conditions) and _in_words(one) != asked:
                 raise FatalValueError(
-                    f"the search space asks for {hp.name!r} in two ranges, {_in_words(one)} and "
-                    f"{asked}, of which keras-tuner keeps the first: give them different names; if "
-                    "the range depends on another value, ask for a share of it, such as "
+                    f"the search space requests {hp.name!r} with two ranges, {_in_words(one)} and "
+                    f"{asked}, of which keras-tuner keeps the first: use different names; if the "
+                    "range depends on another value, request a share of it, such as "
                     f"hp.Float('{hp.name}_share', 0.1, 1.0)"
                 )
         value = super()._retrieve(hp)
@@ -214,7 +214,7 @@ def _in_words(hp):
 
 
 def ask(space: Space, hp: keras_tuner.HyperParameters, config: Any) -> Any:
-    """Return the config that a search space makes of the values of `hp`.
+    """Return the config that a search space creates from the values of `hp`.
 
     Args:
         space: Function (hp, config) -> config.
@@ -238,7 +238,7 @@ def ask(space: Space, hp: keras_tuner.HyperParameters, config: Any) -> Any:
     tuned = space(_Asked(hp), config)
     if type(tuned) is not type(config):
         raise ValueError(
-            f"a search space returns a config: space(hp, config) -> config; received {tuned!r}"
+            f"a search space must return a config: space(hp, config) -> config; received {tuned!r}"
         )
     return tuned
 
@@ -247,8 +247,8 @@ def register(space: Space, config: Any) -> keras_tuner.HyperParameters:
     """Find the hyperparameters of a search space by calling it.
 
     Some hyperparameters may be requested only for some values of others. Therefore the space is
-    called with each value of a hyperparameter that has few, and with the ends of the ranges of the
-    others. If the space rejects values by an error, combinations are tried, too.
+    called with each value of hyperparameters that have few values, and with the ends of the ranges
+    of the others. If the space rejects values by an error, combinations are also tried.
 
     Args:
         space: Function (hp, config) -> config.
@@ -309,7 +309,7 @@ def register(space: Space, config: Any) -> keras_tuner.HyperParameters:
     if base is None:
         raise refusals[0]
     if not found.space:
-        raise ValueError("the search space is empty: it asks for no hyperparameter")
+        raise ValueError("the search space is empty: it requests no hyperparameter")
     for one in found.space:
         if hasattr(one, "min_value") and not _few_values(one):
             for end in (one.min_value, one.max_value):
@@ -323,8 +323,8 @@ def require_registered(hp, registered):
     """Raise ValueError for a name in `hp` that the `registered` HyperParameters lack."""
     if new := {one.name for one in hp.space} - {one.name for one in registered.space}:
         raise ValueError(
-            f"the search space asks for {min(new)!r} only where another hyperparameter with many "
-            "values has one of them: ask for it always"
+            f"the search space requests {min(new)!r} only for some values of another "
+            "hyperparameter, which has too many to try all: request it always"
         )
 
 

@@ -1,4 +1,4 @@
-"""Early stopping of trials whose learning curves fall short of those of other trials.
+"""Early stopping of trials whose learning curves are worse than those of other trials.
 
 The median rule: Golovin et al., "Google Vizier", KDD 2017, section 3.2.2. Asynchronous successive
 halving: Li et al., "A System for Massively Parallel Hyperparameter Tuning" (ASHA), MLSys

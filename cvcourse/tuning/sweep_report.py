@@ -1,4 +1,4 @@
-"""Report of a sweep: table of its trials, CSV, and figures with hyperparameter importance.
+"""Report of a sweep: table of its trials, CSV file, and figures with hyperparameter importance.
 
 Permutation importance of a random forest: Breiman, "Random Forests", Machine Learning 2001.
 """
@@ -48,7 +48,7 @@ def report_sweep(sweep, run, oracle):
     if best is None:
         reasons = sorted({trial.message for trial in trials})
         raise RunError(
-            f"all of {len(trials)} trials failed: {reasons[0]}; {folder} holds their logs"
+            f"all of {len(trials)} trials failed: {reasons[0]}; their logs are in {folder}"
         )
     names = hyperparameter_names(sweep.hyperparameters)
     table = rows(trials, names, config.objective)
@@ -82,13 +82,13 @@ def report_sweep(sweep, run, oracle):
     metrics = training.write_report(
         folder,
         metrics=metrics,
-        title=f"A sweep of {config.model} on {pathlib.Path(config.dataset).stem}",
+        title=f"Sweep: {config.model} on {pathlib.Path(config.dataset).stem}",
         lead=[
             f"{len(trials)} trials, of which {metrics['stopped_early']} were stopped early and "
             f"{metrics['failed']} failed, with {metrics['epochs']} epochs in {seconds / 60:.1f} "
             f"minutes. The best is trial {best.trial_id}: {config.objective} {best.score:.4f} at "
             "its best epoch. The test split was not used.",
-            f"{again} trains it again and evaluates the test split.",
+            f"To train the best config again and evaluate it on the test split: {again}",
             *borders,
         ],
         tables={"Trials": as_texts(table)},
@@ -186,7 +186,7 @@ def figures(table, space, objective, curves, best):
             objective,
         )
     if len(done) >= ENOUGH:
-        found["Importance: loss of fit when a hyperparameter is shuffled"] = importance_bars(
+        found["Importance: decrease of a fit when a hyperparameter is shuffled"] = importance_bars(
             importance(done, names, logarithmic, objective)
         )
     return found
@@ -195,8 +195,8 @@ def figures(table, space, objective, curves, best):
 def importance(done, names, logarithmic, objective):
     """Return the permutation importance of hyperparameters as {name: share}.
 
-    It is the loss of a random forest's fit when the hyperparameter is shuffled: an estimate from
-    few trials, which does not show a cause.
+    It is the decrease of a random forest's fit when the hyperparameter is shuffled: an estimate
+    from few trials, which does not prove a cause.
     """
     from sklearn.ensemble import RandomForestRegressor
     from sklearn.inspection import permutation_importance

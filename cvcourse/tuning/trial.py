@@ -1,7 +1,7 @@
 """Trials: training runs with values of the search space, which end with an Outcome.
 
-A trial that diverges, fails or kills its process is a row in the sweep's table. Errors with another
-cause are raised: the disk, the data, another process in its directory.
+A trial that diverges, fails or kills its process is a row in the sweep's table. Errors with other
+causes are raised: the disk, the data, another process in its directory.
 """
 
 import contextlib
@@ -38,9 +38,9 @@ class Sweep:
         dataset: Dataset of all trials.
         space: Function (hp, config) -> config.
         hyperparameters: keras_tuner.HyperParameters of the space.
-        callbacks: Function of a trial's folder that returns further Keras callbacks.
-        train: Function (config, dataset, callbacks) that trains in `config.workdir`, or resumes
-            there, and returns {name: value} of TRIAL_METRICS.
+        callbacks: Function of a trial's folder that returns additional Keras callbacks.
+        train: Function (config, dataset, callbacks) that trains in `config.workdir`, or resumes the
+            training there, and returns {name: value} of TRIAL_METRICS.
     """
 
     config: object
@@ -117,7 +117,7 @@ def attempt(sweep, trial, folder, watch=lambda *words: []):
             contextlib.redirect_stdout(log),
         ):
             return outcome_of(sweep.train, chosen, sweep.dataset, config.stop, callbacks)
-    # Anything may have killed the sweep's process, but only the trial kills its own process.
+    # Anything may have killed the sweep's process; a separate process shows if it was the trial.
     killed = "its process was killed {} times before it made progress"
     try:
         require_importable(sweep.callbacks, "to run it in a separate process")
@@ -141,7 +141,7 @@ def outcome_of(train, config, dataset, stop, callbacks=()):
         config: Config of the training run.
         dataset: Its Dataset.
         stop: Name of the rule of `stopping.RULES` that stops it early.
-        callbacks: Further Keras callbacks.
+        callbacks: Additional Keras callbacks.
 
     Returns:
         The Outcome.
@@ -213,8 +213,8 @@ def _one_line(text):
 def own_metrics(config, rules):
     """Look for the metrics of a finished trial.
 
-    Files of another run are set aside, such as those of a `train` command in the trial's directory,
-    and damaged files.
+    Damaged files are set aside, and files of another run, such as those of a `train` command in the
+    trial's directory.
 
     Args:
         config: Config of the trial's training run.

@@ -1,4 +1,4 @@
-"""Progress of a sweep: a line per finished trial, and in a terminal the epochs of running ones."""
+"""Progress of a sweep: a line per finished trial and, in a terminal, the epochs of running ones."""
 
 import time
 
@@ -40,7 +40,7 @@ class TrialTable:
         self._print([trial.trial_id, *values, epochs, score, best, left, trial.message or ""])
 
     def show(self, runs):
-        """Overwrite one line of a terminal with the epochs of trials, {id: run directory}."""
+        """Update a line of the terminal with the epochs of running trials, {id: run directory}."""
         if self.stream.isatty():
             far = [
                 f"trial {key}: {len(first_epochs(folder, self.objective))} epochs"

@@ -51,11 +51,11 @@ def chief_and_worker(config, space=None, callbacks=None):
     address = address_of(config.chief) if config.chief else address
     worker = config.worker or (worker if not config.chief else None)
     if worker and not address:
-        raise UsageError(f"--worker={worker} needs the chief's address: --chief=HOST:PORT")
+        raise UsageError(f"--worker={worker} needs the address of the chief: --chief=HOST:PORT")
     if worker and config.workdir is None:
-        raise UsageError(f"--worker={worker} needs the chief's directory: --workdir")
+        raise UsageError(f"--worker={worker} needs the directory of the chief: --workdir")
     if address and config.protocol != "plain":
-        raise UsageError(f"--protocol={config.protocol} takes --workers, not --chief")
+        raise UsageError(f"--protocol={config.protocol} needs --workers instead of --chief")
     if config.workers > 1 and not worker:
         for function in (space, callbacks):
             require_importable(function, "--workers")
@@ -94,7 +94,7 @@ def begin_sweep(sweep, run):
 
 
 def _extended(path):
-    """Whether the sweep in a directory was started with --extend and is unfinished."""
+    """Return whether the sweep in a directory was started with --extend and is unfinished."""
     if (path / "metrics.json").exists() or not (path / "config.json").exists():
         return False
     return read_json(path / "config.json").get("extend") is True
@@ -156,8 +156,8 @@ def serve_trials(main, sweep, run, oracle, table, address):
                 over = chief.over()
                 for worker, trial_id in chief.reassign().items():
                     print(
-                        f"worker {worker} is silent for {config.worker_timeout:g} seconds: trial "
-                        f"{trial_id} goes to another worker",
+                        f"worker {worker} has been silent for {config.worker_timeout:g} seconds: "
+                        f"trial {trial_id} is assigned to another worker",
                         flush=True,
                     )
                 if not over:
@@ -207,7 +207,10 @@ def _take_trials(sweep, address, finished):
     client = Worker(address, config.worker, path, config.worker_timeout)
     client.wait_for_chief()
     if not (path / COMMON).exists():
-        raise UsageError(f"--workdir={path} is not the chief's: it must lie on a disk they share")
+        raise UsageError(
+            f"--workdir={path} is not the directory of the chief: use the same one, on a shared "
+            "disk"
+        )
     if metrics := finished(config):
         return metrics
     require_same_space(path, sweep.hyperparameters)
@@ -221,7 +224,8 @@ def _take_trials(sweep, address, finished):
             if client.deserted:
                 raise client.deserted from error
             raise Interrupted(
-                f"worker {config.worker} stopped in trial {trial.trial_id}, which another one takes"
+                f"worker {config.worker} stopped in trial {trial.trial_id}, which is assigned to "
+                "another worker"
             ) from error
         if outcome:
             client.end_trial(trial, outcome)
@@ -234,6 +238,11 @@ def _take_trials(sweep, address, finished):
 def unless_in_use(sweep, trial, client):
     """Run a trial as soon as no other worker uses its directory.
 
+    Args:
+        sweep: Sweep.
+        trial: keras_tuner Trial.
+        client: Worker that received the trial.
+
     Returns:
         The Outcome; None if another worker has ended the trial.
     """
@@ -245,7 +254,7 @@ def unless_in_use(sweep, trial, client):
             if not client.runs(trial):
                 return None
             if time.monotonic() > end:
-                return Outcome(reason=f"{error}, and makes no progress")
+                return Outcome(reason=f"{error}, without progress")
             time.sleep(1)
 
 
@@ -273,6 +282,6 @@ def require_common(path, here):
             raise RunError(f"{path / COMMON} is damaged: it has no {name}; {remedy}")
         if value != there[name]:
             raise UsageError(
-                f"the sweep in {path} was begun with {name} {there.get(name)}, and here is "
-                f"{value}: it must be equal for all trials"
+                f"the sweep in {path} was started with {name} {there.get(name)}, but {name} is "
+                f"{value} here: it must be equal for all trials"
             )

@@ -4,7 +4,7 @@
 
 Steps of `none` and `mirrored` take turns in one process, on the same device and stream. The workers
 are two processes on this machine that share a batch over the loopback address, and take turns with
-runs of one process. On few cores they cannot be faster, and show the cost of communication.
+runs of one process. On few cores they cannot be faster; they show the cost of communication.
 """
 
 import dataclasses
@@ -31,18 +31,20 @@ TARGET = 1.05  # of the time of a step without a strategy
 class Config:
     """Model, data set, and number of measurements."""
 
-    model: str = recipe.field("resnet20", "model")
-    dataset: str = recipe.field("digits", "data set, as for train")
-    batch_size: int = recipe.field(128, "examples of a step", least=2)
-    steps: int = recipe.field(12, "steps of a timed block", least=2)
-    rounds: int = recipe.field(7, "timed blocks of each strategy", least=1)
-    runs: int = recipe.field(3, "runs of two workers and of one process; 0: none", least=0)
-    epochs: int = recipe.field(3, "epochs of such a run", least=1)
-    output: str = recipe.field("runs/bench_distribution.json", "file for the results")
+    model: str = recipe.field("resnet20", "network of cvcourse.models.REGISTRY")
+    dataset: str = recipe.field("digits", "data set, as for `train`")
+    batch_size: int = recipe.field(128, "batch size", least=2)
+    steps: int = recipe.field(12, "number of timed steps per block", least=2)
+    rounds: int = recipe.field(7, "number of timed blocks of each strategy", least=1)
+    runs: int = recipe.field(
+        3, "number of runs of two workers, and of one process; 0: skip them", least=0
+    )
+    epochs: int = recipe.field(3, "number of epochs of such a run", least=1)
+    output: str = recipe.field("runs/bench_distribution.json", "JSON file of the results")
 
 
 def main(config):
-    """Measure, print a table and write `config.output`; returns its contents."""
+    """Measure, print a table, and write `config.output`; return the contents of the file."""
     config = recipe.check(config)
     output = recipe.output_file(config.output)
     import_tensorflow_quietly()
@@ -125,7 +127,7 @@ def loopback(count):
 
 
 def tf_configs(addresses):
-    """Return the TF_CONFIG of each worker at these addresses."""
+    """Return the TF_CONFIG of the worker at each address."""
     return [
         json.dumps({"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}})
         for index in range(len(addresses))

@@ -1,9 +1,9 @@
-"""Benchmark: features of photos on disk, against `predict` of the network.
+"""Compute features of photos on disk, compared with `predict` of the network.
 
     cvcourse bench features
     cvcourse bench features --networks=mobilenet_v2 --dataset=PATH
 
-Reading, decoding, resizing and scaling run in parallel to the network; `predict` has prepared
+Reading, decoding, resizing and scaling run in parallel to the network; `predict` receives prepared
 images in memory. Blocks of both alternate. Without `--dataset`, JPEG files are generated.
 """
 
@@ -25,15 +25,15 @@ class Config:
     """Networks, photos and rounds of the benchmark."""
 
     networks: tuple[str, ...] = recipe.field(("mobilenet_v2", "resnet50"), "networks to measure")
-    dataset: str | None = recipe.field(None, "an image folder; default: generated photos")
-    photos: int = recipe.field(192, "photos in a block", least=8)
-    batch_size: int = recipe.field(32, "photos per batch", least=1)
-    rounds: int = recipe.field(7, "timed blocks of each contestant", least=1)
-    output: str = recipe.field("runs/bench_features.json", "file for the results")
+    dataset: str | None = recipe.field(None, "folder of images; none: generated photos")
+    photos: int = recipe.field(192, "number of photos per block", least=8)
+    batch_size: int = recipe.field(32, "batch size", least=1)
+    rounds: int = recipe.field(7, "number of timed blocks of each contestant", least=1)
+    output: str = recipe.field("runs/bench_features.json", "JSON file of the results")
 
 
 def main(config):
-    """Measure, write `config.output` and print a table; return the content of the file."""
+    """Measure, print a table, and write `config.output`; return the contents of the file."""
     config = recipe.check(config)
     output = recipe.output_file(config.output)
     import_tensorflow_quietly()
@@ -94,7 +94,7 @@ def race(config, name, dataset, folder):
 
 
 def made_photos(folder, count):
-    """Write a folder of JPEG files as smooth, and therefore as large, as photos."""
+    """Write a folder of JPEG files that are as smooth as photos, and so have similar sizes."""
     import numpy as np
     from PIL import Image
 

@@ -1,13 +1,13 @@
-"""Benchmark: our networks against keras.applications, and torchvision if it is installed.
+"""Speed of our networks against keras.applications, and torchvision if it is installed.
 
     cvcourse bench networks
     cvcourse bench networks --networks=resnet50 --rounds=3
 
 Blocks of training steps, and of inference, on random images in memory alternate in one run. A ratio
-is the ratio of two blocks' medians in one round; its spread is over the rounds. Each opponent is
-compared with our network in the form of the same topology (keras.applications' ResNet-50 has its
-strides in other layers than torchvision's). torch runs channels_last on all cores in a separate
-process. Building is timed too, for each network of keras.applications.
+is the ratio of the medians of two blocks in one round; quartiles are over the rounds. Each opponent
+is compared with our network in the form that has the same topology (keras.applications' ResNet-50
+has its strides in other layers than torchvision's). torch runs channels_last on all cores in a
+separate process. Building is also timed, for each network of keras.applications.
 """
 
 import dataclasses
@@ -49,15 +49,15 @@ class Config:
 
     networks: tuple[str, ...] = recipe.field(NAMED, "networks to measure", choices=tuple(CONTESTS))
     size: int = recipe.field(96, "side of the images in pixels", least=32)
-    batch_size: int = recipe.field(32, "examples per step", least=1)
-    steps: int = recipe.field(4, "timed steps in a block", least=1)
-    rounds: int = recipe.field(7, "timed blocks of each contestant", least=1)
+    batch_size: int = recipe.field(32, "batch size", least=1)
+    steps: int = recipe.field(4, "number of timed steps per block", least=1)
+    rounds: int = recipe.field(7, "number of timed blocks of each contestant", least=1)
     build: bool = recipe.field(True, "also time the building of networks")
-    output: str = recipe.field("runs/bench_networks.json", "file for the results")
+    output: str = recipe.field("runs/bench_networks.json", "JSON file of the results")
 
 
 def main(config):
-    """Measure, write `config.output` and print a table; return the content of the file."""
+    """Measure, print a table, and write `config.output`; return the contents of the file."""
     config = recipe.check(config)
     output = recipe.output_file(config.output)
     import_tensorflow_quietly()

@@ -3,13 +3,13 @@
     cvcourse bench sequence
     cvcourse bench sequence --rounds=3 --dropout=0 --jit_compile
 
-The net of `char_lm`, built and compiled as there, is trained on random characters, and compared
-with the net with an unrolled layer, with XLA, and with this package's cell from the equations. The
-nets take turns, a block of training steps each, of which the first step is dropped. Dropout decides
-whether XLA is faster: on a CPU, drawing its random numbers takes longer than the LSTM.
+The net of `char_lm`, built and compiled as in the recipe, is trained on random characters, and
+compared with Keras' layer, unrolled or with XLA, and with this package's cell from the equations.
+The nets take turns, a block of training steps each, of which the first step is dropped. Dropout
+decides whether XLA is faster: on a CPU, drawing its random numbers takes longer than the LSTM.
 
-lstm: tokens per second of `char_lm`'s net over those of Keras' layer under each compile setting.
-torch: the same over torch.nn.LSTM's, in a process of its own (reported, no target).
+lstm: tokens per second of `char_lm`'s net over those of Keras' layer, for each compile setting.
+torch: tokens per second of torch.nn.LSTM in a separate process (reported, without a target).
 cached: seconds of greedy decoding by running the whole net on each prefix, over seconds with
     cached keys and values.
 """
@@ -42,23 +42,23 @@ TORCH = importlib.util.find_spec("torch") and importlib.metadata.version("torch"
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """The size of the measurement, and its output file."""
+    """Settings of the benchmark."""
 
-    units: int = recipe.field(256, "units of the LSTM", least=1)
-    window: int = recipe.field(64, "characters of an example", least=2)
-    batch_size: int = recipe.field(64, "examples a step", least=1)
+    units: int = recipe.field(256, "number of units of the LSTM", least=1)
+    window: int = recipe.field(64, "length of a training sequence in characters", least=2)
+    batch_size: int = recipe.field(64, "batch size", least=1)
     dropout: float = recipe.field(
         0.2, "dropout rate before the logits, as in char_lm", least=0, below=1
     )
-    jit_compile: bool = recipe.field(False, "compile char_lm's net with XLA, as there")
-    steps: int = recipe.field(5, "timed steps in a block", least=1)
-    rounds: int = recipe.field(7, "timed blocks of each net", least=1)
+    jit_compile: bool = recipe.field(False, "compile with XLA, as in char_lm")
+    steps: int = recipe.field(5, "number of timed steps per block", least=1)
+    rounds: int = recipe.field(7, "number of timed blocks of each net", least=1)
     tokens: int = recipe.field(256, "number of tokens to decode with a Transformer", least=2)
-    output: str = recipe.field("runs/bench_sequence.json", "output file")
+    output: str = recipe.field("runs/bench_sequence.json", "JSON file of the results")
 
 
 def main(config):
-    """Measure, write `config.output`, print a table; returns what the file holds."""
+    """Measure, print a table, and write `config.output`; return the contents of the file."""
     config = recipe.check(config)
     output = recipe.output_file(config.output)
     import_tensorflow_quietly()
@@ -78,7 +78,7 @@ def main(config):
     per_step = config.batch_size * config.window
     rates = {who: timing.quartiles(per_step / blocks) for who, blocks in seconds.items()}
     for who, rate in rates.items():
-        print(f"{who:10} {rate['median']:10,.0f} tokens a second")
+        print(f"{who:10} {rate['median']:10,.0f} tokens per second")
     return timing.write_benchmark(
         output,
         config,
@@ -142,7 +142,7 @@ def random_ids(config):
 
 
 def decoders(config):
-    """Make {"cached", "uncached": function that decodes `tokens` tokens; returns seconds}."""
+    """Return {"cached", "uncached": function that decodes `tokens` tokens, returning seconds}."""
     import numpy as np
 
     from cvcourse import sequence
@@ -172,13 +172,13 @@ def decoders(config):
 
 
 def torch_block(*race):
-    """Run torch's next block of steps; returns the seconds of each except the first."""
+    """Run torch's next block of steps; return the seconds of each except the first."""
     return next(torch_blocks(*race))
 
 
-@functools.cache  # for the life of the process: a race goes on with its net
+@functools.cache  # for the life of the process: later blocks continue with the net
 def torch_blocks(units, window, batch_size, count, dropout):
-    """Train the same net in torch; yields the seconds of `count` steps without the first."""
+    """Train the same net in torch; yield the seconds of `count` steps without the first."""
     import numpy as np
     import torch
     from torch import nn

@@ -1,4 +1,4 @@
-"""Speed of `train`: compared with Keras' own layers, with torch, and outside of its steps.
+"""Speed of `train` compared with Keras' own layers and with torch, and time outside of steps.
 
     cvcourse bench train
     cvcourse bench train --rounds=3 --epoch_images=0
@@ -6,11 +6,12 @@
 ResNet-20 on random uint8 images in memory. Contestants take turns, a block of training steps each;
 a step is timed from the end of the step before, so that the time between steps and waiting for the
 stream count. The first step of a block and the first block of each contestant are dropped (tracing,
-cold caches). A ratio is that of the medians of two blocks of one round; quartiles are over rounds.
+cold caches). A ratio is the ratio of the medians of two blocks in one round; quartiles are over the
+rounds.
 
 a: images per second of `train` over the same network with Keras' batch normalization and `fit` on
     arrays.
-b: images per second of `train` over torch: channels_last, all cores, in a process of its own,
+b: images per second of `train` over torch: channels_last, all cores, in a separate process,
     because TensorFlow's heap settings change how torch's memory is paged. Other load on the machine
     (load_average) slows torch, whose threads spin while they wait for each other, far more than
     TensorFlow.
@@ -18,7 +19,7 @@ augmented: images per second of `train` with crop and flip over those without.
 outside: share of an epoch of `train` that is neither a training step nor validation, from
     on_train_begin to on_train_end of a callback. Waiting for the stream is part of a step (see a
     and augmented); the first step, which traces, counts as a median one.
-help_seconds: of `cvcourse --help` and `cvcourse train --help`, from start to exit.
+help_seconds: seconds of `cvcourse --help` and `cvcourse train --help`, from start to exit.
 """
 
 import dataclasses
@@ -56,17 +57,17 @@ class Config:
     shapes: tuple[str, ...] = recipe.field(
         tuple(SHAPES), "shapes of the images", choices=tuple(SHAPES)
     )
-    batch_size: int = recipe.field(128, "number of images per step", least=1)
+    batch_size: int = recipe.field(128, "batch size", least=1)
     steps: int = recipe.field(10, "number of timed steps per block", least=1)
     rounds: int = recipe.field(20, "number of timed blocks of each contestant", least=1)
     epoch_images: int = recipe.field(
         50_000, "number of images in the epoch of `outside`; 0: skip it", least=0
     )
-    output: str = recipe.field("runs/bench.json", "file of the numbers")
+    output: str = recipe.field("runs/bench.json", "JSON file of the results")
 
 
 def main(config):
-    """Measure, write `config.output`, print a table; returns the contents of the file."""
+    """Measure, print a table, and write `config.output`; return the contents of the file."""
     config = recipe.check(config)
     output = recipe.output_file(config.output)
     import_tensorflow_quietly()
@@ -150,7 +151,7 @@ def torch_block(*race):
 
 @functools.cache  # for the life of the process: all blocks train one network
 def torch_blocks(shape, batch_size, count):
-    """Train ResNet-20 in torch; yields the seconds of `count` steps without the first, forever."""
+    """Train ResNet-20 in torch; yield the seconds of `count` steps without the first, forever."""
     import numpy as np
     import torch
 
@@ -201,7 +202,7 @@ def torch_resnet20(channels):
 
 
 def epoch(config, shape):
-    """Time one epoch of `train` with its callbacks: seconds, and the share outside of its steps."""
+    """Time one epoch of `train` with its callbacks: seconds, and the share outside of steps."""
     import keras
     import numpy as np
 

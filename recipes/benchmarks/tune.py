@@ -4,9 +4,9 @@
     cvcourse bench tune --model=resnet20 --epochs=9 --seeds=1
 
 keras-tuner trains every trial to the end, with the same code and on the same batches. Both draw the
-same values in the same order, and a trial starts from the same weights. The benchmark measures the
-time until a sweep with early stopping has finished a trial as good, as share of keras-tuner's time
-for all trials, and of its time until the end of its best trial.
+same values in the same order, and trials start from the same weights. The benchmark measures the
+time until a sweep with early stopping has finished an equally good trial, as a share of
+keras-tuner's time for all trials, and of its time until the end of its best trial.
 """
 
 import dataclasses
@@ -26,7 +26,7 @@ NEVER = 99.0  # the share if no trial was as good, since the best one was stoppe
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """The sweeps."""
+    """Settings of the benchmark."""
 
     model: str = recipe.field("lenet5", "network of cvcourse.models.REGISTRY")
     dataset: str = recipe.field("fashion_mnist", "data set, as for `train`")
@@ -44,14 +44,7 @@ class Config:
 
 
 def main(config):
-    """Measure, print a table, and write `config.output`.
-
-    Args:
-        config: Config.
-
-    Returns:
-        The content of the file.
-    """
+    """Measure, print a table, and write `config.output`; return the contents of the file."""
     config = recipe.check(config)
     output = recipe.output_file(config.output)
     import_tensorflow_quietly()
