@@ -6,9 +6,12 @@ before TensorFlow.
 
 import functools
 import importlib
-import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar, cast
+
+from cvcourse.errors import warn_caller
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def renamed_attributes(module: str, **names: str) -> Callable[[str], Any]:
@@ -21,6 +24,7 @@ def renamed_attributes(module: str, **names: str) -> Callable[[str], Any]:
     Returns:
         A function (name) -> value. It warns, and raises AttributeError for any other name.
 
+    >>> import warnings
     >>> __getattr__ = renamed_attributes("math", ln="log")
     >>> with warnings.catch_warnings(record=True):
     ...     __getattr__("ln")(1.0)
@@ -67,7 +71,7 @@ def renamed_arguments(where: str, arguments: dict, names: dict[str, str]) -> dic
     return found
 
 
-def takes_old_names(**names: str) -> Callable[[Callable], Callable]:
+def takes_old_names(**names: str) -> Callable[[Function], Function]:
     """Return a decorator for a function whose arguments were renamed: it takes both names.
 
     Args:
@@ -76,6 +80,7 @@ def takes_old_names(**names: str) -> Callable[[Callable], Callable]:
     Returns:
         A function (function) -> function.
 
+    >>> import warnings
     >>> @takes_old_names(beams="num_beams")
     ... def search(*, num_beams=5):
     ...     return num_beams
@@ -84,26 +89,24 @@ def takes_old_names(**names: str) -> Callable[[Callable], Callable]:
     3
     """
 
-    def decorate(function: Callable) -> Callable:
+    def decorate(function: Function) -> Function:
         @functools.wraps(function)
         def taking_both(*args: Any, **arguments: Any) -> Any:
             return function(*args, **renamed_arguments(function.__qualname__, arguments, names))
 
-        return taking_both
+        return cast(Function, taking_both)
 
     return decorate
 
 
 def warn(old: str, new: str) -> None:
-    """Warn that a name is deprecated.
+    """Warn that a name is deprecated, at the user's line.
 
     Args:
         old: Old name, with its module or function.
         new: New name.
     """
     # FutureWarning: Python shows a DeprecationWarning only for code in __main__.
-    warnings.warn(
-        f"{old} is now called {new}; the old name goes with the next version",
-        FutureWarning,
-        stacklevel=3,
+    warn_caller(
+        f"{old} is now called {new}; the old name goes with the next version", FutureWarning
     )

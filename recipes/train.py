@@ -12,6 +12,7 @@ import dataclasses
 import functools
 import pathlib
 import sys
+from typing import Any
 
 from cvcourse import distribution, recipe
 from cvcourse.deprecation import renamed_attributes
@@ -92,7 +93,7 @@ class Config(recipe.TrainingFields, recipe.DataFields, recipe.ModelFields):
             yield f"--snapshots={self.snapshots} does not divide --epochs={self.epochs}"
 
 
-def main(config):
+def main(config: Config) -> dict[str, Any]:
     """Train, evaluate once on the test split, report.
 
     Returns the metrics of metrics.json, with the run's `workdir` and the path `model` of its

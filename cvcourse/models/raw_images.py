@@ -7,14 +7,15 @@ from collections.abc import Sequence
 
 import keras
 from keras import layers, ops
+from numpy.typing import ArrayLike
 
 
 def with_preprocessing(
     net: keras.Model,
-    image_shape: tuple[int, int, int],
+    image_shape: Sequence[int],
     *,
-    mean: Sequence[float],
-    variance: Sequence[float],
+    mean: ArrayLike,
+    variance: ArrayLike,
 ) -> keras.Model:
     """Put preprocessing before a network, so that it takes raw images of 0..255.
 

@@ -149,13 +149,14 @@ def load_published(
     >>> net.output_shape, published.scaling
     ((None, 1000), 'tf')
     """
-    if is_file(weights):
+    settings = catalog.known_settings(name, settings)
+    if weights not in (None, True, False) and is_file(weights):
         path = pathlib.Path(os.path.expanduser(weights))
         rows = catalog.candidates(name, source=source, **settings)
         loaded, published, fresh = _from_file(path, rows)
         _require_license(published, allow_noncommercial)
     else:
-        published = catalog.find(name, str(weights), source=source, **settings)
+        published = catalog.find(name, weights, source=source, **settings)
         _require_license(published, allow_noncommercial)
         path = store.fetch(published.address, published.hash, weights_dir)
         loaded, published, fresh = _from_file(path, [published])
