@@ -72,7 +72,7 @@ def unknown(kind, name, choices):
 
 def pick(kind, name, table):
     """Return `table[name]`. Raises ValueError with the names of the table if it lacks `name`."""
-    if not isinstance(name, str) or name not in table:
+    if isinstance(name, (list, dict, set)) or name not in table:  # no keys of a dict
         raise ValueError(unknown(kind, name, table))
     return table[name]
 

@@ -134,9 +134,8 @@ def cost(model: str | keras.Model, /, **settings: Any) -> Cost:
         with ThreadPoolExecutor(1) as thread:
             thread.submit(keras.config.set_dtype_policy, chosen_dtype_policy()).result()
             return thread.submit(_outlined, model, settings).result()
-    if callable(model) and not isinstance(model, keras.Model):
-        given = getattr(model, "__name__", model)
-        raise ValueError(f'cost takes the name of a network, such as "{given}", or a keras.Model')
+    if not isinstance(model, keras.Model):
+        raise ValueError(f"cost takes the name of a network or a keras.Model; received {model!r}")
     if settings:
         raise ValueError(f"{model.name} is built already: {', '.join(settings)} cannot be set")
     rows: list[Row] = []

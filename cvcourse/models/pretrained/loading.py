@@ -54,7 +54,8 @@ def load(
     """Build a network with published weights: a model of raw photos.
 
     The network has the form of its weights' source (padding, epsilon, place of the strides). Each
-    of its layers is a layer of the model, such as `model.get_layer("stage3")`.
+    of its layers is a layer of the model, such as `model.get_layer("stage3")`. A process that reads
+    the saved model needs `import cvcourse.layers`.
 
     Args:
         name: An architecture of `models.REGISTRY`, or a source's network ("timm.seresnet50").
