@@ -10,6 +10,8 @@ PACKAGES = (
     *("recipe", "recipes", "regularization", "sequence", "training", "tuning"),
 )
 
+__all__ = [*PACKAGES, "__version__"]
+
 if typing.TYPE_CHECKING:
     from cvcourse import (  # noqa: F401
         classic,
@@ -35,4 +37,4 @@ def __getattr__(name: str) -> typing.Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *PACKAGES})
+    return sorted({*PACKAGES, *(name for name in globals() if name.startswith("__"))})

@@ -6,10 +6,12 @@ needs it before TensorFlow is imported.
 
 import functools
 import importlib
-import sys
-import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar, cast
+
+from cvcourse.errors import warn_caller
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def renamed_attributes(module: str, **names: str) -> Callable[[str], Any]:
@@ -22,6 +24,7 @@ def renamed_attributes(module: str, **names: str) -> Callable[[str], Any]:
     Returns:
         A function (name) -> value, which warns. It raises AttributeError for any other name.
 
+    >>> import warnings
     >>> __getattr__ = renamed_attributes("math", ln="log")
     >>> with warnings.catch_warnings(record=True):
     ...     __getattr__("ln")(1.0)
@@ -68,7 +71,7 @@ def renamed_arguments(where: str, arguments: dict, names: dict[str, str]) -> dic
     return found
 
 
-def takes_old_names(**names: str) -> Callable[[Callable], Callable]:
+def takes_old_names(**names: str) -> Callable[[Function], Function]:
     """Return a decorator that makes a function accept the old names of its renamed arguments.
 
     Args:
@@ -77,6 +80,7 @@ def takes_old_names(**names: str) -> Callable[[Callable], Callable]:
     Returns:
         A decorator.
 
+    >>> import warnings
     >>> @takes_old_names(beams="num_beams")
     ... def search(*, num_beams=5):
     ...     return num_beams
@@ -85,29 +89,22 @@ def takes_old_names(**names: str) -> Callable[[Callable], Callable]:
     3
     """
 
-    def decorate(function: Callable) -> Callable:
+    def decorate(function: Function) -> Function:
         @functools.wraps(function)
         def taking_both(*args: Any, **arguments: Any) -> Any:
             return function(*args, **renamed_arguments(function.__qualname__, arguments, names))
 
-        return taking_both
+        return cast(Function, taking_both)
 
     return decorate
 
 
 def warn(old: str, new: str) -> None:
-    """Warn that a name is deprecated.
+    """Warn that a name is deprecated, at the user's line.
 
     Args:
         old: Old name, with its module or function.
         new: New name.
     """
-    frame, level = sys._getframe(), 1
-    while frame.f_back and frame.f_globals["__name__"].split(".")[0] == "cvcourse":
-        frame, level = frame.f_back, level + 1
     # FutureWarning: Python shows a DeprecationWarning only for code in __main__.
-    warnings.warn(
-        f"{old} is now called {new}; the next version removes the old name",
-        FutureWarning,
-        stacklevel=level,  # the caller's line
-    )
+    warn_caller(f"{old} is now called {new}; the next version removes the old name", FutureWarning)

@@ -23,6 +23,19 @@ from cvcourse.errors import RunError, UsageError
 from cvcourse.interrupt import handling
 from cvcourse.startup import import_tensorflow_quietly
 
+__all__ = [
+    "STRATEGIES",
+    "Cluster",
+    "SingleDevice",
+    "cluster",
+    "is_chief",
+    "meet",
+    "of",
+    "require_one_process",
+    "start",
+    "without_strategy",
+]
+
 STRATEGIES = ("auto", "none", "mirrored", "multi_worker", "tpu")
 HIGHEST = 2  # largest number that workers vote on
 SILENT = 30  # seconds without a heartbeat after which a worker counts as dead

@@ -1,7 +1,13 @@
 """Exceptions with a one-sentence message for the user; the class determines the exit code."""
 
 import difflib
+import os
+import re
+import sys
+import warnings
+from pathlib import Path
 
+HERE = str(Path(__file__).parent)
 MAX_REASON = 300  # characters
 
 
@@ -52,14 +58,50 @@ def reason(error):
 def unknown(kind, name, choices):
     """Return the message for a `name` not in `choices`, with the closest choice and all choices."""
     choices = [str(choice) for choice in choices]
-    near = difflib.get_close_matches(str(name), choices, n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
+    by_letters = {_letters(choice): choice for choice in reversed(choices)}
+    near = by_letters.get(_letters(name))  # VGG16, ViT-B/16
+    if not near:
+        lower = {choice.lower(): choice for choice in reversed(choices)}
+        close = difflib.get_close_matches(str(name).lower(), lower, n=1)
+        near = lower[close[0]] if close else None
+    hint = f"did you mean {near!r}? " if near else ""
     listed = choices if len(choices) <= 60 else [*choices[:60], "..."]
     return f"unknown {kind} {name!r}: {hint}choose from {', '.join(listed)}"
 
 
 def pick(kind, name, table):
     """Return `table[name]`. Raises ValueError that lists the table's names if `name` is unknown."""
-    if name not in table:
+    if isinstance(name, (list, dict, set)) or name not in table:  # not hashable
         raise ValueError(unknown(kind, name, table))
     return table[name]
+
+
+def warn_caller(message, category, *packages):
+    """Warn about the line that called this package: once for each such line, as Python does.
+
+    Args:
+        message: Text of the warning.
+        category: Its class.
+        *packages: Further folders whose functions may lie between that line and this package.
+    """
+    folders = tuple(f"{folder}{os.sep}" for folder in (HERE, *packages))
+    frame = sys._getframe(1)
+    while frame.f_back and (
+        frame.f_code.co_filename.startswith((*folders, "<frozen importlib"))
+        or frame.f_globals.get("__name__", "").startswith("importlib.")
+    ):
+        frame = frame.f_back
+    registry = frame.f_globals.setdefault("__warningregistry__", {})
+    warnings.warn_explicit(
+        message,
+        category,
+        frame.f_code.co_filename,
+        frame.f_lineno,
+        frame.f_globals.get("__name__"),
+        registry,
+    )
+
+
+def _letters(name):
+    """Return the letters and digits of a name in lower case."""
+    return re.sub(r"[^a-z0-9]", "", str(name).lower())

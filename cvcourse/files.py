@@ -39,9 +39,11 @@ def with_paths(metrics, folder):
         folder: The run's directory, as a pathlib.Path.
 
     Returns:
-        The metrics with `workdir` and, if the run has saved a model, `model`: paths as str.
+        The metrics with `workdir` and, if the run has saved a model, `model`: absolute paths as
+        str, so that they are valid after a change of the working directory.
         `keras.saving.load_model` reads the model once `cvcourse.sequence` is imported.
     """
+    folder = pathlib.Path(os.path.abspath(folder))
     model = folder / "model.keras"
     return {**metrics, "workdir": str(folder), **({"model": str(model)} if model.exists() else {})}
 

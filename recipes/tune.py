@@ -14,6 +14,8 @@ O'Malley et al., KerasTuner, https://github.com/keras-team/keras-tuner. Hyperban
 
 import dataclasses
 import sys
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from cvcourse.recipes import train
 
@@ -111,7 +113,11 @@ def no_callbacks(folder):
     return []
 
 
-def main(config, space=None, callbacks=no_callbacks):
+def main(
+    config: Config,
+    space: Callable[[Any, Any], Any] | None = None,
+    callbacks: Callable[[Any], Iterable[Any]] = no_callbacks,
+) -> dict[str, Any]:
     """Run the missing trials and write the report.
 
     Args:
@@ -121,7 +127,7 @@ def main(config, space=None, callbacks=no_callbacks):
             their files there. Not stored: pass it again to resume.
 
     Returns:
-        The metrics.
+        The metrics of metrics.json, with the path `workdir`.
     """
     config = recipe.check(config)
     distribution.require_one_process(config.strategy)

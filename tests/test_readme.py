@@ -9,6 +9,8 @@ import shlex
 import subprocess
 import sys
 
+import keras
+import numpy as np
 import pytest
 from networks import COURSE_MAP
 
@@ -167,6 +169,25 @@ def test_five_lines_of_python(tmp_path, monkeypatch, capsys):
     assert names["net"].output_shape == (None, 10)
     assert names["metrics"]["epochs"] == 2
     assert f"test accuracy: {names['metrics']['test_accuracy']:.4f}" in capsys.readouterr().out
+
+
+def test_ten_lines_with_published_weights(tmp_path, monkeypatch):
+    """As they stand there, on a net of two blocks in place of a download."""
+    monkeypatch.chdir(tmp_path)
+    pretrained = models.pretrained
+
+    def load(name, num_classes):
+        net = models.build(name, depths=(1,), input_shape=(32, 32, 3), num_classes=num_classes)
+        return pretrained.with_preprocessing(net, pretrained.find(name))
+
+    monkeypatch.setattr(pretrained, "load", load)
+    (code,) = (c for c in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "pets" in c)
+    photos = np.random.default_rng(0).integers(0, 256, (4, 50, 40, 3), "uint8")
+    names = {"photos": photos, "labels": np.arange(4)}
+    exec(code.replace("epochs=5", "epochs=1"), names)
+    assert {w.path.split("/")[0] for w in names["model"].trainable_weights} == {"logits"}
+    again = keras.saving.load_model("pets.keras").predict(photos, verbose=0)
+    np.testing.assert_allclose(again, names["model"].predict(photos, verbose=0), atol=1e-5)
 
 
 @pytest.mark.parametrize("workers", ["", pytest.param(", workers=2", marks=pytest.mark.slow)])

@@ -13,7 +13,7 @@ from keras import layers
 
 from cvcourse.layers import SparseConv2D
 from cvcourse.models.graph import operations
-from cvcourse.models.registry import build
+from cvcourse.models.registry import build, known_arguments
 from cvcourse.settings import chosen_dtype_policy
 
 WEIGHTED = (
@@ -112,8 +112,8 @@ def cost(model: str | keras.Model, /, **settings: Any) -> Cost:
     """Count the parameters, multiply-accumulates and activations of a network, layer by layer.
 
     Args:
-        model: Name that `build` takes, or a functional keras.Model. For a name, no weights are
-            allocated.
+        model: Name that `build` takes, or a functional keras.Model; the layers of models within it
+            are counted one by one. For a name, no weights are allocated.
         **settings: Arguments of the builder, if `model` is a name.
 
     Returns:
@@ -121,29 +121,25 @@ def cost(model: str | keras.Model, /, **settings: Any) -> Cost:
         convolutions and matrix products) and `activations`. It prints as a table.
 
     Raises:
-        ValueError: As `build`, and for a model of images of any size.
+        ValueError: For what `build` refuses, for a model of images of any size, for a subclassed
+            model, and for `settings` if `model` is built already.
 
     >>> cost("vgg16").macs, cost("vgg16").activations
     (15470264320, 15237608)
     """
     if isinstance(model, str):
+        settings = known_arguments(model, settings)  # here: it warns of old names at this line
         # Keras keeps a list of uninitialized variables per thread, so this thread ends afterwards.
         # The dtype policy is also kept per thread, and is passed on.
         with ThreadPoolExecutor(1) as thread:
             thread.submit(keras.config.set_dtype_policy, chosen_dtype_policy()).result()
             return thread.submit(_outlined, model, settings).result()
-    if any(None in tensor.shape[1:] for tensor in model.inputs):
-        raise ValueError(
-            f"{model.name} takes images of any size, on which its cost depends: build it with "
-            "input_shape"
-        )
+    if not isinstance(model, keras.Model):
+        raise ValueError(f"cost takes the name of a network or a keras.Model; received {model!r}")
+    if settings:
+        raise ValueError(f"{model.name} is built already: {', '.join(settings)} cannot be set")
     rows: list[Row] = []
-    fields: dict[int, Any] = {}
-    for operation, inputs, outputs in operations(model):
-        field = _field(operation, [fields[id(tensor)] for tensor in inputs])
-        fields |= {id(tensor): field for tensor in outputs}
-        if isinstance(operation, keras.Layer) or _macs(operation, inputs, outputs):
-            rows.append(_row(operation, inputs, outputs, field))
+    _count(model, rows)
     return Cost(rows)
 
 
@@ -196,6 +192,42 @@ def _group(row):
     return None if given else GROUP.match(row.name)[0]
 
 
+def _count(model, rows, given=()):
+    """Append the rows of a model's layers; return the receptive fields of its outputs.
+
+    `given` are those of the inputs of a model within another, whose input layers have no row.
+    """
+    try:
+        inputs, outputs = model.inputs, model.outputs
+    except (AttributeError, ValueError):  # a Sequential that has no input yet
+        inputs = outputs = None
+    if not inputs or not outputs:
+        raise ValueError(
+            f"cost takes the name of a network or a functional keras.Model; {model.name} has no "
+            "graph of layers: it is a subclassed model, or a keras.Sequential without keras.Input"
+        )
+    if any(None in tensor.shape[1:] for tensor in inputs):
+        raise ValueError(
+            f"{model.name} takes images of any size, on which its cost depends: build it with "
+            "input_shape, or load it with preprocessing=False"
+        )
+    fields = {id(tensor): field for tensor, field in zip(inputs, given, strict=False)}
+    for operation, before, after in operations(model):
+        if after and id(after[0]) in fields:  # an input of a model within another
+            continue
+        known = [fields[id(tensor)] for tensor in before]
+        if isinstance(operation, keras.Model):
+            found = []
+            each = _count(operation, found, known)
+            rows += [dataclasses.replace(r, name=f"{operation.name}/{r.name}") for r in found]
+        else:
+            each = [_field(operation, known)] * len(after)
+            if isinstance(operation, keras.Layer) or _macs(operation, before, after):
+                rows.append(_row(operation, before, after, each[0]))
+        fields |= {id(tensor): field for tensor, field in zip(after, each, strict=True)}
+    return [fields[id(tensor)] for tensor in outputs]
+
+
 def _outlined(name, settings):
     with keras.StatelessScope(initialize_variables=False):
         return cost(build(name, **settings))
@@ -218,8 +250,6 @@ def _row(operation, inputs, outputs, field):
 
 def _macs(operation, inputs, outputs):
     """Return the multiply-accumulates of one operation for one image."""
-    if isinstance(operation, keras.Model):
-        return cost(operation).macs
     if isinstance(operation, WEIGHTED):  # each kernel value is used once for each output pixel
         kernels = [v for v in operation.weights if v.name.endswith("kernel")]
         return sum(math.prod(k.shape) for k in kernels) * math.prod(outputs[0].shape[1:-1])

@@ -1,7 +1,7 @@
 """Models that end inside a network: at its features, or at a feature map for each stride."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import keras
@@ -37,8 +37,8 @@ def features(net: keras.Model, pooling: str | None = None) -> keras.Model:
         weights are shared, not copied.
 
     Raises:
-        ValueError: If net is a name, or has no layer `features`; for an unknown `pooling`, and for
-            "token" if net has no class token.
+        ValueError: If net is no model, or has no layer `features`; for an unknown `pooling`, and
+            for "token" if net has no class token.
 
     >>> net = build("resnet18", num_classes=10)
     >>> features(net).output_shape, features(net, pooling="avg").output_shape
@@ -46,6 +46,8 @@ def features(net: keras.Model, pooling: str | None = None) -> keras.Model:
     """
     if isinstance(net, str):
         raise ValueError(f'features takes a model: use models.build("{net}", num_classes=None)')
+    if not isinstance(net, keras.Model):
+        raise ValueError(f"features takes a keras.Model; received {net!r}")
     if pooling not in (None, *POOLINGS):
         raise ValueError(unknown("pooling", pooling, [*POOLINGS, None]))
     x = _features(net)
@@ -64,7 +66,7 @@ def features(net: keras.Model, pooling: str | None = None) -> keras.Model:
 
 def backbone(
     net: str | keras.Model,
-    stages: int | str | Sequence[int | str] | None = None,
+    stages: int | str | Iterable[int | str] | None = None,
     **settings: Any,
 ) -> keras.Model:
     """Return a model whose outputs are a network's feature maps, as detectors need them.
@@ -98,13 +100,17 @@ def backbone(
     """
     if isinstance(net, str):
         net = build(net, **{"num_classes": None, **settings})
+    elif not isinstance(net, keras.Model):
+        raise ValueError(f"backbone takes the name of a network or a keras.Model; received {net!r}")
     elif settings:
         raise ValueError(f"{net.name} is built already: {', '.join(settings)} cannot be set")
     maps = _maps(net)
     if stages is None:
         chosen = [*{stride: name for name, (_, stride) in maps.items()}.values()]
     else:
-        wanted = [stages] if isinstance(stages, (int, str)) else stages
+        wanted = (
+            stages if isinstance(stages, Iterable) and not isinstance(stages, str) else [stages]
+        )
         chosen = [stage if isinstance(stage, str) else f"stage{stage}" for stage in wanted]
         for name in chosen or [""]:
             pick(f"map of {net.name}", name, maps)

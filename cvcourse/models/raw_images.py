@@ -6,15 +6,17 @@ A saved model then takes raw pixels, and its users need not know the statistics 
 from collections.abc import Sequence
 
 import keras
+import numpy as np
 from keras import layers, ops
+from numpy.typing import ArrayLike
 
 
 def with_preprocessing(
     net: keras.Model,
-    image_shape: tuple[int, int, int],
+    image_shape: Sequence[int],
     *,
-    mean: Sequence[float],
-    variance: Sequence[float],
+    mean: ArrayLike,
+    variance: ArrayLike,
 ) -> keras.Model:
     """Put preprocessing before a network, so that it takes raw images of 0..255.
 
@@ -31,13 +33,26 @@ def with_preprocessing(
         layers, so that `get_layer` finds each layer of net.
 
     Raises:
-        ValueError: If the channels cannot be converted; only 1 and 3 can.
+        ValueError: If the channels cannot be converted, only 1 and 3 can, or `image_shape`, `mean`
+            or `variance` has another number of values.
 
     >>> net = keras.Sequential([keras.Input((32, 32, 1)), layers.Flatten()])
     >>> with_preprocessing(net, (28, 28, 3), mean=[128.0] * 3, variance=[4096.0] * 3).input_shape
     (None, 28, 28, 3)
     """
-    *size, channels = net.input_shape[1:]
+    if not isinstance(net, keras.Model):
+        raise ValueError(f"with_preprocessing takes a keras.Model; received {net!r}")
+    if len(image_shape) != 3:
+        raise ValueError(
+            f"image_shape is (height, width, channels), without the batch; received {image_shape}"
+        )
+    for statistic, values in (("mean", mean), ("variance", variance)):
+        if np.size(values) not in (1, image_shape[-1]):
+            raise ValueError(
+                f"{statistic} has {np.size(values)} values, and the images have {image_shape[-1]} "
+                "channels"
+            )
+    *size, channels = net.inputs[0].shape[1:]
     image = keras.Input(image_shape, dtype="float32", name="image")
     exact = {"dtype": "float32"}  # bfloat16 would round the pixels before the mean is subtracted
     x = layers.Normalization(mean=mean, variance=variance, name="normalization", **exact)(image)

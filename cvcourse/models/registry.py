@@ -6,7 +6,7 @@
 import inspect
 import numbers
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any
 
@@ -83,7 +83,7 @@ RENAMED = {  # builder arguments: {name in the previous version: name}
     "heads": "num_heads",
     "mlp": "mlp_dim",
 }
-KERAS_ARGUMENTS = {  # of keras.applications: what to write instead
+KERAS = {  # arguments of keras.applications: what to write instead
     "include_top": "num_classes=None ends the net at its features",
     "weights": 'models.pretrained.load("{name}") loads published weights; build gives random ones',
     "classes": "write num_classes={value!r}",
@@ -93,6 +93,21 @@ KERAS_ARGUMENTS = {  # of keras.applications: what to write instead
     "classifier_activation": "nets end in logits: keras.ops.softmax(net(images)) is their softmax",
     "include_rescaling": "models.with_preprocessing(net, …) puts preprocessing before the net",
     "include_preprocessing": "models.with_preprocessing(net, …) puts preprocessing before the net",
+}
+BACKBONE = 'models.backbone("{name}", stages=…) gives feature maps'
+TIMM = {  # arguments of timm, and pretrained also of torchvision
+    "pretrained": 'models.pretrained.load("{name}") gives published weights',
+    "in_chans": "write input_shape=(height, width, {value!r})",
+    "drop_rate": "write dropout={value!r}",
+    "drop_path_rate": 'write **models.stochastic_depth("{name}", {value!r})',
+    "global_pool": "models.features(net, pooling=…) pools the features of a built net",
+    "features_only": BACKBONE,
+    "out_indices": BACKBONE,
+}
+NEEDED = {  # of these: one of the arguments that the builder must have
+    "alpha": {"width"},
+    "drop_rate": {"dropout"},
+    "drop_path_rate": {"survival", "drop_path"},
 }
 
 
@@ -123,12 +138,10 @@ def build(architecture: str, /, *, name: str | None = None, **settings: Any) -> 
     require_supported_settings()
     defaults = builder_args(architecture)
     own = source_file.split(architecture)
-    if not own:
-        renamed = {old: new for old, new in RENAMED.items() if new in defaults}
-        settings = renamed_arguments(architecture, settings, renamed)
+    settings = known_arguments(architecture, settings)
     for setting, value in settings.items():
-        if setting not in defaults:
-            raise ValueError(f"{architecture}: {_unknown(architecture, setting, value, defaults)}")
+        if type(value).__module__ == "numpy":  # a number or an array
+            settings[setting] = value = value.tolist()
         if isinstance(defaults[setting], tuple) and not isinstance(value, (tuple, list)):
             raise ValueError(
                 f"{architecture}: {setting} takes several values, such as "
@@ -146,10 +159,10 @@ def build(architecture: str, /, *, name: str | None = None, **settings: Any) -> 
     if len(input_shape) != 3:
         raise ValueError(f"input_shape is (height, width, channels); received {input_shape}")
     *sides, channels = input_shape
-    if not _is_count(channels):
+    if not _is_count(channels) or not all(side is None or _is_count(side) for side in sides):
         raise ValueError(
-            f"input_shape is (height, width, channels), of 1 channel or more; received "
-            f"input_shape={input_shape}"
+            "input_shape is (height, width, channels), whole numbers of 1 or more, or None for a "
+            f"height and a width that are open; received input_shape={input_shape}"
         )
     home = _home(architecture)
     fixed = hasattr(home, "FIXED_SIZE") or (hasattr(home, "FIXED_SIZE_LOGITS") and num_classes)
@@ -162,12 +175,44 @@ def build(architecture: str, /, *, name: str | None = None, **settings: Any) -> 
     if any(side is not None and side < minimum for side in sides):
         raise ValueError(
             f"{architecture} takes images of {minimum}x{minimum} pixels or more; received "
-            f"input_shape={input_shape}: resize them, or choose another net"
+            f"input_shape={input_shape}: "
+            + (
+                f"channels come last, as in {(*input_shape[1:], sides[0])}"
+                if sides[0] in (1, 3) and channels >= minimum
+                else "resize them, or choose another net"
+            )
         )
     if own:
         shapes = {"input_shape": input_shape, "num_classes": num_classes}
         return own_builder.build(architecture, name or own[1], settings | shapes)
     return REGISTRY[architecture](name=name or architecture, **settings)
+
+
+def known_arguments(architecture, settings, instead=()):
+    """Replace the old names of a builder's arguments, and refuse those that it does not have.
+
+    Args:
+        architecture: Name that `build` takes.
+        settings: {argument: value}.
+        instead: {argument: what to write instead}, before those of `KERAS` and `TIMM`.
+
+    Returns:
+        {argument: value}, a new dict.
+
+    Raises:
+        ValueError: For an unknown architecture or argument.
+        TypeError: If an argument has a value under both names.
+    """
+    defaults = builder_args(architecture)
+    if not source_file.split(architecture):
+        renamed = {old: new for old, new in RENAMED.items() if new in defaults}
+        settings = renamed_arguments(architecture, settings, renamed)
+    for setting, value in settings.items():
+        if setting in defaults:
+            continue
+        message = _unknown(architecture, setting, value, defaults, instead)
+        raise ValueError(f"{architecture}: {message}")
+    return dict(settings)
 
 
 def builder_args(architecture: str) -> dict[str, Any]:
@@ -195,7 +240,7 @@ def builder_args(architecture: str) -> dict[str, Any]:
     return {key: default for key, default in defaults.items() if key != "name"}
 
 
-def input_shape_for(architecture: str, image_shape: tuple[int, int, int]) -> tuple[int, int, int]:
+def input_shape_for(architecture: str, image_shape: Sequence[int]) -> tuple[int, int, int]:
     """Choose a network's input shape for images of a dataset.
 
     Args:
@@ -205,10 +250,15 @@ def input_shape_for(architecture: str, image_shape: tuple[int, int, int]) -> tup
     Returns:
         `image_shape`; if the images are too small, the network's usual size with their channels.
 
+    Raises:
+        ValueError: For an unknown architecture, or another number of sides.
+
     >>> input_shape_for("resnet20", (28, 28, 1)), input_shape_for("lenet5", (8, 8, 1))
     ((28, 28, 1), (32, 32, 1))
     """
     usual = builder_args(architecture)["input_shape"]
+    if len(image_shape) != 3:
+        raise ValueError(f"image_shape is (height, width, channels); received {image_shape}")
     too_small = min(image_shape[:2]) < minimum_size(architecture)
     height, width = (usual if too_small else image_shape)[:2]
     return height, width, image_shape[-1]
@@ -223,11 +273,15 @@ def family(architecture: str) -> str:
     Returns:
         Name of a module of `cvcourse.models`, or of a user's file, without its ending.
 
+    Raises:
+        ValueError: For an unknown architecture.
+
     >>> family("resnet50")
     'resnet'
     """
     if own := source_file.split(architecture):
         return pathlib.Path(own[0]).stem
+    pick("model", architecture, REGISTRY)
     return _home(architecture).__name__.split(".")[-1]
 
 
@@ -243,18 +297,19 @@ def _home(architecture):
 
 
 def _is_count(value):
-    return isinstance(value, numbers.Integral) and value >= 1
+    known = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    return known and value >= 1
 
 
-def _unknown(architecture, setting, value, defaults):
+def _unknown(architecture, setting, value, defaults, others):
     """Describe an argument that a builder does not have, and what to write instead."""
-    instead = KERAS_ARGUMENTS.get(setting)
-    if setting == "alpha" and "width" not in defaults:
+    origin = "keras.applications" if setting in KERAS else "timm"
+    instead = (KERAS | TIMM | dict(others)).get(setting)
+    if not NEEDED.get(setting, {*defaults}) & {*defaults}:
         instead = None
-    if setting == "weights" and architecture not in REGISTRY:
+    if setting in ("weights", "pretrained") and architecture not in REGISTRY:
         instead = None
     if not instead:
         return unknown("argument", setting, defaults)
-    return f"{setting} is an argument of keras.applications; instead, " + instead.format(
-        name=architecture, value=value
-    )
+    instead = instead.format(name=architecture, value=value)
+    return f"{setting} is an argument of {origin}; instead, {instead}"

@@ -16,7 +16,7 @@ from cvcourse.models.registry import REGISTRY, build
 
 MODULES = {path.stem for path in pathlib.Path(__file__).parent.glob("*.py")}
 TYPES: dict[str, Any] = {
-    "input_shape": tuple[int | None, int | None, int],
+    "input_shape": Sequence[int | None],
     "num_classes": int | None,
     "name": str | None,
     "zero_padded_pools": Sequence[str],
@@ -46,7 +46,7 @@ def _type(name, usual, default):
         return TYPES[name]
     if not isinstance(default, tuple):
         return type(default)
-    kinds = {type(value) for value in default}
+    kinds = {tuple[Any, ...] if isinstance(value, tuple) else type(value) for value in default}
     return Sequence[kinds.pop() if len(kinds) == 1 else Any if kinds else int]
 
 

@@ -10,7 +10,7 @@ import keras
 __all__ = ['mlp', 'lenet5', 'lenet5_1998', 'alexnet_2012', 'vgg11', 'vgg13', 'vgg16', 'vgg19', 'vgg11_bn', 'vgg13_bn', 'vgg16_bn', 'vgg19_bn', 'vgg16_cifar', 'nin_cifar', 'googlenet_2014', 'inception_v3', 'resnet18', 'resnet34', 'resnet50', 'resnet101', 'resnet152', 'plain18', 'plain34', 'resnet20', 'resnet32', 'resnet44', 'resnet56', 'resnet110', 'resnet1202', 'resnet110_stochastic_depth', 'resnet18_v2', 'resnet34_v2', 'resnet50_v2', 'resnet101_v2', 'resnet152_v2', 'preact_resnet110', 'preact_resnet164', 'preact_resnet1001', 'wide_resnet50_2', 'wide_resnet101_2', 'wrn_16_8', 'wrn_28_10', 'wrn_40_4', 'resnext50_32x4d', 'resnext101_32x8d', 'resnext101_64x4d', 'resnext29_8x64d', 'fractalnet20', 'fractalnet20_column', 'densenet121', 'densenet161', 'densenet169', 'densenet201', 'densenet40_12', 'densenet_bc100_12', 'densenet_bc190_40', 'se_resnet50', 'squeezenet1_0', 'squeezenet1_1', 'mobilenet_v3_large', 'mobilenet_v3_small', 'shufflenet_v1', 'shufflenet_v2_x0_5', 'shufflenet_v2_x1_0', 'shufflenet_v2_x1_5', 'shufflenet_v2_x2_0', 'nasnet_mobile', 'nasnet_large', 'nasnet_cifar', 'efficientnet_b0', 'efficientnet_b1', 'efficientnet_b2', 'efficientnet_b3', 'efficientnet_b4', 'efficientnet_b5', 'efficientnet_b6', 'efficientnet_b7', 'efficientnet_lite0', 'efficientnet_lite1', 'efficientnet_lite2', 'efficientnet_lite3', 'efficientnet_lite4', 'convnext_tiny', 'convnext_small', 'convnext_base', 'convnext_large', 'vit_b_16', 'vit_b_32', 'vit_l_16', 'vit_l_32', 'vit_h_14']
 
 
-def mlp(*, hidden: Sequence[int] = (512, 256), dropout: float = 0.0, input_shape: tuple[int | None, int | None, int] = (32, 32, 3), num_classes: int | None = 10, name: str | None = None) -> keras.Model:
+def mlp(*, hidden: Sequence[int] = (512, 256), dropout: float = 0.0, input_shape: Sequence[int | None] = (32, 32, 3), num_classes: int | None = 10, name: str | None = None) -> keras.Model:
     """Build mlp, as `build('mlp', …)` does.
 
     Fully connected ReLU layers, then one score for each class.
@@ -32,7 +32,7 @@ def mlp(*, hidden: Sequence[int] = (512, 256), dropout: float = 0.0, input_shape
         ValueError: If a hidden layer has less than 1 unit.
     """
 
-def lenet5(*, activation: str = 'tanh', dropout: float = 0.0, input_shape: tuple[int | None, int | None, int] = (32, 32, 1), num_classes: int | None = 10, name: str | None = None) -> keras.Model:
+def lenet5(*, activation: str = 'tanh', dropout: float = 0.0, input_shape: Sequence[int | None] = (32, 32, 1), num_classes: int | None = 10, name: str | None = None) -> keras.Model:
     """Build lenet5, as `build('lenet5', …)` does.
 
     LeNet-5 (figure 2) as it is built today: 61,706 parameters.
@@ -52,7 +52,7 @@ def lenet5(*, activation: str = 'tanh', dropout: float = 0.0, input_shape: tuple
         (5, 5, 16) at the usual size.
     """
 
-def lenet5_1998(*, output: str = 'rbf', dropout: float = 0.0, input_shape: tuple[int | None, int | None, int] = (32, 32, 1), num_classes: int | None = 10, name: str | None = None) -> keras.Model:
+def lenet5_1998(*, output: str = 'rbf', dropout: float = 0.0, input_shape: Sequence[int | None] = (32, 32, 1), num_classes: int | None = 10, name: str | None = None) -> keras.Model:
     """Build lenet5_1998, as `build('lenet5_1998', …)` does.
 
     LeNet-5 (figure 2) as it was built in 1998: 60,000 parameters.
@@ -74,7 +74,7 @@ def lenet5_1998(*, output: str = 'rbf', dropout: float = 0.0, input_shape: tuple
         ValueError: For an unknown output.
     """
 
-def alexnet_2012(*, towers: int = 2, width: float = 1.0, hidden: Sequence[int] = (4096, 4096), dropout: float = 0.5, input_shape: tuple[int | None, int | None, int] = (227, 227, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
+def alexnet_2012(*, towers: int = 2, width: float = 1.0, hidden: Sequence[int] = (4096, 4096), dropout: float = 0.5, input_shape: Sequence[int | None] = (227, 227, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
     """Build alexnet_2012, as `build('alexnet_2012', …)` does.
 
     Five convolutions and three dense layers.
@@ -96,7 +96,7 @@ def alexnet_2012(*, towers: int = 2, width: float = 1.0, hidden: Sequence[int] =
         ValueError: If `towers` is not 1 or 2.
     """
 
-def vgg11(*, column: str = 'A', batch_norm: bool = False, width: float = 1.0, hidden: Sequence[int] = (4096, 4096), dropout: float = 0.5, input_shape: tuple[int | None, int | None, int] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
+def vgg11(*, column: str = 'A', batch_norm: bool = False, width: float = 1.0, hidden: Sequence[int] = (4096, 4096), dropout: float = 0.5, input_shape: Sequence[int | None] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
     """Build vgg11, as `build('vgg11', …)` does.
 
     Five stages of 3x3 convolutions and a max pool each, then dense layers.
@@ -123,7 +123,7 @@ def vgg11(*, column: str = 'A', batch_norm: bool = False, width: float = 1.0, hi
         ValueError: For an unknown column.
     """
 
-def vgg13(*, column: str = 'B', batch_norm: bool = False, width: float = 1.0, hidden: Sequence[int] = (4096, 4096), dropout: float = 0.5, input_shape: tuple[int | None, int | None, int] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
+def vgg13(*, column: str = 'B', batch_norm: bool = False, width: float = 1.0, hidden: Sequence[int] = (4096, 4096), dropout: float = 0.5, input_shape: Sequence[int | None] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
     """Build vgg13, as `build('vgg13', …)` does.
 
     Five stages of 3x3 convolutions and a max pool each, then dense layers.
@@ -150,7 +150,7 @@ def vgg13(*, column: str = 'B', batch_norm: bool = False, width: float = 1.0, hi
         ValueError: For an unknown column.
     """
 
-def vgg16(*, column: str = 'D', batch_norm: bool = False, width: float = 1.0, hidden: Sequence[int] = (4096, 4096), dropout: float = 0.5, input_shape: tuple[int | None, int | None, int] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
+def vgg16(*, column: str = 'D', batch_norm: bool = False, width: float = 1.0, hidden: Sequence[int] = (4096, 4096), dropout: float = 0.5, input_shape: Sequence[int | None] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
     """Build vgg16, as `build('vgg16', …)` does.
 
     Five stages of 3x3 convolutions and a max pool each, then dense layers.
@@ -177,7 +177,7 @@ def vgg16(*, column: str = 'D', batch_norm: bool = False, width: float = 1.0, hi
         ValueError: For an unknown column.
     """
 
-def vgg19(*, column: str = 'E', batch_norm: bool = False, width: float = 1.0, hidden: Sequence[int] = (4096, 4096), dropout: float = 0.5, input_shape: tuple[int | None, int | None, int] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
+def vgg19(*, column: str = 'E', batch_norm: bool = False, width: float = 1.0, hidden: Sequence[int] = (4096, 4096), dropout: float = 0.5, input_shape: Sequence[int | None] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
     """Build vgg19, as `build('vgg19', …)` does.
 
     Five stages of 3x3 convolutions and a max pool each, then dense layers.
@@ -204,7 +204,7 @@ def vgg19(*, column: str = 'E', batch_norm: bool = False, width: float = 1.0, hi
         ValueError: For an unknown column.
     """
 
-def vgg11_bn(*, column: str = 'A', batch_norm: bool = True, width: float = 1.0, hidden: Sequence[int] = (4096, 4096), dropout: float = 0.5, input_shape: tuple[int | None, int | None, int] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
+def vgg11_bn(*, column: str = 'A', batch_norm: bool = True, width: float = 1.0, hidden: Sequence[int] = (4096, 4096), dropout: float = 0.5, input_shape: Sequence[int | None] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
     """Build vgg11_bn, as `build('vgg11_bn', …)` does.
 
     Five stages of 3x3 convolutions and a max pool each, then dense layers.
@@ -231,7 +231,7 @@ def vgg11_bn(*, column: str = 'A', batch_norm: bool = True, width: float = 1.0, 
         ValueError: For an unknown column.
     """
 
-def vgg13_bn(*, column: str = 'B', batch_norm: bool = True, width: float = 1.0, hidden: Sequence[int] = (4096, 4096), dropout: float = 0.5, input_shape: tuple[int | None, int | None, int] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
+def vgg13_bn(*, column: str = 'B', batch_norm: bool = True, width: float = 1.0, hidden: Sequence[int] = (4096, 4096), dropout: float = 0.5, input_shape: Sequence[int | None] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
     """Build vgg13_bn, as `build('vgg13_bn', …)` does.
 
     Five stages of 3x3 convolutions and a max pool each, then dense layers.
@@ -258,7 +258,7 @@ def vgg13_bn(*, column: str = 'B', batch_norm: bool = True, width: float = 1.0, 
         ValueError: For an unknown column.
     """
 
-def vgg16_bn(*, column: str = 'D', batch_norm: bool = True, width: float = 1.0, hidden: Sequence[int] = (4096, 4096), dropout: float = 0.5, input_shape: tuple[int | None, int | None, int] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
+def vgg16_bn(*, column: str = 'D', batch_norm: bool = True, width: float = 1.0, hidden: Sequence[int] = (4096, 4096), dropout: float = 0.5, input_shape: Sequence[int | None] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
     """Build vgg16_bn, as `build('vgg16_bn', …)` does.
 
     Five stages of 3x3 convolutions and a max pool each, then dense layers.
@@ -285,7 +285,7 @@ def vgg16_bn(*, column: str = 'D', batch_norm: bool = True, width: float = 1.0, 
         ValueError: For an unknown column.
     """
 
-def vgg19_bn(*, column: str = 'E', batch_norm: bool = True, width: float = 1.0, hidden: Sequence[int] = (4096, 4096), dropout: float = 0.5, input_shape: tuple[int | None, int | None, int] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
+def vgg19_bn(*, column: str = 'E', batch_norm: bool = True, width: float = 1.0, hidden: Sequence[int] = (4096, 4096), dropout: float = 0.5, input_shape: Sequence[int | None] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
     """Build vgg19_bn, as `build('vgg19_bn', …)` does.
 
     Five stages of 3x3 convolutions and a max pool each, then dense layers.
@@ -312,7 +312,7 @@ def vgg19_bn(*, column: str = 'E', batch_norm: bool = True, width: float = 1.0, 
         ValueError: For an unknown column.
     """
 
-def vgg16_cifar(*, column: str = 'D', batch_norm: bool = True, width: float = 1.0, hidden: Sequence[int] = (), dropout: float = 0.0, input_shape: tuple[int | None, int | None, int] = (32, 32, 3), num_classes: int | None = 10, name: str | None = None) -> keras.Model:
+def vgg16_cifar(*, column: str = 'D', batch_norm: bool = True, width: float = 1.0, hidden: Sequence[int] = (), dropout: float = 0.0, input_shape: Sequence[int | None] = (32, 32, 3), num_classes: int | None = 10, name: str | None = None) -> keras.Model:
     """Build vgg16_cifar, as `build('vgg16_cifar', …)` does.
 
     Five stages of 3x3 convolutions and a max pool each, then dense layers.
@@ -339,7 +339,7 @@ def vgg16_cifar(*, column: str = 'D', batch_norm: bool = True, width: float = 1.
         ValueError: For an unknown column.
     """
 
-def nin_cifar(*, stages: str = 'cifar', width: float = 1.0, dropout: float = 0.5, input_shape: tuple[int | None, int | None, int] = (32, 32, 3), num_classes: int | None = 10, name: str | None = None) -> keras.Model:
+def nin_cifar(*, stages: str = 'cifar', width: float = 1.0, dropout: float = 0.5, input_shape: Sequence[int | None] = (32, 32, 3), num_classes: int | None = 10, name: str | None = None) -> keras.Model:
     """Build nin_cifar, as `build('nin_cifar', …)` does.
 
     Stages of a convolution and 1x1 convolutions, and a last 1x1 convolution to class maps.
@@ -360,7 +360,7 @@ def nin_cifar(*, stages: str = 'cifar', width: float = 1.0, dropout: float = 0.5
         ValueError: For unknown stages.
     """
 
-def googlenet_2014(*, form: str = 'paper', modules: Sequence[str] = ..., aux: bool = False, width: float = 1.0, dropout: float = 0.4, aux_dropout: float = 0.7, input_shape: tuple[int | None, int | None, int] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
+def googlenet_2014(*, form: str = 'paper', modules: Sequence[str] = ..., aux: bool = False, width: float = 1.0, dropout: float = 0.4, aux_dropout: float = 0.7, input_shape: Sequence[int | None] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
     """Build googlenet_2014, as `build('googlenet_2014', …)` does.
 
     A stem and Inception modules.
@@ -385,7 +385,7 @@ def googlenet_2014(*, form: str = 'paper', modules: Sequence[str] = ..., aux: bo
         ValueError: For an unknown form or module.
     """
 
-def inception_v3(*, modules: Sequence[str] = ..., aux: bool = False, width: float = 1.0, scale: bool = True, count_include_pad: bool = True, dropout: float = 0.5, input_shape: tuple[int | None, int | None, int] = (299, 299, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
+def inception_v3(*, modules: Sequence[str] = ..., aux: bool = False, width: float = 1.0, scale: bool = True, count_include_pad: bool = True, dropout: float = 0.5, input_shape: Sequence[int | None] = (299, 299, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
     """Build inception_v3, as `build('inception_v3', …)` does.
 
     A stem and Inception modules with factored kernels.
@@ -410,7 +410,7 @@ def inception_v3(*, modules: Sequence[str] = ..., aux: bool = False, width: floa
         ValueError: For an unknown module.
     """
 
-def resnet18(*, depths: Sequence[int] = (2, 2, 2, 2), block: str = 'basic', stem: str = '7x7', stride_in: str = '3x3', groups: int = 1, width_per_group: int = 64, attend: Callable[..., typing.Any] | None = None, shortcut: bool = True, use_bias: bool = False, epsilon: float = 1e-05, dropout: float = 0.0, input_shape: tuple[int | None, int | None, int] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
+def resnet18(*, depths: Sequence[int] = (2, 2, 2, 2), block: str = 'basic', stem: str = '7x7', stride_in: str = '3x3', groups: int = 1, width_per_group: int = 64, attend: Callable[..., typing.Any] | None = None, shortcut: bool = True, use_bias: bool = False, epsilon: float = 1e-05, dropout: float = 0.0, input_shape: Sequence[int | None] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
     """Build resnet18, as `build('resnet18', …)` does.
 
     A stem and stages of residual blocks; each but the first halves the map, doubles the width.
@@ -439,7 +439,7 @@ def resnet18(*, depths: Sequence[int] = (2, 2, 2, 2), block: str = 'basic', stem
         ValueError: For an unknown block, stem or stride_in.
     """
 
-def resnet34(*, depths: Sequence[int] = (3, 4, 6, 3), block: str = 'basic', stem: str = '7x7', stride_in: str = '3x3', groups: int = 1, width_per_group: int = 64, attend: Callable[..., typing.Any] | None = None, shortcut: bool = True, use_bias: bool = False, epsilon: float = 1e-05, dropout: float = 0.0, input_shape: tuple[int | None, int | None, int] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
+def resnet34(*, depths: Sequence[int] = (3, 4, 6, 3), block: str = 'basic', stem: str = '7x7', stride_in: str = '3x3', groups: int = 1, width_per_group: int = 64, attend: Callable[..., typing.Any] | None = None, shortcut: bool = True, use_bias: bool = False, epsilon: float = 1e-05, dropout: float = 0.0, input_shape: Sequence[int | None] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
     """Build resnet34, as `build('resnet34', …)` does.
 
     A stem and stages of residual blocks; each but the first halves the map, doubles the width.
@@ -468,7 +468,7 @@ def resnet34(*, depths: Sequence[int] = (3, 4, 6, 3), block: str = 'basic', stem
         ValueError: For an unknown block, stem or stride_in.
     """
 
-def resnet50(*, depths: Sequence[int] = (3, 4, 6, 3), block: str = 'bottleneck', stem: str = '7x7', stride_in: str = '3x3', groups: int = 1, width_per_group: int = 64, attend: Callable[..., typing.Any] | None = None, shortcut: bool = True, use_bias: bool = False, epsilon: float = 1e-05, dropout: float = 0.0, input_shape: tuple[int | None, int | None, int] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
+def resnet50(*, depths: Sequence[int] = (3, 4, 6, 3), block: str = 'bottleneck', stem: str = '7x7', stride_in: str = '3x3', groups: int = 1, width_per_group: int = 64, attend: Callable[..., typing.Any] | None = None, shortcut: bool = True, use_bias: bool = False, epsilon: float = 1e-05, dropout: float = 0.0, input_shape: Sequence[int | None] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
     """Build resnet50, as `build('resnet50', …)` does.
 
     A stem and stages of residual blocks; each but the first halves the map, doubles the width.
@@ -497,7 +497,7 @@ def resnet50(*, depths: Sequence[int] = (3, 4, 6, 3), block: str = 'bottleneck',
         ValueError: For an unknown block, stem or stride_in.
     """
 
-def resnet101(*, depths: Sequence[int] = (3, 4, 23, 3), block: str = 'bottleneck', stem: str = '7x7', stride_in: str = '3x3', groups: int = 1, width_per_group: int = 64, attend: Callable[..., typing.Any] | None = None, shortcut: bool = True, use_bias: bool = False, epsilon: float = 1e-05, dropout: float = 0.0, input_shape: tuple[int | None, int | None, int] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
+def resnet101(*, depths: Sequence[int] = (3, 4, 23, 3), block: str = 'bottleneck', stem: str = '7x7', stride_in: str = '3x3', groups: int = 1, width_per_group: int = 64, attend: Callable[..., typing.Any] | None = None, shortcut: bool = True, use_bias: bool = False, epsilon: float = 1e-05, dropout: float = 0.0, input_shape: Sequence[int | None] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
     """Build resnet101, as `build('resnet101', …)` does.
 
     A stem and stages of residual blocks; each but the first halves the map, doubles the width.
@@ -526,7 +526,7 @@ def resnet101(*, depths: Sequence[int] = (3, 4, 23, 3), block: str = 'bottleneck
         ValueError: For an unknown block, stem or stride_in.
     """
 
-def resnet152(*, depths: Sequence[int] = (3, 8, 36, 3), block: str = 'bottleneck', stem: str = '7x7', stride_in: str = '3x3', groups: int = 1, width_per_group: int = 64, attend: Callable[..., typing.Any] | None = None, shortcut: bool = True, use_bias: bool = False, epsilon: float = 1e-05, dropout: float = 0.0, input_shape: tuple[int | None, int | None, int] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
+def resnet152(*, depths: Sequence[int] = (3, 8, 36, 3), block: str = 'bottleneck', stem: str = '7x7', stride_in: str = '3x3', groups: int = 1, width_per_group: int = 64, attend: Callable[..., typing.Any] | None = None, shortcut: bool = True, use_bias: bool = False, epsilon: float = 1e-05, dropout: float = 0.0, input_shape: Sequence[int | None] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
     """Build resnet152, as `build('resnet152', …)` does.
 
     A stem and stages of residual blocks; each but the first halves the map, doubles the width.
@@ -555,7 +555,7 @@ def resnet152(*, depths: Sequence[int] = (3, 8, 36, 3), block: str = 'bottleneck
         ValueError: For an unknown block, stem or stride_in.
     """
 
-def plain18(*, depths: Sequence[int] = (2, 2, 2, 2), block: str = 'basic', stem: str = '7x7', stride_in: str = '3x3', groups: int = 1, width_per_group: int = 64, attend: Callable[..., typing.Any] | None = None, shortcut: bool = False, use_bias: bool = False, epsilon: float = 1e-05, dropout: float = 0.0, input_shape: tuple[int | None, int | None, int] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
+def plain18(*, depths: Sequence[int] = (2, 2, 2, 2), block: str = 'basic', stem: str = '7x7', stride_in: str = '3x3', groups: int = 1, width_per_group: int = 64, attend: Callable[..., typing.Any] | None = None, shortcut: bool = False, use_bias: bool = False, epsilon: float = 1e-05, dropout: float = 0.0, input_shape: Sequence[int | None] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
     """Build plain18, as `build('plain18', …)` does.
 
     A stem and stages of residual blocks; each but the first halves the map, doubles the width.
@@ -584,7 +584,7 @@ def plain18(*, depths: Sequence[int] = (2, 2, 2, 2), block: str = 'basic', stem:
         ValueError: For an unknown block, stem or stride_in.
     """
 
-def plain34(*, depths: Sequence[int] = (3, 4, 6, 3), block: str = 'basic', stem: str = '7x7', stride_in: str = '3x3', groups: int = 1, width_per_group: int = 64, attend: Callable[..., typing.Any] | None = None, shortcut: bool = False, use_bias: bool = False, epsilon: float = 1e-05, dropout: float = 0.0, input_shape: tuple[int | None, int | None, int] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
+def plain34(*, depths: Sequence[int] = (3, 4, 6, 3), block: str = 'basic', stem: str = '7x7', stride_in: str = '3x3', groups: int = 1, width_per_group: int = 64, attend: Callable[..., typing.Any] | None = None, shortcut: bool = False, use_bias: bool = False, epsilon: float = 1e-05, dropout: float = 0.0, input_shape: Sequence[int | None] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
     """Build plain34, as `build('plain34', …)` does.
 
     A stem and stages of residual blocks; each but the first halves the map, doubles the width.
@@ -613,7 +613,7 @@ def plain34(*, depths: Sequence[int] = (3, 4, 6, 3), block: str = 'basic', stem:
         ValueError: For an unknown block, stem or stride_in.
     """
 
-def resnet20(*, depth: int = 20, padding: str = 'symmetric', shortcut: str = 'A', survival: float = 1.0, dropout: float = 0.0, input_shape: tuple[int | None, int | None, int] = (32, 32, 3), num_classes: int | None = 10, name: str | None = None) -> keras.Model:
+def resnet20(*, depth: int = 20, padding: str = 'symmetric', shortcut: str = 'A', survival: float = 1.0, dropout: float = 0.0, input_shape: Sequence[int | None] = (32, 32, 3), num_classes: int | None = 10, name: str | None = None) -> keras.Model:
     """Build resnet20, as `build('resnet20', …)` does.
 
     A stem and three stages of (depth - 2) / 6 basic blocks, 16, 32 and 64 channels wide.
@@ -640,7 +640,7 @@ def resnet20(*, depth: int = 20, padding: str = 'symmetric', shortcut: str = 'A'
         ValueError: If depth is not 6n + 2, or for an unknown shortcut.
     """
 
-def resnet32(*, depth: int = 32, padding: str = 'symmetric', shortcut: str = 'A', survival: float = 1.0, dropout: float = 0.0, input_shape: tuple[int | None, int | None, int] = (32, 32, 3), num_classes: int | None = 10, name: str | None = None) -> keras.Model:
+def resnet32(*, depth: int = 32, padding: str = 'symmetric', shortcut: str = 'A', survival: float = 1.0, dropout: float = 0.0, input_shape: Sequence[int | None] = (32, 32, 3), num_classes: int | None = 10, name: str | None = None) -> keras.Model:
     """Build resnet32, as `build('resnet32', …)` does.
 
     A stem and three stages of (depth - 2) / 6 basic blocks, 16, 32 and 64 channels wide.
@@ -667,7 +667,7 @@ def resnet32(*, depth: int = 32, padding: str = 'symmetric', shortcut: str = 'A'
         ValueError: If depth is not 6n + 2, or for an unknown shortcut.
     """
 
-def resnet44(*, depth: int = 44, padding: str = 'symmetric', shortcut: str = 'A', survival: float = 1.0, dropout: float = 0.0, input_shape: tuple[int | None, int | None, int] = (32, 32, 3), num_classes: int | None = 10, name: str | None = None) -> keras.Model:
+def resnet44(*, depth: int = 44, padding: str = 'symmetric', shortcut: str = 'A', survival: float = 1.0, dropout: float = 0.0, input_shape: Sequence[int | None] = (32, 32, 3), num_classes: int | None = 10, name: str | None = None) -> keras.Model:
     """Build resnet44, as `build('resnet44', …)` does.
 
     A stem and three stages of (depth - 2) / 6 basic blocks, 16, 32 and 64 channels wide.
@@ -694,7 +694,7 @@ def resnet44(*, depth: int = 44, padding: str = 'symmetric', shortcut: str = 'A'
         ValueError: If depth is not 6n + 2, or for an unknown shortcut.
     """
 
-def resnet56(*, depth: int = 56, padding: str = 'symmetric', shortcut: str = 'A', survival: float = 1.0, dropout: float = 0.0, input_shape: tuple[int | None, int | None, int] = (32, 32, 3), num_classes: int | None = 10, name: str | None = None) -> keras.Model:
+def resnet56(*, depth: int = 56, padding: str = 'symmetric', shortcut: str = 'A', survival: float = 1.0, dropout: float = 0.0, input_shape: Sequence[int | None] = (32, 32, 3), num_classes: int | None = 10, name: str | None = None) -> keras.Model:
     """Build resnet56, as `build('resnet56', …)` does.
 
     A stem and three stages of (depth - 2) / 6 basic blocks, 16, 32 and 64 channels wide.
@@ -721,7 +721,7 @@ def resnet56(*, depth: int = 56, padding: str = 'symmetric', shortcut: str = 'A'
         ValueError: If depth is not 6n + 2, or for an unknown shortcut.
     """
 
-def resnet110(*, depth: int = 110, padding: str = 'symmetric', shortcut: str = 'A', survival: float = 1.0, dropout: float = 0.0, input_shape: tuple[int | None, int | None, int] = (32, 32, 3), num_classes: int | None = 10, name: str | None = None) -> keras.Model:
+def resnet110(*, depth: int = 110, padding: str = 'symmetric', shortcut: str = 'A', survival: float = 1.0, dropout: float = 0.0, input_shape: Sequence[int | None] = (32, 32, 3), num_classes: int | None = 10, name: str | None = None) -> keras.Model:
     """Build resnet110, as `build('resnet110', …)` does.
 
     A stem and three stages of (depth - 2) / 6 basic blocks, 16, 32 and 64 channels wide.
@@ -748,7 +748,7 @@ def resnet110(*, depth: int = 110, padding: str = 'symmetric', shortcut: str = '
         ValueError: If depth is not 6n + 2, or for an unknown shortcut.
     """
 
-def resnet1202(*, depth: int = 1202, padding: str = 'symmetric', shortcut: str = 'A', survival: float = 1.0, dropout: float = 0.0, input_shape: tuple[int | None, int | None, int] = (32, 32, 3), num_classes: int | None = 10, name: str | None = None) -> keras.Model:
+def resnet1202(*, depth: int = 1202, padding: str = 'symmetric', shortcut: str = 'A', survival: float = 1.0, dropout: float = 0.0, input_shape: Sequence[int | None] = (32, 32, 3), num_classes: int | None = 10, name: str | None = None) -> keras.Model:
     """Build resnet1202, as `build('resnet1202', …)` does.
 
     A stem and three stages of (depth - 2) / 6 basic blocks, 16, 32 and 64 channels wide.
@@ -775,7 +775,7 @@ def resnet1202(*, depth: int = 1202, padding: str = 'symmetric', shortcut: str =
         ValueError: If depth is not 6n + 2, or for an unknown shortcut.
     """
 
-def resnet110_stochastic_depth(*, depth: int = 110, padding: str = 'symmetric', shortcut: str = 'A', survival: float = 0.5, dropout: float = 0.0, input_shape: tuple[int | None, int | None, int] = (32, 32, 3), num_classes: int | None = 10, name: str | None = None) -> keras.Model:
+def resnet110_stochastic_depth(*, depth: int = 110, padding: str = 'symmetric', shortcut: str = 'A', survival: float = 0.5, dropout: float = 0.0, input_shape: Sequence[int | None] = (32, 32, 3), num_classes: int | None = 10, name: str | None = None) -> keras.Model:
     """Build resnet110_stochastic_depth, as `build('resnet110_stochastic_depth', …)` does.
 
     A stem and three stages of (depth - 2) / 6 basic blocks, 16, 32 and 64 channels wide.
@@ -802,7 +802,7 @@ def resnet110_stochastic_depth(*, depth: int = 110, padding: str = 'symmetric', 
         ValueError: If depth is not 6n + 2, or for an unknown shortcut.
     """
 
-def resnet18_v2(*, depths: Sequence[int] = (2, 2, 2, 2), block: str = 'basic', stem: str = '7x7', width: int = 64, shortcut: str = 'B', stride_in: str = '3x3', strided_block: str = 'first', use_bias: bool = False, zero_padded_pool: bool = False, epsilon: float = 1e-05, block_dropout: float = 0.0, dropout: float = 0.0, input_shape: tuple[int | None, int | None, int] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
+def resnet18_v2(*, depths: Sequence[int] = (2, 2, 2, 2), block: str = 'basic', stem: str = '7x7', width: int = 64, shortcut: str = 'B', stride_in: str = '3x3', strided_block: str = 'first', use_bias: bool = False, zero_padded_pool: bool = False, epsilon: float = 1e-05, block_dropout: float = 0.0, dropout: float = 0.0, input_shape: Sequence[int | None] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
     """Build resnet18_v2, as `build('resnet18_v2', …)` does.
 
     A stem and stages of pre-activation blocks; the width doubles where the map is halved.
@@ -838,7 +838,7 @@ def resnet18_v2(*, depths: Sequence[int] = (2, 2, 2, 2), block: str = 'basic', s
         ValueError: For an unknown block, stem, shortcut, stride_in or strided_block.
     """
 
-def resnet34_v2(*, depths: Sequence[int] = (3, 4, 6, 3), block: str = 'basic', stem: str = '7x7', width: int = 64, shortcut: str = 'B', stride_in: str = '3x3', strided_block: str = 'first', use_bias: bool = False, zero_padded_pool: bool = False, epsilon: float = 1e-05, block_dropout: float = 0.0, dropout: float = 0.0, input_shape: tuple[int | None, int | None, int] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
+def resnet34_v2(*, depths: Sequence[int] = (3, 4, 6, 3), block: str = 'basic', stem: str = '7x7', width: int = 64, shortcut: str = 'B', stride_in: str = '3x3', strided_block: str = 'first', use_bias: bool = False, zero_padded_pool: bool = False, epsilon: float = 1e-05, block_dropout: float = 0.0, dropout: float = 0.0, input_shape: Sequence[int | None] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
     """Build resnet34_v2, as `build('resnet34_v2', …)` does.
 
     A stem and stages of pre-activation blocks; the width doubles where the map is halved.
@@ -874,7 +874,7 @@ def resnet34_v2(*, depths: Sequence[int] = (3, 4, 6, 3), block: str = 'basic', s
         ValueError: For an unknown block, stem, shortcut, stride_in or strided_block.
     """
 
-def resnet50_v2(*, depths: Sequence[int] = (3, 4, 6, 3), block: str = 'bottleneck', stem: str = '7x7', width: int = 64, shortcut: str = 'B', stride_in: str = '3x3', strided_block: str = 'first', use_bias: bool = False, zero_padded_pool: bool = False, epsilon: float = 1e-05, block_dropout: float = 0.0, dropout: float = 0.0, input_shape: tuple[int | None, int | None, int] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
+def resnet50_v2(*, depths: Sequence[int] = (3, 4, 6, 3), block: str = 'bottleneck', stem: str = '7x7', width: int = 64, shortcut: str = 'B', stride_in: str = '3x3', strided_block: str = 'first', use_bias: bool = False, zero_padded_pool: bool = False, epsilon: float = 1e-05, block_dropout: float = 0.0, dropout: float = 0.0, input_shape: Sequence[int | None] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
     """Build resnet50_v2, as `build('resnet50_v2', …)` does.
 
     A stem and stages of pre-activation blocks; the width doubles where the map is halved.
@@ -910,7 +910,7 @@ def resnet50_v2(*, depths: Sequence[int] = (3, 4, 6, 3), block: str = 'bottlenec
         ValueError: For an unknown block, stem, shortcut, stride_in or strided_block.
     """
 
-def resnet101_v2(*, depths: Sequence[int] = (3, 4, 23, 3), block: str = 'bottleneck', stem: str = '7x7', width: int = 64, shortcut: str = 'B', stride_in: str = '3x3', strided_block: str = 'first', use_bias: bool = False, zero_padded_pool: bool = False, epsilon: float = 1e-05, block_dropout: float = 0.0, dropout: float = 0.0, input_shape: tuple[int | None, int | None, int] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
+def resnet101_v2(*, depths: Sequence[int] = (3, 4, 23, 3), block: str = 'bottleneck', stem: str = '7x7', width: int = 64, shortcut: str = 'B', stride_in: str = '3x3', strided_block: str = 'first', use_bias: bool = False, zero_padded_pool: bool = False, epsilon: float = 1e-05, block_dropout: float = 0.0, dropout: float = 0.0, input_shape: Sequence[int | None] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
     """Build resnet101_v2, as `build('resnet101_v2', …)` does.
 
     A stem and stages of pre-activation blocks; the width doubles where the map is halved.
@@ -946,7 +946,7 @@ def resnet101_v2(*, depths: Sequence[int] = (3, 4, 23, 3), block: str = 'bottlen
         ValueError: For an unknown block, stem, shortcut, stride_in or strided_block.
     """
 
-def resnet152_v2(*, depths: Sequence[int] = (3, 8, 36, 3), block: str = 'bottleneck', stem: str = '7x7', width: int = 64, shortcut: str = 'B', stride_in: str = '3x3', strided_block: str = 'first', use_bias: bool = False, zero_padded_pool: bool = False, epsilon: float = 1e-05, block_dropout: float = 0.0, dropout: float = 0.0, input_shape: tuple[int | None, int | None, int] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
+def resnet152_v2(*, depths: Sequence[int] = (3, 8, 36, 3), block: str = 'bottleneck', stem: str = '7x7', width: int = 64, shortcut: str = 'B', stride_in: str = '3x3', strided_block: str = 'first', use_bias: bool = False, zero_padded_pool: bool = False, epsilon: float = 1e-05, block_dropout: float = 0.0, dropout: float = 0.0, input_shape: Sequence[int | None] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
     """Build resnet152_v2, as `build('resnet152_v2', …)` does.
 
     A stem and stages of pre-activation blocks; the width doubles where the map is halved.
@@ -982,7 +982,7 @@ def resnet152_v2(*, depths: Sequence[int] = (3, 8, 36, 3), block: str = 'bottlen
         ValueError: For an unknown block, stem, shortcut, stride_in or strided_block.
     """
 
-def preact_resnet110(*, depths: Sequence[int] = (18, 18, 18), block: str = 'basic', stem: str = '3x3', width: int = 16, shortcut: str = 'A', stride_in: str = '1x1', strided_block: str = 'first', use_bias: bool = False, zero_padded_pool: bool = False, epsilon: float = 1e-05, block_dropout: float = 0.0, dropout: float = 0.0, input_shape: tuple[int | None, int | None, int] = (32, 32, 3), num_classes: int | None = 10, name: str | None = None) -> keras.Model:
+def preact_resnet110(*, depths: Sequence[int] = (18, 18, 18), block: str = 'basic', stem: str = '3x3', width: int = 16, shortcut: str = 'A', stride_in: str = '1x1', strided_block: str = 'first', use_bias: bool = False, zero_padded_pool: bool = False, epsilon: float = 1e-05, block_dropout: float = 0.0, dropout: float = 0.0, input_shape: Sequence[int | None] = (32, 32, 3), num_classes: int | None = 10, name: str | None = None) -> keras.Model:
     """Build preact_resnet110, as `build('preact_resnet110', …)` does.
 
     A stem and stages of pre-activation blocks; the width doubles where the map is halved.
@@ -1018,7 +1018,7 @@ def preact_resnet110(*, depths: Sequence[int] = (18, 18, 18), block: str = 'basi
         ValueError: For an unknown block, stem, shortcut, stride_in or strided_block.
     """
 
-def preact_resnet164(*, depths: Sequence[int] = (18, 18, 18), block: str = 'bottleneck', stem: str = '3x3', width: int = 16, shortcut: str = 'B', stride_in: str = '1x1', strided_block: str = 'first', use_bias: bool = False, zero_padded_pool: bool = False, epsilon: float = 1e-05, block_dropout: float = 0.0, dropout: float = 0.0, input_shape: tuple[int | None, int | None, int] = (32, 32, 3), num_classes: int | None = 10, name: str | None = None) -> keras.Model:
+def preact_resnet164(*, depths: Sequence[int] = (18, 18, 18), block: str = 'bottleneck', stem: str = '3x3', width: int = 16, shortcut: str = 'B', stride_in: str = '1x1', strided_block: str = 'first', use_bias: bool = False, zero_padded_pool: bool = False, epsilon: float = 1e-05, block_dropout: float = 0.0, dropout: float = 0.0, input_shape: Sequence[int | None] = (32, 32, 3), num_classes: int | None = 10, name: str | None = None) -> keras.Model:
     """Build preact_resnet164, as `build('preact_resnet164', …)` does.
 
     A stem and stages of pre-activation blocks; the width doubles where the map is halved.
@@ -1054,7 +1054,7 @@ def preact_resnet164(*, depths: Sequence[int] = (18, 18, 18), block: str = 'bott
         ValueError: For an unknown block, stem, shortcut, stride_in or strided_block.
     """
 
-def preact_resnet1001(*, depths: Sequence[int] = (111, 111, 111), block: str = 'bottleneck', stem: str = '3x3', width: int = 16, shortcut: str = 'B', stride_in: str = '1x1', strided_block: str = 'first', use_bias: bool = False, zero_padded_pool: bool = False, epsilon: float = 1e-05, block_dropout: float = 0.0, dropout: float = 0.0, input_shape: tuple[int | None, int | None, int] = (32, 32, 3), num_classes: int | None = 10, name: str | None = None) -> keras.Model:
+def preact_resnet1001(*, depths: Sequence[int] = (111, 111, 111), block: str = 'bottleneck', stem: str = '3x3', width: int = 16, shortcut: str = 'B', stride_in: str = '1x1', strided_block: str = 'first', use_bias: bool = False, zero_padded_pool: bool = False, epsilon: float = 1e-05, block_dropout: float = 0.0, dropout: float = 0.0, input_shape: Sequence[int | None] = (32, 32, 3), num_classes: int | None = 10, name: str | None = None) -> keras.Model:
     """Build preact_resnet1001, as `build('preact_resnet1001', …)` does.
 
     A stem and stages of pre-activation blocks; the width doubles where the map is halved.
@@ -1090,7 +1090,7 @@ def preact_resnet1001(*, depths: Sequence[int] = (111, 111, 111), block: str = '
         ValueError: For an unknown block, stem, shortcut, stride_in or strided_block.
     """
 
-def wide_resnet50_2(*, depths: Sequence[int] = (3, 4, 6, 3), block: str = 'bottleneck', stem: str = '7x7', stride_in: str = '3x3', groups: int = 1, width_per_group: int = 128, attend: Callable[..., typing.Any] | None = None, shortcut: bool = True, use_bias: bool = False, epsilon: float = 1e-05, dropout: float = 0.0, input_shape: tuple[int | None, int | None, int] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
+def wide_resnet50_2(*, depths: Sequence[int] = (3, 4, 6, 3), block: str = 'bottleneck', stem: str = '7x7', stride_in: str = '3x3', groups: int = 1, width_per_group: int = 128, attend: Callable[..., typing.Any] | None = None, shortcut: bool = True, use_bias: bool = False, epsilon: float = 1e-05, dropout: float = 0.0, input_shape: Sequence[int | None] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
     """Build wide_resnet50_2, as `build('wide_resnet50_2', …)` does.
 
     A stem and stages of residual blocks; each but the first halves the map, doubles the width.
@@ -1119,7 +1119,7 @@ def wide_resnet50_2(*, depths: Sequence[int] = (3, 4, 6, 3), block: str = 'bottl
         ValueError: For an unknown block, stem or stride_in.
     """
 
-def wide_resnet101_2(*, depths: Sequence[int] = (3, 4, 23, 3), block: str = 'bottleneck', stem: str = '7x7', stride_in: str = '3x3', groups: int = 1, width_per_group: int = 128, attend: Callable[..., typing.Any] | None = None, shortcut: bool = True, use_bias: bool = False, epsilon: float = 1e-05, dropout: float = 0.0, input_shape: tuple[int | None, int | None, int] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
+def wide_resnet101_2(*, depths: Sequence[int] = (3, 4, 23, 3), block: str = 'bottleneck', stem: str = '7x7', stride_in: str = '3x3', groups: int = 1, width_per_group: int = 128, attend: Callable[..., typing.Any] | None = None, shortcut: bool = True, use_bias: bool = False, epsilon: float = 1e-05, dropout: float = 0.0, input_shape: Sequence[int | None] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
     """Build wide_resnet101_2, as `build('wide_resnet101_2', …)` does.
 
     A stem and stages of residual blocks; each but the first halves the map, doubles the width.
@@ -1148,7 +1148,7 @@ def wide_resnet101_2(*, depths: Sequence[int] = (3, 4, 23, 3), block: str = 'bot
         ValueError: For an unknown block, stem or stride_in.
     """
 
-def wrn_16_8(*, depth: int = 16, width: int = 8, dropout: float = 0.0, input_shape: tuple[int | None, int | None, int] = (32, 32, 3), num_classes: int | None = 10, name: str | None = None) -> keras.Model:
+def wrn_16_8(*, depth: int = 16, width: int = 8, dropout: float = 0.0, input_shape: Sequence[int | None] = (32, 32, 3), num_classes: int | None = 10, name: str | None = None) -> keras.Model:
     """Build wrn_16_8, as `build('wrn_16_8', …)` does.
 
     WRN-`depth`-`width`: three stages of (depth - 4) / 6 blocks, 16, 32 and 64 times `width`.
@@ -1169,7 +1169,7 @@ def wrn_16_8(*, depth: int = 16, width: int = 8, dropout: float = 0.0, input_sha
         ValueError: If depth is not 6n + 4.
     """
 
-def wrn_28_10(*, depth: int = 28, width: int = 10, dropout: float = 0.0, input_shape: tuple[int | None, int | None, int] = (32, 32, 3), num_classes: int | None = 10, name: str | None = None) -> keras.Model:
+def wrn_28_10(*, depth: int = 28, width: int = 10, dropout: float = 0.0, input_shape: Sequence[int | None] = (32, 32, 3), num_classes: int | None = 10, name: str | None = None) -> keras.Model:
     """Build wrn_28_10, as `build('wrn_28_10', …)` does.
 
     WRN-`depth`-`width`: three stages of (depth - 4) / 6 blocks, 16, 32 and 64 times `width`.
@@ -1190,7 +1190,7 @@ def wrn_28_10(*, depth: int = 28, width: int = 10, dropout: float = 0.0, input_s
         ValueError: If depth is not 6n + 4.
     """
 
-def wrn_40_4(*, depth: int = 40, width: int = 4, dropout: float = 0.0, input_shape: tuple[int | None, int | None, int] = (32, 32, 3), num_classes: int | None = 10, name: str | None = None) -> keras.Model:
+def wrn_40_4(*, depth: int = 40, width: int = 4, dropout: float = 0.0, input_shape: Sequence[int | None] = (32, 32, 3), num_classes: int | None = 10, name: str | None = None) -> keras.Model:
     """Build wrn_40_4, as `build('wrn_40_4', …)` does.
 
     WRN-`depth`-`width`: three stages of (depth - 4) / 6 blocks, 16, 32 and 64 times `width`.
@@ -1211,7 +1211,7 @@ def wrn_40_4(*, depth: int = 40, width: int = 4, dropout: float = 0.0, input_sha
         ValueError: If depth is not 6n + 4.
     """
 
-def resnext50_32x4d(*, depths: Sequence[int] = (3, 4, 6, 3), block: str = 'bottleneck', stem: str = '7x7', stride_in: str = '3x3', groups: int = 32, width_per_group: int = 4, attend: Callable[..., typing.Any] | None = None, shortcut: bool = True, use_bias: bool = False, epsilon: float = 1e-05, dropout: float = 0.0, input_shape: tuple[int | None, int | None, int] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
+def resnext50_32x4d(*, depths: Sequence[int] = (3, 4, 6, 3), block: str = 'bottleneck', stem: str = '7x7', stride_in: str = '3x3', groups: int = 32, width_per_group: int = 4, attend: Callable[..., typing.Any] | None = None, shortcut: bool = True, use_bias: bool = False, epsilon: float = 1e-05, dropout: float = 0.0, input_shape: Sequence[int | None] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
     """Build resnext50_32x4d, as `build('resnext50_32x4d', …)` does.
 
     A stem and stages of residual blocks; each but the first halves the map, doubles the width.
@@ -1240,7 +1240,7 @@ def resnext50_32x4d(*, depths: Sequence[int] = (3, 4, 6, 3), block: str = 'bottl
         ValueError: For an unknown block, stem or stride_in.
     """
 
-def resnext101_32x8d(*, depths: Sequence[int] = (3, 4, 23, 3), block: str = 'bottleneck', stem: str = '7x7', stride_in: str = '3x3', groups: int = 32, width_per_group: int = 8, attend: Callable[..., typing.Any] | None = None, shortcut: bool = True, use_bias: bool = False, epsilon: float = 1e-05, dropout: float = 0.0, input_shape: tuple[int | None, int | None, int] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
+def resnext101_32x8d(*, depths: Sequence[int] = (3, 4, 23, 3), block: str = 'bottleneck', stem: str = '7x7', stride_in: str = '3x3', groups: int = 32, width_per_group: int = 8, attend: Callable[..., typing.Any] | None = None, shortcut: bool = True, use_bias: bool = False, epsilon: float = 1e-05, dropout: float = 0.0, input_shape: Sequence[int | None] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
     """Build resnext101_32x8d, as `build('resnext101_32x8d', …)` does.
 
     A stem and stages of residual blocks; each but the first halves the map, doubles the width.
@@ -1269,7 +1269,7 @@ def resnext101_32x8d(*, depths: Sequence[int] = (3, 4, 23, 3), block: str = 'bot
         ValueError: For an unknown block, stem or stride_in.
     """
 
-def resnext101_64x4d(*, depths: Sequence[int] = (3, 4, 23, 3), block: str = 'bottleneck', stem: str = '7x7', stride_in: str = '3x3', groups: int = 64, width_per_group: int = 4, attend: Callable[..., typing.Any] | None = None, shortcut: bool = True, use_bias: bool = False, epsilon: float = 1e-05, dropout: float = 0.0, input_shape: tuple[int | None, int | None, int] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
+def resnext101_64x4d(*, depths: Sequence[int] = (3, 4, 23, 3), block: str = 'bottleneck', stem: str = '7x7', stride_in: str = '3x3', groups: int = 64, width_per_group: int = 4, attend: Callable[..., typing.Any] | None = None, shortcut: bool = True, use_bias: bool = False, epsilon: float = 1e-05, dropout: float = 0.0, input_shape: Sequence[int | None] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
     """Build resnext101_64x4d, as `build('resnext101_64x4d', …)` does.
 
     A stem and stages of residual blocks; each but the first halves the map, doubles the width.
@@ -1298,7 +1298,7 @@ def resnext101_64x4d(*, depths: Sequence[int] = (3, 4, 23, 3), block: str = 'bot
         ValueError: For an unknown block, stem or stride_in.
     """
 
-def resnext29_8x64d(*, depths: Sequence[int] = (3, 3, 3), block: str = 'bottleneck', stem: str = '3x3', stride_in: str = '3x3', groups: int = 8, width_per_group: int = 64, attend: Callable[..., typing.Any] | None = None, shortcut: bool = True, use_bias: bool = False, epsilon: float = 1e-05, dropout: float = 0.0, input_shape: tuple[int | None, int | None, int] = (32, 32, 3), num_classes: int | None = 10, name: str | None = None) -> keras.Model:
+def resnext29_8x64d(*, depths: Sequence[int] = (3, 3, 3), block: str = 'bottleneck', stem: str = '3x3', stride_in: str = '3x3', groups: int = 8, width_per_group: int = 64, attend: Callable[..., typing.Any] | None = None, shortcut: bool = True, use_bias: bool = False, epsilon: float = 1e-05, dropout: float = 0.0, input_shape: Sequence[int | None] = (32, 32, 3), num_classes: int | None = 10, name: str | None = None) -> keras.Model:
     """Build resnext29_8x64d, as `build('resnext29_8x64d', …)` does.
 
     A stem and stages of residual blocks; each but the first halves the map, doubles the width.
@@ -1327,7 +1327,7 @@ def resnext29_8x64d(*, depths: Sequence[int] = (3, 3, 3), block: str = 'bottlene
         ValueError: For an unknown block, stem or stride_in.
     """
 
-def fractalnet20(*, filters: Sequence[int] = (64, 128, 256, 512, 512), columns: int = 3, column: int | None = None, drop_path: float = 0.15, global_share: float = 0.5, dropout: float = 0.4, input_shape: tuple[int | None, int | None, int] = (32, 32, 3), num_classes: int | None = 10, name: str | None = None) -> keras.Model:
+def fractalnet20(*, filters: Sequence[int] = (64, 128, 256, 512, 512), columns: int = 3, column: int | None = None, drop_path: float = 0.15, global_share: float = 0.5, dropout: float = 0.4, input_shape: Sequence[int | None] = (32, 32, 3), num_classes: int | None = 10, name: str | None = None) -> keras.Model:
     """Build fractalnet20, as `build('fractalnet20', …)` does.
 
     Five fractal blocks, each with a 2x2 max pool at its end.
@@ -1357,7 +1357,7 @@ def fractalnet20(*, filters: Sequence[int] = (64, 128, 256, 512, 512), columns: 
         ValueError: If `column` is not one of the columns.
     """
 
-def fractalnet20_column(*, filters: Sequence[int] = (64, 128, 256, 512, 512), columns: int = 3, column: int | None = 3, drop_path: float = 0.15, global_share: float = 0.5, dropout: float = 0.4, input_shape: tuple[int | None, int | None, int] = (32, 32, 3), num_classes: int | None = 10, name: str | None = None) -> keras.Model:
+def fractalnet20_column(*, filters: Sequence[int] = (64, 128, 256, 512, 512), columns: int = 3, column: int | None = 3, drop_path: float = 0.15, global_share: float = 0.5, dropout: float = 0.4, input_shape: Sequence[int | None] = (32, 32, 3), num_classes: int | None = 10, name: str | None = None) -> keras.Model:
     """Build fractalnet20_column, as `build('fractalnet20_column', …)` does.
 
     Five fractal blocks, each with a 2x2 max pool at its end.
@@ -1387,7 +1387,7 @@ def fractalnet20_column(*, filters: Sequence[int] = (64, 128, 256, 512, 512), co
         ValueError: If `column` is not one of the columns.
     """
 
-def densenet121(*, depths: Sequence[int] = (6, 12, 24, 16), growth_rate: int = 32, bottleneck: bool = True, compression: float = 0.5, stem: str = '7x7', stem_width: int | None = None, epsilon: float = 1e-05, dropout: float = 0.0, input_shape: tuple[int | None, int | None, int] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
+def densenet121(*, depths: Sequence[int] = (6, 12, 24, 16), growth_rate: int = 32, bottleneck: bool = True, compression: float = 0.5, stem: str = '7x7', stem_width: int | None = None, epsilon: float = 1e-05, dropout: float = 0.0, input_shape: Sequence[int | None] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
     """Build densenet121, as `build('densenet121', …)` does.
 
     A stem and dense blocks ("stages"), with a transition between two of them.
@@ -1414,7 +1414,7 @@ def densenet121(*, depths: Sequence[int] = (6, 12, 24, 16), growth_rate: int = 3
         ValueError: For an unknown stem.
     """
 
-def densenet161(*, depths: Sequence[int] = (6, 12, 36, 24), growth_rate: int = 48, bottleneck: bool = True, compression: float = 0.5, stem: str = '7x7', stem_width: int | None = None, epsilon: float = 1e-05, dropout: float = 0.0, input_shape: tuple[int | None, int | None, int] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
+def densenet161(*, depths: Sequence[int] = (6, 12, 36, 24), growth_rate: int = 48, bottleneck: bool = True, compression: float = 0.5, stem: str = '7x7', stem_width: int | None = None, epsilon: float = 1e-05, dropout: float = 0.0, input_shape: Sequence[int | None] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
     """Build densenet161, as `build('densenet161', …)` does.
 
     A stem and dense blocks ("stages"), with a transition between two of them.
@@ -1441,7 +1441,7 @@ def densenet161(*, depths: Sequence[int] = (6, 12, 36, 24), growth_rate: int = 4
         ValueError: For an unknown stem.
     """
 
-def densenet169(*, depths: Sequence[int] = (6, 12, 32, 32), growth_rate: int = 32, bottleneck: bool = True, compression: float = 0.5, stem: str = '7x7', stem_width: int | None = None, epsilon: float = 1e-05, dropout: float = 0.0, input_shape: tuple[int | None, int | None, int] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
+def densenet169(*, depths: Sequence[int] = (6, 12, 32, 32), growth_rate: int = 32, bottleneck: bool = True, compression: float = 0.5, stem: str = '7x7', stem_width: int | None = None, epsilon: float = 1e-05, dropout: float = 0.0, input_shape: Sequence[int | None] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
     """Build densenet169, as `build('densenet169', …)` does.
 
     A stem and dense blocks ("stages"), with a transition between two of them.
@@ -1468,7 +1468,7 @@ def densenet169(*, depths: Sequence[int] = (6, 12, 32, 32), growth_rate: int = 3
         ValueError: For an unknown stem.
     """
 
-def densenet201(*, depths: Sequence[int] = (6, 12, 48, 32), growth_rate: int = 32, bottleneck: bool = True, compression: float = 0.5, stem: str = '7x7', stem_width: int | None = None, epsilon: float = 1e-05, dropout: float = 0.0, input_shape: tuple[int | None, int | None, int] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
+def densenet201(*, depths: Sequence[int] = (6, 12, 48, 32), growth_rate: int = 32, bottleneck: bool = True, compression: float = 0.5, stem: str = '7x7', stem_width: int | None = None, epsilon: float = 1e-05, dropout: float = 0.0, input_shape: Sequence[int | None] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
     """Build densenet201, as `build('densenet201', …)` does.
 
     A stem and dense blocks ("stages"), with a transition between two of them.
@@ -1495,7 +1495,7 @@ def densenet201(*, depths: Sequence[int] = (6, 12, 48, 32), growth_rate: int = 3
         ValueError: For an unknown stem.
     """
 
-def densenet40_12(*, depths: Sequence[int] = (12, 12, 12), growth_rate: int = 12, bottleneck: bool = False, compression: float = 1.0, stem: str = '3x3', stem_width: int | None = 16, epsilon: float = 1e-05, dropout: float = 0.0, input_shape: tuple[int | None, int | None, int] = (32, 32, 3), num_classes: int | None = 10, name: str | None = None) -> keras.Model:
+def densenet40_12(*, depths: Sequence[int] = (12, 12, 12), growth_rate: int = 12, bottleneck: bool = False, compression: float = 1.0, stem: str = '3x3', stem_width: int | None = 16, epsilon: float = 1e-05, dropout: float = 0.0, input_shape: Sequence[int | None] = (32, 32, 3), num_classes: int | None = 10, name: str | None = None) -> keras.Model:
     """Build densenet40_12, as `build('densenet40_12', …)` does.
 
     A stem and dense blocks ("stages"), with a transition between two of them.
@@ -1522,7 +1522,7 @@ def densenet40_12(*, depths: Sequence[int] = (12, 12, 12), growth_rate: int = 12
         ValueError: For an unknown stem.
     """
 
-def densenet_bc100_12(*, depths: Sequence[int] = (16, 16, 16), growth_rate: int = 12, bottleneck: bool = True, compression: float = 0.5, stem: str = '3x3', stem_width: int | None = None, epsilon: float = 1e-05, dropout: float = 0.0, input_shape: tuple[int | None, int | None, int] = (32, 32, 3), num_classes: int | None = 10, name: str | None = None) -> keras.Model:
+def densenet_bc100_12(*, depths: Sequence[int] = (16, 16, 16), growth_rate: int = 12, bottleneck: bool = True, compression: float = 0.5, stem: str = '3x3', stem_width: int | None = None, epsilon: float = 1e-05, dropout: float = 0.0, input_shape: Sequence[int | None] = (32, 32, 3), num_classes: int | None = 10, name: str | None = None) -> keras.Model:
     """Build densenet_bc100_12, as `build('densenet_bc100_12', …)` does.
 
     A stem and dense blocks ("stages"), with a transition between two of them.
@@ -1549,7 +1549,7 @@ def densenet_bc100_12(*, depths: Sequence[int] = (16, 16, 16), growth_rate: int 
         ValueError: For an unknown stem.
     """
 
-def densenet_bc190_40(*, depths: Sequence[int] = (31, 31, 31), growth_rate: int = 40, bottleneck: bool = True, compression: float = 0.5, stem: str = '3x3', stem_width: int | None = None, epsilon: float = 1e-05, dropout: float = 0.0, input_shape: tuple[int | None, int | None, int] = (32, 32, 3), num_classes: int | None = 10, name: str | None = None) -> keras.Model:
+def densenet_bc190_40(*, depths: Sequence[int] = (31, 31, 31), growth_rate: int = 40, bottleneck: bool = True, compression: float = 0.5, stem: str = '3x3', stem_width: int | None = None, epsilon: float = 1e-05, dropout: float = 0.0, input_shape: Sequence[int | None] = (32, 32, 3), num_classes: int | None = 10, name: str | None = None) -> keras.Model:
     """Build densenet_bc190_40, as `build('densenet_bc190_40', …)` does.
 
     A stem and dense blocks ("stages"), with a transition between two of them.
@@ -1576,7 +1576,7 @@ def densenet_bc190_40(*, depths: Sequence[int] = (31, 31, 31), growth_rate: int 
         ValueError: For an unknown stem.
     """
 
-def se_resnet50(*, depths: Sequence[int] = (3, 4, 6, 3), block: str = 'bottleneck', stem: str = '7x7', stride_in: str = '3x3', groups: int = 1, width_per_group: int = 64, attend: Callable[..., typing.Any] | None = ..., shortcut: bool = True, use_bias: bool = False, epsilon: float = 1e-05, dropout: float = 0.0, input_shape: tuple[int | None, int | None, int] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
+def se_resnet50(*, depths: Sequence[int] = (3, 4, 6, 3), block: str = 'bottleneck', stem: str = '7x7', stride_in: str = '3x3', groups: int = 1, width_per_group: int = 64, attend: Callable[..., typing.Any] | None = ..., shortcut: bool = True, use_bias: bool = False, epsilon: float = 1e-05, dropout: float = 0.0, input_shape: Sequence[int | None] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
     """Build se_resnet50, as `build('se_resnet50', …)` does.
 
     A stem and stages of residual blocks; each but the first halves the map, doubles the width.
@@ -1605,7 +1605,7 @@ def se_resnet50(*, depths: Sequence[int] = (3, 4, 6, 3), block: str = 'bottlenec
         ValueError: For an unknown block, stem or stride_in.
     """
 
-def squeezenet1_0(*, filters: int = 96, kernel_size: int = 7, pools: Sequence[int] = (5, 9), squeeze: Sequence[int] = (16, 16, 32, 32, 48, 48, 64, 64), dropout: float = 0.5, input_shape: tuple[int | None, int | None, int] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
+def squeezenet1_0(*, filters: int = 96, kernel_size: int = 7, pools: Sequence[int] = (5, 9), squeeze: Sequence[int] = (16, 16, 32, 32, 48, 48, 64, 64), dropout: float = 0.5, input_shape: Sequence[int | None] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
     """Build squeezenet1_0, as `build('squeezenet1_0', …)` does.
 
     A convolution, fire modules, and a last 1x1 convolution to class maps.
@@ -1625,7 +1625,7 @@ def squeezenet1_0(*, filters: int = 96, kernel_size: int = 7, pools: Sequence[in
         input of the last convolution; the logits are its maps' means after a ReLU.
     """
 
-def squeezenet1_1(*, filters: int = 64, kernel_size: int = 3, pools: Sequence[int] = (4, 6), squeeze: Sequence[int] = (16, 16, 32, 32, 48, 48, 64, 64), dropout: float = 0.5, input_shape: tuple[int | None, int | None, int] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
+def squeezenet1_1(*, filters: int = 64, kernel_size: int = 3, pools: Sequence[int] = (4, 6), squeeze: Sequence[int] = (16, 16, 32, 32, 48, 48, 64, 64), dropout: float = 0.5, input_shape: Sequence[int | None] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
     """Build squeezenet1_1, as `build('squeezenet1_1', …)` does.
 
     A convolution, fire modules, and a last 1x1 convolution to class maps.
@@ -1645,7 +1645,7 @@ def squeezenet1_1(*, filters: int = 64, kernel_size: int = 3, pools: Sequence[in
         input of the last convolution; the logits are its maps' means after a ReLU.
     """
 
-def mobilenet_v3_large(*, stages: Sequence[tuple] = ..., hidden: int = 1280, width: float = 1.0, minimal: bool = False, padding: str = 'symmetric', epsilon: float = 0.001, dropout: float = 0.2, input_shape: tuple[int | None, int | None, int] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
+def mobilenet_v3_large(*, stages: Sequence[tuple[typing.Any, ...]] = ..., hidden: int = 1280, width: float = 1.0, minimal: bool = False, padding: str = 'symmetric', epsilon: float = 0.001, dropout: float = 0.2, input_shape: Sequence[int | None] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
     """Build mobilenet_v3_large, as `build('mobilenet_v3_large', …)` does.
 
     A 3x3 stem, stages of inverted residual blocks, a 1x1 convolution and a dense layer.
@@ -1667,7 +1667,7 @@ def mobilenet_v3_large(*, stages: Sequence[tuple] = ..., hidden: int = 1280, wid
         (h/32, w/32, 6 times the last stage's filters).
     """
 
-def mobilenet_v3_small(*, stages: Sequence[tuple] = ..., hidden: int = 1024, width: float = 1.0, minimal: bool = False, padding: str = 'symmetric', epsilon: float = 0.001, dropout: float = 0.2, input_shape: tuple[int | None, int | None, int] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
+def mobilenet_v3_small(*, stages: Sequence[tuple[typing.Any, ...]] = ..., hidden: int = 1024, width: float = 1.0, minimal: bool = False, padding: str = 'symmetric', epsilon: float = 0.001, dropout: float = 0.2, input_shape: Sequence[int | None] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
     """Build mobilenet_v3_small, as `build('mobilenet_v3_small', …)` does.
 
     A 3x3 stem, stages of inverted residual blocks, a 1x1 convolution and a dense layer.
@@ -1689,7 +1689,7 @@ def mobilenet_v3_small(*, stages: Sequence[tuple] = ..., hidden: int = 1024, wid
         (h/32, w/32, 6 times the last stage's filters).
     """
 
-def shufflenet_v1(*, groups: int = 3, width: float = 1.0, stem: int = 24, depths: Sequence[int] = (4, 8, 4), dropout: float = 0.0, input_shape: tuple[int | None, int | None, int] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
+def shufflenet_v1(*, groups: int = 3, width: float = 1.0, stem: int = 24, depths: Sequence[int] = (4, 8, 4), dropout: float = 0.0, input_shape: Sequence[int | None] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
     """Build shufflenet_v1, as `build('shufflenet_v1', …)` does.
 
     A stem and stages 2 to 4; each stage halves the map and doubles the width.
@@ -1713,7 +1713,7 @@ def shufflenet_v1(*, groups: int = 3, width: float = 1.0, stem: int = 24, depths
         ValueError: If `groups` is not one of these numbers.
     """
 
-def shufflenet_v2_x0_5(*, filters: Sequence[int] = (48, 96, 192, 1024), depths: Sequence[int] = (4, 8, 4), dropout: float = 0.0, input_shape: tuple[int | None, int | None, int] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
+def shufflenet_v2_x0_5(*, filters: Sequence[int] = (48, 96, 192, 1024), depths: Sequence[int] = (4, 8, 4), dropout: float = 0.0, input_shape: Sequence[int | None] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
     """Build shufflenet_v2_x0_5, as `build('shufflenet_v2_x0_5', …)` does.
 
     A stem, stages 2 to 4, each of which halves the map, and a 1x1 convolution.
@@ -1731,7 +1731,7 @@ def shufflenet_v2_x0_5(*, filters: Sequence[int] = (48, 96, 192, 1024), depths: 
         (h/32, w/32, filters[-1]).
     """
 
-def shufflenet_v2_x1_0(*, filters: Sequence[int] = (116, 232, 464, 1024), depths: Sequence[int] = (4, 8, 4), dropout: float = 0.0, input_shape: tuple[int | None, int | None, int] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
+def shufflenet_v2_x1_0(*, filters: Sequence[int] = (116, 232, 464, 1024), depths: Sequence[int] = (4, 8, 4), dropout: float = 0.0, input_shape: Sequence[int | None] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
     """Build shufflenet_v2_x1_0, as `build('shufflenet_v2_x1_0', …)` does.
 
     A stem, stages 2 to 4, each of which halves the map, and a 1x1 convolution.
@@ -1749,7 +1749,7 @@ def shufflenet_v2_x1_0(*, filters: Sequence[int] = (116, 232, 464, 1024), depths
         (h/32, w/32, filters[-1]).
     """
 
-def shufflenet_v2_x1_5(*, filters: Sequence[int] = (176, 352, 704, 1024), depths: Sequence[int] = (4, 8, 4), dropout: float = 0.0, input_shape: tuple[int | None, int | None, int] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
+def shufflenet_v2_x1_5(*, filters: Sequence[int] = (176, 352, 704, 1024), depths: Sequence[int] = (4, 8, 4), dropout: float = 0.0, input_shape: Sequence[int | None] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
     """Build shufflenet_v2_x1_5, as `build('shufflenet_v2_x1_5', …)` does.
 
     A stem, stages 2 to 4, each of which halves the map, and a 1x1 convolution.
@@ -1767,7 +1767,7 @@ def shufflenet_v2_x1_5(*, filters: Sequence[int] = (176, 352, 704, 1024), depths
         (h/32, w/32, filters[-1]).
     """
 
-def shufflenet_v2_x2_0(*, filters: Sequence[int] = (244, 488, 976, 2048), depths: Sequence[int] = (4, 8, 4), dropout: float = 0.0, input_shape: tuple[int | None, int | None, int] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
+def shufflenet_v2_x2_0(*, filters: Sequence[int] = (244, 488, 976, 2048), depths: Sequence[int] = (4, 8, 4), dropout: float = 0.0, input_shape: Sequence[int | None] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
     """Build shufflenet_v2_x2_0, as `build('shufflenet_v2_x2_0', …)` does.
 
     A stem, stages 2 to 4, each of which halves the map, and a 1x1 convolution.
@@ -1785,7 +1785,7 @@ def shufflenet_v2_x2_0(*, filters: Sequence[int] = (244, 488, 976, 2048), depths
         (h/32, w/32, filters[-1]).
     """
 
-def nasnet_mobile(*, repeats: int = 4, penultimate_filters: int = 1056, stem: str = 'imagenet', stem_filters: int = 32, skip_reduction_input: bool = False, zero_padded_pools: Sequence[str] = (), drop_path: float = 0.0, drop_path_steps: int = 250000, momentum: float = 0.9997, epsilon: float = 0.001, dropout: float = 0.5, input_shape: tuple[int | None, int | None, int] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
+def nasnet_mobile(*, repeats: int = 4, penultimate_filters: int = 1056, stem: str = 'imagenet', stem_filters: int = 32, skip_reduction_input: bool = False, zero_padded_pools: Sequence[str] = (), drop_path: float = 0.0, drop_path_steps: int = 250000, momentum: float = 0.9997, epsilon: float = 0.001, dropout: float = 0.5, input_shape: Sequence[int | None] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
     """Build nasnet_mobile, as `build('nasnet_mobile', …)` does.
 
     NASNet-A (`repeats` @ `penultimate_filters`), the paper's N @ P: three stages of N cells.
@@ -1820,7 +1820,7 @@ def nasnet_mobile(*, repeats: int = 4, penultimate_filters: int = 1056, stem: st
             without a height and a width.
     """
 
-def nasnet_large(*, repeats: int = 6, penultimate_filters: int = 4032, stem: str = 'imagenet', stem_filters: int = 96, skip_reduction_input: bool = True, zero_padded_pools: Sequence[str] = (), drop_path: float = 0.3, drop_path_steps: int = 250000, momentum: float = 0.9997, epsilon: float = 0.001, dropout: float = 0.5, input_shape: tuple[int | None, int | None, int] = (331, 331, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
+def nasnet_large(*, repeats: int = 6, penultimate_filters: int = 4032, stem: str = 'imagenet', stem_filters: int = 96, skip_reduction_input: bool = True, zero_padded_pools: Sequence[str] = (), drop_path: float = 0.3, drop_path_steps: int = 250000, momentum: float = 0.9997, epsilon: float = 0.001, dropout: float = 0.5, input_shape: Sequence[int | None] = (331, 331, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
     """Build nasnet_large, as `build('nasnet_large', …)` does.
 
     NASNet-A (`repeats` @ `penultimate_filters`), the paper's N @ P: three stages of N cells.
@@ -1855,7 +1855,7 @@ def nasnet_large(*, repeats: int = 6, penultimate_filters: int = 4032, stem: str
             without a height and a width.
     """
 
-def nasnet_cifar(*, repeats: int = 6, penultimate_filters: int = 768, stem: str = 'cifar', stem_filters: int = 96, skip_reduction_input: bool = False, zero_padded_pools: Sequence[str] = (), drop_path: float = 0.4, drop_path_steps: int = 937500, momentum: float = 0.9, epsilon: float = 1e-05, dropout: float = 0.0, input_shape: tuple[int | None, int | None, int] = (32, 32, 3), num_classes: int | None = 10, name: str | None = None) -> keras.Model:
+def nasnet_cifar(*, repeats: int = 6, penultimate_filters: int = 768, stem: str = 'cifar', stem_filters: int = 96, skip_reduction_input: bool = False, zero_padded_pools: Sequence[str] = (), drop_path: float = 0.4, drop_path_steps: int = 937500, momentum: float = 0.9, epsilon: float = 1e-05, dropout: float = 0.0, input_shape: Sequence[int | None] = (32, 32, 3), num_classes: int | None = 10, name: str | None = None) -> keras.Model:
     """Build nasnet_cifar, as `build('nasnet_cifar', …)` does.
 
     NASNet-A (`repeats` @ `penultimate_filters`), the paper's N @ P: three stages of N cells.
@@ -1890,7 +1890,7 @@ def nasnet_cifar(*, repeats: int = 6, penultimate_filters: int = 768, stem: str 
             without a height and a width.
     """
 
-def efficientnet_b0(*, width: float = 1.0, depth: float = 1.0, fixed_ends: bool = False, stages: Sequence[tuple] = ..., se_ratio: float = 0.25, activation: str = 'silu', survival: float = 0.8, padding: str = 'symmetric', epsilon: float = 1e-05, momentum: float = 0.9, dropout: float = 0.2, input_shape: tuple[int | None, int | None, int] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
+def efficientnet_b0(*, width: float = 1.0, depth: float = 1.0, fixed_ends: bool = False, stages: Sequence[tuple[typing.Any, ...]] = ..., se_ratio: float = 0.25, activation: str = 'silu', survival: float = 0.8, padding: str = 'symmetric', epsilon: float = 1e-05, momentum: float = 0.9, dropout: float = 0.2, input_shape: Sequence[int | None] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
     """Build efficientnet_b0, as `build('efficientnet_b0', …)` does.
 
     A 3x3 stem, stages of inverted residual blocks and a wide 1x1 convolution.
@@ -1919,7 +1919,7 @@ def efficientnet_b0(*, width: float = 1.0, depth: float = 1.0, fixed_ends: bool 
         (h/32, w/32, 1280 * width), or (h/32, w/32, 1280) with `fixed_ends`.
     """
 
-def efficientnet_b1(*, width: float = 1.0, depth: float = 1.1, fixed_ends: bool = False, stages: Sequence[tuple] = ..., se_ratio: float = 0.25, activation: str = 'silu', survival: float = 0.8, padding: str = 'symmetric', epsilon: float = 1e-05, momentum: float = 0.9, dropout: float = 0.2, input_shape: tuple[int | None, int | None, int] = (240, 240, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
+def efficientnet_b1(*, width: float = 1.0, depth: float = 1.1, fixed_ends: bool = False, stages: Sequence[tuple[typing.Any, ...]] = ..., se_ratio: float = 0.25, activation: str = 'silu', survival: float = 0.8, padding: str = 'symmetric', epsilon: float = 1e-05, momentum: float = 0.9, dropout: float = 0.2, input_shape: Sequence[int | None] = (240, 240, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
     """Build efficientnet_b1, as `build('efficientnet_b1', …)` does.
 
     A 3x3 stem, stages of inverted residual blocks and a wide 1x1 convolution.
@@ -1948,7 +1948,7 @@ def efficientnet_b1(*, width: float = 1.0, depth: float = 1.1, fixed_ends: bool 
         (h/32, w/32, 1280 * width), or (h/32, w/32, 1280) with `fixed_ends`.
     """
 
-def efficientnet_b2(*, width: float = 1.1, depth: float = 1.2, fixed_ends: bool = False, stages: Sequence[tuple] = ..., se_ratio: float = 0.25, activation: str = 'silu', survival: float = 0.8, padding: str = 'symmetric', epsilon: float = 1e-05, momentum: float = 0.9, dropout: float = 0.3, input_shape: tuple[int | None, int | None, int] = (260, 260, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
+def efficientnet_b2(*, width: float = 1.1, depth: float = 1.2, fixed_ends: bool = False, stages: Sequence[tuple[typing.Any, ...]] = ..., se_ratio: float = 0.25, activation: str = 'silu', survival: float = 0.8, padding: str = 'symmetric', epsilon: float = 1e-05, momentum: float = 0.9, dropout: float = 0.3, input_shape: Sequence[int | None] = (260, 260, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
     """Build efficientnet_b2, as `build('efficientnet_b2', …)` does.
 
     A 3x3 stem, stages of inverted residual blocks and a wide 1x1 convolution.
@@ -1977,7 +1977,7 @@ def efficientnet_b2(*, width: float = 1.1, depth: float = 1.2, fixed_ends: bool 
         (h/32, w/32, 1280 * width), or (h/32, w/32, 1280) with `fixed_ends`.
     """
 
-def efficientnet_b3(*, width: float = 1.2, depth: float = 1.4, fixed_ends: bool = False, stages: Sequence[tuple] = ..., se_ratio: float = 0.25, activation: str = 'silu', survival: float = 0.8, padding: str = 'symmetric', epsilon: float = 1e-05, momentum: float = 0.9, dropout: float = 0.3, input_shape: tuple[int | None, int | None, int] = (300, 300, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
+def efficientnet_b3(*, width: float = 1.2, depth: float = 1.4, fixed_ends: bool = False, stages: Sequence[tuple[typing.Any, ...]] = ..., se_ratio: float = 0.25, activation: str = 'silu', survival: float = 0.8, padding: str = 'symmetric', epsilon: float = 1e-05, momentum: float = 0.9, dropout: float = 0.3, input_shape: Sequence[int | None] = (300, 300, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
     """Build efficientnet_b3, as `build('efficientnet_b3', …)` does.
 
     A 3x3 stem, stages of inverted residual blocks and a wide 1x1 convolution.
@@ -2006,7 +2006,7 @@ def efficientnet_b3(*, width: float = 1.2, depth: float = 1.4, fixed_ends: bool 
         (h/32, w/32, 1280 * width), or (h/32, w/32, 1280) with `fixed_ends`.
     """
 
-def efficientnet_b4(*, width: float = 1.4, depth: float = 1.8, fixed_ends: bool = False, stages: Sequence[tuple] = ..., se_ratio: float = 0.25, activation: str = 'silu', survival: float = 0.8, padding: str = 'symmetric', epsilon: float = 1e-05, momentum: float = 0.9, dropout: float = 0.4, input_shape: tuple[int | None, int | None, int] = (380, 380, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
+def efficientnet_b4(*, width: float = 1.4, depth: float = 1.8, fixed_ends: bool = False, stages: Sequence[tuple[typing.Any, ...]] = ..., se_ratio: float = 0.25, activation: str = 'silu', survival: float = 0.8, padding: str = 'symmetric', epsilon: float = 1e-05, momentum: float = 0.9, dropout: float = 0.4, input_shape: Sequence[int | None] = (380, 380, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
     """Build efficientnet_b4, as `build('efficientnet_b4', …)` does.
 
     A 3x3 stem, stages of inverted residual blocks and a wide 1x1 convolution.
@@ -2035,7 +2035,7 @@ def efficientnet_b4(*, width: float = 1.4, depth: float = 1.8, fixed_ends: bool 
         (h/32, w/32, 1280 * width), or (h/32, w/32, 1280) with `fixed_ends`.
     """
 
-def efficientnet_b5(*, width: float = 1.6, depth: float = 2.2, fixed_ends: bool = False, stages: Sequence[tuple] = ..., se_ratio: float = 0.25, activation: str = 'silu', survival: float = 0.8, padding: str = 'symmetric', epsilon: float = 0.001, momentum: float = 0.99, dropout: float = 0.4, input_shape: tuple[int | None, int | None, int] = (456, 456, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
+def efficientnet_b5(*, width: float = 1.6, depth: float = 2.2, fixed_ends: bool = False, stages: Sequence[tuple[typing.Any, ...]] = ..., se_ratio: float = 0.25, activation: str = 'silu', survival: float = 0.8, padding: str = 'symmetric', epsilon: float = 0.001, momentum: float = 0.99, dropout: float = 0.4, input_shape: Sequence[int | None] = (456, 456, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
     """Build efficientnet_b5, as `build('efficientnet_b5', …)` does.
 
     A 3x3 stem, stages of inverted residual blocks and a wide 1x1 convolution.
@@ -2064,7 +2064,7 @@ def efficientnet_b5(*, width: float = 1.6, depth: float = 2.2, fixed_ends: bool 
         (h/32, w/32, 1280 * width), or (h/32, w/32, 1280) with `fixed_ends`.
     """
 
-def efficientnet_b6(*, width: float = 1.8, depth: float = 2.6, fixed_ends: bool = False, stages: Sequence[tuple] = ..., se_ratio: float = 0.25, activation: str = 'silu', survival: float = 0.8, padding: str = 'symmetric', epsilon: float = 0.001, momentum: float = 0.99, dropout: float = 0.5, input_shape: tuple[int | None, int | None, int] = (528, 528, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
+def efficientnet_b6(*, width: float = 1.8, depth: float = 2.6, fixed_ends: bool = False, stages: Sequence[tuple[typing.Any, ...]] = ..., se_ratio: float = 0.25, activation: str = 'silu', survival: float = 0.8, padding: str = 'symmetric', epsilon: float = 0.001, momentum: float = 0.99, dropout: float = 0.5, input_shape: Sequence[int | None] = (528, 528, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
     """Build efficientnet_b6, as `build('efficientnet_b6', …)` does.
 
     A 3x3 stem, stages of inverted residual blocks and a wide 1x1 convolution.
@@ -2093,7 +2093,7 @@ def efficientnet_b6(*, width: float = 1.8, depth: float = 2.6, fixed_ends: bool 
         (h/32, w/32, 1280 * width), or (h/32, w/32, 1280) with `fixed_ends`.
     """
 
-def efficientnet_b7(*, width: float = 2.0, depth: float = 3.1, fixed_ends: bool = False, stages: Sequence[tuple] = ..., se_ratio: float = 0.25, activation: str = 'silu', survival: float = 0.8, padding: str = 'symmetric', epsilon: float = 0.001, momentum: float = 0.99, dropout: float = 0.5, input_shape: tuple[int | None, int | None, int] = (600, 600, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
+def efficientnet_b7(*, width: float = 2.0, depth: float = 3.1, fixed_ends: bool = False, stages: Sequence[tuple[typing.Any, ...]] = ..., se_ratio: float = 0.25, activation: str = 'silu', survival: float = 0.8, padding: str = 'symmetric', epsilon: float = 0.001, momentum: float = 0.99, dropout: float = 0.5, input_shape: Sequence[int | None] = (600, 600, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
     """Build efficientnet_b7, as `build('efficientnet_b7', …)` does.
 
     A 3x3 stem, stages of inverted residual blocks and a wide 1x1 convolution.
@@ -2122,7 +2122,7 @@ def efficientnet_b7(*, width: float = 2.0, depth: float = 3.1, fixed_ends: bool 
         (h/32, w/32, 1280 * width), or (h/32, w/32, 1280) with `fixed_ends`.
     """
 
-def efficientnet_lite0(*, width: float = 1.0, depth: float = 1.0, fixed_ends: bool = True, stages: Sequence[tuple] = ..., se_ratio: float = 0.0, activation: str = 'relu6', survival: float = 0.8, padding: str = 'symmetric', epsilon: float = 1e-05, momentum: float = 0.9, dropout: float = 0.2, input_shape: tuple[int | None, int | None, int] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
+def efficientnet_lite0(*, width: float = 1.0, depth: float = 1.0, fixed_ends: bool = True, stages: Sequence[tuple[typing.Any, ...]] = ..., se_ratio: float = 0.0, activation: str = 'relu6', survival: float = 0.8, padding: str = 'symmetric', epsilon: float = 1e-05, momentum: float = 0.9, dropout: float = 0.2, input_shape: Sequence[int | None] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
     """Build efficientnet_lite0, as `build('efficientnet_lite0', …)` does.
 
     A 3x3 stem, stages of inverted residual blocks and a wide 1x1 convolution.
@@ -2151,7 +2151,7 @@ def efficientnet_lite0(*, width: float = 1.0, depth: float = 1.0, fixed_ends: bo
         (h/32, w/32, 1280 * width), or (h/32, w/32, 1280) with `fixed_ends`.
     """
 
-def efficientnet_lite1(*, width: float = 1.0, depth: float = 1.1, fixed_ends: bool = True, stages: Sequence[tuple] = ..., se_ratio: float = 0.0, activation: str = 'relu6', survival: float = 0.8, padding: str = 'symmetric', epsilon: float = 1e-05, momentum: float = 0.9, dropout: float = 0.2, input_shape: tuple[int | None, int | None, int] = (240, 240, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
+def efficientnet_lite1(*, width: float = 1.0, depth: float = 1.1, fixed_ends: bool = True, stages: Sequence[tuple[typing.Any, ...]] = ..., se_ratio: float = 0.0, activation: str = 'relu6', survival: float = 0.8, padding: str = 'symmetric', epsilon: float = 1e-05, momentum: float = 0.9, dropout: float = 0.2, input_shape: Sequence[int | None] = (240, 240, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
     """Build efficientnet_lite1, as `build('efficientnet_lite1', …)` does.
 
     A 3x3 stem, stages of inverted residual blocks and a wide 1x1 convolution.
@@ -2180,7 +2180,7 @@ def efficientnet_lite1(*, width: float = 1.0, depth: float = 1.1, fixed_ends: bo
         (h/32, w/32, 1280 * width), or (h/32, w/32, 1280) with `fixed_ends`.
     """
 
-def efficientnet_lite2(*, width: float = 1.1, depth: float = 1.2, fixed_ends: bool = True, stages: Sequence[tuple] = ..., se_ratio: float = 0.0, activation: str = 'relu6', survival: float = 0.8, padding: str = 'symmetric', epsilon: float = 1e-05, momentum: float = 0.9, dropout: float = 0.3, input_shape: tuple[int | None, int | None, int] = (260, 260, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
+def efficientnet_lite2(*, width: float = 1.1, depth: float = 1.2, fixed_ends: bool = True, stages: Sequence[tuple[typing.Any, ...]] = ..., se_ratio: float = 0.0, activation: str = 'relu6', survival: float = 0.8, padding: str = 'symmetric', epsilon: float = 1e-05, momentum: float = 0.9, dropout: float = 0.3, input_shape: Sequence[int | None] = (260, 260, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
     """Build efficientnet_lite2, as `build('efficientnet_lite2', …)` does.
 
     A 3x3 stem, stages of inverted residual blocks and a wide 1x1 convolution.
@@ -2209,7 +2209,7 @@ def efficientnet_lite2(*, width: float = 1.1, depth: float = 1.2, fixed_ends: bo
         (h/32, w/32, 1280 * width), or (h/32, w/32, 1280) with `fixed_ends`.
     """
 
-def efficientnet_lite3(*, width: float = 1.2, depth: float = 1.4, fixed_ends: bool = True, stages: Sequence[tuple] = ..., se_ratio: float = 0.0, activation: str = 'relu6', survival: float = 0.8, padding: str = 'symmetric', epsilon: float = 1e-05, momentum: float = 0.9, dropout: float = 0.3, input_shape: tuple[int | None, int | None, int] = (280, 280, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
+def efficientnet_lite3(*, width: float = 1.2, depth: float = 1.4, fixed_ends: bool = True, stages: Sequence[tuple[typing.Any, ...]] = ..., se_ratio: float = 0.0, activation: str = 'relu6', survival: float = 0.8, padding: str = 'symmetric', epsilon: float = 1e-05, momentum: float = 0.9, dropout: float = 0.3, input_shape: Sequence[int | None] = (280, 280, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
     """Build efficientnet_lite3, as `build('efficientnet_lite3', …)` does.
 
     A 3x3 stem, stages of inverted residual blocks and a wide 1x1 convolution.
@@ -2238,7 +2238,7 @@ def efficientnet_lite3(*, width: float = 1.2, depth: float = 1.4, fixed_ends: bo
         (h/32, w/32, 1280 * width), or (h/32, w/32, 1280) with `fixed_ends`.
     """
 
-def efficientnet_lite4(*, width: float = 1.4, depth: float = 1.8, fixed_ends: bool = True, stages: Sequence[tuple] = ..., se_ratio: float = 0.0, activation: str = 'relu6', survival: float = 0.8, padding: str = 'symmetric', epsilon: float = 1e-05, momentum: float = 0.9, dropout: float = 0.3, input_shape: tuple[int | None, int | None, int] = (300, 300, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
+def efficientnet_lite4(*, width: float = 1.4, depth: float = 1.8, fixed_ends: bool = True, stages: Sequence[tuple[typing.Any, ...]] = ..., se_ratio: float = 0.0, activation: str = 'relu6', survival: float = 0.8, padding: str = 'symmetric', epsilon: float = 1e-05, momentum: float = 0.9, dropout: float = 0.3, input_shape: Sequence[int | None] = (300, 300, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
     """Build efficientnet_lite4, as `build('efficientnet_lite4', …)` does.
 
     A 3x3 stem, stages of inverted residual blocks and a wide 1x1 convolution.
@@ -2267,7 +2267,7 @@ def efficientnet_lite4(*, width: float = 1.4, depth: float = 1.8, fixed_ends: bo
         (h/32, w/32, 1280 * width), or (h/32, w/32, 1280) with `fixed_ends`.
     """
 
-def convnext_tiny(*, depths: Sequence[int] = (3, 3, 9, 3), widths: Sequence[int] = (96, 192, 384, 768), drop_path: float = 0.1, layer_scale: float = 1e-06, epsilon: float = 1e-06, dropout: float = 0.0, input_shape: tuple[int | None, int | None, int] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
+def convnext_tiny(*, depths: Sequence[int] = (3, 3, 9, 3), widths: Sequence[int] = (96, 192, 384, 768), drop_path: float = 0.1, layer_scale: float = 1e-06, epsilon: float = 1e-06, dropout: float = 0.0, input_shape: Sequence[int | None] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
     """Build convnext_tiny, as `build('convnext_tiny', …)` does.
 
     A stem of 4x4 patches and stages of blocks; each stage but the first halves the map.
@@ -2289,7 +2289,7 @@ def convnext_tiny(*, depths: Sequence[int] = (3, 3, 9, 3), widths: Sequence[int]
         (h/32, w/32, widths[-1]), before the norm, which comes after pooling.
     """
 
-def convnext_small(*, depths: Sequence[int] = (3, 3, 27, 3), widths: Sequence[int] = (96, 192, 384, 768), drop_path: float = 0.4, layer_scale: float = 1e-06, epsilon: float = 1e-06, dropout: float = 0.0, input_shape: tuple[int | None, int | None, int] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
+def convnext_small(*, depths: Sequence[int] = (3, 3, 27, 3), widths: Sequence[int] = (96, 192, 384, 768), drop_path: float = 0.4, layer_scale: float = 1e-06, epsilon: float = 1e-06, dropout: float = 0.0, input_shape: Sequence[int | None] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
     """Build convnext_small, as `build('convnext_small', …)` does.
 
     A stem of 4x4 patches and stages of blocks; each stage but the first halves the map.
@@ -2311,7 +2311,7 @@ def convnext_small(*, depths: Sequence[int] = (3, 3, 27, 3), widths: Sequence[in
         (h/32, w/32, widths[-1]), before the norm, which comes after pooling.
     """
 
-def convnext_base(*, depths: Sequence[int] = (3, 3, 27, 3), widths: Sequence[int] = (128, 256, 512, 1024), drop_path: float = 0.5, layer_scale: float = 1e-06, epsilon: float = 1e-06, dropout: float = 0.0, input_shape: tuple[int | None, int | None, int] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
+def convnext_base(*, depths: Sequence[int] = (3, 3, 27, 3), widths: Sequence[int] = (128, 256, 512, 1024), drop_path: float = 0.5, layer_scale: float = 1e-06, epsilon: float = 1e-06, dropout: float = 0.0, input_shape: Sequence[int | None] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
     """Build convnext_base, as `build('convnext_base', …)` does.
 
     A stem of 4x4 patches and stages of blocks; each stage but the first halves the map.
@@ -2333,7 +2333,7 @@ def convnext_base(*, depths: Sequence[int] = (3, 3, 27, 3), widths: Sequence[int
         (h/32, w/32, widths[-1]), before the norm, which comes after pooling.
     """
 
-def convnext_large(*, depths: Sequence[int] = (3, 3, 27, 3), widths: Sequence[int] = (192, 384, 768, 1536), drop_path: float = 0.5, layer_scale: float = 1e-06, epsilon: float = 1e-06, dropout: float = 0.0, input_shape: tuple[int | None, int | None, int] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
+def convnext_large(*, depths: Sequence[int] = (3, 3, 27, 3), widths: Sequence[int] = (192, 384, 768, 1536), drop_path: float = 0.5, layer_scale: float = 1e-06, epsilon: float = 1e-06, dropout: float = 0.0, input_shape: Sequence[int | None] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
     """Build convnext_large, as `build('convnext_large', …)` does.
 
     A stem of 4x4 patches and stages of blocks; each stage but the first halves the map.
@@ -2355,7 +2355,7 @@ def convnext_large(*, depths: Sequence[int] = (3, 3, 27, 3), widths: Sequence[in
         (h/32, w/32, widths[-1]), before the norm, which comes after pooling.
     """
 
-def vit_b_16(*, patch: int = 16, hidden_dim: int = 768, depth: int = 12, num_heads: int = 12, mlp_dim: int = 3072, dropout: float = 0.1, input_shape: tuple[int | None, int | None, int] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
+def vit_b_16(*, patch: int = 16, hidden_dim: int = 768, depth: int = 12, num_heads: int = 12, mlp_dim: int = 3072, dropout: float = 0.1, input_shape: Sequence[int | None] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
     """Build vit_b_16, as `build('vit_b_16', …)` does.
 
     A class token and one token for each patch, and encoder blocks.
@@ -2381,7 +2381,7 @@ def vit_b_16(*, patch: int = 16, hidden_dim: int = 768, depth: int = 12, num_hea
         ValueError: If height and width are not multiples of `patch`.
     """
 
-def vit_b_32(*, patch: int = 32, hidden_dim: int = 768, depth: int = 12, num_heads: int = 12, mlp_dim: int = 3072, dropout: float = 0.1, input_shape: tuple[int | None, int | None, int] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
+def vit_b_32(*, patch: int = 32, hidden_dim: int = 768, depth: int = 12, num_heads: int = 12, mlp_dim: int = 3072, dropout: float = 0.1, input_shape: Sequence[int | None] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
     """Build vit_b_32, as `build('vit_b_32', …)` does.
 
     A class token and one token for each patch, and encoder blocks.
@@ -2407,7 +2407,7 @@ def vit_b_32(*, patch: int = 32, hidden_dim: int = 768, depth: int = 12, num_hea
         ValueError: If height and width are not multiples of `patch`.
     """
 
-def vit_l_16(*, patch: int = 16, hidden_dim: int = 1024, depth: int = 24, num_heads: int = 16, mlp_dim: int = 4096, dropout: float = 0.1, input_shape: tuple[int | None, int | None, int] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
+def vit_l_16(*, patch: int = 16, hidden_dim: int = 1024, depth: int = 24, num_heads: int = 16, mlp_dim: int = 4096, dropout: float = 0.1, input_shape: Sequence[int | None] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
     """Build vit_l_16, as `build('vit_l_16', …)` does.
 
     A class token and one token for each patch, and encoder blocks.
@@ -2433,7 +2433,7 @@ def vit_l_16(*, patch: int = 16, hidden_dim: int = 1024, depth: int = 24, num_he
         ValueError: If height and width are not multiples of `patch`.
     """
 
-def vit_l_32(*, patch: int = 32, hidden_dim: int = 1024, depth: int = 24, num_heads: int = 16, mlp_dim: int = 4096, dropout: float = 0.1, input_shape: tuple[int | None, int | None, int] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
+def vit_l_32(*, patch: int = 32, hidden_dim: int = 1024, depth: int = 24, num_heads: int = 16, mlp_dim: int = 4096, dropout: float = 0.1, input_shape: Sequence[int | None] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
     """Build vit_l_32, as `build('vit_l_32', …)` does.
 
     A class token and one token for each patch, and encoder blocks.
@@ -2459,7 +2459,7 @@ def vit_l_32(*, patch: int = 32, hidden_dim: int = 1024, depth: int = 24, num_he
         ValueError: If height and width are not multiples of `patch`.
     """
 
-def vit_h_14(*, patch: int = 14, hidden_dim: int = 1280, depth: int = 32, num_heads: int = 16, mlp_dim: int = 5120, dropout: float = 0.1, input_shape: tuple[int | None, int | None, int] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
+def vit_h_14(*, patch: int = 14, hidden_dim: int = 1280, depth: int = 32, num_heads: int = 16, mlp_dim: int = 5120, dropout: float = 0.1, input_shape: Sequence[int | None] = (224, 224, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:
     """Build vit_h_14, as `build('vit_h_14', …)` does.
 
     A class token and one token for each patch, and encoder blocks.

@@ -130,7 +130,7 @@ def file_values(path, config_class=None):
         raise UsageError(f"cannot read {file}: {error.strerror}") from error
     begun = {key: values.pop(key, None) for key in semantics.FIRST}
     if config_class is None:
-        module = module_of(begun["recipe"] or "train")
+        module = module_of("train" if begun["recipe"] is None else begun["recipe"])
         if module is None:
             raise UsageError(
                 f"{file} names an unknown recipe: {begun['recipe']}; give config_class"

@@ -280,6 +280,9 @@ def check(config: Any) -> Any:
     Traceback (most recent call last):
     cvcourse.errors.UsageError: --units expects a whole number of at least 1, or several ...
     """
+    if isinstance(config, type) or not hasattr(config, "__dataclass_fields__"):
+        received = config.__name__ if isinstance(config, type) else shown(config)
+        raise UsageError(f"a recipe takes its Config, such as Config(seed=1); received {received}")
     config = dataclasses.replace(
         config, **{name: _plain(getattr(config, name), name) for name in fields(config)}
     )

@@ -8,8 +8,8 @@ import keras
 import numpy as np
 
 from cvcourse.deprecation import takes_old_names
-from cvcourse.saved_model import read_named_model
 from cvcourse.sequence._attention_maps import attention_maps
+from cvcourse.sequence._generator_file import read_generator, require_vocabulary
 from cvcourse.sequence.decoding import Generator
 from cvcourse.vocabulary import END, PAD, START, UNK, Vocabulary
 
@@ -33,6 +33,10 @@ class Captioner:
         num_beams: Number of captions kept while searching.
         length_penalty: See `Generator.beam_search`.
 
+    Raises:
+        ValueError: As Generator does, or if the vocabulary has another number of tokens than the
+            net has outputs.
+
     >>> from cvcourse import data, sequence
     >>> vocabulary = data.Vocabulary.of_words(["a red square"])
     >>> net = sequence.build("caption_lstm", units=8, num_classes=7, memory_shape=(4, 3))
@@ -54,6 +58,7 @@ class Captioner:
         length_penalty: float = 0.6,
     ):
         self.generator = model if isinstance(model, Generator) else Generator(model)
+        require_vocabulary(self.generator, vocabulary)
         self.vocabulary = vocabulary
         self.start, self.end, self.suppress_tokens = start, end, suppress_tokens
         positions = self.generator.max_length
@@ -72,11 +77,11 @@ class Captioner:
             A Captioner.
 
         Raises:
-            RunError: If the file is damaged or contains no words.
+            RunError: If the file is damaged, contains no words, or no captioning net.
             ValueError: If it does not record how the net was built, as files of earlier versions.
         """
-        model, words = read_named_model(path)
-        return cls(model, Vocabulary(words, " "), **options)
+        inputs = {"memory", "tokens"}
+        return cls(*read_generator(path, "caption", inputs, " "), **options)
 
     def caption(self, maps: np.ndarray) -> list[str]:
         """Caption feature maps by the best beam.

@@ -12,11 +12,13 @@ https://arxiv.org/abs/1805.04833, for top-k; Wu et al. 2016, https://arxiv.org/a
 
 import math
 import numbers
+from collections.abc import Iterable
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
+from numpy.typing import ArrayLike
 
 from cvcourse.deprecation import renamed_arguments, takes_old_names, warn
 from cvcourse.sequence.registry import RENAMED, SequenceModel, build, builder_args
@@ -64,6 +66,10 @@ class Generator:
             model, architecture = net, model
         settings = renamed_arguments("Generator", settings, RENAMED)
         if architecture is None:
+            if not isinstance(model, keras.Model):
+                raise ValueError(
+                    f"Generator takes a keras.Model that `sequence.build` made; received {model!r}"
+                )
             if not isinstance(model, SequenceModel) or model.architecture is None:
                 raise ValueError(
                     f"{getattr(model, 'name', model)!r} does not record its `sequence.build` "
@@ -83,7 +89,16 @@ class Generator:
         self._loops: dict = {}
         self._learn()
 
-    def greedy(self, prompt, length, *, end=None, suppress_tokens=(), batch_size=None, **inputs):
+    def greedy(
+        self,
+        prompt: ArrayLike,
+        length: int,
+        *,
+        end: int | None = None,
+        suppress_tokens: Iterable[int] = (),
+        batch_size: int | None = None,
+        **inputs: Any,
+    ) -> np.ndarray:
         """Continue the prompt with the likeliest token at each step.
 
         Args:
@@ -113,18 +128,18 @@ class Generator:
 
     def sample(
         self,
-        prompt,
-        length,
+        prompt: ArrayLike,
+        length: int,
         *,
-        temperature=1.0,
-        top_k=None,
-        top_p=1.0,
-        seed=0,
-        end=None,
-        suppress_tokens=(),
-        batch_size=None,
-        **inputs,
-    ):
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float = 1.0,
+        seed: int | None = 0,
+        end: int | None = None,
+        suppress_tokens: Iterable[int] = (),
+        batch_size: int | None = None,
+        **inputs: Any,
+    ) -> np.ndarray:
         """Continue the prompt with tokens drawn from the net's distribution.
 
         Args:
@@ -182,16 +197,16 @@ class Generator:
     @takes_old_names(beams="num_beams")
     def beam_search(
         self,
-        prompt,
-        length,
+        prompt: ArrayLike,
+        length: int,
         *,
-        num_beams=5,
-        length_penalty=0.6,
-        end=None,
-        suppress_tokens=(),
-        batch_size=None,
-        **inputs,
-    ):
+        num_beams: int = 5,
+        length_penalty: float = 0.6,
+        end: int | None = None,
+        suppress_tokens: Iterable[int] = (),
+        batch_size: int | None = None,
+        **inputs: Any,
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Search for the likeliest continuations of the prompt.
 
         Args:

@@ -4,9 +4,10 @@ import os
 from typing import Any
 
 import keras
+import numpy as np
 
 from cvcourse.deprecation import takes_old_names
-from cvcourse.saved_model import read_named_model
+from cvcourse.sequence._generator_file import read_generator, require_vocabulary
 from cvcourse.sequence.decoding import Generator
 from cvcourse.vocabulary import Vocabulary
 
@@ -23,6 +24,10 @@ class TextSampler:
         window: Maximum number of characters of prompt and sample together. If None, any number, or
             as many as the net has positions for.
 
+    Raises:
+        ValueError: As Generator does, or if the vocabulary has another number of tokens than the
+            net has outputs.
+
     >>> from cvcourse import data, sequence
     >>> net = sequence.build("gru", units=8, vocabulary=3, num_classes=3, input_shape=(None,))
     >>> sampler = sequence.TextSampler(net, data.Vocabulary.of_characters("abc"))
@@ -38,6 +43,7 @@ class TextSampler:
         window: int | None = None,
     ):
         self.generator = model if isinstance(model, Generator) else Generator(model)
+        require_vocabulary(self.generator, vocabulary)
         self.vocabulary = vocabulary
         self.window = window or self.generator.max_length
 
@@ -53,13 +59,14 @@ class TextSampler:
             A TextSampler.
 
         Raises:
-            RunError: If the file is damaged or contains no characters.
+            RunError: If the file is damaged, contains no characters, or no net of characters.
             ValueError: If it does not record how the net was built, as files of earlier versions.
         """
-        model, characters = read_named_model(path)
-        return cls(model, Vocabulary(characters, ""), **options)
+        return cls(*read_generator(path, "char_lm", {"tokens"}, ""), **options)
 
-    def prompted(self, prompt=None, length=None):
+    def prompted(
+        self, prompt: str | None = None, length: int | None = None
+    ) -> tuple[np.ndarray, int]:
         """Encode a prompt, and find the number of characters to generate.
 
         Args:
@@ -86,16 +93,17 @@ class TextSampler:
                 f"a Transformer writes within its --window={self.window}; received a --prompt of "
                 f"{len(prompt)} characters and --sample_length={length}"
             )
-        count = length or (LENGTH if room is None else min(LENGTH, room))
+        usual = LENGTH if room is None else min(LENGTH, room)
+        count = usual if length is None else length
         return self.vocabulary.encode(prompt)[None], count
 
-    def sample(self, prompt=None, length=None, **settings):
+    def sample(self, prompt: str | None = None, length: int | None = None, **settings: Any) -> str:
         """Generate a text: the prompt and its continuation.
 
         Args:
             prompt: See `prompted`.
             length: See `prompted`.
-            settings: temperature, top_k, top_p and seed of `Generator.sample`.
+            **settings: temperature, top_k, top_p and seed of `Generator.sample`.
 
         Returns:
             The text.

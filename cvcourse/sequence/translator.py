@@ -16,7 +16,7 @@ class Translator:
     """Translate texts, greedily or by beam search.
 
     Args:
-        generator: Generator with an encoder-decoder of `source` and `tokens`.
+        generator: Generator with an encoder-decoder of `source` and `tokens`, or that net.
         encode: Function (n texts) -> source tokens (n, m).
         decode: Function (tokens of a translation, `start` first) -> its text.
         start: Token that a translation begins with.
@@ -43,6 +43,10 @@ class Translator:
     start: int
     end: int
     longest: int
+
+    def __post_init__(self):
+        if not isinstance(self.generator, Generator):
+            object.__setattr__(self, "generator", Generator(self.generator))
 
     def translate(self, texts: Sequence[str]) -> list[str]:
         """Translate texts by the likeliest token at each step.

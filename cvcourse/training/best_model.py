@@ -75,7 +75,7 @@ def save_model(
         with distribution.without_strategy(), replacing(path) as partial:
             is_sequence = isinstance(model, SequenceModel)
             kind = SequenceModel if is_sequence else keras.Model
-            alone = kind(model.input, model.output, name=model.name)
+            alone = kind(*_ends(model), name=model.name)
             if is_sequence:
                 alone.recording(model.architecture, model.settings)
             alone.compile(
@@ -88,6 +88,13 @@ def save_model(
                 archive.writestr(CLASS_NAMES, json.dumps(list(class_names)))
     except OSError as error:
         raise RunError(f"cannot write {path}: {error.strerror or error}; make room") from error
+
+
+def _ends(model):
+    """Return the input and the output of a model; a Sequential may not have these attributes."""
+    if isinstance(model, keras.Sequential):
+        return model.inputs[0], model.outputs[0]
+    return model.input, model.output
 
 
 def load_model(

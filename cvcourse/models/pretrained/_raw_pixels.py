@@ -1,11 +1,12 @@
 """Warning for raw pixels that reach a network of preprocessed pixels."""
 
 import functools
-import warnings
+import os
 
 import keras
 import numpy as np
 
+from cvcourse.errors import warn_caller
 from cvcourse.models.pretrained.preprocessing import SCALINGS
 
 LARGEST = 10  # preprocessed pixels are smaller, unless only a mean is subtracted
@@ -48,12 +49,13 @@ def warn_of_raw_pixels(net, published):
                 largest = _largest(inputs, all_examples=name == "call")
                 if largest > limit:
                     warned = True
-                    warnings.warn(
+                    warn_caller(
                         f"{net.name} received pixels up to {largest:.1f}, but takes preprocessed "
                         f"ones (scaling {published.scaling!r}: {low.min():.1f} to "
                         f"{high.max():.1f}): pretrained.load without preprocessing=False returns a "
                         "model of raw photos, 0..255",
-                        stacklevel=2,
+                        UserWarning,
+                        os.path.dirname(keras.__file__),
                     )
             return method(*args, **kwargs)
 

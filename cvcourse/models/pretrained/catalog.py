@@ -4,11 +4,12 @@ import csv
 import dataclasses
 import functools
 import importlib.resources
+import os
 from typing import Any
 
-from cvcourse.errors import unknown
+from cvcourse.errors import pick, unknown
 from cvcourse.models.pretrained.fitting import SOURCES, plain
-from cvcourse.models.registry import REGISTRY, build, builder_args
+from cvcourse.models.registry import REGISTRY, builder_args, known_arguments
 
 # Arguments that a source determines, or that no weight depends on: they do not distinguish
 # networks.
@@ -18,6 +19,16 @@ MANNERS = {
     *("aux", "dropout", "survival", "drop_path", "drop_path_steps", "input_shape", "num_classes"),
 }
 PREFERENCE = ("torchvision", "keras", "timm", "efficientnet_pytorch")
+MAPS = "models.backbone(model, stages=…) gives the feature maps of a loaded model"
+PREPARED = "preprocessing=False leaves the preprocessing out"
+INSTEAD = {  # arguments of keras.applications and timm: what to do with published weights
+    "include_top": "models.features(model) ends a loaded model at its features",
+    "pretrained": "leave it out: published weights are loaded in any case",
+    "features_only": MAPS,
+    "out_indices": MAPS,
+    "include_preprocessing": PREPARED,
+    "include_rescaling": PREPARED,
+}
 NONCOMMERCIAL = ("-nc-", "noncommercial")  # in the names of licenses
 
 
@@ -126,17 +137,7 @@ def candidates(name: str, *, source: str | None = None, **settings: Any) -> list
     >>> [str(one) for one in candidates("mobilenet", width=0.25)][:2]
     ['keras.mobilenet:2_5_224', 'keras.mobilenet:2_5_192']
     """
-    of_sources = {plain(network): architecture for network, (architecture, _) in SOURCES.items()}
-    architecture = of_sources.get(plain(name), name)
-    if architecture not in REGISTRY:
-        raise ValueError(unknown("model", name, REGISTRY))
-    if "include_top" in settings:
-        raise ValueError(
-            f"{name}: include_top is an argument of keras.applications; instead, "
-            "models.features(model) ends a loaded model at its features"
-        )
-    if not settings.keys() <= builder_args(architecture).keys():
-        build(architecture, **settings)  # raises the error, with what to write instead
+    settings = known_settings(name, settings)
     rows = [
         row
         for row in published()
@@ -155,8 +156,27 @@ def candidates(name: str, *, source: str | None = None, **settings: Any) -> list
     return [row for row in rows if source in (None, row.source)]
 
 
+def known_settings(name, settings):
+    """Replace old names of arguments, and refuse unknown ones, as `registry.known_arguments` does.
+
+    Args:
+        name: As in `candidates`.
+        settings: {argument: value}.
+
+    Returns:
+        {argument: value}.
+
+    Raises:
+        ValueError: If the name or an argument is unknown.
+    """
+    of_sources = {plain(network): architecture for network, (architecture, _) in SOURCES.items()}
+    if not isinstance(name, str) or of_sources.get(plain(name), name) not in REGISTRY:
+        pick("model", name, REGISTRY)  # raises the error
+    return known_arguments(of_sources.get(plain(name), name), settings, INSTEAD)
+
+
 def find(
-    name: str, weights: str = "default", *, source: str | None = None, **settings: Any
+    name: str, weights: str | os.PathLike = "default", *, source: str | None = None, **settings: Any
 ) -> Published:
     """Find a set of published weights in the table.
 
@@ -176,11 +196,21 @@ def find(
     80.858
     """
     rows = candidates(name, source=source, **settings)
+    if weights in (None, True, False):
+        raise ValueError(
+            f'{name}: weights="default", a tag or the path of a file is needed; received '
+            f'{weights}: models.build("{name}") gives random weights'
+        )
     if weights == "default":
         return rows[0]
     for row in rows:
         if weights in (row.tag, str(row)):
             return row
+    if str(weights).lower() == "imagenet":
+        raise ValueError(
+            f'{name}: weights="imagenet" is a value of keras.applications; instead, write '
+            'weights="default", or leave it out'
+        )
     raise ValueError(
         f"{name}: {unknown('weights', weights, ['default', *(row.tag for row in rows)])}; "
         "or the path of a file"

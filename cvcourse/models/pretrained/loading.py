@@ -54,7 +54,8 @@ def load(
     """Build a network with published weights: a model of raw photos.
 
     The network has the form of its weights' source (padding, epsilon, place of the strides). Each
-    of its layers is a layer of the model, such as `model.get_layer("stage3")`.
+    of its layers is a layer of the model, such as `model.get_layer("stage3")`. A process that reads
+    the saved model needs `import cvcourse.layers`.
 
     Args:
         name: An architecture of `models.REGISTRY`, or a source's network ("timm.seresnet50").
@@ -149,13 +150,14 @@ def load_published(
     >>> net.output_shape, published.scaling
     ((None, 1000), 'tf')
     """
-    if is_file(weights):
+    settings = catalog.known_settings(name, settings)
+    if weights not in (None, True, False) and is_file(weights):
         path = pathlib.Path(os.path.expanduser(weights))
         rows = catalog.candidates(name, source=source, **settings)
         loaded, published, fresh = _from_file(path, rows)
         _require_license(published, allow_noncommercial)
     else:
-        published = catalog.find(name, str(weights), source=source, **settings)
+        published = catalog.find(name, weights, source=source, **settings)
         _require_license(published, allow_noncommercial)
         path = store.fetch(published.address, published.hash, weights_dir)
         loaded, published, fresh = _from_file(path, [published])

@@ -3,6 +3,7 @@
 import keras
 from keras import layers, ops
 
+from cvcourse.errors import pick
 from cvcourse.models.pretrained.catalog import Published
 from cvcourse.models.raw_images import convert_channels, prepend
 
@@ -77,7 +78,7 @@ def scaled(pixels, scaling):
     """
     if scaling == "none":
         return pixels
-    mean, deviation = (values[: pixels.shape[-1]] for values in SCALINGS[scaling])
+    mean, deviation = (values[: pixels.shape[-1]] for values in pick("scaling", scaling, SCALINGS))
     if len(mean) == 1 and len({*SCALINGS[scaling][0]}) > 1:
         raise ValueError(f"the scaling {scaling} is for RGB pixels, but the network takes gray")
     x = layers.Normalization(
@@ -108,7 +109,7 @@ def with_preprocessing(
         copies of net's layers, so that `get_layer` finds each layer of net.
 
     Raises:
-        ValueError: If net takes images that are not square.
+        ValueError: If net takes images that are not square, or has preprocessing already.
 
     >>> import numpy as np
     >>> image = keras.Input((224, 224, 3))
@@ -119,6 +120,13 @@ def with_preprocessing(
     >>> [round(float(value), 2) for value in white[0]]
     [2.25, 2.43, 2.64]
     """
+    if not isinstance(published, Published):
+        raise ValueError(
+            "published describes the weights, as pretrained.find(name) does; received "
+            f"{published!r}"
+        )
+    if net.inputs[0].name == "photo":
+        raise ValueError(f"{net.name} has preprocessing already")
     height, width, _ = net.input_shape[1:]
     if height != width:
         raise ValueError(
@@ -154,8 +162,8 @@ def with_resizing(
         size later. Gray and RGB are converted into each other.
 
     Raises:
-        ValueError: If net takes gray pixels and `scaling` has a mean for each color, or if the
-            channels cannot be converted.
+        ValueError: If net takes gray pixels and `scaling` has a mean for each color, if the
+            channels cannot be converted, or if `scaling` is unknown.
 
     >>> image = keras.Input((8, 8, 3))
     >>> net = keras.Model(image, layers.GlobalAveragePooling2D()(image))
