@@ -12,7 +12,6 @@ import dataclasses
 import functools
 import pathlib
 import sys
-from typing import Any
 
 from cvcourse import distribution, recipe
 from cvcourse.deprecation import renamed_attributes
@@ -95,7 +94,7 @@ class Config(recipe.TrainingFields, recipe.DataFields, recipe.ModelFields):
             yield f"--snapshots={self.snapshots} does not divide --epochs={self.epochs}"
 
 
-def main(config: Config) -> dict[str, Any]:
+def main(config: Config) -> dict:
     """Train, evaluate once on the test split, and write the report.
 
     Returns the contents of metrics.json, also for a finished run, with the run's `workdir` and the

@@ -23,7 +23,6 @@ import functools
 import pathlib
 import sys
 import time
-from typing import Any
 
 from cvcourse import distribution, recipe
 from cvcourse.startup import import_tensorflow_quietly
@@ -80,7 +79,7 @@ class Config(
     weight_decay: float = 1e-4
 
 
-def main(config: Config) -> dict[str, Any]:
+def main(config: Config) -> dict:
     """Fit a probe, choose the method, fine-tune, report; return the metrics as `train` does."""
     config, metrics = recipe.begin(config, "transfer")
     if metrics:
