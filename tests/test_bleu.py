@@ -130,8 +130,8 @@ def test_is_sacrebleu_s_own_of_each_order():
 @pytest.mark.parametrize(
     ("hypotheses", "references", "parts"),
     [
-        ([], [], ("0 hypotheses", "of 0", "one or more")),
-        (["a"], [["a"], ["b"]], ("1 hypotheses", "of 2", "as many")),
+        ([], [], ("0 hypotheses", "of 0", "at least 1")),
+        (["a"], [["a"], ["b"]], ("1 hypotheses", "of 2", "equal numbers")),
         (["a", "b"], [["a"], []], ("references[1] is []",)),
         (["a", "b"], ["a", "b"], ("references[0] is 'a'",)),
     ],
