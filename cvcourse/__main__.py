@@ -1,4 +1,4 @@
-"""The command line: `cvcourse RECIPE --flags` runs a recipe, `cvcourse --help` lists all."""
+"""The command line: `cvcourse RECIPE --flags` runs a recipe, `cvcourse --help` lists them."""
 
 import signal
 import sys
@@ -10,7 +10,7 @@ from cvcourse.recipe.standard_streams import make_output_tolerant
 
 
 def recipes():
-    """Return {name of a recipe: first line of its docstring}, without importing the recipes."""
+    """Return {recipe name: first line of its docstring} without importing the recipes."""
     return summaries("cvcourse.recipes")
 
 
@@ -29,7 +29,7 @@ def main(argv=None):
     try:
         with handling(terminate, signal.SIGTERM):
             return _run(list(argv))
-    except KeyboardInterrupt as error:  # before the recipe handles it
+    except KeyboardInterrupt as error:  # before the recipe's own handler is set
         print(f"cvcourse: {str(error) or 'interrupted'}", file=sys.stderr)
         return 130
 

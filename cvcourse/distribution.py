@@ -1,7 +1,7 @@
-"""Strategies: one device, several devices or machines, or a TPU, with equal results.
+"""Distribution strategies: one device, several devices or machines, or a TPU, with equal results.
 
 Synchronous data parallelism: each replica processes its part of the batch, gradients are summed
-before they are clipped or otherwise used, and all replicas make the same step. Goyal et al. 2017,
+before they are clipped or otherwise used, and all replicas make the same update. Goyal et al. 2017,
 https://arxiv.org/abs/1706.02677, section 2; TensorFlow's tf.distribute and, on the JAX backend,
 Keras' `keras.distribution`.
 """
@@ -24,7 +24,7 @@ from cvcourse.interrupt import handling
 from cvcourse.startup import import_tensorflow_quietly
 
 STRATEGIES = ("auto", "none", "mirrored", "multi_worker", "tpu")
-HIGHEST = 2  # of the numbers that workers vote on
+HIGHEST = 2  # largest number that workers vote on
 SILENT = 30  # seconds without a heartbeat after which a worker counts as dead
 JAX = {
     "addresses": "KERAS_DISTRIBUTION_JOB_ADDRESSES",
@@ -65,7 +65,7 @@ def cluster(name: str = "auto") -> Cluster | None:
         name: A name of STRATEGIES.
 
     Returns:
-        The Cluster; None for a single process, or a strategy within one.
+        The Cluster; None if a single process trains.
 
     Raises:
         UsageError: If the variables are incomplete or contradictory.
@@ -94,18 +94,18 @@ def is_chief(name: str = "auto") -> bool:
 
 
 def require_one_process(name: str) -> None:
-    """Check that a strategy trains in one process; for recipes of many runs.
+    """Check that a strategy trains in one process, for recipes that start many runs.
 
     Args:
         name: A name of STRATEGIES.
 
     Raises:
-        UsageError: If it would train in several processes.
+        UsageError: If it would train in several.
     """
     if found := cluster(name):
         raise UsageError(
             f"this recipe trains in one process, but environment variables name "
-            f"{len(found.addresses)} workers: unset them, or use --strategy=mirrored"
+            f"{len(found.addresses)}: unset them, or use --strategy=mirrored"
         )
     if name == "multi_worker":
         raise UsageError("this recipe trains in one process: use --strategy=mirrored or none")
@@ -124,9 +124,9 @@ def _tf_config():
             return None
         for job in jobs:
             if job not in ("chief", "worker"):
-                raise ValueError(f"the job {job!r} is unknown: use chief and worker")
+                raise ValueError(f"the job {job!r} is unknown: chief and worker are needed")
         if len(jobs.get("chief", [])) > 1:
-            raise ValueError("there can be one chief")
+            raise ValueError("there can be only one chief")
         order = [(job, i) for job in ("chief", "worker") for i in range(len(jobs.get(job, [])))]
         own = (task["type"], int(task["index"]))
         if own not in order:
@@ -173,7 +173,8 @@ def _require_free(address):
     try:
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            # On all interfaces: the host may be a name for others, such as a Kubernetes service.
+            # On all interfaces: the host may be a name that only others resolve to this machine,
+            # such as that of a Kubernetes service.
             probe.bind(("", int(address.rpartition(":")[2])))
     except OSError as error:
         raise RunError(f"cannot serve at {address}, this worker's address: {error}") from error
@@ -185,7 +186,7 @@ def _connect(found, connect):
         f"worker {found.index} of {len(found.addresses)} at {found.own}, waiting for the others",
         flush=True,
     )
-    # TensorFlow waits with the interpreter locked: only the system's handlers can end it.
+    # TensorFlow holds the GIL while it waits: only the system's default handlers can end it.
     try:
         with handling(signal.SIG_DFL, signal.SIGINT, signal.SIGTERM):
             return connect()
@@ -197,7 +198,7 @@ def _connect(found, connect):
 
 
 class SingleDevice:
-    """Training on one device, without a strategy; the base class of the others.
+    """Training on one device, without a strategy; base class of the strategies.
 
     Args:
         devices: Names of the devices of all workers.
@@ -228,11 +229,11 @@ class SingleDevice:
         return contextlib.nullcontext()
 
     def fitting(self):
-        """Context manager: fit models in it. Variables made by callbacks are not replicated."""
+        """Context manager: fit models in it. Variables of callbacks are not replicated."""
         return contextlib.nullcontext()
 
     def ready(self, model):
-        """Build the optimizer of a compiled model, and repair Keras' faults with replicas.
+        """Build the optimizer of a compiled model, and work around Keras' bugs with replicas.
 
         Returns the model.
         """
@@ -241,11 +242,11 @@ class SingleDevice:
         return model
 
     def feed(self, stream, **options):
-        """Return the batches of `stream(**options)` for `fit`; workers add the option `shard`."""
+        """Return the batches of `stream(**options)` for `fit`; workers also pass `shard`."""
         return stream(**options)
 
     def all_workers(self, value):
-        """Gather a value of each worker, which JSON can encode, in the order of the workers."""
+        """Gather a JSON-serializable value of each worker, in the order of the workers."""
         if self.workers == 1:
             return [value]
         import numpy as np
@@ -276,7 +277,7 @@ class SingleDevice:
         return self._sum(words).tobytes()[:length]
 
     def highest(self, number):
-        """Return the highest of the workers' numbers, 0 to HIGHEST."""
+        """Return the largest of the workers' integers, which are 0 to HIGHEST."""
         if self.workers == 1:
             return number
         import numpy as np
@@ -315,12 +316,12 @@ class SingleDevice:
             for name in chief:
                 if chief[name] != other.get(name):
                     raise UsageError(
-                        f"worker {number} has another {name}: {other.get(name)!r}, and the first "
-                        f"worker {chief[name]!r}; start all workers with the same settings"
+                        f"worker {number} has a different {name}: {other.get(name)!r}, not "
+                        f"{chief[name]!r} as worker 0; start all workers with the same settings"
                     )
 
     def facts(self, batch_size):
-        """Return the entries of metrics.json on the strategy: {name: value}."""
+        """Return the strategy's entries for metrics.json, {name: value}."""
         return {
             "strategy": self.name,
             "replicas": self.replicas,
@@ -339,7 +340,7 @@ class SingleDevice:
 
 
 def _words(data, count):
-    """Convert bytes to `count` int32: adding the zeros of the other workers keeps them exact."""
+    """Convert bytes to `count` int32 numbers, to which other workers' zeros can be added."""
     import numpy as np
 
     return np.frombuffer(data.ljust(4 * count, bytes(1)), "int32")
@@ -485,7 +486,7 @@ def _dead_worker(strategy, again):
 
 @contextlib.contextmanager
 def without_strategy():
-    """Context manager: create variables outside of the training strategy, in this process only."""
+    """Context manager: create variables outside the strategy, in this process only."""
     import keras
 
     before = keras.distribution.distribution()
@@ -497,7 +498,7 @@ def without_strategy():
 
 
 def meet(config: Any, look: Callable[[], Any], command: str) -> tuple[SingleDevice | None, Any]:
-    """Connect the workers, if there are several, and tell all whether the run is finished.
+    """Connect the workers, if there are several, and share whether the run is finished.
 
     Args:
         config: Config with the fields strategy and cpu_devices.
@@ -542,17 +543,17 @@ def start(name: str = "auto", cpu_devices: int | None = None) -> SingleDevice:
     """Start a strategy; later calls return the same one, since a process can have only one.
 
     Args:
-        name: A name of STRATEGIES. "auto" selects multi_worker if environment variables name
-            several workers; otherwise mirrored if there is more than one accelerator, or on JAX
-            more than one device of any kind; otherwise none.
-        cpu_devices: Number of devices to split the CPU into, to try a strategy on CPUs.
+        name: A name of STRATEGIES. "auto" is "multi_worker" if environment variables name several
+            workers; otherwise "mirrored" if there is more than one accelerator, or on JAX more than
+            one device of any kind; otherwise "none".
+        cpu_devices: Number of devices to split the CPU into, to try a strategy without GPUs.
 
     Returns:
         The strategy.
 
     Raises:
-        UsageError: If environment variables are wrong or missing, or the CPU can no longer be
-            split.
+        UsageError: If the backend does not support the strategy, environment variables are wrong
+            or missing, or it is too late to split the CPU.
         RunError: If devices do not exist, an address is in use, or workers cannot connect.
     """
     import keras
@@ -582,7 +583,7 @@ def _on_tensorflow(name, found, cpu_devices):
             )
         except RuntimeError as error:
             raise UsageError(
-                f"--cpu_devices={cpu_devices}: TensorFlow has already been started in this process"
+                f"--cpu_devices={cpu_devices}: TensorFlow is already in use in this process"
             ) from error
     if found and name != "tpu":
         return MultiWorker(found)
@@ -604,11 +605,11 @@ def _tensorflow_tpu():
     try:
         resolver = tf.distribute.cluster_resolver.TPUClusterResolver.connect("local")
         strategy = tf.distribute.TPUStrategy(resolver)
-    except Exception as error:  # of any class, such as for a missing library
+    except Exception as error:  # of any class, for instance if a library is missing
         there = ", ".join(d.name for d in tf.config.list_logical_devices())
         raise RunError(
-            f"--strategy=tpu: TensorFlow found no TPU, only {there}. Colab's TPU runtimes need "
-            "JAX: KERAS_BACKEND=jax"
+            f"--strategy=tpu: TensorFlow finds no TPU here; there is {there}. Colab's TPU runtimes "
+            "need JAX: KERAS_BACKEND=jax"
         ) from error
     names = [device.name for device in tf.config.list_logical_devices("TPU")]
     return TensorFlowStrategy("tpu", strategy, names)
@@ -622,13 +623,13 @@ def _on_jax(name, found, cpu_devices):
             jax.config.update("jax_num_cpu_devices", cpu_devices)
         except RuntimeError as error:
             raise UsageError(
-                f"--cpu_devices={cpu_devices}: JAX has already been started in this process"
+                f"--cpu_devices={cpu_devices}: JAX is already in use in this process"
             ) from error
     if found:
         if found.index == 0:
             _require_free(found.own)
         jax.config.update("jax_cpu_collectives_implementation", "gloo")
-        jax.config.update("jax_cpu_enable_async_dispatch", False)  # else workers' orders differ
+        jax.config.update("jax_cpu_enable_async_dispatch", False)  # workers must agree on the order
         connect = functools.partial(
             jax.distributed.initialize,
             found.addresses[0],
@@ -640,7 +641,7 @@ def _on_jax(name, found, cpu_devices):
     platform = jax.devices()[0].platform
     if name == "tpu" and platform != "tpu":
         there = ", ".join(map(str, jax.devices()))
-        raise RunError(f"--strategy=tpu: JAX found no TPU, only {there}")
+        raise RunError(f"--strategy=tpu: JAX finds no TPU here; there is {there}")
     if found:
         return DataParallel("multi_worker", len(found.addresses), found.index)
     if name == "none" or (name == "auto" and jax.device_count() == 1):

@@ -1,6 +1,6 @@
-"""Repairs of Keras' faults on several TensorFlow replicas, so that results equal one device's.
+"""Workarounds for Keras' bugs on several TensorFlow replicas: results equal those of one device.
 
-Checked with Keras 3.13 to 3.15. `tests/test_distribution.py` fails if a repair is no longer needed.
+Checked with Keras 3.13 to 3.15. `tests/test_distribution.py` fails when one is no longer needed.
 """
 
 import functools
@@ -12,16 +12,18 @@ from cvcourse.layers.replicas import mean_over_replicas
 
 
 def repair_optimizer(optimizer):
-    """Make a compiled model's optimizer use the gradients of the whole batch; return it.
+    """Make a compiled model's optimizer use the gradients of the whole batch, and return it.
 
-    Keras sums the replicas' gradients last: after clipping and after the check for overflow, which
-    then use one replica's share. Its gradient accumulation communicates between replicas inside a
-    branch, which TensorFlow refuses. Raises ValueError for a setting that cannot be repaired.
+    Keras sums the gradients of the replicas only after clipping and after the check for overflow,
+    which therefore use the gradients of one replica. Its gradient accumulation communicates between
+    replicas inside a branch, which TensorFlow does not support. Raises ValueError for
+    `ema_overwrite_frequency`, for which there is no workaround.
     """
     inner = getattr(optimizer, "inner_optimizer", optimizer)
     if inner.ema_overwrite_frequency:
         raise ValueError(
-            "ema_overwrite_frequency cannot be used on several replicas: TensorFlow refuses it"
+            "ema_overwrite_frequency cannot be used on several replicas: TensorFlow does not "
+            "support it"
         )
     apply = optimizer.apply
 
@@ -29,7 +31,7 @@ def repair_optimizer(optimizer):
         return apply(_sums(grads), trainable_variables)
 
     optimizer.apply = apply_to_sums
-    inner._all_reduce_sum_gradients = lambda grads_and_vars: grads_and_vars  # they are sums
+    inner._all_reduce_sum_gradients = lambda grads_and_vars: grads_and_vars  # already sums
     if inner.gradient_accumulation_steps:
         inner._backend_apply_gradients = functools.partial(_accumulate, inner)
     return optimizer
@@ -45,7 +47,7 @@ def _sums(grads):
 
 
 def _accumulate(optimizer, grads, variables):
-    """Apply gradients like Keras' `_backend_apply_gradients`, branching inside each variable."""
+    """Apply accumulated gradients as Keras does, but branch inside each variable's update."""
     every = optimizer.gradient_accumulation_steps
     places = [optimizer._get_variable_index(variable) for variable in variables]
     kept = [optimizer._accumulated_gradients[place].value for place in places]
@@ -81,16 +83,16 @@ def _accumulate(optimizer, grads, variables):
 
 
 def repair_loss(model):
-    """Make a compiled model's loss a mean over the whole batch; return the model.
+    """Make a compiled model's loss a mean over the whole batch, and return the model.
 
-    With the reduction "mean_with_sample_weight" Keras divides each replica's losses by that
-    replica's own weights: words of short captions would count more.
+    With the reduction "mean_with_sample_weight", Keras divides the losses of each replica by the
+    sum of that replica's weights, so that words of short captions would count more.
     """
     loss = model.loss
     if getattr(loss, "reduction", None) != "mean_with_sample_weight":
         return model
     compute_loss = model.compute_loss
-    loss.reduction = "sum_over_batch_size"  # of weights that have a mean of 1
+    loss.reduction = "sum_over_batch_size"  # the weights get a mean of 1
 
     def compute_loss_of_all(x, y, y_pred, sample_weight, training=True):
         mean = mean_over_replicas(keras.ops.mean(sample_weight))
@@ -107,8 +109,7 @@ def repair_seeds():
 
     Keras' seed generators have the same state on all replicas, so that image i of each part would
     get the same dropout mask. The states stay equal, and replica 0 draws as one device does.
-    Generators whose attribute `whole_batch` is true draw once for the batch of all replicas: the
-    same numbers on each.
+    Generators with the attribute `whole_batch` set to True draw the same numbers on each replica.
     """
     draw = keras.random.SeedGenerator.next
 
@@ -120,7 +121,7 @@ def repair_seeds():
         if getattr(self, "whole_batch", False):
             return seed
         number = tf.cast(replica.replica_id_in_sync_group, seed.dtype)
-        # A distance larger than the seeds that Keras gives to layers, 1 to 1e9.
+        # An offset larger than the seeds that Keras gives to layers, 1 to 1e9.
         return seed + tf.stack([number * 1_000_000_007, tf.zeros_like(number)])
 
     keras.random.SeedGenerator.next = draw_for_replica
@@ -130,8 +131,8 @@ def repair_seeds():
 def repair_multi_worker_fit():
     """Make `fit` and `evaluate` work under MultiWorkerMirroredStrategy, in this process.
 
-    Keras builds a model from a PerReplica batch as if it were a tensor, and computes the mean of a
-    scalar over its axis 0.
+    Keras fails there in two places: it builds a model from a PerReplica batch as if that were a
+    tensor, and averages a scalar over axis 0.
     """
     from keras.src.backend.tensorflow import trainer
 

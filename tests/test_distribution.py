@@ -320,7 +320,7 @@ def test_workers_that_differ_are_told_so(tmp_path):
     processes = begin("tensorflow", tmp_path / "run", *SMALL, different=["--learning_rate=0.02"])
     for code, output in end(processes):
         assert code == 2
-        assert "worker 1 has another learning_rate: 0.02, and the first worker 0.05" in output
+        assert "worker 1 has a different learning_rate: 0.02, not 0.05" in output
     assert not (tmp_path / "run").exists()
 
 
@@ -412,7 +412,7 @@ def test_old_names_warn():
 
 
 def test_devices_that_are_not_there():
-    with pytest.raises(RunError, match="no TPU, only /device:CPU:0"):
+    with pytest.raises(RunError, match="no TPU here; there is /device:CPU:0"):
         distribution.start("tpu")
     with pytest.raises(UsageError, match="needs two or more workers, named by TF_CONFIG"):
         distribution.start("multi_worker")
