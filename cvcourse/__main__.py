@@ -1,4 +1,4 @@
-"""The command line: `cvcourse RECIPE --flags` runs a recipe, `cvcourse --help` lists all."""
+"""The command line: `cvcourse RECIPE --flags` runs a recipe, `cvcourse --help` lists them."""
 
 import signal
 import sys

@@ -219,7 +219,7 @@ def _from_file(file, named):
         _register_layers(run)
         model, names = training.load_model(file, named=named)
     if [len(tensor.shape) for tensor in (*model.inputs, *model.outputs)] != [4, 2]:
-        raise RunError(f"{file} does not map images to one score per class")
+        raise RunError(f"{file} is not an image classifier: it does not output one score per class")
     if (channels := model.input_shape[-1]) not in (1, 3):
         raise RunError(f"{file} takes images of {channels} channels, not of 1 (gray) or 3 (RGB)")
     spellings = tuple((name,) for name in names or ())

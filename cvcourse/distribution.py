@@ -113,7 +113,7 @@ def require_one_process(name: str) -> None:
         name: A name of STRATEGIES.
 
     Raises:
-        UsageError: If it would train in several processes.
+        UsageError: If it would train in several.
     """
     if found := cluster(name):
         raise UsageError(
@@ -137,7 +137,7 @@ def _tf_config():
             return None
         for job in jobs:
             if job not in ("chief", "worker"):
-                raise ValueError(f"the job {job!r} is unknown: use chief and worker")
+                raise ValueError(f"the job {job!r} is unknown: chief and worker are needed")
         if len(jobs.get("chief", [])) > 1:
             raise ValueError("there can be only one chief")
         order = [(job, i) for job in ("chief", "worker") for i in range(len(jobs.get(job, [])))]
@@ -621,8 +621,8 @@ def _tensorflow_tpu():
     except Exception as error:  # of any class, for instance if a library is missing
         there = ", ".join(d.name for d in tf.config.list_logical_devices())
         raise RunError(
-            f"--strategy=tpu: TensorFlow found no TPU, only {there}. Colab's TPU runtimes need "
-            "JAX: KERAS_BACKEND=jax"
+            f"--strategy=tpu: TensorFlow finds no TPU here; there is {there}. Colab's TPU runtimes "
+            "need JAX: KERAS_BACKEND=jax"
         ) from error
     names = [device.name for device in tf.config.list_logical_devices("TPU")]
     return TensorFlowStrategy("tpu", strategy, names)
@@ -654,7 +654,7 @@ def _on_jax(name, found, cpu_devices):
     platform = jax.devices()[0].platform
     if name == "tpu" and platform != "tpu":
         there = ", ".join(map(str, jax.devices()))
-        raise RunError(f"--strategy=tpu: JAX found no TPU, only {there}")
+        raise RunError(f"--strategy=tpu: JAX finds no TPU here; there is {there}")
     if found:
         return DataParallel("multi_worker", len(found.addresses), found.index)
     if name == "none" or (name == "auto" and jax.device_count() == 1):

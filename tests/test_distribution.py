@@ -412,7 +412,7 @@ def test_old_names_warn():
 
 
 def test_devices_that_are_not_there():
-    with pytest.raises(RunError, match="no TPU, only /device:CPU:0"):
+    with pytest.raises(RunError, match="no TPU here; there is /device:CPU:0"):
         distribution.start("tpu")
     with pytest.raises(UsageError, match="needs two or more workers, named by TF_CONFIG"):
         distribution.start("multi_worker")

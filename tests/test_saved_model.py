@@ -216,6 +216,6 @@ def test_a_model_of_something_else_than_images_is_refused(tmp_path, capsys):
     path = tmp_path / "words.keras"
     training.save_model(keras.Model(tokens, keras.layers.Dense(3)(tokens)), path, NAMES)
     assert classify.cli(["photo.jpg", f"--model={path}"]) == 1
-    assert "does not map images to one score per class" in capsys.readouterr().err
+    assert "does not output one score per class" in capsys.readouterr().err
     assert check.cli([f"--model={path}", f"--workdir={tmp_path / 'run'}"]) == 2
     assert "does not map images to one score per class" in capsys.readouterr().err
