@@ -77,7 +77,7 @@ class Config(recipe.TrainingFields, recipe.CacheFields, recipe.WeightsFields):
             yield "--photos is required: the folder of the photos and their captions file"
 
 
-def main(config):
+def main(config: Config) -> dict:
     """Train, caption the test photos once, report; with a finished run, only caption a photo."""
     config, metrics = recipe.begin(config, "caption")
     if metrics:

@@ -70,7 +70,7 @@ class Config(recipe.SequenceFields, recipe.TrainingFields):
     )
 
 
-def main(config):
+def main(config: Config) -> dict:
     """Train, evaluate once on the test split, report; with a finished run, print a sample."""
     config, metrics = recipe.begin(config, "char_lm")
     distribution.require_one_process(config.strategy)

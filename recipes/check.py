@@ -57,7 +57,7 @@ class Config(train.Config):
     )
 
 
-def main(config):
+def main(config: Config) -> dict:
     """Examine, print the verdicts, write check.json and report.html.
 
     Args:

@@ -56,7 +56,7 @@ class Config(recipe.WorkdirFields, recipe.WeightsFields):
     )
 
 
-def main(config):
+def main(config: Config) -> dict:
     """Evaluate a model, and write the tables and the report.
 
     Args:

@@ -44,7 +44,7 @@ class Config(recipe.RunFields):
     units: int = recipe.field(64, "number of units of each recurrent layer", least=1, below=1025)
 
 
-def main(config):
+def main(config: Config) -> dict:
     """Print the tables and draw the figure; return the numbers.
 
     "singular_values": {activation: {value: norms}}, "cells": {name: {state: norms}}, with a norm of

@@ -45,7 +45,7 @@ class Config(recipe.RunFields):
     )
 
 
-def main(config):
+def main(config: Config) -> dict:
     """Print the tables and draw histograms; return {network: {column: values by layer}}."""
     config, metrics = recipe.begin(
         config,

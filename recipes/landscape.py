@@ -26,7 +26,7 @@ class Config(recipe.WorkdirFields):
     output: str = recipe.field("runs/landscape.svg", "file of the figure: .svg, .png or .pdf")
 
 
-def main(config):
+def main(config: Config) -> dict:
     """Draw the figure.
 
     Args:

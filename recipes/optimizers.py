@@ -43,7 +43,7 @@ class Config(recipe.RunFields, recipe.PrecisionFields, recipe.DataFields, recipe
     weight_decay: float = recipe.field(0.01, "decoupled weight decay of adamw", least=0)
 
 
-def main(config):
+def main(config: Config) -> dict:
     """Run every optimizer on the surfaces and on the data set, report; return the metrics."""
     config, metrics = recipe.begin(config, "optimizers")
     if metrics:

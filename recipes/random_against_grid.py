@@ -30,7 +30,7 @@ class Config(train.Config):
     side: int = recipe.field(4, "number of grid values per hyperparameter", least=2)
 
 
-def main(config):
+def main(config: Config) -> dict:
     """Run both sweeps and write the report.
 
     Args:

@@ -65,7 +65,7 @@ class Config(
     test: bool = recipe.field(True, "evaluate on the test split at the end")
 
 
-def main(config):
+def main(config: Config) -> dict:
     """Train the missing runs, compare them, and write the report.
 
     Args:

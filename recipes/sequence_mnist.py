@@ -49,7 +49,7 @@ class Config(
     )
 
 
-def main(config):
+def main(config: Config) -> dict:
     """Train the nets that are not trained yet, compare, report; return the metrics."""
 
     def shown(found):

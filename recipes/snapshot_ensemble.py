@@ -77,7 +77,7 @@ class Config(
                 yield f"--last_m={self.last_m} exceeds the M={m} snapshots of a run"
 
 
-def main(config):
+def main(config: Config) -> dict:
     """Train the missing runs, compare, report; return the metrics and the path `workdir`."""
     config, metrics = recipe.begin(config, "snapshot_ensemble")
     if metrics:

@@ -58,7 +58,7 @@ class Config(recipe.SequenceFields, recipe.TrainingFields):
     )
 
 
-def main(config):
+def main(config: Config) -> dict:
     """Train, translate the test split once, report; with a finished run, only translate."""
     config, metrics = recipe.begin(config, "translate")
     distribution.require_one_process(config.strategy)

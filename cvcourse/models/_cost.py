@@ -33,7 +33,7 @@ SEES_ALL = (layers.Flatten, *GLOBAL_POOLS)
 MAX_ROWS = 40  # of a printed table
 NUMBER = re.compile(r"[\d,.]+")
 GROUP = re.compile(r"mixed_[^_]*|[^_]*")  # of a layer's name: its stage or block
-HEADER = ("layer", "kind", "output", "parameters", "MACs", "activations", "receptive field")
+HEADER = ("layer", "kind", "output", "trainable", "MACs", "activations", "receptive field")
 COUNTS = ("parameters", "trainable", "macs", "activations")
 
 
@@ -64,7 +64,7 @@ class Row:
     receptive_field: tuple[int, int] | None
 
     def cells(self) -> tuple[str, ...]:
-        """Return the cells of a table row as text; its parameters are the trainable ones."""
+        """Return the cells of a table row as text, in the order of `HEADER`."""
         field = "all" if self.receptive_field is None else shape_text(self.receptive_field)
         counts = (f"{n:,}" for n in (self.trainable, self.macs, self.activations))
         return (self.name, self.kind, shape_text(self.output_shape), *counts, field)
