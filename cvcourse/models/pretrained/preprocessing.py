@@ -1,5 +1,7 @@
 """Preprocessing of photos for published weights: resize, crop, scale."""
 
+from collections.abc import Sequence
+
 import keras
 from keras import layers, ops
 
@@ -93,7 +95,7 @@ def scaled(pixels, scaling):
 def with_preprocessing(
     net: keras.Model,
     published: Published,
-    shape: tuple[int | None, int | None, int] = (None, None, 3),
+    shape: Sequence[int | None] = (None, None, 3),
 ) -> keras.Model:
     """Return a network with the preprocessing of its weights as its first layers.
 
@@ -141,9 +143,9 @@ def with_preprocessing(
 
 def with_resizing(
     net: keras.Model,
-    shape: tuple[int | None, int | None, int] = (None, None, 3),
+    shape: Sequence[int | None] = (None, None, 3),
     *,
-    size: tuple[int | None, int | None] | None = None,
+    size: Sequence[int | None] | None = None,
     scaling: str = "none",
 ) -> keras.Model:
     """Return a network that first resizes photos to its size and scales their pixels.
