@@ -1,6 +1,6 @@
 """Load a trained classifier: published weights, a run directory or a .keras file.
 
-A `Classifier` also has what an evaluation on a data set needs: the names of its classes and the
+A `Classifier` also has what an evaluation on a dataset needs: the names of its classes and the
 config of the run that trained it.
 """
 
@@ -29,7 +29,7 @@ class Classifier:
     Attributes:
         model: keras.Model (batch, h, w, c) -> (batch, classes).
         class_names: Names of the classes, all different; None if the file has none.
-        spellings: For each class, the names that a data set may have for it.
+        spellings: For each class, the names that a dataset may have for it.
         source: Path of the file, or name of the published weights.
         run: Fields of the config.json beside the file; empty if there is none.
         folder: Folder of the file; None for published weights.
@@ -55,13 +55,13 @@ class Classifier:
         return self.folder.resolve().name if path.name in MODELS else path.stem
 
     def columns(self, names: Sequence[str]) -> tuple[list[int], str]:
-        """Find the outputs that correspond to the classes of a data set.
+        """Find the outputs that correspond to the classes of a dataset.
 
         Names are compared exactly, then ignoring case, spaces, hyphens and underscores. If the
-        class names of the model or the data set are numbers, classes are matched by number.
+        class names of the model or the dataset are numbers, classes are matched by number.
 
         Args:
-            names: Names of the data set's classes.
+            names: Names of the dataset's classes.
 
         Returns:
             A pair: a list of the output index of each name, and a sentence about how the names were
@@ -82,13 +82,13 @@ class Classifier:
         numbered = _are_numbers(names) and len(names) <= outputs
         if numbered or (_are_numbers(known) and len(names) == outputs):
             columns = list(map(int, names) if numbered else range(outputs))
-            first = f"{names[0]} of the data set is {known[columns[0]]} of the model"
+            first = f"{names[0]} of the dataset is {known[columns[0]]} of the model"
             return columns, f"Classes are matched by number: {first}."
         for name, places in zip(names, found, strict=True):
             if len(places) > 1:
                 several = " and ".join(" or ".join(self.spellings[place]) for place in places)
                 raise ValueError(
-                    f"the data set's class {name!r} matches several classes of the model: {several}"
+                    f"the dataset's class {name!r} matches several classes of the model: {several}"
                 )
         unknown = [name for name, places in zip(names, found, strict=True) if not places]
         raise ValueError(

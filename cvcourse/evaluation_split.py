@@ -1,6 +1,6 @@
-"""Choose the images of a data set to evaluate a model on: images that it was not trained on.
+"""Choose the images of a dataset to evaluate a model on: images that it was not trained on.
 
-A split that comes with the data set is used if there is one: test, else validation. Of a data set
+A split that comes with the dataset is used if there is one: test, else validation. Of a dataset
 without, `train` holds out a fixed tenth, which is used for a model that was trained on the rest. A
 model that was trained on none of the images is evaluated on all of them.
 """
@@ -27,11 +27,11 @@ class EvaluationSplit:
         examples: Split with images of the model's size; labels are indices of its outputs.
         name: train, validation, test or all.
         class_names: Names of the model's outputs.
-        names: Names of the images: paths in the data set's folder, or numbers in the split.
+        names: Names of the images: paths in the dataset's folder, or numbers in the split.
         notes: Sentences for the reader: which images, and how classes are matched.
         batch_size: Batch size of the model's run, so that outputs are equal to the bit; 32 if the
             model has no run.
-        pixel_range: Range of the data set's arrays.
+        pixel_range: Range of the dataset's arrays.
     """
 
     examples: data.Split
@@ -55,22 +55,22 @@ def choose(
     data_dir: str | None = None,
     limit: int | None = None,
 ) -> EvaluationSplit:
-    """Load the images of a data set to evaluate a model on.
+    """Load the images of a dataset to evaluate a model on.
 
     Args:
         classifier: Classifier.
-        name: Name of the data set, as in `data.load`.
+        name: Name of the dataset, as in `data.load`.
         split: auto, train, validation, test or all.
         data_dir: As in `data.load`.
         limit: Number of examples of each split, stratified by class. If None, the limit of the
-            model's run if it was trained on this data set and the split is not "all".
+            model's run if it was trained on this dataset and the split is not "all".
 
     Returns:
         An EvaluationSplit.
 
     Raises:
-        ValueError: If the data set is unknown, or has classes that the model does not know.
-        UsageError: If the data set does not have the split, or if the split is auto and the model
+        ValueError: If the dataset is unknown, or has classes that the model does not know.
+        UsageError: If the dataset does not have the split, or if the split is auto and the model
             was trained on some of the images.
         DataError: If the data cannot be read.
     """
@@ -140,9 +140,9 @@ def _automatic(classifier, name, dataset, is_own):
     selected = is_own and not dataset.test
     chose = ", and the run's best epoch was chosen on these images" if selected else ""
     if "test" in provided:
-        return "test", "which the data set comes with"
+        return "test", "which the dataset comes with"
     if provided:
-        return "validation", f"which the data set comes with; it has no test split{chose}"
+        return "validation", f"which the dataset comes with; it has no test split{chose}"
     if dataset.validation and is_own:
         return held_out, f"which was held out when the model was trained on the rest{chose}"
     if dataset.validation and classifier.folder and not classifier.run:
@@ -154,7 +154,7 @@ def _automatic(classifier, name, dataset, is_own):
 
 
 def _trained_on(classifier, name, dataset):
-    """Return whether a model was trained on a data set, and a sentence if that is uncertain."""
+    """Return whether a model was trained on a dataset, and a sentence if that is uncertain."""
     run = classifier.run
     if not run:
         return False, ""
@@ -171,7 +171,7 @@ def _trained_on(classifier, name, dataset):
         return True, "" if then in (None, now) else changed
     if then is not None:
         return then == now, ""
-    # A run without checkpoints: its data set may have been copied, or moved here.
+    # A run without checkpoints: its dataset may have been copied, or moved here.
     there = os.path.expanduser(run["dataset"])
     if os.path.exists(there):
         with contextlib.suppress(data.DataError, ValueError):  # it has changed
@@ -186,7 +186,7 @@ def _trained_on(classifier, name, dataset):
 
 
 def _count_seen(classifier, examples):
-    """Count the files that the model's run trained on, if its data set is a folder."""
+    """Count the files that the model's run trained on, if its dataset is a folder."""
     there = os.path.expanduser(classifier.run.get("dataset", ""))
     if isinstance(examples.images, np.ndarray) or not os.path.isdir(there):
         return 0
@@ -205,7 +205,7 @@ def _is_same_place(one, other):
 
 
 def _matched(classifier, name, names):
-    """Match classes: (names of the model's classes, output of each data set class, note)."""
+    """Match classes: (names of the model's classes, output of each dataset class, note)."""
     outputs = classifier.model.output_shape[-1]
     if classifier.class_names is not None:
         return classifier.class_names, *classifier.columns(names)

@@ -176,7 +176,7 @@ def is_file(model):
 
 
 def load(config, dataset):
-    """Load the model in a file, for a data set's raw images.
+    """Load the model in a file, for a dataset's raw images.
 
     Raises ValueError if it does not fit them, RunError if the file is not a model.
     """

@@ -1,13 +1,13 @@
-"""Evaluate a trained model on a data set, its own or a new one, without training.
+"""Evaluate a trained model on a dataset, its own or a new one, without training.
 
     cvcourse evaluate runs/train/flowers photos/
     cvcourse evaluate runs/train/digits digits
     cvcourse evaluate mobilenet_v2 imagenet_folder/
 
-MODEL is a run directory, a .keras file, or a network with published weights; DATASET is a data set
+MODEL is a run directory, a .keras file, or a network with published weights; DATASET is a dataset
 of `train`. Classes are matched by name, ImageNet's also by WordNet id (n01440764). The first lines
-of the output describe the evaluated images. With --split=auto they are the test split, if the data
-set has one. Of a folder PATH/CLASS/*.jpg they are the tenth that the run held out for test, if the
+of the output describe the evaluated images. With --split=auto they are the test split, if the dataset
+has one. Of a folder PATH/CLASS/*.jpg they are the tenth that the run held out for test, if the
 model was trained on the folder, and otherwise all images.
 
 The directory of the evaluation contains metrics.json, predictions.csv (a row per image, with the
@@ -26,7 +26,7 @@ from cvcourse.startup import import_tensorflow_quietly
 
 @dataclasses.dataclass(frozen=True)
 class Config(recipe.WorkdirFields, recipe.WeightsFields):
-    """Model and data set of an evaluation."""
+    """Model and dataset of an evaluation."""
 
     model: str = recipe.field(
         "",
@@ -35,12 +35,12 @@ class Config(recipe.WorkdirFields, recipe.WeightsFields):
     )
     dataset: str = recipe.field(
         "",
-        "data set: digits, mnist, fashion_mnist, cifar10, cifar100, tfds:NAME, a folder of images "
+        "dataset: digits, mnist, fashion_mnist, cifar10, cifar100, tfds:NAME, a folder of images "
         "or an .npz file",
         positional=True,
     )
     data_dir: str | None = recipe.field(
-        None, "folder searched first for published data sets", free=True
+        None, "folder searched first for published datasets", free=True
     )
     limit: int | None = recipe.field(
         None, "number of examples per split, stratified by class; none: all", least=1

@@ -4,7 +4,7 @@
     cvcourse optimizers --dataset=fashion_mnist --limit=6000 --optimizers=sgd,nesterov,adam,lbfgs
 
 An optimizer with a learning rate uses the best of --rates: on the surfaces by the mean height of
-its path, on the data set by the last validation loss. L-BFGS and Newton have no learning rate, and
+its path, on the dataset by the last validation loss. L-BFGS and Newton have no learning rate, and
 use all training images at each step. The test split is not read.
 """
 
@@ -44,7 +44,7 @@ class Config(recipe.RunFields, recipe.PrecisionFields, recipe.DataFields, recipe
 
 
 def main(config: Config) -> dict:
-    """Run every optimizer on the surfaces and on the data set, report; return the metrics."""
+    """Run every optimizer on the surfaces and on the dataset, report; return the metrics."""
     config, metrics = recipe.begin(config, "optimizers")
     if metrics:
         return metrics
@@ -87,7 +87,7 @@ def main(config: Config) -> dict:
             lead=[
                 "Each optimizer uses the best learning rate among "
                 f"{', '.join(map(str, config.rates))}: on the surfaces by the mean height of its "
-                f"path, on the data set by the validation loss after {config.epochs} epochs. "
+                f"path, on the dataset by the validation loss after {config.epochs} epochs. "
                 "L-BFGS and Newton have no learning rate; each of their steps uses all training "
                 "images, and a step of Newton also computes the Hessian, which costs a pass for "
                 "each weight."

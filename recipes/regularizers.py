@@ -1,4 +1,4 @@
-"""Compare regularizers on one network, data set and budget, one at a time.
+"""Compare regularizers on one network, dataset and budget, one at a time.
 
     cvcourse regularizers
     cvcourse regularizers --dataset=fashion_mnist --limit=6000 --batch_size=128 --learning_rate=0.1
@@ -24,7 +24,7 @@ REGULARIZERS = {  # row: the fields of `train` that differ from BARE
     "dropout": {"dropout": 0.3},  # before the logits, as Szegedy et al. 2015, table 1: 0.4
     "stochastic_depth": {"stochastic_depth": 0.2},  # Huang et al. 2016, section 4, take 0.5
     "label_smoothing": {"label_smoothing": 0.1},  # Szegedy et al. 2016, section 7
-    "augmentation": {"augment": None},  # the data set's usual one
+    "augmentation": {"augment": None},  # the dataset's usual one
     "cutout": {"augment": ("cutout",)},
     "mixup": {"augment": ("mixup",)},
     "cutmix": {"augment": ("cutmix",)},

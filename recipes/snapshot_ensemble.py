@@ -43,7 +43,7 @@ class Config(
     """Settings of the comparison; fields of `train` have the same meaning here."""
 
     augment: tuple[str, ...] | None = recipe.field(
-        None, "random augmentations as in train, or none; auto: the usual ones of the data set"
+        None, "random augmentations as in train, or none; auto: the usual ones of the dataset"
     )
     epochs: int = recipe.field(60, "number of epochs of each row", least=1)
     cycles: tuple[int, ...] | None = recipe.field(

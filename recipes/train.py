@@ -1,4 +1,4 @@
-"""Train a network on a data set.
+"""Train a network on a dataset.
 
     cvcourse train --dataset=digits
     cvcourse train --model=resnet20 --dataset=fashion_mnist --batch_size=128 --epochs=20
@@ -19,7 +19,7 @@ from cvcourse.startup import import_tensorflow_quietly
 
 SET_BY = {  # builder argument that --model_args must not contain: the flag that sets it
     "input_shape": "--input_shape",
-    "num_classes": "the data set",
+    "num_classes": "the dataset",
     "name": "--model",
     "dropout": "--dropout",
     "survival": "--stochastic_depth",
@@ -46,7 +46,7 @@ class Config(recipe.TrainingFields, recipe.DataFields, recipe.ModelFields):
     )
     augment: tuple[str, ...] | None = recipe.field(
         None,
-        "random augmentations of training images, or none; auto: the usual ones of the data set",
+        "random augmentations of training images, or none; auto: the usual ones of the dataset",
         choices=("crop", "shift", "flip", "color", "pca_color", "cutout", *MIXING),
     )
     loss: str = recipe.field(
@@ -151,7 +151,7 @@ def main(config: Config) -> dict:
 
 
 def resolve(config, dataset):
-    """Resolve the settings that depend on the data set: the usual augmentation, the batch size."""
+    """Resolve the settings that depend on the dataset: the usual augmentation, the batch size."""
     from cvcourse import data
 
     augment = config.augment
@@ -239,7 +239,7 @@ def drops_paths_by_schedule(config):
 
 
 def build(config, dataset):
-    """Build the model of a data set's raw images. Raises ValueError for bad builder arguments."""
+    """Build the model of a dataset's raw images. Raises ValueError for bad builder arguments."""
     from cvcourse import data, models, training
 
     usual_shape = models.input_shape_for(config.model, dataset.input_shape)
@@ -288,7 +288,7 @@ def compiled(config, model, steps_per_epoch):
 
 
 def dry_run(configs):
-    """Check many runs on one data set before anything is written; return the data set.
+    """Check many runs on one dataset before anything is written; return the dataset.
 
     Raises UsageError if `main` would refuse any of them.
     """

@@ -4,11 +4,11 @@
     cvcourse transfer --model=efficientnet_b0 --dataset=PATH --method=full --epochs=20
     cvcourse transfer --weights=FILE.keras --dataset=PATH
 
-PATH contains train/CLASS/*.jpg and val/CLASS/*.jpg, or is any other data set of `train`. The
+PATH contains train/CLASS/*.jpg and val/CLASS/*.jpg, or is any other dataset of `train`. The
 features of the frozen network are computed once and cached, and a linear classifier on them, the
 probe, is fitted in seconds. Then the network may be fine-tuned: its top stage, all of it with a
 lower learning rate for the body, or stage by stage from the top. `--method=auto` chooses by the
-size of the data set and its similarity to the source, as in the course's table. The saved
+size of the dataset and its similarity to the source, as in the course's table. The saved
 model.keras takes raw RGB photos of any size. A .keras file may also contain any other network: it
 is used as it was saved, with its preprocessing, and gets a new head on its last pooled features.
 
@@ -171,7 +171,7 @@ def load_backbone(config, dataset):
     from cvcourse import data, training
     from cvcourse.models import pretrained
 
-    for name, flag in (("input_shape", "--size"), ("num_classes", "the data set")):
+    for name, flag in (("input_shape", "--size"), ("num_classes", "the dataset")):
         if name in config.model_args:
             raise ValueError(f"--model_args: {name} is set by {flag}")
     network = pretrained.load_trained(

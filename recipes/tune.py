@@ -212,7 +212,7 @@ def finished(config):
 def hypermodel(space, config):
     """Return a keras_tuner.HyperModel of a search space, for any keras-tuner tuner.
 
-    It builds, compiles and fits as `train` does, on the data set of `config`: call `tuner.search()`
+    It builds, compiles and fits as `train` does, on the dataset of `config`: call `tuner.search()`
     without data. Batch size and epochs can be tuned, too. The learning-rate schedule and NASNet's
     drop-path rate follow the epochs that the tuner requests, or else those of the config. A
     combination for which the space raises an error is a failed trial; the tuner itself needs a

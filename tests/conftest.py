@@ -1,4 +1,4 @@
-"""Tiny data sets, and a machine without network or caches."""
+"""Tiny datasets, and a machine without network or caches."""
 
 import contextlib
 import ctypes

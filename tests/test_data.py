@@ -1,4 +1,4 @@
-"""Data sets: splits, where they come from, and what is refused with which sentence."""
+"""Datasets: splits, where they come from, and what is refused with which sentence."""
 
 import gzip
 import io
@@ -246,7 +246,7 @@ def test_failed_download(text, online, monkeypatch):
     ],
 )
 def test_unknown_name(name, part):
-    refused(name, f"unknown data set {name!r}", part, error=ValueError)
+    refused(name, f"unknown dataset {name!r}", part, error=ValueError)
 
 
 @pytest.mark.parametrize("name", ["no/such/folder", "/no/such.npz"])

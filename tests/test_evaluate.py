@@ -383,7 +383,7 @@ def test_numbers_for_names(tmp_path):
     assert (metrics["accuracy"], metrics["split"]) == (1, "test")
     assert [(row["file"], row["true"]) for row in rows[:2]] == [("0", "red"), ("1", "green")]
     note = evaluation_split.choose(loaded(tmp_path / "run"), str(tmp_path / "set.npz")).notes[-1]
-    assert note == "Classes are matched by number: 0 of the data set is red of the model."
+    assert note == "Classes are matched by number: 0 of the dataset is red of the model."
 
 
 def test_a_foreign_model_takes_the_names_of_as_many_classes(tmp_path, capsys):

@@ -1,4 +1,4 @@
-"""One reader of photos: the same pixels in data sets, batches and classify, and the right ones."""
+"""One reader of photos: the same pixels in datasets, batches and classify, and the right ones."""
 
 import io
 import os

@@ -39,7 +39,7 @@ def test_a_run_is_listed_by_what_it_trains_on_and_how_far_it_is(row):
 def test_a_field_has_its_former_name(row, monkeypatch):
     @dataclasses.dataclass(frozen=True)
     class Config(train.Config):
-        dataset: str = recipe.field("digits", "data set", renamed_from="data")
+        dataset: str = recipe.field("digits", "dataset", renamed_from="data")
 
     monkeypatch.setattr(train, "Config", Config)
     assert row(BEGUN | {"data": "/photos/flowers"})[2] == "flowers"

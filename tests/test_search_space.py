@@ -431,7 +431,7 @@ def test_data_and_options_that_the_recipe_sets_end_a_tuner_s_search(tmp_path, co
         directory=tmp_path,
     )
     x, y = np.zeros((4, 8, 8, 1)), np.zeros(4)
-    said = r"determines the data set and its batches: call tuner.search\(\) without {}$"
+    said = r"determines the dataset and its batches: call tuner.search\(\) without {}$"
     with pytest.raises(ValueError, match=said.format("positional arguments")):
         tuner.search(x, y, verbose=0)
     with pytest.raises(ValueError, match=said.format("batch_size, validation_data")):

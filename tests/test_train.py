@@ -410,11 +410,11 @@ def bad_npz(path, **arrays):
     ("settings", "kind", "message"),
     [
         (dict(model="lenet"), UsageError, "unknown model 'lenet': did you mean 'lenet5'"),
-        (dict(dataset="digit"), UsageError, "unknown data set 'digit': did you mean 'digits'"),
+        (dict(dataset="digit"), UsageError, "unknown dataset 'digit': did you mean 'digits'"),
         (dict(dataset="absent/folder"), RunError, "there is no folder or .npz file absent/folder"),
         (dict(model_args={"width": 2}), UsageError, "lenet5: unknown argument 'width'"),
         (dict(model_args={"activation": "rleu"}), UsageError, "rleu"),
-        (dict(model_args={"num_classes": 3}), UsageError, "num_classes is set by the data set"),
+        (dict(model_args={"num_classes": 3}), UsageError, "num_classes is set by the dataset"),
         (dict(model_args={"input_shape": (32, 32, 1)}), UsageError, "set by --input_shape"),
         (dict(model_args={"dropout": 0.5}), UsageError, "dropout is set by --dropout"),
         (dict(model="mlp", model_args={"hidden": 64}), UsageError, "hidden takes several values"),

@@ -502,7 +502,7 @@ def test_auto_measures_and_gives_its_reasons(config):
     ]
     assert metrics["method"] == "probe"
     report = (pathlib.Path(config.workdir) / "report.html").read_text()
-    assert "Size: 24 training images, a small data set" in report
+    assert "Size: 24 training images, a small dataset" in report
     assert "Decision: a linear classifier on" in report
 
 

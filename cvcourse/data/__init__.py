@@ -1,4 +1,4 @@
-"""Data sets with three splits, and deterministic streams of a split: `load()`, then `stream()`."""
+"""Datasets with three splits, and deterministic streams of a split: `load()`, then `stream()`."""
 
 import dataclasses
 import os
@@ -78,7 +78,7 @@ def load(
     limit: int | None = None,
     whole: bool = False,
 ) -> Dataset:
-    """Load a data set.
+    """Load a dataset.
 
     If it has no validation split, a fixed stratified 10 % of train is held out.
 
@@ -119,7 +119,7 @@ def load(
     elif os.sep in name:
         raise DataError(f"there is no folder or .npz file {path}")
     else:
-        raise ValueError(unknown("data set", name, NAMES))
+        raise ValueError(unknown("dataset", name, NAMES))
     if whole and data.validation:
         data = data.whole()
     data = dataclasses.replace(data, name=name)
@@ -127,7 +127,7 @@ def load(
 
 
 def of(config: Any) -> Dataset:
-    """Load the data set of a recipe's config, and print its sizes in one line.
+    """Load the dataset of a recipe's config, and print its sizes in one line.
 
     Args:
         config: Config with the fields `dataset`, `data_dir` and `limit`.
@@ -145,13 +145,13 @@ def of(config: Any) -> Dataset:
 
 
 def usual_augmentation(name: str) -> tuple[str, ...]:
-    """Return the usual augmentations of a data set.
+    """Return the usual augmentations of a dataset.
 
     Photographs are cropped and flipped, digits and letters are shifted. An .npz file may contain
     either, so its images are shifted.
 
     Args:
-        name: Name of a data set, as for `load`.
+        name: Name of a dataset, as for `load`.
 
     Returns:
         Keys of `AUGMENTATIONS`.

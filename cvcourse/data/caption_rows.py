@@ -1,4 +1,4 @@
-"""Captions as rows for training, and their photos as a data set of images for a backbone."""
+"""Captions as rows for training, and their photos as a dataset of images for a backbone."""
 
 import os
 
@@ -108,7 +108,7 @@ def references(photos):
 
 
 def squares(captions, side, interpolation, *, crop=True):
-    """Make a data set of square images of captioned photos, decoded when read.
+    """Make a dataset of square images of captioned photos, decoded when read.
 
     Args:
         captions: Captions.

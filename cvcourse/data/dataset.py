@@ -1,4 +1,4 @@
-"""Data sets: three splits, checked once, and the statistics of the training split."""
+"""Datasets: three splits, checked once, and the statistics of the training split."""
 
 import dataclasses
 import hashlib
@@ -83,7 +83,7 @@ class Dataset:
         pixel_range: Range of the pixels in the original arrays.
         notes: How the data were changed, and which files were left out.
         held_out: Names of the splits that were held out of `train` here.
-        name: Name of the data set.
+        name: Name of the dataset.
 
     >>> from cvcourse import data
     >>> data.load("digits").num_classes
@@ -157,7 +157,7 @@ class Dataset:
         return digest.hexdigest()
 
     def resized(self, side, interpolation, *, crop=True):
-        """Return the data set with image files decoded to side x side; arrays do not change.
+        """Return the dataset with image files decoded to side x side; arrays do not change.
 
         Images of another aspect ratio are cropped, or squashed if `crop` is False.
         """
@@ -171,7 +171,7 @@ class Dataset:
         return dataclasses.replace(self, **splits)
 
     def whole(self):
-        """Return the data set with the examples of all splits in one, `train`."""
+        """Return the dataset with the examples of all splits in one, `train`."""
         splits = [split for split in (self.train, self.validation, self.test) if split]
         images = [split.images for split in splits]
         if isinstance(images[0], np.ndarray):
@@ -183,7 +183,7 @@ class Dataset:
         return dataclasses.replace(self, train=split, validation=None, test=None, held_out=())
 
     def limit(self, n):
-        """Return the data set with `n` examples of each split, stratified as in `hold_out`.
+        """Return the dataset with `n` examples of each split, stratified as in `hold_out`.
 
         A split with fewer examples does not change.
         """

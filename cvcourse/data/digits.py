@@ -1,4 +1,4 @@
-"""Embedded data set: 1,797 handwritten digits of 8x8 pixels, part of scikit-learn.
+"""Embedded dataset: 1,797 handwritten digits of 8x8 pixels, part of scikit-learn.
 
 Alpaydin & Kaynak, "Optical Recognition of Handwritten Digits", UCI repository 1998 (test part).
 """

@@ -1,4 +1,4 @@
-"""Images that are decoded when they are read: folders, and data sets larger than memory."""
+"""Images that are decoded when they are read: folders, and datasets larger than memory."""
 
 import contextlib
 import copy

@@ -4,7 +4,7 @@ import socket
 
 from cvcourse.data.dataset import DataError
 
-HOST = "storage.googleapis.com"  # of Keras' and TFDS' data sets
+HOST = "storage.googleapis.com"  # of Keras' and TFDS' datasets
 SECONDS = 3
 
 

@@ -1,4 +1,4 @@
-"""Data set in one .npz file with the arrays x_train, y_train, x_test and y_test, as in Keras."""
+"""Dataset in one .npz file with the arrays x_train, y_train, x_test and y_test, as in Keras."""
 
 import math
 import os

@@ -46,7 +46,7 @@ IDX_FILES = [  # MNIST's own format; the order of npz.KEYS
 
 
 def load(name, data_dir=None):
-    """Load a published data set as a Dataset, from the first place that has it.
+    """Load a published dataset as a Dataset, from the first place that has it.
 
     Looks in `data_dir`, $CVCOURSE_DATA, Keras' cache and /usr/share/datasets for NAME.npz, or a
     folder with MNIST's four .gz files; then calls keras.datasets, which may download. Raises

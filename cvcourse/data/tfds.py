@@ -26,7 +26,7 @@ def load(name, data_dir=None):
 
     stem = name.split("/")[0].split(":")[0]
     if stem not in tfds.list_builders():
-        raise ValueError(unknown("TFDS data set", stem, tfds.list_builders()))
+        raise ValueError(unknown("TFDS dataset", stem, tfds.list_builders()))
     places = [place for place in (data_dir, os.environ.get("CVCOURSE_DATA")) if place]
     try:
         builders = [tfds.builder(name, data_dir=place) for place in (*places, None)]

@@ -53,15 +53,15 @@ class ModelFields:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DataFields:
-    """A data set of images."""
+    """A dataset of images."""
 
     dataset: str = field(
         "digits",
-        "data set: digits, mnist, fashion_mnist, cifar10, cifar100, tfds:NAME, a folder of images "
+        "dataset: digits, mnist, fashion_mnist, cifar10, cifar100, tfds:NAME, a folder of images "
         "or an .npz file",
         vouched=True,
     )
-    data_dir: str | None = field(None, "folder searched first for published data sets", free=True)
+    data_dir: str | None = field(None, "folder searched first for published datasets", free=True)
     limit: int | None = field(
         None, "number of examples per split, stratified by class; none: all", least=1
     )
@@ -110,7 +110,7 @@ class FitFields(PrecisionFields):
     def misfits(self):
         if self.optimizer == "lbfgs":
             yield (
-                "--optimizer=lbfgs needs the whole data set at each step, but this recipe trains "
+                "--optimizer=lbfgs needs the whole dataset at each step, but this recipe trains "
                 "on batches: use `cvcourse optimizers`"
             )
 

@@ -380,7 +380,7 @@ def subrun(name, command):
 
 
 def _is_place(name):
-    """Return whether a name is a path rather than the name of a data set."""
+    """Return whether a name is a path rather than the name of a dataset."""
     if not isinstance(name, str):  # None, or the field of another recipe
         return False
     return os.sep in name or pathlib.Path(name).suffix != "" or os.path.exists(name)

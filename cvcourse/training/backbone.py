@@ -1,4 +1,4 @@
-"""A frozen network on a data set: features, classifiers on them, and their evaluation.
+"""A frozen network on a dataset: features, classifiers on them, and their evaluation.
 
 Sharif Razavian et al., "CNN Features off-the-shelf", 2014, https://arxiv.org/abs/1403.6382.
 """
@@ -20,10 +20,10 @@ TRIED_ON = 300  # minimum number of training images by which a scaling is chosen
 
 @dataclasses.dataclass(frozen=True)
 class Backbone:
-    """A network with its preprocessing, and its features of a data set.
+    """A network with its preprocessing, and its features of a dataset.
 
     Attributes:
-        model: keras.Model from raw images of the data set's size to any output.
+        model: keras.Model from raw images of the dataset's size to any output.
         name: Name of the network.
         weights: Name of its weights.
         dataset: Dataset with images of the size that `model` takes.

@@ -1,6 +1,6 @@
 """Transfer learning: choice of the method, layers to unfreeze, gain of fine-tuning.
 
-The method depends on the size of the data set and its similarity to the source: CS231n notes,
+The method depends on the size of the dataset and its similarity to the source: CS231n notes,
 https://cs231n.github.io/transfer-learning/. Gradual unfreezing: Howard & Ruder, "Universal
 Language Model Fine-tuning for Text Classification", ACL 2018, https://arxiv.org/abs/1801.06146,
 section 3.3.
@@ -58,7 +58,7 @@ def choose_method(features, labels, rest, held, seed=0):
         (True, False): ("full", LAST, "fine-tuning of the whole network"),
     }[large, similar]
     reasons = [
-        f"Size: {len(labels):,} training images, a {'large' if large else 'small'} data set "
+        f"Size: {len(labels):,} training images, a {'large' if large else 'small'} dataset "
         f"({LARGE:,} images or more count as large).",
         f"Similarity: on {len(held):,} held-out training images, a linear probe has an accuracy of "
         f"{by_depth[LAST]:.1%} on the network's last features and of {by_depth[best]:.1%} on "

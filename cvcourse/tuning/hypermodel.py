@@ -46,7 +46,7 @@ class HyperModel(keras_tuner.HyperModel):
         self.dataset = data.of(config)
 
     def setting(self, hp):
-        """Return the config with the values of `hp`, resolved for the data set."""
+        """Return the config with the values of `hp`, resolved for the dataset."""
         try:
             tuned = ask(self.space, hp, self.train.resolve(self.config, self.dataset))
         except keras_tuner.errors.FatalError:
@@ -70,7 +70,7 @@ class HyperModel(keras_tuner.HyperModel):
         Args:
             hp: keras_tuner.HyperParameters.
             model: Model returned by `build`.
-            *arrays: Not allowed: the data set is that of the config.
+            *arrays: Not allowed: the dataset is that of the config.
             epochs: Last epoch; None for the number of epochs of the config.
             initial_epoch: First epoch.
             **options: Arguments of keras.Model.fit, except OWN_OPTIONS.
@@ -85,7 +85,7 @@ class HyperModel(keras_tuner.HyperModel):
         given = ["positional arguments"] * bool(arrays) + [*(options.keys() & OWN_OPTIONS)]
         if given:
             raise keras_tuner.errors.FatalValueError(
-                "the config determines the data set and its batches: call tuner.search() "
+                "the config determines the dataset and its batches: call tuner.search() "
                 f"without {', '.join(sorted(given))}"
             )
         setting = self.setting(hp)

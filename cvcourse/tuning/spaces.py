@@ -29,7 +29,7 @@ MOMENTUM = ("sgd", "momentum", "nesterov")
 RATES = {True: (1e-3, 1.0), False: (1e-5, 1e-2)}  # for momentum methods, for adaptive ones
 SCHEDULES = ("cosine", "linear", "step", "one_cycle")
 BATCH_SIZES = (32, 64, 128, 256)
-AUGMENTATIONS = {  # name: function of the data set's usual augmentations
+AUGMENTATIONS = {  # name: function of the dataset's usual augmentations
     "usual": lambda usual: usual,
     "none": lambda usual: (),
     "usual and cutout": lambda usual: tuple(dict.fromkeys([*usual, "cutout"])),
@@ -89,7 +89,7 @@ def schedule(hp, config):
 
 
 def augment(hp, config):
-    """Vary the augmentation: the data set's usual one, none, or more."""
+    """Vary the augmentation: the dataset's usual one, none, or more."""
     kind = hp.Choice("augment", list(AUGMENTATIONS))
     return dataclasses.replace(config, augment=AUGMENTATIONS[kind](config.augment))
 

@@ -29,10 +29,10 @@ TARGET = 1.05  # of the time of a step without a strategy
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """Model, data set, and number of measurements."""
+    """Model, dataset, and number of measurements."""
 
     model: str = recipe.field("resnet20", "network of cvcourse.models.REGISTRY")
-    dataset: str = recipe.field("digits", "data set, as for `train`")
+    dataset: str = recipe.field("digits", "dataset, as for `train`")
     batch_size: int = recipe.field(128, "batch size", least=2)
     steps: int = recipe.field(12, "number of timed steps per block", least=2)
     rounds: int = recipe.field(7, "number of timed blocks of each strategy", least=1)

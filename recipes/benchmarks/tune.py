@@ -29,7 +29,7 @@ class Config:
     """Settings of the benchmark."""
 
     model: str = recipe.field("lenet5", "network of cvcourse.models.REGISTRY")
-    dataset: str = recipe.field("fashion_mnist", "data set, as for `train`")
+    dataset: str = recipe.field("fashion_mnist", "dataset, as for `train`")
     limit: int = recipe.field(5_000, "number of examples per split", least=1)
     epochs: int = recipe.field(9, "number of epochs of a full trial", least=1)
     trials: int = recipe.field(20, "number of trials of each sweep", least=1)
