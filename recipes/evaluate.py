@@ -6,8 +6,8 @@
 
 MODEL is a run directory, a .keras file, or a network with published weights; DATASET is a dataset
 of `train`. Classes are matched by name, ImageNet's also by WordNet id (n01440764). The first lines
-of the output describe the evaluated images. With --split=auto they are the test split, if the dataset
-has one. Of a folder PATH/CLASS/*.jpg they are the tenth that the run held out for test, if the
+of the output describe the evaluated images. With --split=auto they are the test split of a dataset
+that has one. Of a folder PATH/CLASS/*.jpg they are the tenth that the run held out for test, if the
 model was trained on the folder, and otherwise all images.
 
 The directory of the evaluation contains metrics.json, predictions.csv (a row per image, with the
