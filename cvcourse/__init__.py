@@ -10,7 +10,7 @@ PACKAGES = (
     *("recipe", "recipes", "regularization", "sequence", "training", "tuning"),
 )
 
-__all__ = [*PACKAGES, "__version__"]
+__all__ = ["__version__"]  # a star import must not import TensorFlow
 
 if typing.TYPE_CHECKING:
     from cvcourse import (  # noqa: F401
