@@ -310,7 +310,7 @@ def test_builds_at_its_minimum_and_says_it(name):
             for name in ("linear", "mlp", "lenet5", "lenet5_1998")
         ),
         *(
-            ("resnet20", {"input_shape": (32, 32, channels)}, "of 1 channel or more; received")
+            ("resnet20", {"input_shape": (32, 32, channels)}, "whole numbers of 1 or more, or None")
             for channels in (None, 0, -1, 3.0)
         ),
     ],

@@ -103,7 +103,7 @@ def test_what_claims_more_weights_than_it_holds_is_refused_before_it_is_built(wh
     path = changed(whole, config_json=json.dumps(config))
     assert path.stat().st_size < 6000
     monkeypatch.setattr(keras.saving, "load_model", lambda *_, **__: pytest.fail("it was built"))
-    with pytest.raises(RunError, match=r"changed\.keras: its layers have 50,000,020 weights, and"):
+    with pytest.raises(RunError, match=r"changed\.keras: its layers have 50,000,020 weights, but"):
         read_model(path)
 
 

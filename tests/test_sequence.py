@@ -341,7 +341,7 @@ def test_more_tokens_than_positions():
         (lambda: sequence.build("transformer_encoder", num_heads=3), "128 channels cannot be"),
         (lambda: sequence.build("transformer_encoder", positions="sinus"), "unknown positions"),
         (lambda: sequence.build("patch_classifier", patch=(7, 8)), "patches of 7x8"),
-        (lambda: sequence.build("bidirectional_gru", part="step"), "reads forwards"),
+        (lambda: sequence.build("bidirectional_gru", part="step"), "read forwards"),
         (
             lambda: sequence.build("transformer_encoder", max_length=4)(np.zeros((1, 5, 28))),
             "has 4 positions \\(length=4\\); received 5 tokens: pass fewer",
