@@ -33,9 +33,10 @@ class FeatureMaps:
         size: Side of the center crop that the network sees, in pixels.
 
     >>> from cvcourse.models import pretrained
-    >>> net = keras.Model(x := keras.Input((224, 224, 3)), {"features": x})
-    >>> FeatureMaps(net, pretrained.find("resnet18"), (224, 224), 224)
-    FeatureMaps('torchvision.resnet18:IMAGENET1K_V1', grid=(224, 224), channels=3, size=224)
+    >>> image = keras.Input((224, 224, 3))
+    >>> net = keras.Model(image, {"features": layers.AveragePooling2D(32)(image)})
+    >>> FeatureMaps(net, pretrained.find("resnet18"), (7, 7), 224)
+    FeatureMaps('torchvision.resnet18:IMAGENET1K_V1', grid=(7, 7), channels=3, size=224)
     """
 
     model: keras.Model
