@@ -19,7 +19,7 @@ def renamed_attributes(module: str, **names: str) -> Callable[[str], Any]:
 
     Args:
         module: `__name__` of the module.
-        **names: The new name of each old one; "package.module:name" if it has moved.
+        **names: The new name of each old one.
 
     Returns:
         A function (name) -> value, which warns. It raises AttributeError for any other name.
@@ -34,9 +34,8 @@ def renamed_attributes(module: str, **names: str) -> Callable[[str], Any]:
     def __getattr__(name: str) -> Any:
         if name not in names:
             raise AttributeError(f"module {module!r} has no attribute {name!r}")
-        place, _, new = names[name].rpartition(":")
-        warn(f"{module}.{name}", f"{place or module}.{new}")
-        return getattr(importlib.import_module(place or module), new)
+        warn(f"{module}.{name}", f"{module}.{names[name]}")
+        return getattr(importlib.import_module(module), names[name])
 
     return __getattr__
 

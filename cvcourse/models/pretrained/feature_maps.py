@@ -13,7 +13,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from cvcourse.deprecation import renamed_arguments
+from cvcourse.deprecation import takes_old_names
 from cvcourse.models.pretrained.catalog import Published
 from cvcourse.models.pretrained.loading import load_published
 from cvcourse.models.pretrained.preprocessing import resize_of, with_preprocessing
@@ -52,6 +52,7 @@ class FeatureMaps:
         )
 
     @classmethod
+    @takes_old_names(knobs="builder_args")
     def load(
         cls,
         name: str,
@@ -84,9 +85,7 @@ class FeatureMaps:
             ValueError, RunError, UsageError: As `pretrained.load`; ValueError also if
                 `builder_args` has input_shape or num_classes.
         """
-        names = {"knobs": "builder_args"}
-        settings = renamed_arguments("FeatureMaps.load", settings, names)
-        builder_args = dict(builder_args or settings.pop("builder_args", None) or {})
+        builder_args = dict(builder_args or {})
         for argument in ("input_shape", "num_classes"):
             if argument in builder_args:
                 raise ValueError(f"--backbone_args: {argument} is set by --size, or not needed")
