@@ -7,7 +7,7 @@ __version__ = "0.6.0"
 
 PACKAGES = (
     *("classic", "data", "distribution", "figures", "layers", "models", "optimization"),
-    *("recipe", "recipes", "regularization", "sequence", "training", "tuning"),
+    *("recipe", "recipes", "regularization", "sequence", "training", "tuning", "visualization"),
 )
 
 __all__ = ["__version__"]  # a star import must not import TensorFlow
@@ -26,6 +26,7 @@ if typing.TYPE_CHECKING:
         sequence,
         training,
         tuning,
+        visualization,
     )
 
 

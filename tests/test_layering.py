@@ -36,9 +36,18 @@ ARROWS = {
     "regularization": (set(), set()),
     "recipe": ({"distribution"}, set()),
     "sequence": ({"layers"}, set()),
+    "visualization": ({"layers"}, set()),
     "data": ({"layers"}, {"tensorflow", "tensorflow_datasets"}),
     "training": (
-        {"classic", "distribution", "figures", "layers", "optimization", "sequence"},
+        {
+            "classic",
+            "distribution",
+            "figures",
+            "layers",
+            "optimization",
+            "sequence",
+            "visualization",
+        },
         {"tensorflow"},
     ),
     "tuning": (
@@ -60,6 +69,7 @@ INSIDE_FUNCTIONS = {
     "sequence": {"tensorflow"},  # gradients, too
     "tuning": {"tensorflow"},  # TensorBoard's files
     "optimization": {"tensorflow"},  # gradients, for which Keras has no neutral function
+    "visualization": {"tensorflow"},  # gradients
 }
 
 

@@ -12,7 +12,8 @@ import keras
 from keras import layers
 
 from cvcourse.layers import SparseConv2D
-from cvcourse.models.graph import operations
+from cvcourse.layers.graph import has_graph, opened
+from cvcourse.layers.receptive_field import GLOBAL_POOLS, fields
 from cvcourse.models.registry import build, known_arguments
 from cvcourse.settings import chosen_dtype_policy
 
@@ -20,14 +21,8 @@ WEIGHTED = (
     *(layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D, SparseConv2D),
     layers.Dense,
 )
-GLOBAL_POOLS = (
-    layers.GlobalAveragePooling2D,
-    layers.GlobalMaxPooling2D,
-    layers.AdaptiveAveragePooling2D,
-)
 POOLS = (layers.AveragePooling2D, layers.MaxPooling2D, *GLOBAL_POOLS)
-KEPT = (layers.InputLayer, *WEIGHTED, *POOLS)
-SEES_ALL = (layers.Flatten, *GLOBAL_POOLS)
+KEPT = (*WEIGHTED, *POOLS)
 
 
 MAX_ROWS = 40  # of a printed table
@@ -138,9 +133,7 @@ def cost(model: str | keras.Model, /, **settings: Any) -> Cost:
         raise ValueError(f"cost takes the name of a network or a keras.Model; received {model!r}")
     if settings:
         raise ValueError(f"{model.name} is built already: {', '.join(settings)} cannot be set")
-    rows: list[Row] = []
-    _count(model, rows)
-    return Cost(rows)
+    return Cost(_rows(model))
 
 
 def aligned(rows: Iterable[Sequence[str]]) -> list[str]:
@@ -192,40 +185,44 @@ def _group(row):
     return None if given else GROUP.match(row.name)[0]
 
 
-def _count(model, rows, given=()):
-    """Append the rows of a model's layers; return the receptive fields of its outputs.
-
-    `given` are those of the inputs of a model within another, whose input layers have no row.
-    """
-    try:
-        inputs, outputs = model.inputs, model.outputs
-    except (AttributeError, ValueError):  # a Sequential that has no input yet
-        inputs = outputs = None
-    if not inputs or not outputs:
+def _rows(model):
+    """Yield the rows of a model's layers, input first; within a model in it, "model/layer"."""
+    if not has_graph(model):
         raise ValueError(
             f"cost takes the name of a network or a functional keras.Model; {model.name} has no "
             "graph of layers: it is a subclassed model, or a keras.Sequential without keras.Input"
         )
-    if any(None in tensor.shape[1:] for tensor in inputs):
+    graph = opened(model)
+    if any(None in value.shape[1:] for value in graph.inputs.values()):
         raise ValueError(
             f"{model.name} takes images of any size, on which its cost depends: build it with "
             "input_shape, or load it with preprocessing=False"
         )
-    fields = {id(tensor): field for tensor, field in zip(inputs, given, strict=False)}
-    for operation, before, after in operations(model):
-        if after and id(after[0]) in fields:  # an input of a model within another
+    field = fields(graph)
+    for name, value in graph.inputs.items():
+        yield _row(name, "InputLayer", value, field[value], activations=math.prod(value.shape[1:]))
+    counted = set()
+    for step in graph.steps:
+        operation, output = step.operation, step.outputs[0]
+        macs = _macs(operation, step.inputs, step.outputs)
+        if not isinstance(operation, keras.Layer) and not macs:
             continue
-        known = [fields[id(tensor)] for tensor in before]
-        if isinstance(operation, keras.Model):
-            found = []
-            each = _count(operation, found, known)
-            rows += [dataclasses.replace(r, name=f"{operation.name}/{r.name}") for r in found]
-        else:
-            each = [_field(operation, known)] * len(after)
-            if isinstance(operation, keras.Layer) or _macs(operation, before, after):
-                rows.append(_row(operation, before, after, each[0]))
-        fields |= {id(tensor): field for tensor, field in zip(after, each, strict=True)}
-    return [fields[id(tensor)] for tensor in outputs]
+        weights, trained = (
+            sum(math.prod(weight.shape) for weight in getattr(operation, kind, ()))
+            for kind in ("weights", "trainable_weights")
+        )
+        again = id(operation) in counted  # a shared layer
+        counted.add(id(operation))
+        yield _row(
+            step.name,
+            type(operation).__name__,
+            output,
+            field[output],
+            parameters=0 if again else weights,
+            trainable=0 if again else trained,
+            macs=macs,
+            activations=math.prod(output.shape[1:]) if isinstance(operation, KEPT) else 0,
+        )
 
 
 def _outlined(name, settings):
@@ -233,19 +230,10 @@ def _outlined(name, settings):
         return cost(build(name, **settings))
 
 
-def _row(operation, inputs, outputs, field):
-    shape = tuple(outputs[0].shape[1:])
-    weights, trained = (getattr(operation, w, ()) for w in ("weights", "trainable_weights"))
-    return Row(
-        name=operation.name,
-        kind=type(operation).__name__,
-        output_shape=shape,
-        parameters=sum(math.prod(weight.shape) for weight in weights),
-        trainable=sum(math.prod(weight.shape) for weight in trained),
-        macs=_macs(operation, inputs, outputs),
-        activations=math.prod(shape) if isinstance(operation, KEPT) else 0,
-        receptive_field=field and field[0],
-    )
+def _row(name, kind, output, field, *, parameters=0, trainable=0, macs=0, activations=0):
+    seen = None if field is None or field.whole else tuple(math.ceil(n) for n in field.size)
+    shape = tuple(output.shape[1:])
+    return Row(name, kind, shape, parameters, trainable, macs, activations, seen)
 
 
 def _macs(operation, inputs, outputs):
@@ -256,17 +244,3 @@ def _macs(operation, inputs, outputs):
     if type(operation).__name__ == "Matmul":
         return math.prod(outputs[0].shape[1:]) * inputs[0].shape[-1]
     return 0
-
-
-def _field(operation, fields):
-    """Return receptive field and stride, ((height, width), (rows, columns)); None for the image."""
-    if isinstance(operation, layers.InputLayer):
-        return ((1, 1), (1, 1)) if len(operation.output.shape) == 4 else None
-    if None in fields or isinstance(operation, SEES_ALL) or type(operation).__name__ == "Matmul":
-        return None
-    sizes, steps = zip(*fields, strict=True)
-    size, step = [tuple(map(max, zip(*pairs, strict=True))) for pairs in (sizes, steps)]
-    window = getattr(operation, "kernel_size", getattr(operation, "pool_size", (1, 1)))
-    strides = getattr(operation, "strides", (1, 1))
-    size = tuple(n + (k - 1) * s for n, k, s in zip(size, window, step, strict=True))
-    return size, tuple(map(math.prod, zip(step, strides, strict=True)))

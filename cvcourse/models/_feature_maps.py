@@ -9,8 +9,8 @@ from keras import layers, ops
 
 from cvcourse.errors import pick, unknown
 from cvcourse.layers import ClassToken
-from cvcourse.models._cost import SEES_ALL
-from cvcourse.models.graph import operations
+from cvcourse.layers.graph import operations
+from cvcourse.layers.receptive_field import SEES_ALL
 from cvcourse.models.registry import build
 
 # Layers whose output is shown as a map in a paper's figure, by the names of each family.

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from cvcourse.models.graph import operations
+from cvcourse.layers.graph import operations
 from cvcourse.models.pretrained.fitting import APART
 from cvcourse.state_dict import require_finite
 

@@ -18,7 +18,7 @@ import numpy as np
 from keras import layers
 
 from cvcourse.errors import unknown
-from cvcourse.models.graph import operations
+from cvcourse.layers.graph import operations
 from cvcourse.models.pretrained import misfit
 from cvcourse.models.pretrained.misfit import TABLES
 from cvcourse.models.registry import FAMILIES, build

@@ -1,0 +1,470 @@
+"""A keras.Model as the techniques see it: from images to logits, with the values between them."""
+
+import difflib
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+from cvcourse.errors import unknown, warn_caller
+from cvcourse.layers.graph import Graph, Step, Value, has_graph, opened
+from cvcourse.layers.receptive_field import fields
+from cvcourse.visualization.gradients import compiled
+
+BATCH = 32  # images computed at once
+PROBABILITIES = ("softmax", "sigmoid")
+NEIGHBORS = 5  # names in the error about an unknown layer
+
+
+class Network:
+    """A model with its graph, its logits and its compiled functions; use `Network.of(model)`.
+
+    Attributes:
+        model: The keras.Model.
+        name: Its name.
+        subclassed: Whether it is a subclassed model, whose operations are unknown.
+        graph: Its Graph, empty for a subclassed model.
+        logits: Value (batch, classes) before a softmax or sigmoid at the end.
+        probability: "softmax" or "sigmoid", which turns logits into probabilities.
+        classes: Number of classes; None for a subclassed model.
+        image_shape: Shape of an image, with None for sides of any length.
+    """
+
+    def __init__(self, model: keras.Model, output: str | None = None):
+        if not isinstance(model, keras.Model):
+            raise ValueError(f"a keras.Model is needed; received {model!r}")
+        self.model, self.name = model, model.name
+        self._functions: dict[Any, Callable] = {}
+        self.subclassed = not has_graph(model)
+        self._replaced: dict[Step, Callable] = {}
+        if self.subclassed:
+            self._initialize_subclassed(output)
+            return
+        self.graph = graph = opened(model)
+        if len(graph.inputs) > 1:
+            raise ValueError(
+                f"{self.name} has the inputs {', '.join(graph.inputs)}: make a model of images "
+                "alone, keras.Model(image, …), with the others as constants"
+            )
+        ((self.input_name, self.input),) = graph.inputs.items()
+        self.image_shape = self.input.shape[1:]
+        self.logits, self.probability = self._find_logits(_pick_output(graph, output, self.name))
+        if len(self.logits.shape) != 2 or self.logits.shape[1] is None:
+            raise ValueError(
+                f"{self.name} does not end in one number for each class: its output has the shape "
+                f"{self.logits.shape}"
+            )
+        self.classes = self.logits.shape[1]
+
+    @classmethod
+    def of(cls, model: keras.Model, output: str | None = None) -> "Network":
+        """Return the Network of a model, the same one while the model's structure is the same.
+
+        Args:
+            model: keras.Model.
+            output: Name of the output, for a model with several; None is `logits`.
+
+        Raises:
+            ValueError: If the model does not have one input and one vector of classes.
+        """
+        if not isinstance(model, keras.Model):
+            raise ValueError(f"a keras.Model is needed; received {model!r}")
+        known = model.__dict__.get("_cvcourse_networks")
+        structure = _structure(model)
+        if known is None or not known.holds(structure):
+            known = model.__dict__["_cvcourse_networks"] = _Known(structure)
+        if output not in known.networks:
+            known.networks[output] = cls(model, output)
+        return known.networks[output]
+
+    def _initialize_subclassed(self, output):
+        """Initialize for a model whose operations are unknown."""
+        if output is not None:
+            raise ValueError(f"{self.name} is a subclassed model, whose outputs have no names")
+        if not self.model.built:
+            raise ValueError(f"{self.name} has no weights yet: call it on images first")
+        shape = getattr(self.model, "_build_shapes_dict", None) or {}
+        shape = next(iter(shape.values()), None)
+        self.image_shape = tuple(shape[1:]) if shape and len(shape) == 4 else (None, None, None)
+        self.graph, self.input, self.logits = Graph({}, (), {}), Value(()), Value(())
+        self.input_name, self.probability, self.classes = "image", "softmax", None
+
+    def _find_logits(self, value: Value) -> tuple[Value, str]:
+        """Return the value before a softmax or sigmoid that ends the model, and its name."""
+        made_by = {out: step for step in self.graph.steps for out in step.outputs}
+        step = made_by.get(value)
+        while step is not None and _is_identity(step.operation):
+            step = made_by.get(step.inputs[0])
+        if step is None:
+            return value, "softmax"
+        operation = step.operation
+        kind = type(operation).__name__.lower()
+        activation = getattr(operation, "activation", None)
+        name = getattr(activation, "__name__", kind)
+        if name not in PROBABILITIES:
+            single = value.shape[-1] == 1
+            return value, "sigmoid" if single else "softmax"
+        if isinstance(operation, layers.Activation) or activation is None:
+            return step.inputs[0], name
+        self._replaced[step] = lambda layer: twin(layer, activation=keras.activations.linear)
+        return step.outputs[0], name
+
+    def require_graph(self, why: str) -> None:
+        """Raise ValueError for a subclassed model; `why` says what is not possible."""
+        if self.subclassed:
+            raise ValueError(
+                f"{self.name} is a subclassed model without a graph of layers: {why}; saliency and "
+                "occlusion work, or build the model with keras.Model(inputs, outputs)"
+            )
+
+    def call(
+        self,
+        images: Any,
+        wanted: Sequence[Value] = (),
+        *,
+        rules: Mapping[Step, Callable] | None = None,
+        changed: Mapping[Value, Callable] | None = None,
+    ) -> list[Any]:
+        """Compute logits and other values in inference mode, for tensors inside a function.
+
+        Args:
+            images: Tensor (batch, h, w, c).
+            wanted: Further values.
+            rules: Calls to replace, as `rectifiers.rule_of` returns them.
+            changed: {value: function}; what depends on the value gets the function's result.
+
+        Returns:
+            [logits (batch, classes) float32, *wanted]: values as they are before `changed`.
+        """
+        if self.subclassed:
+            found = self.model(images, training=False)
+            if not hasattr(found, "shape") or len(found.shape) != 2:
+                raise ValueError(f"{self.name} does not end in one number for each class")
+            return [ops.cast(found, "float32")]
+        logits, *others = run(
+            self.graph.steps,
+            {self.input: images},
+            [self.logits, *wanted],
+            replaced={**self._replaced, **(rules or {})},
+            changed=changed,
+        )
+        return [ops.cast(logits, "float32"), *others]
+
+    def compiled(
+        self, key: Any, function: Callable, *shapes: Sequence[int | None]
+    ) -> Callable[..., Any]:
+        """Return a function compiled by `gradients.compiled`, the same for the same key.
+
+        Args:
+            key: Technique and what else the function depends on, apart from its arguments.
+            function: Function of tensors; the first are the images.
+            *shapes: Shapes of the arguments after the images, with the batch.
+        """
+        if key not in self._functions:
+            first = (None, *self.image_shape)
+            self._functions[key] = compiled(function, [first, *shapes], self.model.variables)
+        return self._functions[key]
+
+    def images(self, images: Any) -> np.ndarray:
+        """Check images, and return them as float32 (n, h, w, c)."""
+        images = np.asarray(images)
+        shape = (None, *self.image_shape)
+        text = f"(n, {', '.join('any' if n is None else str(n) for n in self.image_shape)})"
+        if images.ndim == len(shape) - 1:
+            raise ValueError(
+                f"images have the shape {images.shape}, without a batch axis: images[None] has one"
+            )
+        if images.ndim != len(shape) or any(
+            n not in (None, m) for n, m in zip(shape, images.shape, strict=True)
+        ):
+            raise ValueError(f"{self.name} takes images {text}; received {images.shape}")
+        if not len(images):
+            raise ValueError("there are no images")
+        try:
+            images = images.astype("float32")
+        except (TypeError, ValueError):
+            raise ValueError(f"images are numbers; received {images.dtype}") from None
+        if not np.isfinite(images).all():
+            bad = np.flatnonzero(~np.isfinite(images).reshape(len(images), -1).all(1))
+            raise ValueError(f"image {bad[0]} contains NaN or infinite values")
+        return images
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        """Compute logits: (n, h, w, c) -> (n, classes) float32."""
+        function = self.compiled("logits", lambda x: self.call(x)[0])
+        return in_batches(function, images)
+
+    def probabilities(self, logits: Any) -> Any:
+        """Turn logits (batch, classes) into probabilities."""
+        return ops.sigmoid(logits) if self.probability == "sigmoid" else ops.softmax(logits)
+
+    def targets(self, images: np.ndarray, classes: Any = None) -> np.ndarray:
+        """Return the class of each image, (n,) int.
+
+        Args:
+            images: Array (n, h, w, c), as `images` returns them.
+            classes: Class for all, or one an image; None for the likeliest.
+
+        Raises:
+            ValueError: If there is no such class, or another number of them.
+        """
+        if classes is None:
+            return self.predict(images).argmax(axis=1)
+        found = np.asarray(classes)
+        count = self.classes or self.predict(images[:1]).shape[1]
+        if not np.issubdtype(found.dtype, np.integer) or found.ndim > 1:
+            raise ValueError(f"classes is a class number, or one an image; received {classes!r}")
+        if found.ndim == 1 and len(found) != len(images):
+            raise ValueError(f"{len(found)} classes for {len(images)} images: one an image")
+        wrong = found[(found < 0) | (found >= count)] if found.ndim else found.reshape(1)
+        wrong = wrong[(wrong < 0) | (wrong >= count)]
+        if wrong.size:
+            raise ValueError(f"{self.name} has the classes 0 to {count - 1}; received {wrong[0]}")
+        return np.broadcast_to(found, len(images)).astype("int64")
+
+    def directions(
+        self, images: np.ndarray, classes: Any = None, contrast: Any = None
+    ) -> np.ndarray:
+        """Return the weights of the logits in the objective: 1 for the class, -1 for `contrast`.
+
+        Args:
+            images: Array (n, h, w, c).
+            classes: As in `targets`.
+            contrast: A second class or one an image, whose logit is subtracted; None for none.
+
+        Returns:
+            Array (n, classes) float32.
+        """
+        chosen = self.targets(images, classes)
+        identity = np.eye(self.classes or self.predict(images[:1]).shape[1], dtype="float32")
+        if contrast is None:
+            return identity[chosen]
+        others = self.targets(images, contrast)
+        if (chosen == others).any():
+            same = chosen[chosen == others][0]
+            raise ValueError(f"contrast is the class itself, {same}: choose another one")
+        return identity[chosen] - identity[others]
+
+    def tap(self, layer: Any) -> Value:
+        """Find the output of a layer between the image and the logits.
+
+        Args:
+            layer: Name, "model/layer" or the layer's own name in a nested model, or the layer.
+
+        Returns:
+            Its Value, of the last call.
+
+        Raises:
+            ValueError: If there is no such layer; the message has the nearest names.
+        """
+        self.require_graph(f"the layer {layer} cannot be found")
+        if isinstance(layer, keras.Operation):
+            found = [step for step in self.graph.steps if step.operation is layer]
+        else:
+            found = [step for step in self.graph.steps if step.name == layer]
+            inner = [s for s in self.graph.steps if s.name.rpartition("/")[2] == layer]
+            found = found or inner
+            if len(names := [*dict.fromkeys(step.name for step in found)]) > 1:
+                raise ValueError(f"several layers are named {layer}: {', '.join(names)}")
+        between = self.between()
+        if found and found[-1] in between:
+            return found[-1].outputs[0]
+        name = layer.name if isinstance(layer, keras.Operation) else str(layer)
+        names = [step.name for step in between]
+        near = difflib.get_close_matches(name, names, n=NEIGHBORS, cutoff=0.0)
+        problem = (
+            "is not between the image and the logits" if found else f"is no layer of {self.name}"
+        )
+        raise ValueError(f"{name} {problem}; the nearest names are {', '.join(near)}")
+
+    def between(self) -> list[Step]:
+        """Return the steps that depend on the image and that the logits depend on, in order."""
+        touched = {self.input}
+        for step in self.graph.steps:
+            if touched & set(step.inputs):
+                touched |= set(step.outputs)
+        needed = needed_steps(self.graph.steps, [self.logits])
+        return [s for s in self.graph.steps if s in needed and touched & set(s.outputs)]
+
+    def default_map(self) -> tuple[str, Value]:
+        """Return the last map before the classifier, (batch, h, w, c), after its activation.
+
+        Returns:
+            (name of its layer, its Value).
+
+        Raises:
+            ValueError: If there is no map of more than one place.
+        """
+        self.require_graph("it has no maps")
+        steps = self.between()
+        place = fields(self.graph)
+        weighted = [i for i, step in enumerate(steps) if getattr(step.operation, "weights", ())]
+        head = weighted[-1] if weighted else len(steps)
+        maps = [
+            step
+            for step in steps[:head]
+            if place[step.outputs[0]] is not None
+            and step.outputs[0].shape[1:3] != (1, 1)
+            and not isinstance(step.operation, layers.Dropout)
+        ]
+        if not maps:
+            raise ValueError(f"{self.name} has no map (n, h, w, c) before its classifier")
+        return maps[-1].name, maps[-1].outputs[0]
+
+
+class _Known:
+    """The networks of a model, dropped when its structure changes; Keras does not save it."""
+
+    def __init__(self, structure):
+        self.structure, self.networks = structure, {}
+
+    def holds(self, structure):
+        pairs = zip(self.structure, structure, strict=False)
+        return len(self.structure) == len(structure) and all(a is b for a, b in pairs)
+
+
+def _structure(model) -> list[Any]:
+    """Return objects that are others if a model's graph or an activation changes."""
+    outputs = [*model.outputs] if has_graph(model) else []
+    return [*outputs, *(getattr(layer, "activation", None) for layer in model._flatten_layers())]
+
+
+def _pick_output(graph, output, name) -> Value:
+    """Return the output of a name; without one, the only output or `logits`."""
+    if output is None and len(graph.outputs) == 1:
+        return next(iter(graph.outputs.values()))
+    if output is None and "logits" not in graph.outputs:
+        listed = ", ".join(graph.outputs)
+        raise ValueError(f"{name} has several outputs: choose output= from {listed}")
+    if (output or "logits") not in graph.outputs:
+        raise ValueError(unknown(f"output of {name}", output, graph.outputs))
+    return graph.outputs[output or "logits"]
+
+
+def _is_identity(operation) -> bool:
+    """Check whether an operation does not change its input in inference."""
+    if isinstance(operation, layers.Activation):
+        return operation.activation is keras.activations.linear
+    return isinstance(operation, (layers.Dropout, layers.Identity)) or (
+        type(operation).__name__ in ("Cast", "Identity")
+    )
+
+
+def needed_steps(steps: Iterable[Step], wanted: Iterable[Value]) -> set[Step]:
+    """Return the steps that values depend on."""
+    values, needed = set(wanted), set()
+    for step in reversed([*steps]):
+        if values & set(step.outputs):
+            needed.add(step)
+            values |= set(step.inputs)
+    return needed
+
+
+def run(
+    steps: Sequence[Step],
+    values: Mapping[Value, Any],
+    wanted: Sequence[Value],
+    *,
+    replaced: Mapping[Step, Callable] | None = None,
+    changed: Mapping[Value, Callable] | None = None,
+    copies: bool = False,
+) -> list[Any]:
+    """Compute values of a graph in inference mode, from tensors or symbolic tensors.
+
+    Args:
+        steps: Steps of the graph.
+        values: {value: tensor} of the inputs.
+        wanted: Values to compute.
+        replaced: {step: function (operation) -> what is called instead}.
+        changed: {value: function}, applied to the value before it is used.
+        copies: Whether to call copies of the layers, which share the weights: Keras then does not
+            record the calls in the layers.
+
+    Returns:
+        The tensors of `wanted`, before `changed`.
+    """
+    replaced, changed = replaced or {}, changed or {}
+    found, used = dict(values), {}
+    needed = needed_steps(steps, wanted)
+    copied: dict[int, Any] = {}  # shared layers stay shared
+    names = {tensor.name for tensor in values.values()} if copies else set()
+
+    def use(argument):
+        if not isinstance(argument, Value):
+            return argument
+        if argument in changed:
+            if argument not in used:
+                used[argument] = changed[argument](found[argument])
+            return used[argument]
+        return found[argument]
+
+    for step in steps:
+        if step not in needed:
+            continue
+        operation = step.operation
+        if copies and id(operation) not in copied:
+            name = operation.name if operation.name not in names else step.name.replace("/", "_")
+            while name in names:
+                name += "_"
+            names.add(name)
+            copy = twin(operation, name=name)
+            copied[id(operation)] = replaced[step](copy) if step in replaced else copy
+        if copies:
+            called = copied[id(operation)]
+        else:
+            called = replaced[step](operation) if step in replaced else operation
+        args, kwargs = keras.tree.map_structure(use, (step.args, step.kwargs))
+        if getattr(called, "_call_has_training_arg", False):
+            kwargs = {**kwargs, "training": False}
+        outputs = keras.tree.flatten(called(*args, **kwargs))
+        found |= dict(zip(step.outputs, outputs, strict=True))
+    return [found[value] for value in wanted]
+
+
+def twin(layer: Any, **attributes: Any) -> Any:
+    """Return a copy of a layer that shares its weights, with other attributes.
+
+    Calls of the copy are not recorded in the layer, and the layer is not changed.
+    """
+    copy = object.__new__(type(layer))
+    copy.__dict__.update(layer.__dict__)
+    copy.__dict__.update(_inbound_nodes=[], _outbound_nodes=[], **attributes)
+    return copy
+
+
+def in_batches(function: Callable, *arrays: np.ndarray, size: int = BATCH) -> Any:
+    """Call a function of arrays on `size` examples at a time, and join the results.
+
+    Args:
+        function: Function of arrays (batch, …) that returns an array (batch, …).
+        *arrays: Arrays (n, …).
+        size: Number of examples at once.
+
+    Returns:
+        Array (n, …).
+    """
+    found = [
+        function(*(array[i : i + size] for array in arrays)) for i in range(0, len(arrays[0]), size)
+    ]
+    return found[0] if len(found) == 1 else np.concatenate(found)
+
+
+def warn_of_zeros(maps: np.ndarray, technique: str) -> np.ndarray:
+    """Warn if a map is zero everywhere; return the maps."""
+    zero = np.flatnonzero(~maps.reshape(len(maps), -1).any(axis=1))
+    if zero.size:
+        warn_caller(
+            f"{technique}: the map of image {', '.join(map(str, zero[:5]))} is zero everywhere",
+            UserWarning,
+        )
+    return maps
+
+
+def tell_once(network: Network, text: str) -> None:
+    """Print a line on standard error, once for each network."""
+    if ("told", text) not in network._functions:
+        network._functions["told", text] = print
+        print(text, file=sys.stderr)

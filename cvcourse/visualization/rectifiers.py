@@ -1,0 +1,198 @@
+"""ReLUs with the backward rule of guided backpropagation or of the deconvnet.
+
+Zeiler & Fergus, "Visualizing and Understanding Convolutional Networks", ECCV 2014,
+https://arxiv.org/abs/1311.2901; Springenberg et al., "Striving for Simplicity: The All
+Convolutional Net", 2015, https://arxiv.org/abs/1412.6806, figure 1.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+from cvcourse.errors import unknown, warn_caller
+from cvcourse.layers.graph import Graph, Step
+from cvcourse.visualization.network import Network, run, twin
+
+RULES = ("guided", "deconvnet")
+PROBE = np.array([-1e4, -1.0, -1e-3, 0.0, 1e-3, 1.0, 1e4], "float32")
+ELEMENTWISE = (layers.Activation, layers.ReLU)
+OPERATIONS = ("Relu", "Relu6")
+
+
+def with_rectifiers(model: keras.Model, rule: str) -> keras.Model:
+    """Return a model whose ReLUs have another gradient.
+
+    Its outputs are those of `model`, also the probabilities of a softmax. Models within the model
+    are opened. ReLUs inside other layers, such as a Lambda, keep their gradient.
+
+    Args:
+        model: A functional keras.Model with ReLUs: layers ReLU and Activation, `activation=` of a
+            layer, keras.ops.relu and relu6, or any other function that has their values.
+        rule: "guided" lets positive gradients pass where the ReLU's input is positive (and below
+            the upper limit of a ReLU6), "deconvnet" everywhere.
+
+    Returns:
+        A keras.Model that shares the weights of `model`.
+
+    Raises:
+        ValueError: If there is no ReLU (the message has the activations found), or the rule is
+            unknown.
+
+    >>> model = keras.Sequential([keras.Input((4,)), layers.Dense(3, activation="relu")])
+    >>> guided = with_rectifiers(model, "guided")
+    >>> guided.layers[-1].kernel is model.layers[0].kernel
+    True
+    """
+    network = Network.of(model)
+    network.require_graph("a rule for ReLUs needs the operations of the model")
+    rules = rule_of(network, rule)
+    graph, image = network.graph, keras.Input(network.image_shape, name=network.input_name)
+    wanted = [*graph.outputs.values()]
+    found = run(graph.steps, {network.input: image}, wanted, replaced=rules, copies=True)
+    outputs = keras.tree.pack_sequence_as(model.output, found)
+    return keras.Model(image, outputs, name=model.name)
+
+
+def rectifiers(model: keras.Model) -> list[str]:
+    """List the ReLUs of a model, whose gradient `with_rectifiers` changes.
+
+    Args:
+        model: A functional keras.Model.
+
+    Returns:
+        Names of the layers or operations, "model/layer" within nested models, in the order of
+        computation.
+
+    Raises:
+        ValueError: If the model has no graph of operations.
+
+    >>> x = keras.Input((4,))
+    >>> rectifiers(keras.Model(x, ops.relu(layers.Dense(3, activation="relu", name="fc")(x))))
+    ['fc', 'relu']
+    """
+    network = Network.of(model)
+    network.require_graph("its ReLUs cannot be listed")
+    return [step.name for step in network.graph.steps if _ceiling(step) is not None]
+
+
+def rule_of(network: Network, rule: str) -> dict[Step, Callable]:
+    """Return the calls that `run` replaces to apply a rule; see `with_rectifiers`.
+
+    Args:
+        network: Network of the model.
+        rule: "guided" or "deconvnet".
+
+    Returns:
+        {step: function (operation) -> function of the step's arguments}.
+
+    Raises:
+        ValueError: As `with_rectifiers`.
+    """
+    if rule not in RULES:
+        raise ValueError(unknown("rule", rule, RULES))
+    graph = network.graph
+    ceilings = {step: _ceiling(step) for step in graph.steps}
+    found = {step: ceiling for step, ceiling in ceilings.items() if ceiling is not None}
+    others = _other_activations(graph, found)
+    if not found:
+        listed = ", ".join(others) or "no activation"
+        raise ValueError(
+            f"{network.name} has no ReLU, which {rule} backpropagation needs; it has {listed}: use "
+            "saliency, smooth_grad, integrated_gradients, grad_cam or occlusion"
+        )
+    hidden = [s.name for s in graph.steps if type(s.operation).__name__ == "Lambda"]
+    if hidden:
+        _warn(f"ReLUs inside the Lambda layers {', '.join(hidden)} keep their gradient")
+    if others:
+        _warn(
+            f"{len(found)} ReLUs of {network.name} have the rule of {rule} backpropagation; "
+            f"{', '.join(others)} keep their gradient"
+        )
+    return {step: _replacement(step, rule, ceiling) for step, ceiling in found.items()}
+
+
+def _warn(message):
+    warn_caller(message, UserWarning)
+
+
+def _replacement(step, rule, ceiling):
+    rectify = _rectifier(rule, ceiling)
+    if hasattr(step.operation, "activation"):
+        return lambda operation: twin(operation, activation=rectify)
+    return lambda operation: Rectifier(rectify, operation.name)
+
+
+class Rectifier(keras.Operation):
+    """A function as an operation of the same name, with symbolic tensors, too."""
+
+    def __init__(self, function, name):
+        super().__init__(name=name)
+        self.function = function
+
+    def call(self, x):
+        return self.function(x)
+
+    def compute_output_spec(self, x):
+        return keras.KerasTensor(x.shape, x.dtype)
+
+
+def _rectifier(rule, ceiling):
+    """Return a ReLU with an upper limit (infinite for none) and a backward rule."""
+
+    @ops.custom_gradient
+    def rectify(x):
+        def grad(*gradients, upstream=None):
+            upstream = gradients[0] if upstream is None else upstream
+            passed = upstream > 0
+            if rule == "guided":
+                passed = ops.logical_and(passed, ops.logical_and(x > 0, x < ceiling))
+            return ops.where(passed, upstream, ops.zeros_like(upstream))
+
+        y = ops.relu(x)
+        return (ops.minimum(y, ops.cast(ceiling, y.dtype)) if np.isfinite(ceiling) else y), grad
+
+    return rectify
+
+
+def _ceiling(step) -> float | None:
+    """Return the upper limit of a step's ReLU, infinite if it has none; None if it is no ReLU."""
+    operation = step.operation
+    if isinstance(operation, ELEMENTWISE) or type(operation).__name__ in OPERATIONS:
+        function = operation
+    else:
+        function = getattr(operation, "activation", None)
+    if not callable(function) or len(step.inputs) != 1:
+        return None
+    try:
+        y = np.array(ops.convert_to_numpy(function(PROBE)), "float32")
+    except Exception:  # a function of other values, such as a softmax along an axis
+        return None
+    ceiling = float(y[-1]) if y.shape == PROBE.shape else 0.0
+    if not ceiling >= 1 or not np.allclose(y, np.clip(PROBE, 0, ceiling), rtol=1e-2):
+        return None
+    return float("inf") if ceiling > 1e3 else ceiling
+
+
+def _other_activations(graph: Graph, found) -> list[str]:
+    """Return the names of activation functions other than ReLUs and a softmax at the end."""
+    names: dict[str, Any] = {}
+    for step in graph.steps:
+        if step in found or set(step.outputs) & set(graph.outputs.values()):
+            continue
+        activation = getattr(step.operation, "activation", None)
+        name = getattr(activation, "__name__", type(activation).__name__)
+        if activation is None and type(step.operation).__name__ in ACTIVATION_OPERATIONS:
+            name = type(step.operation).__name__.lower()
+        elif activation is None or name == "linear":
+            continue
+        names[name] = None
+    return [*names]
+
+
+ACTIVATION_OPERATIONS = (
+    *("LeakyReLU", "PReLU", "ELU", "Elu", "Selu", "Gelu", "Silu", "Sigmoid", "Tanh", "Softplus"),
+    *("HardSwish", "HardSilu", "HardSigmoid", "LeakyRelu", "Mish"),
+)
