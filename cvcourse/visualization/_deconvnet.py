@@ -52,14 +52,14 @@ def deconvnet(
     """
     if (layer is None) != (channel is None):
         raise ValueError("deconvnet takes layer and channel together, or neither of them")
-    if layer is None:
+    if layer is None or channel is None:
         network, images, directions = inputs(model, images, classes, contrast, output)
         return warn_of_zeros(image_gradient(network, images, directions, "deconvnet"), "deconvnet")
     if classes is not None or contrast is not None:
         raise ValueError("deconvnet starts at a class or at the channel of a layer: choose one")
     network = Network.of(model, output)
     images, tap = network.images(images), network.tap(layer)
-    count = tap.shape[-1]
+    count = tap.shape[-1] or 0
     if not 0 <= channel < count:
         raise ValueError(f"{layer} has the channels 0 to {count - 1}; received {channel}")
     rules = rule_of(network, "deconvnet")

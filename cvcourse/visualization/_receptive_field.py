@@ -16,10 +16,13 @@ from cvcourse.visualization.network import Network
 class ReceptiveField(NamedTuple):
     """Value (i, j) sees the pixels from `start + step * (i, j)` to `size - 1` after these.
 
-    Attributes:
+    Args:
         size: Height and width in pixels.
         step: Rows and columns of pixels from a value to the next.
         start: First row and column of the pixels of value (0, 0), negative in the padding.
+
+    >>> ReceptiveField(size=(3, 3), step=(2, 2), start=(-1, -1)).step
+    (2, 2)
     """
 
     size: tuple[float, float]

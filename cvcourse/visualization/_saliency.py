@@ -75,8 +75,8 @@ def gradient_times_image(
         ValueError: As `saliency`.
 
     >>> model = keras.Sequential([keras.Input((2, 2, 1)), keras.layers.Flatten()])
-    >>> gradient_times_image(model, np.full((1, 2, 2, 1), 5.0), 3)[0, 1, 1, 0]
-    5.0
+    >>> gradient_times_image(model, np.full((1, 2, 2, 1), 5.0), 3)[0, 1, 1]
+    array([5.], dtype=float32)
     """
     network, images, directions = inputs(model, images, classes, contrast, output)
     found = image_gradient(network, images, directions) * images

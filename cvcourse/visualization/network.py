@@ -317,14 +317,12 @@ class Network:
         ]
         if not maps:
             raise ValueError(f"{self.name} has no map (n, h, w, c) before its classifier")
-        last = max(i for i, step in enumerate(steps) if step in maps)
-        attention = [i for i, step in enumerate(steps) if i > last and _attends(step)]
-        if attention:
-            mixed = [s for s in steps[: attention[-1] + 1] if _is_layer_of_tokens(s)]
-            tokens = mixed[-1].inputs[0] if mixed else None
-            named = [step.name for step in steps if tokens in step.outputs]
-            if named:
-                return named[0], tokens
+        attention = [i for i, step in enumerate(steps) if _attends(step)]
+        if attention and steps.index(maps[-1]) < attention[-1]:
+            mixing = [step for step in steps[: attention[-1] + 1] if _is_layer_of_tokens(step)]
+            made_by = {step.outputs[0]: step.name for step in steps}
+            if mixing and mixing[-1].inputs[0] in made_by:
+                return made_by[mixing[-1].inputs[0]], mixing[-1].inputs[0]
         return maps[-1].name, maps[-1].outputs[0]
 
 
