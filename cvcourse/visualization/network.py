@@ -37,7 +37,7 @@ class Network:
         if not isinstance(model, keras.Model):
             raise ValueError(f"a keras.Model is needed; received {model!r}")
         self.model, self.name = model, model.name
-        self._functions: dict[Any, Callable] = {}
+        self._made: dict[Any, Any] = {}
         self.subclassed = not has_graph(model)
         self._replaced: dict[Step, Callable] = {}
         if self.subclassed:
@@ -165,10 +165,14 @@ class Network:
             function: Function of tensors; the first are the images.
             *shapes: Shapes of the arguments after the images, with the batch.
         """
-        if key not in self._functions:
-            first = (None, *self.image_shape)
-            self._functions[key] = compiled(function, [first, *shapes], self.model.variables)
-        return self._functions[key]
+        all_shapes = [(None, *self.image_shape), *shapes]
+        return self.once(key, lambda: compiled(function, all_shapes, self.model.variables))
+
+    def once(self, key: Any, make: Callable[[], Any]) -> Any:
+        """Return `make()`, which is called once for each key."""
+        if key not in self._made:
+            self._made[key] = make()
+        return self._made[key]
 
     def images(self, images: Any) -> np.ndarray:
         """Check images, and return them as float32 (n, h, w, c)."""
@@ -489,6 +493,4 @@ def warn_of_zeros(maps: np.ndarray, technique: str) -> np.ndarray:
 
 def tell_once(network: Network, text: str) -> None:
     """Print a line on standard error, once for each network."""
-    if ("told", text) not in network._functions:
-        network._functions["told", text] = print
-        print(text, file=sys.stderr)
+    network.once(("told", text), lambda: print(text, file=sys.stderr))
