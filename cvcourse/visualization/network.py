@@ -317,7 +317,7 @@ class Network:
             for step in steps[:head]
             if place[step.outputs[0]] is not None
             and step.outputs[0].shape[1:3] != (1, 1)
-            and not isinstance(step.operation, layers.Dropout)
+            and not isinstance(step.operation, (layers.Dropout, layers.ZeroPadding2D))
         ]
         if not maps:
             raise ValueError(f"{self.name} has no map (n, h, w, c) before its classifier")
