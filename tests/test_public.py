@@ -65,8 +65,8 @@ PUBLIC = {
     """,
     "cvcourse.visualization": """
         ReceptiveField boxes cam completeness_delta deconvnet fgsm grad_cam gradient_times_image
-        guided_backprop guided_grad_cam integrated_gradients receptive_field rectifiers saliency
-        smooth_grad with_rectifiers
+        guided_backprop guided_grad_cam integrated_gradients occlusion receptive_field rectifiers
+        saliency smooth_grad to_pixels with_rectifiers
     """,
     "cvcourse.classic": "GradientCheck gradient_check",
     "cvcourse.training": """

@@ -10,6 +10,7 @@ from cvcourse.visualization._fgsm import fgsm
 from cvcourse.visualization._grad_cam import grad_cam, guided_grad_cam
 from cvcourse.visualization._guided_backprop import guided_backprop
 from cvcourse.visualization._integrated_gradients import completeness_delta, integrated_gradients
+from cvcourse.visualization._occlusion import occlusion, to_pixels
 from cvcourse.visualization._receptive_field import ReceptiveField, boxes, receptive_field
 from cvcourse.visualization._saliency import gradient_times_image, saliency
 from cvcourse.visualization._smooth_grad import smooth_grad
@@ -27,9 +28,11 @@ __all__ = [
     "guided_backprop",
     "guided_grad_cam",
     "integrated_gradients",
+    "occlusion",
     "receptive_field",
     "rectifiers",
     "saliency",
     "smooth_grad",
+    "to_pixels",
     "with_rectifiers",
 ]

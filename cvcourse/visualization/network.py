@@ -22,6 +22,7 @@ PROBABILITIES = {  # of rows of logits
     "softmax": (ops.softmax, ops.log_softmax),
     "sigmoid": (ops.sigmoid, ops.log_sigmoid),
 }
+ROUNDED = 1e-2  # tolerance for the sum of probabilities, which bfloat16 rounds
 NEIGHBORS = 5  # names in the error about an unknown layer
 
 
@@ -210,25 +211,48 @@ class Network:
             raise ValueError(f"image {bad[0]} contains NaN or infinite values")
         return images
 
-    def predict(self, images: np.ndarray) -> np.ndarray:
-        """Compute logits: (n, h, w, c) -> (n, classes) float32."""
+    def predict(self, images: np.ndarray, size: int = BATCH) -> np.ndarray:
+        """Compute logits, of `size` images at once: (n, h, w, c) -> (n, classes) float32."""
         function = self.compiled("logits", lambda x: self.call(x)[0])
-        logits = in_batches(function, images)
-        if self.subclassed and logits.shape[1] == 1:
-            self.probability = "sigmoid"
-        elif self.subclassed and (logits >= 0).all() and np.allclose(logits.sum(1), 1, atol=1e-3):
-            self.probability = "none"
-            warn_caller(
-                f"{self.name} is a subclassed model that ends in a softmax, which cannot be taken "
-                "off: its maps are of the probabilities",
-                UserWarning,
-            )
+        logits = in_batches(function, images, size=size)
+        if self.subclassed:
+            self.probability = self._recognized(logits)
         return logits
+
+    def _recognized(self, outputs) -> str:
+        """Return what turns the outputs of a subclassed model into probabilities."""
+        if outputs.shape[1] == 1:
+            return "sigmoid"
+        sums = outputs.sum(axis=1)
+        if (outputs < 0).any() or not np.allclose(sums, 1, atol=ROUNDED):
+            return "softmax"
+        warn_caller(
+            f"{self.name} is a subclassed model that ends in a softmax, which cannot be taken off: "
+            "gradients are of the probabilities",
+            UserWarning,
+        )
+        return "none"
 
     def probabilities(self, logits: Any) -> Any:
         """Turn logits (batch, classes) into probabilities."""
         functions = PROBABILITIES.get(self.probability)
         return functions[0](logits) if functions else logits
+
+    def class_probabilities(
+        self, images: np.ndarray, classes: np.ndarray, size: int = BATCH
+    ) -> np.ndarray:
+        """Compute the probability of a class for each image.
+
+        Args:
+            images: Array (n, h, w, c).
+            classes: Classes (n,).
+            size: Number of images computed at once.
+
+        Returns:
+            Array (n,) float32.
+        """
+        found = ops.convert_to_numpy(self.probabilities(self.predict(images, size)))
+        return found[np.arange(len(found)), classes]
 
     def targets(self, images: np.ndarray, classes: Any = None) -> np.ndarray:
         """Return the class of each image, (n,) int.
@@ -336,12 +360,18 @@ class Network:
         self.require_graph("it has no maps")
         steps = self.between()
         place = fields(self.graph)
-        weighted = [i for i, step in enumerate(steps) if getattr(step.operation, "weights", ())]
+        weighted = [
+            i
+            for i, step in enumerate(steps)
+            if getattr(step.operation, "weights", ())
+            and "Normalization" not in type(step.operation).__name__
+        ]
         head = weighted[-1] if weighted else len(steps)
         maps = [
             step
             for step in steps[:head]
             if place[step.outputs[0]] is not None
+            and len(step.outputs[0].shape) == 4
             and step.outputs[0].shape[1:3] != (1, 1)
             and not isinstance(step.operation, (layers.Dropout, layers.ZeroPadding2D))
         ]
