@@ -12,12 +12,7 @@ from cvcourse import visualization as see
 from cvcourse.visualization.network import Network
 
 SPEC = reference.load_spec()["models"]
-FAST = (
-    "squeezenet1_1",
-    "resnet18-cam",
-    "resnet18-grad_cam_aligned",
-    "mobilenet_v2-guided_backprop",
-)
+FAST = ("squeezenet1_1", "resnet18-cam", "resnet18-grad_cam_aligned")
 
 
 def rows(names=None):

@@ -372,9 +372,13 @@ class Network:
             for step in steps[:head]
             if place[step.outputs[0]] is not None
             and len(step.outputs[0].shape) == 4
-            and step.outputs[0].shape[1:3] != (1, 1)
             and not isinstance(step.operation, (layers.Dropout, layers.ZeroPadding2D))
         ]
+        larger = [step for step in maps if step.outputs[0].shape[1:3] != (1, 1)]
+        if larger != maps:  # of a small image: the last may be within a branch
+            bottlenecks = _bottlenecks(steps, self.input)
+            larger = [step for step in larger if step in bottlenecks] or larger
+        maps = larger
         if not maps:
             raise ValueError(f"{self.name} has no map (n, h, w, c) before its classifier")
         attention = [i for i, step in enumerate(steps) if _attends(step)]
@@ -440,8 +444,8 @@ def activation_of(step: Step) -> Callable | None:
     """Return the function that a step applies to one tensor, in inference mode.
 
     It is the `activation` of a layer with weights, and any other operation itself. None for an
-    operation of several tensors, a Lambda, and an activation that cannot be replaced, such as that
-    of an LSTM.
+    operation of several tensors or to another shape, a Lambda, and an activation that cannot be
+    replaced, such as that of an LSTM.
     """
     operation = step.operation
     if isinstance(operation, layers.Lambda) or len(step.inputs) != 1:
@@ -449,6 +453,8 @@ def activation_of(step: Step) -> Callable | None:
     if getattr(operation, "weights", ()):
         of_cell = isinstance(getattr(type(operation), "activation", None), property)
         return None if of_cell else getattr(operation, "activation", None)
+    if step.inputs[0].shape != step.outputs[0].shape:  # TensorFlow would log what fails
+        return None
 
     def function(x):
         args, kwargs = _arguments(step, lambda _: x)
@@ -486,6 +492,17 @@ def _arguments(step: Step, tensor_of: Callable) -> tuple[tuple, dict]:
 def _inference(operation) -> dict[str, bool]:
     """Return the keyword argument that lets an operation infer."""
     return {"training": False} if getattr(operation, "_call_has_training_arg", False) else {}
+
+
+def _bottlenecks(steps: Sequence[Step], value: Value) -> list[Step]:
+    """Return the steps whose output is all that later steps take of `value` and what follows it."""
+    last_use = {taken: i for i, step in enumerate(steps) for taken in step.inputs}
+    found, needed = [], last_use[value]
+    for i, step in enumerate(steps):
+        if needed <= i:
+            found.append(step)
+        needed = max(needed, *(last_use.get(output, i) for output in step.outputs))
+    return found
 
 
 def _attends(step) -> bool:
