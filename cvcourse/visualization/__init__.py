@@ -5,10 +5,14 @@ CS231n, lecture "Visualizing and Understanding". TensorFlow, JAX or torch comput
 """
 
 from cvcourse.visualization._saliency import gradient_times_image, saliency
+from cvcourse.visualization.methods import METHODS, Method, occlusion_patch
 from cvcourse.visualization.rectifiers import rectifiers, with_rectifiers
 
 __all__ = [
+    "METHODS",
+    "Method",
     "gradient_times_image",
+    "occlusion_patch",
     "rectifiers",
     "saliency",
     "with_rectifiers",
