@@ -229,7 +229,7 @@ def photo_files(names: Sequence[str]) -> list[str]:
     """
     from cvcourse import data
 
-    found = []
+    found: list[str] = []
     for name in names:
         path = os.path.expanduser(name)
         if os.path.isdir(path):

@@ -16,7 +16,8 @@ class Method:
         title: Name in texts.
         shows: Sentence: what the map shows.
         paper: Authors, year and URL.
-        signed: Whether a map has values of both signs.
+        display: How a map is shown: "magnitude", the largest absolute value of the channels
+            (Simonyan et al. 2014, section 3.1), "sum" of the channels, or in "color".
         takes_layer: Whether the function has the argument `layer`.
         takes_contrast: Whether the function has the argument `contrast`.
     """
@@ -25,7 +26,7 @@ class Method:
     title: str
     shows: str
     paper: str
-    signed: bool = True
+    display: str = "sum"
     takes_layer: bool = False
     takes_contrast: bool = True
 
@@ -51,6 +52,19 @@ class Method:
         if self.name == "occlusion":
             return _decrease(model, images, classes, **options)
         return getattr(visualization, self.name)(model, images, classes, **options)
+
+    def displayed(self, maps: np.ndarray) -> np.ndarray:
+        """Combine the channels of maps for a picture.
+
+        Args:
+            maps: Maps (n, h, w) or (n, h, w, c) of this method.
+
+        Returns:
+            Array (n, h, w), or (n, h, w, 3) for color.
+        """
+        if maps.ndim == 3 or (self.display == "color" and maps.shape[-1] == 3):
+            return maps
+        return np.abs(maps).max(axis=-1) if self.display == "magnitude" else maps.sum(axis=-1)
 
 
 def occlusion_patch(height: int, width: int) -> dict[str, int]:
@@ -95,6 +109,7 @@ METHODS = {
             "Saliency",
             "The gradient of the logit: pixels whose change changes the logit most.",
             "Simonyan et al. 2014, https://arxiv.org/abs/1312.6034",
+            display="magnitude",
         ),
         Method(
             "gradient_times_image",
@@ -107,6 +122,7 @@ METHODS = {
             "SmoothGrad",
             "The mean gradient of noisy copies of the image, which has less noise than one.",
             "Smilkov et al. 2017, https://arxiv.org/abs/1706.03825",
+            display="magnitude",
         ),
         Method(
             "integrated_gradients",
@@ -121,12 +137,14 @@ METHODS = {
             "The gradient in which each ReLU lets only positive signals pass back: sharp, but "
             "close to a picture of the edges.",
             "Springenberg et al. 2015, https://arxiv.org/abs/1412.6806",
+            display="color",
         ),
         Method(
             "deconvnet",
             "Deconvnet",
             "The logit projected back to pixels through the switches of the max pools.",
             "Zeiler & Fergus 2014, https://arxiv.org/abs/1311.2901",
+            display="color",
         ),
         Method(
             "grad_cam",
@@ -134,7 +152,6 @@ METHODS = {
             "The last map of the network, each channel weighted by its mean gradient: where the "
             "evidence for the class is, coarsely.",
             "Selvaraju et al. 2017, https://arxiv.org/abs/1610.02391",
-            signed=False,
             takes_layer=True,
         ),
         Method(
@@ -150,6 +167,7 @@ METHODS = {
             "Guided backpropagation times Grad-CAM: its details where the evidence is.",
             "Selvaraju et al. 2017, https://arxiv.org/abs/1610.02391",
             takes_layer=True,
+            display="color",
         ),
         Method(
             "occlusion",
