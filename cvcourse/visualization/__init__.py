@@ -7,6 +7,7 @@ CS231n, lecture "Visualizing and Understanding". TensorFlow, JAX or torch comput
 from cvcourse.visualization._deletion import deletion, insertion
 from cvcourse.visualization._grid_pointing import GridPointing, grid_pointing
 from cvcourse.visualization._randomization_test import randomization_test
+from cvcourse.visualization._occlusion import occlusion, to_pixels
 from cvcourse.visualization._saliency import gradient_times_image, saliency
 from cvcourse.visualization._trust_panel import TrustRow, trust_panel
 from cvcourse.visualization.rectifiers import rectifiers, with_rectifiers
@@ -22,5 +23,9 @@ __all__ = [
     "rectifiers",
     "saliency",
     "trust_panel",
+    "occlusion",
+    "rectifiers",
+    "saliency",
+    "to_pixels",
     "with_rectifiers",
 ]
