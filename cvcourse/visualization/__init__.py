@@ -20,6 +20,14 @@ __all__ = [
     "grid_pointing",
     "insertion",
     "randomization_test",
+from cvcourse.visualization.methods import METHODS, Method, occlusion_patch
+from cvcourse.visualization.rectifiers import rectifiers, with_rectifiers
+
+__all__ = [
+    "METHODS",
+    "Method",
+    "gradient_times_image",
+    "occlusion_patch",
     "rectifiers",
     "saliency",
     "trust_panel",
