@@ -70,6 +70,9 @@ PUBLIC = {
         nearest read_history save_model tsne versions
     """,
     "cvcourse.tuning": "HyperModel ask default_space oracle register",
+    "cvcourse.visualization": """
+        gradient_times_image occlusion rectifiers saliency to_pixels with_rectifiers
+    """,
     "cvcourse.recipe": "check field load_config parse",
 }
 NAMES = [(module, name) for module, names in PUBLIC.items() for name in names.split()]

@@ -4,16 +4,30 @@ CS231n, lecture "Visualizing and Understanding". TensorFlow, JAX or torch comput
 `gradients.py`.
 """
 
+from cvcourse.visualization._deletion import deletion, insertion
+from cvcourse.visualization._grid_pointing import GridPointing, grid_pointing
+from cvcourse.visualization._occlusion import occlusion, to_pixels
+from cvcourse.visualization._randomization_test import randomization_test
 from cvcourse.visualization._saliency import gradient_times_image, saliency
+from cvcourse.visualization._trust_panel import TrustRow, trust_panel
 from cvcourse.visualization.methods import METHODS, Method, occlusion_patch
 from cvcourse.visualization.rectifiers import rectifiers, with_rectifiers
 
 __all__ = [
     "METHODS",
+    "GridPointing",
     "Method",
+    "TrustRow",
+    "deletion",
     "gradient_times_image",
+    "grid_pointing",
+    "insertion",
+    "occlusion",
     "occlusion_patch",
+    "randomization_test",
     "rectifiers",
     "saliency",
+    "to_pixels",
+    "trust_panel",
     "with_rectifiers",
 ]
