@@ -6,10 +6,20 @@ CS231n, lecture "Visualizing and Understanding". TensorFlow, JAX or torch comput
 
 from cvcourse.visualization._saliency import gradient_times_image, saliency
 from cvcourse.visualization.rectifiers import rectifiers, with_rectifiers
+from cvcourse.visualization.units import (
+    activations,
+    dead_filters,
+    first_layer_filters,
+    strongest_patches,
+)
 
 __all__ = [
+    "activations",
+    "dead_filters",
+    "first_layer_filters",
     "gradient_times_image",
     "rectifiers",
     "saliency",
+    "strongest_patches",
     "with_rectifiers",
 ]
