@@ -69,6 +69,9 @@ PUBLIC = {
         Evaluation class_names evaluate facts features fit_probe layer_statistics load_model machine
         nearest read_history save_model tsne versions
     """,
+    "cvcourse.visualization": """
+        activations dead_filters first_layer_filters strongest_patches
+    """,
     "cvcourse.tuning": "HyperModel ask default_space oracle register",
     "cvcourse.visualization": """
         gradient_times_image occlusion rectifiers saliency to_pixels with_rectifiers

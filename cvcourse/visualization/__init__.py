@@ -12,6 +12,12 @@ from cvcourse.visualization._saliency import gradient_times_image, saliency
 from cvcourse.visualization._trust_panel import TrustRow, trust_panel
 from cvcourse.visualization.methods import METHODS, Method, occlusion_patch
 from cvcourse.visualization.rectifiers import rectifiers, with_rectifiers
+from cvcourse.visualization.units import (
+    activations,
+    dead_filters,
+    first_layer_filters,
+    strongest_patches,
+)
 
 __all__ = [
     "METHODS",
@@ -19,6 +25,9 @@ __all__ = [
     "Method",
     "TrustRow",
     "deletion",
+    "activations",
+    "dead_filters",
+    "first_layer_filters",
     "gradient_times_image",
     "grid_pointing",
     "insertion",
@@ -29,5 +38,6 @@ __all__ = [
     "saliency",
     "to_pixels",
     "trust_panel",
+    "strongest_patches",
     "with_rectifiers",
 ]
