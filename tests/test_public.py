@@ -69,12 +69,11 @@ PUBLIC = {
         Evaluation class_names evaluate facts features fit_probe layer_statistics load_model machine
         nearest read_history save_model tsne versions
     """,
-    "cvcourse.visualization": """
-        activations dead_filters first_layer_filters strongest_patches
-    """,
     "cvcourse.tuning": "HyperModel ask default_space oracle register",
     "cvcourse.visualization": """
-        gradient_times_image occlusion rectifiers saliency to_pixels with_rectifiers
+        Method activations dead_filters deletion explain first_layer_filters gradient_times_image
+        grid_pointing insertion occlusion occlusion_patch randomization_test rectifiers saliency
+        stages strongest_patches to_pixels trust_panel with_rectifiers
     """,
     "cvcourse.recipe": "check field load_config parse",
 }

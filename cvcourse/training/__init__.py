@@ -28,6 +28,12 @@ from cvcourse.training.evaluation_report import (
     write_predictions,
 )
 from cvcourse.training.exact_resume import ExactResume, history_columns, read_history
+from cvcourse.training.explanation_report import (
+    explanation_figure,
+    explanation_metrics,
+    explanation_sections,
+    unit_sections,
+)
 from cvcourse.training.feature_space import (
     MAX_POINTS,
     map_of_split,
@@ -78,6 +84,9 @@ __all__ = [
     "evaluation_metrics",
     "evaluation_sections",
     "examination_sections",
+    "explanation_figure",
+    "explanation_metrics",
+    "explanation_sections",
     "facts",
     "features",
     "fit",
@@ -98,6 +107,7 @@ __all__ = [
     "stages",
     "tsne",
     "unfreeze",
+    "unit_sections",
     "vector",
     "versions",
     "weighted_metrics",

@@ -5,6 +5,7 @@ CS231n, lecture "Visualizing and Understanding". TensorFlow, JAX or torch comput
 """
 
 from cvcourse.visualization._deletion import deletion, insertion
+from cvcourse.visualization._explanation import Explanation, MethodResult, explain, stages
 from cvcourse.visualization._grid_pointing import GridPointing, grid_pointing
 from cvcourse.visualization._occlusion import occlusion, to_pixels
 from cvcourse.visualization._randomization_test import randomization_test
@@ -21,12 +22,15 @@ from cvcourse.visualization.units import (
 
 __all__ = [
     "METHODS",
+    "Explanation",
     "GridPointing",
     "Method",
+    "MethodResult",
     "TrustRow",
-    "deletion",
     "activations",
     "dead_filters",
+    "deletion",
+    "explain",
     "first_layer_filters",
     "gradient_times_image",
     "grid_pointing",
@@ -36,8 +40,9 @@ __all__ = [
     "randomization_test",
     "rectifiers",
     "saliency",
+    "stages",
+    "strongest_patches",
     "to_pixels",
     "trust_panel",
-    "strongest_patches",
     "with_rectifiers",
 ]
