@@ -69,7 +69,8 @@ PUBLIC = {
         nearest read_history save_model tsne versions
     """,
     "cvcourse.visualization": """
-        activations dead_filters first_layer_filters strongest_patches
+        activations codes dead_filters first_layer_filters grid_of_thumbnails neighbors pca_map
+        strongest_patches tsne_map
     """,
     "cvcourse.tuning": "HyperModel ask default_space oracle register",
     "cvcourse.recipe": "check field load_config parse",

@@ -29,7 +29,10 @@ from cvcourse.training.evaluation_report import (
 )
 from cvcourse.training.exact_resume import ExactResume, history_columns, read_history
 from cvcourse.training.feature_space import (
+    ASKED,
     MAX_POINTS,
+    NEIGHBORS,
+    evenly_spaced,
     map_of_split,
     nearest,
     neighbors_gallery,
@@ -52,8 +55,10 @@ from cvcourse.training.transfer_learning import (
 )
 
 __all__ = [
+    "ASKED",
     "LAST",
     "MAX_POINTS",
+    "NEIGHBORS",
     "Backbone",
     "BestModel",
     "EpochLine",
@@ -77,6 +82,7 @@ __all__ = [
     "evaluate_held_out",
     "evaluation_metrics",
     "evaluation_sections",
+    "evenly_spaced",
     "examination_sections",
     "facts",
     "features",

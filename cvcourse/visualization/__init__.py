@@ -4,6 +4,13 @@ CS231n, lecture "Visualizing and Understanding". TensorFlow, JAX or torch comput
 `gradients.py`.
 """
 
+from cvcourse.visualization._codes import (
+    codes,
+    grid_of_thumbnails,
+    neighbors,
+    pca_map,
+    tsne_map,
+)
 from cvcourse.visualization._saliency import gradient_times_image, saliency
 from cvcourse.visualization.rectifiers import rectifiers, with_rectifiers
 from cvcourse.visualization.units import (
@@ -15,11 +22,16 @@ from cvcourse.visualization.units import (
 
 __all__ = [
     "activations",
+    "codes",
     "dead_filters",
     "first_layer_filters",
     "gradient_times_image",
+    "grid_of_thumbnails",
+    "neighbors",
+    "pca_map",
     "rectifiers",
     "saliency",
     "strongest_patches",
+    "tsne_map",
     "with_rectifiers",
 ]
