@@ -74,6 +74,10 @@ PUBLIC = {
         Evaluation class_names evaluate facts features fit_probe layer_statistics load_model machine
         nearest read_history save_model tsne versions
     """,
+    "cvcourse.visualization": """
+        activations codes dead_filters first_layer_filters grid_of_thumbnails neighbors pca_map
+        strongest_patches tsne_map
+    """,
     "cvcourse.tuning": "HyperModel ask default_space oracle register",
     "cvcourse.visualization": """
         Method activations dead_filters deletion explain first_layer_filters gradient_times_image

@@ -35,7 +35,10 @@ from cvcourse.training.explanation_report import (
     unit_sections,
 )
 from cvcourse.training.feature_space import (
+    ASKED,
     MAX_POINTS,
+    NEIGHBORS,
+    evenly_spaced,
     map_of_split,
     nearest,
     neighbors_gallery,
@@ -58,8 +61,10 @@ from cvcourse.training.transfer_learning import (
 )
 
 __all__ = [
+    "ASKED",
     "LAST",
     "MAX_POINTS",
+    "NEIGHBORS",
     "Backbone",
     "BestModel",
     "EpochLine",
@@ -83,6 +88,7 @@ __all__ = [
     "evaluate_held_out",
     "evaluation_metrics",
     "evaluation_sections",
+    "evenly_spaced",
     "examination_sections",
     "explanation_figure",
     "explanation_metrics",

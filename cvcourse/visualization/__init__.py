@@ -9,6 +9,13 @@ from cvcourse.visualization._explanation import Explanation, MethodResult, expla
 from cvcourse.visualization._grid_pointing import GridPointing, grid_pointing
 from cvcourse.visualization._occlusion import occlusion, to_pixels
 from cvcourse.visualization._randomization_test import randomization_test
+from cvcourse.visualization._codes import (
+    codes,
+    grid_of_thumbnails,
+    neighbors,
+    pca_map,
+    tsne_map,
+)
 from cvcourse.visualization._saliency import gradient_times_image, saliency
 from cvcourse.visualization._trust_panel import TrustRow, trust_panel
 from cvcourse.visualization.methods import METHODS, Method, occlusion_patch
@@ -37,6 +44,7 @@ __all__ = [
     "MethodResult",
     "TrustRow",
     "activations",
+    "codes",
     "dead_filters",
     "deletion",
     "explain",
@@ -47,6 +55,9 @@ __all__ = [
     "occlusion",
     "occlusion_patch",
     "randomization_test",
+    "grid_of_thumbnails",
+    "neighbors",
+    "pca_map",
     "rectifiers",
     "saliency",
     "stages",
@@ -68,5 +79,6 @@ __all__ = [
     "rectifiers",
     "saliency",
     "smooth_grad",
+    "tsne_map",
     "with_rectifiers",
 ]
