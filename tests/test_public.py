@@ -69,12 +69,14 @@ PUBLIC = {
         Evaluation class_names evaluate facts features fit_probe layer_statistics load_model machine
         nearest read_history save_model tsne versions
     """,
-    "cvcourse.visualization": """
-        activations dead_filters first_layer_filters strongest_patches
-    """,
     "cvcourse.tuning": "HyperModel ask default_space oracle register",
     "cvcourse.visualization": """
-        gradient_times_image occlusion rectifiers saliency to_pixels with_rectifiers
+        Method ReceptiveField activations boxes cam codes completeness_delta dead_filters
+        deconvnet deletion explain fgsm first_layer_filters grad_cam gradient_times_image
+        grid_of_thumbnails grid_pointing guided_backprop guided_grad_cam insertion
+        integrated_gradients neighbors occlusion occlusion_patch pca_map randomization_test
+        receptive_field rectifiers saliency smooth_grad stages strongest_patches to_pixels
+        trust_panel tsne_map with_rectifiers
     """,
     "cvcourse.recipe": "check field load_config parse",
 }

@@ -28,8 +28,17 @@ from cvcourse.training.evaluation_report import (
     write_predictions,
 )
 from cvcourse.training.exact_resume import ExactResume, history_columns, read_history
+from cvcourse.training.explanation_report import (
+    explanation_figure,
+    explanation_metrics,
+    explanation_sections,
+    unit_sections,
+)
 from cvcourse.training.feature_space import (
+    ASKED,
     MAX_POINTS,
+    NEIGHBORS,
+    evenly_spaced,
     map_of_split,
     nearest,
     neighbors_gallery,
@@ -52,8 +61,10 @@ from cvcourse.training.transfer_learning import (
 )
 
 __all__ = [
+    "ASKED",
     "LAST",
     "MAX_POINTS",
+    "NEIGHBORS",
     "Backbone",
     "BestModel",
     "EpochLine",
@@ -77,7 +88,11 @@ __all__ = [
     "evaluate_held_out",
     "evaluation_metrics",
     "evaluation_sections",
+    "evenly_spaced",
     "examination_sections",
+    "explanation_figure",
+    "explanation_metrics",
+    "explanation_sections",
     "facts",
     "features",
     "fit",
@@ -98,6 +113,7 @@ __all__ = [
     "stages",
     "tsne",
     "unfreeze",
+    "unit_sections",
     "vector",
     "versions",
     "weighted_metrics",
