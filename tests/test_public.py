@@ -57,11 +57,12 @@ PUBLIC = {
     """,
     "cvcourse.figures": """
         accuracy_by_work accuracy_gains activation_histograms alignment_matrices colored_text
-        compared_curves confusion_matrix cyclic_runs data_url ensemble_errors feature_map
-        first_snapshots gradient_errors gradient_reach gradients_through_time importance_bars
-        logarithmic memorized_examples new_figure objective_by_value palette parallel_coordinates
-        range_test reliability_diagram save_figure search_planes self_attention_matrices spotlight
-        step_times styles surface_paths svg training_curves trial_curves updates_and_signals
+        compared_curves confusion_matrix crop cyclic_runs data_url ensemble_errors explained_image
+        feature_map first_snapshots gradient_errors gradient_reach gradients_through_time
+        image_grid importance_bars logarithmic map_picture map_scale memorized_examples new_figure
+        objective_by_value occlusion_map overlay palette parallel_coordinates range_test
+        reliability_diagram save_figure search_planes self_attention_matrices spotlight step_times
+        styles surface_paths svg training_curves trial_curves updates_and_signals
     """,
     "cvcourse.classic": "GradientCheck gradient_check",
     "cvcourse.training": """
@@ -73,6 +74,9 @@ PUBLIC = {
         strongest_patches tsne_map
     """,
     "cvcourse.tuning": "HyperModel ask default_space oracle register",
+    "cvcourse.visualization": """
+        gradient_times_image occlusion rectifiers saliency to_pixels with_rectifiers
+    """,
     "cvcourse.recipe": "check field load_config parse",
 }
 NAMES = [(module, name) for module, names in PUBLIC.items() for name in names.split()]

@@ -16,6 +16,7 @@ from cvcourse.visualization.gradients import compiled
 
 BATCH = 32  # images computed at once
 PROBABILITIES = ("softmax", "sigmoid")
+ROUNDED = 1e-2  # tolerance for the sum of probabilities, which bfloat16 rounds
 NEIGHBORS = 5  # names in the error about an unknown layer
 
 
@@ -192,14 +193,37 @@ class Network:
             raise ValueError(f"image {bad[0]} contains NaN or infinite values")
         return images
 
-    def predict(self, images: np.ndarray) -> np.ndarray:
-        """Compute logits: (n, h, w, c) -> (n, classes) float32."""
+    def predict(self, images: np.ndarray, size: int = BATCH) -> np.ndarray:
+        """Compute logits, of `size` images at once: (n, h, w, c) -> (n, classes) float32."""
         function = self.compiled("logits", lambda x: self.call(x)[0])
-        return in_batches(function, images)
+        return in_batches(function, images, size=size)
 
     def probabilities(self, logits: Any) -> Any:
-        """Turn logits (batch, classes) into probabilities."""
-        return ops.sigmoid(logits) if self.probability == "sigmoid" else ops.softmax(logits)
+        """Turn logits (batch, classes) into probabilities; those of a subclassed model stay."""
+        if self.probability == "sigmoid":
+            return ops.sigmoid(logits)
+        found = ops.softmax(logits)
+        if self.subclassed:
+            sums = ops.sum(logits, axis=1)
+            done = ops.all(logits >= 0) & ops.all(ops.abs(sums - 1) < ROUNDED)
+            found = ops.where(done, logits, found)
+        return found
+
+    def class_probabilities(
+        self, images: np.ndarray, classes: np.ndarray, size: int = BATCH
+    ) -> np.ndarray:
+        """Compute the probability of a class for each image.
+
+        Args:
+            images: Array (n, h, w, c).
+            classes: Classes (n,).
+            size: Number of images computed at once.
+
+        Returns:
+            Array (n,) float32.
+        """
+        found = ops.convert_to_numpy(self.probabilities(self.predict(images, size)))
+        return found[np.arange(len(found)), classes]
 
     def targets(self, images: np.ndarray, classes: Any = None) -> np.ndarray:
         """Return the class of each image, (n,) int.
