@@ -64,6 +64,11 @@ PUBLIC = {
         reliability_diagram save_figure search_planes self_attention_matrices spotlight step_times
         styles surface_paths svg training_curves trial_curves updates_and_signals
     """,
+    "cvcourse.visualization": """
+        ReceptiveField boxes cam completeness_delta deconvnet fgsm grad_cam gradient_times_image
+        guided_backprop guided_grad_cam integrated_gradients receptive_field rectifiers saliency
+        smooth_grad with_rectifiers
+    """,
     "cvcourse.classic": "GradientCheck gradient_check",
     "cvcourse.training": """
         Evaluation class_names evaluate facts features fit_probe layer_statistics load_model machine

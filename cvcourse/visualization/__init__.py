@@ -18,6 +18,15 @@ from cvcourse.visualization._randomization_test import randomization_test
 from cvcourse.visualization._saliency import gradient_times_image, saliency
 from cvcourse.visualization._trust_panel import TrustRow, trust_panel
 from cvcourse.visualization.methods import METHODS, Method, occlusion_patch
+from cvcourse.visualization._cam import cam
+from cvcourse.visualization._deconvnet import deconvnet
+from cvcourse.visualization._fgsm import fgsm
+from cvcourse.visualization._grad_cam import grad_cam, guided_grad_cam
+from cvcourse.visualization._guided_backprop import guided_backprop
+from cvcourse.visualization._integrated_gradients import completeness_delta, integrated_gradients
+from cvcourse.visualization._receptive_field import ReceptiveField, boxes, receptive_field
+from cvcourse.visualization._saliency import gradient_times_image, saliency
+from cvcourse.visualization._smooth_grad import smooth_grad
 from cvcourse.visualization.rectifiers import rectifiers, with_rectifiers
 from cvcourse.visualization.units import (
     activations,
@@ -51,5 +60,20 @@ __all__ = [
     "trust_panel",
     "strongest_patches",
     "tsne_map",
+    "ReceptiveField",
+    "boxes",
+    "cam",
+    "completeness_delta",
+    "deconvnet",
+    "fgsm",
+    "grad_cam",
+    "gradient_times_image",
+    "guided_backprop",
+    "guided_grad_cam",
+    "integrated_gradients",
+    "receptive_field",
+    "rectifiers",
+    "saliency",
+    "smooth_grad",
     "with_rectifiers",
 ]
