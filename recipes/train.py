@@ -265,8 +265,7 @@ def build(config, dataset):
         if len(net.outputs) > 1:
             raise ValueError(f"train needs one output; {config.model} has {', '.join(net.output)}")
         models.require_savable(net, config.model)
-        if config.watch:
-            training.require_map(net)
+        training.require_map(net, config.watch)
         return models.with_preprocessing(net, dataset.input_shape, mean=mean, variance=variance)
 
 
@@ -276,9 +275,8 @@ def compiled(config, model, steps_per_epoch):
 
     from cvcourse import optimization, training
 
-    more = {"use_ema": config.average == "ema"}
-    if config.accumulate > 1:
-        more["gradient_accumulation_steps"] = config.accumulate
+    accumulate = config.accumulate if config.accumulate > 1 else None
+    more = dict(use_ema=config.average == "ema", gradient_accumulation_steps=accumulate)
     optimizer = optimization.of(config, model, steps_per_epoch, **more)
     loss, smoothing = optimization.LOSSES[config.loss], {}
     if soft_labels(config):

@@ -49,15 +49,18 @@ class Watch(keras.callbacks.Callback):
             raise RunError(f"cannot write to {self.folder}: {error.strerror}") from error
 
 
-def require_map(model):
-    """Check that a network has a feature map for Grad-CAM.
+def require_map(model, count):
+    """Check that a network has a feature map for Grad-CAM, if images are watched.
 
     Args:
         model: keras.Model.
+        count: Number of images to watch.
 
     Raises:
         ValueError: If it has none, with the flag that asks for it.
     """
+    if not count:
+        return
     try:
         Network.of(model).default_map()
     except ValueError as error:
