@@ -9,7 +9,7 @@ from cvcourse import figures, visualization
 LIKELIEST = 5  # classes of an image
 CHANNELS = 6  # of a stage
 FILTER = 40  # smallest side of a filter in pixels
-INDEPENDENT = 0.7  # rank correlation above which a map hardly depends on what was shuffled
+INDEPENDENT = 0.9  # rank correlation above which a map hardly depends on what was shuffled
 SANITY = (
     "Adebayo et al. 2018, https://arxiv.org/abs/1810.03292, found that guided backpropagation and "
     "Guided Grad-CAM hardly change when the upper layers are randomized, unlike the gradient and "
@@ -39,6 +39,7 @@ def explanation_metrics(explained, class_names):
         "classes": _likeliest(explained, class_names),
         "target": class_names[explained.target],
         "contrast": None if explained.contrast is None else class_names[explained.contrast],
+        "layer": explained.layer,
         "seconds": round(explained.seconds, 2),
         "methods": {
             name: {"seconds": round(result.seconds, 3), **_trust(explained.trust.get(name))}
@@ -131,11 +132,11 @@ def trust_sentences(rows):
     sentences = []
     if independent:
         sentences.append(
-            "Maps that hardly depend on the class, by their rank correlation after the weights of "
-            f"the logits are shuffled: {_listed(independent)}."
+            f"{_listed(independent)}: maps that hardly depend on the class. The number is the rank "
+            "correlation of the map with the one after the weights of the logits are shuffled."
         )
     if others:
-        sentences.append(f"Maps that depend on the class: {_listed(others)}.")
+        sentences.append(f"The maps that change more: {_listed(others)}.")
     return [*sentences, SANITY] if "guided_backprop" in rows else sentences
 
 
@@ -252,7 +253,8 @@ def _row(name, explained, class_names):
         other = class_names[explained.contrast]
         text = f"{target} against {other}\nsame scale"
         pictures.append((figures.map_picture(result.contrast, **shown), text))
-    words = f"{method.title}\n{method.shows} {method.paper}\n{result.seconds:.2f} s"
+    layer = f", layer {explained.layer}" if method.takes_layer else ""
+    words = f"{method.title}{layer}\n{method.shows} {method.paper}\n{result.seconds:.2f} s"
     if row := explained.trust.get(name):
         words += (
             f"\nRank correlation with the logits shuffled {row.randomized_logits:.2f}, with all "

@@ -49,6 +49,7 @@ class Explanation:
         unfit: {name of a method that does not fit the model: reason}.
         grid: Probabilities (rows, columns) of `occlusion`; None without that method.
         trust: {name of the method: its row of the trust panel}.
+        layer: Name of the layer of Grad-CAM; None if no method needs one.
         seconds: Time for all.
     """
 
@@ -60,6 +61,7 @@ class Explanation:
     unfit: dict[str, str]
     grid: np.ndarray | None
     trust: dict[str, TrustRow]
+    layer: str | None
     seconds: float
 
 
@@ -81,7 +83,7 @@ def explain(
         model: keras.Model from images to logits or probabilities, which it does not change.
         image: Array (h, w, c), in the range that the model takes.
         methods: Names of METHODS; None for all.
-        target: Class to explain; None for the likeliest.
+        target: Class to explain; None for the likeliest apart from `contrast`.
         contrast: Class that it is compared with; None for the likeliest other one.
         layer: Layer of Grad-CAM; None for the last map before the classifier.
         trust: Whether to compute the trust panel, which takes several times as long as the maps.
@@ -162,6 +164,7 @@ def explain(
         unfit,
         None if grid is None else grid[0],
         {row.method: row for row in rows},
+        _layer_name(network, layer) if any(chosen[name].takes_layer for name in results) else None,
         total,
     )
 
@@ -202,13 +205,19 @@ def stages(model: keras.Model) -> list[str]:
 
 def _classes(network, images, probabilities, target, contrast):
     """Return the target and the class that it is compared with, which is None for one class."""
-    order = np.argsort(-probabilities, kind="stable")
-    target = int(order[0] if target is None else network.targets(images, target)[0])
+    order = np.argsort(-probabilities, kind="stable").tolist()
+    if target is None:
+        target = next(i for i in order if i != contrast)
     if contrast is None:
-        contrast = next((int(i) for i in order if i != target), None)
-    else:
-        network.directions(images, target, contrast)
+        contrast = next((i for i in order if i != target), None)
+    network.directions(images, target, contrast)  # checks both
     return target, contrast
+
+
+def _layer_name(network, layer):
+    if layer is None:
+        return network.default_map()[0]
+    return layer if isinstance(layer, str) else layer.name
 
 
 def _ranked(method, options, model, images, classes):
