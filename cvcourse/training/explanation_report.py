@@ -1,5 +1,6 @@
 """Sections of a report that explain images: maps, trust panel, patches, filters, dead channels."""
 
+import contextlib
 import dataclasses
 
 import numpy as np
@@ -152,34 +153,33 @@ def unit_sections(model, images):
         positive for none of the images}.
     """
     try:
-        found = visualization.dead_filters(model, images)
         stages = visualization.stages(model)
     except ValueError as error:
         return [{"caption": "Units", "paragraphs": [f"{error}."]}], {}
-    dead = {name: len(channels) for name, channels in found.items()}
-    sections = [
-        {
-            "caption": "Strongest patches of each stage",
-            "gallery": [_patches(model, images, stage) for stage in stages],
-            "notes": [
-                "The channels with the largest activations in the explained images, at the end of "
-                "each resolution, and the pixels that the strongest value depends on."
-            ],
-        }
-    ]
-    try:
+    sections = []
+    if stages:
+        sections.append(
+            {
+                "caption": "Strongest patches of each stage",
+                "gallery": [_patches(model, images, stage) for stage in stages],
+                "notes": [
+                    "The channels with the largest activations in the images, at the end of each "
+                    "resolution, and the pixels that the strongest value depends on."
+                ],
+            }
+        )
+    with contextlib.suppress(ValueError):  # there is no convolution
         filters = visualization.first_layer_filters(model)
-    except ValueError:
-        filters = None
-    if filters is not None:
-        if filters.shape[-1] not in (1, 3):
+        count, *size, channels = filters.shape
+        if channels not in (1, 3):
             filters = filters.mean(axis=-1, keepdims=True)
-        count, *size, _ = filters.shape
         text = f"{count} filters of {'x'.join(map(str, size))}, one scale, gray is 0"
         grid = figures.image_grid(filters, signed=True, least=FILTER)
         sections.append(
             {"caption": "Filters of the first layer", "gallery": [[(grid, text)]], "large": True}
         )
+    found = visualization.dead_filters(model, images)
+    dead = {name: len(channels) for name, channels in found.items()}
     if dead:
         rows = [[name, f"{count}"] for name, count in dead.items()]
         noun = "image" if len(images) == 1 else "images"
