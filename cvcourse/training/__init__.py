@@ -15,6 +15,7 @@ from cvcourse.training._features import (
 from cvcourse.training._fit import facts, fit
 from cvcourse.training._layer_statistics import LayerStatistics, layer_statistics
 from cvcourse.training._machine import is_interactive, machine, versions
+from cvcourse.training._watch import require_map, watch
 from cvcourse.training.backbone import Backbone, best_scaling
 from cvcourse.training.best_model import BestModel, class_names, load_model, save_model
 from cvcourse.training.checkpoint import data_fingerprint
@@ -109,6 +110,7 @@ __all__ = [
     "neighbors_gallery",
     "precision",
     "read_history",
+    "require_map",
     "save_model",
     "stages",
     "tsne",
@@ -116,6 +118,7 @@ __all__ = [
     "unit_sections",
     "vector",
     "versions",
+    "watch",
     "weighted_metrics",
     "with_classifier",
     "write_confusion",
