@@ -141,7 +141,7 @@ def explain(
             seconds,
             tuple(dict.fromkeys(str(warning.message) for warning in caught)),
         )
-        tested[name] = functools.partial(_ranked, method, options)
+        tested[name] = functools.partial(method.scores, **options)
         tell(f"{name}: {seconds:.1f} s")
     if not results:
         raise ValueError("; ".join(f"{name}: {reason}" for name, reason in unfit.items()))
@@ -203,9 +203,3 @@ def _classes(network, images, probabilities, target, contrast):
     else:
         network.directions(images, target, contrast)
     return target, contrast
-
-
-def _ranked(method, options, model, images, classes):
-    """Compute maps for the trust panel: magnitudes if the method is displayed so."""
-    maps = method(model, images, classes, **options)
-    return method.displayed(maps) if method.display == "magnitude" else maps
