@@ -149,7 +149,7 @@ def explain(
                 )
             ),
         )
-        tested[name] = functools.partial(_ranked, method, options)
+        tested[name] = functools.partial(method.scores, **options)
         tell(f"{name}: {seconds:.1f} s")
     if not results:
         raise ValueError("; ".join(f"{name}: {reason}" for name, reason in unfit.items()))
@@ -225,9 +225,3 @@ def _layer_name(network, layer):
     if layer is None:
         return network.default_map()[0]
     return layer if isinstance(layer, str) else layer.name
-
-
-def _ranked(method, options, model, images, classes):
-    """Compute maps for the trust panel: magnitudes if the method is displayed so."""
-    maps = method(model, images, classes, **options)
-    return method.displayed(maps) if method.display == "magnitude" else maps
