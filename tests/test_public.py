@@ -65,23 +65,17 @@ PUBLIC = {
         styles surface_paths svg training_curves trial_curves updates_and_signals
     """,
     "cvcourse.visualization": """
-        ReceptiveField boxes cam completeness_delta deconvnet fgsm grad_cam gradient_times_image
-        guided_backprop guided_grad_cam integrated_gradients receptive_field rectifiers saliency
-        smooth_grad with_rectifiers
+        ReceptiveField activations boxes cam codes completeness_delta dead_filters deconvnet fgsm
+        first_layer_filters grad_cam gradient_times_image grid_of_thumbnails guided_backprop
+        guided_grad_cam integrated_gradients neighbors occlusion pca_map receptive_field rectifiers
+        saliency smooth_grad strongest_patches to_pixels tsne_map with_rectifiers
     """,
     "cvcourse.classic": "GradientCheck gradient_check",
     "cvcourse.training": """
         Evaluation class_names evaluate facts features fit_probe layer_statistics load_model machine
         nearest read_history save_model tsne versions
     """,
-    "cvcourse.visualization": """
-        activations codes dead_filters first_layer_filters grid_of_thumbnails neighbors pca_map
-        strongest_patches tsne_map
-    """,
     "cvcourse.tuning": "HyperModel ask default_space oracle register",
-    "cvcourse.visualization": """
-        gradient_times_image occlusion rectifiers saliency to_pixels with_rectifiers
-    """,
     "cvcourse.recipe": "check field load_config parse",
 }
 NAMES = [(module, name) for module, names in PUBLIC.items() for name in names.split()]
