@@ -69,6 +69,10 @@ PUBLIC = {
         nearest read_history save_model tsne versions
     """,
     "cvcourse.tuning": "HyperModel ask default_space oracle register",
+    "cvcourse.visualization": """
+        class_image dream dream_objective dream_step fooling_image gram gradient_times_image
+        inversion_loss invert rectifiers saliency style_loss style_transfer with_rectifiers
+    """,
     "cvcourse.recipe": "check field load_config parse",
 }
 NAMES = [(module, name) for module, names in PUBLIC.items() for name in names.split()]

@@ -168,11 +168,11 @@ class Network:
             self._functions[key] = compiled(function, [first, *shapes], self.model.variables)
         return self._functions[key]
 
-    def images(self, images: Any) -> np.ndarray:
-        """Check images, and return them as float32 (n, h, w, c)."""
+    def images(self, images: Any, *, any_size: bool = False) -> np.ndarray:
+        """Check images, of the model's or of any size; return them as float32 (n, h, w, c)."""
         images = np.asarray(images)
-        shape = (None, *self.image_shape)
-        text = f"(n, {', '.join('any' if n is None else str(n) for n in self.image_shape)})"
+        shape = (None, *((None, None) if any_size else self.image_shape[:2]), self.image_shape[2])
+        text = f"(n, {', '.join('any' if n is None else str(n) for n in shape[1:])})"
         if images.ndim == len(shape) - 1:
             raise ValueError(
                 f"images have the shape {images.shape}, without a batch axis: images[None] has one"
@@ -439,17 +439,19 @@ def in_batches(function: Callable, *arrays: np.ndarray, size: int = BATCH) -> An
     """Call a function of arrays on `size` examples at a time, and join the results.
 
     Args:
-        function: Function of arrays (batch, …) that returns an array (batch, …).
+        function: Function of arrays (batch, …) that returns arrays (batch, …).
         *arrays: Arrays (n, …).
         size: Number of examples at once.
 
     Returns:
-        Array (n, …).
+        Arrays (n, …), in the structure of the function's.
     """
     found = [
         function(*(array[i : i + size] for array in arrays)) for i in range(0, len(arrays[0]), size)
     ]
-    return found[0] if len(found) == 1 else np.concatenate(found)
+    if len(found) == 1:
+        return found[0]
+    return keras.tree.map_structure(lambda *parts: np.concatenate(parts), *found)
 
 
 def warn_of_zeros(maps: np.ndarray, technique: str) -> np.ndarray:
