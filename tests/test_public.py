@@ -72,6 +72,7 @@ PUBLIC = {
     "cvcourse.visualization": """
         class_image dream dream_objective dream_step fooling_image gram gradient_times_image
         inversion_loss invert rectifiers saliency style_loss style_transfer with_rectifiers
+        without_resizing
     """,
     "cvcourse.recipe": "check field load_config parse",
 }

@@ -10,6 +10,7 @@ from cvcourse.visualization._fooling_image import fooling_image
 from cvcourse.visualization._inversion import inversion_loss, invert
 from cvcourse.visualization._saliency import gradient_times_image, saliency
 from cvcourse.visualization._style_transfer import gram, style_loss, style_transfer
+from cvcourse.visualization._without_resizing import without_resizing
 from cvcourse.visualization.rectifiers import rectifiers, with_rectifiers
 
 __all__ = [
@@ -27,4 +28,5 @@ __all__ = [
     "style_loss",
     "style_transfer",
     "with_rectifiers",
+    "without_resizing",
 ]

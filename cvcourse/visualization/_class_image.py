@@ -24,8 +24,6 @@ from cvcourse.visualization.ascent import (
 )
 from cvcourse.visualization.network import Network
 
-BLUR = 0.5  # standard deviation in pixels, as in the assignment
-
 
 def class_image(
     model: keras.Model,
@@ -36,6 +34,7 @@ def class_image(
     step_size: float = 0.0145,
     l2: float = 0.02,
     jitter: float = 1 / 14,
+    blur: float = 0.5,
     blur_every: int = 10,
     bounds: Bounds = (0.0, 255.0),
     seed: int = 0,
@@ -57,6 +56,7 @@ def class_image(
         step_size: Root mean square change of a pixel in a step, as a share of the range.
         l2: Weight of the sum of squares.
         jitter: Largest random shift of the images, as a share of their sides.
+        blur: Standard deviation of the blur in pixels.
         blur_every: Number of steps between two blurs.
         bounds: Lowest and highest pixel, as numbers or one a channel.
         seed: Random seed of the start and the shifts.
@@ -73,7 +73,7 @@ def class_image(
     >>> int(class_image(model, 5, blur_every=1000)[0, :, :, 0].argmax())
     5
     """
-    require_positive(steps=steps, step_size=step_size, blur_every=blur_every)
+    require_positive(steps=steps, step_size=step_size, blur=blur, blur_every=blur_every)
     network = Network.of(model, output)
     low, high = pixel_range(bounds)
     if classes is None:
@@ -88,14 +88,14 @@ def class_image(
         gradient = gradient - 2 * l2 * (images - (low + high) / 2) / (high - low)
         images = images + step_size * (high - low) * gradient / root_mean_square(gradient)
         images = np.clip(shifted(images, -shift), low, high).astype("float32")
-        if step % blur_every == 1:
-            images = blurred(images)
+        if (step - 1) % blur_every == 0:
+            images = blurred(images, blur)
         if callback is not None:
             callback(step, images)
     return images
 
 
-def blurred(images: np.ndarray, deviation: float = BLUR) -> np.ndarray:
+def blurred(images: np.ndarray, deviation: float) -> np.ndarray:
     """Blur images (n, h, w, c) by a Gaussian, with mirrored borders."""
     reach = min(round(4 * deviation), *(side - 1 for side in images.shape[1:3]))
     weights = np.exp(-(np.arange(-reach, reach + 1) ** 2) / (2 * deviation**2))

@@ -73,7 +73,7 @@ def invert(
     *,
     steps: int = 200,
     step_size: float = 0.02,
-    variation_weight: float = 1.0,
+    variation_weight: float = 10.0,
     bounds: Bounds = (0.0, 255.0),
     seed: int = 0,
     callback: Callback | None = None,

@@ -32,15 +32,14 @@ def pixel_range(bounds: Bounds) -> tuple[np.ndarray, np.ndarray]:
     return low, high
 
 
-def require_positive(**numbers: Any) -> None:
-    """Raise ValueError for a number of steps or octaves below 1, or a size that is not positive."""
-    for name, number in numbers.items():
-        if isinstance(number, (int, np.integer)) and number >= 1:
-            continue
-        if isinstance(number, float) and number > 0 and name == "step_size":
-            continue
-        least = "positive" if name == "step_size" else "an integer of at least 1"
-        raise ValueError(f"{name} is {least}; received {number!r}")
+def require_positive(*, step_size: Any, blur: Any = 1.0, **counts: Any) -> None:
+    """Raise ValueError for a count below 1, or another number that is not positive."""
+    for name, count in counts.items():
+        if not isinstance(count, (int, np.integer)) or count < 1:
+            raise ValueError(f"{name} is a whole number of at least 1; received {count!r}")
+    for name, number in (("step_size", step_size), ("blur", blur)):
+        if not np.isscalar(number) or not 0 < number < np.inf:
+            raise ValueError(f"{name} is a positive number; received {number!r}")
 
 
 def noise(
@@ -63,7 +62,7 @@ def noise(
     """
     low, high = pixel_range(bounds)
     *sides, channels = network.image_shape
-    size = [side or usual for side, usual in zip(sides, size or USUAL_SIZE, strict=True)]
+    size = size or [side or usual for side, usual in zip(sides, USUAL_SIZE, strict=True)]
     drawn = np.random.default_rng(seed).standard_normal((count, *size, channels or 3))
     images = (low + high) / 2 + CONTRAST * (high - low) * drawn
     return network.images(np.clip(images, low, high))

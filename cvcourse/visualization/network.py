@@ -314,6 +314,22 @@ class Network:
             raise ValueError(f"{self.name} has no map (n, h, w, c) before its classifier")
         return maps[-1].name, maps[-1].outputs[0]
 
+    def maps(self) -> list[str]:
+        """Return the name of the last map of each scale, from fine to coarse.
+
+        Raises:
+            ValueError: As `default_map`.
+        """
+        last, _ = self.default_map()
+        place, found = fields(self.graph), {}
+        for step in self.between():
+            value = step.outputs[0]
+            if place[value] is not None and value.shape[-1] > self.image_shape[-1]:
+                found[place[value].step] = step.name
+            if step.name == last:
+                break
+        return [*found.values()]
+
 
 class _Known:
     """The networks of a model, dropped when its structure changes; Keras does not save it."""
