@@ -57,11 +57,12 @@ PUBLIC = {
     """,
     "cvcourse.figures": """
         accuracy_by_work accuracy_gains activation_histograms alignment_matrices colored_text
-        compared_curves confusion_matrix cyclic_runs data_url ensemble_errors feature_map
-        first_snapshots gradient_errors gradient_reach gradients_through_time importance_bars
-        logarithmic memorized_examples new_figure objective_by_value palette parallel_coordinates
-        range_test reliability_diagram save_figure search_planes self_attention_matrices spotlight
-        step_times styles surface_paths svg training_curves trial_curves updates_and_signals
+        compared_curves confusion_matrix crop cyclic_runs data_url ensemble_errors explained_image
+        feature_map first_snapshots gradient_errors gradient_reach gradients_through_time
+        image_grid importance_bars logarithmic map_picture map_scale memorized_examples new_figure
+        objective_by_value occlusion_map overlay palette parallel_coordinates range_test
+        reliability_diagram save_figure search_planes self_attention_matrices spotlight step_times
+        styles surface_paths svg training_curves trial_curves updates_and_signals
     """,
     "cvcourse.classic": "GradientCheck gradient_check",
     "cvcourse.training": """
@@ -73,6 +74,12 @@ PUBLIC = {
         class_image dream dream_objective dream_step fooling_image gram gradient_times_image
         inversion_loss invert rectifiers saliency style_loss style_transfer with_rectifiers
         without_resizing
+        Method ReceptiveField activations boxes cam codes completeness_delta dead_filters
+        deconvnet deletion explain fgsm first_layer_filters grad_cam gradient_times_image
+        grid_of_thumbnails grid_pointing guided_backprop guided_grad_cam insertion
+        integrated_gradients neighbors occlusion occlusion_patch pca_map randomization_test
+        receptive_field rectifiers saliency smooth_grad stages strongest_patches to_pixels
+        trust_panel tsne_map with_rectifiers
     """,
     "cvcourse.recipe": "check field load_config parse",
 }

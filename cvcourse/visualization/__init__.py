@@ -11,7 +11,36 @@ from cvcourse.visualization._inversion import inversion_loss, invert
 from cvcourse.visualization._saliency import gradient_times_image, saliency
 from cvcourse.visualization._style_transfer import gram, style_loss, style_transfer
 from cvcourse.visualization._without_resizing import without_resizing
+from cvcourse.visualization._cam import cam
+from cvcourse.visualization._codes import (
+    codes,
+    grid_of_thumbnails,
+    neighbors,
+    pca_map,
+    tsne_map,
+)
+from cvcourse.visualization._deconvnet import deconvnet
+from cvcourse.visualization._deletion import deletion, insertion
+from cvcourse.visualization._explanation import Explanation, MethodResult, explain, stages
+from cvcourse.visualization._fgsm import fgsm
+from cvcourse.visualization._grad_cam import grad_cam, guided_grad_cam
+from cvcourse.visualization._grid_pointing import GridPointing, grid_pointing
+from cvcourse.visualization._guided_backprop import guided_backprop
+from cvcourse.visualization._integrated_gradients import completeness_delta, integrated_gradients
+from cvcourse.visualization._occlusion import occlusion, to_pixels
+from cvcourse.visualization._randomization_test import randomization_test
+from cvcourse.visualization._receptive_field import ReceptiveField, boxes, receptive_field
+from cvcourse.visualization._saliency import gradient_times_image, saliency
+from cvcourse.visualization._smooth_grad import smooth_grad
+from cvcourse.visualization._trust_panel import TrustRow, trust_panel
+from cvcourse.visualization.methods import METHODS, Method, occlusion_patch
 from cvcourse.visualization.rectifiers import rectifiers, with_rectifiers
+from cvcourse.visualization.units import (
+    activations,
+    dead_filters,
+    first_layer_filters,
+    strongest_patches,
+)
 
 __all__ = [
     "class_image",
@@ -27,6 +56,46 @@ __all__ = [
     "saliency",
     "style_loss",
     "style_transfer",
+    "METHODS",
+    "Explanation",
+    "GridPointing",
+    "Method",
+    "MethodResult",
+    "ReceptiveField",
+    "TrustRow",
+    "activations",
+    "boxes",
+    "cam",
+    "codes",
+    "completeness_delta",
+    "dead_filters",
+    "deconvnet",
+    "deletion",
+    "explain",
+    "fgsm",
+    "first_layer_filters",
+    "grad_cam",
+    "gradient_times_image",
+    "grid_of_thumbnails",
+    "grid_pointing",
+    "guided_backprop",
+    "guided_grad_cam",
+    "insertion",
+    "integrated_gradients",
+    "neighbors",
+    "occlusion",
+    "occlusion_patch",
+    "pca_map",
+    "randomization_test",
+    "receptive_field",
+    "rectifiers",
+    "saliency",
+    "smooth_grad",
+    "stages",
+    "strongest_patches",
+    "to_pixels",
+    "trust_panel",
+    "tsne_map",
     "with_rectifiers",
     "without_resizing",
 ]

@@ -4,6 +4,7 @@ Simonyan et al., "Deep Inside Convolutional Networks", ICLR workshop 2014,
 https://arxiv.org/abs/1312.6034, section 3.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -11,7 +12,7 @@ import numpy as np
 from keras import ops
 
 from cvcourse.visualization.gradients import value_and_gradient
-from cvcourse.visualization.network import Network, in_batches, warn_of_zeros
+from cvcourse.visualization.network import BATCH, Network, in_batches, warn_of_zeros
 from cvcourse.visualization.rectifiers import rule_of
 
 
@@ -74,8 +75,8 @@ def gradient_times_image(
         ValueError: As `saliency`.
 
     >>> model = keras.Sequential([keras.Input((2, 2, 1)), keras.layers.Flatten()])
-    >>> gradient_times_image(model, np.full((1, 2, 2, 1), 5.0), 3)[0, 1, 1, 0]
-    5.0
+    >>> gradient_times_image(model, np.full((1, 2, 2, 1), 5.0), 3)[0, 1, 1]
+    array([5.], dtype=float32)
     """
     network, images, directions = inputs(model, images, classes, contrast, output)
     found = image_gradient(network, images, directions) * images
@@ -83,10 +84,22 @@ def gradient_times_image(
 
 
 def inputs(model, images, classes, contrast, output):
-    """Return (network, checked images, directions); see `Network.directions`."""
+    """Return (network, checked images, directions); see `Network.directions`.
+
+    Rows of zeros stand for the likeliest class, which `directions_of` finds without another pass.
+    """
     network = Network.of(model, output)
     images = network.images(images)
+    if classes is None and contrast is None and network.classes:
+        return network, images, np.zeros((len(images), network.classes), "float32")
     return network, images, network.directions(images, classes, contrast)
+
+
+def directions_of(logits, directions):
+    """Replace rows of zeros (batch, classes) by 1 for the likeliest class, of tensors."""
+    likeliest = ops.one_hot(ops.argmax(logits, axis=1), directions.shape[1], dtype=logits.dtype)
+    chosen = ops.any(ops.not_equal(directions, 0), axis=1, keepdims=True)
+    return ops.where(chosen, directions, likeliest)
 
 
 def image_gradient(
@@ -97,7 +110,7 @@ def image_gradient(
     Args:
         network: Network of the model.
         images: Array (n, h, w, c).
-        directions: Weights of the logits (n, classes).
+        directions: Weights of the logits (n, classes); zeros for the likeliest class.
         rule: Rule of the ReLUs, "guided" or "deconvnet"; None for the gradient.
 
     Returns:
@@ -107,9 +120,41 @@ def image_gradient(
 
     def gradient(x, weights):
         def objective(x):
-            return ops.sum(network.call(x, rules=rules)[0] * weights, axis=1), ()
+            logits = network.call(x, rules=rules)[0]
+            return ops.sum(logits * directions_of(logits, weights), axis=1), ()
 
         return value_and_gradient(objective, x)[2]
 
     function = network.compiled(("image_gradient", rule), gradient, (None, directions.shape[1]))
     return in_batches(function, images, directions)
+
+
+def weighted_gradients(
+    network: Network,
+    directions: np.ndarray,
+    point: Callable[[int, int], np.ndarray],
+    weights: np.ndarray,
+) -> np.ndarray:
+    """Sum gradients at several points of each image, with the memory of one batch.
+
+    Args:
+        network: Network of the model.
+        directions: Weights of the logits (n, classes).
+        point: Function (index of the point, index of the image) -> image (h, w, c). All images
+            have their points in the same order.
+        weights: Weight of each point.
+
+    Returns:
+        Sums (n, h, w, c) float32.
+    """
+    pairs = [(k, i) for k in range(len(weights)) for i in range(len(directions))]
+    total: Any = None
+    for first in range(0, len(pairs), BATCH):
+        batch = pairs[first : first + BATCH]
+        points = np.stack([point(k, i) for k, i in batch]).astype("float32")
+        gradients = image_gradient(network, points, directions[[i for _, i in batch]])
+        if total is None:
+            total = np.zeros((len(directions), *gradients.shape[1:]))
+        for (k, i), gradient in zip(batch, gradients, strict=True):
+            total[i] += weights[k] * gradient
+    return total.astype("float32")

@@ -16,6 +16,7 @@ from cvcourse.visualization.gradients import compiled
 
 BATCH = 32  # images computed at once
 PROBABILITIES = ("softmax", "sigmoid")
+ROUNDED = 1e-2  # tolerance for the sum of probabilities, which bfloat16 rounds
 NEIGHBORS = 5  # names in the error about an unknown layer
 
 
@@ -127,6 +128,7 @@ class Network:
         *,
         rules: Mapping[Step, Callable] | None = None,
         changed: Mapping[Value, Callable] | None = None,
+        known: Mapping[Value, Any] | None = None,
     ) -> list[Any]:
         """Compute logits and other values in inference mode, for tensors inside a function.
 
@@ -135,6 +137,7 @@ class Network:
             wanted: Further values.
             rules: Calls to replace, as `rectifiers.rule_of` returns them.
             changed: {value: function}; what depends on the value gets the function's result.
+            known: {value: tensor} of values that are not computed again.
 
         Returns:
             [logits (batch, classes) float32, *wanted]: values as they are before `changed`.
@@ -146,7 +149,7 @@ class Network:
             return [ops.cast(found, "float32")]
         logits, *others = run(
             self.graph.steps,
-            {self.input: images},
+            {self.input: images, **(known or {})},
             [self.logits, *wanted],
             replaced={**self._replaced, **(rules or {})},
             changed=changed,
@@ -192,14 +195,37 @@ class Network:
             raise ValueError(f"image {bad[0]} contains NaN or infinite values")
         return images
 
-    def predict(self, images: np.ndarray) -> np.ndarray:
-        """Compute logits: (n, h, w, c) -> (n, classes) float32."""
+    def predict(self, images: np.ndarray, size: int = BATCH) -> np.ndarray:
+        """Compute logits, of `size` images at once: (n, h, w, c) -> (n, classes) float32."""
         function = self.compiled("logits", lambda x: self.call(x)[0])
-        return in_batches(function, images)
+        return in_batches(function, images, size=size)
 
     def probabilities(self, logits: Any) -> Any:
-        """Turn logits (batch, classes) into probabilities."""
-        return ops.sigmoid(logits) if self.probability == "sigmoid" else ops.softmax(logits)
+        """Turn logits (batch, classes) into probabilities; those of a subclassed model stay."""
+        if self.probability == "sigmoid":
+            return ops.sigmoid(logits)
+        found = ops.softmax(logits)
+        if self.subclassed:
+            sums = ops.sum(logits, axis=1)
+            done = ops.all(logits >= 0) & ops.all(ops.abs(sums - 1) < ROUNDED)
+            found = ops.where(done, logits, found)
+        return found
+
+    def class_probabilities(
+        self, images: np.ndarray, classes: np.ndarray, size: int = BATCH
+    ) -> np.ndarray:
+        """Compute the probability of a class for each image.
+
+        Args:
+            images: Array (n, h, w, c).
+            classes: Classes (n,).
+            size: Number of images computed at once.
+
+        Returns:
+            Array (n,) float32.
+        """
+        found = ops.convert_to_numpy(self.probabilities(self.predict(images, size)))
+        return found[np.arange(len(found)), classes]
 
     def targets(self, images: np.ndarray, classes: Any = None) -> np.ndarray:
         """Return the class of each image, (n,) int.
@@ -292,6 +318,9 @@ class Network:
     def default_map(self) -> tuple[str, Value]:
         """Return the last map before the classifier, (batch, h, w, c), after its activation.
 
+        If attention follows the maps, as in a ViT, it is the input of the last attention instead,
+        (batch, tokens, c): after that, the logits may depend on the class token only.
+
         Returns:
             (name of its layer, its Value).
 
@@ -312,6 +341,12 @@ class Network:
         ]
         if not maps:
             raise ValueError(f"{self.name} has no map (n, h, w, c) before its classifier")
+        attention = [i for i, step in enumerate(steps) if _attends(step)]
+        if attention and steps.index(maps[-1]) < attention[-1]:
+            mixing = [step for step in steps[: attention[-1] + 1] if _is_layer_of_tokens(step)]
+            made_by = {step.outputs[0]: step.name for step in steps}
+            if mixing and mixing[-1].inputs[0] in made_by:
+                return made_by[mixing[-1].inputs[0]], mixing[-1].inputs[0]
         return maps[-1].name, maps[-1].outputs[0]
 
     def maps(self) -> list[str]:
@@ -369,13 +404,26 @@ def _is_identity(operation) -> bool:
     )
 
 
-def needed_steps(steps: Iterable[Step], wanted: Iterable[Value]) -> set[Step]:
-    """Return the steps that values depend on."""
-    values, needed = set(wanted), set()
+def _attends(step) -> bool:
+    """Check whether a step is attention, or the softmax of its scores."""
+    kind = type(step.operation).__name__
+    return "Attention" in kind or (kind == "Softmax" and len(step.outputs[0].shape) == 4)
+
+
+def _is_layer_of_tokens(step) -> bool:
+    return bool(getattr(step.operation, "weights", ())) and len(step.inputs[0].shape) == 3
+
+
+def needed_steps(
+    steps: Iterable[Step], wanted: Iterable[Value], known: Iterable[Value] = ()
+) -> set[Step]:
+    """Return the steps that values depend on, if others are known."""
+    known, needed = set(known), set()
+    values = set(wanted) - known
     for step in reversed([*steps]):
         if values & set(step.outputs):
             needed.add(step)
-            values |= set(step.inputs)
+            values |= set(step.inputs) - known
     return needed
 
 
@@ -392,7 +440,7 @@ def run(
 
     Args:
         steps: Steps of the graph.
-        values: {value: tensor} of the inputs.
+        values: {value: tensor} of the inputs, and of other values that are known.
         wanted: Values to compute.
         replaced: {step: function (operation) -> what is called instead}.
         changed: {value: function}, applied to the value before it is used.
@@ -404,7 +452,7 @@ def run(
     """
     replaced, changed = replaced or {}, changed or {}
     found, used = dict(values), {}
-    needed = needed_steps(steps, wanted)
+    needed = needed_steps(steps, wanted, values)
     copied: dict[int, Any] = {}  # shared layers stay shared
     names = {tensor.name for tensor in values.values()} if copies else set()
 

@@ -1,0 +1,126 @@
+"""Techniques of cvcourse.visualization against torch in float64: tests/golden/vis_*.npz."""
+
+import functools
+
+import numpy as np
+import pytest
+from golden import golden_rule as rule
+from golden import vis_rule as reference
+
+from cvcourse import models
+from cvcourse import visualization as see
+from cvcourse.visualization.network import Network
+
+SPEC = reference.load_spec()["models"]
+FAST = (
+    "squeezenet1_1",
+    "resnet18-cam",
+    "resnet18-grad_cam_aligned",
+    "mobilenet_v2-guided_backprop",
+)
+
+
+def rows(names=None):
+    """Return (net, case) of all cases, or of those of some names."""
+    return [
+        pytest.param(net, case, marks=() if {net, f"{net}-{case}"} & {*FAST} else pytest.mark.slow)
+        for net, spec in SPEC.items()
+        for case in (names or spec["cases"])
+    ]
+
+
+@functools.cache
+def load(name):
+    """Return (model with the rule's weights, spec, expected arrays, images)."""
+    spec = SPEC[name]
+    model = models.build(name, input_shape=(*spec["size"], 3))
+    weights = {key: rule.tensor(key, shape, spec["gain"]) for key, shape in spec["state_dict"]}
+    models.pretrained.load_state_dict(model, weights)
+    return model, spec, reference.load(name), rule.inputs(*spec["size"], spec["seed"])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nets():
+    yield
+    load.cache_clear()
+
+
+def of_class(technique):
+    return lambda model, spec, case, x: getattr(see, technique)(model, x, spec["classes"])
+
+
+def cam_of(technique, resize):
+    def function(model, spec, case, x):
+        at = {} if technique == "cam" else {"layer": case["tap"]}
+        return getattr(see, technique)(model, x, spec["classes"], resize=resize, **at)
+
+    return function
+
+
+def smooth_grad(model, spec, case, x):
+    noises = reference.noise((case["samples"], *x.shape), 11)
+    return see.smooth_grad(model, x, spec["classes"], noises=noises)
+
+
+def deconvnet_unit(model, spec, case, x):
+    return see.deconvnet(model, x, layer=case["tap"], channel=case["channel"])
+
+
+def fgsm_sign(model, spec, case, x):
+    return see.fgsm(model, x, spec["classes"], epsilon=1.0) - x
+
+
+# Name of a case, up to the tap: (names in cvcourse.visualization that it needs, function).
+CASES = {
+    "logits": ((), lambda model, spec, case, x: Network.of(model).predict(x)),
+    "saliency": (("saliency",), of_class("saliency")),
+    "guided_backprop": (("guided_backprop",), of_class("guided_backprop")),
+    "deconvnet": (("deconvnet",), of_class("deconvnet")),
+    "deconvnet_unit": (("deconvnet",), deconvnet_unit),
+    "integrated_gradients": (
+        ("integrated_gradients",),
+        lambda model, spec, case, x: see.integrated_gradients(
+            model, x, spec["classes"], baseline=case["baseline"], steps=case["steps"]
+        ),
+    ),
+    "smooth_grad": (("smooth_grad",), smooth_grad),
+    "grad_cam": (("grad_cam",), cam_of("grad_cam", None)),
+    "grad_cam_resized": (("grad_cam",), cam_of("grad_cam", "bilinear")),
+    "grad_cam_aligned": (("grad_cam",), cam_of("grad_cam", "receptive_field")),
+    "cam": (("cam",), cam_of("cam", None)),
+    "fgsm_sign": (("fgsm",), fgsm_sign),
+}
+
+
+@pytest.mark.parametrize("net, case", rows())
+def test_case(net, case):
+    model, spec, expected, images = load(net)
+    row = next((key for key in (case, case.partition("_")[0]) if key in CASES), None)
+    needed, function = CASES.get(row, ((case,), None))
+    if missing := [need for need in needed if not hasattr(see, need)]:
+        pytest.skip(f"cvcourse.visualization has no {', '.join(missing)} yet")
+    entry = spec["cases"][case]
+    error, tolerance = reference.check(expected[case], entry, function(model, spec, entry, images))
+    assert error < tolerance
+
+
+@pytest.mark.parametrize("net, case", rows(["integrated_gradients"]))
+def test_completeness(net, case):
+    model, spec, _, x = load(net)
+    entry = spec["cases"][case]
+    for name, expected in entry["completeness_delta"].items():
+        form = dict(steps=entry["steps"], rule=name.partition(",")[0])
+        maps = see.integrated_gradients(model, x, spec["classes"], **form)
+        found = see.completeness_delta(model, x, maps, spec["classes"])
+        # Three digits in the spec, and float32 ReLUs on the other side of their kink.
+        np.testing.assert_allclose(found, expected, rtol=5e-3, atol=3e-3, err_msg=name)
+
+
+@pytest.mark.parametrize("net, case", rows(["logits"]))
+def test_receptive_fields(net, case):
+    model, spec, _, _ = load(net)
+    for tap, expected in spec["receptive_fields"].items():
+        field = see.receptive_field(model, tap)
+        assert field._asdict() == {key: (n, n) for key, n in expected.items()}, tap
+    top = spec["top_patch"]
+    assert see.boxes(model, top["tap"], top["places"]).tolist() == top["boxes"]
