@@ -1,26 +1,24 @@
-"""Make pictures by gradient ascent on the pixels, with any trained classifier.
+"""Make pictures by gradient descent on the pixels, with a trained classifier.
 
     cvcourse dream photo.jpg --model=mobilenet_v2
     cvcourse dream photo.jpg --kind=style --style=painting.jpg
-    cvcourse dream texture.jpg --kind=texture
+    cvcourse dream bark.jpg --kind=texture
     cvcourse dream --kind=class_image --target=goldfish
     cvcourse dream photo.jpg --kind=invert --layer=stage3
     cvcourse dream digit.png --kind=fool --target=3 --model=runs/train/digits
 
-picture.png in the run directory is the result, report.html shows the pictures on the way,
-metrics.json has the loss and the probability of the class. The kinds:
+picture.png in the run directory is the result; report.html shows the path to it, metrics.json has
+the loss and the probability of a class along the path. The kinds:
 
-    dream        DeepDream: the photo changed so that it excites a layer
+    dream        DeepDream: the photo, changed so that it excites a layer
     style        the photo in the style of another photo
     texture      the style of the photo alone, from noise
     class_image  an image of a class, from noise
     invert       the photo reconstructed from its features at a layer, from noise
-    fool         the photo changed a little, until the model takes it for another class; the
-                 picture has the size of the photo, so that `cvcourse classify` sees its pixels
+    fool         the photo, hardly changed, that the model takes for another class
 """
 
 import dataclasses
-import difflib
 import sys
 import time
 import warnings
@@ -28,27 +26,22 @@ import warnings
 from cvcourse import recipe
 from cvcourse.startup import import_tensorflow_quietly
 
-STEPS = {
-    "dream": 10,  # for each octave
-    "style": 200,
-    "texture": 200,
-    "class_image": 200,
-    "invert": 300,
-    "fool": 200,
-}
-TARGETED = ("class_image", "fool")
-SURE = 0.9  # probability at which `fool` stops: rounding to 8 bits does not undo it
-AMPLIFIED = 10  # factor at which the report shows changes that can hardly be seen
-LIKELIEST = 5  # classes in the metrics
 LOSSES = {
-    "dream": "minus half the sum of squares of the layer, over the number of pixels",
-    "style": "relative distances of the content and of the style layers",
-    "texture": "relative distances of the style layers",
+    "dream": "minus half the mean over pixels of the layer's squares",
+    "style": "relative distances to content and style",
+    "texture": "relative distances to the style",
     "class_image": "cross-entropy",
-    "invert": "relative distance of the features",
+    "invert": "relative distance to the features",
     "fool": "cross-entropy",
 }
-RESIZING = ("Resize", "Resizing", "CenterCrop", "Cropping2D")
+SIDE = 224  # of pictures for a model of any size
+STEPS = dict(dream=10, style=200, texture=200, class_image=200, invert=300, fool=200)
+OF_CLASS = ("class_image", "fool")
+SCALE = {"invert": -3}  # place of the default layer among the maps of each scale; -2 for others
+STRUCTURE = dict(step_size=0.03, blur=1.0, blur_every=4)  # class images with less noise
+SURE = 0.9  # probability at which `fool` stops, which survives the rounding to 8 bits
+AMPLIFIED = 10  # factor for the picture of the change
+LIKELIEST = 5  # classes in the metrics
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,23 +49,25 @@ class Config(recipe.RunFields, recipe.WeightsFields):
     """A photo, a model, and the kind of picture."""
 
     photo: tuple[str, ...] = recipe.field((), "image file", positional=True)
-    kind: str = recipe.field("dream", "kind of picture", choices=tuple(STEPS))
+    kind: str = recipe.field("dream", "kind of picture", choices=tuple(LOSSES))
     model: str = recipe.field(
         "mobilenet_v2", "network with published weights, run directory, or .keras file"
     )
     model_args: dict = recipe.field({}, "arguments of the model's builder, such as width=0.25")
     layer: str | None = recipe.field(
-        None, "layer of dream, invert, and of style's content; auto: one chosen by its scale"
+        None, "layer of dream, of invert, and of style's content; auto: one of a middle scale"
     )
-    style: str | None = recipe.field(None, "image file whose style is taken")
+    style: str | None = recipe.field(None, "image file whose style is transferred")
     target: str | None = recipe.field(
-        None, "name of the class of class_image and fool; for fool, none: the second likeliest"
+        None, "name of the class for class_image and fool; none: for fool, the second likeliest"
     )
     steps: int | None = recipe.field(
         None, "number of steps, for dream of each octave; auto: as the kind needs", least=1
     )
     size: int | None = recipe.field(
-        None, "shorter side of the picture in pixels; auto: that of the model's input", least=1
+        None,
+        "shorter side of the picture in pixels; auto: that of the model's input, twice it for dream",
+        least=1,
     )
     seed: int = recipe.field(0, "random seed of noise and shifts", least=0, below=2**32)
 
@@ -81,13 +76,13 @@ class Config(recipe.RunFields, recipe.WeightsFields):
             takes = "takes no photo" if self.kind == "class_image" else "needs one photo"
             yield f"--kind={self.kind} {takes}; received {', '.join(self.photo) or 'none'}"
         if (self.style is not None) != (self.kind == "style"):
-            yield "--kind=style needs --style=another.jpg, which the other kinds do not take"
-        if self.target is not None and self.kind not in TARGETED:
-            yield f"--target is for --kind={' and '.join(TARGETED)}"
+            yield f"--style=FILE and --kind=style need each other; received --kind={self.kind}"
+        if self.target is not None and self.kind not in OF_CLASS:
+            yield f"--target is for --kind={' and '.join(OF_CLASS)}"
         if self.target is None and self.kind == "class_image":
-            yield "--kind=class_image needs --target, the name of a class"
+            yield "--kind=class_image needs the name of a class, --target=NAME"
         if self.size is not None and self.kind == "fool":
-            yield "--kind=fool keeps the size of the photo: leave --size out"
+            yield "--kind=fool keeps the size of the photo: leave out --size"
 
 
 def main(config: Config) -> dict:
@@ -97,8 +92,7 @@ def main(config: Config) -> dict:
         config: Config.
 
     Returns:
-        The metrics: the loss and the probability of the class along the path, the likeliest classes
-        before and after, seconds.
+        The metrics: loss and probability of the class along the path, likeliest classes, seconds.
 
     Raises:
         UsageError: For a wrong value, or the workdir of another run.
@@ -114,13 +108,14 @@ def main(config: Config) -> dict:
     from cvcourse import classifier, training
 
     with recipe.user_errors():
-        loaded = classifier.of(config)
+        loaded = classifier.of(config, named=False)
         job = Job(config, loaded)
     path, pictures, steps = [], [], 0
 
     def record(images):
-        path.append({"step": steps, "loss": job.loss(images), "probability": job.share(images)})
-        pictures.append((images[0], f"step {steps}\n{path[-1]['probability']:.1%} {job.name}"))
+        share = float(job.probabilities(images)[job.target])
+        path.append({"step": steps, "loss": job.loss(images, share), "probability": share})
+        pictures.append((images[0], f"step {steps}\n{share:.1%} {job.names[job.target]}"))
 
     def callback(step, images):
         nonlocal steps
@@ -131,22 +126,21 @@ def main(config: Config) -> dict:
     with recipe.open_run(config, "dream", config.kind, config.model) as run:
         run.begin()
         begin = time.monotonic()
-        if job.start is not None:
-            record(job.start)
+        if config.kind in ("dream", "style", "fool"):
+            record(job.photo)
         with recipe.user_errors(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the report tells if fool does not reach its target
+            warnings.simplefilter("ignore")  # the last row tells if fool misses its target
             images = np.round(job.run(callback))
-        seconds = time.monotonic() - begin
+        seconds = round(time.monotonic() - begin, 1)
         record(images)
         pixels = images[0].astype("uint8")
-        file = run.path / "picture.png"
-        Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(file)
-        print(f"picture: {file}")
-        after = job.likeliest(images)
-        shown = [(images[0], f"result\n{after[0][0]:.1%} {after[0][1]}")]
-        for name, photo in (("photo", job.photo), ("style", job.style)):
-            if photo is not None:
-                shown.append((photo[0], name))
+        Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels).save(
+            run.path / "picture.png"
+        )
+        print(f"picture: {run.path / 'picture.png'}")
+        likeliest = [f"{share:.1%} {name}" for share, name in job.likeliest(images)]
+        shown = [(images[0], "\n".join(["result", *likeliest[:2]]))]
+        shown += [(image[0], name) for name, image in job.photos.items() if image is not None]
         if config.kind == "fool":
             change = 127.5 + AMPLIFIED * (images - job.photo)
             shown.append((change[0], f"change, times {AMPLIFIED}"))
@@ -157,143 +151,119 @@ def main(config: Config) -> dict:
             metrics={
                 "kind": config.kind,
                 "layer": job.layer,
-                "class": job.name,
+                "class": job.names[job.target],
                 "steps": steps,
                 "path": path,
                 "before": None if job.photo is None else job.likeliest(job.photo),
-                "after": after,
-                "seconds": round(seconds, 1),
+                "after": job.likeliest(images),
+                "seconds": seconds,
                 "seed": config.seed,
             },
             config=dataclasses.asdict(run.config),
-            lead=[f"{steps} steps in {seconds:.0f} s."],
+            lead=[f"{steps} steps in {seconds:g} s."],
             galleries={"Pictures": shown, "Path": pictures},
-            tables={"Steps": [["step", f"loss: {LOSSES[config.kind]}", f"P({job.name})"], *rows]},
+            tables={
+                "Steps": [
+                    ["step", LOSSES[config.kind], f"probability of {job.names[job.target]}"],
+                    *rows,
+                ]
+            },
         )
 
 
 class Job:
-    """The model, images and layers of a picture.
+    """The model, images (1, h, w, c) of 0..255, layers and class of a picture.
 
-    Attributes:
-        photo: The photo, (1, h, w, c) of 0..255; None for class_image.
-        style: The photo of the style, for style.
-        start: The photo, if the path starts there and not at noise.
-        target: Number of the class whose probability is followed: the one to reach, or the
-            photo's likeliest.
-        name: Its name.
-        layer: Name of the layer of dream, invert and of the content; None for other kinds.
+    `net` is the model whose input the picture is: for `fool`, the classifier, so that
+    `cvcourse classify` sees these pixels; else the part after the resizing of photos.
     """
 
     def __init__(self, config, loaded):
-        self.config, self.kind, self.names = config, config.kind, loaded.class_names
-        self.model = loaded.model
-        self.net, self.side = (self.model, None) if self.kind == "fool" else inner(self.model)
+        from cvcourse import classifier
+        from cvcourse import visualization as library
+        from cvcourse.visualization.network import Network
+
+        self.config, self.kind, self.library = config, config.kind, library
+        self.model = self.net = loaded.model
+        self.names = loaded.class_names or [*map(str, range(self.model.output_shape[-1]))]
+        if self.kind != "fool":
+            _, self.net = classifier.without_resizing(self.model)
         self.photo = self._read(config.photo[0]) if config.photo else None
         self.style = self._read(config.style) if config.style else None
-        self.start = self.photo if self.kind in ("dream", "style", "fool") else None
-        self.layer, self.style_layers = self._layers()
-        self.target = self._target(loaded)
-        self.name = self.names[self.target]
+        self.photos = {"photo": self.photo, "style": self.style}
+        if self.kind == "texture":
+            self.style = self.photo
+        if config.target is not None:
+            self.target = loaded.column(config.target)
+        else:
+            order = self.probabilities(self.photo).argsort()
+            self.target = int(order[-2 if self.kind == "fool" else -1])
+        self.layer, self.style_layers, network = None, [], Network.of(self.net)
+        if self.kind not in OF_CLASS:
+            self.layer = config.layer
+            stages = (
+                library.stages(self.net) if self.style is not None or self.layer is None else []
+            )
+            self.style_layers = stages[:-1] or stages
+            self.layer = self.layer or stages[max(SCALE.get(self.kind, -2), -len(stages))]
+            network.tap(self.layer)
+        if self.photo is not None:
+            network.images(self.photo, any_size=self.kind == "dream")
 
     def _read(self, file):
-        """Read a photo, at the size of a net that has one, else with the wanted shorter side."""
+        """Read a photo in the size of the picture."""
         import numpy as np
 
         from cvcourse import data
         from cvcourse.data.photo import to_size
 
         *sides, channels = self.net.input_shape[1:]
-        fixed = None if None in sides else sides
-        if fixed and self.kind != "dream":
-            if self.config.size:
-                raise ValueError(
-                    f"--size: the model takes pictures of {sides[0]} x {sides[1]} only"
-                )
-            return data.read_photo(file, channels, fixed)[None].astype("float32")
-        pixels = data.read_photo(file, channels)
+        fixed = None not in sides
+        if fixed and self.kind != "dream" and not self.config.size:
+            return np.float32(data.read_photo(file, channels, sides)[None])
+        photo = data.read_photo(file, channels)
         if self.kind != "fool":
-            least = self.config.size or self.side
-            scale = least / min(pixels.shape[:2])
-            if fixed:  # the photo covers the model's input
-                scale = max(scale, *(n / m for n, m in zip(sides, pixels.shape[:2], strict=True)))
-            pixels = to_size(pixels, *(max(1, round(scale * n)) for n in pixels.shape[:2])).numpy()
-        return np.float32(pixels[None])
-
-    def _layers(self):
-        """Return the layer and the style layers of this kind, the default ones by their scale."""
-        from cvcourse.visualization.network import Network
-
-        if self.kind in TARGETED:
-            return None, ()
-        network = Network.of(self.net)
-        scales = maps(network)
-        chosen = self.config.layer or (scales[-2:] or [None])[0]
-        if chosen is None or (self.kind in ("style", "texture") and not scales):
-            raise ValueError(f"{network.name} has no maps: choose a layer with --layer")
-        network.tap(chosen)
-        return chosen, scales[:-1] or scales
-
-    def _target(self, loaded):
-        """Return the number of the class to reach, or of the photo's likeliest class."""
-        wanted = self.config.target
-        if wanted is None:
-            order = self.probabilities(self.photo).argsort()
-            return int(order[-2] if self.kind == "fool" else order[-1])
-        try:
-            return loaded.columns([wanted])[0][0]
-        except ValueError:
-            near = difflib.get_close_matches(wanted, self.names, n=5, cutoff=0.0)
-            raise ValueError(f"--target: no class is named {wanted!r}; near: {', '.join(near)}")
+            side = self.config.size or (2 * min(sides) if fixed else SIDE)
+            scale = side / min(photo.shape[:2])
+            photo = to_size(photo, *(max(round(scale * n), 1) for n in photo.shape[:2]))
+        return np.float32(photo[None])
 
     def run(self, callback):
-        """Make the picture: (1, h, w, c) of 0..255."""
-        from cvcourse import visualization
-
+        """Make the picture, (1, h, w, c) of 0..255."""
         settings = {"steps": self.config.steps or STEPS[self.kind], "callback": callback}
         if self.kind == "fool":
-            return visualization.fooling_image(
-                self.net, self.photo, self.target, probability=SURE, **settings
-            )
+            settings["probability"] = SURE
+            return self.library.fooling_image(self.net, self.photo, self.target, **settings)
         settings["seed"] = self.config.seed
         if self.kind == "class_image":
-            size = (self.config.size or self.side,) * 2
-            return visualization.class_image(self.net, self.target, size=size, **settings)
+            settings |= STRUCTURE | {"size": self.config.size and (self.config.size,) * 2}
+            return self.library.class_image(self.net, self.target, **settings)
         if self.kind in ("dream", "invert"):
-            make = getattr(visualization, self.kind)
+            make = getattr(self.library, self.kind)
             return make(self.net, self.photo, self.layer, **settings)
         if self.kind == "texture":
             settings |= {"content_weight": 0.0, "start": "noise"}
-        return visualization.style_transfer(
-            self.net,
-            self.photo,
-            self.photo if self.style is None else self.style,
-            content_layer=self.layer,
-            style_layers=self.style_layers,
-            **settings,
-        )
+        layers = {"content_layer": self.layer, "style_layers": self.style_layers}
+        return self.library.style_transfer(self.net, self.photo, self.style, **layers, **settings)
 
-    def loss(self, images):
-        """Compute the loss of a picture, in the words of LOSSES."""
+    def loss(self, images, share):
+        """Compute the loss of LOSSES; `share` is the probability of the class."""
         import numpy as np
 
-        from cvcourse import visualization
-
-        if self.kind in TARGETED:
-            return -float(np.log(max(self.share(images), 1e-12)))
+        if self.kind in OF_CLASS:
+            return -float(np.log(max(share, 1e-12)))
         if self.kind == "dream":
-            images = fitting(images, self.net)
-            objective, _ = visualization.dream_objective(self.net, images, self.layer)
-            return -float(objective[0] / images.size)
+            images = fitted(images, self.net)
+            objective, _ = self.library.dream_objective(self.net, images, self.layer)
+            return -float(objective[0]) / images[0, :, :, 0].size
         total = 0.0
         if self.kind != "texture":
-            total += visualization.inversion_loss(self.net, images, self.photo, self.layer)[0][0]
-        if self.kind != "invert":
-            style = self.photo if self.style is None else self.style
-            for layer in self.style_layers:
-                wanted = visualization.gram(self.net, style, layer)
-                found = visualization.gram(self.net, images, layer)
-                total += np.square(found - wanted).sum() / np.square(wanted).sum()
+            total += self.library.inversion_loss(self.net, images, self.photo, self.layer)[0][0]
+        for layer in self.style_layers if self.kind != "invert" else ():
+            wanted, found = (
+                self.library.gram(self.net, image, layer) for image in (self.style, images)
+            )
+            total += np.square(found - wanted).sum() / np.square(wanted).sum()
         return float(total)
 
     def probabilities(self, images):
@@ -303,13 +273,8 @@ class Job:
 
         from cvcourse import training
 
-        net = self.net if self.photo is None else self.model
-        scores = np.array(net(fitting(images, net), training=False), "float32")
+        scores = np.array(self.model(fitted(images, self.model), training=False), "float32")
         return np.array(keras.ops.softmax(training.as_logits(scores).astype("float64")))[0]
-
-    def share(self, images):
-        """Compute the probability of the class that is followed."""
-        return float(self.probabilities(images)[self.target])
 
     def likeliest(self, images):
         """Return the likeliest classes as [probability, name]."""
@@ -317,53 +282,11 @@ class Job:
         return [[float(found[i]), self.names[i]] for i in found.argsort()[::-1][:LIKELIEST]]
 
 
-def inner(model):
-    """Return the model without the resizing and cropping of photos, and its usual input's side.
-
-    It takes pictures of any size if its layers do, otherwise of the size after the cropping.
-    """
+def fitted(images, model):
+    """Scale pictures to the input of a model that has a fixed size."""
     import keras
 
-    from cvcourse.visualization.network import Network, run
-
-    network = Network.of(model)
-    place, steps = network.input, [*network.graph.steps]
-    while steps and type(steps[0].operation).__name__ in RESIZING:
-        place = steps.pop(0).outputs[0]
-    _, *sides, channels = place.shape
-    if None in sides:
-        return model, 224
-    if place is network.input:
-        return model, min(sides)
-    for shape in ((None, None, channels), (*sides, channels)):
-        image = keras.Input(shape)
-        try:
-            outputs = run(steps, {place: image}, [*network.graph.outputs.values()], copies=True)
-            break
-        except (TypeError, ValueError):  # layers that need a size
-            continue
-    return keras.Model(image, keras.tree.pack_sequence_as(model.output, outputs)), min(sides)
-
-
-def maps(network):
-    """Return the name of the last map of each scale, from fine to coarse."""
-    from cvcourse.layers.receptive_field import fields
-
-    found, place, last = {}, fields(network.graph), network.default_map()[0]
-    for step in network.between():
-        value = step.outputs[0]
-        if place[value] is not None and value.shape[-1] > network.image_shape[-1]:
-            found[place[value].step] = step.name
-        if step.name == last:
-            break
-    return [*found.values()]
-
-
-def fitting(images, net):
-    """Scale a picture to the input of a net that has a fixed size."""
-    import keras
-
-    sides = net.input_shape[1:3]
+    sides = model.input_shape[1:3]
     if None in sides or images.shape[1:3] == sides:
         return images
     return keras.ops.convert_to_numpy(keras.ops.image.resize(images, sides, antialias=True))

@@ -112,7 +112,7 @@ def style_transfer(
     *,
     content_layer: Any,
     style_layers: Sequence[Any],
-    content_weight: float = 1.0,
+    content_weight: float = 0.1,
     style_weights: Sequence[float] | float = 1.0,
     variation_weight: float = 1.0,
     start: str = "content",

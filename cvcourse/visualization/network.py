@@ -349,22 +349,6 @@ class Network:
                 return made_by[mixing[-1].inputs[0]], mixing[-1].inputs[0]
         return maps[-1].name, maps[-1].outputs[0]
 
-    def maps(self) -> list[str]:
-        """Return the name of the last map of each scale, from fine to coarse.
-
-        Raises:
-            ValueError: As `default_map`.
-        """
-        last, _ = self.default_map()
-        place, found = fields(self.graph), {}
-        for step in self.between():
-            value = step.outputs[0]
-            if place[value] is not None and value.shape[-1] > self.image_shape[-1]:
-                found[place[value].step] = step.name
-            if step.name == last:
-                break
-        return [*found.values()]
-
 
 class _Known:
     """The networks of a model, dropped when its structure changes; Keras does not save it."""
