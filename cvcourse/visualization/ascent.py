@@ -38,7 +38,7 @@ def require_positive(*, step_size: Any, blur: Any = 1.0, **counts: Any) -> None:
         if not isinstance(count, (int, np.integer)) or count < 1:
             raise ValueError(f"{name} is a whole number of at least 1; received {count!r}")
     for name, number in (("step_size", step_size), ("blur", blur)):
-        if not np.isscalar(number) or not 0 < number < np.inf:
+        if not isinstance(number, (int, float, np.number)) or not 0 < number < np.inf:
             raise ValueError(f"{name} is a positive number; received {number!r}")
 
 
