@@ -40,8 +40,7 @@ def maps():
     model.set_weights([w if w.ndim > 1 else w**2 for w in draws])
     images = rng.normal(size=(3, 24, 20, 3)).astype("float32")
     found = {
-        name: getattr(see, name)(model, images, **settings)
-        for name, settings in METHODS.items()
+        name: getattr(see, name)(model, images, **settings) for name, settings in METHODS.items()
     }
     found["contrast"] = see.saliency(model, images, 1, contrast=2)
     found["unit"] = see.deconvnet(model, images, layer="map", channel=5)
