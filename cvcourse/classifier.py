@@ -6,11 +6,12 @@ config of the run that trained it.
 
 import collections
 import dataclasses
+import difflib
 import os
 import pathlib
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from cvcourse import source_file
@@ -95,6 +96,32 @@ class Classifier:
         raise ValueError(
             f"the model does not know the classes {_listed(unknown)}; it knows {_listed(known)}"
         )
+
+    def column(self, name: str) -> int:
+        """Find the output of a class.
+
+        Args:
+            name: Name of the class, compared as in `columns`, or its number if the classes have no
+                names.
+
+        Returns:
+            Index of the output.
+
+        Raises:
+            ValueError: If there is no such class, or several; the message has the nearest names.
+        """
+        names = self.class_names or [*map(str, range(self.model.output_shape[-1]))]
+        spellings = self.spellings or [(one,) for one in names]
+        found = _places(spellings, str)[name] or _places(spellings, _simplified)[_simplified(name)]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            several = " and ".join(names[place] for place in found)
+            raise ValueError(f"several classes of the model are named {name!r}: {several}")
+        simple = {_simplified(one): one for one in reversed(names)}
+        near = difflib.get_close_matches(_simplified(name), simple, n=SHOWN, cutoff=0.0)
+        nearest = ", ".join(simple[one] for one in near)
+        raise ValueError(f"the model has no class {name!r}; the nearest names are {nearest}")
 
 
 def load(
@@ -190,18 +217,19 @@ def resizing(model: Any) -> dict[str, Any] | None:
     return None
 
 
-def without_resizing(model: Any) -> tuple[Any, Any]:
+def without_resizing(model: Any) -> tuple[Callable[[Any], Any], Any]:
     """Split a model of photos of any size after the layers that resize and crop them.
 
     Args:
-        model: keras.Model from photos (batch, h, w, c).
+        model: keras.Model from photos (batch, h, w, c), 0..255.
 
     Returns:
-        A pair of keras.Model: photos -> pixels (batch, side, side, c), 0..255, and pixels -> the
-        outputs of `model`, with its layers. The first is None if the model has a fixed input size,
-        or does not begin by resizing photos to a fixed size; the second is then `model`.
+        A pair: function from a photo (h, w, c) to the float32 pixels that the network sees, 0..255,
+        and keras.Model from batches of these to the outputs of `model`, with its layers. A model of
+        a fixed input size, or that does not begin by resizing photos, is returned itself.
     """
     import keras
+    import numpy as np
 
     pixels = None
     if None in model.input_shape[1:3]:
@@ -210,8 +238,10 @@ def without_resizing(model: Any) -> tuple[Any, Any]:
                 break
             pixels = operation.output
     if pixels is None or None in pixels.shape[1:]:
-        return None, model
-    return keras.Model(model.input, pixels), keras.Model(pixels, model.output, name=model.name)
+        return lambda photo: photo.astype("float32"), model
+    resize = keras.Model(model.input, pixels)
+    net = keras.Model(pixels, model.output, name=model.name)
+    return lambda photo: np.array(resize(photo[None].astype("float32")))[0], net
 
 
 def photo_files(names: Sequence[str]) -> list[str]:

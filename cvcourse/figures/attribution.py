@@ -149,7 +149,7 @@ def image_grid(
 
 def occlusion_map(
     probabilities: np.ndarray,
-    image: np.ndarray,
+    image_size: tuple[int, int],
     *,
     patch: int,
     stride: int,
@@ -160,60 +160,47 @@ def occlusion_map(
 
     Args:
         probabilities: Array (rows, columns), as `visualization.occlusion` returns for an image.
-        image: Array (h, w, 1 or 3) of 0..255.
+        image_size: Height and width of the image in pixels.
         patch: Side of the patch in pixels.
         stride: Pixels from a patch to the next.
         name: Name of the class.
         whole: Probability of the class for the whole image.
 
     Returns:
-        A matplotlib figure: the image with the first patch, and the heat map.
+        A matplotlib figure: the heat map in pixels of the image, each cell in the middle of its
+        patch, with the patch of the lowest probability.
 
-    >>> places = np.array([[0.5, 0.9]])
     >>> figure = occlusion_map(
-    ...     places, np.zeros((4, 8, 1)), patch=4, stride=4, name="cat", whole=0.95
+    ...     np.array([[0.5, 0.9]]), (4, 8), patch=4, stride=4, name="cat", whole=0.95
     ... )
-    >>> float(figure.axes[1].images[0].get_array().min())
-    0.5
+    >>> figure.axes[0].images[0].get_clim()
+    (0.5, 0.95)
     """
     from matplotlib.patches import Rectangle
 
-    height, width = image.shape[:2]
-    figure, (left, right) = new_figure(width=9, height=4, columns=2)
-    left.imshow(_three_channels(image))
+    height, width = image_size
+    figure, (ax,) = new_figure(width=5, height=4)
     low, high = float(probabilities.min()), max(float(probabilities.max()), whole)
-    # The cell of a patch is drawn around the middle of the patch.
     first = (patch - 1) / 2 - stride / 2
     rows, columns = probabilities.shape
     extent = (first, first + columns * stride, first + rows * stride, first)
-    heat = right.imshow(probabilities, extent=extent, vmin=low, vmax=high, cmap="viridis")
+    heat = ax.imshow(probabilities, extent=extent, vmin=low, vmax=high, cmap="viridis")
     row, column = np.unravel_index(probabilities.argmin(), probabilities.shape)
-    for ax in (left, right):
-        ax.add_patch(
-            Rectangle(
-                (column * stride - 0.5, row * stride - 0.5),
-                min(patch, width - column * stride),
-                min(patch, height - row * stride),
-                fill=False,
-                edgecolor=ORANGE,
-                linewidth=2,
-            )
-        )
-        ax.set_xlim(-0.5, width - 0.5)
-        ax.set_ylim(height - 0.5, -0.5)
-        ax.grid(False)
-    left.set_title("the patch that lowers it most", loc="left", fontsize=10)
-    right.set_title(f"P({shortened([name])[0]}), patch in the middle", loc="left", fontsize=10)
-    bar = figure.colorbar(heat, ax=right, fraction=0.046)
-    bar.ax.axhline(whole, color=ORANGE, linewidth=2)
-    bar.set_label("the line is the whole image", fontsize=9)
+    corner = (column * stride - 0.5, row * stride - 0.5)
+    ax.add_patch(Rectangle(corner, patch, patch, fill=False, edgecolor=ORANGE, linewidth=2))
+    ax.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5), xlabel="pixels", ylabel="pixels")
+    ax.grid(False)
+    ax.set_title(f"P({shortened([name])[0]}) with a patch here", loc="left")
+    bar = figure.colorbar(heat, ax=ax, fraction=0.046)
+    bar.ax.axhline(whole, color=ORANGE, linewidth=3)
+    bar.set_label("line: without a patch")
     return figure
 
 
 def explained_image(
     image: np.ndarray,
     probabilities: Mapping[str, float],
-    maps: Mapping[str, tuple[np.ndarray, bool]],
+    maps: Mapping[str, np.ndarray],
     *,
     columns: int = 5,
 ) -> Figure:
@@ -222,7 +209,7 @@ def explained_image(
     Args:
         image: Array (h, w, 1 or 3) of 0..255.
         probabilities: {class: probability}, the likeliest first.
-        maps: {title: (map, whether it is signed)}, maps as in `map_picture`.
+        maps: {title: map}, as in `map_picture`.
         columns: Panels in a row.
 
     Returns:
@@ -231,7 +218,7 @@ def explained_image(
     Raises:
         ValueError: If there are no classes.
 
-    >>> figure = explained_image(np.zeros((8, 8, 1)), {"cat": 0.9}, {"CAM": (np.eye(8), True)})
+    >>> figure = explained_image(np.zeros((8, 8, 1)), {"cat": 0.9}, {"CAM": np.eye(8)})
     >>> [ax.get_title(loc="left") for ax in figure.axes]
     ['image', 'probability', 'CAM']
     """
@@ -247,7 +234,7 @@ def explained_image(
         ax.remove()
     first, bars, *others = axes[:panels]
     pictures = {"image": _three_channels(image)}
-    pictures |= {title: map_picture(one, signed=both) for title, (one, both) in maps.items()}
+    pictures |= {title: map_picture(one) for title, one in maps.items()}
     for ax, (title, picture) in zip((first, *others), pictures.items(), strict=True):
         ax.imshow(picture, interpolation="nearest")
         ax.set_title(title, loc="left", fontsize=10)

@@ -15,6 +15,7 @@ from cvcourse.training._features import (
 from cvcourse.training._fit import facts, fit
 from cvcourse.training._layer_statistics import LayerStatistics, layer_statistics
 from cvcourse.training._machine import is_interactive, machine, versions
+from cvcourse.training._watch import require_map, watch
 from cvcourse.training.backbone import Backbone, best_scaling
 from cvcourse.training.best_model import BestModel, class_names, load_model, save_model
 from cvcourse.training.checkpoint import data_fingerprint
@@ -33,6 +34,12 @@ from cvcourse.training.evaluation_report import (
     write_predictions,
 )
 from cvcourse.training.exact_resume import ExactResume, history_columns, read_history
+from cvcourse.training.explanation_report import (
+    explanation_figure,
+    explanation_metrics,
+    explanation_sections,
+    unit_sections,
+)
 from cvcourse.training.feature_space import (
     MAX_POINTS,
     NEIGHBORS,
@@ -86,6 +93,9 @@ __all__ = [
     "evaluation_metrics",
     "evaluation_sections",
     "examination_sections",
+    "explanation_figure",
+    "explanation_metrics",
+    "explanation_sections",
     "facts",
     "features",
     "fit",
@@ -104,12 +114,15 @@ __all__ = [
     "neighbors_of_each",
     "precision",
     "read_history",
+    "require_map",
     "save_model",
     "stages",
     "tsne",
     "unfreeze",
+    "unit_sections",
     "vector",
     "versions",
+    "watch",
     "weighted_metrics",
     "with_classifier",
     "write_confusion",

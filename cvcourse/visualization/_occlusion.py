@@ -64,18 +64,15 @@ def occlusion(
         raise ValueError(f"batch_size is at least 1; received {batch_size!r}")
     chosen = network.targets(images, classes)
 
-    places = [*itertools.product(range(len(images)), *grid)]
-    size = -(-len(places) // -(-len(places) // batch_size))  # of all batches; the last ones overlap
-    found = np.empty(len(places), "float32")
-    for start in range(0, len(places), size):
-        batch = slice(start := min(start, len(places) - size), start + size)
-        which = [place[0] for place in places[batch]]
-        covered = images[which]
-        for image, (_, row, column) in zip(covered, places[batch], strict=True):
+    places = np.array([*itertools.product(range(len(images)), *grid)])
+    found = []
+    for batch in np.array_split(places, -(-len(places) // batch_size)):
+        covered = images[batch[:, 0]]
+        for image, (_, row, column) in zip(covered, batch, strict=True):
             window = np.s_[row : row + height, column : column + width]
             image[window] = fill[window]
-        found[batch] = network.class_probabilities(covered, chosen[which], size)
-    return found.reshape(len(images), *map(len, grid))
+        found.append(network.class_probabilities(covered, chosen[batch[:, 0]], batch_size))
+    return np.concatenate(found).reshape(len(images), *map(len, grid))
 
 
 def to_pixels(

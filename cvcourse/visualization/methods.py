@@ -11,7 +11,10 @@ import numpy as np
 class Method:
     """An attribution method: (model, images, classes) -> maps.
 
-    Attributes:
+    >>> METHODS["grad_cam"].title
+    'Grad-CAM'
+
+    Args:
         name: Name of the function in `cvcourse.visualization`.
         title: Name in texts.
         shows: Sentence: what the map shows.
@@ -53,6 +56,26 @@ class Method:
             return _decrease(model, images, classes, **options)
         return getattr(visualization, self.name)(model, images, classes, **options)
 
+    def scores(
+        self, model: keras.Model, images: Any, classes: Any = None, **options: Any
+    ) -> np.ndarray:
+        """Compute maps in whose order pixels are tested: magnitudes if they are displayed so.
+
+        Args:
+            model: As in a call.
+            images: As in a call.
+            classes: As in a call.
+            **options: As in a call.
+
+        Returns:
+            Maps (n, h, w) or (n, h, w, c) float32, high where the image speaks for the class.
+
+        Raises:
+            ValueError: As the function.
+        """
+        maps = self(model, images, classes, **options)
+        return self.displayed(maps) if self.display == "magnitude" else maps
+
     def displayed(self, maps: np.ndarray) -> np.ndarray:
         """Combine the channels of maps for a picture.
 
@@ -86,7 +109,7 @@ def occlusion_patch(height: int, width: int) -> dict[str, int]:
 
 
 def _decrease(model, images, classes, **options):
-    """Return P(class) minus its mean under the patches that cover a pixel."""
+    """Return the mean decrease of the probability under the patches that cover a pixel."""
     from cvcourse.visualization import occlusion, to_pixels
     from cvcourse.visualization.network import Network
 
@@ -95,10 +118,9 @@ def _decrease(model, images, classes, **options):
     classes = network.targets(images, classes)
     size = images.shape[1:3]
     options = occlusion_patch(*size) | options
+    grid = occlusion(model, images, classes, **options)
     place = {key: options[key] for key in ("patch", "stride")}
-    covered = to_pixels(occlusion(model, images, classes, **options), size, **place)
-    whole = np.asarray(network.probabilities(network.predict(images)))
-    return (whole[np.arange(len(images)), classes][:, None, None] - covered).astype("float32")
+    return to_pixels(grid, size, clear=network.class_probabilities(images, classes), **place)
 
 
 METHODS = {
