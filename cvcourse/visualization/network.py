@@ -217,16 +217,23 @@ class Network:
         """Compute logits, of `size` images at once: (n, h, w, c) -> (n, classes) float32."""
         function = self.compiled("logits", lambda x: self.call(x)[0])
         logits = in_batches(function, images, size=size)
-        if self.subclassed and logits.shape[1] == 1:
-            self.probability = "sigmoid"
-        elif self.subclassed and (logits >= 0).all() and (abs(logits.sum(1) - 1) < ROUNDED).all():
-            self.probability = "none"
-            warn_caller(
-                f"{self.name} is a subclassed model that ends in a softmax, which cannot be taken "
-                "off: its maps are of the probabilities",
-                UserWarning,
-            )
+        if self.subclassed:
+            self.probability = self._recognized(logits)
         return logits
+
+    def _recognized(self, outputs) -> str:
+        """Return what turns the outputs of a subclassed model into probabilities."""
+        if outputs.shape[1] == 1:
+            return "sigmoid"
+        sums = outputs.sum(axis=1)
+        if (outputs < 0).any() or not np.allclose(sums, 1, atol=ROUNDED):
+            return "softmax"
+        warn_caller(
+            f"{self.name} is a subclassed model that ends in a softmax, which cannot be taken off: "
+            "gradients are of the probabilities",
+            UserWarning,
+        )
+        return "none"
 
     def probabilities(self, logits: Any) -> Any:
         """Turn logits (batch, classes) into probabilities."""
@@ -355,15 +362,25 @@ class Network:
         self.require_graph("it has no maps")
         steps = self.between()
         place = fields(self.graph)
-        weighted = [i for i, step in enumerate(steps) if getattr(step.operation, "weights", ())]
+        weighted = [
+            i
+            for i, step in enumerate(steps)
+            if getattr(step.operation, "weights", ())
+            and "Normalization" not in type(step.operation).__name__
+        ]
         head = weighted[-1] if weighted else len(steps)
         maps = [
             step
             for step in steps[:head]
             if place[step.outputs[0]] is not None
-            and step.outputs[0].shape[1:3] != (1, 1)
+            and len(step.outputs[0].shape) == 4
             and not isinstance(step.operation, (layers.Dropout, layers.ZeroPadding2D))
         ]
+        larger = [step for step in maps if step.outputs[0].shape[1:3] != (1, 1)]
+        if larger != maps:  # of a small image: the last may be within a branch
+            bottlenecks = _bottlenecks(steps, self.input)
+            larger = [step for step in larger if step in bottlenecks] or larger
+        maps = larger
         if not maps:
             raise ValueError(f"{self.name} has no map (n, h, w, c) before its classifier")
         attention = [i for i, step in enumerate(steps) if _attends(step)]
@@ -429,8 +446,8 @@ def activation_of(step: Step) -> Callable | None:
     """Return the function that a step applies to one tensor, in inference mode.
 
     It is the `activation` of a layer with weights, and any other operation itself. None for an
-    operation of several tensors, a Lambda, and an activation that cannot be replaced, such as that
-    of an LSTM.
+    operation of several tensors or to another shape, a Lambda, and an activation that cannot be
+    replaced, such as that of an LSTM.
     """
     operation = step.operation
     if isinstance(operation, layers.Lambda) or len(step.inputs) != 1:
@@ -438,6 +455,8 @@ def activation_of(step: Step) -> Callable | None:
     if getattr(operation, "weights", ()):
         of_cell = isinstance(getattr(type(operation), "activation", None), property)
         return None if of_cell else getattr(operation, "activation", None)
+    if step.inputs[0].shape != step.outputs[0].shape:  # TensorFlow would log what fails
+        return None
 
     def function(x):
         args, kwargs = _arguments(step, lambda _: x)
@@ -475,6 +494,17 @@ def _arguments(step: Step, tensor_of: Callable) -> tuple[tuple, dict]:
 def _inference(operation) -> dict[str, bool]:
     """Return the keyword argument that lets an operation infer."""
     return {"training": False} if getattr(operation, "_call_has_training_arg", False) else {}
+
+
+def _bottlenecks(steps: Sequence[Step], value: Value) -> list[Step]:
+    """Return the steps whose output is all that later steps take of `value` and what follows it."""
+    last_use = {taken: i for i, step in enumerate(steps) for taken in step.inputs}
+    found, needed = [], last_use[value]
+    for i, step in enumerate(steps):
+        if needed <= i:
+            found.append(step)
+        needed = max(needed, *(last_use.get(output, i) for output in step.outputs))
+    return found
 
 
 def _attends(step) -> bool:
