@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from cvcourse.errors import pick
 from cvcourse.visualization.network import Network
 
 
@@ -48,8 +49,8 @@ def randomization_test(
         kernels of the layer and of all layers above it are shuffled. 0 where a map is constant.
 
     Raises:
-        ValueError: If the images do not fit the model, there is no such class, or the model has no
-            graph of layers.
+        ValueError: If the images do not fit the model, there is no such class or layer, or the
+            model has no kernels or no graph of layers.
 
     >>> from cvcourse.visualization import saliency
     >>> layer = keras.layers.Dense(10, name="logits")
@@ -62,6 +63,8 @@ def randomization_test(
     images = network.images(images)
     classes = network.targets(images, classes)
     found = kernels(network)
+    for name in layers or ():
+        pick(f"layer with kernels in {network.name}", name, found)
     before = np.asarray(method(model, images, classes) if maps is None else maps)
     random = np.random.default_rng(seed)
     values = {
@@ -94,6 +97,8 @@ def kernels(network: Network) -> dict[str, list[Any]]:
             if len(variable.shape) > 1 and id(variable) not in known:
                 known.add(id(variable))
                 found.setdefault(step.name, []).append(variable)
+    if not found:
+        raise ValueError(f"{network.name} has no kernels to shuffle")
     return found
 
 
