@@ -109,8 +109,6 @@ def main(config: Config) -> dict:
     config, metrics = recipe.begin(config, "trust")
     if metrics:
         return metrics
-    if not config.dataset:
-        raise UsageError("no dataset: cvcourse trust DATASET --model=…")
     begun = time.monotonic()
     import_tensorflow_quietly()
     from cvcourse import classifier, data, evaluation_split, training, visualization
