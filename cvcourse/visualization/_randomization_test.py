@@ -5,6 +5,7 @@ cascading randomization; their code initializes the weights again:
 https://github.com/adebayoj/sanity_checks_saliency.
 """
 
+import warnings
 from collections.abc import Callable, Collection
 from typing import Any
 
@@ -79,7 +80,9 @@ def randomization_test(
                 value = values[id(kernel)][1]
                 kernel.assign(random.permutation(value.ravel()).reshape(value.shape))
             if layers is None or name in layers:
-                after = np.asarray(method(model, images, classes))
+                with warnings.catch_warnings():  # about maps that are zero everywhere
+                    warnings.simplefilter("ignore")
+                    after = np.asarray(method(model, images, classes))
                 correlations[name] = float(np.mean([*map(rank_correlation, before, after)]))
     finally:
         for kernel, value in values.values():
