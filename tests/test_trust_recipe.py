@@ -78,9 +78,17 @@ def test_what_is_refused(templates, tmp_path):
         trust.main(trust.Config("digits", probability=0.9999, **settings))
 
 
-REAL = {
-    "mobilenet": ({"width": 0.25}, "mobilenet_v1_025_224/mobilenet_2_5_224_tf.h5"),
-    "efficientnet_lite0": ({}, "efficientnet_lite0/efficientnet_lite0_imagenet.npz"),
+REAL = {  # arguments, weights, methods
+    "mobilenet": (
+        {"width": 0.25},
+        "mobilenet_v1_025_224/mobilenet_2_5_224_tf.h5",
+        ("grad_cam", "occlusion", "guided_backprop"),
+    ),
+    "efficientnet_lite0": (
+        {},
+        "efficientnet_lite0/efficientnet_lite0_imagenet.npz",
+        ("grad_cam", "guided_backprop"),
+    ),
 }
 
 
@@ -89,7 +97,7 @@ REAL = {
 @pytest.mark.parametrize("name", REAL)
 def test_real_photos(name, tmp_path, monkeypatch):
     """Bounds on Grad-CAM and occlusion; guided backpropagation hardly depends on the class."""
-    arguments, weights = REAL[name]
+    arguments, weights, methods = REAL[name]
     classes = SHARED / "mobilenet_v1_025_224" / "imagenet_class_index.json"
     os.symlink(classes, tmp_path / classes.name)
     monkeypatch.setenv("CVCOURSE_WEIGHTS", str(tmp_path))
@@ -104,17 +112,17 @@ def test_real_photos(name, tmp_path, monkeypatch):
             model=name,
             model_args=arguments,
             weights=str(SHARED / weights),
-            methods=("grad_cam", "occlusion", "guided_backprop"),
+            methods=methods,
             grids=8,
-            photos=6,
             workdir=str(tmp_path / "run"),
         )
     )
     rows = metrics["methods"]
     assert rows["grad_cam"]["grid_share"] >= 0.5
     assert rows["grad_cam"]["grid_hits"] >= 0.7
-    assert rows["occlusion"]["grid_share"] >= 0.4
-    for method in ("grad_cam", "occlusion"):
+    if "occlusion" in methods:
+        assert rows["occlusion"]["grid_share"] >= 0.4
+    for method in {"grad_cam", "occlusion"} & {*methods}:
         assert rows[method]["insertion"] > rows[method]["insertion_random"]
         assert rows[method]["deletion"] < rows[method]["deletion_random"]
     for row in rows.values():
