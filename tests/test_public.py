@@ -64,12 +64,6 @@ PUBLIC = {
         reliability_diagram save_figure search_planes self_attention_matrices spotlight step_times
         styles surface_paths svg training_curves trial_curves updates_and_signals
     """,
-    "cvcourse.visualization": """
-        ReceptiveField activations boxes cam codes completeness_delta dead_filters deconvnet fgsm
-        first_layer_filters grad_cam gradient_times_image grid_of_thumbnails guided_backprop
-        guided_grad_cam integrated_gradients neighbors occlusion pca_map receptive_field rectifiers
-        saliency smooth_grad strongest_patches to_pixels tsne_map with_rectifiers
-    """,
     "cvcourse.classic": "GradientCheck gradient_check",
     "cvcourse.training": """
         Evaluation class_names evaluate facts features fit_probe layer_statistics load_model machine

@@ -5,11 +5,11 @@ import json
 import keras
 import numpy as np
 import pytest
+from cvcourse.recipes import train
 from recipe_runs import assert_same_run
 
 from cvcourse import data, visualization
 from cvcourse.errors import UsageError
-from cvcourse.recipes import train
 
 FEW = dict(dataset="digits", limit=60, epochs=3, batch_size=16, model="lenet5", seed=3)
 
