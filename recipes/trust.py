@@ -44,9 +44,9 @@ EXPLANATIONS = (
     "random maps, the last row. Petsiuk et al. 2018, https://arxiv.org/abs/1806.07421.",
     "logits shuffled, all shuffled: rank correlation of the maps with those after the values of "
     "the kernel of the logits, or of all kernels, are permuted. Near 1, the maps do not depend on "
-    "the class, or on what the network has learned. Guided backpropagation hardly depends on it "
-    "if the first number is near 1: its maps show the edges of the image. Adebayo et al. 2018, "
-    "https://arxiv.org/abs/1810.03292.",
+    "the class, or on what the network has learned. Guided backpropagation hardly depends on the "
+    "class if the first number is near 1: its maps show the edges of the image. Adebayo et al. "
+    "2018, https://arxiv.org/abs/1810.03292.",
     "completeness: deviation of the map's sum from the difference of the logits of the image and a "
     "black image, in units of that difference; 0 is exact. Only integrated gradients promise it. "
     "Sundararajan et al. 2017, https://arxiv.org/abs/1703.01365.",

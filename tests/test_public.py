@@ -71,12 +71,13 @@ PUBLIC = {
     """,
     "cvcourse.tuning": "HyperModel ask default_space oracle register",
     "cvcourse.visualization": """
-        Method ReceptiveField activations boxes cam codes completeness_delta dead_filters
-        deconvnet deletion explain fgsm first_layer_filters grad_cam gradient_times_image
-        grid_of_thumbnails grid_pointing guided_backprop guided_grad_cam insertion
-        integrated_gradients neighbors occlusion occlusion_patch pca_map randomization_test
-        receptive_field rectifiers saliency smooth_grad stages strongest_patches to_pixels
-        trust_panel tsne_map with_rectifiers
+        Method ReceptiveField activations boxes cam class_image codes completeness_delta
+        dead_filters deconvnet deletion dream dream_objective dream_step explain fgsm
+        first_layer_filters fooling_image grad_cam gradient_times_image gram grid_of_thumbnails
+        grid_pointing guided_backprop guided_grad_cam insertion integrated_gradients
+        inversion_loss invert neighbors occlusion occlusion_patch pca_map randomization_test
+        receptive_field rectifiers saliency smooth_grad stages strongest_patches style_loss
+        style_transfer to_pixels trust_panel tsne_map with_rectifiers
     """,
     "cvcourse.recipe": "check field load_config parse",
 }

@@ -245,6 +245,7 @@ def explained_image(
         bars.text(0, place - 0.25, f"{name} {share:.2f}", fontsize=8, va="bottom")
     bars.set(xlim=(0, 1), ylim=(len(names) - 0.4, -0.8))
     bars.set_title("probability", loc="left", fontsize=10)
+    bars.set_box_aspect(1)
     bars.set_axis_off()
     return figure
 

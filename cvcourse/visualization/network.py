@@ -22,6 +22,7 @@ PROBABILITIES = {  # of rows of logits
     "softmax": (ops.softmax, ops.log_softmax),
     "sigmoid": (ops.sigmoid, ops.log_sigmoid),
 }
+ROUNDED = 1e-2  # tolerance for the sum of probabilities, which bfloat16 rounds
 NEIGHBORS = 5  # names in the error about an unknown layer
 
 
@@ -183,17 +184,19 @@ class Network:
             self._made[key] = make()
         return self._made[key]
 
-    def images(self, images: Any) -> np.ndarray:
-        """Check images, and return them as float32 (n, h, w, c)."""
+    def images(self, images: Any, *, any_size: bool = False) -> np.ndarray:
+        """Check images, of the model's or of any size; return them as float32 (n, h, w, c)."""
         try:
             images = np.asarray(images)
         except (TypeError, ValueError):  # such as a list of images of several sizes
             raise ValueError(f"images are one array; received {type(images).__name__}") from None
         shape = (None, *self.image_shape)
+        if any_size:
+            shape = (None, None, None, self.image_shape[-1])
         if images.ndim != len(shape) or any(
             n not in (None, m) for n, m in zip(shape, images.shape, strict=True)
         ):
-            text = f"(n, {', '.join('any' if n is None else str(n) for n in self.image_shape)})"
+            text = f"(n, {', '.join('any' if n is None else str(n) for n in shape[1:])})"
             hint = ""
             if images.ndim == len(shape) - 1:
                 one = self.image_shape[-1] in (None, images.shape[-1])
@@ -216,7 +219,7 @@ class Network:
         logits = in_batches(function, images, size=size)
         if self.subclassed and logits.shape[1] == 1:
             self.probability = "sigmoid"
-        elif self.subclassed and (logits >= 0).all() and np.allclose(logits.sum(1), 1, atol=1e-3):
+        elif self.subclassed and (logits >= 0).all() and (abs(logits.sum(1) - 1) < ROUNDED).all():
             self.probability = "none"
             warn_caller(
                 f"{self.name} is a subclassed model that ends in a softmax, which cannot be taken "
@@ -571,17 +574,19 @@ def in_batches(function: Callable, *arrays: np.ndarray, size: int = BATCH) -> An
     """Call a function of arrays on `size` examples at a time, and join the results.
 
     Args:
-        function: Function of arrays (batch, …) that returns an array (batch, …).
+        function: Function of arrays (batch, …) that returns arrays (batch, …).
         *arrays: Arrays (n, …).
         size: Number of examples at once.
 
     Returns:
-        Array (n, …).
+        Arrays (n, …), in the structure of the function's.
     """
     found = [
         function(*(array[i : i + size] for array in arrays)) for i in range(0, len(arrays[0]), size)
     ]
-    return found[0] if len(found) == 1 else np.concatenate(found)
+    if len(found) == 1:
+        return found[0]
+    return keras.tree.map_structure(lambda *parts: np.concatenate(parts), *found)
 
 
 def warn_of_zeros(maps: np.ndarray, technique: str) -> np.ndarray:

@@ -9,9 +9,9 @@ from keras import layers, ops
 
 from cvcourse.layers.receptive_field import fields
 from cvcourse.visualization._receptive_field import boxes_of
+from cvcourse.visualization._rectifiers import rectifiers
 from cvcourse.visualization.gradients import to_numpy
 from cvcourse.visualization.network import Network, in_batches
-from cvcourse.visualization.rectifiers import rectifiers
 
 
 class Patch(NamedTuple):
