@@ -137,7 +137,8 @@ def trust_sentences(rows):
             "correlation of the map with the one after the weights of the logits are shuffled."
         )
     if others:
-        sentences.append(f"The maps that change more: {_listed(others)}.")
+        words = "The others" if independent else "Rank correlation after the logits are shuffled"
+        sentences.append(f"{words}: {_listed(others)}.")
     return [*sentences, SANITY] if "guided_backprop" in rows else sentences
 
 
