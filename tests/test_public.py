@@ -65,8 +65,8 @@ PUBLIC = {
     """,
     "cvcourse.visualization": """
         ReceptiveField boxes cam completeness_delta deconvnet fgsm grad_cam gradient_times_image
-        guided_backprop guided_grad_cam integrated_gradients receptive_field rectifiers saliency
-        smooth_grad with_rectifiers
+        guided_backprop guided_grad_cam integrated_gradients occlusion receptive_field rectifiers
+        saliency smooth_grad to_pixels with_rectifiers
     """,
     "cvcourse.classic": "GradientCheck gradient_check",
     "cvcourse.training": """
@@ -74,9 +74,6 @@ PUBLIC = {
         nearest read_history save_model tsne versions
     """,
     "cvcourse.tuning": "HyperModel ask default_space oracle register",
-    "cvcourse.visualization": """
-        gradient_times_image occlusion rectifiers saliency to_pixels with_rectifiers
-    """,
     "cvcourse.recipe": "check field load_config parse",
 }
 NAMES = [(module, name) for module, names in PUBLIC.items() for name in names.split()]
