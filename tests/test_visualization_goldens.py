@@ -159,3 +159,11 @@ def test_receptive_fields(net, case):
         assert field._asdict() == {key: (n, n) for key, n in expected.items()}, tap
     top = spec["top_patch"]
     assert see.boxes(model, top["tap"], top["places"]).tolist() == top["boxes"]
+
+
+@pytest.mark.slow
+def test_what_captum_misses():
+    """Captum 0.9.0 leaves each ReLU6 its gradient: the maps are those of `saliency`."""
+    model, spec, expected, x = load("mobilenet_v2")
+    found = reference.l2_error(see.saliency(model, x, spec["classes"]), expected["guided_backprop"])
+    assert found == pytest.approx(spec["captum"]["guided_backprop"], rel=0.01)
