@@ -1,12 +1,15 @@
 """Occlusion against NumPy, for models whose probabilities are known."""
 
 import itertools
+import resource
 
 import keras
 import numpy as np
 import pytest
 
-from cvcourse.visualization import occlusion, to_pixels
+from cvcourse import models
+from cvcourse.visualization import integrated_gradients, occlusion, to_pixels
+from cvcourse.visualization.network import Network
 
 SIZE, CLASSES = (7, 10, 2), 3
 RNG = np.random.default_rng(0)
@@ -206,3 +209,28 @@ def test_bad_grid(grid, settings, message):
     size = (9, 9) if settings["stride"] == 4 else (7, 7)
     with pytest.raises(ValueError, match=message):
         to_pixels(np.zeros(grid), size, **{"clear": 0.5, "patch": 3, **settings})
+
+
+@pytest.mark.slow
+def test_200_calls_trace_once_and_do_not_grow(monkeypatch):
+    shape = (32, 32, 3)
+    net = models.build("resnet18", depths=(1, 1), input_shape=shape, num_classes=10)
+    images = RNG.normal(size=(5, *shape)).astype("float32")
+    traces = []
+    call = Network.call
+    monkeypatch.setattr(Network, "call", lambda *a, **k: traces.append(1) or call(*a, **k))
+
+    def explain(i):
+        occlusion(net, images[: 1 + i % 5], i % 10, patch=8 + i % 3, stride=8, batch_size=7 + i % 2)
+        integrated_gradients(net, images[: 1 + i % 5], i % 10, steps=3 + i % 4)
+
+    def peak():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # MB on Linux
+
+    for i in range(20):
+        explain(i)
+    before = peak()
+    for i in range(200):
+        explain(i)
+    assert len(traces) == 2  # the logits, and their gradient
+    assert peak() - before < 50
