@@ -23,6 +23,7 @@ PROBABILITIES = {  # of rows of logits
     "sigmoid": (ops.sigmoid, ops.log_sigmoid),
 }
 ROUNDED = 1e-2  # tolerance for the sum of probabilities, which bfloat16 rounds
+AFFINE = (layers.Conv2D, layers.ZeroPadding2D, layers.Rescaling, layers.BatchNormalization)
 NEIGHBORS = 5  # names in the error about an unknown layer
 
 
@@ -347,6 +348,20 @@ class Network:
         needed = needed_steps(self.graph.steps, [self.logits])
         return [s for s in self.graph.steps if s in needed and touched & set(s.outputs)]
 
+    def affine(self) -> Value | None:
+        """Return the last value that is an affine function of the image and all that is used of it.
+
+        Returns:
+            The output of, for example, rescaling, padding, a convolution and batch normalization;
+            None if there is none.
+        """
+        value, steps = self.input, self.between()
+        while True:
+            users = [step for step in steps if value in step.inputs]
+            if len(users) != 1 or not _is_affine(users[0]):
+                return None if value is self.input else value
+            (value,) = users[0].outputs
+
     def default_map(self) -> tuple[str, Value]:
         """Return the last map before the classifier, (batch, h, w, c), after its activation.
 
@@ -515,6 +530,14 @@ def _attends(step) -> bool:
 
 def _is_layer_of_tokens(step) -> bool:
     return bool(getattr(step.operation, "weights", ())) and len(step.inputs[0].shape) == 3
+
+
+def _is_affine(step) -> bool:
+    """Check whether a step is known to be affine in inference."""
+    operation = step.operation
+    if isinstance(operation, AFFINE):
+        return getattr(operation, "activation", None) in (None, keras.activations.linear)
+    return type(operation).__name__ == "Pad" and operation.mode == "constant"
 
 
 def needed_steps(
