@@ -12,7 +12,7 @@ import numpy as np
 from keras import layers, ops
 
 from cvcourse.errors import unknown, warn_caller
-from cvcourse.layers.graph import Step, output_structure
+from cvcourse.layers.graph import Step, has_graph, opened, output_structure
 from cvcourse.visualization.network import Network, activation_of, applied, run, twin
 
 RULES = ("guided", "deconvnet")
@@ -44,8 +44,7 @@ def with_rectifiers(model: keras.Model, rule: str) -> keras.Model:
     >>> guided.layers[-1].kernel is model.layers[0].kernel
     True
     """
-    network = Network.of(model)
-    network.require_graph("a rule for ReLUs needs the operations of the model")
+    network = _network(model)
     rules = rule_of(network, rule)
     graph, image = network.graph, keras.Input(network.image_shape, name=network.input_name)
     wanted = [*graph.outputs.values()]
@@ -71,9 +70,15 @@ def rectifiers(model: keras.Model) -> list[str]:
     >>> rectifiers(keras.Model(x, ops.relu(layers.Dense(3, activation="relu", name="fc")(x))))
     ['fc', 'relu']
     """
-    network = Network.of(model)
+    network = _network(model)
     network.require_graph("its ReLUs cannot be listed")
     return [step.name for step in network.graph.steps if _ceiling(step) is not None]
+
+
+def _network(model):
+    """Return the Network of any output of a model."""
+    several = isinstance(model, keras.Model) and has_graph(model) and len(model.outputs) > 1
+    return Network.of(model, next(iter(opened(model).outputs)) if several else None)
 
 
 def rule_of(network: Network, rule: str) -> dict[Step, Callable]:
@@ -91,6 +96,7 @@ def rule_of(network: Network, rule: str) -> dict[Step, Callable]:
     """
     if rule not in RULES:
         raise ValueError(unknown("rule", rule, RULES))
+    network.require_graph("a rule for ReLUs needs the operations of the model")
     steps = network.graph.steps
     found = {step: ceiling for step in steps if (ceiling := _ceiling(step)) is not None}
     others = _other_activations(network, found)
