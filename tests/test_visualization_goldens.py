@@ -148,7 +148,7 @@ def test_completeness(net, case):
         maps = see.integrated_gradients(model, x, spec["classes"], **form)
         found = see.completeness_delta(model, x, maps, spec["classes"])
         # Three digits in the spec, and float32 ReLUs on the other side of their kink.
-        np.testing.assert_allclose(found, expected, rtol=5e-3, atol=3e-3, err_msg=name)
+        np.testing.assert_allclose(found, expected, rtol=5e-3, atol=1e-2, err_msg=name)
 
 
 @pytest.mark.parametrize("net, case", rows(["logits"]))
@@ -159,3 +159,11 @@ def test_receptive_fields(net, case):
         assert field._asdict() == {key: (n, n) for key, n in expected.items()}, tap
     top = spec["top_patch"]
     assert see.boxes(model, top["tap"], top["places"]).tolist() == top["boxes"]
+
+
+@pytest.mark.slow
+def test_what_captum_misses():
+    """Captum 0.9.0 leaves each ReLU6 its gradient: the maps are those of `saliency`."""
+    model, spec, expected, x = load("mobilenet_v2")
+    found = reference.l2_error(see.saliency(model, x, spec["classes"]), expected["guided_backprop"])
+    assert found == pytest.approx(spec["captum"]["guided_backprop"], rel=0.01)

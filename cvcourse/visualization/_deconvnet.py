@@ -61,7 +61,9 @@ def deconvnet(
     images, tap = network.images(images), network.tap(layer)
     count = tap.shape[-1] or 0
     if not 0 <= channel < count:
-        raise ValueError(f"{layer} has the channels 0 to {count - 1}; received {channel}")
+        raise ValueError(
+            f"{getattr(layer, 'name', layer)} has the channels 0 to {count - 1}; received {channel}"
+        )
     rules = rule_of(network, "deconvnet")
 
     def signal(x, chosen):

@@ -182,7 +182,8 @@ def _grid(network, tap, layer, image_size):
         grids = [v for v in maps if 0 <= extra[v] <= EXTRA_TOKENS]
         if grids:
             return grids[-1], found[grids[-1]]
+    name = getattr(layer, "name", layer)
     raise ValueError(
-        f"{layer} has the shape {tap.shape}: a map (n, h, w, c) is needed, or the tokens "
+        f"{name} has the shape {tap.shape}: a map (n, h, w, c) is needed, or the tokens "
         "(n, tokens, c) of a map"
     )

@@ -79,7 +79,8 @@ def boxes(model: keras.Model, layer: Any, places: Any) -> np.ndarray:
     network = Network.of(model)
     field = fields(network.graph)[network.tap(layer)]
     if field is None:
-        raise ValueError(f"the values of {layer} see the whole image: they have no box")
+        name = getattr(layer, "name", layer)
+        raise ValueError(f"the values of {name} see the whole image: they have no box")
     places = np.asarray(places)
     if places.ndim != 2 or places.shape[1] != 2:
         raise ValueError(f"places are rows and columns (k, 2); received the shape {places.shape}")
