@@ -179,6 +179,8 @@ def _other_activations(network: Network, found) -> list[str]:
     for step in network.between():
         function = activation_of(step)
         y, half = applied(function, PROBE), applied(function, PROBE[: ZERO + 1])
+        if isinstance(step.operation, layers.PReLU):  # has weights
+            names["prelu"] = None
         if step in found or step in network._replaced or y is None or half is None:
             continue
         with np.errstate(invalid="ignore"):
