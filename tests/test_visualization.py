@@ -220,9 +220,10 @@ def test_the_model_stays_as_it_is(images):
     model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     model.fit(images, np.array([0, 1, 2]), verbose=0)
     before, calls = state(model), model.get_layer(index=2).calls.numpy()
-    for method in METHODS:
-        maps(method, model, images)
-    see.with_rectifiers(model, "deconvnet")
+    with pytest.warns(UserWarning, match="inside the layers counter, if any"):
+        see.with_rectifiers(model, "deconvnet")
+        for method in ("saliency", "guided_backprop", "grad_cam", "occlusion"):
+            maps(method, model, images)
     assert model.get_layer(index=2).calls.numpy() == calls
     for a, b in zip(before, state(model), strict=True):
         np.testing.assert_array_equal(a, b)
@@ -282,7 +283,7 @@ def test_a_saturated_softmax_has_a_map(layer, activation):
     kernel[:, 0] = np.arange(16) / 120 * 20.7
     model.set_weights([kernel, np.zeros(2)])
     ones = np.ones((1, 4, 4, 1))
-    assert np.abs(np.log(np.array(model(ones)))).max() > 20 or activation == "log_softmax"
+    assert np.array(model(ones))[0, 0] in (0, 1)  # log(1) and 1, to float32
     np.testing.assert_allclose(see.saliency(model, ones, 0).ravel(), kernel[:, 0], rtol=1e-6)
     np.testing.assert_allclose(see.saliency(model, ones).ravel(), kernel[:, 0], rtol=1e-6)
 
@@ -337,12 +338,14 @@ def test_half_precision_at_the_usual_depth(name, policy):
     assert_half_precision(lambda: models.build(name, input_shape=(64, 48, 3)), policy)
 
 
-@pytest.mark.parametrize("policy", ["mixed_float16", "bfloat16"])
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "float16"])
 def test_half_precision(policy):
-    assert_half_precision(classifier, policy)
+    assert_half_precision(classifier, policy, ("saliency",))
 
 
-def assert_half_precision(build, policy):
+def assert_half_precision(
+    build, policy, methods=("saliency", "guided_backprop", "grad_cam", "integrated_gradients")
+):
     """Maps are those of the model in float32 with the same weights."""
     keras.utils.set_random_seed(0)
     full = lively(build())
@@ -354,7 +357,7 @@ def assert_half_precision(build, policy):
     half.set_weights(full.get_weights())
     full.set_weights([np.array(weight, "float32") for weight in half.get_weights()])
     images = np.random.default_rng(0).normal(size=(2, *full.input_shape[1:]))
-    for method in ("saliency", "guided_backprop", "grad_cam"):
+    for method in methods:
         found, expected = maps(method, half, images), maps(method, full, images)
         assert found.dtype == np.float32
         for a, b in zip(found, expected, strict=True):
@@ -454,7 +457,7 @@ def test_every_spelling_of_a_relu():
     np.testing.assert_allclose(guided(inputs), model(inputs), atol=1e-5)
 
 
-def test_a_relu_inside_other_code_is_named(images):
+def test_a_relu_inside_other_code_is_named():
     class Own(layers.Layer):
         def build(self, _):
             self.scale = self.add_weight(shape=(), initializer="ones")
@@ -467,19 +470,20 @@ def test_a_relu_inside_other_code_is_named(images):
     y = layers.TimeDistributed(layers.Dense(3, activation="relu"), name="timed")(y)
     model = keras.Model(x, head(Own(name="own")(y)))
     with pytest.warns(UserWarning, match="inside the layers lambda, timed, own, if any, keep"):
-        see.guided_backprop(model, images, 1)
+        see.with_rectifiers(model, "guided")
 
 
 @pytest.mark.parametrize(
     "name, activations",
     [("efficientnet_b0", "silu, sigmoid"), ("convnext_tiny", "gelu"), ("vit_b_16", "gelu")],
 )
-@pytest.mark.parametrize("method", ["guided_backprop", "deconvnet"])
-def test_nets_without_relu_are_refused(name, activations, method):
+def test_nets_without_relu_are_refused(name, activations):
     model = small(name)
     images = np.zeros((1, *model.input_shape[1:]))
-    with pytest.raises(ValueError, match=f"{name} has no ReLU.* it has {activations}: use sali"):
-        maps(method, model, images)
+    for method in ("guided_backprop", "deconvnet"):
+        message = f"{name} has no ReLU.* it has {activations}: use saliency, .* or occlusion"
+        with pytest.raises(ValueError, match=message):
+            maps(method, model, images)
 
 
 def test_a_map_of_zeros_is_told(images):
@@ -662,7 +666,7 @@ def resident():
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-@pytest.mark.parametrize("method", ["saliency", "guided_backprop", "grad_cam"])
+@pytest.mark.parametrize("method", ["guided_backprop", "grad_cam"])
 def test_many_calls_are_traced_once_and_use_no_memory(method, images, monkeypatch):
     if not os.path.exists("/proc/self/statm"):
         pytest.skip("memory is measured on Linux")
@@ -683,8 +687,7 @@ def test_models_are_freed(images):
     references = []
     for _ in range(2):
         model = classifier()
-        for method in ("saliency", "grad_cam", "guided_backprop"):
-            maps(method, model, images)
+        maps("guided_grad_cam", model, images)
         references.append(weakref.ref(model))
         del model
     gc.collect()
@@ -696,7 +699,6 @@ def test_gray_and_multispectral_images(channels):
     model = classifier((24, 16, channels))
     images = np.random.default_rng(0).normal(size=(2, 24, 16, channels))
     assert error(see.saliency(model, images, 1), tape(model, images, 1)) < 1e-6
-    assert see.guided_grad_cam(model, images, 1).shape == images.shape
     assert see.occlusion(model, images, 1, patch=8).shape[0] == 2
 
 

@@ -97,6 +97,13 @@ def rule_of(network: Network, rule: str) -> dict[Step, Callable]:
     if rule not in RULES:
         raise ValueError(unknown("rule", rule, RULES))
     network.require_graph("a rule for ReLUs needs the operations of the model")
+    replaced, remarks = network.once(("rule", rule), lambda: _replaced_and_remarks(network, rule))
+    for remark in remarks:
+        warn_caller(remark, UserWarning)
+    return replaced
+
+
+def _replaced_and_remarks(network, rule):
     steps = network.graph.steps
     found = {step: ceiling for step in steps if (ceiling := _ceiling(step)) is not None}
     others = _other_activations(network, found)
@@ -108,18 +115,15 @@ def rule_of(network: Network, rule: str) -> dict[Step, Callable]:
             f"{network.name} has no ReLU, which {rule} backpropagation needs; it has {listed}"
             f"{inside}: use saliency, smooth_grad, integrated_gradients, grad_cam or occlusion"
         )
+    remarks = []
     if hidden:
-        _warn(f"ReLUs inside the layers {', '.join(hidden)}, if any, keep their gradient")
+        remarks.append(f"ReLUs inside the layers {', '.join(hidden)}, if any, keep their gradient")
     if others:
-        _warn(
+        remarks.append(
             f"{len(found)} ReLUs of {network.name} have the rule of {rule} backpropagation; "
             f"{', '.join(others)} keep their gradient"
         )
-    return {step: _replacement(step, rule, ceiling) for step, ceiling in found.items()}
-
-
-def _warn(message):
-    warn_caller(message, UserWarning)
+    return {step: _replacement(step, rule, ceiling) for step, ceiling in found.items()}, remarks
 
 
 def _replacement(step, rule, ceiling):
