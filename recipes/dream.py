@@ -38,7 +38,7 @@ SIDE = 224  # of pictures for a model of any size
 STEPS = dict(dream=10, style=200, texture=200, class_image=200, invert=300, fool=200)
 OF_CLASS = ("class_image", "fool")
 SCALE = {"invert": -3}  # place of the default layer among the maps of each scale; -2 for others
-STRUCTURE = dict(step_size=0.03, blur=1.0, blur_every=4)  # class images with less noise
+STRUCTURE = dict(step_size=0.03, blur=1 / 224, blur_every=4)  # class images with less noise
 SURE = 0.9  # probability at which `fool` stops, which survives the rounding to 8 bits
 AMPLIFIED = 10  # factor for the picture of the change
 LIKELIEST = 5  # classes in the metrics
@@ -66,7 +66,7 @@ class Config(recipe.RunFields, recipe.WeightsFields):
     )
     size: int | None = recipe.field(
         None,
-        "shorter side of the picture in pixels; auto: that of the model's input, twice it for dream",
+        "shorter side of the picture in pixels; auto: that of the model, twice it for dream",
         least=1,
     )
     seed: int = recipe.field(0, "random seed of noise and shifts", least=0, below=2**32)
