@@ -66,7 +66,7 @@ class Config(recipe.RunFields, recipe.WeightsFields):
     )
     size: int | None = recipe.field(
         None,
-        "shorter side of the picture in pixels; auto: that of the model, twice it for dream",
+        "shorter side of the picture in pixels; auto: the model's input, twice it for dream",
         least=1,
     )
     seed: int = recipe.field(0, "random seed of noise and shifts", least=0, below=2**32)

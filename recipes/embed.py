@@ -15,7 +15,6 @@ https://cs.stanford.edu/people/karpathy/cnnembed/.
 """
 
 import dataclasses
-import itertools
 import pathlib
 import sys
 import time
@@ -26,7 +25,6 @@ from cvcourse.startup import import_tensorflow_quietly
 
 BATCH = 128  # photos decoded at once
 TINY = 32  # side of the images whose pixels are compared, that of CIFAR-10
-CELLS, SIDE = 256, 64  # of the grid: number of images, and side of a thumbnail in pixels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,40 +93,33 @@ def main(config: Config) -> dict:
         run.begin()
         batches = (split.images[i : i + BATCH] for i in range(0, len(split), BATCH))
         codes = [visualization.codes(trained.model, batch, config.layer) for batch in batches]
-        spaces = {"pixels": pixels(split), "codes": np.concatenate(codes)}
+        codes = np.concatenate(codes)
         count = min(training.NEIGHBORS, len(split) - 1)
-        found = {space: neighbors_of_each(vectors, count) for space, vectors in spaces.items()}
-        agreement = {space: agreements(order, split.labels) for space, order in found.items()}
-        agreement["chance"] = [chance(split.labels)] * 2
+        found = {
+            "pixels": training.neighbors_of_each(pixels(split), count),
+            "codes": training.neighbors_of_each(codes, count),
+        }
+        nearest, every = training.label_agreement(found, split.labels)
+        given = f"{config.layer} outputs" if config.layer else "the classifier receives"
         return training.write_report(
             run.path,
             metrics={
                 "images": len(split),
-                "code_size": spaces["codes"].shape[1],
+                "code_size": codes.shape[1],
                 "neighbors": count,
-                "label_agreement": {space: share for space, (_, share) in agreement.items()},
-                "nearest_label_agreement": {
-                    space: share for space, (share, _) in agreement.items()
-                },
+                "label_agreement": every,
+                "nearest_label_agreement": nearest,
                 "seed": config.seed,
                 "seconds": round(time.monotonic() - begun, 1),
             },
             title=f"{dataset} in the codes of {model}",
             lead=[
-                f"The code of an image is the {spaces['codes'].shape[1]:,} numbers that "
-                f"{config.layer or 'the classifier'} {'outputs' if config.layer else 'receives'}. "
-                "Images that are close in pixels have similar colors in the same places; images "
-                "that are close in codes are similar to the network.",
+                f"The code of an image is the {codes.shape[1]:,} numbers that {given}. Images that "
+                "are close in pixels have similar colors in the same places; images that are close "
+                "in codes are similar to the network.",
             ],
             config={"source": trained.source, **dataclasses.asdict(run.config)},
-            tables={"Neighbors with the label of the image": table(agreement, count)},
-            sections=[
-                {
-                    "caption": "Nearest neighbors in pixels, and in codes",
-                    "gallery": gallery(split, found, names),
-                },
-                *maps(split, spaces["codes"], names, config.seed),
-            ],
+            sections=training.embedding_sections(split, codes, found, names, config.seed),
         )
 
 
@@ -143,10 +134,11 @@ def load_split(config, model):
         whole=config.split == "all",
     )
     split = dataset.train if config.split == "all" else getattr(dataset, config.split)
-    if not split:
-        raise UsageError(f"{config.dataset} has no {config.split} split: use --split=all")
-    if len(split) < 2:
-        raise UsageError(f"{config.dataset} has one image, and no neighbors of it")
+    if len(split or ()) < 2:
+        raise UsageError(
+            f"{config.dataset} has {len(split or ())} images in its {config.split} split, and "
+            "neighbors need two or more: use --split=all"
+        )
     return evaluation_split.to_input_shape(model, split), dataset.class_names
 
 
@@ -158,84 +150,6 @@ def pixels(split):
     if max(height, width) > TINY:
         split = data.to_shape(split, TINY, TINY, channels)
     return split.images[:].reshape(len(split), -1).astype("float32")
-
-
-def neighbors_of_each(vectors, count):
-    """Return the nearest neighbors (n, count) of each vector among the others."""
-    import numpy as np
-
-    from cvcourse import visualization
-
-    order = visualization.neighbors(vectors, vectors, count=count + 1)
-    itself = order == np.arange(len(order))[:, None]
-    itself[~itself.any(axis=1), -1] = True  # equal images come before it
-    return order[~itself].reshape(len(order), count)
-
-
-def agreements(order, labels):
-    """Return the share of nearest, and of all neighbors, that have the label of the image."""
-    same = labels[order] == labels[:, None]
-    return [float(same[:, 0].mean()), float(same.mean())]
-
-
-def chance(labels):
-    """Return the share of pairs of images that have the same label."""
-    import numpy as np
-
-    counts, n = np.bincount(labels), len(labels)
-    return float((counts * (counts - 1)).sum() / (n * (n - 1)))
-
-
-def table(agreement, count):
-    """Return the rows of a table of shares, with bars."""
-    rows = [
-        [space, *((share, f"{share:.1%}") for share in two)] for space, two in agreement.items()
-    ]
-    return [["neighbors in", "nearest", f"{count} nearest"], *rows]
-
-
-def gallery(split, found, names):
-    """Return two rows for each of some images: neighbors in pixels, and in codes."""
-    from cvcourse import training
-
-    few = training.evenly_spaced(len(split), training.ASKED)
-    rows = [
-        training.neighbors_gallery(
-            split.take(few), split, order[few], names, f"neighbors in {space}"
-        )
-        for space, order in found.items()
-    ]
-    return [*itertools.chain(*zip(*rows, strict=True))]
-
-
-def maps(split, codes, names, seed):
-    """Return the sections with the maps of the codes."""
-    from cvcourse import figures, training, visualization
-
-    shown = training.evenly_spaced(len(split), training.MAX_POINTS)
-    some = split.take(shown)
-    points = {"PCA": visualization.pca_map(codes[shown])}
-    points["t-SNE"] = visualization.tsne_map(codes[shown], seed)
-    cells = training.evenly_spaced(len(some), CELLS)
-    grid = visualization.grid_of_thumbnails(
-        points["t-SNE"][cells], some.take(cells).images[:], SIDE
-    )
-    grid[::SIDE] = grid[:, ::SIDE] = 255  # lines between images
-    return [
-        *(
-            {
-                "caption": f"Map of the codes: {method}",
-                "figure": figures.feature_map(two, some.labels, some.images, names),
-                "wide": True,
-            }
-            for method, two in points.items()
-        ),
-        {
-            "caption": f"The t-SNE map as a grid, {len(cells):,} images",
-            "picture": grid,
-            "wide": True,
-        },
-    ]
 
 
 cli = recipe.cli(main)

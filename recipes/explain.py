@@ -16,7 +16,7 @@ import pathlib
 import sys
 
 from cvcourse import recipe
-from cvcourse.errors import RunError, UsageError
+from cvcourse.errors import RunError, UsageError, pick
 from cvcourse.startup import import_tensorflow_quietly
 
 STATISTICS = 256  # images of a validation split in which patches and dead channels are looked for
@@ -75,6 +75,7 @@ def main(config: Config) -> dict:
     output = config.output and recipe.output_file(config.output, recipe.PICTURES)
     import_tensorflow_quietly()
     from cvcourse import classifier, figures, training, visualization
+    from cvcourse.visualization.network import Network
 
     with recipe.user_errors():
         loaded = classifier.of(config, named=False)
@@ -83,6 +84,10 @@ def main(config: Config) -> dict:
             for name in (config.target, config.contrast)
         )
         see, model = classifier.without_resizing(loaded.model)
+        for name in config.methods or ():
+            pick("method", name, visualization.METHODS)
+        if config.layer:
+            Network.of(model).tap(config.layer)
         images, others, damage = images_of(config, loaded, see)
     names = loaded.class_names or [*map(str, range(model.output_shape[-1]))]
     with recipe.open_run(config, "explain", loaded.title.replace(".", "-")) as run:

@@ -76,7 +76,7 @@ def test_codes_find_what_pixels_do_not(hidden, tmp_path):
 
 
 def test_an_image_is_no_neighbor_of_itself_among_equal_ones():
-    order = embed.neighbors_of_each(np.ones((9, 2)), 3)
+    order = training.neighbors_of_each(np.ones((9, 2)), 3)
     assert order.tolist() == [[j for j in range(4) if j != i][:3] for i in range(9)]
 
 
@@ -115,5 +115,5 @@ def test_wrong_values_are_usage_errors(settings, message, tmp_path):
 def test_a_split_that_is_not_there(image_folder, tmp_path):
     model = save(tmp_path / "any.keras", (None, None, 3), layers.GlobalAveragePooling2D())
     photos = image_folder(train=4, val=2)
-    with pytest.raises(UsageError, match="has no test split: use --split=all"):
+    with pytest.raises(UsageError, match=r"0 images in its test split, .* use --split=all"):
         run(photos, model, tmp_path / "run", split="test")

@@ -70,7 +70,35 @@ def fgsm_sign(model, spec, case, x):
     return see.fgsm(model, x, spec["classes"], epsilon=1.0) - x
 
 
-# Name of a case, up to the tap: (names in cvcourse.visualization that it needs, function).
+def occlusion(model, spec, case, x):
+    form = {"patch": tuple(case["patch"]), "stride": tuple(case["stride"]), "fill": case["fill"]}
+    return see.occlusion(model, x, spec["classes"], **form)
+
+
+def inversion_gradient(model, spec, case, x):
+    weight = case["variation_weight"]
+    loss, gradient = see.inversion_loss(model, x[1:], x[:1], case["tap"], variation_weight=weight)
+    assert loss == pytest.approx(case["match"] + weight * case["variation"], rel=1e-4)
+    return gradient
+
+
+def style_gradient(model, spec, case, x):
+    weights = {f"{name}_weight": weight for name, weight in case["weights"].items()}
+    loss, gradient = see.style_loss(
+        model,
+        x[1:],
+        x[:1],
+        rule.inputs(*spec["size"], spec["seed"] + 100)[:1],
+        content_layer=case["content"],
+        style_layers=case["style"],
+        style_weights=weights.pop("style_weight"),
+        **weights,
+    )
+    assert loss == pytest.approx(case["loss"], rel=1e-4)
+    return gradient
+
+
+# Case, or the beginning of gram_TAP: (names in cvcourse.visualization that it needs, function).
 CASES = {
     "logits": ((), lambda model, spec, case, x: Network.of(model).predict(x)),
     "saliency": (("saliency",), of_class("saliency")),
@@ -89,14 +117,21 @@ CASES = {
     "grad_cam_aligned": (("grad_cam",), cam_of("grad_cam", "receptive_field")),
     "cam": (("cam",), cam_of("cam", None)),
     "fgsm_sign": (("fgsm",), fgsm_sign),
+    "occlusion": (("occlusion",), occlusion),
+    "dream_step": (
+        ("dream_step",),
+        lambda model, spec, case, x: see.dream_step(model, x, case["tap"]),
+    ),
+    "inversion_gradient": (("inversion_loss",), inversion_gradient),
+    "gram": (("gram",), lambda model, spec, case, x: see.gram(model, x[1:], case["tap"])[0]),
+    "style_gradient": (("style_loss",), style_gradient),
 }
 
 
 @pytest.mark.parametrize("net, case", rows())
 def test_case(net, case):
     model, spec, expected, images = load(net)
-    row = next((key for key in (case, case.partition("_")[0]) if key in CASES), None)
-    needed, function = CASES.get(row, ((case,), None))
+    needed, function = CASES["gram" if case.startswith("gram_") else case]
     if missing := [need for need in needed if not hasattr(see, need)]:
         pytest.skip(f"cvcourse.visualization has no {', '.join(missing)} yet")
     entry = spec["cases"][case]
@@ -124,3 +159,11 @@ def test_receptive_fields(net, case):
         assert field._asdict() == {key: (n, n) for key, n in expected.items()}, tap
     top = spec["top_patch"]
     assert see.boxes(model, top["tap"], top["places"]).tolist() == top["boxes"]
+
+
+@pytest.mark.slow
+def test_what_captum_misses():
+    """Captum 0.9.0 leaves each ReLU6 its gradient: the maps are those of `saliency`."""
+    model, spec, expected, x = load("mobilenet_v2")
+    found = reference.l2_error(see.saliency(model, x, spec["classes"]), expected["guided_backprop"])
+    assert found == pytest.approx(spec["captum"]["guided_backprop"], rel=0.01)

@@ -74,10 +74,9 @@ def operations(model):
 
 def has_graph(model: Any) -> bool:
     """Check whether a model is functional or sequential, with known inputs and outputs."""
-    classes = [
-        base for base in type(model).__mro__ if base.__name__ in ("Functional", "Sequential")
-    ]
-    if not classes or type(model).call is not classes[0].call:
+    classes: list[Any] = [*type(model).__mro__]
+    known = [base for base in classes if base.__name__ in ("Functional", "Sequential")]
+    if not known or classes[0].call is not known[0].call:
         return False
     try:
         return bool(model.inputs and model.outputs)
@@ -105,13 +104,17 @@ def opened(model: keras.Model) -> Graph:
     )
 
 
+def output_structure(model: keras.Model) -> Any:
+    """Return the symbolic outputs of a model for which `has_graph`, as the model returns them."""
+    return getattr(model, "_functional", model).output  # Sequential.output needs a call
+
+
 def _output_names(model) -> list[str]:
     """Return the keys of a dict of outputs, else the names of their operations, made unique."""
-    if len(model.outputs) > 1 and isinstance(model.output, dict):
-        return [*model.output]
     names: list[str] = []
-    for tensor in model.outputs:
-        name = tensor._keras_history.operation.name
+    for path, tensor in keras.tree.flatten_with_path(output_structure(model)):
+        keys = [key for key in path if isinstance(key, str)]
+        name = "/".join(keys) or tensor._keras_history.operation.name
         names.append(name if name not in names else f"{name}_{len(names)}")
     return names
 

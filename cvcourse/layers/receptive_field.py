@@ -4,8 +4,11 @@ Araujo et al., "Computing Receptive Fields of Convolutional Neural Networks", Di
 https://distill.pub/2019/computing-receptive-fields, eq. 2 and 3.
 """
 
+import sys
 from typing import NamedTuple
 
+import keras
+import numpy as np
 from keras import layers
 
 from cvcourse.layers.adaptive_average_pooling import AdaptiveAveragePooling2D
@@ -18,6 +21,10 @@ GLOBAL_POOLS = (
     layers.AdaptiveMaxPooling2D,
     AdaptiveAveragePooling2D,
 )
+NORMALIZATIONS = ("LayerNormalization", "RMSNormalization", "Softmax", "UnitNormalization")
+MOVES = ("Flip", "Roll", "Cumsum", "Cumprod", "Sort")  # along an axis
+CONVOLUTIONS = ("Conv", "ConvTranspose", "DepthwiseConv", "SeparableConv")  # keras.ops
+WIDTHS = {"nearest": 1, "bilinear": 2, "bicubic": 4, "lanczos3": 6, "lanczos5": 10}
 SEES_ALL = (layers.Flatten, *GLOBAL_POOLS)
 Pair = tuple[float, float]
 
@@ -44,7 +51,8 @@ def fields(graph: Graph, image_size: tuple[int, int] | None = None) -> dict[Valu
 
     Args:
         graph: Graph whose inputs of rank 4 are images (batch, h, w, c).
-        image_size: Height and width of the images, for a model of any size that resizes them.
+        image_size: Height and width of the images, for a model of images of any size. If None,
+            its sides are multiples of all strides.
 
     Returns:
         {value: its Field}; None for values without a place in the image.
@@ -53,28 +61,50 @@ def fields(graph: Graph, image_size: tuple[int, int] | None = None) -> dict[Valu
     found: dict[Value, Field | None] = {
         value: pixel if len(value.shape) == 4 else None for value in graph.inputs.values()
     }
-    sides: tuple[int | None, ...]
-    resized = False
+    shapes = _shapes(graph, image_size)
     for step in graph.steps:
-        kind = type(step.operation).__name__
-        if kind in ("Resize", "Resizing") and image_size and not resized:
-            sides, resized = tuple(image_size), True
-        else:
-            sides = step.inputs[0].shape[1:3] if step.inputs else ()
+        before = shapes[step.inputs[0]][1:3] if step.inputs else ()
         known = [field for value in step.inputs if (field := found[value]) is not None]
-        found |= dict.fromkeys(step.outputs, _after(step, known, sides))
+        field = _after(step, known, before, shapes[step.outputs[0]][1:3])
+        found |= dict.fromkeys(step.outputs, field)
     return found
 
 
-def _after(step: Step, known: list[Field], sides) -> Field | None:
-    """Return the field of a step's outputs; `known` are those of its inputs, of `sides`."""
-    output = step.outputs[0]
-    if not known or len(output.shape) != 4 or isinstance(step.operation, SEES_ALL):
+def _shapes(graph: Graph, image_size) -> dict[Value, tuple[int | None, ...]]:
+    """Return the shape of each value, for images of a size if it is given."""
+    values = graph.inputs.values()
+    image = next(iter(values))
+    shapes = {value: value.shape for value in values}
+    shapes |= {value: value.shape for step in graph.steps for value in step.outputs}
+    if image_size is None or len(image.shape) != 4 or None not in image.shape[1:3]:
+        return shapes
+    shapes[image] = (image.shape[0], *image_size, image.shape[3])
+    tensors = {value: keras.KerasTensor(shapes[value]) for value in values}
+
+    def tensor_of(argument):
+        return tensors[argument] if isinstance(argument, Value) else argument
+
+    for step in graph.steps:
+        args, kwargs = keras.tree.map_structure(tensor_of, (step.args, step.kwargs))
+        outputs = keras.tree.flatten(step.operation.compute_output_spec(*args, **kwargs))
+        tensors |= dict(zip(step.outputs, outputs, strict=True))
+    return {value: tuple(tensor.shape) for value, tensor in tensors.items()}
+
+
+def _after(step: Step, known: list[Field], before, after) -> Field | None:
+    """Return the field of a step's outputs; `known` are those of its inputs."""
+    operation = step.operation
+    if getattr(operation, "data_format", None) == "channels_first":
+        raise ValueError(
+            f"{step.name} has data_format='channels_first': receptive fields are of maps (n, h, w, "
+            "c), keras.config.set_image_data_format('channels_last')"
+        )
+    if not known or len(step.outputs[0].shape) < 4 or isinstance(operation, SEES_ALL):
         return None
-    joined = _union(known, whole=len(known) < len(step.inputs))
-    moved = _window(step, sides, output.shape[1:3])
+    moved = _window(step, before, after)
     if moved is None:
         return None
+    joined = _union(known, whole=len(known) < len(step.inputs) or _mixes_places(operation))
     size, start = [], []
     for n, s, first, (kernel, _, shift) in zip(
         joined.size, joined.step, joined.start, moved, strict=True
@@ -83,6 +113,20 @@ def _after(step: Step, known: list[Field], sides) -> Field | None:
         start.append(first + shift * s)
     steps = tuple(s * stride for s, (_, stride, _) in zip(joined.step, moved, strict=True))
     return Field(tuple(size), steps, tuple(start), joined.whole)
+
+
+def _mixes_places(operation) -> bool:
+    """Check whether an operation joins all places of a map and keeps their order."""
+    kind = type(operation).__name__
+    normalizes = kind in NORMALIZATIONS and {1, 2} & _axes(operation)
+    return bool(normalizes) or kind == "GroupNormalization" or "Attention" in kind
+
+
+def _axes(operation) -> set[int]:
+    """Return the axes of an operation on maps (n, h, w, c), also those counted from the end."""
+    axis = getattr(operation, "axis", getattr(operation, "axes", -1))
+    axes = range(4) if axis is None else np.ravel(axis)
+    return {int(n) % 4 for n in axes}
 
 
 def _union(several: list[Field], whole: bool) -> Field:
@@ -107,29 +151,43 @@ def _window(step: Step, before, after):
     operation = step.operation
     kind = type(operation).__name__
     sides = [*zip(before, after, strict=True)]
+    if kind in MOVES and {1, 2} & _axes(operation):
+        return None
+    if kind in ("Permute", "Transpose"):
+        order = operation.dims if kind == "Permute" else (operation.axes or (0,))[1:]
+        return [(1, 1, 0)] * 2 if tuple(order[:2]) == (1, 2) else None
+    if kind == "CenterCrop":
+        sizes = (operation.height, operation.width)
+        if None in before or any(n < m for n, m in zip(before, sizes, strict=True)):
+            return None
+        return [(1, 1, (n - m) // 2) for n, m in zip(before, sizes, strict=True)]
     if kind == "Pad":
-        return [(1, 1, -operation.pad_width[axis][0]) for axis in (1, 2)]
+        widths = np.broadcast_to(operation.pad_width, (len(step.outputs[0].shape), 2))
+        return [(1, 1, -int(first)) for first, _ in widths[1:3]]
     if kind == "ZeroPadding2D":
         return [(1, 1, -first) for first, _ in operation.padding]
     if kind == "Cropping2D":
         return [(1, 1, first) for first, _ in operation.cropping]
     if kind == "GetItem":
-        return _slices(step.args[1])
+        return _slices(step.args[1], before)
     if kind in ("Resize", "Resizing", "UpSampling2D"):
         return _resized(operation, sides)
     kernel = getattr(operation, "kernel_size", getattr(operation, "pool_size", None))
+    if kind in CONVOLUTIONS:
+        kernel = step.args[1].shape[:2]
     if kernel is None:  # element by element, or a mean of all
         return [(1, 1, 0)] * 2 if all(n == m for n, m in sides) else None
-    strides = getattr(operation, "strides", (1, 1))
-    dilations = getattr(operation, "dilation_rate", (1, 1))
-    dilations = (dilations,) * 2 if isinstance(dilations, int) else dilations
-    if "Transpose" in kind:
-        return [_transposed(k, s) for k, s in zip(kernel, strides, strict=True)]
+    kernel = _pair(kernel)
+    strides = _pair(getattr(operation, "strides", 1) or kernel)
+    dilations = _pair(getattr(operation, "dilation_rate", 1))
     reach = [(k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)]
+    padding = getattr(operation, "padding", "valid")
+    if "Transpose" in kind:
+        return [_transposed(k, s, padding) for k, s in zip(reach, strides, strict=True)]
     first = [0, 0]
     if hasattr(operation, "pad"):
         first = [widths[0] for widths in operation.pad]
-    elif getattr(operation, "padding", "valid") == "same":
+    elif padding == "same":
         first = [_same(k, s, *pair) for k, s, pair in zip(reach, strides, sides, strict=True)]
     return [(k, s, -n) for k, s, n in zip(reach, strides, first, strict=True)]
 
@@ -140,18 +198,22 @@ def _same(kernel, stride, before, after):
     return max(total, 0) // 2
 
 
-def _slices(key):
-    """Return the windows of x[key], for a key of slices along rows and columns."""
+def _slices(key, sides):
+    """Return the windows of x[key], for a key of slices along rows and columns of `sides`."""
     key = key if isinstance(key, tuple) else (key,)
     if Ellipsis in key:
         place = key.index(Ellipsis)
         key = (*key[:place], *(slice(None),) * (5 - len(key)), *key[place + 1 :])
-    rows, columns = (*key, *(slice(None),) * 3)[1:3]
-    if not isinstance(rows, slice) or not isinstance(columns, slice):
-        return None
-    if any((s.start or 0) < 0 or (s.step or 1) < 0 for s in (rows, columns)):
-        return None
-    return [(1, s.step or 1, s.start or 0) for s in (rows, columns)]
+    rows_and_columns = (*key, *(slice(None),) * 3)[1:3]
+    windows = []
+    for part, side in zip(rows_and_columns, sides, strict=True):
+        if not isinstance(part, slice) or (part.step or 1) < 0:
+            return None
+        if side is None and (part.start or 0) < 0:
+            return None
+        first, _, step = part.indices(sys.maxsize if side is None else side)
+        windows.append((1, step, first))
+    return windows
 
 
 def _resized(operation, sides):
@@ -163,19 +225,25 @@ def _resized(operation, sides):
     else:
         scales = [before / after for before, after in sides]
     cut = [0.0, 0.0]
-    if getattr(operation, "crop_to_aspect_ratio", False):
-        scales = [min(scales)] * 2
+    choose = {"crop_to_aspect_ratio": min, "pad_to_aspect_ratio": max}
+    for choice in [name for name in choose if getattr(operation, name, False)]:
+        scales = [choose[choice](scales)] * 2
         cut = [(n - m * s) / 2 for (n, m), s in zip(sides, scales, strict=True)]
-    smooth = getattr(operation, "interpolation", "nearest") != "nearest"
+    width = WIDTHS[getattr(operation, "interpolation", "nearest")]
     antialias = getattr(operation, "antialias", False)
     windows = []
     for scale, first in zip(scales, cut, strict=True):
-        size = max(2, 2 * scale if antialias else 2) if smooth else 1
+        size = width * max(1, scale) if antialias and width > 1 else width
         windows.append((size, scale, first + (scale - size) / 2))
     return windows
 
 
-def _transposed(kernel, stride):
-    """Return the window of a transposed convolution."""
-    size = -(-kernel // stride)
-    return (size, 1 / stride, (1 / stride - size) / 2)
+def _transposed(reach, stride, padding):
+    """Return the window of a transposed convolution: the middle of those of `stride` values."""
+    size = -(-reach // stride)
+    cut = max(reach - stride, 0) // 2 if padding == "same" else 0
+    return size, 1 / stride, (cut - (reach - 1) / 2) / stride - (size - 1) / 2
+
+
+def _pair(n):
+    return (n, n) if isinstance(n, int) else tuple(n)

@@ -21,6 +21,11 @@ from cvcourse.training.best_model import BestModel, class_names, load_model, sav
 from cvcourse.training.checkpoint import data_fingerprint
 from cvcourse.training.conclusion import evaluate_and_report, write_results
 from cvcourse.training.doctor_report import examination_sections
+from cvcourse.training.embedding_report import (
+    embedding_sections,
+    label_agreement,
+    neighbors_of_each,
+)
 from cvcourse.training.evaluation import Evaluation, as_logits, evaluate, evaluate_held_out
 from cvcourse.training.evaluation_report import (
     evaluation_metrics,
@@ -36,10 +41,8 @@ from cvcourse.training.explanation_report import (
     unit_sections,
 )
 from cvcourse.training.feature_space import (
-    ASKED,
     MAX_POINTS,
     NEIGHBORS,
-    evenly_spaced,
     map_of_split,
     nearest,
     neighbors_gallery,
@@ -62,7 +65,6 @@ from cvcourse.training.transfer_learning import (
 )
 
 __all__ = [
-    "ASKED",
     "LAST",
     "MAX_POINTS",
     "NEIGHBORS",
@@ -84,12 +86,12 @@ __all__ = [
     "computed_features",
     "data_fingerprint",
     "depths",
+    "embedding_sections",
     "evaluate",
     "evaluate_and_report",
     "evaluate_held_out",
     "evaluation_metrics",
     "evaluation_sections",
-    "evenly_spaced",
     "examination_sections",
     "explanation_figure",
     "explanation_metrics",
@@ -102,12 +104,14 @@ __all__ = [
     "history_columns",
     "is_interactive",
     "judge_fine_tuning",
+    "label_agreement",
     "layer_statistics",
     "load_model",
     "machine",
     "map_of_split",
     "nearest",
     "neighbors_gallery",
+    "neighbors_of_each",
     "precision",
     "read_history",
     "require_map",

@@ -1,5 +1,6 @@
 """Sections of a report that explain images: maps, trust panel, patches, filters, dead channels."""
 
+import contextlib
 import dataclasses
 
 import numpy as np
@@ -9,7 +10,7 @@ from cvcourse import figures, visualization
 LIKELIEST = 5  # classes of an image
 CHANNELS = 6  # of a stage
 FILTER = 40  # smallest side of a filter in pixels
-INDEPENDENT = 0.7  # rank correlation above which a map hardly depends on what was shuffled
+INDEPENDENT = 0.9  # rank correlation above which a map hardly depends on what was shuffled
 SANITY = (
     "Adebayo et al. 2018, https://arxiv.org/abs/1810.03292, found that guided backpropagation and "
     "Guided Grad-CAM hardly change when the upper layers are randomized, unlike the gradient and "
@@ -39,6 +40,7 @@ def explanation_metrics(explained, class_names):
         "classes": _likeliest(explained, class_names),
         "target": class_names[explained.target],
         "contrast": None if explained.contrast is None else class_names[explained.contrast],
+        "layer": explained.layer,
         "seconds": round(explained.seconds, 2),
         "methods": {
             name: {"seconds": round(result.seconds, 3), **_trust(explained.trust.get(name))}
@@ -131,11 +133,11 @@ def trust_sentences(rows):
     sentences = []
     if independent:
         sentences.append(
-            "Maps that hardly depend on the class, by their rank correlation after the weights of "
-            f"the logits are shuffled: {_listed(independent)}."
+            f"{_listed(independent)}: maps that hardly depend on the class. The number is the rank "
+            "correlation of the map with the one after the weights of the logits are shuffled."
         )
     if others:
-        sentences.append(f"Maps that depend on the class: {_listed(others)}.")
+        sentences.append(f"The maps that change more: {_listed(others)}.")
     return [*sentences, SANITY] if "guided_backprop" in rows else sentences
 
 
@@ -151,34 +153,33 @@ def unit_sections(model, images):
         positive for none of the images}.
     """
     try:
-        found = visualization.dead_filters(model, images)
         stages = visualization.stages(model)
     except ValueError as error:
         return [{"caption": "Units", "paragraphs": [f"{error}."]}], {}
-    dead = {name: len(channels) for name, channels in found.items()}
-    sections = [
-        {
-            "caption": "Strongest patches of each stage",
-            "gallery": [_patches(model, images, stage) for stage in stages],
-            "notes": [
-                "The channels with the largest activations in the explained images, at the end of "
-                "each resolution, and the pixels that the strongest value depends on."
-            ],
-        }
-    ]
-    try:
+    sections = []
+    if stages:
+        sections.append(
+            {
+                "caption": "Strongest patches of each stage",
+                "gallery": [_patches(model, images, stage) for stage in stages],
+                "notes": [
+                    "The channels with the largest activations in the images, at the end of each "
+                    "resolution, and the pixels that the strongest value depends on."
+                ],
+            }
+        )
+    with contextlib.suppress(ValueError):  # there is no convolution
         filters = visualization.first_layer_filters(model)
-    except ValueError:
-        filters = None
-    if filters is not None:
-        if filters.shape[-1] not in (1, 3):
+        count, *size, channels = filters.shape
+        if channels not in (1, 3):
             filters = filters.mean(axis=-1, keepdims=True)
-        count, *size, _ = filters.shape
         text = f"{count} filters of {'x'.join(map(str, size))}, one scale, gray is 0"
         grid = figures.image_grid(filters, signed=True, least=FILTER)
         sections.append(
             {"caption": "Filters of the first layer", "gallery": [[(grid, text)]], "large": True}
         )
+    found = visualization.dead_filters(model, images)
+    dead = {name: len(channels) for name, channels in found.items()}
     if dead:
         rows = [[name, f"{count}"] for name, count in dead.items()]
         noun = "image" if len(images) == 1 else "images"
@@ -252,7 +253,8 @@ def _row(name, explained, class_names):
         other = class_names[explained.contrast]
         text = f"{target} against {other}\nsame scale"
         pictures.append((figures.map_picture(result.contrast, **shown), text))
-    words = f"{method.title}\n{method.shows} {method.paper}\n{result.seconds:.2f} s"
+    layer = f", layer {explained.layer}" if method.takes_layer else ""
+    words = f"{method.title}{layer}\n{method.shows} {method.paper}\n{result.seconds:.2f} s"
     if row := explained.trust.get(name):
         words += (
             f"\nRank correlation with the logits shuffled {row.randomized_logits:.2f}, with all "

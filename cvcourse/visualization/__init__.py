@@ -27,12 +27,12 @@ from cvcourse.visualization._inversion import inversion_loss, invert
 from cvcourse.visualization._occlusion import occlusion, to_pixels
 from cvcourse.visualization._randomization_test import randomization_test
 from cvcourse.visualization._receptive_field import ReceptiveField, boxes, receptive_field
+from cvcourse.visualization._rectifiers import rectifiers, with_rectifiers
 from cvcourse.visualization._saliency import gradient_times_image, saliency
 from cvcourse.visualization._smooth_grad import smooth_grad
 from cvcourse.visualization._style_transfer import gram, style_loss, style_transfer
 from cvcourse.visualization._trust_panel import TrustRow, trust_panel
 from cvcourse.visualization.methods import METHODS, Method, occlusion_patch
-from cvcourse.visualization.rectifiers import rectifiers, with_rectifiers
 from cvcourse.visualization.units import (
     activations,
     dead_filters,

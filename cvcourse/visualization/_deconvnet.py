@@ -10,10 +10,10 @@ import keras
 import numpy as np
 from keras import ops
 
+from cvcourse.visualization._rectifiers import rule_of
 from cvcourse.visualization._saliency import image_gradient, inputs
 from cvcourse.visualization.gradients import value_and_gradient
 from cvcourse.visualization.network import Network, in_batches, warn_of_zeros
-from cvcourse.visualization.rectifiers import rule_of
 
 
 def deconvnet(
@@ -61,7 +61,9 @@ def deconvnet(
     images, tap = network.images(images), network.tap(layer)
     count = tap.shape[-1] or 0
     if not 0 <= channel < count:
-        raise ValueError(f"{layer} has the channels 0 to {count - 1}; received {channel}")
+        raise ValueError(
+            f"{getattr(layer, 'name', layer)} has the channels 0 to {count - 1}; received {channel}"
+        )
     rules = rule_of(network, "deconvnet")
 
     def signal(x, chosen):

@@ -17,6 +17,8 @@ from cvcourse.visualization._trust_panel import TrustRow, trust_panel
 from cvcourse.visualization.methods import METHODS, occlusion_patch
 from cvcourse.visualization.network import Network
 
+PADDINGS = ("Pad", "PadTo", "ZeroPadding2D")  # operations that end no stage
+
 
 @dataclasses.dataclass(frozen=True)
 class MethodResult:
@@ -49,6 +51,7 @@ class Explanation:
         unfit: {name of a method that does not fit the model: reason}.
         grid: Probabilities (rows, columns) of `occlusion`; None without that method.
         trust: {name of the method: its row of the trust panel}.
+        layer: Name of the layer of Grad-CAM; None if no method needs one.
         seconds: Time for all.
     """
 
@@ -60,6 +63,7 @@ class Explanation:
     unfit: dict[str, str]
     grid: np.ndarray | None
     trust: dict[str, TrustRow]
+    layer: str | None
     seconds: float
 
 
@@ -81,7 +85,7 @@ def explain(
         model: keras.Model from images to logits or probabilities, which it does not change.
         image: Array (h, w, c), in the range that the model takes.
         methods: Names of METHODS; None for all.
-        target: Class to explain; None for the likeliest.
+        target: Class to explain; None for the likeliest apart from `contrast`.
         contrast: Class that it is compared with; None for the likeliest other one.
         layer: Layer of Grad-CAM; None for the last map before the classifier.
         trust: Whether to compute the trust panel, which takes several times as long as the maps.
@@ -139,9 +143,13 @@ def explain(
             method.displayed(maps)[0],
             None if other is None else method.displayed(other)[0],
             seconds,
-            tuple(dict.fromkeys(str(warning.message) for warning in caught)),
+            tuple(
+                dict.fromkeys(
+                    str(one.message) for one in caught if issubclass(one.category, UserWarning)
+                )
+            ),
         )
-        tested[name] = functools.partial(_ranked, method, options)
+        tested[name] = functools.partial(method.scores, **options)
         tell(f"{name}: {seconds:.1f} s")
     if not results:
         raise ValueError("; ".join(f"{name}: {reason}" for name, reason in unfit.items()))
@@ -162,6 +170,7 @@ def explain(
         unfit,
         None if grid is None else grid[0],
         {row.method: row for row in rows},
+        _layer_name(network, layer) if any(chosen[name].takes_layer for name in results) else None,
         total,
     )
 
@@ -173,10 +182,11 @@ def stages(model: keras.Model) -> list[str]:
         model: A functional keras.Model.
 
     Returns:
-        Names of layers with maps, from the image to the classifier.
+        Names of layers with maps that all paths from the image to the logits pass, from the first
+        layer with a kernel; empty if there is none.
 
     Raises:
-        ValueError: If the model has no map before its classifier.
+        ValueError: If the model has no graph of layers.
 
     >>> layers = keras.layers
     >>> net = [keras.Input((8, 8, 1)), layers.Conv2D(2, 3, name="a"), layers.MaxPool2D(name="b")]
@@ -184,34 +194,34 @@ def stages(model: keras.Model) -> list[str]:
     ['a', 'b']
     """
     network = Network.of(model)
-    last, _ = network.default_map()
-    field = fields(network.graph)
+    network.require_graph("its stages are unknown")
+    steps, field = network.between(), fields(network.graph)
+    last_use = {value: place for place, step in enumerate(steps) for value in step.inputs}
     ends: dict[tuple, str] = {}
-    convolved = False
-    for step in network.between():
-        convolved |= any(
-            len(weight.shape) == 4 for weight in getattr(step.operation, "weights", ())
-        )
-        place = field[step.outputs[0]]
-        if convolved and place is not None and step.outputs[0].shape[1:3] != (1, 1):
-            ends[place.step] = step.name
-        if step.name == last:
-            break
+    reach, convolved = 0, False  # place of the last use of all values so far
+    for place, step in enumerate(steps):
+        reach = max([reach, *(last_use[value] for value in step.inputs)])
+        weights = getattr(step.operation, "weights", ())
+        convolved |= any(len(weight.shape) > 1 for weight in weights)
+        found = field[step.outputs[0]]
+        is_end = reach == place and type(step.operation).__name__ not in PADDINGS
+        if is_end and convolved and found is not None and step.outputs[0].shape[1:3] != (1, 1):
+            ends[found.step] = step.name
     return [*ends.values()]
 
 
 def _classes(network, images, probabilities, target, contrast):
     """Return the target and the class that it is compared with, which is None for one class."""
-    order = np.argsort(-probabilities, kind="stable")
-    target = int(order[0] if target is None else network.targets(images, target)[0])
+    order = np.argsort(-probabilities, kind="stable").tolist()
+    if target is None:
+        target = next((i for i in order if i != contrast), 0)
     if contrast is None:
-        contrast = next((int(i) for i in order if i != target), None)
-    else:
-        network.directions(images, target, contrast)
+        contrast = next((i for i in order if i != target), None)
+    network.directions(images, target, contrast)  # checks both
     return target, contrast
 
 
-def _ranked(method, options, model, images, classes):
-    """Compute maps for the trust panel: magnitudes if the method is displayed so."""
-    maps = method(model, images, classes, **options)
-    return method.displayed(maps) if method.display == "magnitude" else maps
+def _layer_name(network, layer):
+    if layer is None:
+        return network.default_map()[0]
+    return layer if isinstance(layer, str) else layer.name

@@ -67,13 +67,14 @@ def grad_cam(
            [2., 0.]], dtype=float32)
     """
     network, images, directions = inputs(model, images, classes, contrast, output)
+    check_resize(resize)
     if layer is None:
-        layer, tap = network.default_map()
+        layer, tap = network.once("default_map", network.default_map)
         tell_once(network, f"Grad-CAM of the layer {layer}")
     else:
         tap = network.tap(layer)
-    grid, field = _grid(network, tap, layer, images.shape[1:3])
-    check_resize(resize)
+    size = images.shape[1:3]
+    grid, field = network.once(("grid", tap, size), lambda: _grid(network, tap, layer, size))
     maps = np.maximum(class_maps(network, images, directions, tap, grid), 0)
     return warn_of_zeros(resized(maps, images, field, resize), "Grad-CAM")
 
@@ -181,7 +182,8 @@ def _grid(network, tap, layer, image_size):
         grids = [v for v in maps if 0 <= extra[v] <= EXTRA_TOKENS]
         if grids:
             return grids[-1], found[grids[-1]]
+    name = getattr(layer, "name", layer)
     raise ValueError(
-        f"{layer} has the shape {tap.shape}: a map (n, h, w, c) is needed, or the tokens "
+        f"{name} has the shape {tap.shape}: a map (n, h, w, c) is needed, or the tokens "
         "(n, tokens, c) of a map"
     )

@@ -20,6 +20,7 @@ def randomization_test(
     images: Any,
     classes: Any = None,
     *,
+    maps: Any = None,
     layers: Collection[str] | None = None,
     seed: int = 0,
     output: str | None = None,
@@ -37,6 +38,7 @@ def randomization_test(
         images: Array (n, h, w, c), in the range that the model takes.
         classes: Class number for all images, or one an image. If None, the likeliest class of each
             before the model is changed.
+        maps: Maps of the unchanged model. If None, they are computed.
         layers: Names of the layers after which maps are compared. If None, all with kernels.
         seed: Seed of the permutations.
         output: Name of the output, for a model with several. If None, `logits`.
@@ -60,7 +62,7 @@ def randomization_test(
     images = network.images(images)
     classes = network.targets(images, classes)
     found = kernels(network)
-    before = np.asarray(method(model, images, classes))
+    before = np.asarray(method(model, images, classes) if maps is None else maps)
     random = np.random.default_rng(seed)
     values = {
         id(kernel): (kernel, keras.ops.convert_to_numpy(kernel))

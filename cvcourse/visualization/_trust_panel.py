@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from cvcourse.visualization._deletion import STEPS, deletion, insertion
+from cvcourse.visualization._integrated_gradients import completeness_delta
 from cvcourse.visualization._randomization_test import kernels, randomization_test
 from cvcourse.visualization.network import Network
 
@@ -92,8 +93,19 @@ def trust_panel(
     for name, method in methods.items():
         maps = method(model, images, classes)
         correlations = randomization_test(
-            model, method, images, classes, layers=(logits, last), seed=seed, output=output
+            model,
+            method,
+            images,
+            classes,
+            maps=maps,
+            layers=(logits, last),
+            seed=seed,
+            output=output,
         )
+        incompleteness = None
+        if name in COMPLETE:
+            delta = completeness_delta(model, images, maps, classes, output=output)
+            incompleteness = _incompleteness(delta, maps)
         rows.append(
             TrustRow(
                 name,
@@ -103,15 +115,13 @@ def trust_panel(
                 float(insertion(model, images, maps, **same).mean()),
                 deletion_random,
                 insertion_random,
-                _incompleteness(network, images, maps, classes) if name in COMPLETE else None,
+                incompleteness,
             )
         )
     return rows
 
 
-def _incompleteness(network, images, maps, classes):
-    """Return the mean deviation of the maps' sum from logit(image) - logit(0), relative to it."""
-    logits = network.predict(images) - network.predict(np.zeros_like(images))
-    differences = logits[np.arange(len(images)), classes]
-    sums = np.asarray(maps, "float64").reshape(len(images), -1).sum(axis=1)
-    return float(np.mean(np.abs(sums - differences) / np.abs(differences)))
+def _incompleteness(delta, maps):
+    """Return the mean of `completeness_delta` in units of the difference of the logits."""
+    differences = np.asarray(maps, "float64").reshape(len(maps), -1).sum(axis=1) - delta
+    return float(np.mean(np.abs(delta) / np.abs(differences)))

@@ -38,7 +38,7 @@ def require_positive(*, step_size: float, blur: float = 1.0, **counts: int) -> N
         if not isinstance(count, (int, np.integer)) or count < 1:
             raise ValueError(f"{name} is a whole number of at least 1; received {count!r}")
     for name, number in (("step_size", step_size), ("blur", blur)):
-        if not isinstance(number, (int, float)) or not 0 < number < np.inf:
+        if not isinstance(number, (int, float, np.number)) or not 0 < number < np.inf:
             raise ValueError(f"{name} is a positive number; received {number!r}")
 
 

@@ -4,6 +4,7 @@ TensorFlow, JAX or torch is imported inside the functions; Keras has no function
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import keras
@@ -61,8 +62,8 @@ def compiled(
     """Compile a function of float32 tensors once, for all sizes of its batches.
 
     Args:
-        function: Function of tensors that returns a structure of tensors. It may read `variables`,
-            and must not change them.
+        function: Function of tensors that returns a structure of tensors. It may read `variables`;
+            what it assigns to a variable of Keras is dropped.
         shapes: Shape of each argument; None for sides that differ between calls.
         variables: Variables of the model, whose current values each call uses.
 
@@ -70,24 +71,32 @@ def compiled(
         A function of NumPy arrays that returns the structure as NumPy arrays.
     """
     backend = keras.backend.backend()
+
+    def stateless(values, *arguments):
+        state = [*zip(variables, values, strict=True)] if values else None
+        with keras.StatelessScope(state_mapping=state):
+            return function(*arguments)
+
+    called: Callable = partial(stateless, None)
     if backend == "tensorflow":
         import tensorflow as tf
 
         signature = [tf.TensorSpec(shape, "float32") for shape in shapes]
-        called = tf.function(function, input_signature=signature, autograph=False)
+        # A concrete function, for TensorFlow warns of "retracing" if many models have one each.
+        called = tf.function(called, autograph=False).get_concrete_function(*signature)
     elif backend == "jax":
         import jax
 
-        @jax.jit
-        def stateless(values, *arguments):
-            with keras.StatelessScope(state_mapping=[*zip(variables, values, strict=True)]):
-                return function(*arguments)
+        traced = jax.jit(stateless)
 
-        def called(*arguments):
-            return stateless([variable.value for variable in variables], *arguments)
+        def on_current_values(*arguments):
+            return traced([variable.value for variable in variables], *arguments)
 
-    else:
-        called = function
+        called = on_current_values
+    elif backend == "torch":
+        import torch
+
+        called = torch.no_grad()(called)
 
     def call(*arguments):
         tensors = [keras.ops.convert_to_tensor(argument, "float32") for argument in arguments]

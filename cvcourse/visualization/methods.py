@@ -56,6 +56,26 @@ class Method:
             return _decrease(model, images, classes, **options)
         return getattr(visualization, self.name)(model, images, classes, **options)
 
+    def scores(
+        self, model: keras.Model, images: Any, classes: Any = None, **options: Any
+    ) -> np.ndarray:
+        """Compute maps in whose order pixels are tested: magnitudes if they are displayed so.
+
+        Args:
+            model: As in a call.
+            images: As in a call.
+            classes: As in a call.
+            **options: As in a call.
+
+        Returns:
+            Maps (n, h, w) or (n, h, w, c) float32, high where the image speaks for the class.
+
+        Raises:
+            ValueError: As the function.
+        """
+        maps = self(model, images, classes, **options)
+        return self.displayed(maps) if self.display == "magnitude" else maps
+
     def displayed(self, maps: np.ndarray) -> np.ndarray:
         """Combine the channels of maps for a picture.
 

@@ -1,8 +1,11 @@
 """A keras.Model as the techniques see it: from images to logits, with the values between them."""
 
+import contextlib
+import copy
 import difflib
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import keras
@@ -12,10 +15,13 @@ from keras import layers, ops
 from cvcourse.errors import unknown, warn_caller
 from cvcourse.layers.graph import Graph, Step, Value, has_graph, opened
 from cvcourse.layers.receptive_field import fields
-from cvcourse.visualization.gradients import compiled
+from cvcourse.visualization.gradients import compiled, to_numpy
 
 BATCH = 32  # images computed at once
-PROBABILITIES = ("softmax", "sigmoid")
+PROBABILITIES = {  # of rows of logits
+    "softmax": (ops.softmax, ops.log_softmax),
+    "sigmoid": (ops.sigmoid, ops.log_sigmoid),
+}
 ROUNDED = 1e-2  # tolerance for the sum of probabilities, which bfloat16 rounds
 NEIGHBORS = 5  # names in the error about an unknown layer
 
@@ -29,7 +35,8 @@ class Network:
         subclassed: Whether it is a subclassed model, whose operations are unknown.
         graph: Its Graph, empty for a subclassed model.
         logits: Value (batch, classes) before a softmax or sigmoid at the end.
-        probability: "softmax" or "sigmoid", which turns logits into probabilities.
+        probability: "softmax" or "sigmoid", which turns logits into probabilities; "none" if they
+            are probabilities already.
         classes: Number of classes; None for a subclassed model.
         image_shape: Shape of an image, with None for sides of any length.
     """
@@ -38,7 +45,7 @@ class Network:
         if not isinstance(model, keras.Model):
             raise ValueError(f"a keras.Model is needed; received {model!r}")
         self.model, self.name = model, model.name
-        self._functions: dict[Any, Callable] = {}
+        self._made: dict[Any, Any] = {}
         self.subclassed = not has_graph(model)
         self._replaced: dict[Step, Callable] = {}
         if self.subclassed:
@@ -89,7 +96,7 @@ class Network:
             raise ValueError(f"{self.name} has no weights yet: call it on images first")
         shape = getattr(self.model, "_build_shapes_dict", None) or {}
         shape = next(iter(shape.values()), None)
-        self.image_shape = tuple(shape[1:]) if shape and len(shape) == 4 else (None, None, None)
+        self.image_shape = (None, None, shape[3] if shape and len(shape) == 4 else None)
         self.graph, self.input, self.logits = Graph({}, (), {}), Value(()), Value(())
         self.input_name, self.probability, self.classes = "image", "softmax", None
 
@@ -97,21 +104,22 @@ class Network:
         """Return the value before a softmax or sigmoid that ends the model, and its name."""
         made_by = {out: step for step in self.graph.steps for out in step.outputs}
         step = made_by.get(value)
-        while step is not None and _is_identity(step.operation):
+        count = value.shape[-1] or 1
+        rows = np.linspace(-2, 2, 2 * count, dtype="float32").reshape(2, count)
+        possible = ["softmax", "sigmoid"] if count > 1 else ["sigmoid"]
+        while step is not None:
+            y = applied(activation_of(step), rows)
+            names = [name for name in possible if _is_any(y, PROBABILITIES[name], rows)]
+            fused = bool(getattr(step.operation, "weights", ()))
+            if names and fused:
+                self._replaced[step] = partial(twin, activation=keras.activations.linear)
+                return step.outputs[0], names[0]
+            if names:
+                return step.inputs[0], names[0]
+            if fused or y is None or not np.allclose(y, rows):
+                break
             step = made_by.get(step.inputs[0])
-        if step is None:
-            return value, "softmax"
-        operation = step.operation
-        kind = type(operation).__name__.lower()
-        activation = getattr(operation, "activation", None)
-        name = getattr(activation, "__name__", kind)
-        if name not in PROBABILITIES:
-            single = value.shape[-1] == 1
-            return value, "sigmoid" if single else "softmax"
-        if isinstance(operation, layers.Activation) or activation is None:
-            return step.inputs[0], name
-        self._replaced[step] = lambda layer: twin(layer, activation=keras.activations.linear)
-        return step.outputs[0], name
+        return value, possible[0]
 
     def require_graph(self, why: str) -> None:
         """Raise ValueError for a subclassed model; `why` says what is not possible."""
@@ -142,18 +150,19 @@ class Network:
         Returns:
             [logits (batch, classes) float32, *wanted]: values as they are before `changed`.
         """
-        if self.subclassed:
-            found = self.model(images, training=False)
-            if not hasattr(found, "shape") or len(found.shape) != 2:
-                raise ValueError(f"{self.name} does not end in one number for each class")
-            return [ops.cast(found, "float32")]
-        logits, *others = run(
-            self.graph.steps,
-            {self.input: images, **(known or {})},
-            [self.logits, *wanted],
-            replaced={**self._replaced, **(rules or {})},
-            changed=changed,
-        )
+        with _full_precision(self.model):
+            if self.subclassed:
+                found = self.model(images, training=False)
+                if not hasattr(found, "shape") or len(found.shape) != 2:
+                    raise ValueError(f"{self.name} does not end in one number for each class")
+                return [ops.cast(found, "float32")]
+            logits, *others = run(
+                self.graph.steps,
+                {self.input: images, **(known or {})},
+                [self.logits, *wanted],
+                replaced={**self._replaced, **(rules or {})},
+                changed=changed,
+            )
         return [ops.cast(logits, "float32"), *others]
 
     def compiled(
@@ -166,24 +175,33 @@ class Network:
             function: Function of tensors; the first are the images.
             *shapes: Shapes of the arguments after the images, with the batch.
         """
-        if key not in self._functions:
-            first = (None, *self.image_shape)
-            self._functions[key] = compiled(function, [first, *shapes], self.model.variables)
-        return self._functions[key]
+        all_shapes = [(None, *self.image_shape), *shapes]
+        return self.once(key, lambda: compiled(function, all_shapes, self.model.variables))
+
+    def once(self, key: Any, make: Callable[[], Any]) -> Any:
+        """Return `make()`, which is called once for each key."""
+        if key not in self._made:
+            self._made[key] = make()
+        return self._made[key]
 
     def images(self, images: Any, *, any_size: bool = False) -> np.ndarray:
         """Check images, of the model's or of any size; return them as float32 (n, h, w, c)."""
-        images = np.asarray(images)
-        shape = (None, *((None, None) if any_size else self.image_shape[:2]), self.image_shape[2])
-        text = f"(n, {', '.join('any' if n is None else str(n) for n in shape[1:])})"
-        if images.ndim == len(shape) - 1:
-            raise ValueError(
-                f"images have the shape {images.shape}, without a batch axis: images[None] has one"
-            )
+        try:
+            images = np.asarray(images)
+        except (TypeError, ValueError):  # such as a list of images of several sizes
+            raise ValueError(f"images are one array; received {type(images).__name__}") from None
+        shape = (None, *self.image_shape)
+        if any_size:
+            shape = (None, None, None, self.image_shape[-1])
         if images.ndim != len(shape) or any(
             n not in (None, m) for n, m in zip(shape, images.shape, strict=True)
         ):
-            raise ValueError(f"{self.name} takes images {text}; received {images.shape}")
+            text = f"(n, {', '.join('any' if n is None else str(n) for n in shape[1:])})"
+            hint = ""
+            if images.ndim == len(shape) - 1:
+                one = self.image_shape[-1] in (None, images.shape[-1])
+                hint = f": images[{'None' if one else '..., None'}] adds the missing axis"
+            raise ValueError(f"{self.name} takes images {text}; received {images.shape}{hint}")
         if not len(images):
             raise ValueError("there are no images")
         try:
@@ -198,18 +216,22 @@ class Network:
     def predict(self, images: np.ndarray, size: int = BATCH) -> np.ndarray:
         """Compute logits, of `size` images at once: (n, h, w, c) -> (n, classes) float32."""
         function = self.compiled("logits", lambda x: self.call(x)[0])
-        return in_batches(function, images, size=size)
+        logits = in_batches(function, images, size=size)
+        if self.subclassed and logits.shape[1] == 1:
+            self.probability = "sigmoid"
+        elif self.subclassed and (logits >= 0).all() and (abs(logits.sum(1) - 1) < ROUNDED).all():
+            self.probability = "none"
+            warn_caller(
+                f"{self.name} is a subclassed model that ends in a softmax, which cannot be taken "
+                "off: its maps are of the probabilities",
+                UserWarning,
+            )
+        return logits
 
     def probabilities(self, logits: Any) -> Any:
-        """Turn logits (batch, classes) into probabilities; those of a subclassed model stay."""
-        if self.probability == "sigmoid":
-            return ops.sigmoid(logits)
-        found = ops.softmax(logits)
-        if self.subclassed:
-            sums = ops.sum(logits, axis=1)
-            done = ops.all(logits >= 0) & ops.all(ops.abs(sums - 1) < ROUNDED)
-            found = ops.where(done, logits, found)
-        return found
+        """Turn logits (batch, classes) into probabilities."""
+        functions = PROBABILITIES.get(self.probability)
+        return functions[0](logits) if functions else logits
 
     def class_probabilities(
         self, images: np.ndarray, classes: np.ndarray, size: int = BATCH
@@ -278,7 +300,8 @@ class Network:
         """Find the output of a layer between the image and the logits.
 
         Args:
-            layer: Name, "model/layer" or the layer's own name in a nested model, or the layer.
+            layer: Layer or name: "layer", "model/layer" or "layer" within a nested model, or
+                "model", a nested model, for its output.
 
         Returns:
             Its Value, of the last call.
@@ -287,18 +310,20 @@ class Network:
             ValueError: If there is no such layer; the message has the nearest names.
         """
         self.require_graph(f"the layer {layer} cannot be found")
-        if isinstance(layer, keras.Operation):
-            found = [step for step in self.graph.steps if step.operation is layer]
-        else:
-            found = [step for step in self.graph.steps if step.name == layer]
-            inner = [s for s in self.graph.steps if s.name.rpartition("/")[2] == layer]
-            found = found or inner
-            if len(names := [*dict.fromkeys(step.name for step in found)]) > 1:
-                raise ValueError(f"several layers are named {layer}: {', '.join(names)}")
-        between = self.between()
-        if found and found[-1] in between:
-            return found[-1].outputs[0]
         name = layer.name if isinstance(layer, keras.Operation) else str(layer)
+        between = self.between()
+        found: list[Step] = []
+        for matches in (
+            lambda step: layer in (step.operation, step.name),
+            lambda step: step.name.endswith(f"/{layer}"),
+            lambda step: f"/{name}/" in f"/{step.name}",  # a nested model: its last layer
+        ):
+            found = found or [step for step in self.graph.steps if matches(step)]
+        inner = {step.name: None for step in found if step.name.endswith(f"/{layer}")}
+        if len(inner) > 1:
+            raise ValueError(f"several layers are named {layer}: {', '.join(inner)}")
+        if reached := [step for step in found if step in between]:
+            return reached[-1].outputs[0]
         names = [step.name for step in between]
         near = difflib.get_close_matches(name, names, n=NEIGHBORS, cutoff=0.0)
         problem = (
@@ -337,7 +362,7 @@ class Network:
             for step in steps[:head]
             if place[step.outputs[0]] is not None
             and step.outputs[0].shape[1:3] != (1, 1)
-            and not isinstance(step.operation, layers.Dropout)
+            and not isinstance(step.operation, (layers.Dropout, layers.ZeroPadding2D))
         ]
         if not maps:
             raise ValueError(f"{self.name} has no map (n, h, w, c) before its classifier")
@@ -362,9 +387,30 @@ class _Known:
 
 
 def _structure(model) -> list[Any]:
-    """Return objects that are others if a model's graph or an activation changes."""
+    """Return objects that are others if a model's graph, weights or an activation changes."""
     outputs = [*model.outputs] if has_graph(model) else []
-    return [*outputs, *(getattr(layer, "activation", None) for layer in model._flatten_layers())]
+    activations = [getattr(layer, "activation", None) for layer in model._flatten_layers()]
+    return [*outputs, *model.weights, *activations]
+
+
+@contextlib.contextmanager
+def _full_precision(model):
+    """Context manager: layers of half precision compute in float32.
+
+    Their own gradients underflow in float16, and half of the sign changes are lost in bfloat16.
+    """
+    half = [
+        layer for layer in model._flatten_layers() if layer.compute_dtype in ("float16", "bfloat16")
+    ]
+    policies = [layer._dtype_policy for layer in half]
+    try:
+        for layer, policy in zip(half, policies, strict=True):
+            layer._dtype_policy = copy.copy(policy)
+            layer._dtype_policy._compute_dtype = "float32"
+        yield
+    finally:
+        for layer, policy in zip(half, policies, strict=True):
+            layer._dtype_policy = policy
 
 
 def _pick_output(graph, output, name) -> Value:
@@ -379,13 +425,56 @@ def _pick_output(graph, output, name) -> Value:
     return graph.outputs[output or "logits"]
 
 
-def _is_identity(operation) -> bool:
-    """Check whether an operation does not change its input in inference."""
-    if isinstance(operation, layers.Activation):
-        return operation.activation is keras.activations.linear
-    return isinstance(operation, (layers.Dropout, layers.Identity)) or (
-        type(operation).__name__ in ("Cast", "Identity")
+def activation_of(step: Step) -> Callable | None:
+    """Return the function that a step applies to one tensor, in inference mode.
+
+    It is the `activation` of a layer with weights, and any other operation itself. None for an
+    operation of several tensors, a Lambda, and an activation that cannot be replaced, such as that
+    of an LSTM.
+    """
+    operation = step.operation
+    if isinstance(operation, layers.Lambda) or len(step.inputs) != 1:
+        return None
+    if getattr(operation, "weights", ()):
+        of_cell = isinstance(getattr(type(operation), "activation", None), property)
+        return None if of_cell else getattr(operation, "activation", None)
+
+    def function(x):
+        args, kwargs = _arguments(step, lambda _: x)
+        return operation.call(*args, **{**kwargs, **_inference(operation)})
+
+    return function
+
+
+def applied(function: Callable | None, x: np.ndarray) -> np.ndarray | None:
+    """Return function(x) of the shape of `x`; None if the function takes other arguments."""
+    if not callable(function):
+        return None
+    try:
+        y = to_numpy(function(ops.convert_to_tensor(x)))
+    except Exception:  # any operation, of tensors of any rank
+        return None
+    return y if y.shape == x.shape and y.dtype == "float32" else None
+
+
+def _is_any(y, functions, x) -> bool:
+    """Check whether `y` is one of the functions of `x`."""
+    return y is not None and any(
+        np.allclose(y, to_numpy(function(x)), rtol=1e-2) for function in functions
     )
+
+
+def _arguments(step: Step, tensor_of: Callable) -> tuple[tuple, dict]:
+    """Return the arguments of a step with a tensor for each value."""
+    return keras.tree.map_structure(
+        lambda argument: tensor_of(argument) if isinstance(argument, Value) else argument,
+        (step.args, step.kwargs),
+    )
+
+
+def _inference(operation) -> dict[str, bool]:
+    """Return the keyword argument that lets an operation infer."""
+    return {"training": False} if getattr(operation, "_call_has_training_arg", False) else {}
 
 
 def _attends(step) -> bool:
@@ -426,7 +515,7 @@ def run(
         steps: Steps of the graph.
         values: {value: tensor} of the inputs, and of other values that are known.
         wanted: Values to compute.
-        replaced: {step: function (operation) -> what is called instead}.
+        replaced: {step: function (operation) -> function of the step's inputs, called instead}.
         changed: {value: function}, applied to the value before it is used.
         copies: Whether to call copies of the layers, which share the weights: Keras then does not
             record the calls in the layers.
@@ -441,8 +530,6 @@ def run(
     names = {tensor.name for tensor in values.values()} if copies else set()
 
     def use(argument):
-        if not isinstance(argument, Value):
-            return argument
         if argument in changed:
             if argument not in used:
                 used[argument] = changed[argument](found[argument])
@@ -464,10 +551,10 @@ def run(
             called = copied[id(operation)]
         else:
             called = replaced[step](operation) if step in replaced else operation
-        args, kwargs = keras.tree.map_structure(use, (step.args, step.kwargs))
-        if getattr(called, "_call_has_training_arg", False):
-            kwargs = {**kwargs, "training": False}
-        outputs = keras.tree.flatten(called(*args, **kwargs))
+        args, kwargs = _arguments(step, use)
+        if step in replaced:
+            args, kwargs = tuple(map(use, step.inputs)), {}
+        outputs = keras.tree.flatten(called(*args, **{**kwargs, **_inference(called)}))
         found |= dict(zip(step.outputs, outputs, strict=True))
     return [found[value] for value in wanted]
 
@@ -515,6 +602,4 @@ def warn_of_zeros(maps: np.ndarray, technique: str) -> np.ndarray:
 
 def tell_once(network: Network, text: str) -> None:
     """Print a line on standard error, once for each network."""
-    if ("told", text) not in network._functions:
-        network._functions["told", text] = print
-        print(text, file=sys.stderr)
+    network.once(("told", text), lambda: print(text, file=sys.stderr))

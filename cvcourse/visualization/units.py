@@ -7,10 +7,11 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from cvcourse.layers.receptive_field import Field, fields
+from cvcourse.layers.receptive_field import fields
+from cvcourse.visualization._receptive_field import boxes_of
+from cvcourse.visualization._rectifiers import rectifiers
 from cvcourse.visualization.gradients import to_numpy
 from cvcourse.visualization.network import Network, in_batches
-from cvcourse.visualization.rectifiers import rectifiers
 
 
 class Patch(NamedTuple):
@@ -197,21 +198,18 @@ def strongest_patches(
     for channel in channels:
         strength = found[:, 0, channel]
         order = np.argsort(-strength, kind="stable")[:count]
-        boxes = [_box(field, found[i, 1:, channel], images.shape[1:3]) for i in order]
-        patches = zip(order.tolist(), strength[order].tolist(), boxes, strict=True)
-        chosen.append([*map(Patch._make, patches)])
+        places = found[order, 1:, channel]
+        whole = np.array([[0, 0, *images.shape[1:3]]] * len(order))
+        boxes = whole if field is None else boxes_of(field, places)
+        chosen.append(
+            [
+                Patch(int(image), float(strength[image]), tuple(box))
+                for image, box in zip(order, boxes.tolist(), strict=True)
+            ]
+        )
     return chosen
 
 
 def _by_place(y):
     """Flatten the places of an activation: (batch, …, c) -> (batch, places, c)."""
     return ops.reshape(y, (ops.shape(y)[0], -1, y.shape[-1]))
-
-
-def _box(field: Field | None, place, image_size) -> tuple[int, int, int, int]:
-    """Return the pixels that a place of a map depends on: (top, left, bottom, right)."""
-    if field is None:
-        return (0, 0, *image_size)
-    first = np.add(field.start, np.multiply(field.step, place))
-    top, left, bottom, right = map(int, (*np.floor(first), *np.ceil(first + field.size)))
-    return top, left, bottom, right

@@ -6,20 +6,18 @@ Convolutional Net", 2015, https://arxiv.org/abs/1412.6806, figure 1.
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import keras
 import numpy as np
 from keras import layers, ops
 
 from cvcourse.errors import unknown, warn_caller
-from cvcourse.layers.graph import Graph, Step
-from cvcourse.visualization.network import Network, run, twin
+from cvcourse.layers.graph import Step, output_structure
+from cvcourse.visualization.network import Network, activation_of, applied, run, twin
 
 RULES = ("guided", "deconvnet")
 PROBE = np.array([-1e4, -1.0, -1e-3, 0.0, 1e-3, 1.0, 1e4], "float32")
-ELEMENTWISE = (layers.Activation, layers.ReLU)
-OPERATIONS = ("Relu", "Relu6")
+ZERO = 3  # PROBE[ZERO] is 0
 
 
 def with_rectifiers(model: keras.Model, rule: str) -> keras.Model:
@@ -52,7 +50,7 @@ def with_rectifiers(model: keras.Model, rule: str) -> keras.Model:
     graph, image = network.graph, keras.Input(network.image_shape, name=network.input_name)
     wanted = [*graph.outputs.values()]
     found = run(graph.steps, {network.input: image}, wanted, replaced=rules, copies=True)
-    outputs = keras.tree.pack_sequence_as(model.output, found)
+    outputs = keras.tree.pack_sequence_as(output_structure(model), found)
     return keras.Model(image, outputs, name=model.name)
 
 
@@ -93,19 +91,19 @@ def rule_of(network: Network, rule: str) -> dict[Step, Callable]:
     """
     if rule not in RULES:
         raise ValueError(unknown("rule", rule, RULES))
-    graph = network.graph
-    ceilings = {step: _ceiling(step) for step in graph.steps}
-    found = {step: ceiling for step, ceiling in ceilings.items() if ceiling is not None}
-    others = _other_activations(graph, found)
+    steps = network.graph.steps
+    found = {step: ceiling for step in steps if (ceiling := _ceiling(step)) is not None}
+    others = _other_activations(network, found)
+    hidden = [step.name for step in steps if step not in found and _may_hide_a_relu(step)]
     if not found:
         listed = ", ".join(others) or "no activation"
+        inside = f"; ReLUs inside the layers {', '.join(hidden)} are not seen" if hidden else ""
         raise ValueError(
-            f"{network.name} has no ReLU, which {rule} backpropagation needs; it has {listed}: use "
-            "saliency, smooth_grad, integrated_gradients, grad_cam or occlusion"
+            f"{network.name} has no ReLU, which {rule} backpropagation needs; it has {listed}"
+            f"{inside}: use saliency, smooth_grad, integrated_gradients, grad_cam or occlusion"
         )
-    hidden = [s.name for s in graph.steps if type(s.operation).__name__ == "Lambda"]
     if hidden:
-        _warn(f"ReLUs inside the Lambda layers {', '.join(hidden)} keep their gradient")
+        _warn(f"ReLUs inside the layers {', '.join(hidden)}, if any, keep their gradient")
     if others:
         _warn(
             f"{len(found)} ReLUs of {network.name} have the rule of {rule} backpropagation; "
@@ -120,7 +118,7 @@ def _warn(message):
 
 def _replacement(step, rule, ceiling):
     rectify = _rectifier(rule, ceiling)
-    if hasattr(step.operation, "activation"):
+    if getattr(step.operation, "weights", ()):
         return lambda operation: twin(operation, activation=rectify)
     return lambda operation: Rectifier(rectify, operation.name)
 
@@ -159,40 +157,39 @@ def _rectifier(rule, ceiling):
 
 def _ceiling(step) -> float | None:
     """Return the upper limit of a step's ReLU, infinite if it has none; None if it is no ReLU."""
-    operation = step.operation
-    if isinstance(operation, ELEMENTWISE) or type(operation).__name__ in OPERATIONS:
-        function = operation
-    else:
-        function = getattr(operation, "activation", None)
-    if not callable(function) or len(step.inputs) != 1:
-        return None
-    try:
-        y = np.array(ops.convert_to_numpy(function(PROBE)), "float32")
-    except Exception:  # a function of other values, such as a softmax along an axis
-        return None
-    ceiling = float(y[-1]) if y.shape == PROBE.shape else 0.0
-    if not ceiling >= 1 or not np.allclose(y, np.clip(PROBE, 0, ceiling), rtol=1e-2):
-        return None
-    return float("inf") if ceiling > 1e3 else ceiling
+    return _limit(applied(activation_of(step), PROBE))
 
 
-def _other_activations(graph: Graph, found) -> list[str]:
-    """Return the names of activation functions other than ReLUs and a softmax at the end."""
-    names: dict[str, Any] = {}
-    for step in graph.steps:
-        if step in found or set(step.outputs) & set(graph.outputs.values()):
+def _limit(y) -> float | None:
+    """Return the upper limit of the ReLU that has the values `y` at `PROBE`, None for another."""
+    if y is None or not y[-1] >= 1 or not np.allclose(y, np.clip(PROBE, 0, y[-1]), rtol=1e-2):
+        return None
+    return float("inf") if y[-1] > 1e3 else float(y[-1])
+
+
+def _other_activations(network: Network, found) -> list[str]:
+    """Return the names of functions of each element that are neither ReLUs nor linear."""
+    names: dict[str, None] = {}
+    for step in network.between():
+        function = activation_of(step)
+        y, half = applied(function, PROBE), applied(function, PROBE[: ZERO + 1])
+        if step in found or step in network._replaced or y is None or half is None:
             continue
-        activation = getattr(step.operation, "activation", None)
-        name = getattr(activation, "__name__", type(activation).__name__)
-        if activation is None and type(step.operation).__name__ in ACTIVATION_OPERATIONS:
-            name = type(step.operation).__name__.lower()
-        elif activation is None or name == "linear":
-            continue
-        names[name] = None
+        with np.errstate(invalid="ignore"):
+            line = y[ZERO] + PROBE * (y[ZERO + 2] - y[ZERO])
+        if np.allclose(y[: ZERO + 1], half) and not np.allclose(y, line, rtol=1e-2, atol=1e-4):
+            activation = getattr(step.operation, "activation", step.operation)
+            names[getattr(activation, "__name__", type(activation).__name__.lower())] = None
     return [*names]
 
 
-ACTIVATION_OPERATIONS = (
-    *("LeakyReLU", "PReLU", "ELU", "Elu", "Selu", "Gelu", "Silu", "Sigmoid", "Tanh", "Softplus"),
-    *("HardSwish", "HardSilu", "HardSigmoid", "LeakyRelu", "Mish"),
-)
+def _may_hide_a_relu(step) -> bool:
+    """Check whether a ReLU may be inside a step: in a layer within a layer, or in own code."""
+    operation = step.operation
+    if not isinstance(operation, layers.Layer) or applied(activation_of(step), PROBE) is not None:
+        return False
+    return isinstance(operation, layers.Lambda) or any(
+        not type(layer).__module__.startswith(("keras.", "cvcourse."))
+        or _limit(applied(getattr(layer, "activation", layer.call), PROBE)) is not None
+        for layer in operation._flatten_layers()
+    )

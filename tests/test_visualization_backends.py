@@ -1,0 +1,77 @@
+"""Attribution maps are those of TensorFlow on each backend of Keras; as a script, one backend's."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from cvcourse import visualization as see
+
+METHODS = {
+    "saliency": {},
+    "gradient_times_image": {},
+    "smooth_grad": {"samples": 3},
+    "integrated_gradients": {"steps": 3},
+    "guided_backprop": {},
+    "deconvnet": {},
+    "grad_cam": {},
+    "cam": {},
+    "guided_grad_cam": {},
+    "fgsm": {"epsilon": 0.5},
+    "occlusion": {"patch": 8, "stride": 4},
+}
+OF_A_LAYER = {"activations": {}, "dream_step": {}, "gram": {}, "codes": {}}
+
+
+def maps():
+    """Return {method: maps} of a small net with fixed weights, and images."""
+    rng = np.random.default_rng(0)
+    x = keras.Input((24, 20, 3))
+    y = keras.layers.Conv2D(8, 3, strides=2, padding="same", activation="relu")(x)
+    y = keras.layers.MaxPooling2D(2, padding="same")(y)
+    y = keras.layers.BatchNormalization()(keras.layers.Conv2D(8, 3, use_bias=False)(y))
+    y = keras.layers.ReLU(6, name="map")(y)
+    y = keras.layers.GlobalAveragePooling2D()(y)
+    model = keras.Model(x, keras.layers.Dense(4, activation="softmax")(y))
+    model.set_weights(
+        [rng.normal(size=w.shape) ** (2 if w.ndim == 1 else 1) for w in model.weights]
+    )
+    images = rng.normal(size=(3, 24, 20, 3)).astype("float32")
+    found = {
+        name: getattr(see, name)(model, images, **settings)
+        for name, settings in METHODS.items()
+        if hasattr(see, name)
+    }
+    found["contrast"] = see.saliency(model, images, 1, contrast=2)
+    found["unit"] = see.deconvnet(model, images, layer="map", channel=5)
+    for name, settings in OF_A_LAYER.items():
+        if not hasattr(see, name):
+            continue
+        found[name] = getattr(see, name)(model, images, layer="map", **settings)
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_backends_agree(backend, tmp_path):
+    if importlib.util.find_spec(backend) is None:
+        pytest.skip(f"{backend} is not installed")
+    file = tmp_path / "maps.npz"
+    subprocess.run(
+        [sys.executable, __file__, str(file)],
+        env={**os.environ, "KERAS_BACKEND": backend},
+        check=True,
+    )
+    with np.load(file) as theirs:
+        for name, expected in maps().items():
+            assert expected.any(), name
+            worst = np.abs(theirs[name] - expected).max()
+            assert worst <= 1e-4 * np.abs(expected).max(), name
+
+
+if __name__ == "__main__":
+    np.savez(sys.argv[1], **maps())
