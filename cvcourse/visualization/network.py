@@ -23,6 +23,7 @@ PROBABILITIES = {  # of rows of logits
     "sigmoid": (ops.sigmoid, ops.log_sigmoid),
 }
 ROUNDED = 1e-2  # tolerance for the sum of probabilities, which bfloat16 rounds
+AFFINE = (layers.Conv2D, layers.ZeroPadding2D, layers.Rescaling, layers.BatchNormalization)
 NEIGHBORS = 5  # names in the error about an unknown layer
 
 
@@ -37,7 +38,7 @@ class Network:
         logits: Value (batch, classes) before a softmax or sigmoid at the end.
         probability: "softmax" or "sigmoid", which turns logits into probabilities; "none" if they
             are probabilities already.
-        classes: Number of classes; None for a subclassed model.
+        classes: Number of classes; None for a subclassed model, or one that ends in maps.
         image_shape: Shape of an image, with None for sides of any length.
     """
 
@@ -60,12 +61,7 @@ class Network:
         ((self.input_name, self.input),) = graph.inputs.items()
         self.image_shape = self.input.shape[1:]
         self.logits, self.probability = self._find_logits(_pick_output(graph, output, self.name))
-        if len(self.logits.shape) != 2 or self.logits.shape[1] is None:
-            raise ValueError(
-                f"{self.name} does not end in one number for each class: its output has the shape "
-                f"{self.logits.shape}"
-            )
-        self.classes = self.logits.shape[1]
+        self.classes = self.logits.shape[1] if len(self.logits.shape) == 2 else None
 
     @classmethod
     def of(cls, model: keras.Model, output: str | None = None) -> "Network":
@@ -76,7 +72,7 @@ class Network:
             output: Name of the output, for a model with several; None is `logits`.
 
         Raises:
-            ValueError: If the model does not have one input and one vector of classes.
+            ValueError: If the model has several inputs, or no output of that name.
         """
         if not isinstance(model, keras.Model):
             raise ValueError(f"a keras.Model is needed; received {model!r}")
@@ -102,9 +98,10 @@ class Network:
 
     def _find_logits(self, value: Value) -> tuple[Value, str]:
         """Return the value before a softmax or sigmoid that ends the model, and its name."""
+        if len(value.shape) != 2:
+            return value, "softmax"
         made_by = {out: step for step in self.graph.steps for out in step.outputs}
-        step = made_by.get(value)
-        count = value.shape[-1] or 1
+        step, count = made_by.get(value), value.shape[1] or 1
         rows = np.linspace(-2, 2, 2 * count, dtype="float32").reshape(2, count)
         possible = ["softmax", "sigmoid"] if count > 1 else ["sigmoid"]
         while step is not None:
@@ -120,6 +117,14 @@ class Network:
                 break
             step = made_by.get(step.inputs[0])
         return value, possible[0]
+
+    def require_classes(self) -> None:
+        """Raise ValueError for a model that does not end in a vector of classes."""
+        if not self.subclassed and self.classes is None:
+            raise ValueError(
+                f"{self.name} does not end in one number for each class: its output has the shape "
+                f"{self.logits.shape}"
+            )
 
     def require_graph(self, why: str) -> None:
         """Raise ValueError for a subclassed model; `why` says what is not possible."""
@@ -215,6 +220,7 @@ class Network:
 
     def predict(self, images: np.ndarray, size: int = BATCH) -> np.ndarray:
         """Compute logits, of `size` images at once: (n, h, w, c) -> (n, classes) float32."""
+        self.require_classes()
         function = self.compiled("logits", lambda x: self.call(x)[0])
         logits = in_batches(function, images, size=size)
         if self.subclassed:
@@ -274,8 +280,7 @@ class Network:
             raise ValueError(f"classes is a class number, or one an image; received {classes!r}")
         if found.ndim == 1 and len(found) != len(images):
             raise ValueError(f"{len(found)} classes for {len(images)} images: one an image")
-        wrong = found[(found < 0) | (found >= count)] if found.ndim else found.reshape(1)
-        wrong = wrong[(wrong < 0) | (wrong >= count)]
+        wrong = np.extract((found < 0) | (found >= count), found)
         if wrong.size:
             raise ValueError(f"{self.name} has the classes 0 to {count - 1}; received {wrong[0]}")
         return np.broadcast_to(found, len(images)).astype("int64")
@@ -347,6 +352,20 @@ class Network:
         needed = needed_steps(self.graph.steps, [self.logits])
         return [s for s in self.graph.steps if s in needed and touched & set(s.outputs)]
 
+    def affine(self) -> Value | None:
+        """Return the last value that is an affine function of the image and all that is used of it.
+
+        Returns:
+            The output of, for example, rescaling, padding, a convolution and batch normalization;
+            None if there is none.
+        """
+        value, steps = self.input, self.between()
+        while True:
+            users = [step for step in steps if value in step.inputs]
+            if len(users) != 1 or not _is_affine(users[0]):
+                return None if value is self.input else value
+            (value,) = users[0].outputs
+
     def default_map(self) -> tuple[str, Value]:
         """Return the last map before the classifier, (batch, h, w, c), after its activation.
 
@@ -368,7 +387,7 @@ class Network:
             if getattr(step.operation, "weights", ())
             and "Normalization" not in type(step.operation).__name__
         ]
-        head = weighted[-1] if weighted else len(steps)
+        head = weighted[-1] if weighted and self.classes else len(steps)
         maps = [
             step
             for step in steps[:head]
@@ -515,6 +534,14 @@ def _attends(step) -> bool:
 
 def _is_layer_of_tokens(step) -> bool:
     return bool(getattr(step.operation, "weights", ())) and len(step.inputs[0].shape) == 3
+
+
+def _is_affine(step) -> bool:
+    """Check whether a step is known to be affine in inference."""
+    operation = step.operation
+    if isinstance(operation, AFFINE):
+        return getattr(operation, "activation", None) in (None, keras.activations.linear)
+    return type(operation).__name__ == "Pad" and operation.mode == "constant"
 
 
 def needed_steps(
