@@ -2,7 +2,7 @@
 
 Goodfellow et al., "Explaining and Harnessing Adversarial Examples", ICLR 2015,
 https://arxiv.org/abs/1412.6572, section 4. With a target: Kurakin et al., "Adversarial Machine
-Learning at Scale", ICLR 2017, https://arxiv.org/abs/1611.01236, section 2.
+Learning at Scale", ICLR 2017, https://arxiv.org/abs/1611.01236.
 """
 
 from typing import Any

@@ -1,7 +1,7 @@
 """SmoothGrad: the mean of the gradients at noisy copies of an image.
 
 Smilkov et al., "SmoothGrad: removing noise by adding noise", 2017,
-https://arxiv.org/abs/1706.03825, section 3.1.
+https://arxiv.org/abs/1706.03825.
 """
 
 import functools
