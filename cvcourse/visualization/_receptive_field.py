@@ -66,7 +66,7 @@ def boxes(model: keras.Model, layer: Any, places: Any) -> np.ndarray:
 
     Returns:
         Top, left, bottom and right, the last two exclusive: (k, 4) int, in pixels, not clipped to
-        the image.
+        the image. If the model resizes images of any size, in pixels of the resized image.
 
     Raises:
         ValueError: If there is no such layer, or its values have no place in the image.
