@@ -42,7 +42,8 @@ def codes(model: keras.Model, images: Any, layer: Any = None) -> np.ndarray:
 
     def averaged(x):
         code = ops.cast(network.call(x, [value])[1], "float32")
-        return ops.mean(code, axis=range(1, len(code.shape) - 1)) if len(code.shape) > 2 else code
+        places = tuple(range(1, len(code.shape) - 1))
+        return ops.mean(code, axis=places) if places else code
 
     function = network.compiled(("codes", value), averaged)
     return in_batches(function, network.images(images))
