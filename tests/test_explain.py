@@ -199,3 +199,46 @@ def test_a_model_that_resizes_photos_is_explained_in_its_own_pixels(tmp_path):
     assert next(iter(found["classes"].values())) == pytest.approx(expected.max(), abs=1e-6)
     fixed = small_net()
     assert classifier.without_resizing(fixed)[1] is fixed
+
+
+def test_explanation_is_that_of_the_techniques_and_the_model_stays(digits):
+    model, image = small_net(), digits.validation.images[3].astype("float32")
+    before = [np.array(weight) for weight in model.weights]
+    found = visualization.explain(model, image, target=2, layer="pool")
+    order = [*np.argsort(-found.probabilities)]
+    assert (found.target, found.contrast, found.layer) == (
+        2,
+        next(i for i in order if i != 2),
+        "pool",
+    )
+    scores = np.exp(np.array(model(image[None]))[0].astype("float64"))
+    np.testing.assert_allclose(found.probabilities, scores / scores.sum(), atol=1e-6)
+    batch = image[None]
+    maps = visualization.saliency(model, batch, 2)[0, ..., 0]
+    np.testing.assert_allclose(found.results["saliency"].values, abs(maps), rtol=1e-6)
+    maps = visualization.grad_cam(model, batch, 2, contrast=rival, layer="pool")[0]
+    np.testing.assert_allclose(found.results["grad_cam"].contrast, maps, rtol=1e-6)
+    maps = visualization.guided_backprop(model, batch, 2)[0, ..., 0]
+    np.testing.assert_allclose(found.results["guided_backprop"].values, maps, rtol=1e-6)
+    places = visualization.occlusion_patch(8, 8)
+    assert places == {"patch": 2, "stride": 1}
+    grid = visualization.occlusion(model, batch, 2, **places)
+    np.testing.assert_allclose(found.grid, grid[0], rtol=1e-6)
+    covered = visualization.to_pixels(grid, (8, 8), clear=found.probabilities[2], **places)[0]
+    np.testing.assert_allclose(found.results["occlusion"].values, covered, atol=1e-6)
+    np.testing.assert_allclose(
+        visualization.METHODS["occlusion"](model, batch, 2)[0], covered, atol=1e-6
+    )
+    for weight, value in zip(model.weights, before, strict=True):
+        np.testing.assert_array_equal(weight, value)
+    with pytest.raises(ValueError, match="contrast is the class itself, 2"):
+        visualization.explain(model, image, ["saliency"], target=2, contrast=2)
+
+
+def test_stages_end_where_all_paths_meet():
+    assert visualization.stages(small_net()) == ["first", "features"]
+    net = models.build("resnet18", depths=(1, 1), input_shape=(32, 32, 3), num_classes=10)
+    assert visualization.stages(net) == ["stem_unit", "stage1", "features"]
+    layers = keras.layers
+    dense = keras.Sequential([keras.Input((4, 4, 1)), layers.Flatten(), layers.Dense(2)])
+    assert visualization.stages(dense) == []
