@@ -205,12 +205,8 @@ def test_explanation_is_that_of_the_techniques_and_the_model_stays(digits):
     model, image = small_net(), digits.validation.images[3].astype("float32")
     before = [np.array(weight) for weight in model.weights]
     found = visualization.explain(model, image, target=2, layer="pool")
-    order = [*np.argsort(-found.probabilities)]
-    assert (found.target, found.contrast, found.layer) == (
-        2,
-        next(i for i in order if i != 2),
-        "pool",
-    )
+    rival = next(i for i in np.argsort(-found.probabilities) if i != 2)
+    assert (found.target, found.contrast, found.layer) == (2, rival, "pool")
     scores = np.exp(np.array(model(image[None]))[0].astype("float64"))
     np.testing.assert_allclose(found.probabilities, scores / scores.sum(), atol=1e-6)
     batch = image[None]

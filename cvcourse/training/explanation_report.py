@@ -189,8 +189,8 @@ def unit_sections(model, images):
                 "caption": "Dead channels",
                 "paragraphs": [
                     f"Channels after a ReLU that are positive nowhere in {len(images):,} {noun}: "
-                    f"{sum(dead.values()):,}. With many images such a channel is probably dead; with "
-                    "few it may respond to other images."
+                    f"{sum(dead.values()):,}. With many images such a channel is "
+                    "probably dead; with few it may respond to other images."
                 ],
                 "table": [["layer", "never positive"], *rows],
                 "fold": f"all {len(rows)} layers",
