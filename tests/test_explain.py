@@ -1,6 +1,8 @@
 """cvcourse explain: the numbers are those of the library, and wrong values are one line."""
 
 import json
+import os
+import pathlib
 import re
 
 import keras
@@ -134,12 +136,15 @@ def test_a_broken_photo_is_named_and_the_others_are_explained(
     for name, place in (("a.png", 0), ("c.png", 1)):
         write_digit(tmp_path / "photos" / name, digits, place)
     (tmp_path / "photos" / "b.png").write_text("damaged")
+    with open(os.path.join(os.fsencode(tmp_path), b"photos", b"d\xff.png"), "wb") as file:
+        file.write((tmp_path / "photos" / "c.png").read_bytes())
     flags = quick(tmp_path / "photos", f"--model={run_directory}", f"--workdir={tmp_path / 'out'}")
     assert explain.cli([*flags, "--target=three", "--contrast=five"]) == 1
     errors = capsys.readouterr().err.splitlines()
-    assert "b.png is not an image" in errors[0] and "1 of 3 photos cannot be read" in errors[-1]
+    assert "b.png is not an image" in errors[0] and "1 of 4 photos cannot be read" in errors[-1]
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
-    assert [name[-5:] for name in metrics["images"]] == ["a.png", "c.png"]
+    names = [pathlib.Path(name).name for name in metrics["images"]]
+    assert names == ["a.png", "c.png", "d\\xff.png"]
     assert {(one["target"], one["contrast"]) for one in metrics["images"].values()} == {
         ("three", "five")
     }
