@@ -11,7 +11,7 @@ import pytest
 from cvcourse.recipes import classify, explain
 from PIL import Image
 
-from cvcourse import classifier, data, models, training, visualization
+from cvcourse import classifier, data, models, regularization, training, visualization
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
@@ -243,3 +243,18 @@ def test_stages_end_where_all_paths_meet():
     layers = keras.layers
     dense = keras.Sequential([keras.Input((4, 4, 1)), layers.Flatten(), layers.Dense(2)])
     assert visualization.stages(dense) == []
+
+
+def test_an_ensemble_is_explained_by_the_logarithm_of_its_probabilities(digits):
+    nets = [small_net(), small_net()]
+    nets[1].set_weights([-weight for weight in nets[0].get_weights()])
+    model, image = regularization.ensemble(nets), digits.validation.images[:1].astype("float32")
+    found = visualization.explain(model, image[0], ["saliency", "occlusion"], trust=False)
+    np.testing.assert_allclose(found.probabilities, np.array(model(image))[0], atol=1e-6)
+    logarithm = keras.Model(model.input, keras.ops.log(model.output))
+    maps = abs(visualization.saliency(logarithm, image))[0, ..., 0]
+    np.testing.assert_allclose(found.results["saliency"].values, maps, rtol=1e-4, atol=1e-7)
+    covered = image.copy()
+    covered[:, :2, :2] = 0
+    expected = np.array(model(covered))[0, found.target]
+    np.testing.assert_allclose(found.grid[0, 0], expected, rtol=1e-5)
