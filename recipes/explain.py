@@ -12,6 +12,7 @@ reason. CS231n, lecture "Visualizing and Understanding".
 """
 
 import dataclasses
+import os
 import pathlib
 import sys
 
@@ -158,7 +159,8 @@ def images_of(config, loaded, see):
     images, damage = {}, None
     try:
         files = classifier.photo_files(config.photos)
-        for name, pixels in classifier.read_photos(files, loaded.model):
+        for file, pixels in classifier.read_photos(files, loaded.model):
+            name = os.fsencode(file).decode(errors="backslashreplace")  # the report is UTF-8
             images[name] = see(pixels)
     except RunError as error:
         if not images:

@@ -1,6 +1,8 @@
 """cvcourse explain: the numbers are those of the library, and wrong values are one line."""
 
 import json
+import os
+import pathlib
 import re
 
 import keras
@@ -9,7 +11,7 @@ import pytest
 from cvcourse.recipes import classify, explain
 from PIL import Image
 
-from cvcourse import classifier, data, models, training, visualization
+from cvcourse import classifier, data, models, regularization, training, visualization
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
@@ -134,12 +136,15 @@ def test_a_broken_photo_is_named_and_the_others_are_explained(
     for name, place in (("a.png", 0), ("c.png", 1)):
         write_digit(tmp_path / "photos" / name, digits, place)
     (tmp_path / "photos" / "b.png").write_text("damaged")
+    with open(os.path.join(os.fsencode(tmp_path), b"photos", b"d\xff.png"), "wb") as file:
+        file.write((tmp_path / "photos" / "c.png").read_bytes())
     flags = quick(tmp_path / "photos", f"--model={run_directory}", f"--workdir={tmp_path / 'out'}")
     assert explain.cli([*flags, "--target=three", "--contrast=five"]) == 1
     errors = capsys.readouterr().err.splitlines()
-    assert "b.png is not an image" in errors[0] and "1 of 3 photos cannot be read" in errors[-1]
+    assert "b.png is not an image" in errors[0] and "1 of 4 photos cannot be read" in errors[-1]
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
-    assert [name[-5:] for name in metrics["images"]] == ["a.png", "c.png"]
+    names = [pathlib.Path(name).name for name in metrics["images"]]
+    assert names == ["a.png", "c.png", "d\\xff.png"]
     assert {(one["target"], one["contrast"]) for one in metrics["images"].values()} == {
         ("three", "five")
     }
@@ -199,3 +204,57 @@ def test_a_model_that_resizes_photos_is_explained_in_its_own_pixels(tmp_path):
     assert next(iter(found["classes"].values())) == pytest.approx(expected.max(), abs=1e-6)
     fixed = small_net()
     assert classifier.without_resizing(fixed)[1] is fixed
+
+
+def test_explanation_is_that_of_the_techniques_and_the_model_stays(digits):
+    model, image = small_net(), digits.validation.images[3].astype("float32")
+    before = [np.array(weight) for weight in model.weights]
+    found = visualization.explain(model, image, target=2, layer="pool")
+    rival = next(i for i in np.argsort(-found.probabilities) if i != 2)
+    assert (found.target, found.contrast, found.layer) == (2, rival, "pool")
+    scores = np.exp(np.array(model(image[None]))[0].astype("float64"))
+    np.testing.assert_allclose(found.probabilities, scores / scores.sum(), atol=1e-6)
+    batch = image[None]
+    maps = visualization.saliency(model, batch, 2)[0, ..., 0]
+    np.testing.assert_allclose(found.results["saliency"].values, abs(maps), rtol=1e-6)
+    maps = visualization.grad_cam(model, batch, 2, contrast=rival, layer="pool")[0]
+    np.testing.assert_allclose(found.results["grad_cam"].contrast, maps, rtol=1e-6)
+    maps = visualization.guided_backprop(model, batch, 2)[0, ..., 0]
+    np.testing.assert_allclose(found.results["guided_backprop"].values, maps, rtol=1e-6)
+    places = visualization.occlusion_patch(8, 8)
+    assert places == {"patch": 2, "stride": 1}
+    grid = visualization.occlusion(model, batch, 2, **places)
+    np.testing.assert_allclose(found.grid, grid[0], rtol=1e-6)
+    covered = visualization.to_pixels(grid, (8, 8), clear=found.probabilities[2], **places)[0]
+    np.testing.assert_allclose(found.results["occlusion"].values, covered, atol=1e-6)
+    np.testing.assert_allclose(
+        visualization.METHODS["occlusion"](model, batch, 2)[0], covered, atol=1e-6
+    )
+    for weight, value in zip(model.weights, before, strict=True):
+        np.testing.assert_array_equal(weight, value)
+    with pytest.raises(ValueError, match="contrast is the class itself, 2"):
+        visualization.explain(model, image, ["saliency"], target=2, contrast=2)
+
+
+def test_stages_end_where_all_paths_meet():
+    assert visualization.stages(small_net()) == ["first", "features"]
+    net = models.build("resnet18", depths=(1, 1), input_shape=(32, 32, 3), num_classes=10)
+    assert visualization.stages(net) == ["stem_unit", "stage1", "features"]
+    layers = keras.layers
+    dense = keras.Sequential([keras.Input((4, 4, 1)), layers.Flatten(), layers.Dense(2)])
+    assert visualization.stages(dense) == []
+
+
+def test_an_ensemble_is_explained_by_the_logarithm_of_its_probabilities(digits):
+    nets = [small_net(), small_net()]
+    nets[1].set_weights([-weight for weight in nets[0].get_weights()])
+    model, image = regularization.ensemble(nets), digits.validation.images[:1].astype("float32")
+    found = visualization.explain(model, image[0], ["saliency", "occlusion"], trust=False)
+    np.testing.assert_allclose(found.probabilities, np.array(model(image))[0], atol=1e-6)
+    logarithm = keras.Model(model.input, keras.ops.log(model.output))
+    maps = abs(visualization.saliency(logarithm, image))[0, ..., 0]
+    np.testing.assert_allclose(found.results["saliency"].values, maps, rtol=1e-4, atol=1e-7)
+    covered = image.copy()
+    covered[:, :2, :2] = 0
+    expected = np.array(model(covered))[0, found.target]
+    np.testing.assert_allclose(found.grid[0, 0], expected, rtol=1e-5)

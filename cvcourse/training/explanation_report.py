@@ -164,8 +164,8 @@ def unit_sections(model, images):
                 "caption": "Strongest patches of each stage",
                 "gallery": [_patches(model, images, stage) for stage in stages],
                 "notes": [
-                    "The channels with the largest activations in the images, at the end of each "
-                    "resolution, and the pixels that the strongest value depends on."
+                    "Channels at the end of each resolution whose strongest activation exceeds "
+                    "their mean the most, and the pixels that this activation depends on."
                 ],
             }
         )
@@ -189,8 +189,8 @@ def unit_sections(model, images):
                 "caption": "Dead channels",
                 "paragraphs": [
                     f"Channels after a ReLU that are positive nowhere in {len(images):,} {noun}: "
-                    f"{sum(dead.values()):,}. In many images such a channel is dead; in few it may "
-                    "only wait for another image."
+                    f"{sum(dead.values()):,}. With many images such a channel is "
+                    "probably dead; with few it may respond to other images."
                 ],
                 "table": [["layer", "never positive"], *rows],
                 "fold": f"all {len(rows)} layers",
@@ -292,10 +292,12 @@ def _trust_table(rows):
 
 def _patches(model, images, stage):
     """Return a gallery row: description of a stage, and the strongest patch of its channels."""
-    strength = visualization.activations(model, images, stage)
-    size = strength.shape[1:]
-    strength = strength.max(axis=tuple(range(strength.ndim - 1)))
-    channels = np.argsort(-strength, kind="stable")[:CHANNELS].tolist()
+    values = visualization.activations(model, images, stage)
+    size = values.shape[1:]
+    values = values.reshape(-1, size[-1])
+    # Not the largest maxima: many channels reach the limit of a ReLU6.
+    peaks = values.max(axis=0) / np.maximum(np.abs(values).mean(axis=0), np.finfo("float32").tiny)
+    channels = np.argsort(-peaks, kind="stable")[:CHANNELS].tolist()
     found = visualization.strongest_patches(model, images, stage, channels, count=1)
     row = [(None, f"{stage}\n{'x'.join(map(str, size))}")]
     for channel, (patch, *_) in zip(channels, found, strict=True):

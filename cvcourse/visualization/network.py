@@ -24,6 +24,7 @@ PROBABILITIES = {  # of rows of logits
 }
 ROUNDED = 1e-2  # tolerance for the sum of probabilities, which bfloat16 rounds
 AFFINE = (layers.Conv2D, layers.ZeroPadding2D, layers.Rescaling, layers.BatchNormalization)
+MEANS = ("Average", "GlobalAveragePooling1D", "Mean")  # of an ensemble's probabilities
 NEIGHBORS = 5  # names in the error about an unknown layer
 
 
@@ -48,6 +49,7 @@ class Network:
         self.model, self.name = model, model.name
         self._made: dict[Any, Any] = {}
         self.subclassed = not has_graph(model)
+        self._is_mean = False  # whether the model ends in a mean of probabilities
         self._replaced: dict[Step, Callable] = {}
         if self.subclassed:
             self._initialize_subclassed(output)
@@ -116,6 +118,11 @@ class Network:
             if fused or y is None or not np.allclose(y, rows):
                 break
             step = made_by.get(step.inputs[0])
+        before = [made_by.get(each) for each in step.inputs] if step else []
+        self._is_mean = type(getattr(step, "operation", None)).__name__ in MEANS and all(
+            each and _is_any(applied(activation_of(each), rows), PROBABILITIES["softmax"], rows)
+            for each in before
+        )
         return value, possible[0]
 
     def require_classes(self) -> None:
@@ -168,7 +175,10 @@ class Network:
                 replaced={**self._replaced, **(rules or {})},
                 changed=changed,
             )
-        return [ops.cast(logits, "float32"), *others]
+        logits = ops.cast(logits, "float32")
+        if self._is_mean:  # the softmax of its logarithm is the mean itself
+            logits = ops.log(ops.maximum(logits, np.finfo("float32").tiny))
+        return [logits, *others]
 
     def compiled(
         self, key: Any, function: Callable, *shapes: Sequence[int | None]
