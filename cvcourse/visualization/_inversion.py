@@ -74,7 +74,7 @@ def invert(
     *,
     steps: int = 200,
     step_size: float = 0.02,
-    variation_weight: float = 1e-4,
+    variation_weight: float = 3e-5,
     bounds: Bounds = (0.0, 255.0),
     seed: int = 0,
     callback: Callback | None = None,
