@@ -18,6 +18,7 @@ from cvcourse.visualization.ascent import (
     features,
     noise,
     pixel_range,
+    require_weights,
     tap_of,
     total_variation,
 )
@@ -59,6 +60,7 @@ def inversion_loss(
     >>> loss.tolist(), gradient.ravel().tolist()
     ([4.5], [-3.5, 4.5])
     """
+    require_weights(variation_weight=variation_weight)
     network = Network.of(model)
     tap = network.tap(layer)
     images = network.images(images)
@@ -108,6 +110,7 @@ def invert(
     >>> found.ravel().round().tolist()
     [10.0, 20.0, 200.0, 210.0]
     """
+    require_weights(variation_weight=variation_weight)
     network = Network.of(model)
     tap = tap_of(network, layer, "invert")
     images = network.images(images)
