@@ -23,6 +23,7 @@ PROBABILITIES = {  # of rows of logits
     "sigmoid": (ops.sigmoid, ops.log_sigmoid),
 }
 ROUNDED = 1e-2  # tolerance for the sum of probabilities, which bfloat16 rounds
+AFFINE = (layers.Conv2D, layers.ZeroPadding2D, layers.Rescaling, layers.BatchNormalization)
 NEIGHBORS = 5  # names in the error about an unknown layer
 
 
@@ -37,7 +38,7 @@ class Network:
         logits: Value (batch, classes) before a softmax or sigmoid at the end.
         probability: "softmax" or "sigmoid", which turns logits into probabilities; "none" if they
             are probabilities already.
-        classes: Number of classes; None for a subclassed model.
+        classes: Number of classes; None for a subclassed model, or one that ends in maps.
         image_shape: Shape of an image, with None for sides of any length.
     """
 
@@ -60,12 +61,7 @@ class Network:
         ((self.input_name, self.input),) = graph.inputs.items()
         self.image_shape = self.input.shape[1:]
         self.logits, self.probability = self._find_logits(_pick_output(graph, output, self.name))
-        if len(self.logits.shape) != 2 or self.logits.shape[1] is None:
-            raise ValueError(
-                f"{self.name} does not end in one number for each class: its output has the shape "
-                f"{self.logits.shape}"
-            )
-        self.classes = self.logits.shape[1]
+        self.classes = self.logits.shape[1] if len(self.logits.shape) == 2 else None
 
     @classmethod
     def of(cls, model: keras.Model, output: str | None = None) -> "Network":
@@ -76,7 +72,7 @@ class Network:
             output: Name of the output, for a model with several; None is `logits`.
 
         Raises:
-            ValueError: If the model does not have one input and one vector of classes.
+            ValueError: If the model has several inputs, or no output of that name.
         """
         if not isinstance(model, keras.Model):
             raise ValueError(f"a keras.Model is needed; received {model!r}")
@@ -102,9 +98,10 @@ class Network:
 
     def _find_logits(self, value: Value) -> tuple[Value, str]:
         """Return the value before a softmax or sigmoid that ends the model, and its name."""
+        if len(value.shape) != 2:
+            return value, "softmax"
         made_by = {out: step for step in self.graph.steps for out in step.outputs}
-        step = made_by.get(value)
-        count = value.shape[-1] or 1
+        step, count = made_by.get(value), value.shape[1] or 1
         rows = np.linspace(-2, 2, 2 * count, dtype="float32").reshape(2, count)
         possible = ["softmax", "sigmoid"] if count > 1 else ["sigmoid"]
         while step is not None:
@@ -120,6 +117,14 @@ class Network:
                 break
             step = made_by.get(step.inputs[0])
         return value, possible[0]
+
+    def require_classes(self) -> None:
+        """Raise ValueError for a model that does not end in a vector of classes."""
+        if not self.subclassed and self.classes is None:
+            raise ValueError(
+                f"{self.name} does not end in one number for each class: its output has the shape "
+                f"{self.logits.shape}"
+            )
 
     def require_graph(self, why: str) -> None:
         """Raise ValueError for a subclassed model; `why` says what is not possible."""
@@ -215,18 +220,26 @@ class Network:
 
     def predict(self, images: np.ndarray, size: int = BATCH) -> np.ndarray:
         """Compute logits, of `size` images at once: (n, h, w, c) -> (n, classes) float32."""
+        self.require_classes()
         function = self.compiled("logits", lambda x: self.call(x)[0])
         logits = in_batches(function, images, size=size)
-        if self.subclassed and logits.shape[1] == 1:
-            self.probability = "sigmoid"
-        elif self.subclassed and (logits >= 0).all() and (abs(logits.sum(1) - 1) < ROUNDED).all():
-            self.probability = "none"
-            warn_caller(
-                f"{self.name} is a subclassed model that ends in a softmax, which cannot be taken "
-                "off: its maps are of the probabilities",
-                UserWarning,
-            )
+        if self.subclassed:
+            self.probability = self._recognized(logits)
         return logits
+
+    def _recognized(self, outputs) -> str:
+        """Return what turns the outputs of a subclassed model into probabilities."""
+        if outputs.shape[1] == 1:
+            return "sigmoid"
+        sums = outputs.sum(axis=1)
+        if (outputs < 0).any() or not np.allclose(sums, 1, atol=ROUNDED):
+            return "softmax"
+        warn_caller(
+            f"{self.name} is a subclassed model that ends in a softmax, which cannot be taken off: "
+            "gradients are of the probabilities",
+            UserWarning,
+        )
+        return "none"
 
     def probabilities(self, logits: Any) -> Any:
         """Turn logits (batch, classes) into probabilities."""
@@ -267,8 +280,7 @@ class Network:
             raise ValueError(f"classes is a class number, or one an image; received {classes!r}")
         if found.ndim == 1 and len(found) != len(images):
             raise ValueError(f"{len(found)} classes for {len(images)} images: one an image")
-        wrong = found[(found < 0) | (found >= count)] if found.ndim else found.reshape(1)
-        wrong = wrong[(wrong < 0) | (wrong >= count)]
+        wrong = np.extract((found < 0) | (found >= count), found)
         if wrong.size:
             raise ValueError(f"{self.name} has the classes 0 to {count - 1}; received {wrong[0]}")
         return np.broadcast_to(found, len(images)).astype("int64")
@@ -340,6 +352,20 @@ class Network:
         needed = needed_steps(self.graph.steps, [self.logits])
         return [s for s in self.graph.steps if s in needed and touched & set(s.outputs)]
 
+    def affine(self) -> Value | None:
+        """Return the last value that is an affine function of the image and all that is used of it.
+
+        Returns:
+            The output of, for example, rescaling, padding, a convolution and batch normalization;
+            None if there is none.
+        """
+        value, steps = self.input, self.between()
+        while True:
+            users = [step for step in steps if value in step.inputs]
+            if len(users) != 1 or not _is_affine(users[0]):
+                return None if value is self.input else value
+            (value,) = users[0].outputs
+
     def default_map(self) -> tuple[str, Value]:
         """Return the last map before the classifier, (batch, h, w, c), after its activation.
 
@@ -355,15 +381,25 @@ class Network:
         self.require_graph("it has no maps")
         steps = self.between()
         place = fields(self.graph)
-        weighted = [i for i, step in enumerate(steps) if getattr(step.operation, "weights", ())]
-        head = weighted[-1] if weighted else len(steps)
+        weighted = [
+            i
+            for i, step in enumerate(steps)
+            if getattr(step.operation, "weights", ())
+            and "Normalization" not in type(step.operation).__name__
+        ]
+        head = weighted[-1] if weighted and self.classes else len(steps)
         maps = [
             step
             for step in steps[:head]
             if place[step.outputs[0]] is not None
-            and step.outputs[0].shape[1:3] != (1, 1)
+            and len(step.outputs[0].shape) == 4
             and not isinstance(step.operation, (layers.Dropout, layers.ZeroPadding2D))
         ]
+        larger = [step for step in maps if step.outputs[0].shape[1:3] != (1, 1)]
+        if larger != maps:  # of a small image: the last may be within a branch
+            bottlenecks = _bottlenecks(steps, self.input)
+            larger = [step for step in larger if step in bottlenecks] or larger
+        maps = larger
         if not maps:
             raise ValueError(f"{self.name} has no map (n, h, w, c) before its classifier")
         attention = [i for i, step in enumerate(steps) if _attends(step)]
@@ -429,8 +465,8 @@ def activation_of(step: Step) -> Callable | None:
     """Return the function that a step applies to one tensor, in inference mode.
 
     It is the `activation` of a layer with weights, and any other operation itself. None for an
-    operation of several tensors, a Lambda, and an activation that cannot be replaced, such as that
-    of an LSTM.
+    operation of several tensors or to another shape, a Lambda, and an activation that cannot be
+    replaced, such as that of an LSTM.
     """
     operation = step.operation
     if isinstance(operation, layers.Lambda) or len(step.inputs) != 1:
@@ -438,6 +474,8 @@ def activation_of(step: Step) -> Callable | None:
     if getattr(operation, "weights", ()):
         of_cell = isinstance(getattr(type(operation), "activation", None), property)
         return None if of_cell else getattr(operation, "activation", None)
+    if step.inputs[0].shape != step.outputs[0].shape:  # TensorFlow would log what fails
+        return None
 
     def function(x):
         args, kwargs = _arguments(step, lambda _: x)
@@ -477,6 +515,17 @@ def _inference(operation) -> dict[str, bool]:
     return {"training": False} if getattr(operation, "_call_has_training_arg", False) else {}
 
 
+def _bottlenecks(steps: Sequence[Step], value: Value) -> list[Step]:
+    """Return the steps whose output is all that later steps take of `value` and what follows it."""
+    last_use = {taken: i for i, step in enumerate(steps) for taken in step.inputs}
+    found, needed = [], last_use[value]
+    for i, step in enumerate(steps):
+        if needed <= i:
+            found.append(step)
+        needed = max(needed, *(last_use.get(output, i) for output in step.outputs))
+    return found
+
+
 def _attends(step) -> bool:
     """Check whether a step is attention, or the softmax of its scores."""
     kind = type(step.operation).__name__
@@ -485,6 +534,14 @@ def _attends(step) -> bool:
 
 def _is_layer_of_tokens(step) -> bool:
     return bool(getattr(step.operation, "weights", ())) and len(step.inputs[0].shape) == 3
+
+
+def _is_affine(step) -> bool:
+    """Check whether a step is known to be affine in inference."""
+    operation = step.operation
+    if isinstance(operation, AFFINE):
+        return getattr(operation, "activation", None) in (None, keras.activations.linear)
+    return type(operation).__name__ == "Pad" and operation.mode == "constant"
 
 
 def needed_steps(
