@@ -46,6 +46,12 @@ def maps():
     found["unit"] = see.deconvnet(model, images, layer="map", channel=5)
     for name in ("activations", "codes", "dream_step", "gram"):
         found[name] = getattr(see, name)(model, images, "map")
+    form = {"steps": 2, "bounds": (-5.0, 5.0)}
+    found["class_image"] = see.class_image(model, 1, **form)
+    found["dream"] = see.dream(model, images.repeat(2, axis=1), "map", **form)
+    found["invert"] = see.invert(model, images, "map", **form)
+    layers = {"content_layer": "map", "style_layers": ["map"]}
+    found["style_loss"] = see.style_loss(model, images, images + 1, images[:1] * 2, **layers)[1]
     return found
 
 

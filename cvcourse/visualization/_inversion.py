@@ -1,7 +1,8 @@
 """Feature inversion: images that have given values of a layer.
 
 Mahendran & Vedaldi, "Understanding Deep Image Representations by Inverting Them", CVPR 2015,
-https://arxiv.org/abs/1412.0035, eq. 1 and 4, with the total variation of beta = 2.
+https://arxiv.org/abs/1412.0035, with total variation of beta = 2; the authors' code is
+https://github.com/aravindhm/deep-goggle/blob/master/core/invert_nn.m.
 """
 
 from typing import Any
