@@ -243,6 +243,7 @@ ENDS = {
     "float32": lambda z: layers.Activation("linear", dtype="float32")(ops.softmax(z)),
     "cast": lambda z: ops.cast(ops.softmax(z), "float32"),
     "Identity": lambda z: layers.Identity()(layers.Dropout(0.1)(layers.Softmax()(z))),
+    "Lambda": layers.Lambda(lambda z: ops.softmax(z)),
     "log_softmax": ops.log_softmax,
     "sigmoid": layers.Activation("sigmoid"),
     "ops.sigmoid": ops.sigmoid,
@@ -381,6 +382,9 @@ def test_preprocessing_inside(net):
     larger = photos.repeat(2, axis=1).repeat(2, axis=2)
     assert error(see.saliency(prepared, larger, 2), tape(prepared, larger, 2)) < 1e-5
     assert see.grad_cam(prepared, larger, 2).shape == (2, 48, 32)
+    x = keras.Input((None, None, 3))  # photos of any size
+    any_size = keras.Model(x, net(layers.Resizing(*SHAPE[:2], crop_to_aspect_ratio=True)(x)))
+    assert see.grad_cam(any_size, larger[:, :40], 2).shape == (2, 40, 32)
 
 
 # ReLUs and other activations

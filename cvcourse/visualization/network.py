@@ -444,11 +444,11 @@ def activation_of(step: Step) -> Callable | None:
     """Return the function that a step applies to one tensor, in inference mode.
 
     It is the `activation` of a layer with weights, and any other operation itself. None for an
-    operation of several tensors, a Lambda, and an activation that cannot be replaced, such as that
-    of an LSTM.
+    operation of several tensors, and an activation that cannot be replaced, such as that of an
+    LSTM.
     """
     operation = step.operation
-    if isinstance(operation, layers.Lambda) or len(step.inputs) != 1:
+    if len(step.inputs) != 1:
         return None
     if getattr(operation, "weights", ()):
         of_cell = isinstance(getattr(type(operation), "activation", None), property)
