@@ -1,4 +1,4 @@
-"""Load a trained classifier: published weights, a run directory or a .keras file.
+"""Load a trained classifier, published weights, a run directory or a .keras file, and its photos.
 
 A `Classifier` also has what an evaluation on a dataset needs: the names of its classes and the
 config of the run that trained it.
@@ -6,11 +6,12 @@ config of the run that trained it.
 
 import collections
 import dataclasses
+import difflib
 import os
 import pathlib
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from cvcourse import source_file
@@ -20,6 +21,7 @@ from cvcourse.saved_model import is_saved_model
 
 MODELS = ("model.keras", "ensemble.keras")  # in a run directory
 SHOWN = 5  # names of classes in an error
+RESIZING = ("Resize", "Resizing", "Cropping2D", "CenterCrop")  # operations that keep raw pixels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,6 +96,32 @@ class Classifier:
         raise ValueError(
             f"the model does not know the classes {_listed(unknown)}; it knows {_listed(known)}"
         )
+
+    def column(self, name: str) -> int:
+        """Find the output of a class.
+
+        Args:
+            name: Name of the class, compared as in `columns`, or its number if the classes have no
+                names.
+
+        Returns:
+            Index of the output.
+
+        Raises:
+            ValueError: If there is no such class, or several; the message has the nearest names.
+        """
+        names = self.class_names or [*map(str, range(self.model.output_shape[-1]))]
+        spellings = self.spellings or [(one,) for one in names]
+        found = _places(spellings, str)[name] or _places(spellings, _simplified)[_simplified(name)]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            several = " and ".join(names[place] for place in found)
+            raise ValueError(f"several classes of the model are named {name!r}: {several}")
+        simple = {_simplified(one): one for one in reversed(names)}
+        near = difflib.get_close_matches(_simplified(name), simple, n=SHOWN, cutoff=0.0)
+        nearest = ", ".join(simple[one] for one in near)
+        raise ValueError(f"the model has no class {name!r}; the nearest names are {nearest}")
 
 
 def load(
@@ -187,6 +215,115 @@ def resizing(model: Any) -> dict[str, Any] | None:
                 crop=operation.crop_to_aspect_ratio,
             )
     return None
+
+
+def without_resizing(model: Any) -> tuple[Callable[[Any], Any], Any]:
+    """Split a model of photos of any size after the layers that resize and crop them.
+
+    Args:
+        model: keras.Model from photos (batch, h, w, c), 0..255.
+
+    Returns:
+        A pair: function from a photo (h, w, c) to the float32 pixels that the network sees, 0..255,
+        and keras.Model from batches of these to the outputs of `model`, with its layers. A model of
+        a fixed input size, or that does not begin by resizing photos, is returned itself.
+    """
+    import keras
+    import numpy as np
+
+    pixels = None
+    if None in model.input_shape[1:3]:
+        for operation in getattr(model, "operations", ())[1:]:
+            if type(operation).__name__ not in RESIZING:
+                break
+            pixels = operation.output
+    if pixels is None or None in pixels.shape[1:]:
+        return lambda photo: photo.astype("float32"), model
+    resize = keras.Model(model.input, pixels)
+    net = keras.Model(pixels, model.output, name=model.name)
+    return lambda photo: np.array(resize(photo[None].astype("float32")))[0], net
+
+
+def photo_files(names: Sequence[str]) -> list[str]:
+    """List photos; the notes about folders are printed on standard error.
+
+    Args:
+        names: Image files, and folders, whose images are listed in the order of their paths, with
+            those of subfolders.
+
+    Returns:
+        Paths.
+
+    Raises:
+        RunError: If there is no photo.
+    """
+    from cvcourse import data
+
+    found: list[str] = []
+    for name in names:
+        path = os.path.expanduser(name)
+        if os.path.isdir(path):
+            files, note = data.photos(path)
+            note = note or ("" if files else "no image in it")
+            if note:
+                print(f"{name}: {note}", file=sys.stderr)
+            found += map(str, files)
+        else:
+            found.append(name)
+    if not found:
+        raise RunError(f"there is no photo in {', '.join(names)}")
+    return found
+
+
+def read_photos(files: Sequence[str], model: Any) -> Iterator[tuple[str, Any]]:
+    """Read photos in the size that a model takes; report those that cannot be read.
+
+    Args:
+        files: Paths of photos.
+        model: keras.Model of raw photos. If it has one input size, the largest centered part of
+            that aspect ratio is read.
+
+    Yields:
+        Pairs: path, and uint8 array (h, w, c).
+
+    Raises:
+        RunError: If a photo cannot be read; with several photos, after the others.
+    """
+    from cvcourse import data
+
+    *size, channels = model.input_shape[1:]
+    damaged = 0
+    for file in files:
+        try:
+            pixels = data.read_photo(file, channels, None if None in size else size)
+        except data.DataError as error:
+            if len(files) == 1:
+                raise
+            print(error, file=sys.stderr)
+            damaged += 1
+        else:
+            yield file, pixels
+    if damaged:
+        raise RunError(f"{damaged:,} of {len(files):,} photos cannot be read")
+
+
+def probabilities(model: Any, pixels: Any) -> Any:
+    """Compute the probabilities of the classes of a photo.
+
+    Args:
+        model: keras.Model from raw photos to logits or probabilities.
+        pixels: Array (h, w, c).
+
+    Returns:
+        float64 array (classes,).
+    """
+    import keras
+    import numpy as np
+
+    from cvcourse import training
+
+    scores = np.array(model(pixels[None].astype("float32"), training=False), "float32")
+    return np.array(keras.ops.softmax(training.as_logits(scores).astype("float64")))[0]
 
 
 def _model_in(folder):

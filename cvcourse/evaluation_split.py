@@ -8,6 +8,7 @@ model that was trained on none of the images is evaluated on all of them.
 import contextlib
 import dataclasses
 import os
+from typing import Any
 
 import numpy as np
 
@@ -123,10 +124,33 @@ def choose(
     notes += [note] if note else []
     names = _names(examples.images, name)
     examples = data.Split(examples.images, np.array(columns, "int32")[examples.labels])
-    examples = _fitted(classifier.model, examples)
+    examples = to_input_shape(classifier.model, examples)
     return EvaluationSplit(
         examples, split, class_names, names, tuple(notes), batch_size, dataset.pixel_range
     )
+
+
+def to_input_shape(model: Any, examples: data.Split) -> data.Split:
+    """Convert a split's images to the shape that a model takes, as `classify` reads them.
+
+    Args:
+        model: keras.Model of images (batch, h, w, c).
+        examples: Split of images of any size.
+
+    Returns:
+        A Split of images that the model takes.
+    """
+    now = examples.images.shape[1:]
+    height, width, channels = (
+        wanted or there for wanted, there in zip(model.input_shape[1:], now, strict=True)
+    )
+    if (resize := resizing(model)) and not isinstance(examples.images, np.ndarray):
+        if channels != now[2]:
+            examples = data.to_shape(examples, now[0], now[1], channels)
+        side, interpolation = resize["side"], resize["interpolation"]
+        images = examples.images.resized(side, interpolation, crop=resize["crop"])
+        return dataclasses.replace(examples, images=images)
+    return data.to_shape(examples, height, width, channels)
 
 
 def _automatic(classifier, name, dataset, is_own):
@@ -225,18 +249,3 @@ def _names(images, dataset):
     folder = os.fsencode(os.path.expanduser(dataset))
     paths = [os.path.relpath(file, folder) for file in images.files]
     return tuple(path.decode(errors="backslashreplace") for path in paths)
-
-
-def _fitted(model, examples):
-    """Return the images in the shape that a model takes, read as `classify` reads them."""
-    height, width, channels = (
-        wanted or there
-        for wanted, there in zip(model.input_shape[1:], examples.images.shape[1:], strict=True)
-    )
-    if (resize := resizing(model)) and not isinstance(examples.images, np.ndarray):
-        side, channels_now = resize["side"], examples.images.shape[3]
-        if channels != channels_now:
-            examples = data.to_shape(examples, *examples.images.shape[1:3], channels)
-        images = examples.images.resized(side, resize["interpolation"], crop=resize["crop"])
-        return dataclasses.replace(examples, images=images)
-    return data.to_shape(examples, height, width, channels)

@@ -9,11 +9,10 @@ is reported, and the others are classified; the exit code is then 1.
 """
 
 import dataclasses
-import os
 import sys
 
 from cvcourse import recipe
-from cvcourse.errors import RunError, UsageError
+from cvcourse.errors import UsageError
 from cvcourse.startup import import_tensorflow_quietly
 
 
@@ -48,62 +47,20 @@ def main(config):
     if not config.photos:
         raise UsageError("no photo to classify: cvcourse classify photo.jpg")
     import_tensorflow_quietly()
-    from cvcourse import classifier, data
+    from cvcourse import classifier
 
     with recipe.user_errors():
         loaded = classifier.of(config)
-    *size, channels = loaded.model.input_shape[1:]
-    size = None if None in size else size  # for one input size, the center of a photo is used
-    photos = list(_photos(config))
-    if not photos:
-        raise RunError(f"there is no photo in {', '.join(config.photos)}")
-    found, damaged = {}, 0
-    for photo in photos:
-        try:
-            pixels = data.read_photo(photo, channels, size)
-        except data.DataError as error:
-            if len(photos) == 1:
-                raise
-            print(error, file=sys.stderr)
-            damaged += 1
-            continue
-        probabilities = _probabilities(loaded.model, pixels)
+    photos, found = classifier.photo_files(config.photos), {}
+    for photo, pixels in classifier.read_photos(photos, loaded.model):
+        probabilities = classifier.probabilities(loaded.model, pixels)
         order = probabilities.argsort()[::-1][: config.top]
         found[photo] = [(float(probabilities[i]), loaded.class_names[i]) for i in order]
         if len(photos) > 1:
             print(photo)
         for probability, name in found[photo]:
             print(f"{probability:.4f}\t{name}")
-    if damaged:
-        raise RunError(f"{damaged:,} of {len(photos):,} photos cannot be read")
     return found
-
-
-def _photos(config):
-    """Yield the files to classify: the named files, and the images in folders."""
-    from cvcourse import data
-
-    for name in config.photos:
-        path = os.path.expanduser(name)
-        if os.path.isdir(path):
-            files, note = data.photos(path)
-            note = note or ("" if files else "no image in it")
-            if note:
-                print(f"{name}: {note}", file=sys.stderr)
-            yield from map(str, files)
-        else:
-            yield name
-
-
-def _probabilities(model, pixels):
-    """Return the probabilities of the classes: (h, w, c) pixels -> (classes,)."""
-    import keras
-    import numpy as np
-
-    from cvcourse import training
-
-    scores = np.array(model(pixels[None].astype("float32"), training=False), "float32")
-    return np.array(keras.ops.softmax(training.as_logits(scores).astype("float64")))[0]
 
 
 cli = recipe.cli(main)

@@ -82,6 +82,12 @@ class Config(recipe.TrainingFields, recipe.DataFields, recipe.ModelFields):
     accumulate: int = recipe.field(
         1, "batches per update; gradients are averaged, and schedules count updates", least=1
     )
+    watch: int = recipe.field(
+        0,
+        "number of validation images whose Grad-CAM is saved each epoch",
+        least=0,
+        free=True,
+    )
     extend: bool = recipe.field(False, "continue the run in --workdir for more epochs", free=True)
 
     def misfits(self):
@@ -178,13 +184,9 @@ def stream(config, dataset, split, **options):
     """Return the batches of a split for a resolved config; `options` are passed to data.stream."""
     from cvcourse import data
 
-    return data.stream(
-        split,
-        batch_size=config.batch_size,
-        seed=config.seed,
-        one_hot=dataset.num_classes if soft_labels(config) else None,
-        **options,
-    )
+    one_hot = dataset.num_classes if soft_labels(config) else None
+    options |= {"batch_size": config.batch_size, "seed": config.seed, "one_hot": one_hot}
+    return data.stream(split, **options)
 
 
 def fit(model, config, dataset, run, *, files=True, callbacks=()):
@@ -195,7 +197,8 @@ def fit(model, config, dataset, run, *, files=True, callbacks=()):
     """
     from cvcourse import data, regularization, training
 
-    steps = data.steps_per_epoch(dataset.train, config.batch_size)
+    steps, devices = data.steps_per_epoch(dataset.train, config.batch_size), distribution.of(config)
+    watched = config.watch if files and devices.chief else 0
     shuffled = functools.partial(stream, config, dataset, dataset.train, augment=config.augment)
     print(f"augmentation: {', '.join(config.augment) or 'none'}", flush=True)
     return training.fit(
@@ -208,9 +211,9 @@ def fit(model, config, dataset, run, *, files=True, callbacks=()):
         data=dataset.fingerprint(),
         names=dataset.class_names if files else None,
         averages=regularization.weight_averages(config, model, shuffled(), steps),
-        callbacks=callbacks,
+        callbacks=[*callbacks, *training.watch(watched, dataset, run.path)],
         one_hot=soft_labels(config),
-        devices=distribution.of(config),
+        devices=devices,
     )
 
 
@@ -262,6 +265,7 @@ def build(config, dataset):
         if len(net.outputs) > 1:
             raise ValueError(f"train needs one output; {config.model} has {', '.join(net.output)}")
         models.require_savable(net, config.model)
+        training.require_map(net, config.watch)
         return models.with_preprocessing(net, dataset.input_shape, mean=mean, variance=variance)
 
 
@@ -271,13 +275,9 @@ def compiled(config, model, steps_per_epoch):
 
     from cvcourse import optimization, training
 
-    optimizer = optimization.of(
-        config,
-        model,
-        steps_per_epoch,
-        use_ema=config.average == "ema",
-        gradient_accumulation_steps=config.accumulate if config.accumulate > 1 else None,
-    )
+    accumulate = config.accumulate if config.accumulate > 1 else None
+    more = dict(use_ema=config.average == "ema", gradient_accumulation_steps=accumulate)
+    optimizer = optimization.of(config, model, steps_per_epoch, **more)
     loss, smoothing = optimization.LOSSES[config.loss], {}
     if soft_labels(config):
         loss = functools.partial(keras.losses.CategoricalCrossentropy, from_logits=True)

@@ -175,6 +175,16 @@ def test_tokens_are_the_map_that_they_were_cut_from(capsys):
         assert not see.grad_cam(model, images, 1, layer="features").any()
 
 
+def test_default_layer_of_a_small_image():
+    """The map of 1x1 has no places, and those within its block are not all that it depends on."""
+    x = keras.Input((2, 2, 3))
+    y = layers.ReLU(name="map")(layers.Conv2D(4, 1)(x))
+    branch = layers.Conv2D(4, 1, name="branch")(y)
+    y = layers.Conv2D(4, 2)(y) + layers.Conv2D(4, 2)(branch)
+    y = layers.GlobalAveragePooling2D()(layers.ReLU(name="features")(y))
+    assert Network.of(keras.Model(x, layers.Dense(2)(y))).default_map()[0] == "map"
+
+
 def test_squeeze_excite_is_not_the_place():
     x = keras.Input((32, 32, 3))
     y = layers.Conv2D(4, 3, strides=2, padding="same")(x)

@@ -57,16 +57,12 @@ PUBLIC = {
     """,
     "cvcourse.figures": """
         accuracy_by_work accuracy_gains activation_histograms alignment_matrices colored_text
-        compared_curves confusion_matrix cyclic_runs data_url ensemble_errors feature_map
-        first_snapshots gradient_errors gradient_reach gradients_through_time importance_bars
-        logarithmic memorized_examples new_figure objective_by_value palette parallel_coordinates
-        range_test reliability_diagram save_figure search_planes self_attention_matrices spotlight
-        step_times styles surface_paths svg training_curves trial_curves updates_and_signals
-    """,
-    "cvcourse.visualization": """
-        ReceptiveField boxes cam completeness_delta deconvnet fgsm grad_cam gradient_times_image
-        guided_backprop guided_grad_cam integrated_gradients occlusion receptive_field rectifiers
-        saliency smooth_grad to_pixels with_rectifiers
+        compared_curves confusion_matrix crop cyclic_runs data_url ensemble_errors explained_image
+        feature_map first_snapshots gradient_errors gradient_reach gradients_through_time
+        image_grid importance_bars logarithmic map_picture map_scale memorized_examples new_figure
+        objective_by_value occlusion_map overlay palette parallel_coordinates range_test
+        reliability_diagram save_figure search_planes self_attention_matrices spotlight step_times
+        styles surface_paths svg training_curves trial_curves updates_and_signals
     """,
     "cvcourse.classic": "GradientCheck gradient_check",
     "cvcourse.training": """
@@ -74,6 +70,15 @@ PUBLIC = {
         nearest read_history save_model tsne versions
     """,
     "cvcourse.tuning": "HyperModel ask default_space oracle register",
+    "cvcourse.visualization": """
+        Method ReceptiveField activations boxes cam class_image codes completeness_delta
+        dead_filters deconvnet deletion dream dream_objective dream_step explain fgsm
+        first_layer_filters fooling_image grad_cam gradient_times_image gram grid_of_thumbnails
+        grid_pointing guided_backprop guided_grad_cam insertion integrated_gradients
+        inversion_loss invert neighbors occlusion occlusion_patch pca_map randomization_test
+        receptive_field rectifiers saliency smooth_grad stages strongest_patches style_loss
+        style_transfer to_pixels trust_panel tsne_map with_rectifiers
+    """,
     "cvcourse.recipe": "check field load_config parse",
 }
 NAMES = [(module, name) for module, names in PUBLIC.items() for name in names.split()]

@@ -24,7 +24,6 @@ METHODS = {
     "fgsm": {"epsilon": 0.5},
     "occlusion": {"patch": 8, "stride": 4},
 }
-OF_A_LAYER = {"activations": {}, "dream_step": {}, "gram": {}, "codes": {}}
 
 
 def maps():
@@ -37,21 +36,20 @@ def maps():
     y = keras.layers.ReLU(6, name="map")(y)
     y = keras.layers.GlobalAveragePooling2D()(y)
     model = keras.Model(x, keras.layers.Dense(4, activation="softmax")(y))
-    model.set_weights(
-        [rng.normal(size=w.shape) ** (2 if w.ndim == 1 else 1) for w in model.weights]
-    )
+    draws = [rng.normal(0.1, size=w.shape) for w in model.weights]
+    model.set_weights([w if w.ndim > 1 else w**2 for w in draws])
     images = rng.normal(size=(3, 24, 20, 3)).astype("float32")
     found = {
-        name: getattr(see, name)(model, images, **settings)
-        for name, settings in METHODS.items()
-        if hasattr(see, name)
+        name: getattr(see, name)(model, images, **settings) for name, settings in METHODS.items()
     }
     found["contrast"] = see.saliency(model, images, 1, contrast=2)
     found["unit"] = see.deconvnet(model, images, layer="map", channel=5)
-    for name, settings in OF_A_LAYER.items():
-        if not hasattr(see, name):
-            continue
-        found[name] = getattr(see, name)(model, images, layer="map", **settings)
+    for name in ("activations", "codes", "dream_step", "gram"):
+        found[name] = getattr(see, name)(model, images, "map")
+    one, two, three = images[:1], images[1:2], images[2:]
+    found["inversion"] = see.inversion_loss(model, one, two, "map")[1]
+    layers = {"content_layer": "map", "style_layers": ["map"]}
+    found["style"] = see.style_loss(model, one, two, three, **layers)[1]
     return found
 
 

@@ -1,6 +1,15 @@
 """Functions from arrays and texts to matplotlib figures."""
 
 from cvcourse.figures.attention import alignment_matrices, self_attention_matrices, spotlight
+from cvcourse.figures.attribution import (
+    crop,
+    explained_image,
+    image_grid,
+    map_picture,
+    map_scale,
+    occlusion_map,
+    overlay,
+)
 from cvcourse.figures.confusion import confusion_matrix
 from cvcourse.figures.curves import compared_curves, gradient_reach, training_curves
 from cvcourse.figures.doctor import (
@@ -48,19 +57,26 @@ __all__ = [
     "colored_text",
     "compared_curves",
     "confusion_matrix",
+    "crop",
     "cyclic_runs",
     "data_url",
     "ensemble_errors",
+    "explained_image",
     "feature_map",
     "first_snapshots",
     "gradient_errors",
     "gradient_reach",
     "gradients_through_time",
+    "image_grid",
     "importance_bars",
     "logarithmic",
+    "map_picture",
+    "map_scale",
     "memorized_examples",
     "new_figure",
     "objective_by_value",
+    "occlusion_map",
+    "overlay",
     "palette",
     "parallel_coordinates",
     "range_test",

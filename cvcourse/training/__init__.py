@@ -15,11 +15,17 @@ from cvcourse.training._features import (
 from cvcourse.training._fit import facts, fit
 from cvcourse.training._layer_statistics import LayerStatistics, layer_statistics
 from cvcourse.training._machine import is_interactive, machine, versions
+from cvcourse.training._watch import require_map, watch
 from cvcourse.training.backbone import Backbone, best_scaling
 from cvcourse.training.best_model import BestModel, class_names, load_model, save_model
 from cvcourse.training.checkpoint import data_fingerprint
 from cvcourse.training.conclusion import evaluate_and_report, write_results
 from cvcourse.training.doctor_report import examination_sections
+from cvcourse.training.embedding_report import (
+    embedding_sections,
+    label_agreement,
+    neighbors_of_each,
+)
 from cvcourse.training.evaluation import Evaluation, as_logits, evaluate, evaluate_held_out
 from cvcourse.training.evaluation_report import (
     evaluation_metrics,
@@ -28,8 +34,16 @@ from cvcourse.training.evaluation_report import (
     write_predictions,
 )
 from cvcourse.training.exact_resume import ExactResume, history_columns, read_history
+from cvcourse.training.explanation_report import (
+    explanation_figure,
+    explanation_metrics,
+    explanation_sections,
+    trust_sentences,
+    unit_sections,
+)
 from cvcourse.training.feature_space import (
     MAX_POINTS,
+    NEIGHBORS,
     map_of_split,
     nearest,
     neighbors_gallery,
@@ -54,6 +68,7 @@ from cvcourse.training.transfer_learning import (
 __all__ = [
     "LAST",
     "MAX_POINTS",
+    "NEIGHBORS",
     "Backbone",
     "BestModel",
     "EpochLine",
@@ -72,12 +87,16 @@ __all__ = [
     "computed_features",
     "data_fingerprint",
     "depths",
+    "embedding_sections",
     "evaluate",
     "evaluate_and_report",
     "evaluate_held_out",
     "evaluation_metrics",
     "evaluation_sections",
     "examination_sections",
+    "explanation_figure",
+    "explanation_metrics",
+    "explanation_sections",
     "facts",
     "features",
     "fit",
@@ -86,20 +105,26 @@ __all__ = [
     "history_columns",
     "is_interactive",
     "judge_fine_tuning",
+    "label_agreement",
     "layer_statistics",
     "load_model",
     "machine",
     "map_of_split",
     "nearest",
     "neighbors_gallery",
+    "neighbors_of_each",
     "precision",
     "read_history",
+    "require_map",
     "save_model",
     "stages",
+    "trust_sentences",
     "tsne",
     "unfreeze",
+    "unit_sections",
     "vector",
     "versions",
+    "watch",
     "weighted_metrics",
     "with_classifier",
     "write_confusion",

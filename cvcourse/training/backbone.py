@@ -12,7 +12,14 @@ import numpy as np
 
 from cvcourse.training._features import LAST, depths, features, vector, with_classifier
 from cvcourse.training.evaluation import Evaluation
-from cvcourse.training.feature_space import map_of_split, neighbors_gallery
+from cvcourse.training.feature_space import (
+    ASKED,
+    NEIGHBORS,
+    evenly_spaced,
+    map_of_split,
+    nearest,
+    neighbors_gallery,
+)
 from cvcourse.training.probe import fit_probe
 
 TRIED_ON = 300  # minimum number of training images by which a scaling is chosen
@@ -77,6 +84,9 @@ class Backbone:
         train, validation = self.dataset.train, self.dataset.validation
         names = self.dataset.class_names
         known, asked = (self.features(name)[depth] for name in ("train", "validation"))
+        few = evenly_spaced(len(asked), ASKED)
+        order, similarity = nearest(known, asked[few], NEIGHBORS)
+        queries = validation.take(few)
         return [
             {
                 "caption": "The validation images in feature space (t-SNE)",
@@ -84,7 +94,9 @@ class Backbone:
             },
             {
                 "caption": "Nearest neighbors in the training split, by cosine similarity",
-                "gallery": neighbors_gallery(known, train, asked, validation, names),
+                "gallery": neighbors_gallery(
+                    queries, train, order, names, "validation", similarity
+                ),
             },
         ]
 

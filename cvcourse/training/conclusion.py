@@ -2,13 +2,16 @@
 
 import dataclasses
 
-from cvcourse.figures import confusion_matrix, training_curves
+from cvcourse.figures import confusion_matrix, image_grid, training_curves
 from cvcourse.saved_model import read_model
 from cvcourse.training._fit import facts
+from cvcourse.training._watch import watch_sections
 from cvcourse.training.evaluation import evaluate_held_out
 from cvcourse.training.evaluation_report import confident_mistakes, most_confused_with
 from cvcourse.training.report import write_report
+from cvcourse.visualization import first_layer_filters
 
+MAX_FILTERS, FILTER_SIDE = 256, 40  # shown in a report, and their least side in pixels
 LOSSES = {  # name: description of its values, and their unit
     "softmax": ("cross-entropy", " (nats)"),
     "hinge": ("multiclass SVM loss", ""),
@@ -53,6 +56,7 @@ def evaluate_and_report(
         trained=resume,
         batch_size=batch_size,
         more=more,
+        watched=watch_sections(config.watch, dataset, workdir),
     )
 
 
@@ -71,6 +75,7 @@ def write_results(
     more=None,
     lead=(),
     sections=(),
+    watched=(),
     **parts,
 ):
     """Write report.html, then metrics.json, from the Evaluations of a model.
@@ -89,6 +94,7 @@ def write_results(
         more: Additional metrics, as a dict.
         lead: Additional paragraphs at the start of the report.
         sections: Sections before those of the results, as in `write_report`.
+        watched: Sections before the table of layers.
         **parts: Additional arguments of `write_report`.
 
     Returns:
@@ -109,6 +115,7 @@ def write_results(
     }
     history = trained.history if trained else []
     judged, split = (test, "test") if test else (validation, "validation")
+    results = result_sections(metrics, history, model, dataset, judged, split)
     metrics = write_report(
         workdir,
         title=title,
@@ -116,7 +123,7 @@ def write_results(
         config=dataclasses.asdict(config),
         lead=[f"{config.dataset}: {dataset}", *lead],
         tiles=_tiles(metrics, LOSSES[judged.loss_name][1]),
-        sections=[*sections, *result_sections(metrics, history, model, dataset, judged, split)],
+        sections=[*sections, *results, *watched, _layers(model)],
         **parts,
     )
     print(f"{split} accuracy: {judged.accuracy:.4f}")
@@ -151,7 +158,7 @@ def result_sections(metrics, history, model, dataset, evaluation, split):
             "table": _classes(evaluation.confusion, dataset.class_names),
         },
         _mistakes(evaluation, dataset, split),
-        _layers(model),
+        *_filters(model),
     ]
     if history:
         sections.insert(0, _curves(history, metrics["best_epoch"], loss, unit))
@@ -211,6 +218,29 @@ def _mistakes(evaluation, dataset, split):
     else:
         section["paragraphs"] = [f"None: every image of the {split} split is classified correctly."]
     return section
+
+
+def _filters(model):
+    """Return the section of the first layer's filters, in a list; empty without such a layer."""
+    try:
+        filters = first_layer_filters(model)
+    except ValueError:
+        return []
+    count, height, width, channels = filters.shape
+    colors = "in color" if channels == 3 else "in gray"
+    if channels not in (1, 3):
+        filters, colors = filters.mean(axis=-1, keepdims=True), f"mean of {channels} channels"
+    return [
+        {
+            "caption": "Filters of the first layer",
+            "paragraphs": [
+                f"{count:,} filters of {height}x{width} pixels, {colors}, on one scale; gray is 0. "
+                "Noisy filters can indicate too few epochs or too little regularization (CS231n's "
+                "notes, Understanding and Visualizing CNNs)."
+            ],
+            "picture": image_grid(filters[:MAX_FILTERS], least=FILTER_SIDE, signed=True),
+        }
+    ]
 
 
 def _layers(model):

@@ -1,15 +1,16 @@
-"""Images in feature space: nearest neighbors and a t-SNE map.
-
-t-SNE: van der Maaten & Hinton, "Visualizing Data using t-SNE", JMLR 2008.
-"""
+"""Images in feature space: nearest neighbors and a t-SNE map, for reports."""
 
 import numpy as np
 
+from cvcourse.deprecation import takes_old_names
 from cvcourse.figures import feature_map
 from cvcourse.training.probe import unit
+from cvcourse.visualization import neighbors, tsne_map
 
 MAX_POINTS = 1_500  # in a map: the time of t-SNE grows faster than the number of points
 ASKED, NEIGHBORS = 8, 6  # images whose nearest neighbors a gallery shows, and how many
+
+tsne = takes_old_names(features="codes")(tsne_map)
 
 
 def nearest(known: np.ndarray, asked: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -28,37 +29,35 @@ def nearest(known: np.ndarray, asked: np.ndarray, count: int) -> tuple[np.ndarra
     >>> indices, similarities.round(3)
     (array([[0, 2]]), array([[1.   , 0.707]]))
     """
-    similarity = unit(asked) @ unit(known).T
-    order = np.argsort(-similarity, axis=1, kind="stable")[:, :count]
-    return order, np.take_along_axis(similarity, order, axis=1)
+    known, asked = unit(known), unit(asked)
+    order = neighbors(known, asked, count=min(count, len(known)))
+    return order, np.einsum("mc,mkc->mk", asked, known[order])
 
 
-def neighbors_gallery(known, train, asked, validation, class_names):
-    """Create a gallery of validation images with their nearest neighbors in the training split.
+def neighbors_gallery(asked, known, order, class_names, role, similarity=None):
+    """Create a gallery of images with their nearest neighbors.
 
     Args:
-        known: Features (n, c) of the training images.
-        train: Split of the n images.
-        asked: Features (m, c) of the validation images.
-        validation: Split of the m images.
+        asked: Split of m images.
+        known: Split of the images among which the neighbors are.
+        order: Indices (m, count) of the neighbors in `known`, nearest first.
         class_names: Names of the classes.
+        role: Text in brackets after the class of an asked image.
+        similarity: Numbers (m, count) to show with the neighbors, or None.
 
     Returns:
-        Rows of pairs (image, caption) for `write_results`: an image, then its neighbors, nearest
+        Rows of pairs (image, caption) for `write_report`: an image, then its neighbors, nearest
         first.
     """
-    few = _evenly(len(asked), ASKED)
-    order, similarity = nearest(known, asked[few], NEIGHBORS)
-    return [
-        [
-            (validation.images[int(i)], f"{class_names[validation.labels[i]]} (validation)"),
-            *(
-                (train.images[int(j)], f"{class_names[train.labels[j]]}, {cosine:.2f}")
-                for j, cosine in zip(neighbors, cosines, strict=True)
-            ),
-        ]
-        for i, neighbors, cosines in zip(few, order, similarity, strict=True)
-    ]
+    rows = []
+    for i, neighbors_of_it in enumerate(order):
+        texts = [class_names[known.labels[j]] for j in neighbors_of_it]
+        if similarity is not None:
+            texts = [f"{text}, {s:.2f}" for text, s in zip(texts, similarity[i], strict=True)]
+        pictures = [known.images[int(j)] for j in neighbors_of_it]
+        query = asked.images[i], f"{class_names[asked.labels[i]]} ({role})"
+        rows.append([query, *zip(pictures, texts, strict=True)])
+    return rows
 
 
 def map_of_split(features, split, class_names, seed=0):
@@ -73,42 +72,11 @@ def map_of_split(features, split, class_names, seed=0):
     Returns:
         A matplotlib figure, as `feature_map` draws it.
     """
-    shown = _evenly(len(features), MAX_POINTS)
-    points = tsne(features[shown], seed)
+    shown = evenly_spaced(len(features), MAX_POINTS)
+    points = tsne_map(features[shown], seed)
     return feature_map(points, split.labels[shown], split.take(shown).images, class_names)
 
 
-def _evenly(count, most):
+def evenly_spaced(count, most):
     """Return at most `most` evenly spaced indices below `count`."""
     return np.linspace(0, count - 1, min(most, count)).astype(int)
-
-
-def tsne(features: np.ndarray, seed: int = 0) -> np.ndarray:
-    """Map vectors to points of the plane that tend to have the same neighbors: t-SNE.
-
-    It starts from the first two principal components, so that the map is reproducible. Fewer than
-    10 vectors are mapped to these components.
-
-    Args:
-        features: Array (n, c).
-        seed: Seed of the PCA and of t-SNE.
-
-    Returns:
-        Array (n, 2).
-
-    >>> import numpy as np
-    >>> tsne(np.eye(12)).shape
-    (12, 2)
-    """
-    from sklearn.decomposition import PCA
-    from sklearn.manifold import TSNE
-    from threadpoolctl import threadpool_limits
-
-    whitened = unit(features) - unit(features).mean(axis=0)
-    few = min(50, *whitened.shape)
-    reduced = PCA(few, random_state=seed).fit_transform(whitened)
-    if len(features) < 10 or few < 2:
-        return np.pad(reduced, ((0, 0), (0, 2)))[:, :2]
-    perplexity = min(30.0, (len(features) - 1) / 3)
-    with threadpool_limits(1):  # as in `fit_probe`
-        return TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(reduced)

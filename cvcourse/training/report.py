@@ -48,9 +48,12 @@ def write_report(
         figures: {caption: matplotlib figure}.
         galleries: {caption: pairs (image (h, w, c) of 0..255, text)}. Empty ones are left out.
         sections: Additional parts: dicts with a `caption` and any of `paragraphs`, `advice`,
-            `table`, `text`, `highlighted`, `figure`, `gallery` (rows of pairs), `notes`, shown in
-            this order. A cell (share, text) of a table is shown as a bar. `fold` is the title under
-            which a long table is collapsed; `verdict` is shown with the caption; `name` is the
+            `table`, `text`, `highlighted`, `figure`, `picture` (an image (h, w, c) of 0..255),
+            `gallery` (rows of pairs; None for an image gives text alone), `notes`, shown in this
+            order. A cell (share, text) of a table is shown as a bar. `fold` is the title under
+            which a long table is collapsed; `large` enlarges the images of the gallery; `beside`
+            shows table, figure and gallery side by side; `wide` keeps a figure or picture from
+            shrinking to the width of a phone; `verdict` is shown with the caption; `name` is the
             target of links.
         file: Name of the metrics file.
 

@@ -10,10 +10,10 @@ import keras
 import numpy as np
 from keras import ops
 
+from cvcourse.visualization._rectifiers import rule_of
 from cvcourse.visualization._saliency import image_gradient, inputs
 from cvcourse.visualization.gradients import value_and_gradient
 from cvcourse.visualization.network import Network, in_batches, warn_of_zeros
-from cvcourse.visualization.rectifiers import rule_of
 
 
 def deconvnet(

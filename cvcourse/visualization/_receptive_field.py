@@ -84,6 +84,11 @@ def boxes(model: keras.Model, layer: Any, places: Any) -> np.ndarray:
     places = np.asarray(places)
     if places.ndim != 2 or places.shape[1] != 2:
         raise ValueError(f"places are rows and columns (k, 2); received the shape {places.shape}")
+    return boxes_of(field, places)
+
+
+def boxes_of(field: Field, places: np.ndarray) -> np.ndarray:
+    """Return the pixels that places of a map depend on: (k, 2) -> (k, 4) int; see `boxes`."""
     first = field.start + places * field.step
     last = np.ceil(first + field.size)  # parts of a pixel if the model resizes
     return np.concatenate([np.floor(first), last], axis=1).astype("int64")

@@ -11,9 +11,10 @@ import keras
 import numpy as np
 from keras import ops
 
+from cvcourse.layers.graph import Value
+from cvcourse.visualization._rectifiers import rule_of
 from cvcourse.visualization.gradients import value_and_gradient
 from cvcourse.visualization.network import BATCH, Network, in_batches, warn_of_zeros
-from cvcourse.visualization.rectifiers import rule_of
 
 
 def saliency(
@@ -103,7 +104,11 @@ def directions_of(logits, directions):
 
 
 def image_gradient(
-    network: Network, images: np.ndarray, directions: np.ndarray, rule: str | None = None
+    network: Network,
+    images: np.ndarray,
+    directions: np.ndarray,
+    rule: str | None = None,
+    at: Value | None = None,
 ) -> np.ndarray:
     """Compute the gradient of a weighted sum of logits with respect to the image.
 
@@ -112,20 +117,22 @@ def image_gradient(
         images: Array (n, h, w, c).
         directions: Weights of the logits (n, classes); zeros for the likeliest class.
         rule: Rule of the ReLUs, "guided" or "deconvnet"; None for the gradient.
+        at: Value to which the gradient is taken, on all ways from the image; None for the image.
 
     Returns:
-        Gradients (n, h, w, c) float32.
+        Gradients of the shape of the images, or of `at`, float32.
     """
     rules = rule and rule_of(network, rule)
+    start = at or network.input
 
     def gradient(x, weights):
-        def objective(x):
-            logits = network.call(x, rules=rules)[0]
+        def objective(values):
+            logits = network.call(values, rules=rules, known={start: values})[0]
             return ops.sum(logits * directions_of(logits, weights), axis=1), ()
 
-        return value_and_gradient(objective, x)[2]
+        return value_and_gradient(objective, network.call(x, [at])[1] if at else x)[2]
 
-    function = network.compiled(("image_gradient", rule), gradient, (None, directions.shape[1]))
+    function = network.compiled(("image_gradient", rule, at), gradient, (None, directions.shape[1]))
     return in_batches(function, images, directions)
 
 
@@ -136,6 +143,9 @@ def weighted_gradients(
     weights: np.ndarray,
 ) -> np.ndarray:
     """Sum gradients at several points of each image, with the memory of one batch.
+
+    A first convolution is affine, so the sum of the gradients goes back through it once. This saves
+    time, since convolutions to the few channels of an image are slow.
 
     Args:
         network: Network of the model.
@@ -148,13 +158,24 @@ def weighted_gradients(
         Sums (n, h, w, c) float32.
     """
     pairs = [(k, i) for k in range(len(weights)) for i in range(len(directions))]
+    at = network.once("affine", network.affine)
     total: Any = None
     for first in range(0, len(pairs), BATCH):
         batch = pairs[first : first + BATCH]
         points = np.stack([point(k, i) for k, i in batch]).astype("float32")
-        gradients = image_gradient(network, points, directions[[i for _, i in batch]])
+        gradients = image_gradient(network, points, directions[[i for _, i in batch]], at=at)
         if total is None:
             total = np.zeros((len(directions), *gradients.shape[1:]))
         for (k, i), gradient in zip(batch, gradients, strict=True):
             total[i] += weights[k] * gradient
-    return total.astype("float32")
+    if at is None:
+        return total.astype("float32")
+
+    def back(x, upstream):
+        def objective(x):
+            return network.call(x, [at])[1] * upstream, ()
+
+        return value_and_gradient(objective, x)[2]
+
+    function = network.compiled("back to the image", back, (None, *at.shape[1:]))
+    return in_batches(function, np.stack([point(0, i) for i in range(len(directions))]), total)

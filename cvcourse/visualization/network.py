@@ -23,6 +23,7 @@ PROBABILITIES = {  # of rows of logits
     "sigmoid": (ops.sigmoid, ops.log_sigmoid),
 }
 ROUNDED = 1e-2  # tolerance for the sum of probabilities, which bfloat16 rounds
+AFFINE = (layers.Conv2D, layers.ZeroPadding2D, layers.Rescaling, layers.BatchNormalization)
 NEIGHBORS = 5  # names in the error about an unknown layer
 
 
@@ -188,17 +189,19 @@ class Network:
             self._made[key] = make()
         return self._made[key]
 
-    def images(self, images: Any) -> np.ndarray:
-        """Check images, and return them as float32 (n, h, w, c)."""
+    def images(self, images: Any, *, any_size: bool = False) -> np.ndarray:
+        """Check images, of the model's or of any size; return them as float32 (n, h, w, c)."""
         try:
             images = np.asarray(images)
         except (TypeError, ValueError):  # such as a list of images of several sizes
             raise ValueError(f"images are one array; received {type(images).__name__}") from None
         shape = (None, *self.image_shape)
+        if any_size:
+            shape = (None, None, None, self.image_shape[-1])
         if images.ndim != len(shape) or any(
             n not in (None, m) for n, m in zip(shape, images.shape, strict=True)
         ):
-            text = f"(n, {', '.join('any' if n is None else str(n) for n in self.image_shape)})"
+            text = f"(n, {', '.join('any' if n is None else str(n) for n in shape[1:])})"
             hint = ""
             if images.ndim == len(shape) - 1:
                 one = self.image_shape[-1] in (None, images.shape[-1])
@@ -349,6 +352,20 @@ class Network:
         needed = needed_steps(self.graph.steps, [self.logits])
         return [s for s in self.graph.steps if s in needed and touched & set(s.outputs)]
 
+    def affine(self) -> Value | None:
+        """Return the last value that is an affine function of the image and all that is used of it.
+
+        Returns:
+            The output of, for example, rescaling, padding, a convolution and batch normalization;
+            None if there is none.
+        """
+        value, steps = self.input, self.between()
+        while True:
+            users = [step for step in steps if value in step.inputs]
+            if len(users) != 1 or not _is_affine(users[0]):
+                return None if value is self.input else value
+            (value,) = users[0].outputs
+
     def default_map(self) -> tuple[str, Value]:
         """Return the last map before the classifier, (batch, h, w, c), after its activation.
 
@@ -376,9 +393,13 @@ class Network:
             for step in steps[:head]
             if place[step.outputs[0]] is not None
             and len(step.outputs[0].shape) == 4
-            and step.outputs[0].shape[1:3] != (1, 1)
             and not isinstance(step.operation, (layers.Dropout, layers.ZeroPadding2D))
         ]
+        larger = [step for step in maps if step.outputs[0].shape[1:3] != (1, 1)]
+        if larger != maps:  # of a small image: the last may be within a branch
+            bottlenecks = _bottlenecks(steps, self.input)
+            larger = [step for step in larger if step in bottlenecks] or larger
+        maps = larger
         if not maps:
             raise ValueError(f"{self.name} has no map (n, h, w, c) before its classifier")
         attention = [i for i, step in enumerate(steps) if _attends(step)]
@@ -444,8 +465,8 @@ def activation_of(step: Step) -> Callable | None:
     """Return the function that a step applies to one tensor, in inference mode.
 
     It is the `activation` of a layer with weights, and any other operation itself. None for an
-    operation of several tensors, and an activation that cannot be replaced, such as that of an
-    LSTM.
+    operation of several tensors or to another shape, and an activation that cannot be replaced,
+    such as that of an LSTM.
     """
     operation = step.operation
     if len(step.inputs) != 1:
@@ -453,6 +474,8 @@ def activation_of(step: Step) -> Callable | None:
     if getattr(operation, "weights", ()):
         of_cell = isinstance(getattr(type(operation), "activation", None), property)
         return None if of_cell else getattr(operation, "activation", None)
+    if step.inputs[0].shape != step.outputs[0].shape:  # TensorFlow would log what fails
+        return None
 
     def function(x):
         args, kwargs = _arguments(step, lambda _: x)
@@ -492,6 +515,17 @@ def _inference(operation) -> dict[str, bool]:
     return {"training": False} if getattr(operation, "_call_has_training_arg", False) else {}
 
 
+def _bottlenecks(steps: Sequence[Step], value: Value) -> list[Step]:
+    """Return the steps whose output is all that later steps take of `value` and what follows it."""
+    last_use = {taken: i for i, step in enumerate(steps) for taken in step.inputs}
+    found, needed = [], last_use[value]
+    for i, step in enumerate(steps):
+        if needed <= i:
+            found.append(step)
+        needed = max(needed, *(last_use.get(output, i) for output in step.outputs))
+    return found
+
+
 def _attends(step) -> bool:
     """Check whether a step is attention, or the softmax of its scores."""
     kind = type(step.operation).__name__
@@ -500,6 +534,14 @@ def _attends(step) -> bool:
 
 def _is_layer_of_tokens(step) -> bool:
     return bool(getattr(step.operation, "weights", ())) and len(step.inputs[0].shape) == 3
+
+
+def _is_affine(step) -> bool:
+    """Check whether a step is known to be affine in inference."""
+    operation = step.operation
+    if isinstance(operation, AFFINE):
+        return getattr(operation, "activation", None) in (None, keras.activations.linear)
+    return type(operation).__name__ == "Pad" and operation.mode == "constant"
 
 
 def needed_steps(
@@ -589,17 +631,19 @@ def in_batches(function: Callable, *arrays: np.ndarray, size: int = BATCH) -> An
     """Call a function of arrays on `size` examples at a time, and join the results.
 
     Args:
-        function: Function of arrays (batch, …) that returns an array (batch, …).
+        function: Function of arrays (batch, …) that returns arrays (batch, …).
         *arrays: Arrays (n, …).
         size: Number of examples at once.
 
     Returns:
-        Array (n, …).
+        Arrays (n, …), in the structure of the function's.
     """
     found = [
         function(*(array[i : i + size] for array in arrays)) for i in range(0, len(arrays[0]), size)
     ]
-    return found[0] if len(found) == 1 else np.concatenate(found)
+    if len(found) == 1:
+        return found[0]
+    return keras.tree.map_structure(lambda *parts: np.concatenate(parts), *found)
 
 
 def warn_of_zeros(maps: np.ndarray, technique: str) -> np.ndarray:

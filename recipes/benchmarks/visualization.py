@@ -161,6 +161,7 @@ def torch_call(config, job, channels_last, batch):
     form = torch.channels_last if channels_last else torch.contiguous_format
     net = torchvision.models.resnet18(weights=None, num_classes=CLASSES).eval()
     net = net.requires_grad_(False).to(memory_format=form)
+    net.layer4.requires_grad_("grad_cam" in job)  # of which the gradient then begins
     image = torch.randn(1, 3, config.size, config.size).to(memory_format=form)
 
     def occlusion():

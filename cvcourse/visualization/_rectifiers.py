@@ -206,6 +206,11 @@ def _may_hide_a_relu(step) -> bool:
         return False
     return isinstance(operation, layers.Lambda) or any(
         not type(layer).__module__.startswith(("keras.", "cvcourse."))
-        or _limit(applied(getattr(layer, "activation", layer.call), PROBE)) is not None
+        or _limit(applied(_function_of(layer, operation), PROBE)) is not None
         for layer in operation._flatten_layers()
     )
+
+
+def _function_of(layer, operation):
+    """Return the activation of a layer within an operation, or the layer itself."""
+    return getattr(layer, "activation", None if layer is operation else layer.call)

@@ -1,0 +1,283 @@
+"""Make pictures by gradient descent on the pixels, with a trained classifier.
+
+    cvcourse dream photo.jpg --model=mobilenet_v2
+    cvcourse dream photo.jpg --kind=style --style=painting.jpg
+    cvcourse dream --kind=class_image --target=goldfish
+    cvcourse dream digit.png --kind=fool --target=3 --model=runs/train/digits
+
+picture.png in the run directory is the result; report.html shows the path to it, metrics.json has
+the loss and the probability of a class along the path. The kinds:
+
+    dream        DeepDream: the photo, changed so that it excites a layer
+    style        the photo in the style of another photo
+    texture      the style of the photo alone, from noise
+    class_image  an image of a class, from noise
+    invert       the photo reconstructed from its features at a layer, from noise
+    fool         the photo, hardly changed, that the model takes for another class
+"""
+
+import dataclasses
+import sys
+import time
+import warnings
+
+from cvcourse import recipe
+from cvcourse.startup import import_tensorflow_quietly
+
+LOSSES = {
+    "dream": "minus half the mean over pixels of the layer's squares",
+    "style": "relative distances to content and style",
+    "texture": "relative distances to the style",
+    "class_image": "cross-entropy",
+    "invert": "relative distance to the features",
+    "fool": "cross-entropy",
+}
+SIDE = 224  # of pictures for a model of any size
+STEPS = dict(dream=10, style=200, texture=200, class_image=200, invert=300, fool=200)
+OF_CLASS = ("class_image", "fool")
+SCALE = {"invert": -3}  # place of the default layer among the maps of each scale; -2 for others
+STRUCTURE = dict(step_size=0.03, blur=1 / 224, blur_every=4)  # class images with less noise
+SURE = 0.9  # probability at which `fool` stops, which survives the rounding to 8 bits
+AMPLIFIED = 10  # factor for the picture of the change
+LIKELIEST = 5  # classes in the metrics
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(recipe.RunFields, recipe.WeightsFields):
+    """A photo, a model, and the kind of picture."""
+
+    photo: tuple[str, ...] = recipe.field((), "image file", positional=True)
+    kind: str = recipe.field("dream", "kind of picture", choices=tuple(LOSSES))
+    model: str = recipe.field(
+        "mobilenet_v2", "network with published weights, run directory, or .keras file"
+    )
+    model_args: dict = recipe.field({}, "arguments of the model's builder, such as width=0.25")
+    layer: str | None = recipe.field(
+        None, "layer of dream, of invert, and of style's content; auto: one of a middle scale"
+    )
+    style: str | None = recipe.field(None, "image file whose style is transferred")
+    target: str | None = recipe.field(
+        None, "name of the class for class_image and fool; none: for fool, the second likeliest"
+    )
+    steps: int | None = recipe.field(
+        None, "number of steps, for dream of each octave; auto: as the kind needs", least=1
+    )
+    size: int | None = recipe.field(
+        None,
+        "shorter side of the picture in pixels; auto: the model's input, twice it for dream",
+        least=1,
+    )
+    seed: int = recipe.field(0, "random seed of noise and shifts", least=0, below=2**32)
+
+    def misfits(self):
+        if len(self.photo) != (self.kind != "class_image"):
+            takes = "takes no photo" if self.kind == "class_image" else "needs one photo"
+            yield f"--kind={self.kind} {takes}; received {', '.join(self.photo) or 'none'}"
+        if (self.style is not None) != (self.kind == "style"):
+            yield f"--style=FILE and --kind=style need each other; received --kind={self.kind}"
+        if self.target is not None and self.kind not in OF_CLASS:
+            yield f"--target is for --kind={' and '.join(OF_CLASS)}"
+        if self.target is None and self.kind == "class_image":
+            yield "--kind=class_image needs the name of a class, --target=NAME"
+        if self.size is not None and self.kind == "fool":
+            yield "--kind=fool keeps the size of the photo: leave out --size"
+
+
+def main(config: Config) -> dict:
+    """Make a picture.
+
+    Args:
+        config: Config.
+
+    Returns:
+        The metrics: loss and probability of the class along the path, likeliest classes, seconds.
+
+    Raises:
+        UsageError: For a wrong value, or the workdir of another run.
+        RunError: If the model or a photo cannot be read.
+    """
+    config, metrics = recipe.begin(config, "dream")
+    if metrics:
+        return metrics
+    import_tensorflow_quietly()
+    import keras
+    import numpy as np
+
+    from cvcourse import classifier, training
+
+    with recipe.user_errors():
+        loaded = classifier.of(config, named=False)
+        job = Job(config, loaded)
+    name, path, pictures = job.names[job.target], [], []
+
+    def record(step, images):
+        share = float(job.probabilities(images)[job.target])
+        path.append({"step": step, "loss": job.loss(images, share), "probability": share})
+        pictures.append((images[0], f"step {step}\n{share:.1%} {name}"))
+
+    def callback(step, images):
+        job.steps = step
+        if step & (step - 1) == 0:  # 1, 2, 4, 8 ...
+            record(step, images)
+
+    with recipe.open_run(config, "dream", config.kind, config.model) as run:
+        run.begin()
+        begin = time.monotonic()
+        if config.kind in ("dream", "style", "fool"):  # the others start from noise
+            record(0, job.photo)
+        with recipe.user_errors(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the last row tells if fool misses its target
+            images = np.round(job.run(callback))
+        seconds = round(time.monotonic() - begin, 1)
+        record(job.steps, images)
+        keras.utils.save_img(run.path / "picture.png", images[0], scale=False)
+        print(f"picture: {run.path / 'picture.png'}")
+        after = job.likeliest(images)
+        shown = [("result", images[0]), *((name, photo[0]) for name, photo in job.photos.items())]
+        if config.kind == "fool":
+            shown.append(
+                (f"change, times {AMPLIFIED}", 127.5 + AMPLIFIED * (images - job.photo)[0])
+            )
+        titles = ["step", LOSSES[config.kind], f"probability of {name}"]
+        rows = [[f["step"], f"{f['loss']:.4g}", f"{f['probability']:.4f}"] for f in path]
+        return training.write_report(
+            run.path,
+            title=f"{config.kind.replace('_', ' ').capitalize()}: {loaded.title}",
+            metrics={
+                "kind": config.kind,
+                "layer": job.layer,
+                "class": name,
+                "steps": job.steps,
+                "path": path,
+                "before": job.likeliest(job.photo) if config.photo else None,
+                "after": after,
+                "seconds": seconds,
+                "seed": config.seed,
+            },
+            config=dataclasses.asdict(run.config),
+            lead=[f"After {job.steps} steps, the likeliest class is {after[0][1]}."],
+            galleries={"Pictures": [(image, text) for text, image in shown], "Path": pictures},
+            tables={"Steps": [titles, *rows]},
+        )
+
+
+class Job:
+    """The model, images (1, h, w, c) of 0..255, layers and class of a picture.
+
+    `net` is the model whose input the picture is: for `fool`, the classifier, so that
+    `cvcourse classify` sees these pixels; else the part after the resizing of photos.
+    """
+
+    def __init__(self, config, loaded):
+        from cvcourse import classifier
+        from cvcourse import visualization as library
+        from cvcourse.visualization.network import Network
+
+        self.config, self.kind, self.library, self.steps = config, config.kind, library, 0
+        self.model = self.net = loaded.model
+        self.names = loaded.class_names or [*map(str, range(self.model.output_shape[-1]))]
+        if self.kind != "fool":
+            _, self.net = classifier.without_resizing(self.model)
+        files = {"photo": (*config.photo, None)[0], "style": config.style}
+        self.photos = {name: self._read(file) for name, file in files.items() if file}
+        self.photo = self.photos.get("photo")
+        self.style = self.photos.get("style", self.photo)
+        if config.target is not None:
+            self.target = loaded.column(config.target)
+        else:
+            order = self.probabilities(self.photo).argsort()
+            self.target = int(order[-2 if self.kind == "fool" else -1])
+        network, self.layer, stages = Network.of(self.net), None, []
+        if self.kind not in OF_CLASS:
+            if config.layer is None or self.kind in ("style", "texture"):
+                stages = library.stages(self.net)
+            self.layer = config.layer or stages[max(SCALE.get(self.kind, -2), -len(stages))]
+            network.tap(self.layer)
+        self.style_layers = stages[:-1] or stages
+        if self.photo is not None:
+            network.images(self.photo, any_size=self.kind == "dream")
+
+    def _read(self, file):
+        """Read a photo in the size of the picture."""
+        import numpy as np
+
+        from cvcourse import data
+        from cvcourse.data.photo import to_size
+
+        *sides, channels = self.net.input_shape[1:]
+        if self.kind == "fool" and None in sides:
+            pixels = data.read_photo(file, channels)
+        elif self.kind == "dream":  # several sizes of the whole photo
+            pixels = data.read_photo(file, channels)
+            shorter = self.config.size or 2 * min(side or SIDE for side in sides)
+            scale = shorter / min(pixels.shape[:2])
+            pixels = to_size(pixels, *(max(round(scale * n), 1) for n in pixels.shape[:2]))
+        else:
+            size = [self.config.size or side or SIDE for side in sides]
+            pixels = data.read_photo(file, channels, size)
+        return np.float32(pixels[None])
+
+    def run(self, callback):
+        """Make the picture, (1, h, w, c) of 0..255."""
+        settings = {"steps": self.config.steps or STEPS[self.kind], "callback": callback}
+        if self.kind == "fool":
+            settings["probability"] = SURE
+            return self.library.fooling_image(self.net, self.photo, self.target, **settings)
+        settings["seed"] = self.config.seed
+        if self.kind == "class_image":
+            settings |= STRUCTURE | {"size": self.config.size and (self.config.size,) * 2}
+            return self.library.class_image(self.net, self.target, **settings)
+        if self.kind in ("dream", "invert"):
+            technique = getattr(self.library, self.kind)
+            return technique(self.net, self.photo, self.layer, **settings)
+        if self.kind == "texture":
+            settings |= {"content_weight": 0.0, "start": "noise"}
+        settings |= {"content_layer": self.layer, "style_layers": self.style_layers}
+        return self.library.style_transfer(self.net, self.photo, self.style, **settings)
+
+    def loss(self, images, share):
+        """Compute the loss of LOSSES; `share` is the probability of the class."""
+        import numpy as np
+
+        if self.kind in OF_CLASS:
+            return -float(np.log(max(share, 1e-12)))
+        if self.kind == "dream":
+            images = fitted(images, self.net)
+            found, _ = self.library.dream_objective(self.net, images, self.layer)
+            return -float(found[0]) / images[0, :, :, 0].size
+        total = 0.0
+        if self.kind != "texture":
+            total += self.library.inversion_loss(self.net, images, self.photo, self.layer)[0][0]
+        for layer in self.style_layers:
+            wanted = self.library.gram(self.net, self.style, layer)
+            found = self.library.gram(self.net, images, layer)
+            total += np.square(found - wanted).sum() / np.square(wanted).sum()
+        return float(total)
+
+    def probabilities(self, images):
+        """Compute the probabilities of the classes for a picture, (classes,)."""
+        from cvcourse import classifier
+
+        return classifier.probabilities(self.model, fitted(images, self.model)[0])
+
+    def likeliest(self, images):
+        """Return the likeliest classes as [probability, name]."""
+        found = self.probabilities(images)
+        return [[float(found[i]), self.names[i]] for i in found.argsort()[::-1][:LIKELIEST]]
+
+
+def fitted(images, model):
+    """Scale pictures to the input of a model that has a fixed size."""
+    import keras
+
+    sides = model.input_shape[1:3]
+    if None in sides or images.shape[1:3] == sides:
+        return images
+    return keras.ops.convert_to_numpy(keras.ops.image.resize(images, sides, antialias=True))
+
+
+cli = recipe.cli(main)
+
+
+if __name__ == "__main__":
+    sys.exit(cli())
