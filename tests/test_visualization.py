@@ -164,6 +164,17 @@ def test_other_structures(build, images):
     assert see.grad_cam(model, images, 1, layer="twice").any()
 
 
+def test_a_convolution_of_ones_own_is_not_taken_for_linear(images):
+    class Squared(layers.Conv2D):
+        def call(self, x):
+            return super().call(x) ** 2
+
+    x = keras.Input(SHAPE)
+    model = keras.Model(x, head(layers.Conv2D(3, 1)(Squared(3, 3)(layers.Rescaling(0.5)(x)))))
+    expected = images * np.mean([tape(model, images * k, 1) for k in (0.25, 0.75)], axis=0)
+    assert error(see.integrated_gradients(model, images, 1, steps=2), expected) < 1e-5
+
+
 def test_a_model_loaded_from_a_file(net, images, tmp_path):
     see.saliency(net, images, 2)
     net.save(tmp_path / "net.keras")
@@ -344,9 +355,7 @@ def test_half_precision(policy):
     assert_half_precision(classifier, policy, ("saliency",))
 
 
-def assert_half_precision(
-    build, policy, methods=("saliency", "guided_backprop", "grad_cam")
-):
+def assert_half_precision(build, policy, methods=("saliency", "guided_backprop", "grad_cam")):
     """Maps are those of the model in float32 with the same weights."""
     keras.utils.set_random_seed(0)
     full = lively(build())

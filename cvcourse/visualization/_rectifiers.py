@@ -13,7 +13,7 @@ from keras import layers, ops
 
 from cvcourse.errors import unknown, warn_caller
 from cvcourse.layers.graph import Step, has_graph, opened, output_structure
-from cvcourse.visualization.network import Network, activation_of, applied, run, twin
+from cvcourse.visualization.network import OURS, Network, activation_of, applied, run, twin
 
 RULES = {"guided": "guided backpropagation", "deconvnet": "the deconvnet"}
 PROBE = np.array([-1e4, -1.0, -1e-3, 0.0, 1e-3, 1.0, 1e4], "float32")
@@ -205,7 +205,7 @@ def _may_hide_a_relu(step) -> bool:
     if not isinstance(operation, layers.Layer) or _values(step, PROBE) is not None:
         return False
     return isinstance(operation, layers.Lambda) or any(
-        not type(layer).__module__.startswith(("keras.", "cvcourse."))
+        not type(layer).__module__.startswith(OURS)
         or _limit(applied(_function_of(layer, operation), PROBE)) is not None
         for layer in operation._flatten_layers()
     )
