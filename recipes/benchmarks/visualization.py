@@ -59,15 +59,15 @@ def main(config):
     from cvcourse.training import timing
 
     load = timing.load_average()
-    seconds, checks, forms = {}, {}, {}
+    seconds, checks, trials = {}, {}, {}
     with timing.torch_process() as there:
         for technique, contestants in our_contestants(config).items():
-            for who in set(TARGETS[technique]) - set(contestants):
-                if not (VERSIONS[who] and VERSIONS["torchvision"]):
+            for who in TARGETS[technique]:
+                if who in contestants or not (VERSIONS[who] and VERSIONS["torchvision"]):
                     continue
-                job = config, f"{who} {technique}"
-                forms[job[1]] = form = fastest_form(there, *job)
-                contestants[who] = functools.partial(there, torch_block, *job, form)
+                job = f"{who} {technique}"
+                trials[job], form = tried_forms(there, config, job)
+                contestants[who] = functools.partial(there, torch_block, config, job, form)
             found = timing.take_turns(contestants, config.rounds)
             seconds[technique] = {who: timing.quartiles(times) for who, times in found.items()}
             for who, target in TARGETS[technique].items():
@@ -81,7 +81,7 @@ def main(config):
                 name = f"{technique} in forward passes"
                 checks[name] = timing.check(passes, at_most=FORWARD_PASSES)
     return timing.write_benchmark(
-        output, config, checks=checks, load=load, versions=VERSIONS, forms=forms, seconds=seconds
+        output, config, checks=checks, load=load, versions=VERSIONS, trials=trials, seconds=seconds
     )
 
 
@@ -136,12 +136,13 @@ def block(call, count=1):
     return timed
 
 
-def fastest_form(there, config, job):
-    """Try memory formats and batch sizes of a torch library; return the fastest pair."""
+def tried_forms(there, config, job):
+    """Try memory formats and numbers of images at once; return ({form: seconds}, fastest form)."""
     batches = [1] if "grad_cam" in job else config.batches
-    forms = [*itertools.product((False, True), batches)]
-    seconds = [min(there(torch_block, config, job, form, 2)) for form in forms]
-    return forms[seconds.index(min(seconds))]
+    forms = [*itertools.product(("channels_first", "channels_last"), batches)]
+    seconds = {form: min(there(torch_block, config, job, form, 2)) for form in forms}
+    named = {f"{layout}, {batch} at once": found for (layout, batch), found in seconds.items()}
+    return named, min(seconds, key=seconds.get)
 
 
 def torch_block(config, job, form, count=None):
@@ -152,13 +153,13 @@ def torch_block(config, job, form, count=None):
 
 
 @functools.cache  # for the life of the process
-def torch_call(config, job, channels_last, batch):
+def torch_call(config, job, layout, batch):
     """Return the call of a torch library that explains an image by torchvision's resnet18."""
     import torch
     import torchvision
 
     torch.set_num_threads(os.cpu_count())
-    form = torch.channels_last if channels_last else torch.contiguous_format
+    form = torch.channels_last if layout == "channels_last" else torch.contiguous_format
     net = torchvision.models.resnet18(weights=None, num_classes=CLASSES).eval()
     net = net.requires_grad_(False).to(memory_format=form)
     net.layer4.requires_grad_("grad_cam" in job)  # of which the gradient then begins
