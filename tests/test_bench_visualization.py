@@ -29,3 +29,8 @@ def test_ratios_are_of_the_measured_seconds(tmp_path):
     for job, tried in report["trials"].items():
         batches = 1 if "grad_cam" in job else len(TINY["batches"])
         assert len(tried) == 2 * batches and min(tried.values()) > 0
+
+
+def test_stride_that_captum_does_not_take(tmp_path, capsys):
+    assert bench.cli(["--patch=8", "--stride=9", f"--output={tmp_path / 'bench.json'}"]) == 2
+    assert "a stride of at most the patch, 8; received 9" in capsys.readouterr().err
