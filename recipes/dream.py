@@ -2,9 +2,7 @@
 
     cvcourse dream photo.jpg --model=mobilenet_v2
     cvcourse dream photo.jpg --kind=style --style=painting.jpg
-    cvcourse dream bark.jpg --kind=texture
     cvcourse dream --kind=class_image --target=goldfish
-    cvcourse dream photo.jpg --kind=invert --layer=stage3
     cvcourse dream digit.png --kind=fool --target=3 --model=runs/train/digits
 
 picture.png in the run directory is the result; report.html shows the path to it, metrics.json has
@@ -38,7 +36,7 @@ SIDE = 224  # of pictures for a model of any size
 STEPS = dict(dream=10, style=200, texture=200, class_image=200, invert=300, fool=200)
 OF_CLASS = ("class_image", "fool")
 SCALE = {"invert": -3}  # place of the default layer among the maps of each scale; -2 for others
-STRUCTURE = dict(step_size=0.03, blur=1.0, blur_every=4)  # class images with less noise
+STRUCTURE = dict(step_size=0.03, blur=1 / 224, blur_every=4)  # class images with less noise
 SURE = 0.9  # probability at which `fool` stops, which survives the rounding to 8 bits
 AMPLIFIED = 10  # factor for the picture of the change
 LIKELIEST = 5  # classes in the metrics
@@ -102,48 +100,45 @@ def main(config: Config) -> dict:
     if metrics:
         return metrics
     import_tensorflow_quietly()
+    import keras
     import numpy as np
-    from PIL import Image
 
     from cvcourse import classifier, training
 
     with recipe.user_errors():
         loaded = classifier.of(config, named=False)
         job = Job(config, loaded)
-    path, pictures, steps = [], [], 0
+    name, path, pictures = job.names[job.target], [], []
 
-    def record(images):
+    def record(step, images):
         share = float(job.probabilities(images)[job.target])
-        path.append({"step": steps, "loss": job.loss(images, share), "probability": share})
-        pictures.append((images[0], f"step {steps}\n{share:.1%} {job.names[job.target]}"))
+        path.append({"step": step, "loss": job.loss(images, share), "probability": share})
+        pictures.append((images[0], f"step {step}\n{share:.1%} {name}"))
 
     def callback(step, images):
-        nonlocal steps
-        steps = step
+        job.steps = step
         if step & (step - 1) == 0:  # 1, 2, 4, 8 ...
-            record(images)
+            record(step, images)
 
     with recipe.open_run(config, "dream", config.kind, config.model) as run:
         run.begin()
         begin = time.monotonic()
-        if config.kind in ("dream", "style", "fool"):
-            record(job.photo)
+        if config.kind in ("dream", "style", "fool"):  # the others start from noise
+            record(0, job.photo)
         with recipe.user_errors(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the last row tells if fool misses its target
             images = np.round(job.run(callback))
         seconds = round(time.monotonic() - begin, 1)
-        record(images)
-        pixels = images[0].astype("uint8")
-        Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels).save(
-            run.path / "picture.png"
-        )
+        record(job.steps, images)
+        keras.utils.save_img(run.path / "picture.png", images[0], scale=False)
         print(f"picture: {run.path / 'picture.png'}")
-        likeliest = [f"{share:.1%} {name}" for share, name in job.likeliest(images)]
-        shown = [(images[0], "\n".join(["result", *likeliest[:2]]))]
-        shown += [(image[0], name) for name, image in job.photos.items() if image is not None]
+        after = job.likeliest(images)
+        shown = [("result", images[0]), *((name, photo[0]) for name, photo in job.photos.items())]
         if config.kind == "fool":
-            change = 127.5 + AMPLIFIED * (images - job.photo)
-            shown.append((change[0], f"change, times {AMPLIFIED}"))
+            shown.append(
+                (f"change, times {AMPLIFIED}", 127.5 + AMPLIFIED * (images - job.photo)[0])
+            )
+        titles = ["step", LOSSES[config.kind], f"probability of {name}"]
         rows = [[f["step"], f"{f['loss']:.4g}", f"{f['probability']:.4f}"] for f in path]
         return training.write_report(
             run.path,
@@ -151,23 +146,18 @@ def main(config: Config) -> dict:
             metrics={
                 "kind": config.kind,
                 "layer": job.layer,
-                "class": job.names[job.target],
-                "steps": steps,
+                "class": name,
+                "steps": job.steps,
                 "path": path,
-                "before": None if job.photo is None else job.likeliest(job.photo),
-                "after": job.likeliest(images),
+                "before": job.likeliest(job.photo) if config.photo else None,
+                "after": after,
                 "seconds": seconds,
                 "seed": config.seed,
             },
             config=dataclasses.asdict(run.config),
-            lead=[f"{steps} steps in {seconds:g} s."],
-            galleries={"Pictures": shown, "Path": pictures},
-            tables={
-                "Steps": [
-                    ["step", LOSSES[config.kind], f"probability of {job.names[job.target]}"],
-                    *rows,
-                ]
-            },
+            lead=[f"After {job.steps} steps, the likeliest class is {after[0][1]}."],
+            galleries={"Pictures": [(image, text) for text, image in shown], "Path": pictures},
+            tables={"Steps": [titles, *rows]},
         )
 
 
@@ -183,30 +173,27 @@ class Job:
         from cvcourse import visualization as library
         from cvcourse.visualization.network import Network
 
-        self.config, self.kind, self.library = config, config.kind, library
+        self.config, self.kind, self.library, self.steps = config, config.kind, library, 0
         self.model = self.net = loaded.model
         self.names = loaded.class_names or [*map(str, range(self.model.output_shape[-1]))]
         if self.kind != "fool":
             _, self.net = classifier.without_resizing(self.model)
-        self.photo = self._read(config.photo[0]) if config.photo else None
-        self.style = self._read(config.style) if config.style else None
-        self.photos = {"photo": self.photo, "style": self.style}
-        if self.kind == "texture":
-            self.style = self.photo
+        files = {"photo": (*config.photo, None)[0], "style": config.style}
+        self.photos = {name: self._read(file) for name, file in files.items() if file}
+        self.photo = self.photos.get("photo")
+        self.style = self.photos.get("style", self.photo)
         if config.target is not None:
             self.target = loaded.column(config.target)
         else:
             order = self.probabilities(self.photo).argsort()
             self.target = int(order[-2 if self.kind == "fool" else -1])
-        self.layer, self.style_layers, network = None, [], Network.of(self.net)
+        network, self.layer, stages = Network.of(self.net), None, []
         if self.kind not in OF_CLASS:
-            self.layer = config.layer
-            stages = (
-                library.stages(self.net) if self.style is not None or self.layer is None else []
-            )
-            self.style_layers = stages[:-1] or stages
-            self.layer = self.layer or stages[max(SCALE.get(self.kind, -2), -len(stages))]
+            if config.layer is None or self.kind in ("style", "texture"):
+                stages = library.stages(self.net)
+            self.layer = config.layer or stages[max(SCALE.get(self.kind, -2), -len(stages))]
             network.tap(self.layer)
+        self.style_layers = stages[:-1] or stages
         if self.photo is not None:
             network.images(self.photo, any_size=self.kind == "dream")
 
@@ -218,15 +205,17 @@ class Job:
         from cvcourse.data.photo import to_size
 
         *sides, channels = self.net.input_shape[1:]
-        fixed = None not in sides
-        if fixed and self.kind != "dream" and not self.config.size:
-            return np.float32(data.read_photo(file, channels, sides)[None])
-        photo = data.read_photo(file, channels)
-        if self.kind != "fool":
-            side = self.config.size or (2 * min(sides) if fixed else SIDE)
-            scale = side / min(photo.shape[:2])
-            photo = to_size(photo, *(max(round(scale * n), 1) for n in photo.shape[:2]))
-        return np.float32(photo[None])
+        if self.kind == "fool" and None in sides:
+            pixels = data.read_photo(file, channels)
+        elif self.kind == "dream":  # several sizes of the whole photo
+            pixels = data.read_photo(file, channels)
+            shorter = self.config.size or 2 * min(side or SIDE for side in sides)
+            scale = shorter / min(pixels.shape[:2])
+            pixels = to_size(pixels, *(max(round(scale * n), 1) for n in pixels.shape[:2]))
+        else:
+            size = [self.config.size or side or SIDE for side in sides]
+            pixels = data.read_photo(file, channels, size)
+        return np.float32(pixels[None])
 
     def run(self, callback):
         """Make the picture, (1, h, w, c) of 0..255."""
@@ -239,12 +228,12 @@ class Job:
             settings |= STRUCTURE | {"size": self.config.size and (self.config.size,) * 2}
             return self.library.class_image(self.net, self.target, **settings)
         if self.kind in ("dream", "invert"):
-            make = getattr(self.library, self.kind)
-            return make(self.net, self.photo, self.layer, **settings)
+            technique = getattr(self.library, self.kind)
+            return technique(self.net, self.photo, self.layer, **settings)
         if self.kind == "texture":
             settings |= {"content_weight": 0.0, "start": "noise"}
-        layers = {"content_layer": self.layer, "style_layers": self.style_layers}
-        return self.library.style_transfer(self.net, self.photo, self.style, **layers, **settings)
+        settings |= {"content_layer": self.layer, "style_layers": self.style_layers}
+        return self.library.style_transfer(self.net, self.photo, self.style, **settings)
 
     def loss(self, images, share):
         """Compute the loss of LOSSES; `share` is the probability of the class."""
@@ -254,27 +243,22 @@ class Job:
             return -float(np.log(max(share, 1e-12)))
         if self.kind == "dream":
             images = fitted(images, self.net)
-            objective, _ = self.library.dream_objective(self.net, images, self.layer)
-            return -float(objective[0]) / images[0, :, :, 0].size
+            found, _ = self.library.dream_objective(self.net, images, self.layer)
+            return -float(found[0]) / images[0, :, :, 0].size
         total = 0.0
         if self.kind != "texture":
             total += self.library.inversion_loss(self.net, images, self.photo, self.layer)[0][0]
-        for layer in self.style_layers if self.kind != "invert" else ():
-            wanted, found = (
-                self.library.gram(self.net, image, layer) for image in (self.style, images)
-            )
+        for layer in self.style_layers:
+            wanted = self.library.gram(self.net, self.style, layer)
+            found = self.library.gram(self.net, images, layer)
             total += np.square(found - wanted).sum() / np.square(wanted).sum()
         return float(total)
 
     def probabilities(self, images):
         """Compute the probabilities of the classes for a picture, (classes,)."""
-        import keras
-        import numpy as np
+        from cvcourse import classifier
 
-        from cvcourse import training
-
-        scores = np.array(self.model(fitted(images, self.model), training=False), "float32")
-        return np.array(keras.ops.softmax(training.as_logits(scores).astype("float64")))[0]
+        return classifier.probabilities(self.model, fitted(images, self.model)[0])
 
     def likeliest(self, images):
         """Return the likeliest classes as [probability, name]."""

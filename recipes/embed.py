@@ -45,7 +45,7 @@ class Config(recipe.WorkdirFields, recipe.WeightsFields):
     )
     split: str = recipe.field(
         "validation",
-        "split whose images are shown; all: one of all images",
+        "split whose images are shown; all: the images of all splits",
         choices=("validation", "train", "test", "all"),
     )
     model: str = recipe.field(

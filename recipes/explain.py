@@ -114,7 +114,7 @@ def main(config: Config) -> dict:
         units, dead = training.unit_sections(model, others)
         metrics = training.write_report(
             run.path,
-            title=f"What {loaded.title} sees",
+            title=f"What {config.model if loaded.folder is None else loaded.title} sees",
             metrics={
                 "images": {
                     name: training.explanation_metrics(one, names)

@@ -17,7 +17,7 @@ import sys
 import time
 
 from cvcourse import recipe
-from cvcourse.errors import RunError, UsageError
+from cvcourse.errors import RunError, UsageError, pick
 from cvcourse.startup import import_tensorflow_quietly
 
 METHODS = ("grad_cam", "occlusion", "saliency", "integrated_gradients", "guided_backprop")
@@ -34,20 +34,19 @@ COLUMNS = {  # of the table: metric
     "completeness": "completeness",
 }
 EXPLANATIONS = (
-    f"{SHARE}: four photos of different classes make one image; share of the positive attribution "
-    f"of a class that is on its photo. {HITS}: how often the strongest pixel is there. A map that "
-    f"ignores the class has {CHANCE} in both. Böhle et al. 2021, https://arxiv.org/abs/2104.00032; "
-    "Rao et al. 2022, https://arxiv.org/abs/2205.10435.",
-    "deletion: area under the probability of the class while pixels are replaced by the image's "
-    "mean color, those of the highest value first; low is good. insertion: area while they are "
+    f"{SHARE.capitalize()}: four photos of different classes make one image; share of the positive "
+    f"attribution of a class that is on its photo. {HITS.capitalize()}: how often the strongest "
+    f"pixel is there. A map that ignores the class has {CHANCE} in both. Böhle et al. 2021, "
+    "https://arxiv.org/abs/2104.00032; Rao et al. 2022, https://arxiv.org/abs/2205.10435.",
+    "Deletion: area under the probability of the class while pixels are replaced by the image's "
+    "mean color, those of the highest value first; low is good. Insertion: area while they are "
     "inserted into the blurred image; high is good. A method is of use only if it is better than "
     "random maps, the last row. Petsiuk et al. 2018, https://arxiv.org/abs/1806.07421.",
-    "logits shuffled, all shuffled: rank correlation of the maps with those after the values of "
-    "the kernel of the logits, or of all kernels, are permuted. Near 1, the maps do not depend on "
-    "the class, or on what the network has learned. Guided backpropagation hardly depends on the "
-    "class if the first number is near 1: its maps show the edges of the image. Adebayo et al. "
-    "2018, https://arxiv.org/abs/1810.03292.",
-    "completeness: deviation of the map's sum from the difference of the logits of the image and a "
+    "Logits shuffled, all shuffled: rank correlation of the maps with those after the values of "
+    "the kernel of the logits, or of all kernels, are permuted. Near 1, the maps hardly depend "
+    "on the class, or on what the network has learned: they show the image. Adebayo et al. 2018, "
+    "https://arxiv.org/abs/1810.03292.",
+    "Completeness: deviation of the map's sum from the difference of the logits of the image and a "
     "black image, in units of that difference; 0 is exact. Only integrated gradients promise it. "
     "Sundararajan et al. 2017, https://arxiv.org/abs/1703.01365.",
 )
@@ -109,8 +108,6 @@ def main(config: Config) -> dict:
     config, metrics = recipe.begin(config, "trust")
     if metrics:
         return metrics
-    if not config.dataset:
-        raise UsageError("no dataset: cvcourse trust DATASET --model=…")
     begun = time.monotonic()
     import_tensorflow_quietly()
     from cvcourse import classifier, data, evaluation_split, training, visualization
@@ -121,7 +118,9 @@ def main(config: Config) -> dict:
             loaded, config.dataset, config.split, data_dir=config.data_dir
         )
         see, model = classifier.without_resizing(loaded.model)
-        methods = {name: scores(visualization, name, model.input_shape) for name in config.methods}
+        chosen_methods = {
+            name: pick("method", name, visualization.METHODS) for name in config.methods
+        }
     print(f"model: {loaded.source}", *chosen.notes, sep="\n", flush=True)
     title, dataset = loaded.title, pathlib.Path(config.dataset).stem
     with (
@@ -131,6 +130,7 @@ def main(config: Config) -> dict:
         run.begin()
         photos, classes = confident_photos(config, chosen.examples, see, model)
         print(f"{len(photos) // 4} images of four photos", flush=True)
+        methods = {name: scores(one, photos.shape[1:3]) for name, one in chosen_methods.items()}
         pointing, unfit = {}, {}
         for name, method in methods.items():
             try:
@@ -145,18 +145,19 @@ def main(config: Config) -> dict:
         if not pointing:
             raise UsageError("; ".join(unfit.values()))
         few = photos[: config.photos]
-        rows = {
-            row.method: dict(zip(("grid_share", "grid_hits"), pointing[row.method], strict=True))
-            | {key: value for key, value in dataclasses.asdict(row).items() if key != "method"}
-            for row in visualization.trust_panel(
-                model,
-                few,
-                classes[: config.photos],
-                {name: methods[name] for name in pointing},
-                steps=config.steps,
-                seed=config.seed,
-            )
-        }
+        panel = visualization.trust_panel(
+            model,
+            few,
+            classes[: config.photos],
+            {name: methods[name] for name in pointing},
+            steps=config.steps,
+            seed=config.seed,
+        )
+        rows = {}
+        for row in panel:
+            values = dataclasses.asdict(row)
+            share, hits = pointing[values.pop("method")]
+            rows[row.method] = {"grid_share": share, "grid_hits": hits, **values}
         metrics = training.write_report(
             run.path,
             metrics={
@@ -180,7 +181,14 @@ def main(config: Config) -> dict:
                 f"{config.probability}. Numbers are means.",
                 *(f"{name} is left out: {why}." for name, why in unfit.items()),
             ],
-            sections=[{"caption": "Methods", "table": table(rows), "paragraphs": EXPLANATIONS}],
+            sections=[
+                {
+                    "caption": "Methods",
+                    "paragraphs": training.trust_sentences({row.method: row for row in panel}),
+                    "table": table(rows),
+                    "notes": EXPLANATIONS,
+                }
+            ],
             config={"source": loaded.source, **dataclasses.asdict(run.config)},
         )
     for row in table(rows):
@@ -188,16 +196,13 @@ def main(config: Config) -> dict:
     return metrics
 
 
-def scores(visualization, name, shape):
-    """Return a function (model, images, classes) -> maps in whose order pixels are tested.
+def scores(method, size):
+    """Return a function (model, images, classes) -> maps, for images of a size (height, width)."""
+    from cvcourse import visualization
 
-    Raises ValueError if there is no such method.
-    """
-    from cvcourse.errors import pick
-
-    method, options = pick("method", name, visualization.METHODS), {}
-    if name == "occlusion":  # a quarter of the places, since it is computed often
-        options["stride"] = 2 * visualization.occlusion_patch(*shape[1:3])["stride"]
+    options = {}
+    if method.name == "occlusion":  # a quarter of the places, since it is computed often
+        options["stride"] = 2 * visualization.occlusion_patch(*size)["stride"]
     return functools.partial(method.scores, **options)
 
 
@@ -262,7 +267,7 @@ def table(rows):
 
 def format_number(value):
     """Format a number with three digits, and None as a dash."""
-    return "–" if value is None else f"{value:.3f}"
+    return "–" if value is None else f"{round(value, 3) + 0.0:.3f}"  # no -0.000
 
 
 cli = recipe.cli(main)

@@ -187,3 +187,5 @@ def test_a_thumbnail_is_the_center_and_small_images_keep_their_pixels():
 def test_wrong_grids(points, side, message):
     with pytest.raises(ValueError, match=message):
         visualization.grid_of_thumbnails(points, colored(1), side)
+    with pytest.raises(ValueError, match=r"images .* are needed; received \(8, 8\)"):
+        visualization.grid_of_thumbnails([[0, 0]], np.zeros((1, 8, 8)), 8)

@@ -64,6 +64,12 @@ PUBLIC = {
         reliability_diagram save_figure search_planes self_attention_matrices spotlight step_times
         styles surface_paths svg training_curves trial_curves updates_and_signals
     """,
+    "cvcourse.classic": "GradientCheck gradient_check",
+    "cvcourse.training": """
+        Evaluation class_names evaluate facts features fit_probe layer_statistics load_model machine
+        nearest read_history save_model tsne versions
+    """,
+    "cvcourse.tuning": "HyperModel ask default_space oracle register",
     "cvcourse.visualization": """
         Method ReceptiveField activations boxes cam class_image codes completeness_delta
         dead_filters deconvnet deletion dream dream_objective dream_step explain fgsm
@@ -73,12 +79,6 @@ PUBLIC = {
         receptive_field rectifiers saliency smooth_grad stages strongest_patches style_loss
         style_transfer to_pixels trust_panel tsne_map with_rectifiers
     """,
-    "cvcourse.classic": "GradientCheck gradient_check",
-    "cvcourse.training": """
-        Evaluation class_names evaluate facts features fit_probe layer_statistics load_model machine
-        nearest read_history save_model tsne versions
-    """,
-    "cvcourse.tuning": "HyperModel ask default_space oracle register",
     "cvcourse.recipe": "check field load_config parse",
 }
 NAMES = [(module, name) for module, names in PUBLIC.items() for name in names.split()]

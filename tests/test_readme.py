@@ -12,6 +12,7 @@ import sys
 import keras
 import numpy as np
 import pytest
+from cvcourse.recipes import trust
 from networks import COURSE_MAP
 
 from cvcourse import __main__ as command_line
@@ -24,7 +25,8 @@ RESULTS = {path: json.loads(path.read_text()) for path in ROOT.glob("recipes/res
 COMPARISONS = [path for path, metrics in RESULTS.items() if "rows" in metrics]
 TRANSFERS = [path for path, metrics in RESULTS.items() if "method" in metrics]
 NETS = [path for path, metrics in RESULTS.items() if "nets" in metrics]
-RUNS = [path for path in RESULTS if path not in COMPARISONS + TRANSFERS + NETS]
+TRUST = [path for path, metrics in RESULTS.items() if "methods" in metrics]
+RUNS = [path for path in RESULTS if path not in COMPARISONS + TRANSFERS + NETS + TRUST]
 CELLS = {  # what a run is judged by: its cells in the README's row
     "test_accuracy": lambda m: [f"{100 * m[f'{split}_accuracy']:.2f} %" for split in SPLITS],
     "test_exact_match": lambda m: [f"{100 * m[f'{split}_exact_match']:.2f} %" for split in SPLITS],
@@ -82,6 +84,16 @@ def test_comparisons_are_the_metrics_files(path):
     rows = {row: values["test"] for row, values in RESULTS[path]["rows"].items()}
     title, *table = (f"| {' | '.join(cells)} |" for cells in comparison.table(rows))
     assert shown[0] == title.replace("|  |", "| |")
+    assert shown[2:] == table
+
+
+@pytest.mark.parametrize("path", TRUST, ids=lambda path: path.stem)
+def test_tests_of_maps_are_the_metrics_files(path):
+    """A row per method, below the file's link, as the run printed them."""
+    lines = README[README.index(f"]({path.relative_to(ROOT)})") :].splitlines()
+    title, *table = (f"| {' | '.join(cells)} |" for cells in trust.table(RESULTS[path]["methods"]))
+    shown = lines[lines.index("") + 1 :][: 2 + len(table)]
+    assert shown[0] == title
     assert shown[2:] == table
 
 

@@ -37,7 +37,7 @@ def classifier(x, y, classes=2):
 def test_filters_of_convolutions(layer, expected):
     x = keras.Input((9, 7, 3))
     prepared = layers.Normalization(mean=1.0, variance=4.0)(layers.Rescaling(1 / 255)(x))
-    model = classifier(x, layers.Conv2D(2, 1)(layer(prepared)))
+    model = classifier(x, layers.Conv2D(2, 1, name="second")(layer(prepared)))
     found = visualization.first_layer_filters(model)
     np.testing.assert_array_equal(found, expected(np.array(layer.get_weights()[0])))
     assert found.dtype == "float32"

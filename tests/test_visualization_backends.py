@@ -46,6 +46,10 @@ def maps():
     found["unit"] = see.deconvnet(model, images, layer="map", channel=5)
     for name in ("activations", "codes", "dream_step", "gram"):
         found[name] = getattr(see, name)(model, images, "map")
+    one, two, three = images[:1], images[1:2], images[2:]
+    found["inversion"] = see.inversion_loss(model, one, two, "map")[1]
+    layers = {"content_layer": "map", "style_layers": ["map"]}
+    found["style"] = see.style_loss(model, one, two, three, **layers)[1]
     return found
 
 

@@ -40,16 +40,19 @@ def nets():
     load.cache_clear()
 
 
-def of_class(technique):
-    return lambda model, spec, case, x: getattr(see, technique)(model, x, spec["classes"])
+def maps_of(technique, **settings):
+    return lambda model, spec, case, x: technique(model, x, spec["classes"], **settings)
 
 
-def cam_of(technique, resize):
-    def function(model, spec, case, x):
-        at = {} if technique == "cam" else {"layer": case["tap"]}
-        return getattr(see, technique)(model, x, spec["classes"], resize=resize, **at)
+def grad_cam(resize):
+    return lambda model, spec, case, x: see.grad_cam(
+        model, x, spec["classes"], layer=case["tap"], resize=resize
+    )
 
-    return function
+
+def integrated_gradients(model, spec, case, x):
+    form = {"baseline": case["baseline"], "steps": case["steps"]}
+    return see.integrated_gradients(model, x, spec["classes"], **form)
 
 
 def smooth_grad(model, spec, case, x):
@@ -93,42 +96,31 @@ def style_gradient(model, spec, case, x):
     return gradient
 
 
-# Case, or the beginning of gram_TAP: (names in cvcourse.visualization that it needs, function).
 CASES = {
-    "logits": ((), lambda model, spec, case, x: Network.of(model).predict(x)),
-    "saliency": (("saliency",), of_class("saliency")),
-    "guided_backprop": (("guided_backprop",), of_class("guided_backprop")),
-    "deconvnet": (("deconvnet",), of_class("deconvnet")),
-    "deconvnet_unit": (("deconvnet",), deconvnet_unit),
-    "integrated_gradients": (
-        ("integrated_gradients",),
-        lambda model, spec, case, x: see.integrated_gradients(
-            model, x, spec["classes"], baseline=case["baseline"], steps=case["steps"]
-        ),
-    ),
-    "smooth_grad": (("smooth_grad",), smooth_grad),
-    "grad_cam": (("grad_cam",), cam_of("grad_cam", None)),
-    "grad_cam_resized": (("grad_cam",), cam_of("grad_cam", "bilinear")),
-    "grad_cam_aligned": (("grad_cam",), cam_of("grad_cam", "receptive_field")),
-    "cam": (("cam",), cam_of("cam", None)),
-    "fgsm_sign": (("fgsm",), fgsm_sign),
-    "occlusion": (("occlusion",), occlusion),
-    "dream_step": (
-        ("dream_step",),
-        lambda model, spec, case, x: see.dream_step(model, x, case["tap"]),
-    ),
-    "inversion_gradient": (("inversion_loss",), inversion_gradient),
-    "gram": (("gram",), lambda model, spec, case, x: see.gram(model, x[1:], case["tap"])[0]),
-    "style_gradient": (("style_loss",), style_gradient),
+    "logits": lambda model, spec, case, x: Network.of(model).predict(x),
+    "saliency": maps_of(see.saliency),
+    "guided_backprop": maps_of(see.guided_backprop),
+    "deconvnet": maps_of(see.deconvnet),
+    "deconvnet_unit": deconvnet_unit,
+    "integrated_gradients": integrated_gradients,
+    "smooth_grad": smooth_grad,
+    "grad_cam": grad_cam(None),
+    "grad_cam_resized": grad_cam("bilinear"),
+    "grad_cam_aligned": grad_cam("receptive_field"),
+    "cam": maps_of(see.cam, resize=None),
+    "fgsm_sign": fgsm_sign,
+    "occlusion": occlusion,
+    "dream_step": lambda model, spec, case, x: see.dream_step(model, x, case["tap"]),
+    "inversion_gradient": inversion_gradient,
+    "gram": lambda model, spec, case, x: see.gram(model, x[1:], case["tap"])[0],
+    "style_gradient": style_gradient,
 }
 
 
 @pytest.mark.parametrize("net, case", rows())
 def test_case(net, case):
     model, spec, expected, images = load(net)
-    needed, function = CASES["gram" if case.startswith("gram_") else case]
-    if missing := [need for need in needed if not hasattr(see, need)]:
-        pytest.skip(f"cvcourse.visualization has no {', '.join(missing)} yet")
+    function = CASES["gram" if case.startswith("gram_") else case]
     entry = spec["cases"][case]
     error, tolerance = reference.check(expected[case], entry, function(model, spec, entry, images))
     assert error < tolerance

@@ -202,7 +202,7 @@ def explained_image(
     probabilities: Mapping[str, float],
     maps: Mapping[str, np.ndarray],
     *,
-    columns: int = 5,
+    columns: int = 6,
 ) -> Figure:
     """Draw an image, its likeliest classes and its maps in one figure.
 
@@ -228,7 +228,7 @@ def explained_image(
     panels = 2 + len(maps)
     columns = min(columns, panels)
     rows = -(-panels // columns)
-    figure = Figure(figsize=(2.3 * columns, 2.5 * rows), layout="constrained")
+    figure = Figure(figsize=(2.1 * columns, 2.4 * rows), layout="constrained")
     axes = [*figure.subplots(rows, columns, squeeze=False).flat]
     for ax in axes[panels:]:
         ax.remove()
@@ -245,6 +245,7 @@ def explained_image(
         bars.text(0, place - 0.25, f"{name} {share:.2f}", fontsize=8, va="bottom")
     bars.set(xlim=(0, 1), ylim=(len(names) - 0.4, -0.8))
     bars.set_title("probability", loc="left", fontsize=10)
+    bars.set_box_aspect(1)
     bars.set_axis_off()
     return figure
 

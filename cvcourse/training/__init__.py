@@ -38,6 +38,7 @@ from cvcourse.training.explanation_report import (
     explanation_figure,
     explanation_metrics,
     explanation_sections,
+    trust_sentences,
     unit_sections,
 )
 from cvcourse.training.feature_space import (
@@ -117,6 +118,7 @@ __all__ = [
     "require_map",
     "save_model",
     "stages",
+    "trust_sentences",
     "tsne",
     "unfreeze",
     "unit_sections",

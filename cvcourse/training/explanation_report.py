@@ -20,9 +20,9 @@ TRUST = (
     "Rank correlations compare the map with the one after the weights of the logits, or all "
     "kernels, are shuffled: near 1, the map shows the image rather than what the network has "
     "learned. Deletion (low is good) and insertion (high is good) are areas under the probability "
-    "while the pixels that the map ranks first are removed or added; {chance} The last column is "
-    "the deviation of the map's sum from the difference of the logits of the image and of a black "
-    "one, for the method that promises none."
+    "while the pixels that the map ranks first are removed or added. The last column is the "
+    "deviation of the map's sum from the difference of the logits of the image and of a black one, "
+    "for the method that promises none."
 )
 
 
@@ -96,7 +96,7 @@ def explanation_sections(name, explained, class_names):
                 "caption": f"{name}: how far to trust the maps",
                 "paragraphs": trust_sentences(explained.trust),
                 "table": _trust_table(explained.trust),
-                "notes": [TRUST.format(chance=_chance(explained.trust))],
+                "notes": [TRUST],
             }
         )
     if explained.grid is not None:
@@ -137,7 +137,8 @@ def trust_sentences(rows):
             "correlation of the map with the one after the weights of the logits are shuffled."
         )
     if others:
-        sentences.append(f"The maps that change more: {_listed(others)}.")
+        words = "The others" if independent else "Rank correlation after the logits are shuffled"
+        sentences.append(f"{words}: {_listed(others)}.")
     return [*sentences, SANITY] if "guided_backprop" in rows else sentences
 
 
@@ -253,8 +254,8 @@ def _row(name, explained, class_names):
         other = class_names[explained.contrast]
         text = f"{target} against {other}\nsame scale"
         pictures.append((figures.map_picture(result.contrast, **shown), text))
-    layer = f", layer {explained.layer}" if method.takes_layer else ""
-    words = f"{method.title}{layer}\n{method.shows} {method.paper}\n{result.seconds:.2f} s"
+    layer = f"layer {explained.layer}, " if method.takes_layer else ""
+    words = f"{method.title}\n{method.shows} {method.paper}\n{layer}{result.seconds:.2f} s"
     if row := explained.trust.get(name):
         words += (
             f"\nRank correlation with the logits shuffled {row.randomized_logits:.2f}, with all "
@@ -273,7 +274,7 @@ def _trust(row):
 
 def _trust_table(rows):
     head = ["method", "logits shuffled", "all shuffled", "deletion", "insertion", "sum's deviation"]
-    return [head] + [
+    body = [
         [
             _title(name),
             f"{row.randomized_logits:.2f}",
@@ -284,11 +285,9 @@ def _trust_table(rows):
         ]
         for name, row in rows.items()
     ]
-
-
-def _chance(rows):
-    row = next(iter(rows.values()))
-    return f"a random map has {row.deletion_random:.3f} and {row.insertion_random:.3f}."
+    chance = next(iter(rows.values()))
+    areas = (chance.deletion_random, chance.insertion_random)
+    return [head, *body, ["random map", "", "", *(f"{area:.3f}" for area in areas), ""]]
 
 
 def _patches(model, images, stage):

@@ -33,8 +33,8 @@ def class_image(
     steps: int = 100,
     step_size: float = 0.0145,
     l2: float = 0.02,
-    jitter: float = 1 / 14,
-    blur: float = 0.5,
+    jitter: float = 16 / 224,
+    blur: float = 0.5 / 224,
     blur_every: int = 10,
     bounds: Bounds = (0.0, 255.0),
     seed: int = 0,
@@ -45,7 +45,7 @@ def class_image(
 
     The objective is the logit minus `l2` times the sum of squares of the pixels' distances from the
     middle of their range. The defaults are those of the assignment, for the usual normalization of
-    ImageNet's pixels, in units of the range.
+    ImageNet's pixels, in units of the range, and 224 x 224 pixels.
 
     Args:
         model: keras.Model from images to logits or probabilities, which it does not change.
@@ -56,7 +56,7 @@ def class_image(
         step_size: Root mean square change of a pixel in a step, as a share of the range.
         l2: Weight of the sum of squares.
         jitter: Largest random shift of the images, as a share of their sides.
-        blur: Standard deviation of the blur in pixels.
+        blur: Standard deviation of the blur, as a share of the height.
         blur_every: Number of steps between two blurs.
         bounds: Lowest and highest pixel, as numbers or one a channel.
         seed: Random seed of the start and the shifts.
@@ -89,14 +89,14 @@ def class_image(
         images = images + step_size * (high - low) * gradient / root_mean_square(gradient)
         images = np.clip(shifted(images, -shift), low, high).astype("float32")
         if (step - 1) % blur_every == 0:
-            images = blurred(images, blur)
+            images = blurred(images, blur * images.shape[1])
         if callback is not None:
             callback(step, images)
     return images
 
 
 def blurred(images: np.ndarray, deviation: float) -> np.ndarray:
-    """Blur images (n, h, w, c) by a Gaussian, with mirrored borders."""
+    """Blur images (n, h, w, c) by a Gaussian, its deviation in pixels, with mirrored borders."""
     reach = min(round(4 * deviation), *(side - 1 for side in images.shape[1:3]))
     weights = np.exp(-(np.arange(-reach, reach + 1) ** 2) / (2 * deviation**2))
     weights = (weights / weights.sum()).astype("float32")

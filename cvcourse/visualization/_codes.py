@@ -42,7 +42,8 @@ def codes(model: keras.Model, images: Any, layer: Any = None) -> np.ndarray:
 
     def averaged(x):
         code = ops.cast(network.call(x, [value])[1], "float32")
-        return ops.mean(code, axis=range(1, len(code.shape) - 1)) if len(code.shape) > 2 else code
+        places = tuple(range(1, len(code.shape) - 1))
+        return ops.mean(code, axis=places) if places else code
 
     function = network.compiled(("codes", value), averaged)
     return in_batches(function, network.images(images))
@@ -153,8 +154,8 @@ def grid_of_thumbnails(points: np.ndarray, images: Sequence, side: int) -> np.nd
 
     Args:
         points: Array (n, 2), such as `tsne_map` returns.
-        images: Sequence of n images (h, w, c) of 0..255. Their centers are shown if they are not
-            square.
+        images: Sequence of n images of 0..255, gray (h, w, 1) or RGB (h, w, 3); their centers are
+            shown if they are not square.
         side: Height and width of a thumbnail, in pixels.
 
     Returns:
@@ -162,7 +163,7 @@ def grid_of_thumbnails(points: np.ndarray, images: Sequence, side: int) -> np.nd
         as n images need, y pointing up. Cells without an image are white.
 
     Raises:
-        ValueError: If there is not one image for each point, or `side` is below 1.
+        ValueError: If there is not one image (h, w, c) for each point, or `side` is below 1.
 
     >>> picture = grid_of_thumbnails([[0, 0], [5, 1]], np.zeros((2, 8, 8, 3)), 32)
     >>> picture.shape
@@ -220,12 +221,14 @@ def _in_square(points):
 
 def _thumbnail(image, side):
     """Resize the center of an image: (h, w, c) of 0..255 -> (side, side, c) uint8."""
-    image = np.asarray(image, "float32")
-    small = ops.image.resize(
-        image,
-        (side, side),
-        "nearest" if min(image.shape[:2]) < side else "bilinear",
-        antialias=True,
-        crop_to_aspect_ratio=True,
-    )
-    return np.uint8(np.clip(np.round(ops.convert_to_numpy(small)), 0, 255))
+    from PIL import Image
+
+    pixels = np.uint8(np.clip(np.round(image), 0, 255))
+    if pixels.ndim != 3 or pixels.shape[2] not in (1, 3):
+        raise ValueError(f"images (h, w, 1) or (h, w, 3) are needed; received {pixels.shape}")
+    short = min(pixels.shape[:2])
+    top, left = ((n - short) // 2 for n in pixels.shape[:2])
+    center = pixels[top : top + short, left : left + short]
+    picture = Image.fromarray(center[..., 0] if center.shape[2] == 1 else center)
+    method = Image.Resampling.NEAREST if short < side else Image.Resampling.BILINEAR
+    return np.asarray(picture.resize((side, side), method)).reshape(side, side, -1)

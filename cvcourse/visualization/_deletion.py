@@ -107,8 +107,7 @@ def _areas(model, images, maps, classes, steps, fill, output, *, insert):
         order = np.empty(values.size, int)
         order[np.argsort(-values, axis=None, kind="stable")] = np.arange(values.size)
         path = np.where(order.reshape(*values.shape, 1) < changed, other, one)
-        logits = network.predict(path)
-        curve = keras.ops.convert_to_numpy(network.probabilities(logits))[:, chosen]
+        curve = network.class_probabilities(path, np.full(len(path), chosen))
         areas.append((curve[1:] + curve[:-1]).mean() / 2)
     return np.array(areas, "float32")
 

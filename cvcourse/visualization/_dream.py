@@ -18,9 +18,10 @@ from cvcourse.visualization.ascent import (
     draw_shift,
     pixel_range,
     require_positive,
+    tap_of,
 )
 from cvcourse.visualization.gradients import value_and_gradient
-from cvcourse.visualization.network import Network, in_batches, tell_once, warn_of_zeros
+from cvcourse.visualization.network import Network, in_batches, warn_of_zeros
 
 
 def dream_objective(model: keras.Model, images: Any, layer: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -76,7 +77,7 @@ def dream(
     octaves: int = 4,
     octave_scale: float = 1.4,
     step_size: float = 1.5 / 255,
-    jitter: float = 1 / 7,
+    jitter: float = 32 / 224,
     bounds: Bounds = (0.0, 255.0),
     seed: int = 0,
     callback: Callback | None = None,
@@ -123,16 +124,11 @@ def dream(
         raise ValueError(f"octave_scale is above 1; received {octave_scale!r}")
     low, high = pixel_range(bounds)
     network = Network.of(model)
-    network.require_graph("it has no layer to excite")
-    if layer is None:
-        layer, tap = network.default_map()
-        tell_once(network, f"dream: layer {layer}")
-    tap = network.tap(layer)
-    tile = network.image_shape[:2]
+    tap = tap_of(network, layer, "dream")
     base = _at_least_model_size(network, images)
     rng = np.random.default_rng(seed)
-    sizes = _sizes(base.shape[1:3], tile, octaves, octave_scale)
     detail, number = np.zeros_like(base), 0
+    sizes = _sizes(base.shape[1:3], network.image_shape[:2], octaves, octave_scale)
     for size in sizes:
         octave = _resized(base, size)
         pixels = octave + _resized(detail, size)

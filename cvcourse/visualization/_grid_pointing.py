@@ -81,10 +81,11 @@ def grid_pointing(
         maps = of_pixels(method(model, grid, four), grid)
         for quarter, values in zip(np.ndindex(2, 2), maps, strict=True):
             positive = values.clip(min=0)
-            here = quarters(positive)[quarter]
             total = positive.sum()
-            shares.append(here.sum() / total if total else 0.0)
-            hits.append(total > 0 and here.max() == positive.max())
+            shares.append(quarters(positive)[quarter].sum() / total if total else 0.0)
+            row, column = np.unravel_index(values.argmax(), values.shape)
+            height, width = values.shape
+            hits.append(total > 0 and quarter == (row >= height // 2, column >= width // 2))
     return GridPointing(np.array(shares, "float32"), np.array(hits))
 
 

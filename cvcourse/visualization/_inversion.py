@@ -18,10 +18,11 @@ from cvcourse.visualization.ascent import (
     features,
     noise,
     pixel_range,
+    tap_of,
     total_variation,
 )
 from cvcourse.visualization.gradients import value_and_gradient
-from cvcourse.visualization.network import Network, in_batches, tell_once
+from cvcourse.visualization.network import Network, in_batches
 
 
 def inversion_loss(
@@ -73,7 +74,7 @@ def invert(
     *,
     steps: int = 200,
     step_size: float = 0.02,
-    variation_weight: float = 10.0,
+    variation_weight: float = 1e-4,
     bounds: Bounds = (0.0, 255.0),
     seed: int = 0,
     callback: Callback | None = None,
@@ -90,8 +91,7 @@ def invert(
             before the classifier.
         steps: Number of steps.
         step_size: Step size of Adam, as a share of the range.
-        variation_weight: Weight of the mean squared difference of neighbors, summed over both
-            directions, in units of the range.
+        variation_weight: Weight of the total variation, of pixels in units of the range.
         bounds: Lowest and highest pixel, as numbers or one a channel.
         seed: Random seed of the start.
         callback: Called after each step with its number, from 1, and the images.
@@ -109,18 +109,13 @@ def invert(
     [10.0, 20.0, 200.0, 210.0]
     """
     network = Network.of(model)
-    network.require_graph("it has no features to invert")
-    if layer is None:
-        layer, _ = network.default_map()
-        tell_once(network, f"invert: layer {layer}")
-    tap = network.tap(layer)
+    tap = tap_of(network, layer, "invert")
     images = network.images(images)
     low, high = pixel_range(bounds)
     wanted, norms = _wanted(network, tap, images, len(images))
     start = noise(network, len(images), images.shape[1:3], bounds, seed)
     function = _loss(network, tap)
-    weight = variation_weight / (np.mean(high - low) ** 2 * np.prod(images.shape[1:]))
-    weights = np.full(len(images), weight, "float32")
+    weights = np.full(len(images), variation_weight / np.mean(high - low) ** 2, "float32")
     return adam(
         lambda x: in_batches(function, x, wanted, norms, weights)[1],
         start,

@@ -57,6 +57,8 @@ def occlusion(
     """
     network = Network.of(model, output)
     images = network.images(images)
+    if images.ndim != 4:
+        raise ValueError(f"occlusion is of images (n, h, w, c); {network.name} takes others")
     height, width = _pair("patch", patch)
     grid = _grid(images.shape[1:3], (height, width), _pair("stride", stride))
     fill = _filling(fill, images.shape[1:])

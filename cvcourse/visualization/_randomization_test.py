@@ -5,12 +5,14 @@ cascading randomization; their code initializes the weights again:
 https://github.com/adebayoj/sanity_checks_saliency.
 """
 
+import warnings
 from collections.abc import Callable, Collection
 from typing import Any
 
 import keras
 import numpy as np
 
+from cvcourse.errors import pick
 from cvcourse.visualization.network import Network
 
 
@@ -48,8 +50,8 @@ def randomization_test(
         kernels of the layer and of all layers above it are shuffled. 0 where a map is constant.
 
     Raises:
-        ValueError: If the images do not fit the model, there is no such class, or the model has no
-            graph of layers.
+        ValueError: If the images do not fit the model, there is no such class or layer, or the
+            model has no kernels or no graph of layers.
 
     >>> from cvcourse.visualization import saliency
     >>> layer = keras.layers.Dense(10, name="logits")
@@ -62,6 +64,8 @@ def randomization_test(
     images = network.images(images)
     classes = network.targets(images, classes)
     found = kernels(network)
+    for name in layers or ():
+        pick(f"layer with kernels in {network.name}", name, found)
     before = np.asarray(method(model, images, classes) if maps is None else maps)
     random = np.random.default_rng(seed)
     values = {
@@ -76,7 +80,9 @@ def randomization_test(
                 value = values[id(kernel)][1]
                 kernel.assign(random.permutation(value.ravel()).reshape(value.shape))
             if layers is None or name in layers:
-                after = np.asarray(method(model, images, classes))
+                with warnings.catch_warnings():  # about maps that are zero everywhere
+                    warnings.simplefilter("ignore")
+                    after = np.asarray(method(model, images, classes))
                 correlations[name] = float(np.mean([*map(rank_correlation, before, after)]))
     finally:
         for kernel, value in values.values():
@@ -94,6 +100,8 @@ def kernels(network: Network) -> dict[str, list[Any]]:
             if len(variable.shape) > 1 and id(variable) not in known:
                 known.add(id(variable))
                 found.setdefault(step.name, []).append(variable)
+    if not found:
+        raise ValueError(f"{network.name} has no kernels to shuffle")
     return found
 
 

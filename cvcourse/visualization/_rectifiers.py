@@ -12,10 +12,10 @@ import numpy as np
 from keras import layers, ops
 
 from cvcourse.errors import unknown, warn_caller
-from cvcourse.layers.graph import Step, output_structure
-from cvcourse.visualization.network import Network, activation_of, applied, run, twin
+from cvcourse.layers.graph import Step, has_graph, opened, output_structure
+from cvcourse.visualization.network import OURS, Network, activation_of, applied, run, twin
 
-RULES = ("guided", "deconvnet")
+RULES = {"guided": "guided backpropagation", "deconvnet": "the deconvnet"}
 PROBE = np.array([-1e4, -1.0, -1e-3, 0.0, 1e-3, 1.0, 1e4], "float32")
 ZERO = 3  # PROBE[ZERO] is 0
 
@@ -44,8 +44,7 @@ def with_rectifiers(model: keras.Model, rule: str) -> keras.Model:
     >>> guided.layers[-1].kernel is model.layers[0].kernel
     True
     """
-    network = Network.of(model)
-    network.require_graph("a rule for ReLUs needs the operations of the model")
+    network = _network(model)
     rules = rule_of(network, rule)
     graph, image = network.graph, keras.Input(network.image_shape, name=network.input_name)
     wanted = [*graph.outputs.values()]
@@ -71,9 +70,15 @@ def rectifiers(model: keras.Model) -> list[str]:
     >>> rectifiers(keras.Model(x, ops.relu(layers.Dense(3, activation="relu", name="fc")(x))))
     ['fc', 'relu']
     """
-    network = Network.of(model)
+    network = _network(model)
     network.require_graph("its ReLUs cannot be listed")
     return [step.name for step in network.graph.steps if _ceiling(step) is not None]
+
+
+def _network(model):
+    """Return the Network of any output of a model."""
+    several = isinstance(model, keras.Model) and has_graph(model) and len(model.outputs) > 1
+    return Network.of(model, next(iter(opened(model).outputs)) if several else None)
 
 
 def rule_of(network: Network, rule: str) -> dict[Step, Callable]:
@@ -91,6 +96,14 @@ def rule_of(network: Network, rule: str) -> dict[Step, Callable]:
     """
     if rule not in RULES:
         raise ValueError(unknown("rule", rule, RULES))
+    network.require_graph("a rule for ReLUs needs the operations of the model")
+    replaced, remarks = network.once(("rule", rule), lambda: _replaced_and_remarks(network, rule))
+    for remark in remarks:
+        warn_caller(remark, UserWarning)
+    return replaced
+
+
+def _replaced_and_remarks(network, rule):
     steps = network.graph.steps
     found = {step: ceiling for step in steps if (ceiling := _ceiling(step)) is not None}
     others = _other_activations(network, found)
@@ -99,21 +112,18 @@ def rule_of(network: Network, rule: str) -> dict[Step, Callable]:
         listed = ", ".join(others) or "no activation"
         inside = f"; ReLUs inside the layers {', '.join(hidden)} are not seen" if hidden else ""
         raise ValueError(
-            f"{network.name} has no ReLU, which {rule} backpropagation needs; it has {listed}"
+            f"{network.name} has no ReLU, which {RULES[rule]} needs; it has {listed}"
             f"{inside}: use saliency, smooth_grad, integrated_gradients, grad_cam or occlusion"
         )
+    remarks = []
     if hidden:
-        _warn(f"ReLUs inside the layers {', '.join(hidden)}, if any, keep their gradient")
+        remarks.append(f"ReLUs inside the layers {', '.join(hidden)}, if any, keep their gradient")
     if others:
-        _warn(
-            f"{len(found)} ReLUs of {network.name} have the rule of {rule} backpropagation; "
+        remarks.append(
+            f"{len(found)} ReLUs of {network.name} have the rule of {RULES[rule]}; "
             f"{', '.join(others)} keep their gradient"
         )
-    return {step: _replacement(step, rule, ceiling) for step, ceiling in found.items()}
-
-
-def _warn(message):
-    warn_caller(message, UserWarning)
+    return {step: _replacement(step, rule, ceiling) for step, ceiling in found.items()}, remarks
 
 
 def _replacement(step, rule, ceiling):
@@ -157,7 +167,12 @@ def _rectifier(rule, ceiling):
 
 def _ceiling(step) -> float | None:
     """Return the upper limit of a step's ReLU, infinite if it has none; None if it is no ReLU."""
-    return _limit(applied(activation_of(step), PROBE))
+    return _limit(_values(step, PROBE))
+
+
+def _values(step, x) -> np.ndarray | None:
+    """Return a step's function of each element of `x`; None for a Lambda, and other operations."""
+    return None if isinstance(step.operation, layers.Lambda) else applied(activation_of(step), x)
 
 
 def _limit(y) -> float | None:
@@ -171,8 +186,9 @@ def _other_activations(network: Network, found) -> list[str]:
     """Return the names of functions of each element that are neither ReLUs nor linear."""
     names: dict[str, None] = {}
     for step in network.between():
-        function = activation_of(step)
-        y, half = applied(function, PROBE), applied(function, PROBE[: ZERO + 1])
+        y, half = _values(step, PROBE), _values(step, PROBE[: ZERO + 1])
+        if isinstance(step.operation, layers.PReLU):  # has weights
+            names["prelu"] = None
         if step in found or step in network._replaced or y is None or half is None:
             continue
         with np.errstate(invalid="ignore"):
@@ -186,10 +202,10 @@ def _other_activations(network: Network, found) -> list[str]:
 def _may_hide_a_relu(step) -> bool:
     """Check whether a ReLU may be inside a step: in a layer within a layer, or in own code."""
     operation = step.operation
-    if not isinstance(operation, layers.Layer) or applied(activation_of(step), PROBE) is not None:
+    if not isinstance(operation, layers.Layer) or _values(step, PROBE) is not None:
         return False
     return isinstance(operation, layers.Lambda) or any(
-        not type(layer).__module__.startswith(("keras.", "cvcourse."))
+        not type(layer).__module__.startswith(OURS)
         or _limit(applied(_function_of(layer, operation), PROBE)) is not None
         for layer in operation._flatten_layers()
     )

@@ -55,7 +55,7 @@ def smooth_grad(
     images = network.images(images)
     if noises is not None:
         noises = np.asarray(noises, "float32")
-        if noises.ndim != 5 or noises.shape[1:] != images.shape:
+        if noises.shape[1:] != images.shape:
             raise ValueError(
                 f"noises has the shape (samples, {', '.join(map(str, images.shape))}); "
                 f"received {noises.shape}"
@@ -66,7 +66,7 @@ def smooth_grad(
     if not (np.isfinite(noise) and noise >= 0):
         raise ValueError(f"noise is a finite number of at least 0; received {noise}")
     directions = network.directions(images, classes, contrast)
-    sides = (1, 2, 3)
+    sides = tuple(range(1, images.ndim))
     deviations = noise * (images.max(sides, keepdims=True) - images.min(sides, keepdims=True))
 
     @functools.lru_cache(1)  # images take the same sample one after another

@@ -114,7 +114,7 @@ def style_transfer(
     style_layers: Sequence[Any],
     content_weight: float = 0.1,
     style_weights: Sequence[float] | float = 1.0,
-    variation_weight: float = 1.0,
+    variation_weight: float = 1e-5,
     start: str = "content",
     steps: int = 200,
     step_size: float = 0.02,
@@ -138,8 +138,7 @@ def style_transfer(
         style_layers: Layers, likewise.
         content_weight: Weight of the content.
         style_weights: Weight of each style layer, or one for all.
-        variation_weight: Weight of the mean squared difference of neighbors, summed over both
-            directions, in units of the range.
+        variation_weight: Weight of the total variation, of pixels in units of the range.
         start: "content" to start from the content images, or "noise".
         steps: Number of steps.
         step_size: Step size of Adam, as a share of the range.
@@ -169,7 +168,7 @@ def style_transfer(
     content = network.images(content)
     wanted = _wanted(network, taps, content, content, _scaled(network, style))
     weights = _weights(content_weight, style_weights, variation_weight, len(style_layers))
-    variation = np.full(len(content), np.mean(high - low) ** 2 * np.prod(content.shape[1:]))
+    variation = np.full(len(content), np.mean(high - low) ** 2)
     norms = [np.square(part).reshape(len(part), -1).sum(axis=1) for part in wanted]
     relative = weights / np.maximum(np.stack([variation, *norms], axis=1), 1e-12)
     if start == "noise":

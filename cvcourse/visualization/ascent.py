@@ -7,7 +7,7 @@ import numpy as np
 from keras import ops
 
 from cvcourse.layers.graph import Value
-from cvcourse.visualization.network import Network, in_batches
+from cvcourse.visualization.network import Network, in_batches, tell_once
 
 CONTRAST = 0.225  # standard deviation of ImageNet's pixels, as a share of their range
 USUAL_SIZE = (224, 224)
@@ -32,7 +32,7 @@ def pixel_range(bounds: Bounds) -> tuple[np.ndarray, np.ndarray]:
     return low, high
 
 
-def require_positive(*, step_size: Any, blur: Any = 1.0, **counts: Any) -> None:
+def require_positive(*, step_size: float, blur: float = 1.0, **counts: int) -> None:
     """Raise ValueError for a count below 1, or another number that is not positive."""
     for name, count in counts.items():
         if not isinstance(count, (int, np.integer)) or count < 1:
@@ -40,6 +40,15 @@ def require_positive(*, step_size: Any, blur: Any = 1.0, **counts: Any) -> None:
     for name, number in (("step_size", step_size), ("blur", blur)):
         if not isinstance(number, (int, float, np.number)) or not 0 < number < np.inf:
             raise ValueError(f"{name} is a positive number; received {number!r}")
+
+
+def tap_of(network: Network, layer: Any, technique: str) -> Value:
+    """Return the Value of a layer; without one, of the last map, which is told once."""
+    if layer is not None:
+        return network.tap(layer)
+    name, tap = network.default_map()
+    tell_once(network, f"{technique}: layer {name}")
+    return tap
 
 
 def noise(

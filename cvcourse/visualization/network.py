@@ -23,6 +23,7 @@ PROBABILITIES = {  # of rows of logits
     "sigmoid": (ops.sigmoid, ops.log_sigmoid),
 }
 ROUNDED = 1e-2  # tolerance for the sum of probabilities, which bfloat16 rounds
+OURS = ("keras.", "cvcourse.")  # modules whose layers are known
 AFFINE = (layers.Conv2D, layers.ZeroPadding2D, layers.Rescaling, layers.BatchNormalization)
 NEIGHBORS = 5  # names in the error about an unknown layer
 
@@ -38,7 +39,7 @@ class Network:
         logits: Value (batch, classes) before a softmax or sigmoid at the end.
         probability: "softmax" or "sigmoid", which turns logits into probabilities; "none" if they
             are probabilities already.
-        classes: Number of classes; None for a subclassed model.
+        classes: Number of classes; None for a subclassed model, or one that ends in maps.
         image_shape: Shape of an image, with None for sides of any length.
     """
 
@@ -61,12 +62,7 @@ class Network:
         ((self.input_name, self.input),) = graph.inputs.items()
         self.image_shape = self.input.shape[1:]
         self.logits, self.probability = self._find_logits(_pick_output(graph, output, self.name))
-        if len(self.logits.shape) != 2 or self.logits.shape[1] is None:
-            raise ValueError(
-                f"{self.name} does not end in one number for each class: its output has the shape "
-                f"{self.logits.shape}"
-            )
-        self.classes = self.logits.shape[1]
+        self.classes = self.logits.shape[1] if len(self.logits.shape) == 2 else None
 
     @classmethod
     def of(cls, model: keras.Model, output: str | None = None) -> "Network":
@@ -77,7 +73,7 @@ class Network:
             output: Name of the output, for a model with several; None is `logits`.
 
         Raises:
-            ValueError: If the model does not have one input and one vector of classes.
+            ValueError: If the model has several inputs, or no output of that name.
         """
         if not isinstance(model, keras.Model):
             raise ValueError(f"a keras.Model is needed; received {model!r}")
@@ -103,9 +99,10 @@ class Network:
 
     def _find_logits(self, value: Value) -> tuple[Value, str]:
         """Return the value before a softmax or sigmoid that ends the model, and its name."""
+        if len(value.shape) != 2:
+            return value, "softmax"
         made_by = {out: step for step in self.graph.steps for out in step.outputs}
-        step = made_by.get(value)
-        count = value.shape[-1] or 1
+        step, count = made_by.get(value), value.shape[1] or 1
         rows = np.linspace(-2, 2, 2 * count, dtype="float32").reshape(2, count)
         possible = ["softmax", "sigmoid"] if count > 1 else ["sigmoid"]
         while step is not None:
@@ -121,6 +118,14 @@ class Network:
                 break
             step = made_by.get(step.inputs[0])
         return value, possible[0]
+
+    def require_classes(self) -> None:
+        """Raise ValueError for a model that does not end in a vector of classes."""
+        if not self.subclassed and self.classes is None:
+            raise ValueError(
+                f"{self.name} does not end in one number for each class: its output has the shape "
+                f"{self.logits.shape}"
+            )
 
     def require_graph(self, why: str) -> None:
         """Raise ValueError for a subclassed model; `why` says what is not possible."""
@@ -216,6 +221,7 @@ class Network:
 
     def predict(self, images: np.ndarray, size: int = BATCH) -> np.ndarray:
         """Compute logits, of `size` images at once: (n, h, w, c) -> (n, classes) float32."""
+        self.require_classes()
         function = self.compiled("logits", lambda x: self.call(x)[0])
         logits = in_batches(function, images, size=size)
         if self.subclassed:
@@ -275,8 +281,7 @@ class Network:
             raise ValueError(f"classes is a class number, or one an image; received {classes!r}")
         if found.ndim == 1 and len(found) != len(images):
             raise ValueError(f"{len(found)} classes for {len(images)} images: one an image")
-        wrong = found[(found < 0) | (found >= count)] if found.ndim else found.reshape(1)
-        wrong = wrong[(wrong < 0) | (wrong >= count)]
+        wrong = np.extract((found < 0) | (found >= count), found)
         if wrong.size:
             raise ValueError(f"{self.name} has the classes 0 to {count - 1}; received {wrong[0]}")
         return np.broadcast_to(found, len(images)).astype("int64")
@@ -383,7 +388,7 @@ class Network:
             if getattr(step.operation, "weights", ())
             and "Normalization" not in type(step.operation).__name__
         ]
-        head = weighted[-1] if weighted else len(steps)
+        head = weighted[-1] if weighted and self.classes else len(steps)
         maps = [
             step
             for step in steps[:head]
@@ -461,11 +466,11 @@ def activation_of(step: Step) -> Callable | None:
     """Return the function that a step applies to one tensor, in inference mode.
 
     It is the `activation` of a layer with weights, and any other operation itself. None for an
-    operation of several tensors or to another shape, a Lambda, and an activation that cannot be
-    replaced, such as that of an LSTM.
+    operation of several tensors or to another shape, and an activation that cannot be replaced,
+    such as that of an LSTM.
     """
     operation = step.operation
-    if isinstance(operation, layers.Lambda) or len(step.inputs) != 1:
+    if len(step.inputs) != 1:
         return None
     if getattr(operation, "weights", ()):
         of_cell = isinstance(getattr(type(operation), "activation", None), property)
@@ -535,7 +540,7 @@ def _is_layer_of_tokens(step) -> bool:
 def _is_affine(step) -> bool:
     """Check whether a step is known to be affine in inference."""
     operation = step.operation
-    if isinstance(operation, AFFINE):
+    if isinstance(operation, AFFINE) and type(operation).__module__.startswith(OURS):
         return getattr(operation, "activation", None) in (None, keras.activations.linear)
     return type(operation).__name__ == "Pad" and operation.mode == "constant"
 
