@@ -246,10 +246,15 @@ def test_noise_is_in_units_of_the_images_range(net, images):
 @pytest.mark.parametrize(
     "method, settings, message",
     [
-        ("smooth_grad", {"samples": 0}, "samples is at least 1; received 0"),
+        ("smooth_grad", {"samples": 0}, "samples is a whole number of at least 1; received 0"),
         ("smooth_grad", {"noise": -1}, "noise is a finite number of at least 0; received -1"),
         ("smooth_grad", {"noises": np.zeros((2, 3))}, "noises has the shape .samples, 3, 32, 40"),
-        ("integrated_gradients", {"steps": 0}, "steps is at least 1; received 0"),
+        ("integrated_gradients", {"steps": 2.5}, "steps is a whole number of .* received 2.5"),
+        (
+            "integrated_gradients",
+            {"baseline": "black"},
+            "baseline is a number, .* received 'black'",
+        ),
         ("integrated_gradients", {"rule": "simpson"}, "unknown rule 'simpson'"),
         ("integrated_gradients", {"baseline": np.zeros(5)}, "baseline is a number, an image"),
         ("integrated_gradients", {"baseline": np.nan}, "baseline contains NaN"),
@@ -258,6 +263,7 @@ def test_noise_is_in_units_of_the_images_range(net, images):
         ("fgsm", {"epsilon": 1, "targeted": True}, "a targeted step needs classes"),
         ("deconvnet", {"layer": "stage1"}, "takes layer and channel together"),
         ("deconvnet", {"layer": "stage1", "channel": 64}, "has the channels 0 to 63; received 64"),
+        ("deconvnet", {"layer": "stage1", "channel": 0.5}, "channels 0 to 63; received 0.5"),
         ("deconvnet", {"layer": "stage1", "channel": 1, "classes": 1}, "choose one"),
         ("grad_cam", {"resize": "nearest"}, "unknown resize 'nearest'"),
         ("grad_cam", {"layer": "logits"}, "logits has the shape .None, 4.: a map"),

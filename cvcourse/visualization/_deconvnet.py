@@ -60,10 +60,9 @@ def deconvnet(
     network = Network.of(model, output)
     images, tap = network.images(images), network.tap(layer)
     count = tap.shape[-1] or 0
-    if not 0 <= channel < count:
-        raise ValueError(
-            f"{getattr(layer, 'name', layer)} has the channels 0 to {count - 1}; received {channel}"
-        )
+    if not isinstance(channel, (int, np.integer)) or not 0 <= channel < count:
+        name = getattr(layer, "name", layer)
+        raise ValueError(f"{name} has the channels 0 to {count - 1}; received {channel!r}")
     rules = rule_of(network, "deconvnet")
 
     def signal(x, chosen):

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from cvcourse.visualization.network import Network
+from cvcourse.visualization.network import Network, check_count
 
 STEPS = 32  # RISE changes 224 pixels at once, in 224 steps
 BLUR = (11, 5.0)  # length and standard deviation in pixels: RISE's Evaluation.ipynb
@@ -97,8 +97,7 @@ def _areas(model, images, maps, classes, steps, fill, output, *, insert):
     images = network.images(images)
     classes = network.targets(images, classes)
     maps = of_pixels(maps, images)
-    if steps < 1:
-        raise ValueError(f"steps is a positive number; received {steps}")
+    check_count("steps", steps)
     filled = _filled(images, fill)
     before, after = (filled, images) if insert else (images, filled)
     changed = np.linspace(0, maps[0].size, steps + 1).round()[:, None, None, None]

@@ -2,7 +2,7 @@
 
 Goodfellow et al., "Explaining and Harnessing Adversarial Examples", ICLR 2015,
 https://arxiv.org/abs/1412.6572, section 4. With a target: Kurakin et al., "Adversarial Machine
-Learning at Scale", ICLR 2017, https://arxiv.org/abs/1611.01236, section 2.
+Learning at Scale", ICLR 2017, https://arxiv.org/abs/1611.01236.
 """
 
 from typing import Any
@@ -13,7 +13,7 @@ from keras import ops
 
 from cvcourse.visualization._saliency import directions_of, inputs
 from cvcourse.visualization.gradients import value_and_gradient
-from cvcourse.visualization.network import in_batches
+from cvcourse.visualization.network import check_number, in_batches
 
 LOWEST = -1e30  # exactly 0 after the exponential
 
@@ -50,8 +50,7 @@ def fgsm(
     >>> fgsm(model, [[[[2.0], [3.0]]]], 1, epsilon=0.5)[0, 0, :, 0]
     array([2.5, 2.5], dtype=float32)
     """
-    if not isinstance(epsilon, (int, float, np.number)) or not np.isfinite(epsilon):
-        raise ValueError(f"epsilon is a finite number; received {epsilon!r}")
+    check_number("epsilon", epsilon)
     if targeted and classes is None:
         raise ValueError("a targeted step needs classes, the class that the images shall get")
     network, images, directions = inputs(model, images, classes, None, output)

@@ -45,8 +45,7 @@ def grad_cam(
         model: As in `saliency`.
         images: As in `saliency`.
         classes: As in `saliency`.
-        contrast: As in `saliency`: a counterfactual in the paper's section 3.3 is that of minus
-            the logit.
+        contrast: As in `saliency`.
         layer: Name of a layer, or the layer, whose output is a map (n, h, w, c) or tokens
             (n, tokens, c), with extra tokens first. If None, the last map before the classifier,
             or the input of the last attention; its name is printed on standard error once.
@@ -89,7 +88,7 @@ def guided_grad_cam(
     resize: str = "receptive_field",
     output: str | None = None,
 ) -> np.ndarray:
-    """Compute guided backpropagation times Grad-CAM (section 3.2 of the paper).
+    """Compute guided backpropagation times Grad-CAM, as in the paper.
 
     Args:
         model: As in `saliency`, with ReLUs; see `with_rectifiers`.

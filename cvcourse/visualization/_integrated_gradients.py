@@ -11,7 +11,7 @@ import numpy as np
 
 from cvcourse.errors import unknown
 from cvcourse.visualization._saliency import weighted_gradients
-from cvcourse.visualization.network import Network, warn_of_zeros
+from cvcourse.visualization.network import Network, check_count, warn_of_zeros
 
 RULES = ("midpoint", "left", "right", "trapezoid", "gauss-legendre")
 
@@ -114,24 +114,23 @@ def completeness_delta(
 
 def _baselines(baseline, images):
     """Return a baseline for each image, as a view."""
-    baseline = np.asarray(baseline, "float32")
-    if not np.isfinite(baseline).all():
-        raise ValueError("baseline contains NaN or infinite values")
     try:
-        return np.broadcast_to(baseline, images.shape)
-    except ValueError:
+        found = np.broadcast_to(np.asarray(baseline, "float32"), images.shape)
+    except (TypeError, ValueError):
         raise ValueError(
-            f"baseline is a number, an image {images.shape[1:]} or images {images.shape}; "
-            f"received the shape {baseline.shape}"
+            f"baseline is a number, an image {images.shape[1:]} or images {images.shape}; received "
+            + (f"the shape {np.shape(baseline)}" if np.ndim(baseline) else repr(baseline))
         ) from None
+    if not np.isfinite(found).all():
+        raise ValueError("baseline contains NaN or infinite values")
+    return found
 
 
 def _quadrature(rule, steps):
     """Return points in 0..1 and their weights."""
     if rule not in RULES:
         raise ValueError(unknown("rule", rule, RULES))
-    if steps < 1:
-        raise ValueError(f"steps is at least 1; received {steps}")
+    check_count("steps", steps)
     if rule == "gauss-legendre":
         points, weights = np.polynomial.legendre.leggauss(steps)  # on -1..1
         return (points + 1) / 2, weights / 2

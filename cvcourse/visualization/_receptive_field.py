@@ -50,7 +50,8 @@ def receptive_field(model: keras.Model, layer: Any) -> ReceptiveField | None:
     ReceptiveField(size=(3, 3), step=(2, 2), start=(-1, -1))
     """
     network = Network.of(model)
-    field = fields(network.graph)[network.tap(layer)]
+    tap = network.tap(layer)
+    field = fields(network.graph)[tap]
     return None if field is None or field.whole else ReceptiveField(*field[:3])
 
 
@@ -77,7 +78,8 @@ def boxes(model: keras.Model, layer: Any, places: Any) -> np.ndarray:
     [[-1, 1, 2, 4]]
     """
     network = Network.of(model)
-    field = fields(network.graph)[network.tap(layer)]
+    tap = network.tap(layer)
+    field = fields(network.graph)[tap]
     if field is None:
         name = getattr(layer, "name", layer)
         raise ValueError(f"the values of {name} see the whole image: they have no box")

@@ -1,7 +1,7 @@
 """SmoothGrad: the mean of the gradients at noisy copies of an image.
 
 Smilkov et al., "SmoothGrad: removing noise by adding noise", 2017,
-https://arxiv.org/abs/1706.03825, section 3.1.
+https://arxiv.org/abs/1706.03825.
 """
 
 import functools
@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from cvcourse.visualization._saliency import weighted_gradients
-from cvcourse.visualization.network import Network, warn_of_zeros
+from cvcourse.visualization.network import Network, check_count, check_number, warn_of_zeros
 
 
 def smooth_grad(
@@ -61,10 +61,8 @@ def smooth_grad(
                 f"received {noises.shape}"
             )
         samples = len(noises)
-    if samples < 1:
-        raise ValueError(f"samples is at least 1; received {samples}")
-    if not (np.isfinite(noise) and noise >= 0):
-        raise ValueError(f"noise is a finite number of at least 0; received {noise}")
+    check_count("samples", samples)
+    check_number("noise", noise, least=0)
     directions = network.directions(images, classes, contrast)
     sides = tuple(range(1, images.ndim))
     deviations = noise * (images.max(sides, keepdims=True) - images.min(sides, keepdims=True))

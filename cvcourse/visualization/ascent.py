@@ -7,7 +7,7 @@ import numpy as np
 from keras import ops
 
 from cvcourse.layers.graph import Value
-from cvcourse.visualization.network import Network, in_batches, tell_once
+from cvcourse.visualization.network import Network, check_count, in_batches, tell_once
 
 CONTRAST = 0.225  # standard deviation of ImageNet's pixels, as a share of their range
 USUAL_SIZE = (224, 224)
@@ -35,8 +35,7 @@ def pixel_range(bounds: Bounds) -> tuple[np.ndarray, np.ndarray]:
 def require_positive(*, step_size: float, blur: float = 1.0, **counts: int) -> None:
     """Raise ValueError for a count below 1, or another number that is not positive."""
     for name, count in counts.items():
-        if not isinstance(count, (int, np.integer)) or count < 1:
-            raise ValueError(f"{name} is a whole number of at least 1; received {count!r}")
+        check_count(name, count)
     for name, number in (("step_size", step_size), ("blur", blur)):
         if not isinstance(number, (int, float, np.number)) or not 0 < number < np.inf:
             raise ValueError(f"{name} is a positive number; received {number!r}")

@@ -628,6 +628,20 @@ def twin(layer: Any, **attributes: Any) -> Any:
     return copy
 
 
+def check_count(name: str, count: Any) -> None:
+    """Raise ValueError for a count that is not a whole number of at least 1."""
+    if not isinstance(count, (int, np.integer)) or count < 1:
+        raise ValueError(f"{name} is a whole number of at least 1; received {count!r}")
+
+
+def check_number(name: str, number: Any, least: float = -np.inf) -> None:
+    """Raise ValueError for what is not a finite number of at least `least`."""
+    finite = isinstance(number, (int, float, np.number)) and np.isfinite(number)
+    if not finite or number < least:
+        bound = f" of at least {least:g}" if np.isfinite(least) else ""
+        raise ValueError(f"{name} is a finite number{bound}; received {number!r}")
+
+
 def in_batches(function: Callable, *arrays: np.ndarray, size: int = BATCH) -> Any:
     """Call a function of arrays on `size` examples at a time, and join the results.
 
