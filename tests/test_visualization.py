@@ -3,6 +3,7 @@
 import gc
 import os
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 
 import keras
 import numpy as np
@@ -111,6 +112,23 @@ def test_taps_inside_nested_models(name, net, nested, images):
         nested, images, 2, layer=net.get_layer("relu1") if name == "layer" else name
     )
     assert error(found, see.grad_cam(net, images, 2, layer="relu1")) < 1e-6
+
+
+def test_nested_models_of_one_name(images):
+    x = keras.Input(SHAPE)
+    inner = [
+        keras.Sequential([keras.Input(SHAPE), layers.Conv2D(4, 3, name="conv")], name="inner")
+        for _ in range(2)
+    ]
+    first, second = (keras.Model(x, y(x), name=f"{i}") for i, y in enumerate(inner))
+    network = Network.of(keras.Model(x, head(first(x) + second(x))))
+    for i, model in enumerate(inner):
+        value = network.tap(f"{i}/inner/conv")
+        assert value is network.tap(model) is network.tap(model.layers[0])
+        assert value is network.tap(f"{i}/inner") is network.tap(f"{i}")
+    for name in ("inner", "inner/conv"):
+        with pytest.raises(ValueError, match=f"several layers are named {name}: 0/{name}, 1/"):
+            network.tap(name)
 
 
 def test_rectifiers_inside_nested_models(nested, images):
@@ -329,6 +347,10 @@ def test_several_outputs(images):
     assert Network.of(model, "second").classes == 3
     with pytest.raises(ValueError, match="several outputs: choose output= from first, second"):
         see.saliency(model, images)
+    assert see.activations(model, images, "first").shape == (3, 4)  # no logits are needed
+    assert see.activations(model, images, "second").shape == (3, 3)
+    with pytest.raises(ValueError, match="several outputs: choose layer="):
+        see.codes(model, images)
     with pytest.raises(ValueError, match=r"unknown output.*did you mean 'second'"):
         see.saliency(model, images, output="secnd")
 
@@ -353,6 +375,24 @@ def test_half_precision_at_the_usual_depth(name, policy):
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "float16"])
 def test_half_precision(policy):
     assert_half_precision(classifier, policy, ("saliency",))
+
+
+def test_half_precision_in_threads(images):
+    """Layers compute in float32 while one thread traces, not while another does."""
+    try:
+        keras.config.set_dtype_policy("mixed_float16")
+        blocks = [layers.Conv2D(4, 3, padding="same", activation="relu") for _ in range(8)]
+        model = keras.Sequential([keras.Input(SHAPE), *blocks, layers.Flatten(), layers.Dense(3)])
+    finally:
+        keras.config.set_dtype_policy("float32")
+    work = ("saliency", "gradient_times_image", "guided_backprop", "grad_cam", "fgsm")
+    copy = keras.models.clone_model(model)
+    copy.set_weights(model.get_weights())
+    with ThreadPoolExecutor(len(work)) as pool:
+        found = [*pool.map(lambda method: maps(method, model, images), work)]
+    for method, values in zip(work, found, strict=True):
+        np.testing.assert_array_equal(values, maps(method, copy, images))
+    assert model.layers[0].compute_dtype == "float16"
 
 
 def assert_half_precision(build, policy, methods=("saliency", "guided_backprop", "grad_cam")):
@@ -657,7 +697,7 @@ def test_values_without_a_place():
     assert [f.whole for f in fields(Network.of(model).graph).values() if f] == [False, True]
     with pytest.raises(ValueError, match="data_format='channels_first'"):
         y = layers.ZeroPadding2D(1, data_format="channels_first")(x)
-        Network.of(keras.Model(x, head(y))).default_map()
+        fields(Network.of(keras.Model(x, head(y))).graph)
 
 
 # Batches, memory, colors
@@ -781,6 +821,25 @@ def test_bad_input_is_one_line(arguments, message, net):
         with pytest.raises(ValueError, match=message) as caught:
             maps(method, net, *arguments)
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_weights_that_are_nan_are_told(method, images):
+    model = classifier()
+    model.set_weights([weight * np.nan for weight in model.get_weights()])
+    with pytest.raises(ValueError, match="of image 0 contains NaN: the model's weights"):
+        maps(method, model, images, 1)
+
+
+def test_images_without_channels():
+    x = keras.Input((8, 6))
+    model = keras.Model(x, head(layers.Conv2D(2, 3)(layers.Reshape((8, 6, 1))(x))), name="net")
+    images = np.ones((1, 8, 6))
+    assert error(see.saliency(model, images, 1), tape(model, images, 1)) < 1e-6
+    for method in ("grad_cam", "cam", "guided_grad_cam", "occlusion"):
+        message = r"images \(n, h, w, c\); net takes others, of the shape \(None, 8, 6\)"
+        with pytest.raises(ValueError, match=message):
+            maps(method, model, images)
 
 
 def test_gray_images_without_their_channel():

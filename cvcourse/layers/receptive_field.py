@@ -63,8 +63,9 @@ def fields(graph: Graph, image_size: tuple[int, int] | None = None) -> dict[Valu
     }
     shapes = _shapes(graph, image_size)
     for step in graph.steps:
-        before = shapes[step.inputs[0]][1:3] if step.inputs else ()
-        known = [field for value in step.inputs if (field := found[value]) is not None]
+        placed = [value for value in step.inputs if found[value] is not None]
+        before = shapes[placed[0]][1:3] if placed else ()
+        known = [field for value in placed if (field := found[value])]
         field = _after(step, known, before, shapes[step.outputs[0]][1:3])
         found |= dict.fromkeys(step.outputs, field)
     return found
