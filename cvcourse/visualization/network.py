@@ -27,6 +27,7 @@ PROBABILITIES = {  # of rows of logits
 ROUNDED = 1e-2  # tolerance for the sum of probabilities, which bfloat16 rounds
 OURS = ("keras.", "cvcourse.")  # modules whose layers are known
 AFFINE = (layers.Conv2D, layers.ZeroPadding2D, layers.Rescaling, layers.BatchNormalization)
+RESHAPES = ("Flatten", "Reshape", "Squeeze")
 MEANS = ("Average", "GlobalAveragePooling1D", "Mean")  # of an ensemble's probabilities
 NEIGHBORS = 5  # names in the error about an unknown layer
 PRECISION = threading.RLock()  # of the thread that has changed the precision of layers
@@ -113,17 +114,24 @@ class Network:
         step, count = made_by.get(value), value.shape[1] or 1
         rows = np.linspace(-2, 2, 2 * count, dtype="float32").reshape(2, count)
         possible = ["softmax", "sigmoid"] if count > 1 else ["sigmoid"]
+        reshaped = False
         while step is not None:
             y = applied(activation_of(step), rows)
             names = [name for name in possible if _is_any(y, PROBABILITIES[name], rows)]
             fused = bool(getattr(step.operation, "weights", ()))
             if names and fused:
                 self._replaced[step] = partial(twin, activation=keras.activations.linear)
-                return step.outputs[0], names[0]
+                return value if reshaped else step.outputs[0], names[0]
+            if names and reshaped:
+                self._replaced[step] = lambda _: lambda x: x
+                return value, names[0]
             if names:
                 return step.inputs[0], names[0]
-            if fused or y is None or not np.allclose(y, rows):
+            reshapes = type(step.operation).__name__ in RESHAPES
+            reshapes &= step.inputs[0].shape[-1] == step.outputs[0].shape[-1]
+            if fused or not (reshapes or (y is not None and np.allclose(y, rows))):
                 break
+            reshaped |= reshapes
             step = made_by.get(step.inputs[0])
         before = [made_by.get(each) for each in step.inputs] if step else []
         self._is_mean = type(getattr(step, "operation", None)).__name__ in MEANS and all(
@@ -262,14 +270,20 @@ class Network:
 
     def _recognized(self, outputs) -> str:
         """Return what turns the outputs of a subclassed model into probabilities."""
-        if outputs.shape[1] == 1:
-            return "sigmoid"
-        sums = outputs.sum(axis=1)
-        if (outputs < 0).any() or not np.allclose(sums, 1, atol=ROUNDED):
-            return "softmax"
+        count = outputs.shape[1]
+        is_bounded = ((outputs >= 0) & (outputs <= 1 + ROUNDED)).all()
+        is_softmax = count > 1 and np.allclose(outputs.sum(axis=1), 1, atol=ROUNDED)
+        is_sigmoid = any(
+            getattr(layer, "activation", None) is keras.activations.sigmoid
+            and getattr(layer, "units", None) == count
+            for layer in self.model._flatten_layers()
+        )
+        if not is_bounded or not (is_softmax or is_sigmoid):
+            return "softmax" if count > 1 else "sigmoid"
         warn_caller(
-            f"{self.name} is a subclassed model that ends in a softmax, which cannot be taken off: "
-            "gradients are of the probabilities",
+            f"{self.name} is a subclassed model that ends in a "
+            f"{'softmax' if is_softmax else 'sigmoid'}, which cannot be taken off: gradients are "
+            "of the probabilities",
             UserWarning,
         )
         return "none"
