@@ -197,10 +197,11 @@ def test_default_layer_of_a_small_image():
 
 
 @pytest.mark.parametrize("order", [1, -1])
-def test_squeeze_excite_is_not_the_place(order):
+@pytest.mark.parametrize("squeeze", [layers.AveragePooling2D, layers.DepthwiseConv2D])
+def test_squeeze_excite_is_not_the_place(squeeze, order):
     x = keras.Input((32, 32, 3))
     y = layers.Conv2D(4, 3, strides=2, padding="same")(x)
-    factors = [y, layers.GlobalAveragePooling2D(keepdims=True)(y)]
+    factors = [y, squeeze(16)(y)]
     y = layers.Multiply(name="scaled")(factors[::order])
     model = keras.Model(x, layers.Dense(2)(layers.GlobalAveragePooling2D()(y)))
     assert Network.of(model).default_map()[0] == "scaled"
