@@ -175,6 +175,17 @@ def test_tokens_are_the_map_that_they_were_cut_from(capsys):
         assert not see.grad_cam(model, images, 1, layer="features").any()
 
 
+def test_default_layer_after_operations_that_move_pixels():
+    x = keras.Input((8, 6, 2))
+    y = layers.Conv2D(4, 3, name="map")(layers.Permute((2, 1, 3))(x))
+    model = keras.Model(x, layers.Dense(2)(layers.GlobalAveragePooling2D()(y)))
+    image = np.ones((1, 8, 6, 2))
+    assert Network.of(model).default_map()[0] == "map"
+    for technique in (see.grad_cam, see.cam):
+        with pytest.warns(UserWarning, match="the receptive field of the map is unknown"):
+            technique(model, image)
+
+
 def test_default_layer_of_a_small_image():
     """The map of 1x1 has no places, and those within its block are not all that it depends on."""
     x = keras.Input((2, 2, 3))
@@ -185,11 +196,15 @@ def test_default_layer_of_a_small_image():
     assert Network.of(keras.Model(x, layers.Dense(2)(y))).default_map()[0] == "map"
 
 
-def test_squeeze_excite_is_not_the_place():
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize("squeeze", [layers.AveragePooling2D, layers.DepthwiseConv2D])
+def test_squeeze_excite_is_not_the_place(squeeze, order):
     x = keras.Input((32, 32, 3))
     y = layers.Conv2D(4, 3, strides=2, padding="same")(x)
-    y = layers.Multiply(name="scaled")([y, layers.GlobalAveragePooling2D(keepdims=True)(y)])
-    model = keras.Model(x, layers.GlobalAveragePooling2D()(y))
+    factors = [y, squeeze(16)(y)]
+    y = layers.Multiply(name="scaled")(factors[::order])
+    model = keras.Model(x, layers.Dense(2)(layers.GlobalAveragePooling2D()(y)))
+    assert Network.of(model).default_map()[0] == "scaled"
     assert see.receptive_field(model, "scaled") is None
     assert see.boxes(model, "scaled", [(1, 2)]).tolist() == [[2, 4, 5, 7]]
     assert fields(Network.of(model).graph)[Network.of(model).tap("scaled")].whole
@@ -247,8 +262,11 @@ def test_noise_is_in_units_of_the_images_range(net, images):
     "method, settings, message",
     [
         ("smooth_grad", {"samples": 0}, "samples is a whole number of at least 1; received 0"),
+        ("smooth_grad", {"seed": None}, "seed is a whole number of at least 0; received None"),
+        ("smooth_grad", {"noises": np.full((1, 3, 32, 40, 3), np.nan)}, "noises contains NaN"),
         ("smooth_grad", {"noise": -1}, "noise is a finite number of at least 0; received -1"),
         ("smooth_grad", {"noises": np.zeros((2, 3))}, "noises has the shape .samples, 3, 32, 40"),
+        ("integrated_gradients", {"steps": True}, "steps is a whole number of .* received True"),
         ("integrated_gradients", {"steps": 2.5}, "steps is a whole number of .* received 2.5"),
         (
             "integrated_gradients",
@@ -259,10 +277,12 @@ def test_noise_is_in_units_of_the_images_range(net, images):
         ("integrated_gradients", {"baseline": np.zeros(5)}, "baseline is a number, an image"),
         ("integrated_gradients", {"baseline": np.nan}, "baseline contains NaN"),
         ("completeness_delta", {"maps": np.zeros((1, 2))}, "maps of the shape .1, 2. for 3 images"),
-        ("fgsm", {"epsilon": np.inf}, "epsilon is a finite number; received inf"),
+        ("fgsm", {"epsilon": np.inf}, "epsilon is a finite number of at least 0; received inf"),
+        ("fgsm", {"epsilon": -1.0}, "epsilon is a finite number of at least 0; received -1.0"),
         ("fgsm", {"epsilon": 1, "targeted": True}, "a targeted step needs classes"),
         ("deconvnet", {"layer": "stage1"}, "takes layer and channel together"),
         ("deconvnet", {"layer": "stage1", "channel": 64}, "has the channels 0 to 63; received 64"),
+        ("deconvnet", {"layer": "stage1", "channel": True}, "channels 0 to 63; received True"),
         ("deconvnet", {"layer": "stage1", "channel": 0.5}, "channels 0 to 63; received 0.5"),
         ("deconvnet", {"layer": "stage1", "channel": 1, "classes": 1}, "choose one"),
         ("grad_cam", {"resize": "nearest"}, "unknown resize 'nearest'"),
@@ -283,6 +303,10 @@ def test_boxes_of_what_sees_the_whole_image(net):
 
 
 PREFIXES = {
+    "float64": (
+        lambda: [layers.Conv2D(4, 3, dtype="float64"), layers.ReLU()],
+        (6, 8, 4),
+    ),
     "convolution": (
         lambda: [layers.Rescaling(2.0), layers.Conv2D(4, 3, 2), layers.BatchNormalization()],
         (3, 4, 4),

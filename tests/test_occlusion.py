@@ -177,8 +177,8 @@ def test_pixels_of_one_clear_probability_and_of_no_drop():
         (dict(patch=(3, 3, 2)), r"patch .* received \(3, 3, 2\)"),
         (dict(stride=0), "stride is a number of pixels of at least 1, .* received 0"),
         (dict(stride=(2, -1)), r"stride .* received \(2, -1\)"),
-        (dict(batch_size=0), "batch_size is at least 1; received 0"),
-        (dict(batch_size=2.5), "batch_size is at least 1; received 2.5"),
+        (dict(batch_size=0), "batch_size is a whole number of .*; received 0"),
+        (dict(batch_size=2.5), "batch_size is a whole number of .*; received 2.5"),
         (dict(fill=float("nan")), "fill is a finite number, .* received nan"),
         (
             dict(fill=[1.0, 2.0, 3.0]),

@@ -109,6 +109,7 @@ def test_the_blur_is_a_gaussian_of_eleven_pixels():
         (np.full((1, 2, 2), np.nan), {}, "a map contains NaN"),
         (np.ones((1, 2, 2)), {"steps": 0}, "steps is a whole number of at least 1; received 0"),
         (np.ones((1, 2, 2)), {"fill": "gray"}, "received 'gray'"),
+        (np.ones((1, 2, 2)), {"fill": None}, "fill contains NaN"),
         (np.ones((1, 2, 2)), {"fill": np.ones(3)}, r"does not broadcast .*\(3,\)"),
         (np.ones((1, 2, 2)), {"classes": 2}, "classes 0 to 1; received 2"),
     ],

@@ -183,7 +183,9 @@ def test_patches_of_images_of_any_size_that_the_model_resizes():
     [
         ({"channels": [4]}, "channels 0 to 3; received 4"),
         ({"channels": [-1]}, "received -1"),
-        ({"channels": [0], "count": 0}, "count is 1 or more; received 0"),
+        ({"channels": [True]}, "received True"),
+        ({"channels": 2}, "channels are several numbers; received 2"),
+        ({"channels": [0], "count": 0}, "count is a whole number of at least 1; received 0"),
     ],
 )
 def test_wrong_channels_and_counts(net, settings, message):

@@ -3,6 +3,7 @@
 import gc
 import os
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 
 import keras
 import numpy as np
@@ -111,6 +112,23 @@ def test_taps_inside_nested_models(name, net, nested, images):
         nested, images, 2, layer=net.get_layer("relu1") if name == "layer" else name
     )
     assert error(found, see.grad_cam(net, images, 2, layer="relu1")) < 1e-6
+
+
+def test_nested_models_of_one_name(images):
+    x = keras.Input(SHAPE)
+    inner = [
+        keras.Sequential([keras.Input(SHAPE), layers.Conv2D(4, 3, name="conv")], name="inner")
+        for _ in range(2)
+    ]
+    first, second = (keras.Model(x, y(x), name=f"{i}") for i, y in enumerate(inner))
+    network = Network.of(keras.Model(x, head(first(x) + second(x))))
+    for i, model in enumerate(inner):
+        value = network.tap(f"{i}/inner/conv")
+        assert value is network.tap(model) is network.tap(model.layers[0])
+        assert value is network.tap(f"{i}/inner") is network.tap(f"{i}")
+    for name in ("inner", "inner/conv"):
+        with pytest.raises(ValueError, match=f"several layers are named {name}: 0/{name}, 1/"):
+            network.tap(name)
 
 
 def test_rectifiers_inside_nested_models(nested, images):
@@ -254,6 +272,7 @@ ENDS = {
     "float32": lambda z: layers.Activation("linear", dtype="float32")(ops.softmax(z)),
     "cast": lambda z: ops.cast(ops.softmax(z), "float32"),
     "Identity": lambda z: layers.Identity()(layers.Dropout(0.1)(layers.Softmax()(z))),
+    "Flatten": lambda z: layers.Flatten()(ops.softmax(layers.Reshape((1, 1, 3))(z))),
     "Lambda": layers.Lambda(lambda z: ops.softmax(z)),
     "log_softmax": ops.log_softmax,
     "sigmoid": layers.Activation("sigmoid"),
@@ -268,8 +287,9 @@ def test_a_softmax_or_sigmoid_at_the_end_is_taken_off(end):
     x = keras.Input((4, 4, 1))
     z = layers.Dense(3, name="z")(layers.Flatten()(x))
     network = Network.of(keras.Model(x, ENDS[end](z) if ENDS[end] else layers.ReLU()(z)))
-    (made,) = (s.name for s in network.graph.steps if network.logits in s.outputs)
-    assert (made == "z") == (end != "ReLU")
+    images = np.random.default_rng(0).normal(size=(9, 4, 4, 1))
+    is_z = np.allclose(network.predict(images), keras.Model(x, z)(images), atol=1e-5)
+    assert is_z == (end != "ReLU")
     assert network.probability == ("sigmoid" if "sigmoid" in end else "softmax")
 
 
@@ -329,6 +349,10 @@ def test_several_outputs(images):
     assert Network.of(model, "second").classes == 3
     with pytest.raises(ValueError, match="several outputs: choose output= from first, second"):
         see.saliency(model, images)
+    assert see.activations(model, images, "first").shape == (3, 4)  # no logits are needed
+    assert see.activations(model, images, "second").shape == (3, 3)
+    with pytest.raises(ValueError, match="several outputs: choose layer="):
+        see.codes(model, images)
     with pytest.raises(ValueError, match=r"unknown output.*did you mean 'second'"):
         see.saliency(model, images, output="secnd")
 
@@ -353,6 +377,24 @@ def test_half_precision_at_the_usual_depth(name, policy):
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "float16"])
 def test_half_precision(policy):
     assert_half_precision(classifier, policy, ("saliency",))
+
+
+def test_half_precision_in_threads(images):
+    """Layers compute in float32 while one thread traces, not while another does."""
+    try:
+        keras.config.set_dtype_policy("mixed_float16")
+        blocks = [layers.Conv2D(4, 3, padding="same", activation="relu") for _ in range(8)]
+        model = keras.Sequential([keras.Input(SHAPE), *blocks, layers.Flatten(), layers.Dense(3)])
+    finally:
+        keras.config.set_dtype_policy("float32")
+    work = ("saliency", "gradient_times_image", "guided_backprop", "grad_cam", "fgsm")
+    copy = keras.models.clone_model(model)
+    copy.set_weights(model.get_weights())
+    with ThreadPoolExecutor(len(work)) as pool:
+        found = [*pool.map(lambda method: maps(method, model, images), work)]
+    for method, values in zip(work, found, strict=True):
+        np.testing.assert_array_equal(values, maps(method, copy, images))
+    assert model.layers[0].compute_dtype == "float16"
 
 
 def assert_half_precision(build, policy, methods=("saliency", "guided_backprop", "grad_cam")):
@@ -423,49 +465,47 @@ def test_guided_backpropagation_of_a_two_layer_net():
         np.testing.assert_allclose(found.reshape(4, 12), g1 @ w1.T, rtol=1e-4, atol=1e-4)
 
 
-RELUS = {
-    "ReLU": layers.ReLU(),
-    "ReLU(6)": layers.ReLU(max_value=6),
-    "Activation": layers.Activation("relu"),
-    "Activation relu6": layers.Activation("relu6"),
-    "tf.nn.relu": layers.Activation(tf.nn.relu),
-    "a function": layers.Activation(lambda x: ops.relu(x)),
-    "fused": layers.Dense(3, activation="relu"),
-    "a layer as activation": layers.Dense(3, activation=layers.ReLU()),
-    "ops.relu": ops.relu,
-    "ops.relu6": ops.relu6,
-    "activations.relu": keras.activations.relu,
-    "maximum": lambda x: ops.maximum(x, 0),
-    "maximum of a constant": lambda x: ops.maximum(0.0, x),
-    "clip": lambda x: ops.clip(x, 0, 6),
-}
-OTHERS = {
-    "LeakyReLU": layers.LeakyReLU(),
-    "PReLU": layers.PReLU(),
-    "negative_slope": layers.ReLU(negative_slope=0.1),
-    "threshold": layers.ReLU(threshold=1.0),
-    "tanh": ops.tanh,
-    "GELU": layers.Activation("gelu"),
-    "LSTM": layers.LSTM(3, activation="relu", return_sequences=True),
-}
-
-
 def test_every_spelling_of_a_relu():
+    relus = {
+        "ReLU": layers.ReLU(),
+        "ReLU(6)": layers.ReLU(max_value=6),
+        "Activation": layers.Activation("relu"),
+        "Activation relu6": layers.Activation("relu6"),
+        "tf.nn.relu": layers.Activation(tf.nn.relu),
+        "a function": layers.Activation(lambda x: ops.relu(x)),
+        "fused": layers.Dense(3, activation="relu"),
+        "a layer as activation": layers.Dense(3, activation=layers.ReLU()),
+        "ops.relu": ops.relu,
+        "ops.relu6": ops.relu6,
+        "activations.relu": keras.activations.relu,
+        "maximum": lambda x: ops.maximum(x, 0),
+        "maximum of a constant": lambda x: ops.maximum(0.0, x),
+        "clip": lambda x: ops.clip(x, 0, 6),
+    }
+    others = {
+        "LeakyReLU": layers.LeakyReLU(),
+        "PReLU": layers.PReLU(),
+        "negative_slope": layers.ReLU(negative_slope=0.1),
+        "threshold": layers.ReLU(threshold=1.0),
+        "tanh": ops.tanh,
+        "GELU": layers.Activation("gelu"),
+        "LSTM": layers.LSTM(3, activation="relu", return_sequences=True),
+    }
     x = y = keras.Input((8, 3))
-    for spelling in RELUS.values():
+    for spelling in relus.values():
         before, y = y, spelling(y)
         assert len(see.rectifiers(keras.Model(before, y))) == 1
-    for spelling in OTHERS.values():
+    for spelling in others.values():
         before, y = y, spelling(y)
         assert see.rectifiers(keras.Model(before, y)) == []
     model = keras.Model(x, head(layers.Reshape((8, 3, 1))(y)))
     inputs = np.random.default_rng(0).normal(size=(2, 8, 3))
     with pytest.warns(UserWarning) as caught:
         guided = see.with_rectifiers(model, "guided")
-    hidden, others = (str(warning.message) for warning in caught)
+    hidden, mixed = (str(warning.message) for warning in caught)
     assert "ReLUs inside the layers lstm" in hidden
-    assert others.startswith(f"{len(RELUS)} ReLUs of")
-    assert "leakyrelu, prelu, relu, tanh, gelu keep" in others
+    assert mixed.startswith(f"{len(relus)} ReLUs of")
+    assert "leakyrelu, prelu, relu, tanh, gelu keep" in mixed
     np.testing.assert_allclose(guided(inputs), model(inputs), atol=1e-5)
 
 
@@ -513,7 +553,7 @@ def test_a_map_of_zeros_is_told(images):
 LAST_MAPS = {
     **dict.fromkeys(("alexnet", "alexnet_2012", "zfnet"), "conv5"),
     **{"vgg11": "stage5_2", "vgg16_cifar": "stage5_3"},  # later maps have one place
-    **{"inception_v3": "mixed_7a_7x7x3_3", "nasnet_mobile": "stage3_reduction_relu_h"},
+    **{"inception_v3": "mixed_6e", "nasnet_mobile": "stem_bn"},  # later ones are in branches
 }
 FAST = ("lenet5", "alexnet", "vgg11", "resnet18", "squeezenet1_1", "mobilenet_v2")
 
@@ -657,7 +697,7 @@ def test_values_without_a_place():
     assert [f.whole for f in fields(Network.of(model).graph).values() if f] == [False, True]
     with pytest.raises(ValueError, match="data_format='channels_first'"):
         y = layers.ZeroPadding2D(1, data_format="channels_first")(x)
-        Network.of(keras.Model(x, head(y))).default_map()
+        fields(Network.of(keras.Model(x, head(y))).graph)
 
 
 # Batches, memory, colors
@@ -747,8 +787,9 @@ def test_a_subclassed_model(images):
             maps(method, model, images)
 
 
-def test_a_subclassed_model_that_ends_in_a_softmax(images):
-    model = Subclassed("softmax")
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
+def test_a_subclassed_model_that_ends_in_probabilities(activation, images):
+    model = Subclassed(activation)
     expected = np.array(model(images))[:, 2]
     with pytest.warns(UserWarning, match="gradients are of the probabilities"):
         found = see.occlusion(model, images, 2, patch=1, stride=40, fill=images[0, 0, 0])
@@ -781,6 +822,25 @@ def test_bad_input_is_one_line(arguments, message, net):
         with pytest.raises(ValueError, match=message) as caught:
             maps(method, net, *arguments)
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_weights_that_are_nan_are_told(method, images):
+    model = classifier()
+    model.set_weights([weight * np.nan for weight in model.get_weights()])
+    with pytest.raises(ValueError, match="of image 0 contains NaN: the model's weights"):
+        maps(method, model, images, 1)
+
+
+def test_images_without_channels():
+    x = keras.Input((8, 6))
+    model = keras.Model(x, head(layers.Conv2D(2, 3)(layers.Reshape((8, 6, 1))(x))), name="net")
+    images = np.ones((1, 8, 6))
+    assert error(see.saliency(model, images, 1), tape(model, images, 1)) < 1e-6
+    for method in ("grad_cam", "cam", "guided_grad_cam", "occlusion"):
+        message = r"images \(n, h, w, c\); net takes others, of the shape \(None, 8, 6\)"
+        with pytest.raises(ValueError, match=message):
+            maps(method, model, images)
 
 
 def test_gray_images_without_their_channel():

@@ -63,9 +63,13 @@ def fields(graph: Graph, image_size: tuple[int, int] | None = None) -> dict[Valu
     }
     shapes = _shapes(graph, image_size)
     for step in graph.steps:
-        before = shapes[step.inputs[0]][1:3] if step.inputs else ()
-        known = [field for value in step.inputs if (field := found[value]) is not None]
-        field = _after(step, known, before, shapes[step.outputs[0]][1:3])
+        after = shapes[step.outputs[0]][1:3]
+        placed = [value for value in step.inputs if found[value] is not None]
+        if len(placed) > 1:  # a map of 1x1 that scales another one has no place in it
+            placed = [value for value in placed if shapes[value][1:3] == after] or placed
+        before = shapes[placed[0]][1:3] if placed else ()
+        known = [field for value in placed if (field := found[value])]
+        field = _after(step, known, before, after)
         found |= dict.fromkeys(step.outputs, field)
     return found
 

@@ -23,8 +23,6 @@ WEIGHTED = (
 )
 POOLS = (layers.AveragePooling2D, layers.MaxPooling2D, *GLOBAL_POOLS)
 KEPT = (*WEIGHTED, *POOLS)
-
-
 MAX_ROWS = 40  # of a printed table
 NUMBER = re.compile(r"[\d,.]+")
 GROUP = re.compile(r"mixed_[^_]*|[^_]*")  # of a layer's name: its stage or block

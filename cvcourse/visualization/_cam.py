@@ -59,12 +59,13 @@ def cam(
     """
     check_resize(resize)
     network, images, directions = inputs(model, images, classes, contrast, output)
+    network.require_maps("CAM")
     tap = _averaged_map(network)
     # The gradient of a logit with respect to a place is the weight over the number of places.
     maps = class_maps(network, images, directions, tap, tap)
     maps *= np.prod(maps.shape[1:])
     field = fields(network.graph, images.shape[1:3])[tap]
-    return warn_of_zeros(resized(maps, images, field, resize), "CAM")
+    return warn_of_zeros(resized(maps, images, field, resize, "CAM"), "CAM")
 
 
 def _averaged_map(network: Network):

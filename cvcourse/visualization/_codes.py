@@ -52,6 +52,8 @@ def codes(model: keras.Model, images: Any, layer: Any = None) -> np.ndarray:
 def _classifier_input(network):
     """Return the input of the last step with weights."""
     network.require_graph("the input of its classifier is unknown")
+    if network.logits is None:
+        raise ValueError(f"{network.name} has several outputs: choose layer=")
     weighted = [s for s in network.between() if getattr(s.operation, "weights", ())]
     if not weighted:
         raise ValueError(f"{network.name} has no layer with weights: choose layer=")

@@ -13,7 +13,7 @@ from keras import ops
 from cvcourse.visualization._rectifiers import rule_of
 from cvcourse.visualization._saliency import image_gradient, inputs
 from cvcourse.visualization.gradients import value_and_gradient
-from cvcourse.visualization.network import Network, in_batches, warn_of_zeros
+from cvcourse.visualization.network import Network, check_channel, in_batches, warn_of_zeros
 
 
 def deconvnet(
@@ -59,11 +59,8 @@ def deconvnet(
         raise ValueError("deconvnet starts at a class or at the channel of a layer: choose one")
     network = Network.of(model, output)
     images, tap = network.images(images), network.tap(layer)
-    count = tap.shape[-1] or 0
-    if not isinstance(channel, (int, np.integer)) or not 0 <= channel < count:
-        name = getattr(layer, "name", layer)
-        raise ValueError(f"{name} has the channels 0 to {count - 1}; received {channel!r}")
-    rules = rule_of(network, "deconvnet")
+    check_channel(layer, tap, channel)
+    rules, count = rule_of(network, "deconvnet"), tap.shape[-1] or 0
 
     def signal(x, chosen):
         def objective(x):

@@ -94,6 +94,7 @@ def insertion(
 def _areas(model, images, maps, classes, steps, fill, output, *, insert):
     """Return the areas under the probability of a class over the share of changed pixels."""
     network = Network.of(model, output)
+    network.require_maps("deletion" if not insert else "insertion")
     images = network.images(images)
     classes = network.targets(images, classes)
     maps = of_pixels(maps, images)
@@ -116,7 +117,7 @@ def of_pixels(maps: Any, images: np.ndarray) -> np.ndarray:
 
     Raises:
         ValueError: If the maps have another shape than the images, with or without channels, or
-            contain NaN.
+            contain NaN or infinite values.
     """
     maps = np.asarray(maps, "float32")
     if maps.shape not in (images.shape, images.shape[:3]):
@@ -124,8 +125,8 @@ def of_pixels(maps: Any, images: np.ndarray) -> np.ndarray:
             f"maps of images {images.shape} have the shape {images.shape[:3]}, or that of the "
             f"images; received {maps.shape}"
         )
-    if np.isnan(maps).any():
-        raise ValueError("a map contains NaN")
+    if not np.isfinite(maps).all():
+        raise ValueError("a map contains NaN or infinite values")
     return maps.sum(axis=3) if maps.ndim == 4 else maps
 
 
@@ -139,9 +140,12 @@ def _filled(images, fill):
         else:
             raise ValueError(f"fill is 'mean', 'blur' or a number; received {fill!r}")
     try:
-        return np.broadcast_to(np.asarray(fill, "float32"), images.shape)
+        found = np.broadcast_to(np.asarray(fill, "float32"), images.shape)
     except ValueError:
         raise ValueError(f"fill does not broadcast to {images.shape}: {np.shape(fill)}") from None
+    if not np.isfinite(found).all():
+        raise ValueError("fill contains NaN or infinite values")
+    return found
 
 
 def _blurred(images):

@@ -13,7 +13,7 @@ from keras import ops
 
 from cvcourse.visualization._saliency import directions_of, inputs
 from cvcourse.visualization.gradients import value_and_gradient
-from cvcourse.visualization.network import check_number, in_batches
+from cvcourse.visualization.network import check_number, in_batches, require_numbers
 
 LOWEST = -1e30  # exactly 0 after the exponential
 
@@ -44,13 +44,14 @@ def fgsm(
         Images (n, h, w, c) float32.
 
     Raises:
-        ValueError: As `saliency`, or if epsilon is not finite, or a targeted step has no class.
+        ValueError: As `saliency`, or if epsilon is negative or not finite, or a targeted step has
+            no class.
 
     >>> model = keras.Sequential([keras.Input((1, 2, 1)), keras.layers.Flatten()])
     >>> fgsm(model, [[[[2.0], [3.0]]]], 1, epsilon=0.5)[0, 0, :, 0]
     array([2.5, 2.5], dtype=float32)
     """
-    check_number("epsilon", epsilon)
+    check_number("epsilon", epsilon, least=0)
     if targeted and classes is None:
         raise ValueError("a targeted step needs classes, the class that the images shall get")
     network, images, directions = inputs(model, images, classes, None, output)
@@ -70,4 +71,5 @@ def fgsm(
 
     function = network.compiled("fgsm", gradient, (None, directions.shape[1]))
     step = -epsilon if targeted else epsilon
-    return images + np.float32(step) * np.sign(in_batches(function, images, directions))
+    found = require_numbers(in_batches(function, images, directions), "FGSM: the gradient")
+    return images + np.float32(step) * np.sign(found)

@@ -10,20 +10,15 @@ import keras
 import numpy as np
 from keras import ops
 
-from cvcourse.errors import unknown
+from cvcourse.errors import unknown, warn_caller
 from cvcourse.layers.graph import Value
 from cvcourse.layers.receptive_field import Field, fields
 from cvcourse.visualization._guided_backprop import guided_backprop
 from cvcourse.visualization._receptive_field import resize_maps
 from cvcourse.visualization._saliency import directions_of, inputs
+from cvcourse.visualization.execution import needed_steps
 from cvcourse.visualization.gradients import value_and_gradient
-from cvcourse.visualization.network import (
-    Network,
-    in_batches,
-    needed_steps,
-    tell_once,
-    warn_of_zeros,
-)
+from cvcourse.visualization.network import Network, in_batches, tell_once, warn_of_zeros
 
 RESIZES = ("receptive_field", "bilinear")
 EXTRA_TOKENS = 5  # a class token, and the four registers of https://arxiv.org/abs/2309.16588
@@ -67,6 +62,7 @@ def grad_cam(
     """
     network, images, directions = inputs(model, images, classes, contrast, output)
     check_resize(resize)
+    network.require_maps("Grad-CAM")
     if layer is None:
         layer, tap = network.once("default_map", network.default_map)
         tell_once(network, f"Grad-CAM of the layer {layer}")
@@ -75,7 +71,7 @@ def grad_cam(
     size = images.shape[1:3]
     grid, field = network.once(("grid", tap, size), lambda: _grid(network, tap, layer, size))
     maps = np.maximum(class_maps(network, images, directions, tap, grid), 0)
-    return warn_of_zeros(resized(maps, images, field, resize), "Grad-CAM")
+    return warn_of_zeros(resized(maps, images, field, resize, "Grad-CAM"), "Grad-CAM")
 
 
 def guided_grad_cam(
@@ -161,10 +157,16 @@ def check_resize(resize):
         raise ValueError(unknown("resize", resize, RESIZES))
 
 
-def resized(maps, images, field: Field | None, resize):
+def resized(maps, images, field: Field | None, resize, technique):
     """Resize maps (n, rows, columns) to the size of the images; see `grad_cam`."""
     if resize is None:
         return maps
+    if resize == "receptive_field" and field is None:
+        warn_caller(
+            f"{technique}: the receptive field of the map is unknown, since an operation before it "
+            "moves pixels: its cells are taken as equal parts of the image",
+            UserWarning,
+        )
     return resize_maps(maps, images.shape[1:3], field if resize == "receptive_field" else None)
 
 

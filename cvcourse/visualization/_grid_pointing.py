@@ -68,6 +68,7 @@ def grid_pointing(
     array([1., 1., 1., 1.], dtype=float32)
     """
     network = Network.of(model, output)
+    network.require_maps("the grid pointing game")
     images = network.images(images)
     classes = network.targets(images, classes)
     if len(images) % 4:

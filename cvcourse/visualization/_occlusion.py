@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from cvcourse.visualization.network import Network, warn_of_zeros
+from cvcourse.visualization.network import Network, check_count, warn_of_zeros
 
 
 def occlusion(
@@ -56,14 +56,12 @@ def occlusion(
             [0.5  , 0.143]]], dtype=float32)
     """
     network = Network.of(model, output)
+    network.require_maps("occlusion")
     images = network.images(images)
-    if images.ndim != 4:
-        raise ValueError(f"occlusion is of images (n, h, w, c); {network.name} takes others")
     height, width = _pair("patch", patch)
     grid = _grid(images.shape[1:3], (height, width), _pair("stride", stride))
     fill = _filling(fill, images.shape[1:])
-    if not isinstance(batch_size, numbers.Integral) or batch_size < 1:
-        raise ValueError(f"batch_size is at least 1; received {batch_size!r}")
+    check_count("batch_size", batch_size)
     chosen = network.targets(images, classes)
 
     places = np.array([*itertools.product(range(len(images)), *grid)])

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 
 from cvcourse.errors import pick
-from cvcourse.visualization.network import Network
+from cvcourse.visualization.network import Network, check_count
 
 
 def randomization_test(
@@ -64,6 +64,7 @@ def randomization_test(
     images = network.images(images)
     classes = network.targets(images, classes)
     found = kernels(network)
+    check_count("seed", seed, least=0)
     for name in layers or ():
         pick(f"layer with kernels in {network.name}", name, found)
     before = np.asarray(method(model, images, classes) if maps is None else maps)

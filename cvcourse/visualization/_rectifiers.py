@@ -12,8 +12,9 @@ import numpy as np
 from keras import layers, ops
 
 from cvcourse.errors import unknown, warn_caller
-from cvcourse.layers.graph import Step, has_graph, opened, output_structure
-from cvcourse.visualization.network import OURS, Network, activation_of, applied, run, twin
+from cvcourse.layers.graph import Step, output_structure
+from cvcourse.visualization.execution import activation_of, applied, run, twin
+from cvcourse.visualization.network import OURS, Network
 
 RULES = {"guided": "guided backpropagation", "deconvnet": "the deconvnet"}
 PROBE = np.array([-1e4, -1.0, -1e-3, 0.0, 1e-3, 1.0, 1e4], "float32")
@@ -44,7 +45,7 @@ def with_rectifiers(model: keras.Model, rule: str) -> keras.Model:
     >>> guided.layers[-1].kernel is model.layers[0].kernel
     True
     """
-    network = _network(model)
+    network = Network.of(model)
     rules = rule_of(network, rule)
     graph, image = network.graph, keras.Input(network.image_shape, name=network.input_name)
     wanted = [*graph.outputs.values()]
@@ -70,15 +71,9 @@ def rectifiers(model: keras.Model) -> list[str]:
     >>> rectifiers(keras.Model(x, ops.relu(layers.Dense(3, activation="relu", name="fc")(x))))
     ['fc', 'relu']
     """
-    network = _network(model)
+    network = Network.of(model)
     network.require_graph("its ReLUs cannot be listed")
     return [step.name for step in network.graph.steps if _ceiling(step) is not None]
-
-
-def _network(model):
-    """Return the Network of any output of a model."""
-    several = isinstance(model, keras.Model) and has_graph(model) and len(model.outputs) > 1
-    return Network.of(model, next(iter(opened(model).outputs)) if several else None)
 
 
 def rule_of(network: Network, rule: str) -> dict[Step, Callable]:

@@ -173,7 +173,7 @@ def weighted_gradients(
 
     def back(x, upstream):
         def objective(x):
-            return network.call(x, [at])[1] * upstream, ()
+            return ops.cast(network.call(x, [at])[1], "float32") * upstream, ()
 
         return value_and_gradient(objective, x)[2]
 

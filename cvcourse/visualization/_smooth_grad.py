@@ -60,8 +60,11 @@ def smooth_grad(
                 f"noises has the shape (samples, {', '.join(map(str, images.shape))}); "
                 f"received {noises.shape}"
             )
+        if not np.isfinite(noises).all():
+            raise ValueError("noises contains NaN or infinite values")
         samples = len(noises)
     check_count("samples", samples)
+    check_count("seed", seed, least=0)
     check_number("noise", noise, least=0)
     directions = network.directions(images, classes, contrast)
     sides = tuple(range(1, images.ndim))

@@ -4,7 +4,8 @@ import contextlib
 import copy
 import difflib
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -12,9 +13,10 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from cvcourse.errors import unknown, warn_caller
+from cvcourse.errors import pick, warn_caller
 from cvcourse.layers.graph import Graph, Step, Value, has_graph, opened
-from cvcourse.layers.receptive_field import fields
+from cvcourse.layers.receptive_field import SEES_ALL
+from cvcourse.visualization.execution import activation_of, applied, needed_steps, run, twin
 from cvcourse.visualization.gradients import compiled, to_numpy
 
 BATCH = 32  # images computed at once
@@ -25,8 +27,10 @@ PROBABILITIES = {  # of rows of logits
 ROUNDED = 1e-2  # tolerance for the sum of probabilities, which bfloat16 rounds
 OURS = ("keras.", "cvcourse.")  # modules whose layers are known
 AFFINE = (layers.Conv2D, layers.ZeroPadding2D, layers.Rescaling, layers.BatchNormalization)
+RESHAPES = ("Flatten", "Reshape", "Squeeze")
 MEANS = ("Average", "GlobalAveragePooling1D", "Mean")  # of an ensemble's probabilities
 NEIGHBORS = 5  # names in the error about an unknown layer
+PRECISION = threading.RLock()  # of the thread that has changed the precision of layers
 
 
 class Network:
@@ -37,7 +41,8 @@ class Network:
         name: Its name.
         subclassed: Whether it is a subclassed model, whose operations are unknown.
         graph: Its Graph, empty for a subclassed model.
-        logits: Value (batch, classes) before a softmax or sigmoid at the end.
+        logits: Value (batch, classes) before a softmax or sigmoid at the end; None if the model has
+            several outputs of which none is chosen.
         probability: "softmax" or "sigmoid", which turns logits into probabilities; "none" if they
             are probabilities already.
         classes: Number of classes; None for a subclassed model, or one that ends in maps.
@@ -63,8 +68,10 @@ class Network:
             )
         ((self.input_name, self.input),) = graph.inputs.items()
         self.image_shape = self.input.shape[1:]
-        self.logits, self.probability = self._find_logits(_pick_output(graph, output, self.name))
-        self.classes = self.logits.shape[1] if len(self.logits.shape) == 2 else None
+        self.logits, self.probability, self.classes = None, "softmax", None
+        if (value := _pick_output(graph, output, self.name)) is not None:
+            self.logits, self.probability = self._find_logits(value)
+            self.classes = self.logits.shape[1] if len(self.logits.shape) == 2 else None
 
     @classmethod
     def of(cls, model: keras.Model, output: str | None = None) -> "Network":
@@ -107,17 +114,24 @@ class Network:
         step, count = made_by.get(value), value.shape[1] or 1
         rows = np.linspace(-2, 2, 2 * count, dtype="float32").reshape(2, count)
         possible = ["softmax", "sigmoid"] if count > 1 else ["sigmoid"]
+        reshaped = False
         while step is not None:
             y = applied(activation_of(step), rows)
             names = [name for name in possible if _is_any(y, PROBABILITIES[name], rows)]
             fused = bool(getattr(step.operation, "weights", ()))
             if names and fused:
                 self._replaced[step] = partial(twin, activation=keras.activations.linear)
-                return step.outputs[0], names[0]
+                return value if reshaped else step.outputs[0], names[0]
+            if names and reshaped:
+                self._replaced[step] = lambda _: lambda x: x
+                return value, names[0]
             if names:
                 return step.inputs[0], names[0]
-            if fused or y is None or not np.allclose(y, rows):
+            reshapes = type(step.operation).__name__ in RESHAPES
+            reshapes &= step.inputs[0].shape[-1] == step.outputs[0].shape[-1]
+            if fused or not (reshapes or (y is not None and np.allclose(y, rows))):
                 break
+            reshaped |= reshapes
             step = made_by.get(step.inputs[0])
         before = [made_by.get(each) for each in step.inputs] if step else []
         self._is_mean = type(getattr(step, "operation", None)).__name__ in MEANS and all(
@@ -128,10 +142,21 @@ class Network:
 
     def require_classes(self) -> None:
         """Raise ValueError for a model that does not end in a vector of classes."""
+        if self.logits is None:
+            listed = ", ".join(self.graph.outputs)
+            raise ValueError(f"{self.name} has several outputs: choose output= from {listed}")
         if not self.subclassed and self.classes is None:
             raise ValueError(
                 f"{self.name} does not end in one number for each class: its output has the shape "
                 f"{self.logits.shape}"
+            )
+
+    def require_maps(self, technique: str) -> None:
+        """Raise ValueError for a model that does not take images (n, h, w, c)."""
+        if len(self.image_shape) != 3:
+            raise ValueError(
+                f"{technique} is of images (n, h, w, c); {self.name} takes others, of the shape "
+                f"{(None, *self.image_shape)}"
             )
 
     def require_graph(self, why: str) -> None:
@@ -148,7 +173,6 @@ class Network:
         wanted: Sequence[Value] = (),
         *,
         rules: Mapping[Step, Callable] | None = None,
-        changed: Mapping[Value, Callable] | None = None,
         known: Mapping[Value, Any] | None = None,
     ) -> list[Any]:
         """Compute logits and other values in inference mode, for tensors inside a function.
@@ -157,11 +181,10 @@ class Network:
             images: Tensor (batch, h, w, c).
             wanted: Further values.
             rules: Calls to replace, as `rectifiers.rule_of` returns them.
-            changed: {value: function}; what depends on the value gets the function's result.
             known: {value: tensor} of values that are not computed again.
 
         Returns:
-            [logits (batch, classes) float32, *wanted]: values as they are before `changed`.
+            [logits (batch, classes) float32, *wanted]; None for the logits if no output is chosen.
         """
         with _full_precision(self.model):
             if self.subclassed:
@@ -169,13 +192,15 @@ class Network:
                 if not hasattr(found, "shape") or len(found.shape) != 2:
                     raise ValueError(f"{self.name} does not end in one number for each class")
                 return [ops.cast(found, "float32")]
-            logits, *others = run(
+            found = run(
                 self.graph.steps,
                 {self.input: images, **(known or {})},
-                [self.logits, *wanted],
+                [*wanted, self.logits] if self.logits else wanted,
                 replaced={**self._replaced, **(rules or {})},
-                changed=changed,
             )
+        if self.logits is None:
+            return [None, *found]
+        *others, logits = found
         logits = ops.cast(logits, "float32")
         if self._is_mean:  # the softmax of its logarithm is the mean itself
             logits = ops.log(ops.maximum(logits, np.finfo("float32").tiny))
@@ -230,24 +255,35 @@ class Network:
         return images
 
     def predict(self, images: np.ndarray, size: int = BATCH) -> np.ndarray:
-        """Compute logits, of `size` images at once: (n, h, w, c) -> (n, classes) float32."""
+        """Compute logits, of `size` images at once: (n, h, w, c) -> (n, classes) float32.
+
+        Raises:
+            ValueError: If the model does not end in a vector of classes, or they are NaN.
+        """
         self.require_classes()
         function = self.compiled("logits", lambda x: self.call(x)[0])
         logits = in_batches(function, images, size=size)
+        require_numbers(logits, f"{self.name}: the output")
         if self.subclassed:
             self.probability = self._recognized(logits)
         return logits
 
     def _recognized(self, outputs) -> str:
         """Return what turns the outputs of a subclassed model into probabilities."""
-        if outputs.shape[1] == 1:
-            return "sigmoid"
-        sums = outputs.sum(axis=1)
-        if (outputs < 0).any() or not np.allclose(sums, 1, atol=ROUNDED):
-            return "softmax"
+        count = outputs.shape[1]
+        is_bounded = ((outputs >= 0) & (outputs <= 1 + ROUNDED)).all()
+        is_softmax = count > 1 and np.allclose(outputs.sum(axis=1), 1, atol=ROUNDED)
+        is_sigmoid = any(
+            getattr(layer, "activation", None) is keras.activations.sigmoid
+            and getattr(layer, "units", None) == count
+            for layer in self.model._flatten_layers()
+        )
+        if not is_bounded or not (is_softmax or is_sigmoid):
+            return "softmax" if count > 1 else "sigmoid"
         warn_caller(
-            f"{self.name} is a subclassed model that ends in a softmax, which cannot be taken off: "
-            "gradients are of the probabilities",
+            f"{self.name} is a subclassed model that ends in a "
+            f"{'softmax' if is_softmax else 'sigmoid'}, which cannot be taken off: gradients are "
+            "of the probabilities",
             UserWarning,
         )
         return "none"
@@ -334,17 +370,17 @@ class Network:
         """
         self.require_graph(f"the layer {layer} cannot be found")
         name = layer.name if isinstance(layer, keras.Operation) else str(layer)
-        between = self.between()
-        found: list[Step] = []
-        for matches in (
-            lambda step: layer in (step.operation, step.name),
-            lambda step: step.name.endswith(f"/{layer}"),
-            lambda step: f"/{name}/" in f"/{step.name}",  # a nested model: its last layer
-        ):
-            found = found or [step for step in self.graph.steps if matches(step)]
-        inner = {step.name: None for step in found if step.name.endswith(f"/{layer}")}
-        if len(inner) > 1:
-            raise ValueError(f"several layers are named {layer}: {', '.join(inner)}")
+        nested = opened(layer).steps if has_graph(layer) else ()
+        sought = {id(layer), *(id(step.operation) for step in nested)}
+        between, steps = self.between(), self.graph.steps
+        found = [step for step in steps if id(step.operation) in sought]
+        found = found or [step for step in steps if f"{step.name}/".startswith(f"{name}/")]
+        if not found:  # within a nested model
+            found = [step for step in steps if f"/{name}/" in f"/{step.name}/"]
+            places = {f"/{step.name}/".partition(f"/{name}/")[0][1:]: None for step in found}
+            if len(places) > 1:
+                paths = ", ".join(f"{place}/{name}" for place in places)
+                raise ValueError(f"several layers are named {name}: {paths}")
         if reached := [step for step in found if step in between]:
             return reached[-1].outputs[0]
         names = [step.name for step in between]
@@ -355,12 +391,16 @@ class Network:
         raise ValueError(f"{name} {problem}; the nearest names are {', '.join(near)}")
 
     def between(self) -> list[Step]:
-        """Return the steps that depend on the image and that the logits depend on, in order."""
+        """Return the steps that depend on the image and that the logits depend on, in order.
+
+        Without a chosen output, it is the steps that any output depends on.
+        """
         touched = {self.input}
         for step in self.graph.steps:
             if touched & set(step.inputs):
                 touched |= set(step.outputs)
-        needed = needed_steps(self.graph.steps, [self.logits])
+        ends = [self.logits] if self.logits else self.graph.outputs.values()
+        needed = needed_steps(self.graph.steps, ends)
         return [s for s in self.graph.steps if s in needed and touched & set(s.outputs)]
 
     def affine(self) -> Value | None:
@@ -391,7 +431,11 @@ class Network:
         """
         self.require_graph("it has no maps")
         steps = self.between()
-        place = fields(self.graph)
+        mapped = {self.input} if len(self.input.shape) == 4 else set()
+        for step in steps:  # from maps alone: the queries of attention are cut from tokens
+            is_map = len(step.outputs[0].shape) >= 4 and not isinstance(step.operation, SEES_ALL)
+            if is_map and mapped & set(step.inputs):
+                mapped |= set(step.outputs)
         weighted = [
             i
             for i, step in enumerate(steps)
@@ -402,7 +446,7 @@ class Network:
         maps = [
             step
             for step in steps[:head]
-            if place[step.outputs[0]] is not None
+            if step.outputs[0] in mapped
             and len(step.outputs[0].shape) == 4
             and not isinstance(step.operation, (layers.Dropout, layers.ZeroPadding2D))
         ]
@@ -412,7 +456,9 @@ class Network:
             larger = [step for step in larger if step in bottlenecks] or larger
         maps = larger
         if not maps:
-            raise ValueError(f"{self.name} has no map (n, h, w, c) before its classifier")
+            raise ValueError(
+                f"{self.name} has no map (n, h, w, c) of several places before its classifier"
+            )
         attention = [i for i, step in enumerate(steps) if _attends(step)]
         if attention and steps.index(maps[-1]) < attention[-1]:
             mixing = [step for step in steps[: attention[-1] + 1] if _is_layer_of_tokens(step)]
@@ -446,64 +492,25 @@ def _full_precision(model):
 
     Their own gradients underflow in float16, and half of the sign changes are lost in bfloat16.
     """
-    half = [
-        layer for layer in model._flatten_layers() if layer.compute_dtype in ("float16", "bfloat16")
-    ]
-    policies = [layer._dtype_policy for layer in half]
-    try:
-        for layer, policy in zip(half, policies, strict=True):
-            layer._dtype_policy = copy.copy(policy)
-            layer._dtype_policy._compute_dtype = "float32"
-        yield
-    finally:
-        for layer, policy in zip(half, policies, strict=True):
-            layer._dtype_policy = policy
+    with PRECISION:
+        half = [x for x in model._flatten_layers() if x.compute_dtype in ("float16", "bfloat16")]
+        policies = [layer._dtype_policy for layer in half]
+        try:
+            for layer, policy in zip(half, policies, strict=True):
+                layer._dtype_policy = copy.copy(policy)
+                layer._dtype_policy._compute_dtype = "float32"
+            yield
+        finally:
+            for layer, policy in zip(half, policies, strict=True):
+                layer._dtype_policy = policy
 
 
-def _pick_output(graph, output, name) -> Value:
-    """Return the output of a name; without one, the only output or `logits`."""
-    if output is None and len(graph.outputs) == 1:
-        return next(iter(graph.outputs.values()))
-    if output is None and "logits" not in graph.outputs:
-        listed = ", ".join(graph.outputs)
-        raise ValueError(f"{name} has several outputs: choose output= from {listed}")
-    if (output or "logits") not in graph.outputs:
-        raise ValueError(unknown(f"output of {name}", output, graph.outputs))
-    return graph.outputs[output or "logits"]
-
-
-def activation_of(step: Step) -> Callable | None:
-    """Return the function that a step applies to one tensor, in inference mode.
-
-    It is the `activation` of a layer with weights, and any other operation itself. None for an
-    operation of several tensors or to another shape, and an activation that cannot be replaced,
-    such as that of an LSTM.
-    """
-    operation = step.operation
-    if len(step.inputs) != 1:
-        return None
-    if getattr(operation, "weights", ()):
-        of_cell = isinstance(getattr(type(operation), "activation", None), property)
-        return None if of_cell else getattr(operation, "activation", None)
-    if step.inputs[0].shape != step.outputs[0].shape:  # TensorFlow would log what fails
-        return None
-
-    def function(x):
-        args, kwargs = _arguments(step, lambda _: x)
-        return operation.call(*args, **{**kwargs, **_inference(operation)})
-
-    return function
-
-
-def applied(function: Callable | None, x: np.ndarray) -> np.ndarray | None:
-    """Return function(x) of the shape of `x`; None if the function takes other arguments."""
-    if not callable(function):
-        return None
-    try:
-        y = to_numpy(function(ops.convert_to_tensor(x)))
-    except Exception:  # any operation, of tensors of any rank
-        return None
-    return y if y.shape == x.shape and y.dtype == "float32" else None
+def _pick_output(graph, output, name) -> Value | None:
+    """Return the output of a name; without one the only output, `logits`, or None."""
+    if output is None:
+        (*_, last) = graph.outputs.values()
+        return last if len(graph.outputs) == 1 else graph.outputs.get("logits")
+    return pick(f"output of {name}", output, graph.outputs)
 
 
 def _is_any(y, functions, x) -> bool:
@@ -511,19 +518,6 @@ def _is_any(y, functions, x) -> bool:
     return y is not None and any(
         np.allclose(y, to_numpy(function(x)), rtol=1e-2) for function in functions
     )
-
-
-def _arguments(step: Step, tensor_of: Callable) -> tuple[tuple, dict]:
-    """Return the arguments of a step with a tensor for each value."""
-    return keras.tree.map_structure(
-        lambda argument: tensor_of(argument) if isinstance(argument, Value) else argument,
-        (step.args, step.kwargs),
-    )
-
-
-def _inference(operation) -> dict[str, bool]:
-    """Return the keyword argument that lets an operation infer."""
-    return {"training": False} if getattr(operation, "_call_has_training_arg", False) else {}
 
 
 def _bottlenecks(steps: Sequence[Step], value: Value) -> list[Step]:
@@ -555,93 +549,22 @@ def _is_affine(step) -> bool:
     return type(operation).__name__ == "Pad" and operation.mode == "constant"
 
 
-def needed_steps(
-    steps: Iterable[Step], wanted: Iterable[Value], known: Iterable[Value] = ()
-) -> set[Step]:
-    """Return the steps that values depend on, if others are known."""
-    known, needed = set(known), set()
-    values = set(wanted) - known
-    for step in reversed([*steps]):
-        if values & set(step.outputs):
-            needed.add(step)
-            values |= set(step.inputs) - known
-    return needed
+def check_count(name: str, count: Any, least: int = 1) -> None:
+    """Raise ValueError for what is not a whole number of at least `least`."""
+    if not _is_whole(count) or count < least:
+        raise ValueError(f"{name} is a whole number of at least {least}; received {count!r}")
 
 
-def run(
-    steps: Sequence[Step],
-    values: Mapping[Value, Any],
-    wanted: Sequence[Value],
-    *,
-    replaced: Mapping[Step, Callable] | None = None,
-    changed: Mapping[Value, Callable] | None = None,
-    copies: bool = False,
-) -> list[Any]:
-    """Compute values of a graph in inference mode, from tensors or symbolic tensors.
-
-    Args:
-        steps: Steps of the graph.
-        values: {value: tensor} of the inputs, and of other values that are known.
-        wanted: Values to compute.
-        replaced: {step: function (operation) -> function of the step's inputs, called instead}.
-        changed: {value: function}, applied to the value before it is used.
-        copies: Whether to call copies of the layers, which share the weights: Keras then does not
-            record the calls in the layers.
-
-    Returns:
-        The tensors of `wanted`, before `changed`.
-    """
-    replaced, changed = replaced or {}, changed or {}
-    found, used = dict(values), {}
-    needed = needed_steps(steps, wanted, values)
-    copied: dict[int, Any] = {}  # shared layers stay shared
-    names = {tensor.name for tensor in values.values()} if copies else set()
-
-    def use(argument):
-        if argument in changed:
-            if argument not in used:
-                used[argument] = changed[argument](found[argument])
-            return used[argument]
-        return found[argument]
-
-    for step in steps:
-        if step not in needed:
-            continue
-        operation = step.operation
-        if copies and id(operation) not in copied:
-            name = operation.name if operation.name not in names else step.name.replace("/", "_")
-            while name in names:
-                name += "_"
-            names.add(name)
-            copy = twin(operation, name=name)
-            copied[id(operation)] = replaced[step](copy) if step in replaced else copy
-        if copies:
-            called = copied[id(operation)]
-        else:
-            called = replaced[step](operation) if step in replaced else operation
-        args, kwargs = _arguments(step, use)
-        if step in replaced:
-            args, kwargs = tuple(map(use, step.inputs)), {}
-        outputs = keras.tree.flatten(called(*args, **{**kwargs, **_inference(called)}))
-        found |= dict(zip(step.outputs, outputs, strict=True))
-    return [found[value] for value in wanted]
+def check_channel(layer: Any, tap: Value, channel: Any) -> None:
+    """Raise ValueError for what is no channel of a layer, whose output is `tap`."""
+    count = tap.shape[-1] or 0
+    if not _is_whole(channel) or not 0 <= channel < count:
+        name = getattr(layer, "name", layer)
+        raise ValueError(f"{name} has the channels 0 to {count - 1}; received {channel!r}")
 
 
-def twin(layer: Any, **attributes: Any) -> Any:
-    """Return a copy of a layer that shares its weights, with other attributes.
-
-    Calls of the copy are not recorded in the layer, and the layer is not changed.
-    """
-    copy = object.__new__(type(layer))
-    copy.__dict__.update(layer.__dict__)
-    copy.__dict__.update(_inbound_nodes=[], _outbound_nodes=[], **attributes)
-    return copy
-
-
-def check_count(name: str, count: Any) -> None:
-    """Raise ValueError for a count that is not a whole number of at least 1."""
-    if not isinstance(count, (int, np.integer)) or count < 1:
-        raise ValueError(f"{name} is a whole number of at least 1; received {count!r}")
+def _is_whole(number):
+    return isinstance(number, (int, np.integer)) and not isinstance(number, bool)
 
 
 def check_number(name: str, number: Any, least: float = -np.inf) -> None:
@@ -672,7 +595,12 @@ def in_batches(function: Callable, *arrays: np.ndarray, size: int = BATCH) -> An
 
 
 def warn_of_zeros(maps: np.ndarray, technique: str) -> np.ndarray:
-    """Warn if a map is zero everywhere; return the maps."""
+    """Warn if a map is zero everywhere; return the maps.
+
+    Raises:
+        ValueError: If a map contains NaN.
+    """
+    require_numbers(maps, f"{technique}: the map")
     zero = np.flatnonzero(~maps.reshape(len(maps), -1).any(axis=1))
     if zero.size:
         warn_caller(
@@ -680,6 +608,17 @@ def warn_of_zeros(maps: np.ndarray, technique: str) -> np.ndarray:
             UserWarning,
         )
     return maps
+
+
+def require_numbers(values: np.ndarray, what: str) -> np.ndarray:
+    """Return `values` of images (n, …); raise ValueError if they contain NaN."""
+    broken = np.isnan(values.reshape(len(values), -1)).any(axis=1)
+    if broken.any():
+        raise ValueError(
+            f"{what} of image {broken.argmax()} contains NaN: the model's weights are not finite, "
+            "or its activations overflow"
+        )
+    return values
 
 
 def tell_once(network: Network, text: str) -> None:

@@ -11,7 +11,7 @@ from cvcourse.layers.receptive_field import fields
 from cvcourse.visualization._receptive_field import boxes_of
 from cvcourse.visualization._rectifiers import rectifiers
 from cvcourse.visualization.gradients import to_numpy
-from cvcourse.visualization.network import Network, in_batches
+from cvcourse.visualization.network import Network, check_channel, check_count, in_batches
 
 
 class Patch(NamedTuple):
@@ -177,12 +177,12 @@ def strongest_patches(
     network = Network.of(model)
     value = network.tap(layer)
     images = network.images(images)
-    size: Any = value.shape[-1]
-    wrong = [c for c in channels if not 0 <= c < size]
-    if wrong:
-        raise ValueError(f"{layer} has the channels 0 to {size - 1}; received {wrong[0]}")
-    if count < 1:
-        raise ValueError(f"count is 1 or more; received {count}")
+    network.require_maps("strongest_patches")
+    if not np.iterable(channels):
+        raise ValueError(f"channels are several numbers; received {channels!r}")
+    for channel in channels:
+        check_channel(layer, value, channel)
+    check_count("count", count)
 
     def strongest(x):
         y = network.call(x, [value])[1]
