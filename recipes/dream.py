@@ -8,7 +8,7 @@
 picture.png in the run directory is the result; report.html shows the path to it, metrics.json has
 the loss and the probability of a class along the path. The kinds:
 
-    dream        DeepDream: the photo, changed so that it excites a layer
+    dream        DeepDream: the photo, changed so that the values of a layer grow
     style        the photo in the style of another photo
     texture      the style of the photo alone, from noise
     class_image  an image of a class, from noise
@@ -35,6 +35,7 @@ LOSSES = {
 SIDE = 224  # of pictures for a model of any size
 STEPS = dict(dream=10, style=200, texture=200, class_image=200, invert=300, fool=200)
 OF_CLASS = ("class_image", "fool")
+OF_LAYER = ("dream", "invert", "style")  # texture has the layers of style, but no content
 SCALE = {"invert": -3}  # place of the default layer among the maps of each scale; -2 for others
 STRUCTURE = dict(step_size=0.03, blur=1 / 224, blur_every=4)  # class images with less noise
 SURE = 0.9  # probability at which `fool` stops, which survives the rounding to 8 bits
@@ -79,6 +80,8 @@ class Config(recipe.RunFields, recipe.WeightsFields):
             yield f"--target is for --kind={' and '.join(OF_CLASS)}"
         if self.target is None and self.kind == "class_image":
             yield "--kind=class_image needs the name of a class, --target=NAME"
+        if self.layer is not None and self.kind not in OF_LAYER:
+            yield f"--layer is for --kind={', '.join(OF_LAYER)}"
         if self.size is not None and self.kind == "fool":
             yield "--kind=fool keeps the size of the photo: leave out --size"
 

@@ -1,4 +1,4 @@
-"""Explain what a network sees in photos: attribution maps, how far to trust them, and its units.
+"""Explain the outputs of a network for photos: attribution maps, tests of the maps, and units.
 
     cvcourse explain photo.jpg --model=mobilenet_v2
     cvcourse explain photos/ --model=runs/train/flowers --target=daisy --methods=grad_cam,occlusion
@@ -6,7 +6,7 @@
 
 Without photos, images of the validation split of the model's run are explained. The report has the
 likeliest classes of each image, the maps of each method for a class and for its difference to a
-second class, tests of how far to trust the maps, the patches that excite each stage most, the
+second class, tests of how far to trust the maps, the strongest patches of each stage, the
 filters of the first layer and dead channels. Methods that do not fit the model are listed with the
 reason. CS231n, lecture "Visualizing and Understanding".
 """
@@ -85,10 +85,11 @@ def main(config: Config) -> dict:
             for name in (config.target, config.contrast)
         )
         see, model = classifier.without_resizing(loaded.model)
-        for name in config.methods or ():
-            pick("method", name, visualization.METHODS)
+        chosen = [pick("method", name, visualization.METHODS) for name in config.methods or ()]
         if config.layer:
             Network.of(model).tap(config.layer)
+        if config.layer and chosen and not any(method.takes_layer for method in chosen):
+            raise UsageError("--layer is for the methods grad_cam and guided_grad_cam")
         images, others, damage = images_of(config, loaded, see)
     names = loaded.class_names or [*map(str, range(model.output_shape[-1]))]
     with recipe.open_run(config, "explain", loaded.title.replace(".", "-")) as run:
@@ -107,15 +108,18 @@ def main(config: Config) -> dict:
                     trust=config.trust,
                     progress=lambda line: print(f"  {line}", flush=True),
                 )
+        titles = [pathlib.Path(name).name for name in explained]
+        if len({*titles}) < len(titles):
+            titles = [*explained]
         sections = [
             section
-            for name, one in explained.items()
-            for section in training.explanation_sections(pathlib.Path(name).name, one, names)
+            for title, one in zip(titles, explained.values(), strict=True)
+            for section in training.explanation_sections(title, one, names)
         ]
         units, dead = training.unit_sections(model, others)
         metrics = training.write_report(
             run.path,
-            title=f"What {config.model if loaded.folder is None else loaded.title} sees",
+            title=f"Attribution maps of {config.model if loaded.folder is None else loaded.title}",
             metrics={
                 "images": {
                     name: training.explanation_metrics(one, names)
@@ -138,7 +142,7 @@ def main(config: Config) -> dict:
 
 
 def images_of(config, loaded, see):
-    """Read the images to explain, as the network sees them.
+    """Read the images to explain, in the size of the network's input.
 
     Returns:
         ({name: image}, images (n, h, w, c) in which patches and dead channels are looked for,
@@ -150,10 +154,11 @@ def images_of(config, loaded, see):
 
     if not config.photos:
         chosen, places = validation_images(config, loaded)
-        images = {
-            f"{loaded.run['dataset']} {chosen.names[i]}": see(chosen.examples.images[i])
-            for i in places
-        }
+        images = {}
+        for i in places:
+            label = chosen.class_names[chosen.examples.labels[i]]
+            name = f"{loaded.run['dataset']} {chosen.names[i]}, class {label}"
+            images[name] = see(chosen.examples.images[i])
         first = range(min(STATISTICS, len(chosen.examples)))
         return images, np.stack([see(chosen.examples.images[i]) for i in first]), None
     images, damage = {}, None
@@ -195,8 +200,8 @@ def validation_images(config, loaded):
 def lead(config, loaded):
     """Return the paragraphs at the start of the report."""
     return [
-        f"Maps of the logit of a class, computed from {loaded.source}. A map says what this "
-        "network reacts to, not what is true of the image.",
+        f"Maps of the logit of a class, computed from {loaded.source}. They show what the "
+        "output of this network depends on, not what is true of the image.",
     ]
 
 

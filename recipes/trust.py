@@ -47,7 +47,8 @@ EXPLANATIONS = (
     "on the class, or on what the network has learned: they show the image. Adebayo et al. 2018, "
     "https://arxiv.org/abs/1810.03292.",
     "Completeness: deviation of the map's sum from the difference of the logits of the image and a "
-    "black image, in units of that difference; 0 is exact. Only integrated gradients promise it. "
+    "black image, relative to that difference; 0 is exact. Only integrated gradients have this "
+    "property. "
     "Sundararajan et al. 2017, https://arxiv.org/abs/1703.01365.",
 )
 

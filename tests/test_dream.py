@@ -135,6 +135,7 @@ def test_classify_is_fooled_by_the_picture(folder, tmp_path, capsys):
         (["--kind=class_image", "--target=a"], "photo.png", 2, "takes no photo; received .*photo"),
         (["--kind=style"], "photo.png", 2, "--style=FILE and --kind=style need each other"),
         (["--target=a"], "photo.png", 2, "--target is for --kind=class_image and fool"),
+        (["--kind=fool", "--layer=coarse"], "photo.png", 2, "--layer is for --kind=dream, invert"),
         (["--kind=fool", "--size=9"], "photo.png", 2, "keeps the size of the photo"),
         (["--kind=invert", "--size=9"], "photo.png", 2, r"takes images \(n, 16, 16, 3\)"),
         (["--kind=class_image", "--target=a", "--size=9"], None, 2, r"images \(n, 16, 16, 3\)"),

@@ -12,17 +12,20 @@ CHANNELS = 6  # of a stage
 FILTER = 40  # smallest side of a filter in pixels
 INDEPENDENT = 0.9  # rank correlation above which a map hardly depends on what was shuffled
 SANITY = (
-    "Adebayo et al. 2018, https://arxiv.org/abs/1810.03292, found that guided backpropagation and "
-    "Guided Grad-CAM hardly change when the upper layers are randomized, unlike the gradient and "
-    "Grad-CAM."
+    "Adebayo et al. 2018, https://arxiv.org/abs/1810.03292, found the same in other networks: "
+    "guided backpropagation hardly changes when the upper layers are randomized, unlike the "
+    "gradient and Grad-CAM."
 )
 TRUST = (
-    "Rank correlations compare the map with the one after the weights of the logits, or all "
-    "kernels, are shuffled: near 1, the map shows the image rather than what the network has "
-    "learned. Deletion (low is good) and insertion (high is good) are areas under the probability "
-    "while the pixels that the map ranks first are removed or added. The last column is the "
-    "deviation of the map's sum from the difference of the logits of the image and of a black one, "
-    "for the method that promises none."
+    "Logits shuffled, all shuffled: rank correlation of the map with the one after the weights of "
+    "the logits, or of all kernels, are shuffled. Near 1, the map hardly depends on the class, or "
+    "on what the network has learned.",
+    "Deletion (low is good), insertion (high is good): area under the probability of the class "
+    "while the pixels of the highest values are deleted, or inserted, first. A map is of use only "
+    "if it is better than the random map, the last row.",
+    "Completeness: deviation of the map's sum from the difference of the logits of the image and a "
+    "black image, relative to that difference; 0 is exact. Only integrated gradients have this "
+    "property.",
 )
 
 
@@ -69,7 +72,7 @@ def explanation_sections(name, explained, class_names):
             "caption": name,
             "table": [["class", "probability"]]
             + [[label, (share, f"{share:.4f}")] for label, share in shares.items()],
-            "gallery": [[(explained.image, f"as the network sees it, {width}x{height} pixels")]],
+            "gallery": [[(explained.image, f"input of the network, {width}x{height} pixels")]],
             "large": True,
             "beside": True,
         },
@@ -96,7 +99,7 @@ def explanation_sections(name, explained, class_names):
                 "caption": f"{name}: how far to trust the maps",
                 "paragraphs": trust_sentences(explained.trust),
                 "table": _trust_table(explained.trust),
-                "notes": [TRUST],
+                "notes": TRUST,
             }
         )
     if explained.grid is not None:
@@ -139,7 +142,7 @@ def trust_sentences(rows):
     if others:
         words = "The others" if independent else "Rank correlation after the logits are shuffled"
         sentences.append(f"{words}: {_listed(others)}.")
-    return [*sentences, SANITY] if "guided_backprop" in rows else sentences
+    return [*sentences, SANITY] if "guided_backprop" in independent else sentences
 
 
 def unit_sections(model, images):
@@ -224,8 +227,11 @@ def _occlusion(caption, explained, target):
 
 
 def _likeliest(explained, class_names):
-    order = np.argsort(-explained.probabilities, kind="stable")[:LIKELIEST]
-    return {class_names[i]: float(explained.probabilities[i]) for i in order}
+    """Return {class: probability} of the likeliest classes, and of the two that are compared."""
+    order = np.argsort(-explained.probabilities, kind="stable")
+    compared = (explained.target, explained.contrast)
+    shown = [i for place, i in enumerate(order) if place < LIKELIEST or i in compared]
+    return {class_names[i]: float(explained.probabilities[i]) for i in shown}
 
 
 def _title(method):
@@ -259,9 +265,9 @@ def _row(name, explained, class_names):
     if row := explained.trust.get(name):
         words += (
             f"\nRank correlation with the logits shuffled {row.randomized_logits:.2f}, with all "
-            f"kernels {row.randomized_all:.2f}; deletion {row.deletion:.2f} (random "
-            f"{row.deletion_random:.2f}), insertion {row.insertion:.2f} (random "
-            f"{row.insertion_random:.2f})"
+            f"kernels {row.randomized_all:.2f}; deletion {row.deletion:.3f} (random "
+            f"{row.deletion_random:.3f}), insertion {row.insertion:.3f} (random "
+            f"{row.insertion_random:.3f})"
         )
     return [(None, words), *pictures]
 
@@ -273,7 +279,7 @@ def _trust(row):
 
 
 def _trust_table(rows):
-    head = ["method", "logits shuffled", "all shuffled", "deletion", "insertion", "sum's deviation"]
+    head = ["method", "logits shuffled", "all shuffled", "deletion", "insertion", "completeness"]
     body = [
         [
             _title(name),
@@ -281,13 +287,13 @@ def _trust_table(rows):
             f"{row.randomized_all:.2f}",
             f"{row.deletion:.3f}",
             f"{row.insertion:.3f}",
-            "" if row.completeness is None else f"{row.completeness:.2%}",
+            "–" if row.completeness is None else f"{row.completeness:.3f}",
         ]
         for name, row in rows.items()
     ]
     chance = next(iter(rows.values()))
     areas = (chance.deletion_random, chance.insertion_random)
-    return [head, *body, ["random map", "", "", *(f"{area:.3f}" for area in areas), ""]]
+    return [head, *body, ["random map", "–", "–", *(f"{area:.3f}" for area in areas), "–"]]
 
 
 def _patches(model, images, stage):
