@@ -118,6 +118,12 @@ def main(config: Config) -> dict:
         chosen = evaluation_split.choose(
             loaded, config.dataset, config.split, data_dir=config.data_dir
         )
+        classes = len(set(chosen.examples.labels.tolist()))
+        if classes < 4:
+            raise UsageError(
+                f"{config.dataset} has images of {classes} classes; four photos of different "
+                "classes make an image"
+            )
         see, model = classifier.without_resizing(loaded.model)
         chosen_methods = {
             name: pick("method", name, visualization.METHODS) for name in config.methods
@@ -211,7 +217,7 @@ def confident_photos(config, split, see, model):
     """Choose photos that the model classifies correctly, four by four of different classes.
 
     Returns:
-        (photos (n, h, w, c) as the network sees them, their classes (n,)).
+        (photos (n, h, w, c) in the size of the network's input, their classes (n,)).
 
     Raises:
         RunError: If there are not four of different classes.
