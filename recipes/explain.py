@@ -72,6 +72,7 @@ def main(config: Config) -> dict:
     """
     config, metrics = recipe.begin(config, "explain", shown=lambda found: [*found["images"]])
     if metrics:
+        require_all_read(metrics)
         return metrics
     output = config.output and recipe.output_file(config.output, recipe.PICTURES)
     import_tensorflow_quietly()
@@ -90,7 +91,7 @@ def main(config: Config) -> dict:
             Network.of(model).tap(config.layer)
         if config.layer and chosen and not any(method.takes_layer for method in chosen):
             raise UsageError("--layer is for the methods grad_cam and guided_grad_cam")
-        images, others, damage = images_of(config, loaded, see)
+        images, others, unreadable = images_of(config, loaded, see)
     names = loaded.class_names or [*map(str, range(model.output_shape[-1]))]
     with recipe.open_run(config, "explain", loaded.title.replace(".", "-")) as run:
         run.begin()
@@ -127,8 +128,9 @@ def main(config: Config) -> dict:
                 },
                 "dead_channels": dead,
                 "images_of_units": len(others),
+                "unreadable": unreadable,
             },
-            lead=lead(config, loaded),
+            lead=lead(loaded, unreadable),
             sections=[*sections, *units],
             config={"source": loaded.source, **dataclasses.asdict(run.config)},
         )
@@ -136,8 +138,7 @@ def main(config: Config) -> dict:
             one = next(iter(explained.values()))
             figures.save_figure(training.explanation_figure(one, names), output)
             print(f"figure: {output}")
-        if damage:
-            raise damage
+        require_all_read(metrics)
     return metrics
 
 
@@ -145,8 +146,8 @@ def images_of(config, loaded, see):
     """Read the images to explain, in the size of the network's input.
 
     Returns:
-        ({name: image}, images (n, h, w, c) in which patches and dead channels are looked for,
-        RunError about photos that cannot be read or None).
+        ({name: image}, images (n, h, w, c) in which patches and dead channels are looked for, names
+        of the photos that cannot be read).
     """
     import numpy as np
 
@@ -160,19 +161,28 @@ def images_of(config, loaded, see):
             name = f"{loaded.run['dataset']} {chosen.names[i]}, class {label}"
             images[name] = see(chosen.examples.images[i])
         first = range(min(STATISTICS, len(chosen.examples)))
-        return images, np.stack([see(chosen.examples.images[i]) for i in first]), None
-    images, damage = {}, None
+        return images, np.stack([see(chosen.examples.images[i]) for i in first]), []
+    files = classifier.photo_files(config.photos)
+    names = {  # the report is UTF-8
+        file: os.fsencode(file).decode(errors="backslashreplace") for file in files
+    }
+    images = {}
     try:
-        files = classifier.photo_files(config.photos)
         for file, pixels in classifier.read_photos(files, loaded.model):
-            name = os.fsencode(file).decode(errors="backslashreplace")  # the report is UTF-8
-            images[name] = see(pixels)
-    except RunError as error:
+            images[names[file]] = see(pixels)
+    except RunError:
         if not images:
             raise
-        damage = error
     size = next(iter(images.values())).shape
-    return images, np.stack([one for one in images.values() if one.shape == size]), damage
+    others = np.stack([one for one in images.values() if one.shape == size])
+    return images, others, [name for name in names.values() if name not in images]
+
+
+def require_all_read(metrics):
+    """Raise RunError if photos could not be read."""
+    if count := len(metrics["unreadable"]):
+        total = count + len(metrics["images"])
+        raise RunError(f"{count:,} of {total:,} photos cannot be read")
 
 
 def validation_images(config, loaded):
@@ -197,11 +207,13 @@ def validation_images(config, loaded):
     return chosen, [int(i) for i in np.sort(first)[: config.count]]
 
 
-def lead(config, loaded):
+def lead(loaded, unreadable):
     """Return the paragraphs at the start of the report."""
+    left_out = [f"Left out, since it cannot be read: {name}." for name in unreadable]
     return [
         f"Maps of the logit of a class, computed from {loaded.source}. They show what the "
         "output of this network depends on, not what is true of the image.",
+        *left_out,
     ]
 
 

@@ -168,6 +168,9 @@ def test_a_broken_photo_is_named_and_the_others_are_explained(
     errors = capsys.readouterr().err.splitlines()
     assert "b.png is not an image" in errors[0] and "1 of 4 photos cannot be read" in errors[-1]
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert [pathlib.Path(name).name for name in metrics["unreadable"]] == ["b.png"]
+    assert explain.cli([*flags, "--target=three", "--contrast=five"]) == 1  # it is finished
+    assert "1 of 4 photos cannot be read" in capsys.readouterr().err
     names = [pathlib.Path(name).name for name in metrics["images"]]
     assert names == ["a.png", "c.png", "d\\xff.png"]
     assert {(one["target"], one["contrast"]) for one in metrics["images"].values()} == {
