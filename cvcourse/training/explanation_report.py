@@ -1,6 +1,5 @@
 """Sections of a report that explain images: maps, trust panel, patches, filters, dead channels."""
 
-import contextlib
 import dataclasses
 
 import numpy as np
@@ -9,23 +8,25 @@ from cvcourse import figures, visualization
 
 LIKELIEST = 5  # classes of an image
 CHANNELS = 6  # of a stage
-FILTER = 40  # smallest side of a filter in pixels
+MAX_FILTERS, FILTER_SIDE = 256, 40  # shown in a report, and their least side in pixels
 INDEPENDENT = 0.9  # rank correlation above which a map hardly depends on what was shuffled
 SANITY = (
     "Adebayo et al. 2018, https://arxiv.org/abs/1810.03292, found the same in other networks: "
     "guided backpropagation hardly changes when the upper layers are randomized, unlike the "
     "gradient and Grad-CAM."
 )
-TRUST = (
-    "Logits shuffled, all shuffled: rank correlation of the map with the one after the weights of "
-    "the logits, or of all kernels, are shuffled. Near 1, the map hardly depends on the class, or "
-    "on what the network has learned.",
-    "Deletion (low is good), insertion (high is good): area under the probability of the class "
-    "while the pixels of the highest values are deleted, or inserted, first. A map is of use only "
-    "if it is better than the random map, the last row.",
+TRUST_NOTES = (  # columns of the trust panel
+    "Deletion: area under the probability of the class while pixels are replaced by the image's "
+    "mean color, those of the highest value first; low is good. Insertion: area while they are "
+    "inserted into the blurred image; high is good. A method is of use only if it is better than "
+    "random maps, the last row. Petsiuk et al. 2018, https://arxiv.org/abs/1806.07421.",
+    "Logits shuffled, all shuffled: rank correlation of the maps with those after the values of "
+    "the kernel of the logits, or of all kernels, are permuted. Near 1, the maps hardly depend "
+    "on the class, or on what the network has learned: they show the image. Adebayo et al. 2018, "
+    "https://arxiv.org/abs/1810.03292.",
     "Completeness: deviation of the map's sum from the difference of the logits of the image and a "
     "black image, relative to that difference; 0 is exact. Only integrated gradients have this "
-    "property.",
+    "property. Sundararajan et al. 2017, https://arxiv.org/abs/1703.01365.",
 )
 
 
@@ -99,7 +100,7 @@ def explanation_sections(name, explained, class_names):
                 "caption": f"{name}: how far to trust the maps",
                 "paragraphs": trust_sentences(explained.trust),
                 "table": _trust_table(explained.trust),
-                "notes": TRUST,
+                "notes": TRUST_NOTES,
             }
         )
     if explained.grid is not None:
@@ -168,20 +169,11 @@ def unit_sections(model, images):
                 "gallery": [_patches(model, images, stage) for stage in stages],
                 "notes": [
                     "Channels at the end of each resolution whose strongest activation exceeds "
-                    "their mean the most, and the pixels that this activation depends on."
+                    "their mean the most, with this activation, and the pixels that it depends on."
                 ],
             }
         )
-    with contextlib.suppress(ValueError):  # there is no convolution
-        filters = visualization.first_layer_filters(model)
-        count, *size, channels = filters.shape
-        if channels not in (1, 3):
-            filters = filters.mean(axis=-1, keepdims=True)
-        text = f"{count} filters of {'x'.join(map(str, size))}, one scale, gray is 0"
-        grid = figures.image_grid(filters, signed=True, least=FILTER)
-        sections.append(
-            {"caption": "Filters of the first layer", "gallery": [[(grid, text)]], "large": True}
-        )
+    sections += filter_sections(model)
     found = visualization.dead_filters(model, images)
     dead = {name: len(channels) for name, channels in found.items()}
     if dead:
@@ -200,6 +192,38 @@ def unit_sections(model, images):
             }
         )
     return sections, dead
+
+
+def filter_sections(model):
+    """Create the section about the filters of a network's first layer.
+
+    Args:
+        model: keras.Model.
+
+    Returns:
+        A list of one section for `write_report`; empty without a convolution at the image.
+    """
+    try:
+        filters = visualization.first_layer_filters(model)
+    except ValueError:
+        return []
+    count, height, width, channels = filters.shape
+    colors = "in color" if channels == 3 else "in gray"
+    if channels not in (1, 3):
+        filters, colors = filters.mean(axis=-1, keepdims=True), f"mean of {channels} channels"
+    some = f", of which {MAX_FILTERS} are shown," if count > MAX_FILTERS else ""
+    return [
+        {
+            "caption": "Filters of the first layer",
+            "paragraphs": [
+                f"{count:,} filters{some} of {height}x{width} pixels, {colors}, on one scale; "
+                "gray is 0. "
+                "Noisy filters can indicate too few epochs or too little regularization (CS231n's "
+                "notes, Understanding and Visualizing CNNs)."
+            ],
+            "picture": figures.image_grid(filters[:MAX_FILTERS], least=FILTER_SIDE, signed=True),
+        }
+    ]
 
 
 def _occlusion(caption, explained, target):
@@ -239,7 +263,7 @@ def _title(method):
 
 
 def _listed(values):
-    return ", ".join(f"{_title(name)} {value:.2f}" for name, value in values.items())
+    return ", ".join(f"{_title(name)} {value:z.2f}" for name, value in values.items())
 
 
 def _row(name, explained, class_names):
@@ -264,8 +288,8 @@ def _row(name, explained, class_names):
     words = f"{method.title}\n{method.shows} {method.paper}\n{layer}{result.seconds:.2f} s"
     if row := explained.trust.get(name):
         words += (
-            f"\nRank correlation with the logits shuffled {row.randomized_logits:.2f}, with all "
-            f"kernels {row.randomized_all:.2f}; deletion {row.deletion:.3f} (random "
+            f"\nRank correlation with the logits shuffled {row.randomized_logits:z.2f}, with all "
+            f"kernels {row.randomized_all:z.2f}; deletion {row.deletion:.3f} (random "
             f"{row.deletion_random:.3f}), insertion {row.insertion:.3f} (random "
             f"{row.insertion_random:.3f})"
         )
@@ -283,8 +307,8 @@ def _trust_table(rows):
     body = [
         [
             _title(name),
-            f"{row.randomized_logits:.2f}",
-            f"{row.randomized_all:.2f}",
+            f"{row.randomized_logits:z.2f}",
+            f"{row.randomized_all:z.2f}",
             f"{row.deletion:.3f}",
             f"{row.insertion:.3f}",
             "–" if row.completeness is None else f"{row.completeness:.3f}",
@@ -293,7 +317,7 @@ def _trust_table(rows):
     ]
     chance = next(iter(rows.values()))
     areas = (chance.deletion_random, chance.insertion_random)
-    return [head, *body, ["random map", "–", "–", *(f"{area:.3f}" for area in areas), "–"]]
+    return [head, *body, ["random maps", "–", "–", *(f"{area:.3f}" for area in areas), "–"]]
 
 
 def _patches(model, images, stage):
