@@ -209,11 +209,10 @@ def validation_images(config, loaded):
 
 def lead(loaded, unreadable):
     """Return the paragraphs at the start of the report."""
-    left_out = [f"Left out, since it cannot be read: {name}." for name in unreadable]
     return [
-        f"Maps of the logit of a class, computed from {loaded.source}. They show what the "
-        "output of this network depends on, not what is true of the image.",
-        *left_out,
+        f"Maps of the logit of a class, for occlusion of its probability, from {loaded.source}. "
+        "They show what the output of this network depends on, not what is true of the image.",
+        *(f"{name} is left out: it cannot be read." for name in unreadable),
     ]
 
 

@@ -15,6 +15,11 @@ SANITY = (
     "guided backpropagation hardly changes when the upper layers are randomized, unlike the "
     "gradient and Grad-CAM."
 )
+COLORS = (
+    "Maps with both signs are red above 0 and blue below, others go from black, 0, to yellow. In "
+    "maps in color, gray is 0. At most 0.5 % of the values exceed the scale and have its last "
+    "color. A class against another: the map of the difference of their logits."
+)
 TRUST_NOTES = (  # columns of the trust panel
     "Deletion: area under the probability of the class while pixels are replaced by the image's "
     "mean color, those of the highest value first; low is good. Insertion: area while they are "
@@ -79,6 +84,7 @@ def explanation_sections(name, explained, class_names):
         },
         {
             "caption": f"{name}: maps of {target}",
+            "paragraphs": [COLORS],
             "large": True,
             "gallery": [
                 _row(method, explained, class_names)
@@ -240,7 +246,7 @@ def _occlusion(caption, explained, target):
     covered = explained.image.copy()
     top, left = row * sides["stride"], column * sides["stride"]
     covered[top : top + sides["patch"], left : left + sides["patch"]] = 0
-    text = f"the patch that lowers the probability of {target} most, to {explained.grid.min():.3f}"
+    text = f"the patch that lowers the probability of {target} most, to {explained.grid.min():.3g}"
     return {
         "caption": caption,
         "figure": figure,

@@ -194,8 +194,7 @@ METHODS = {
         Method(
             "occlusion",
             "Occlusion",
-            "How much the probability decreases when a patch covers the pixel; the only method "
-            "here that changes the image.",
+            "How much the probability decreases when a patch covers the pixel, without gradients.",
             "Zeiler & Fergus 2014, https://arxiv.org/abs/1311.2901",
             takes_contrast=False,
         ),
