@@ -321,7 +321,11 @@ def probabilities(model: Any, pixels: Any) -> Any:
     import numpy as np
 
     from cvcourse import training
+    from cvcourse.visualization.network import Network
 
+    if model.output_shape[-1] == 1:  # a logit, or its sigmoid
+        network = Network.of(model)
+        return np.array(network.probabilities(network.predict(network.images(pixels[None]))))[0]
     scores = np.array(model(pixels[None].astype("float32"), training=False), "float32")
     return np.array(keras.ops.softmax(training.as_logits(scores).astype("float64")))[0]
 

@@ -8,7 +8,7 @@
 picture.png in the run directory is the result; report.html shows the path to it, metrics.json has
 the loss and the probability of a class along the path. The kinds:
 
-    dream        DeepDream: the photo, changed so that it excites a layer
+    dream        DeepDream: the photo, changed so that the values of a layer grow
     style        the photo in the style of another photo
     texture      the style of the photo alone, from noise
     class_image  an image of a class, from noise
@@ -22,6 +22,7 @@ import time
 import warnings
 
 from cvcourse import recipe
+from cvcourse.errors import UsageError
 from cvcourse.startup import import_tensorflow_quietly
 
 LOSSES = {
@@ -32,9 +33,18 @@ LOSSES = {
     "invert": "relative distance to the features",
     "fool": "cross-entropy",
 }
+TITLES = {
+    "dream": "DeepDream",
+    "style": "Style transfer",
+    "texture": "Texture synthesis",
+    "class_image": "Image of a class",
+    "invert": "Feature inversion",
+    "fool": "Fooling image",
+}
 SIDE = 224  # of pictures for a model of any size
 STEPS = dict(dream=10, style=200, texture=200, class_image=200, invert=300, fool=200)
 OF_CLASS = ("class_image", "fool")
+OF_LAYER = ("dream", "invert", "style")  # texture has the layers of style, but no content
 SCALE = {"invert": -3}  # place of the default layer among the maps of each scale; -2 for others
 STRUCTURE = dict(step_size=0.03, blur=1 / 224, blur_every=4)  # class images with less noise
 SURE = 0.9  # probability at which `fool` stops, which survives the rounding to 8 bits
@@ -79,6 +89,8 @@ class Config(recipe.RunFields, recipe.WeightsFields):
             yield f"--target is for --kind={' and '.join(OF_CLASS)}"
         if self.target is None and self.kind == "class_image":
             yield "--kind=class_image needs the name of a class, --target=NAME"
+        if self.layer is not None and self.kind not in OF_LAYER:
+            yield f"--layer is for --kind={', '.join(OF_LAYER)}"
         if self.size is not None and self.kind == "fool":
             yield "--kind=fool keeps the size of the photo: leave out --size"
 
@@ -132,32 +144,35 @@ def main(config: Config) -> dict:
         record(job.steps, images)
         keras.utils.save_img(run.path / "picture.png", images[0], scale=False)
         print(f"picture: {run.path / 'picture.png'}")
-        after = job.likeliest(images)
-        shown = [(images[0], f"result\n{after[0][0]:.1%} {after[0][1]}")]
-        shown += [(photo[0], name) for name, photo in job.photos.items()]
+        named = {"result": images} | job.photos
+        found = {title: job.likeliest(picture) for title, picture in named.items()}
+        shown = [
+            (picture[0], f"{title}\n{found[title][0][0]:.1%} {found[title][0][1]}")
+            for title, picture in named.items()
+        ]
         if config.kind == "fool":
             change = 127.5 + AMPLIFIED * (images - job.photo)
-            shown.append((change[0], f"change, times {AMPLIFIED}"))
+            shown.append((change[0], f"change, times {AMPLIFIED}\ngray is 0"))
         titles = ["step", LOSSES[config.kind], f"probability of {name}"]
         rows = [[f["step"], f"{f['loss']:.4g}", f"{f['probability']:.4f}"] for f in path]
         return training.write_report(
             run.path,
-            title=f"{config.kind.replace('_', ' ').capitalize()}: {loaded.title}",
+            title=f"{TITLES[config.kind]}: {loaded.title}",
             metrics={
                 "kind": config.kind,
                 "layer": job.layer,
                 "class": name,
                 "steps": job.steps,
                 "path": path,
-                "before": job.likeliest(job.photo) if config.photo else None,
-                "after": after,
+                "before": found.get("photo"),
+                "after": found["result"],
                 "seconds": seconds,
                 "seed": config.seed,
             },
             config=dataclasses.asdict(run.config),
-            lead=[f"{job.steps} steps in {seconds:g} s."],
+            lead=[f"{job.steps} steps in {seconds:g} s.{job.layers()}"],
             sections=[
-                {"caption": "Pictures", "gallery": [shown]},
+                {"caption": "Pictures", "gallery": [shown], "large": True},
                 {"caption": "Path", "gallery": [pictures]},
                 {"caption": "Steps", "table": [titles, *rows]},
             ],
@@ -189,11 +204,18 @@ class Job:
             self.target = loaded.column(config.target)
         else:
             order = self.probabilities(self.photo).argsort()
+            if self.kind == "fool" and len(order) < 2:
+                raise UsageError(f"{loaded.title} has one class: there is none to reach")
             self.target = int(order[-2 if self.kind == "fool" else -1])
         network, self.layer, stages = Network.of(self.net), None, []
         if self.kind not in OF_CLASS:
             if config.layer is None or self.kind in ("style", "texture"):
                 stages = library.stages(self.net)
+                if not stages:
+                    raise UsageError(
+                        f"{loaded.title} has no maps, which --kind={self.kind} needs: use "
+                        f"--kind={' or '.join(OF_CLASS)}"
+                    )
             self.layer = config.layer or stages[max(SCALE.get(self.kind, -2), -len(stages))]
             network.tap(self.layer)
         self.style_layers = stages[:-1] or stages
@@ -219,6 +241,12 @@ class Job:
             size = [self.config.size or side or SIDE for side in sides]
             pixels = data.read_photo(file, channels, size)
         return np.float32(pixels[None])
+
+    def layers(self):
+        """Name the layers of the loss in a sentence."""
+        style = f" Style of the layers {', '.join(self.style_layers)}."
+        one = f" {'Content of the layer' if self.kind == 'style' else 'Layer'} {self.layer}."
+        return {"style": one + style, "texture": style}.get(self.kind, one if self.layer else "")
 
     def run(self, callback):
         """Make the picture, (1, h, w, c) of 0..255."""

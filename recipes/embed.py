@@ -112,11 +112,11 @@ def main(config: Config) -> dict:
                 "seed": config.seed,
                 "seconds": round(time.monotonic() - begun, 1),
             },
-            title=f"{dataset} in the codes of {model}",
+            title=f"Images of {dataset} in feature space: {model}",
             lead=[
                 f"The code of an image is the {codes.shape[1]:,} numbers that {given}. Images that "
                 "are close in pixels have similar colors in the same places; images that are close "
-                "in codes are similar to the network.",
+                "in codes have similar features.",
             ],
             config={"source": trained.source, **dataclasses.asdict(run.config)},
             sections=training.embedding_sections(split, codes, found, names, config.seed),

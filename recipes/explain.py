@@ -1,4 +1,4 @@
-"""Explain what a network sees in photos: attribution maps, how far to trust them, and its units.
+"""Explain the outputs of a network for photos: attribution maps, tests of the maps, and units.
 
     cvcourse explain photo.jpg --model=mobilenet_v2
     cvcourse explain photos/ --model=runs/train/flowers --target=daisy --methods=grad_cam,occlusion
@@ -6,7 +6,7 @@
 
 Without photos, images of the validation split of the model's run are explained. The report has the
 likeliest classes of each image, the maps of each method for a class and for its difference to a
-second class, tests of how far to trust the maps, the patches that excite each stage most, the
+second class, tests of how far to trust the maps, the strongest patches of each stage, the
 filters of the first layer and dead channels. Methods that do not fit the model are listed with the
 reason. CS231n, lecture "Visualizing and Understanding".
 """
@@ -72,6 +72,7 @@ def main(config: Config) -> dict:
     """
     config, metrics = recipe.begin(config, "explain", shown=lambda found: [*found["images"]])
     if metrics:
+        require_all_read(metrics)
         return metrics
     output = config.output and recipe.output_file(config.output, recipe.PICTURES)
     import_tensorflow_quietly()
@@ -85,11 +86,12 @@ def main(config: Config) -> dict:
             for name in (config.target, config.contrast)
         )
         see, model = classifier.without_resizing(loaded.model)
-        for name in config.methods or ():
-            pick("method", name, visualization.METHODS)
+        chosen = [pick("method", name, visualization.METHODS) for name in config.methods or ()]
         if config.layer:
             Network.of(model).tap(config.layer)
-        images, others, damage = images_of(config, loaded, see)
+        if config.layer and chosen and not any(method.takes_layer for method in chosen):
+            raise UsageError("--layer is for the methods grad_cam and guided_grad_cam")
+        images, others, unreadable = images_of(config, loaded, see)
     names = loaded.class_names or [*map(str, range(model.output_shape[-1]))]
     with recipe.open_run(config, "explain", loaded.title.replace(".", "-")) as run:
         run.begin()
@@ -107,15 +109,18 @@ def main(config: Config) -> dict:
                     trust=config.trust,
                     progress=lambda line: print(f"  {line}", flush=True),
                 )
+        titles = [pathlib.Path(name).name for name in explained]
+        if len({*titles}) < len(titles):
+            titles = [*explained]
         sections = [
             section
-            for name, one in explained.items()
-            for section in training.explanation_sections(pathlib.Path(name).name, one, names)
+            for title, one in zip(titles, explained.values(), strict=True)
+            for section in training.explanation_sections(title, one, names)
         ]
         units, dead = training.unit_sections(model, others)
         metrics = training.write_report(
             run.path,
-            title=f"What {config.model if loaded.folder is None else loaded.title} sees",
+            title=f"Attribution maps of {config.model if loaded.folder is None else loaded.title}",
             metrics={
                 "images": {
                     name: training.explanation_metrics(one, names)
@@ -123,8 +128,9 @@ def main(config: Config) -> dict:
                 },
                 "dead_channels": dead,
                 "images_of_units": len(others),
+                "unreadable": unreadable,
             },
-            lead=lead(config, loaded),
+            lead=lead(loaded, unreadable),
             sections=[*sections, *units],
             config={"source": loaded.source, **dataclasses.asdict(run.config)},
         )
@@ -132,17 +138,16 @@ def main(config: Config) -> dict:
             one = next(iter(explained.values()))
             figures.save_figure(training.explanation_figure(one, names), output)
             print(f"figure: {output}")
-        if damage:
-            raise damage
+        require_all_read(metrics)
     return metrics
 
 
 def images_of(config, loaded, see):
-    """Read the images to explain, as the network sees them.
+    """Read the images to explain, in the size of the network's input.
 
     Returns:
-        ({name: image}, images (n, h, w, c) in which patches and dead channels are looked for,
-        RunError about photos that cannot be read or None).
+        ({name: image}, images (n, h, w, c) in which patches and dead channels are looked for, names
+        of the photos that cannot be read).
     """
     import numpy as np
 
@@ -150,24 +155,34 @@ def images_of(config, loaded, see):
 
     if not config.photos:
         chosen, places = validation_images(config, loaded)
-        images = {
-            f"{loaded.run['dataset']} {chosen.names[i]}": see(chosen.examples.images[i])
-            for i in places
-        }
+        images = {}
+        for i in places:
+            label = chosen.class_names[chosen.examples.labels[i]]
+            name = f"{loaded.run['dataset']} {chosen.names[i]}, class {label}"
+            images[name] = see(chosen.examples.images[i])
         first = range(min(STATISTICS, len(chosen.examples)))
-        return images, np.stack([see(chosen.examples.images[i]) for i in first]), None
-    images, damage = {}, None
+        return images, np.stack([see(chosen.examples.images[i]) for i in first]), []
+    files = classifier.photo_files(config.photos)
+    names = {  # the report is UTF-8
+        file: os.fsencode(file).decode(errors="backslashreplace") for file in files
+    }
+    images = {}
     try:
-        files = classifier.photo_files(config.photos)
         for file, pixels in classifier.read_photos(files, loaded.model):
-            name = os.fsencode(file).decode(errors="backslashreplace")  # the report is UTF-8
-            images[name] = see(pixels)
-    except RunError as error:
+            images[names[file]] = see(pixels)
+    except RunError:
         if not images:
             raise
-        damage = error
     size = next(iter(images.values())).shape
-    return images, np.stack([one for one in images.values() if one.shape == size]), damage
+    others = np.stack([one for one in images.values() if one.shape == size])
+    return images, others, [name for name in names.values() if name not in images]
+
+
+def require_all_read(metrics):
+    """Raise RunError if photos could not be read."""
+    if count := len(metrics["unreadable"]):
+        total = count + len(metrics["images"])
+        raise RunError(f"{count:,} of {total:,} photos cannot be read")
 
 
 def validation_images(config, loaded):
@@ -192,11 +207,12 @@ def validation_images(config, loaded):
     return chosen, [int(i) for i in np.sort(first)[: config.count]]
 
 
-def lead(config, loaded):
+def lead(loaded, unreadable):
     """Return the paragraphs at the start of the report."""
     return [
-        f"Maps of the logit of a class, computed from {loaded.source}. A map says what this "
-        "network reacts to, not what is true of the image.",
+        f"Maps of the logit of a class, for occlusion of its probability, from {loaded.source}. "
+        "They show what the output of this network depends on, not what is true of the image.",
+        *(f"{name} is left out: it cannot be read." for name in unreadable),
     ]
 
 

@@ -28,7 +28,7 @@ RESULTS = {  # metric: its format; the first one that a run has is shown
     "accuracy": "accuracy {:.2%}",
 }
 FINISHED = ("metrics.json", "check.json")  # either is the last file that a recipe writes
-DATA = ("dataset", "text", "photos")  # the fields that may name a run's data
+DATA = ("dataset", "text", "photos", "photo")  # the fields that may name a run's data
 UNITS = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 
@@ -90,7 +90,9 @@ def row(path):
         data = next((values[name] for name in DATA if values.get(name)), "–")
         cells["recipe"] = begun["recipe"] or "–"
         cells["model"] = ",".join(map(str, models))
-        cells["data"] = pathlib.Path(str(data)).name
+        files = data if isinstance(data, list) else [data]
+        cells["data"] = ",".join(pathlib.Path(str(file)).name for file in files[:2])
+        cells["data"] += ",…" if len(files) > 2 else ""
         if "epochs" in values:
             done = len(history) or metrics.get("epochs")  # 0 of a probe
             cells["epochs"] = "" if done is None else f"{done}/"

@@ -8,7 +8,7 @@ import pytest
 from cvcourse.recipes import classify
 from PIL import Image
 
-from cvcourse import data, training
+from cvcourse import classifier, data, training
 from cvcourse.data import DataError, photo
 from cvcourse.errors import UsageError
 
@@ -175,3 +175,12 @@ def test_usage_errors_are_one_line(capsys):
     assert "did you mean '--model'" in capsys.readouterr().err
     with pytest.raises(UsageError, match="--photos expects a name, or several separated by commas"):
         classify.main(classify.Config(photos="a.jpg"))
+
+
+@pytest.mark.parametrize("activation", [None, "sigmoid"])
+def test_the_probability_of_one_output_is_its_sigmoid(activation):
+    image = keras.Input((2, 2, 1))
+    x = keras.layers.GlobalAveragePooling2D()(image)
+    model = keras.Model(image, keras.layers.Dense(1, activation, kernel_initializer="ones")(x))
+    found = classifier.probabilities(model, np.full((2, 2, 1), 2, "uint8"))
+    np.testing.assert_allclose(found, [1 / (1 + np.exp(-2))], rtol=1e-6)

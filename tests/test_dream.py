@@ -135,6 +135,7 @@ def test_classify_is_fooled_by_the_picture(folder, tmp_path, capsys):
         (["--kind=class_image", "--target=a"], "photo.png", 2, "takes no photo; received .*photo"),
         (["--kind=style"], "photo.png", 2, "--style=FILE and --kind=style need each other"),
         (["--target=a"], "photo.png", 2, "--target is for --kind=class_image and fool"),
+        (["--kind=fool", "--layer=coarse"], "photo.png", 2, "--layer is for --kind=dream, invert"),
         (["--kind=fool", "--size=9"], "photo.png", 2, "keeps the size of the photo"),
         (["--kind=invert", "--size=9"], "photo.png", 2, r"takes images \(n, 16, 16, 3\)"),
         (["--kind=class_image", "--target=a", "--size=9"], None, 2, r"images \(n, 16, 16, 3\)"),
@@ -147,3 +148,15 @@ def test_wrong_flags_are_one_line(flags, photo, code, message, folder, tmp_path,
     assert run(folder, tmp_path, *flags, photo=photo)[0] == code
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert re.search(message, error), error
+
+
+def test_a_model_without_maps_and_of_one_class_is_one_line(folder, tmp_path, capsys):
+    image = keras.Input((4, 4, 3))
+    logits = layers.Dense(1, name="logits")(layers.Flatten()(image))
+    training.save_model(keras.Model(image, logits), tmp_path / "flat.keras", ["a"])
+    photo, model = str(folder / "photo.png"), f"--model={tmp_path / 'flat.keras'}"
+    for kind, message in (("dream", "flat has no maps"), ("fool", "flat has one class")):
+        assert dream.cli([photo, model, f"--kind={kind}", f"--workdir={tmp_path / 'run'}"]) == 2
+        [line] = capsys.readouterr().err.splitlines()
+        assert message in line
+    assert not (tmp_path / "run").exists()

@@ -162,3 +162,18 @@ def test_a_check_that_fails_ends_resume_as_it_ends_check(tmp_path, capsys, monke
     code, said = error(capsys, "resume", str(tmp_path))
     assert code == 1
     assert said.endswith("1 of 6 steps failed: memorize\n")
+
+
+def test_a_refused_run_leaves_no_directory(tmp_path):
+    """A directory that was there, or has results, stays."""
+    config = train.Config(workdir=str(tmp_path / "run"))
+    for before, result in ((False, False), (False, True), (True, False)):
+        if before:
+            (tmp_path / "run").mkdir()
+        with pytest.raises(UsageError), recipe.open_run(config, "train") as run:
+            run.begin()
+            if result:
+                (run.path / "history.csv").touch()
+            raise UsageError("the model has no map")
+        assert (tmp_path / "run").exists() == (before or result)
+        shutil.rmtree(tmp_path / "run", ignore_errors=True)

@@ -45,6 +45,13 @@ def test_a_field_has_its_former_name(row, monkeypatch):
     assert row(BEGUN | {"data": "/photos/flowers"})[2] == "flowers"
 
 
+def test_photos_are_listed_by_name(row):
+    found = [
+        row({"recipe": "explain", "photos": [f"/a/{n}.jpg" for n in "xyz"[:n]]}) for n in (1, 3)
+    ]
+    assert [cells[2] for cells in found] == ["x.jpg", "x.jpg,y.jpg,…"]
+
+
 def test_a_probe_has_no_epochs(row):
     metrics = {"test_accuracy": None, "val_accuracy": 0.65, "epochs": 0}
     probe = row(BEGUN | {"recipe": "transfer"}, metrics_json=metrics)

@@ -73,6 +73,15 @@ def test_what_is_refused(templates, tmp_path):
     with pytest.raises(UsageError, match="no ReLU"):
         few = {"grids": 1, "probability": 0.3}
         trust.main(trust.Config("digits", methods=("guided_backprop",), **few, **settings))
+    assert not (tmp_path / "run").exists()
+    train = data.load("digits").train
+    few = {"x": train.images[train.labels < 3], "y": train.labels[train.labels < 3]}
+    np.savez(
+        tmp_path / "three.npz",
+        **{f"{name}_{split}": few[name] for name in few for split in ("train", "test")},
+    )
+    with pytest.raises(UsageError, match="images of 3 classes; four photos of different classes"):
+        trust.main(trust.Config(str(tmp_path / "three.npz"), split="test", **settings))
     settings["workdir"] = str(tmp_path / "other")
     with pytest.raises(RunError, match=r"0 of \d+ photos .* lower --probability"):
         trust.main(trust.Config("digits", probability=0.9999, **settings))

@@ -47,8 +47,8 @@ def test_the_maps_are_those_of_the_epoch_s_model(runs):
 
 def test_the_report_has_the_maps_and_the_filters(runs):
     plain, watched = ((runs / name / "report.html").read_text() for name in ("plain", "watched"))
-    assert "Where the network looked" in watched
-    assert "Where the network looked" not in plain
+    assert "Grad-CAM by epoch" in watched
+    assert "Grad-CAM by epoch" not in plain
     assert watched.count("epoch 3, P = ") == 4  # two images, each with its alt text
     assert "6 filters of 5x5 pixels" in plain
 

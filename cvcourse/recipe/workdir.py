@@ -237,7 +237,8 @@ def open_run(config, recipe, *words, devices=None, equal=None, **rules):
         A Run.
 
     Raises:
-        UsageError: As `finished_metrics` does, and if workers differ.
+        UsageError: As `finished_metrics` does, and if workers differ. A new directory is removed if
+            it has no results when a UsageError leaves the block.
         RunError: If the directory cannot be written, another process uses it, or a worker died.
         Interrupted: For a KeyboardInterrupt inside.
     """
@@ -267,6 +268,7 @@ def _claim(config, recipe, words, rules):
             config = dataclasses.replace(config, workdir=str(_fresh([recipe, *words])))
     path = pathlib.Path(os.path.expanduser(config.workdir))
     with _writing_to(path):
+        is_new = not path.exists()
         path.mkdir(parents=True, exist_ok=True)
     again = command(config, program(recipe))
     named = [getattr(config, name) for name in sources_of(config)]
@@ -277,8 +279,22 @@ def _claim(config, recipe, words, rules):
         print(f"run directory: {path}\nto resume after an interruption: {again}", flush=True)
         try:
             yield Run(config, path, again, recipe)
+        except UsageError:
+            if is_new:
+                with contextlib.suppress(OSError):
+                    _remove_without_results(path)
+            raise
         except KeyboardInterrupt as error:
             raise Interrupted(f"{str(error) or 'interrupted'}; resume with: {again}") from error
+
+
+def _remove_without_results(path):
+    """Remove a run directory in which nothing was written after the config."""
+    found = [*path.iterdir()]
+    if {entry.name for entry in found} <= {LOCK, "config.json"}:
+        for entry in found:
+            entry.unlink()
+        path.rmdir()
 
 
 @contextlib.contextmanager

@@ -35,6 +35,7 @@ from cvcourse.training.evaluation_report import (
 )
 from cvcourse.training.exact_resume import ExactResume, history_columns, read_history
 from cvcourse.training.explanation_report import (
+    TRUST_NOTES,
     explanation_figure,
     explanation_metrics,
     explanation_sections,
@@ -69,6 +70,7 @@ __all__ = [
     "LAST",
     "MAX_POINTS",
     "NEIGHBORS",
+    "TRUST_NOTES",
     "Backbone",
     "BestModel",
     "EpochLine",

@@ -1,4 +1,4 @@
-"""Grad-CAM of a few validation images after each epoch: where a network learned to look."""
+"""Grad-CAM of a few validation images after each epoch of a training."""
 
 import io
 import re
@@ -119,7 +119,7 @@ def watch_sections(count, dataset, workdir):
         rows.append(row)
     return [
         {
-            "caption": "Where the network looked: Grad-CAM by epoch",
+            "caption": "Grad-CAM by epoch",
             "paragraphs": [
                 "Grad-CAM (Selvaraju et al. 2017) of the true class at the last feature map, after "
                 "these epochs; P is the probability of that class. The colors of a row have one "

@@ -2,16 +2,15 @@
 
 import dataclasses
 
-from cvcourse.figures import confusion_matrix, image_grid, training_curves
+from cvcourse.figures import confusion_matrix, training_curves
 from cvcourse.saved_model import read_model
 from cvcourse.training._fit import facts
 from cvcourse.training._watch import watch_sections
 from cvcourse.training.evaluation import evaluate_held_out
 from cvcourse.training.evaluation_report import confident_mistakes, most_confused_with
+from cvcourse.training.explanation_report import filter_sections
 from cvcourse.training.report import write_report
-from cvcourse.visualization import first_layer_filters
 
-MAX_FILTERS, FILTER_SIDE = 256, 40  # shown in a report, and their least side in pixels
 LOSSES = {  # name: description of its values, and their unit
     "softmax": ("cross-entropy", " (nats)"),
     "hinge": ("multiclass SVM loss", ""),
@@ -158,7 +157,7 @@ def result_sections(metrics, history, model, dataset, evaluation, split):
             "table": _classes(evaluation.confusion, dataset.class_names),
         },
         _mistakes(evaluation, dataset, split),
-        *_filters(model),
+        *filter_sections(model),
     ]
     if history:
         sections.insert(0, _curves(history, metrics["best_epoch"], loss, unit))
@@ -218,29 +217,6 @@ def _mistakes(evaluation, dataset, split):
     else:
         section["paragraphs"] = [f"None: every image of the {split} split is classified correctly."]
     return section
-
-
-def _filters(model):
-    """Return the section of the first layer's filters, in a list; empty without such a layer."""
-    try:
-        filters = first_layer_filters(model)
-    except ValueError:
-        return []
-    count, height, width, channels = filters.shape
-    colors = "in color" if channels == 3 else "in gray"
-    if channels not in (1, 3):
-        filters, colors = filters.mean(axis=-1, keepdims=True), f"mean of {channels} channels"
-    return [
-        {
-            "caption": "Filters of the first layer",
-            "paragraphs": [
-                f"{count:,} filters of {height}x{width} pixels, {colors}, on one scale; gray is 0. "
-                "Noisy filters can indicate too few epochs or too little regularization (CS231n's "
-                "notes, Understanding and Visualizing CNNs)."
-            ],
-            "picture": image_grid(filters[:MAX_FILTERS], least=FILTER_SIDE, signed=True),
-        }
-    ]
 
 
 def _layers(model):

@@ -1,6 +1,5 @@
 """Sections of a report that explain images: maps, trust panel, patches, filters, dead channels."""
 
-import contextlib
 import dataclasses
 
 import numpy as np
@@ -9,20 +8,30 @@ from cvcourse import figures, visualization
 
 LIKELIEST = 5  # classes of an image
 CHANNELS = 6  # of a stage
-FILTER = 40  # smallest side of a filter in pixels
+MAX_FILTERS, FILTER_SIDE = 256, 40  # shown in a report, and their least side in pixels
 INDEPENDENT = 0.9  # rank correlation above which a map hardly depends on what was shuffled
 SANITY = (
-    "Adebayo et al. 2018, https://arxiv.org/abs/1810.03292, found that guided backpropagation and "
-    "Guided Grad-CAM hardly change when the upper layers are randomized, unlike the gradient and "
-    "Grad-CAM."
+    "Adebayo et al. 2018, https://arxiv.org/abs/1810.03292, found the same in other networks: "
+    "guided backpropagation hardly changes when the upper layers are randomized, unlike the "
+    "gradient and Grad-CAM."
 )
-TRUST = (
-    "Rank correlations compare the map with the one after the weights of the logits, or all "
-    "kernels, are shuffled: near 1, the map shows the image rather than what the network has "
-    "learned. Deletion (low is good) and insertion (high is good) are areas under the probability "
-    "while the pixels that the map ranks first are removed or added. The last column is the "
-    "deviation of the map's sum from the difference of the logits of the image and of a black one, "
-    "for the method that promises none."
+COLORS = (
+    "Maps with both signs are red above 0 and blue below, others go from black, 0, to yellow. In "
+    "maps in color, gray is 0. At most 0.5 % of the values exceed the scale and have its last "
+    "color. A class against another: the map of the difference of their logits."
+)
+TRUST_NOTES = (  # columns of the trust panel
+    "Deletion: area under the probability of the class while pixels are replaced by the image's "
+    "mean color, those of the highest value first; low is good. Insertion: area while they are "
+    "inserted into the blurred image; high is good. A method is of use only if it is better than "
+    "random maps, the last row. Petsiuk et al. 2018, https://arxiv.org/abs/1806.07421.",
+    "Logits shuffled, all shuffled: rank correlation of the maps with those after the values of "
+    "the kernel of the logits, or of all kernels, are permuted. Near 1, the maps hardly depend "
+    "on the class, or on what the network has learned: they show the image. Adebayo et al. 2018, "
+    "https://arxiv.org/abs/1810.03292.",
+    "Completeness: deviation of the map's sum from the difference of the logits of the image and a "
+    "black image, relative to that difference; 0 is exact. Only integrated gradients have this "
+    "property. Sundararajan et al. 2017, https://arxiv.org/abs/1703.01365.",
 )
 
 
@@ -69,12 +78,13 @@ def explanation_sections(name, explained, class_names):
             "caption": name,
             "table": [["class", "probability"]]
             + [[label, (share, f"{share:.4f}")] for label, share in shares.items()],
-            "gallery": [[(explained.image, f"as the network sees it, {width}x{height} pixels")]],
+            "gallery": [[(explained.image, f"input of the network, {width}x{height} pixels")]],
             "large": True,
             "beside": True,
         },
         {
             "caption": f"{name}: maps of {target}",
+            "paragraphs": [COLORS],
             "large": True,
             "gallery": [
                 _row(method, explained, class_names)
@@ -96,7 +106,7 @@ def explanation_sections(name, explained, class_names):
                 "caption": f"{name}: how far to trust the maps",
                 "paragraphs": trust_sentences(explained.trust),
                 "table": _trust_table(explained.trust),
-                "notes": [TRUST],
+                "notes": TRUST_NOTES,
             }
         )
     if explained.grid is not None:
@@ -139,7 +149,7 @@ def trust_sentences(rows):
     if others:
         words = "The others" if independent else "Rank correlation after the logits are shuffled"
         sentences.append(f"{words}: {_listed(others)}.")
-    return [*sentences, SANITY] if "guided_backprop" in rows else sentences
+    return [*sentences, SANITY] if "guided_backprop" in independent else sentences
 
 
 def unit_sections(model, images):
@@ -165,20 +175,11 @@ def unit_sections(model, images):
                 "gallery": [_patches(model, images, stage) for stage in stages],
                 "notes": [
                     "Channels at the end of each resolution whose strongest activation exceeds "
-                    "their mean the most, and the pixels that this activation depends on."
+                    "their mean the most, with this activation, and the pixels that it depends on."
                 ],
             }
         )
-    with contextlib.suppress(ValueError):  # there is no convolution
-        filters = visualization.first_layer_filters(model)
-        count, *size, channels = filters.shape
-        if channels not in (1, 3):
-            filters = filters.mean(axis=-1, keepdims=True)
-        text = f"{count} filters of {'x'.join(map(str, size))}, one scale, gray is 0"
-        grid = figures.image_grid(filters, signed=True, least=FILTER)
-        sections.append(
-            {"caption": "Filters of the first layer", "gallery": [[(grid, text)]], "large": True}
-        )
+    sections += filter_sections(model)
     found = visualization.dead_filters(model, images)
     dead = {name: len(channels) for name, channels in found.items()}
     if dead:
@@ -199,6 +200,38 @@ def unit_sections(model, images):
     return sections, dead
 
 
+def filter_sections(model):
+    """Create the section about the filters of a network's first layer.
+
+    Args:
+        model: keras.Model.
+
+    Returns:
+        A list of one section for `write_report`; empty without a convolution at the image.
+    """
+    try:
+        filters = visualization.first_layer_filters(model)
+    except ValueError:
+        return []
+    count, height, width, channels = filters.shape
+    colors = "in color" if channels == 3 else "in gray"
+    if channels not in (1, 3):
+        filters, colors = filters.mean(axis=-1, keepdims=True), f"mean of {channels} channels"
+    some = f", of which {MAX_FILTERS} are shown," if count > MAX_FILTERS else ""
+    return [
+        {
+            "caption": "Filters of the first layer",
+            "paragraphs": [
+                f"{count:,} filters{some} of {height}x{width} pixels, {colors}, on one scale; "
+                "gray is 0. "
+                "Noisy filters can indicate too few epochs or too little regularization (CS231n's "
+                "notes, Understanding and Visualizing CNNs)."
+            ],
+            "picture": figures.image_grid(filters[:MAX_FILTERS], least=FILTER_SIDE, signed=True),
+        }
+    ]
+
+
 def _occlusion(caption, explained, target):
     """Return the section with the heat map of occlusion and the image under the worst patch."""
     sides = visualization.occlusion_patch(*explained.image.shape[:2])
@@ -213,7 +246,7 @@ def _occlusion(caption, explained, target):
     covered = explained.image.copy()
     top, left = row * sides["stride"], column * sides["stride"]
     covered[top : top + sides["patch"], left : left + sides["patch"]] = 0
-    text = f"the patch that lowers the probability of {target} most, to {explained.grid.min():.3f}"
+    text = f"the patch that lowers the probability of {target} most, to {explained.grid.min():.3g}"
     return {
         "caption": caption,
         "figure": figure,
@@ -224,8 +257,11 @@ def _occlusion(caption, explained, target):
 
 
 def _likeliest(explained, class_names):
-    order = np.argsort(-explained.probabilities, kind="stable")[:LIKELIEST]
-    return {class_names[i]: float(explained.probabilities[i]) for i in order}
+    """Return {class: probability} of the likeliest classes, and of the two that are compared."""
+    order = np.argsort(-explained.probabilities, kind="stable")
+    compared = (explained.target, explained.contrast)
+    shown = [i for place, i in enumerate(order) if place < LIKELIEST or i in compared]
+    return {class_names[i]: float(explained.probabilities[i]) for i in shown}
 
 
 def _title(method):
@@ -233,7 +269,7 @@ def _title(method):
 
 
 def _listed(values):
-    return ", ".join(f"{_title(name)} {value:.2f}" for name, value in values.items())
+    return ", ".join(f"{_title(name)} {value:z.2f}" for name, value in values.items())
 
 
 def _row(name, explained, class_names):
@@ -258,10 +294,10 @@ def _row(name, explained, class_names):
     words = f"{method.title}\n{method.shows} {method.paper}\n{layer}{result.seconds:.2f} s"
     if row := explained.trust.get(name):
         words += (
-            f"\nRank correlation with the logits shuffled {row.randomized_logits:.2f}, with all "
-            f"kernels {row.randomized_all:.2f}; deletion {row.deletion:.2f} (random "
-            f"{row.deletion_random:.2f}), insertion {row.insertion:.2f} (random "
-            f"{row.insertion_random:.2f})"
+            f"\nRank correlation with the logits shuffled {row.randomized_logits:z.2f}, with all "
+            f"kernels {row.randomized_all:z.2f}; deletion {row.deletion:.3f} (random "
+            f"{row.deletion_random:.3f}), insertion {row.insertion:.3f} (random "
+            f"{row.insertion_random:.3f})"
         )
     return [(None, words), *pictures]
 
@@ -273,21 +309,21 @@ def _trust(row):
 
 
 def _trust_table(rows):
-    head = ["method", "logits shuffled", "all shuffled", "deletion", "insertion", "sum's deviation"]
+    head = ["method", "logits shuffled", "all shuffled", "deletion", "insertion", "completeness"]
     body = [
         [
             _title(name),
-            f"{row.randomized_logits:.2f}",
-            f"{row.randomized_all:.2f}",
+            f"{row.randomized_logits:z.2f}",
+            f"{row.randomized_all:z.2f}",
             f"{row.deletion:.3f}",
             f"{row.insertion:.3f}",
-            "" if row.completeness is None else f"{row.completeness:.2%}",
+            "–" if row.completeness is None else f"{row.completeness:.3f}",
         ]
         for name, row in rows.items()
     ]
     chance = next(iter(rows.values()))
     areas = (chance.deletion_random, chance.insertion_random)
-    return [head, *body, ["random map", "", "", *(f"{area:.3f}" for area in areas), ""]]
+    return [head, *body, ["random maps", "–", "–", *(f"{area:.3f}" for area in areas), "–"]]
 
 
 def _patches(model, images, stage):

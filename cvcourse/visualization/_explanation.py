@@ -12,6 +12,7 @@ import numpy as np
 
 from cvcourse.errors import pick
 from cvcourse.layers.receptive_field import fields
+from cvcourse.visualization._grad_cam import grid_of
 from cvcourse.visualization._occlusion import occlusion, to_pixels
 from cvcourse.visualization._trust_panel import TrustRow, trust_panel
 from cvcourse.visualization.methods import METHODS, occlusion_patch
@@ -50,7 +51,7 @@ class Explanation:
         results: {name of the method: its MethodResult}.
         unfit: {name of a method that does not fit the model: reason}.
         grid: Probabilities (rows, columns) of `occlusion`; None without that method.
-        trust: {name of the method: its row of the trust panel}.
+        trust: {name of the method: its row of the trust panel}; none of a map of zeros.
         layer: Name of the layer of Grad-CAM; None if no method needs one.
         seconds: Time for all.
     """
@@ -96,8 +97,8 @@ def explain(
         An Explanation. Methods that raise a ValueError are listed in `unfit`.
 
     Raises:
-        ValueError: If the image does not fit the model, a class or layer does not exist, a method
-            is unknown, or no method fits the model.
+        ValueError: If the image does not fit the model, a class or layer does not exist, the layer
+            gives no map, a method is unknown, or no method fits the model.
 
     >>> model = keras.Sequential([keras.Input((2, 2, 1)), keras.layers.Flatten()])
     >>> found = explain(model, np.eye(2)[..., None], ["saliency"], trust=False)
@@ -110,7 +111,7 @@ def explain(
     network = Network.of(model, output)
     images = network.images(np.asarray(image)[None])
     if layer is not None:
-        network.tap(layer)
+        grid_of(network, network.tap(layer), layer, images.shape[1:3])  # checks it
     probabilities = keras.ops.convert_to_numpy(network.probabilities(network.predict(images)))[0]
     target, contrast = _classes(network, images, probabilities, target, contrast)
     height, width = images.shape[1:3]
@@ -145,11 +146,14 @@ def explain(
             seconds,
             tuple(
                 dict.fromkeys(
-                    str(one.message) for one in caught if issubclass(one.category, UserWarning)
+                    str(one.message).replace(" of image 0", "")  # there is only one
+                    for one in caught
+                    if issubclass(one.category, UserWarning)
                 )
             ),
         )
-        tested[name] = functools.partial(method.scores, **options)
+        if maps.any():  # a map of zeros has no ranks to test
+            tested[name] = functools.partial(method.scores, **options)
         tell(f"{name}: {seconds:.1f} s")
     if not results:
         raise ValueError("; ".join(f"{name}: {reason}" for name, reason in unfit.items()))

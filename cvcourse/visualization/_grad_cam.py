@@ -69,7 +69,7 @@ def grad_cam(
     else:
         tap = network.tap(layer)
     size = images.shape[1:3]
-    grid, field = network.once(("grid", tap, size), lambda: _grid(network, tap, layer, size))
+    grid, field = network.once(("grid", tap, size), lambda: grid_of(network, tap, layer, size))
     maps = np.maximum(class_maps(network, images, directions, tap, grid), 0)
     return warn_of_zeros(resized(maps, images, field, resize, "Grad-CAM"), "Grad-CAM")
 
@@ -170,7 +170,7 @@ def resized(maps, images, field: Field | None, resize, technique):
     return resize_maps(maps, images.shape[1:3], field if resize == "receptive_field" else None)
 
 
-def _grid(network, tap, layer, image_size):
+def grid_of(network, tap, layer, image_size):
     """Return (map, its Field): the tap, or the map that the tap's tokens were cut from."""
     found = fields(network.graph, image_size)
     if len(tap.shape) == 4:

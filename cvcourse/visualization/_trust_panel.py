@@ -124,4 +124,5 @@ def trust_panel(
 def _incompleteness(delta, maps):
     """Return the mean of `completeness_delta` in units of the difference of the logits."""
     differences = np.asarray(maps, "float64").reshape(len(maps), -1).sum(axis=1) - delta
-    return float(np.mean(np.abs(delta) / np.abs(differences)))
+    zeros = np.zeros(len(maps))  # of a black image
+    return float(np.divide(abs(delta), abs(differences), out=zeros, where=differences != 0).mean())

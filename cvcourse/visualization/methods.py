@@ -149,8 +149,8 @@ METHODS = {
         Method(
             "integrated_gradients",
             "Integrated gradients",
-            "The gradient averaged from a black image to this one, times the difference: the sum "
-            "over the pixels is the difference of the two logits.",
+            "The gradient averaged from a black image to this one, times the difference of the two "
+            "images: the sum over the pixels is the difference of their logits.",
             "Sundararajan et al. 2017, https://arxiv.org/abs/1703.01365",
         ),
         Method(
@@ -194,8 +194,7 @@ METHODS = {
         Method(
             "occlusion",
             "Occlusion",
-            "How much the probability decreases when a patch covers the pixel; the only method "
-            "here that changes the image.",
+            "How much the probability decreases when a patch covers the pixel, without gradients.",
             "Zeiler & Fergus 2014, https://arxiv.org/abs/1311.2901",
             takes_contrast=False,
         ),
