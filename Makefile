@@ -39,6 +39,7 @@ bench: $(VENV)/.installed
 	$(BIN)/cvcourse bench tune
 	$(BIN)/cvcourse bench distribution
 	$(BIN)/cvcourse bench sequence
+	$(BIN)/cvcourse bench visualization
 
 format: $(VENV)/.installed-test
 	$(BIN)/ruff check --fix .

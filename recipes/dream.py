@@ -133,11 +133,11 @@ def main(config: Config) -> dict:
         keras.utils.save_img(run.path / "picture.png", images[0], scale=False)
         print(f"picture: {run.path / 'picture.png'}")
         after = job.likeliest(images)
-        shown = [("result", images[0]), *((name, photo[0]) for name, photo in job.photos.items())]
+        shown = [(images[0], f"result\n{after[0][0]:.1%} {after[0][1]}")]
+        shown += [(photo[0], name) for name, photo in job.photos.items()]
         if config.kind == "fool":
-            shown.append(
-                (f"change, times {AMPLIFIED}", 127.5 + AMPLIFIED * (images - job.photo)[0])
-            )
+            change = 127.5 + AMPLIFIED * (images - job.photo)
+            shown.append((change[0], f"change, times {AMPLIFIED}"))
         titles = ["step", LOSSES[config.kind], f"probability of {name}"]
         rows = [[f["step"], f"{f['loss']:.4g}", f"{f['probability']:.4f}"] for f in path]
         return training.write_report(
@@ -155,9 +155,12 @@ def main(config: Config) -> dict:
                 "seed": config.seed,
             },
             config=dataclasses.asdict(run.config),
-            lead=[f"After {job.steps} steps, the likeliest class is {after[0][1]}."],
-            galleries={"Pictures": [(image, text) for text, image in shown], "Path": pictures},
-            tables={"Steps": [titles, *rows]},
+            lead=[f"{job.steps} steps in {seconds:g} s."],
+            sections=[
+                {"caption": "Pictures", "gallery": [shown]},
+                {"caption": "Path", "gallery": [pictures]},
+                {"caption": "Steps", "table": [titles, *rows]},
+            ],
         )
 
 

@@ -121,6 +121,11 @@ def test_bad_input(net):
         (lambda: see.class_image(net, 10), "classes 0 to 9; received 10"),
         (lambda: see.class_image(net, None), "classes is a class number"),
         (lambda: see.class_image(net, 1, size=(16, 16)), r"takes images \(n, 32, 32, 3\)"),
+        (lambda: see.class_image(net, 1, size=32), r"size is \(height, width\); received 32"),
+        (lambda: see.class_image(net, 1, jitter=-0.1), "jitter is a share of the sides"),
+        (lambda: see.class_image(net, 1, l2=-1.0), "l2 is at least 0"),
+        (lambda: see.invert(net, x, variation_weight=np.nan), "variation_weight is at least 0"),
+        (lambda: see.style_loss(net, x, x, x, **style, style_weights="a"), "style_weights is at"),
         (lambda: see.fooling_image(net, x, -1), "classes 0 to 9; received -1"),
         (lambda: see.fooling_image(net, x, None), "the class to reach"),
         (lambda: see.fooling_image(net, x, 1, probability=1.0), "between 0 and 1"),
@@ -163,14 +168,14 @@ def test_tiles_cover_images_larger_than_the_model(size):
 
 def test_octaves_of_a_dream():
     """Sizes of the octaves; details found in small images are in the large one."""
-    x, seen = pictures(side=42, channels=1), Record()
+    x, seen = pictures(side=90, channels=1), Record()
     found = see.dream(pointwise(None, None), x, "map", steps=1, callback=seen, bounds=BOUNDS)
-    assert [images.shape[1] for _, images in seen] == [15, 21, 30, 42]
+    assert [images.shape[1] for _, images in seen] == [33, 46, 64, 90]
     once = see.dream(pointwise(None, None), x, "map", steps=1, octaves=1, bounds=BOUNDS)
     assert np.abs(found - x).mean() > 1.5 * np.abs(once - x).mean()
     fixed = Record()
-    see.dream(pointwise(21, 21), x, "map", steps=1, callback=fixed, bounds=BOUNDS)
-    assert [images.shape[1] for _, images in fixed] == [21, 30, 42]
+    see.dream(pointwise(50, 50), x, "map", steps=1, callback=fixed, bounds=BOUNDS)
+    assert [images.shape[1] for _, images in fixed] == [64, 90]
 
 
 def test_a_dream_excites_the_layer(net):

@@ -280,3 +280,36 @@ def test_boxes_of_what_sees_the_whole_image(net):
         see.boxes(net, "logits", [(0, 0)])
     with pytest.raises(ValueError, match="places are rows and columns"):
         see.boxes(net, "stage1", [0, 1])
+
+
+PREFIXES = {
+    "convolution": (
+        lambda: [layers.Rescaling(2.0), layers.Conv2D(4, 3, 2), layers.BatchNormalization()],
+        (3, 4, 4),
+    ),
+    "activation": (
+        lambda: [layers.ZeroPadding2D(1), layers.Conv2D(4, 3, activation="relu")],
+        (10, 12, 3),
+    ),
+    "none": (lambda: [layers.ReLU()], None),
+}
+
+
+@pytest.mark.parametrize("branch", [False, True])
+@pytest.mark.parametrize("prefix", PREFIXES)
+def test_gradients_at_several_points_are_means_of_saliency(prefix, branch):
+    make, shape = PREFIXES[prefix]
+    x = y = keras.Input((8, 10, 3))
+    for layer in make():
+        y = layer(y)
+    y = layers.GlobalAveragePooling2D()(ops.square(y))
+    if branch:  # another way from the image to the logits
+        y = ops.concatenate([y, layers.GlobalAveragePooling2D()(ops.square(x))], axis=1)
+    model = keras.Model(x, layers.Dense(2)(y))
+    affine = Network.of(model).affine()
+    assert (affine and affine.shape[1:]) == (None if branch else shape)
+    images, path = np.random.default_rng(0).normal(size=(2, 2, 8, 10, 3)).astype("float32")
+    found = see.integrated_gradients(model, images + path, [0, 1], baseline=images, steps=2)
+    points = [see.saliency(model, images + t * path, [0, 1]) for t in (0.25, 0.75)]
+    expected = path * np.mean(points, axis=0)
+    np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max())

@@ -46,10 +46,13 @@ def maps():
     found["unit"] = see.deconvnet(model, images, layer="map", channel=5)
     for name in ("activations", "codes", "dream_step", "gram"):
         found[name] = getattr(see, name)(model, images, "map")
-    one, two, three = images[:1], images[1:2], images[2:]
-    found["inversion"] = see.inversion_loss(model, one, two, "map")[1]
+    found["inversion"] = see.inversion_loss(model, images[:1], images[1:2], "map")[1]
+    form = {"steps": 2, "bounds": (-5.0, 5.0)}
+    found["class_image"] = see.class_image(model, 1, **form)
+    found["dream"] = see.dream(model, images.repeat(2, axis=1), "map", **form)
+    found["invert"] = see.invert(model, images, "map", **form)
     layers = {"content_layer": "map", "style_layers": ["map"]}
-    found["style"] = see.style_loss(model, one, two, three, **layers)[1]
+    found["style_loss"] = see.style_loss(model, images, images + 1, images[:1] * 2, **layers)[1]
     return found
 
 

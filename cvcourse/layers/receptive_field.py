@@ -218,13 +218,13 @@ def _slices(key, sides):
 
 def _resized(operation, sides):
     """Return the windows of a resizing, whose pixels have their coordinates at their centers."""
+    cut = [0.0, 0.0]
     if type(operation).__name__ == "UpSampling2D":
         scales = [1 / n for n in operation.size]
     elif None in (n for pair in sides for n in pair):
-        scales = [1, 1]
+        sides, scales = [(0, 0)] * 2, [1.0, 1.0]
     else:
         scales = [before / after for before, after in sides]
-    cut = [0.0, 0.0]
     choose = {"crop_to_aspect_ratio": min, "pad_to_aspect_ratio": max}
     for choice in [name for name in choose if getattr(operation, name, False)]:
         scales = [choose[choice](scales)] * 2

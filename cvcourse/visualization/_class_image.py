@@ -19,6 +19,7 @@ from cvcourse.visualization.ascent import (
     noise,
     pixel_range,
     require_positive,
+    require_weights,
     root_mean_square,
     shifted,
 )
@@ -74,6 +75,7 @@ def class_image(
     5
     """
     require_positive(steps=steps, step_size=step_size, blur=blur, blur_every=blur_every)
+    require_weights(l2=l2)
     network = Network.of(model, output)
     low, high = pixel_range(bounds)
     if classes is None:

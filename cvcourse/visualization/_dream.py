@@ -23,6 +23,8 @@ from cvcourse.visualization.ascent import (
 from cvcourse.visualization.gradients import value_and_gradient
 from cvcourse.visualization.network import Network, in_batches, warn_of_zeros
 
+SMALLEST = 32  # least side of an octave, for a model of any size
+
 
 def dream_objective(model: keras.Model, images: Any, layer: Any) -> tuple[np.ndarray, np.ndarray]:
     """Compute half the sum of squares of a layer's values, and its gradient.
@@ -96,8 +98,8 @@ def dream(
         layer: Name of a layer, "model/layer" in a nested model, or the layer. If None, the last map
             before the classifier.
         steps: Number of steps for each octave.
-        octaves: Number of sizes; sizes smaller than the input of a model of a fixed size are left
-            out.
+        octaves: Number of sizes; sizes smaller than the input of a model of a fixed size, or than
+            32 pixels, are left out.
         octave_scale: Ratio of successive sizes.
         step_size: Mean absolute change of a pixel in a step, as a share of the range.
         jitter: Largest random shift of the images, as a share of their sides.
@@ -176,9 +178,9 @@ def _at_least_model_size(network: Network, images) -> np.ndarray:
 def _sizes(size: Sequence[int], tile, octaves: int, scale: float) -> list[list[int]]:
     """Return the sizes of the octaves, the smallest first."""
     sizes = [[round(side / scale**i) for side in size] for i in range(octaves)]
-    least = [1 if side is None else side for side in tile]
-    fitting = [s for s in sizes if all(a >= b for a, b in zip(s, least, strict=True))]
-    return fitting[::-1]
+    least = [side or SMALLEST for side in tile]
+    smaller = [s for s in sizes[1:] if all(a >= b for a, b in zip(s, least, strict=True))]
+    return [*smaller[::-1], sizes[0]]
 
 
 def _resized(images, size):

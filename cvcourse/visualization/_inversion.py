@@ -1,7 +1,8 @@
 """Feature inversion: images that have given values of a layer.
 
 Mahendran & Vedaldi, "Understanding Deep Image Representations by Inverting Them", CVPR 2015,
-https://arxiv.org/abs/1412.0035, eq. 1 and 4, with the total variation of beta = 2.
+https://arxiv.org/abs/1412.0035, with total variation of beta = 2; the authors' code is
+https://github.com/aravindhm/deep-goggle/blob/master/core/invert_nn.m.
 """
 
 from typing import Any
@@ -18,6 +19,7 @@ from cvcourse.visualization.ascent import (
     features,
     noise,
     pixel_range,
+    require_weights,
     tap_of,
     total_variation,
 )
@@ -59,6 +61,7 @@ def inversion_loss(
     >>> loss.tolist(), gradient.ravel().tolist()
     ([4.5], [-3.5, 4.5])
     """
+    require_weights(variation_weight=variation_weight)
     network = Network.of(model)
     tap = network.tap(layer)
     images = network.images(images)
@@ -74,7 +77,7 @@ def invert(
     *,
     steps: int = 200,
     step_size: float = 0.02,
-    variation_weight: float = 1e-4,
+    variation_weight: float = 3e-5,
     bounds: Bounds = (0.0, 255.0),
     seed: int = 0,
     callback: Callback | None = None,
@@ -108,6 +111,7 @@ def invert(
     >>> found.ravel().round().tolist()
     [10.0, 20.0, 200.0, 210.0]
     """
+    require_weights(variation_weight=variation_weight)
     network = Network.of(model)
     tap = tap_of(network, layer, "invert")
     images = network.images(images)

@@ -88,7 +88,8 @@ def to_pixels(
     """Turn the probabilities of `occlusion` into maps of pixels.
 
     A pixel has the mean drop of the probability under the patches that cover it, as in the
-    attributions of Captum, https://captum.ai/api/occlusion.html.
+    attributions of Captum,
+    https://github.com/pytorch/captum/blob/master/captum/attr/_core/occlusion.py.
 
     Args:
         grid: Probabilities (n, rows, columns), as `occlusion` returns them.

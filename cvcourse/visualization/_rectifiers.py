@@ -13,9 +13,9 @@ from keras import layers, ops
 
 from cvcourse.errors import unknown, warn_caller
 from cvcourse.layers.graph import Step, has_graph, opened, output_structure
-from cvcourse.visualization.network import Network, activation_of, applied, run, twin
+from cvcourse.visualization.network import OURS, Network, activation_of, applied, run, twin
 
-RULES = ("guided", "deconvnet")
+RULES = {"guided": "guided backpropagation", "deconvnet": "the deconvnet"}
 PROBE = np.array([-1e4, -1.0, -1e-3, 0.0, 1e-3, 1.0, 1e4], "float32")
 ZERO = 3  # PROBE[ZERO] is 0
 
@@ -112,7 +112,7 @@ def _replaced_and_remarks(network, rule):
         listed = ", ".join(others) or "no activation"
         inside = f"; ReLUs inside the layers {', '.join(hidden)} are not seen" if hidden else ""
         raise ValueError(
-            f"{network.name} has no ReLU, which {rule} backpropagation needs; it has {listed}"
+            f"{network.name} has no ReLU, which {RULES[rule]} needs; it has {listed}"
             f"{inside}: use saliency, smooth_grad, integrated_gradients, grad_cam or occlusion"
         )
     remarks = []
@@ -120,7 +120,7 @@ def _replaced_and_remarks(network, rule):
         remarks.append(f"ReLUs inside the layers {', '.join(hidden)}, if any, keep their gradient")
     if others:
         remarks.append(
-            f"{len(found)} ReLUs of {network.name} have the rule of {rule} backpropagation; "
+            f"{len(found)} ReLUs of {network.name} have the rule of {RULES[rule]}; "
             f"{', '.join(others)} keep their gradient"
         )
     return {step: _replacement(step, rule, ceiling) for step, ceiling in found.items()}, remarks
@@ -167,7 +167,12 @@ def _rectifier(rule, ceiling):
 
 def _ceiling(step) -> float | None:
     """Return the upper limit of a step's ReLU, infinite if it has none; None if it is no ReLU."""
-    return _limit(applied(activation_of(step), PROBE))
+    return _limit(_values(step, PROBE))
+
+
+def _values(step, x) -> np.ndarray | None:
+    """Return a step's function of each element of `x`; None for a Lambda, and other operations."""
+    return None if isinstance(step.operation, layers.Lambda) else applied(activation_of(step), x)
 
 
 def _limit(y) -> float | None:
@@ -181,8 +186,7 @@ def _other_activations(network: Network, found) -> list[str]:
     """Return the names of functions of each element that are neither ReLUs nor linear."""
     names: dict[str, None] = {}
     for step in network.between():
-        function = activation_of(step)
-        y, half = applied(function, PROBE), applied(function, PROBE[: ZERO + 1])
+        y, half = _values(step, PROBE), _values(step, PROBE[: ZERO + 1])
         if isinstance(step.operation, layers.PReLU):  # has weights
             names["prelu"] = None
         if step in found or step in network._replaced or y is None or half is None:
@@ -198,10 +202,10 @@ def _other_activations(network: Network, found) -> list[str]:
 def _may_hide_a_relu(step) -> bool:
     """Check whether a ReLU may be inside a step: in a layer within a layer, or in own code."""
     operation = step.operation
-    if not isinstance(operation, layers.Layer) or applied(activation_of(step), PROBE) is not None:
+    if not isinstance(operation, layers.Layer) or _values(step, PROBE) is not None:
         return False
     return isinstance(operation, layers.Lambda) or any(
-        not type(layer).__module__.startswith(("keras.", "cvcourse."))
+        not type(layer).__module__.startswith(OURS)
         or _limit(applied(_function_of(layer, operation), PROBE)) is not None
         for layer in operation._flatten_layers()
     )

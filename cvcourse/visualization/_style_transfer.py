@@ -21,6 +21,7 @@ from cvcourse.visualization.ascent import (
     features,
     noise,
     pixel_range,
+    require_weights,
     total_variation,
 )
 from cvcourse.visualization.gradients import value_and_gradient
@@ -203,6 +204,7 @@ def _taps(network: Network, content_layer, style_layers) -> tuple[Value, ...]:
 
 def _weights(content, styles, variation, count) -> np.ndarray:
     """Return the weights of variation, content and each style layer."""
+    require_weights(content_weight=content, style_weights=styles, variation_weight=variation)
     styles = np.asarray(styles, "float32")
     if styles.ndim and len(styles) != count:
         raise ValueError(f"{len(styles)} style_weights for {count} style_layers: one a layer")

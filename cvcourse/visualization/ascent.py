@@ -41,6 +41,14 @@ def require_positive(*, step_size: float, blur: float = 1.0, **counts: int) -> N
             raise ValueError(f"{name} is a positive number; received {number!r}")
 
 
+def require_weights(**weights: Any) -> None:
+    """Raise ValueError for a weight that is not a finite number of at least 0."""
+    for name, weight in weights.items():
+        values = np.asarray(weight)
+        if values.dtype.kind not in "fiu" or not ((values >= 0) & (values < np.inf)).all():
+            raise ValueError(f"{name} is at least 0; received {weight!r}")
+
+
 def tap_of(network: Network, layer: Any, technique: str) -> Value:
     """Return the Value of a layer; without one, of the last map, which is told once."""
     if layer is not None:
@@ -70,7 +78,10 @@ def noise(
     """
     low, high = pixel_range(bounds)
     *sides, channels = network.image_shape
-    size = size or [side or usual for side, usual in zip(sides, USUAL_SIZE, strict=True)]
+    if size is None:
+        size = [side or usual for side, usual in zip(sides, USUAL_SIZE, strict=True)]
+    if np.shape(size) != (2,) or min(size) < 1:
+        raise ValueError(f"size is (height, width); received {size!r}")
     drawn = np.random.default_rng(seed).standard_normal((count, *size, channels or 3))
     images = (low + high) / 2 + CONTRAST * (high - low) * drawn
     return network.images(np.clip(images, low, high))
@@ -91,6 +102,8 @@ def total_variation(images: Any) -> Any:
 
 def draw_shift(rng: np.random.Generator, images: np.ndarray, jitter: float) -> np.ndarray:
     """Draw a shift of (rows, columns) of at most the share `jitter` of the sides."""
+    if not isinstance(jitter, (int, float, np.number)) or not 0 <= jitter <= 1:
+        raise ValueError(f"jitter is a share of the sides, from 0 to 1; received {jitter!r}")
     reach = np.floor(jitter * np.array(images.shape[1:3])).astype(int)
     return rng.integers(-reach, reach + 1)
 

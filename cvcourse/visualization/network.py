@@ -23,6 +23,7 @@ PROBABILITIES = {  # of rows of logits
     "sigmoid": (ops.sigmoid, ops.log_sigmoid),
 }
 ROUNDED = 1e-2  # tolerance for the sum of probabilities, which bfloat16 rounds
+OURS = ("keras.", "cvcourse.")  # modules whose layers are known
 AFFINE = (layers.Conv2D, layers.ZeroPadding2D, layers.Rescaling, layers.BatchNormalization)
 MEANS = ("Average", "GlobalAveragePooling1D", "Mean")  # of an ensemble's probabilities
 NEIGHBORS = 5  # names in the error about an unknown layer
@@ -475,11 +476,11 @@ def activation_of(step: Step) -> Callable | None:
     """Return the function that a step applies to one tensor, in inference mode.
 
     It is the `activation` of a layer with weights, and any other operation itself. None for an
-    operation of several tensors or to another shape, a Lambda, and an activation that cannot be
-    replaced, such as that of an LSTM.
+    operation of several tensors or to another shape, and an activation that cannot be replaced,
+    such as that of an LSTM.
     """
     operation = step.operation
-    if isinstance(operation, layers.Lambda) or len(step.inputs) != 1:
+    if len(step.inputs) != 1:
         return None
     if getattr(operation, "weights", ()):
         of_cell = isinstance(getattr(type(operation), "activation", None), property)
@@ -549,7 +550,7 @@ def _is_layer_of_tokens(step) -> bool:
 def _is_affine(step) -> bool:
     """Check whether a step is known to be affine in inference."""
     operation = step.operation
-    if isinstance(operation, AFFINE):
+    if isinstance(operation, AFFINE) and type(operation).__module__.startswith(OURS):
         return getattr(operation, "activation", None) in (None, keras.activations.linear)
     return type(operation).__name__ == "Pad" and operation.mode == "constant"
 

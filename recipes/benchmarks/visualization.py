@@ -1,7 +1,7 @@
 """Measure the speed of occlusion, integrated gradients and Grad-CAM against Captum's.
 
     cvcourse bench visualization
-    cvcourse bench visualization --rounds=3 --stride=48
+    cvcourse bench visualization --rounds=3 --stride=32
 
 One image is explained by resnet18 with random weights. Captum and pytorch-grad-cam, if they are
 installed, run torchvision's network in a separate process on all cores, each in the fastest form
@@ -19,6 +19,7 @@ import sys
 import time
 
 from cvcourse import recipe
+from cvcourse.errors import UsageError
 from cvcourse.startup import import_tensorflow_quietly
 
 TARGETS = {  # technique: least ratio of a contestant's seconds to ours
@@ -45,7 +46,7 @@ class Config:
     stride: int = recipe.field(24, "distance between patches in pixels", least=1)
     steps: int = recipe.field(16, "number of steps of integrated gradients", least=1)
     batches: tuple[int, ...] = recipe.field(
-        (1, 5, 16, 27, 81), "numbers of images at once that Captum tries", least=1
+        (1, 4, 8, 16, 27), "numbers of images at once that Captum tries", least=1
     )
     rounds: int = recipe.field(7, "number of timed blocks of each contestant", least=1)
     output: str = recipe.field("runs/bench_visualization.json", "JSON file of the results")
@@ -54,20 +55,24 @@ class Config:
 def main(config):
     """Measure, print a table, and write `config.output`; return the contents of the file."""
     config = recipe.check(config)
+    if config.stride > config.patch:
+        raise UsageError(
+            f"Captum takes a stride of at most the patch, {config.patch}; received {config.stride}"
+        )
     output = recipe.output_file(config.output)
     import_tensorflow_quietly()
     from cvcourse.training import timing
 
     load = timing.load_average()
-    seconds, checks, forms = {}, {}, {}
+    seconds, checks, trials = {}, {}, {}
     with timing.torch_process() as there:
         for technique, contestants in our_contestants(config).items():
-            for who in set(TARGETS[technique]) - set(contestants):
-                if not (VERSIONS[who] and VERSIONS["torchvision"]):
+            for who in TARGETS[technique]:
+                if who in contestants or not (VERSIONS[who] and VERSIONS["torchvision"]):
                     continue
-                job = config, f"{who} {technique}"
-                forms[job[1]] = form = fastest_form(there, *job)
-                contestants[who] = functools.partial(there, torch_block, *job, form)
+                job = f"{who} {technique}"
+                trials[job], form = tried_forms(there, config, job)
+                contestants[who] = functools.partial(there, torch_block, config, job, form)
             found = timing.take_turns(contestants, config.rounds)
             seconds[technique] = {who: timing.quartiles(times) for who, times in found.items()}
             for who, target in TARGETS[technique].items():
@@ -81,7 +86,7 @@ def main(config):
                 name = f"{technique} in forward passes"
                 checks[name] = timing.check(passes, at_most=FORWARD_PASSES)
     return timing.write_benchmark(
-        output, config, checks=checks, load=load, versions=VERSIONS, forms=forms, seconds=seconds
+        output, config, checks=checks, load=load, versions=VERSIONS, trials=trials, seconds=seconds
     )
 
 
@@ -136,12 +141,13 @@ def block(call, count=1):
     return timed
 
 
-def fastest_form(there, config, job):
-    """Try memory formats and batch sizes of a torch library; return the fastest pair."""
+def tried_forms(there, config, job):
+    """Try memory formats and numbers of images at once; return ({form: seconds}, fastest form)."""
     batches = [1] if "grad_cam" in job else config.batches
-    forms = [*itertools.product((False, True), batches)]
-    seconds = [min(there(torch_block, config, job, form, 2)) for form in forms]
-    return forms[seconds.index(min(seconds))]
+    forms = [*itertools.product(("channels_first", "channels_last"), batches)]
+    seconds = {form: min(there(torch_block, config, job, form, 2)) for form in forms}
+    named = {f"{layout}, {batch} at once": found for (layout, batch), found in seconds.items()}
+    return named, min(seconds, key=seconds.get)
 
 
 def torch_block(config, job, form, count=None):
@@ -152,13 +158,13 @@ def torch_block(config, job, form, count=None):
 
 
 @functools.cache  # for the life of the process
-def torch_call(config, job, channels_last, batch):
+def torch_call(config, job, layout, batch):
     """Return the call of a torch library that explains an image by torchvision's resnet18."""
     import torch
     import torchvision
 
     torch.set_num_threads(os.cpu_count())
-    form = torch.channels_last if channels_last else torch.contiguous_format
+    form = torch.channels_last if layout == "channels_last" else torch.contiguous_format
     net = torchvision.models.resnet18(weights=None, num_classes=CLASSES).eval()
     net = net.requires_grad_(False).to(memory_format=form)
     net.layer4.requires_grad_("grad_cam" in job)  # of which the gradient then begins
