@@ -36,15 +36,17 @@ def forgotten():
         ctypes.CDLL(None).malloc_trim(0)
 
 
-@pytest.fixture
-def undrawn(monkeypatch):
+@pytest.fixture(scope="module")
+def undrawn():
     """Figures are left blank: drawing them is a quarter of a run's time, and tested elsewhere."""
 
     def blank(figure, file, **options):
         picture = b'<svg xmlns="http://www.w3.org/2000/svg"/>'
         file.write(picture) if hasattr(file, "write") else pathlib.Path(file).write_bytes(picture)
 
-    monkeypatch.setattr("matplotlib.figure.Figure.savefig", blank)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("matplotlib.figure.Figure.savefig", blank)
+        yield
 
 
 @pytest.fixture

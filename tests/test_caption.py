@@ -198,6 +198,7 @@ def interrupted(config, at, crash, monkeypatch):
         caption.main(config)
 
 
+@pytest.mark.slow  # char_lm, train, and translate resume by the same loop
 def test_resume_is_exact_and_features_are_computed_once(config, monkeypatch, tmp_path, capsys):
     config = changed(config, cache_dir=str(tmp_path / "features"))
     metrics = caption.main(changed(config, workdir=str(tmp_path / "peace")))

@@ -339,8 +339,8 @@ def test_the_same_seed_draws_the_same(shared):
     ("name", "method"),
     [
         ("lstm", "beam_search"),
-        ("transformer_decoder", "sample"),
         pytest.param("lstm", "sample", marks=pytest.mark.slow),
+        pytest.param("transformer_decoder", "sample", marks=pytest.mark.slow),
         pytest.param("transformer_decoder", "beam_search", marks=pytest.mark.slow),
     ],
 )

@@ -100,7 +100,7 @@ FOR_PRECISION = {
     "snapshot_ensemble": dict(model="mlp", model_args={"hidden": (8,)}, cycles=(2,), seeds=(0,))
     | dict(limit=50, epochs=4),
 }
-FAST_PRECISION = {("char_lm", "mixed_float16"), ("train", "mixed_bfloat16")}
+FAST_PRECISION = {("train", "mixed_float16"), ("train", "mixed_bfloat16")}
 
 
 def half_precisions(names, fast):

@@ -168,7 +168,7 @@ def own_open_network(tmp_path):
 @pytest.mark.parametrize(
     ("network", "method"),
     [
-        (published_network, "probe"),
+        pytest.param(published_network, "probe", marks=pytest.mark.slow),
         pytest.param(published_network, "top", marks=pytest.mark.slow),
         (own_network, "probe"),
         pytest.param(own_open_network, "probe", marks=pytest.mark.slow),

@@ -15,7 +15,7 @@ from PIL import Image
 from cvcourse.models import pretrained
 
 FOLDER = pathlib.Path(__file__).parents[1] / "recipes" / "notebooks"
-pytestmark = pytest.mark.usefixtures("offline")
+pytestmark = pytest.mark.usefixtures("offline", "undrawn")
 
 
 def run(name, **parameters):

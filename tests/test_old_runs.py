@@ -79,7 +79,14 @@ def begun(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("recipe", "words"),
     [
-        *((name, [name, *flags, "--workdir=run"]) for name, (flags, _) in RUNS.items()),
+        *(
+            pytest.param(
+                name,
+                [name, *flags, "--workdir=run"],
+                marks=pytest.mark.slow if name == "char_lm" else (),  # see the last line
+            )
+            for name, (flags, _) in RUNS.items()
+        ),
         ("train", ["resume", "run"]),
         ("char_lm", ["char_lm", "--workdir=run", "--prompt=two"]),
     ],

@@ -16,7 +16,7 @@ from cvcourse.models import pretrained
 SPEC = rule.load_spec()["models"]
 SLOW = (
     *("vgg", "nasnet", "vit", "NASNet", "VGG", "wide", "101", "152", "169", "201", "Large"),
-    *("ConvNeXtTiny", "EfficientNetB0", "noaux"),
+    *("ConvNeXtTiny", "EfficientNetB0", "DenseNet121", "InceptionV3", "ResNet50V2", "noaux"),
 )
 
 

@@ -137,6 +137,7 @@ class Stop(BaseException):
     """A crash of the test's making."""
 
 
+@pytest.mark.slow  # snapshot_ensemble and char_lm do by the same code
 def test_resume_is_exact_and_repeats_no_finished_part(finished, tmp_path, monkeypatch):
     """Stopped within the second epoch of the second net."""
     after = training.ExactResume.on_train_batch_end

@@ -213,7 +213,7 @@ def stop():
 @pytest.mark.parametrize(
     "at",
     [
-        1,
+        pytest.param(1, marks=pytest.mark.slow),
         pytest.param(STEPS - 1, marks=pytest.mark.slow),
         pytest.param(STEPS, marks=pytest.mark.slow),
         pytest.param(STEPS + 5, marks=pytest.mark.slow),

@@ -497,11 +497,11 @@ def test_from_coarse_to_fine(config):
 
 
 def test_a_finished_sweep_is_extended(config):
-    tune.main(dataclasses.replace(config, trials=2), space)
+    tune.main(few(config), space)
     with pytest.raises(UsageError, match="--extend allows more trials"):
-        tune.main(config, space)
-    metrics = tune.main(dataclasses.replace(config, extend=True), space)
-    assert metrics["trials"] == 4
+        tune.main(few(config, trials=3), space)
+    metrics = tune.main(few(config, trials=3, extend=True), space)
+    assert metrics["trials"] == 3
 
 
 def test_bad_input_is_refused_before_any_training(config):

@@ -11,6 +11,8 @@ from recipe_runs import assert_same_run
 from cvcourse import data, visualization
 from cvcourse.errors import UsageError
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 FEW = dict(dataset="digits", limit=60, epochs=3, batch_size=16, model="lenet5", seed=3)
 
 
@@ -23,7 +25,6 @@ def runs(tmp_path_factory):
     return folder
 
 
-@pytest.mark.usefixtures("undrawn")
 def test_watching_changes_nothing(runs):
     assert_same_run(runs / "plain", runs / "watched")
     assert not (runs / "plain" / "watch").exists()
