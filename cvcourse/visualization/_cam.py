@@ -14,14 +14,14 @@ from cvcourse.layers import AdaptiveAveragePooling2D
 from cvcourse.layers.receptive_field import fields
 from cvcourse.visualization._grad_cam import check_resize, class_maps, resized
 from cvcourse.visualization._saliency import inputs
-from cvcourse.visualization.network import PROBABILITIES, Network, warn_of_zeros
+from cvcourse.visualization.network import PROBABILITIES, RESHAPES, Network, warn_of_zeros
 
 MEANS = (
     layers.GlobalAveragePooling2D,
     layers.AdaptiveAveragePooling2D,
     AdaptiveAveragePooling2D,
 )
-UNWEIGHTED = ("Flatten", "Reshape", "Squeeze", "Dropout", "Identity", "Cast")
+UNWEIGHTED = (*RESHAPES, "Dropout", "Identity", "Cast")
 
 
 def cam(

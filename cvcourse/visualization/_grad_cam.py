@@ -45,7 +45,8 @@ def grad_cam(
             (n, tokens, c), with extra tokens first. If None, the last map before the classifier,
             or the input of the last attention; its name is printed on standard error once.
         resize: "receptive_field" interpolates with each cell at the middle of its receptive field,
-            "bilinear" with cells as equal parts of the image, and None returns the cells.
+            "bilinear" with cells as equal parts of the image, and None returns the cells. If the
+            receptive field is unknown, "receptive_field" is "bilinear", with a warning.
         output: As in `saliency`.
 
     Returns:

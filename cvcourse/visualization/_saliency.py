@@ -39,7 +39,8 @@ def saliency(
         Gradients (n, h, w, c) float32, signed.
 
     Raises:
-        ValueError: If the images do not fit the model, or there is no such class.
+        ValueError: If the images do not fit the model, there is no such class, or the gradients
+            are NaN.
 
     >>> model = keras.Sequential([keras.Input((2, 2, 1)), keras.layers.Flatten()])
     >>> saliency(model, np.ones((1, 2, 2, 1)), 3)[0, :, :, 0]

@@ -366,7 +366,8 @@ class Network:
             Its Value, of the last call.
 
         Raises:
-            ValueError: If there is no such layer; the message has the nearest names.
+            ValueError: If there is no such layer (the message has the nearest names), or nested
+                models have several of the name.
         """
         self.require_graph(f"the layer {layer} cannot be found")
         name = layer.name if isinstance(layer, keras.Operation) else str(layer)
