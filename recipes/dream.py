@@ -200,13 +200,16 @@ class Job:
         self.photos = {name: self._read(file) for name, file in files.items() if file}
         self.photo = self.photos.get("photo")
         self.style = self.photos.get("style", self.photo)
+        order = [] if self.photo is None else self.probabilities(self.photo).argsort().tolist()
         if config.target is not None:
             self.target = loaded.column(config.target)
         else:
-            order = self.probabilities(self.photo).argsort()
-            if self.kind == "fool" and len(order) < 2:
-                raise UsageError(f"{loaded.title} has one class: there is none to reach")
-            self.target = int(order[-2 if self.kind == "fool" else -1])
+            self.target = order[-2 if self.kind == "fool" and len(order) > 1 else -1]
+        if self.kind == "fool" and self.target == order[-1]:
+            raise UsageError(
+                f"the likeliest class of the photo is {self.names[self.target]} already: "
+                "--kind=fool needs another one"
+            )
         network, self.layer, stages = Network.of(self.net), None, []
         if self.kind not in OF_CLASS:
             if config.layer is None or self.kind in ("style", "texture"):

@@ -155,7 +155,10 @@ def test_a_model_without_maps_and_of_one_class_is_one_line(folder, tmp_path, cap
     logits = layers.Dense(1, name="logits")(layers.Flatten()(image))
     training.save_model(keras.Model(image, logits), tmp_path / "flat.keras", ["a"])
     photo, model = str(folder / "photo.png"), f"--model={tmp_path / 'flat.keras'}"
-    for kind, message in (("dream", "flat has no maps"), ("fool", "flat has one class")):
+    for kind, message in (
+        ("dream", "flat has no maps"),
+        ("fool", "is a already: --kind=fool needs another one"),
+    ):
         assert dream.cli([photo, model, f"--kind={kind}", f"--workdir={tmp_path / 'run'}"]) == 2
         [line] = capsys.readouterr().err.splitlines()
         assert message in line
