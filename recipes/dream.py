@@ -224,6 +224,8 @@ class Job:
         self.style_layers = stages[:-1] or stages
         if self.photo is not None:
             network.images(self.photo, any_size=self.kind == "dream")
+        if self.kind in ("style", "texture", "invert"):
+            self.loss(self.photo, 0.0)  # fail early if the layers are zero for the photos
 
     def _read(self, file):
         """Read a photo in the size of the picture."""
@@ -285,7 +287,10 @@ class Job:
         for layer in self.style_layers:
             wanted = self.library.gram(self.net, self.style, layer)
             found = self.library.gram(self.net, images, layer)
-            total += np.square(found - wanted).sum() / np.square(wanted).sum()
+            norm = np.square(wanted).sum()
+            if not norm:
+                raise ValueError(f"the values of the layer {layer} are all zero for the style")
+            total += np.square(found - wanted).sum() / norm
         return float(total)
 
     def probabilities(self, images):

@@ -150,6 +150,15 @@ def test_wrong_flags_are_one_line(flags, photo, code, message, folder, tmp_path,
     assert re.search(message, error), error
 
 
+@pytest.mark.parametrize("kind", ["style", "texture", "invert"])
+def test_layers_that_are_zero_for_the_photo_are_one_line(kind, folder, tmp_path, capsys):
+    Image.new("RGB", (16, 16)).save(folder / "black.png")
+    style = [f"--style={folder / 'black.png'}"] if kind == "style" else []
+    code, path = run(folder, tmp_path, f"--kind={kind}", *style, photo="black.png")
+    assert code == 2 and not path.exists()
+    assert "are all zero" in capsys.readouterr().err.splitlines()[-1]
+
+
 def test_a_model_without_maps_and_of_one_class_is_one_line(folder, tmp_path, capsys):
     image = keras.Input((4, 4, 3))
     logits = layers.Dense(1, name="logits")(layers.Flatten()(image))
