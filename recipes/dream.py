@@ -25,21 +25,13 @@ from cvcourse import recipe
 from cvcourse.errors import UsageError
 from cvcourse.startup import import_tensorflow_quietly
 
-LOSSES = {
-    "dream": "minus half the mean over pixels of the layer's squares",
-    "style": "relative distances to content and style",
-    "texture": "relative distances to the style",
-    "class_image": "cross-entropy",
-    "invert": "relative distance to the features",
-    "fool": "cross-entropy",
-}
-TITLES = {
-    "dream": "DeepDream",
-    "style": "Style transfer",
-    "texture": "Texture synthesis",
-    "class_image": "Image of a class",
-    "invert": "Feature inversion",
-    "fool": "Fooling image",
+KINDS = {  # title of the report, and the loss in its table
+    "dream": ("DeepDream", "minus half the mean over pixels of the layer's squares"),
+    "style": ("Style transfer", "relative distances to content and style"),
+    "texture": ("Texture synthesis", "relative distances to the style"),
+    "class_image": ("Image of a class", "cross-entropy"),
+    "invert": ("Feature inversion", "relative distance to the features"),
+    "fool": ("Fooling image", "cross-entropy"),
 }
 SIDE = 224  # of pictures for a model of any size
 STEPS = dict(dream=10, style=200, texture=200, class_image=200, invert=300, fool=200)
@@ -57,7 +49,7 @@ class Config(recipe.RunFields, recipe.WeightsFields):
     """A photo, a model, and the kind of picture."""
 
     photo: tuple[str, ...] = recipe.field((), "image file", positional=True)
-    kind: str = recipe.field("dream", "kind of picture", choices=tuple(LOSSES))
+    kind: str = recipe.field("dream", "kind of picture", choices=tuple(KINDS))
     model: str = recipe.field(
         "mobilenet_v2", "network with published weights, run directory, or .keras file"
     )
@@ -141,6 +133,8 @@ def main(config: Config) -> dict:
             warnings.simplefilter("ignore")  # the last row tells if fool misses its target
             images = np.round(job.run(callback))
         seconds = round(time.monotonic() - begin, 1)
+        if path and path[-1]["step"] == job.steps:  # before the rounding
+            path.pop(), pictures.pop()
         record(job.steps, images)
         keras.utils.save_img(run.path / "picture.png", images[0], scale=False)
         print(f"picture: {run.path / 'picture.png'}")
@@ -153,11 +147,12 @@ def main(config: Config) -> dict:
         if config.kind == "fool":
             change = 127.5 + AMPLIFIED * (images - job.photo)
             shown.append((change[0], f"change, times {AMPLIFIED}\ngray is 0"))
-        titles = ["step", LOSSES[config.kind], f"probability of {name}"]
+        title, loss = KINDS[config.kind]
+        titles = ["step", loss, f"probability of {name}"]
         rows = [[f["step"], f"{f['loss']:.4g}", f"{f['probability']:.4f}"] for f in path]
         return training.write_report(
             run.path,
-            title=f"{TITLES[config.kind]}: {loaded.title}",
+            title=f"{title}: {loaded.title}",
             metrics={
                 "kind": config.kind,
                 "layer": job.layer,
@@ -272,7 +267,7 @@ class Job:
         return self.library.style_transfer(self.net, self.photo, self.style, **settings)
 
     def loss(self, images, share):
-        """Compute the loss of LOSSES; `share` is the probability of the class."""
+        """Compute the loss of KINDS; `share` is the probability of the class."""
         import numpy as np
 
         if self.kind in OF_CLASS:

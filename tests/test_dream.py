@@ -12,7 +12,7 @@ from PIL import Image
 from cvcourse import training
 from cvcourse.files import read_json
 
-STEPS = 5
+STEPS = 4
 
 
 @pytest.fixture(scope="module")
@@ -49,10 +49,10 @@ def run(folder, tmp_path, *flags, model="resizing", photo="photo.png"):
 @pytest.mark.parametrize(
     "kind, model",
     [
-        *((kind, "resizing") for kind in dream.LOSSES),
+        *((kind, "resizing") for kind in dream.KINDS),
         *(
             pytest.param(kind, "fixed", marks=() if kind in ("dream", "fool") else pytest.mark.slow)
-            for kind in dream.LOSSES
+            for kind in dream.KINDS
         ),
     ],
 )
@@ -77,6 +77,7 @@ def test_kinds(kind, model, folder, tmp_path, capsys):
     steps = [row["step"] for row in found["path"]]
     first = [0] if kind in ("dream", "style", "fool") else []
     assert steps[: len(first) + 1] == [*first, 1] and steps[-1] == found["steps"]
+    assert len({*steps}) == len(steps)
     losses = [row["loss"] for row in found["path"]]
     if kind in ("invert", "texture", "class_image", "fool"):
         assert losses[-1] < losses[0]
