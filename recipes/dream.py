@@ -25,21 +25,13 @@ from cvcourse import recipe
 from cvcourse.errors import UsageError
 from cvcourse.startup import import_tensorflow_quietly
 
-LOSSES = {
-    "dream": "minus half the mean over pixels of the layer's squares",
-    "style": "relative distances to content and style",
-    "texture": "relative distances to the style",
-    "class_image": "cross-entropy",
-    "invert": "relative distance to the features",
-    "fool": "cross-entropy",
-}
-TITLES = {
-    "dream": "DeepDream",
-    "style": "Style transfer",
-    "texture": "Texture synthesis",
-    "class_image": "Image of a class",
-    "invert": "Feature inversion",
-    "fool": "Fooling image",
+KINDS = {  # title of the report, and the loss in its table
+    "dream": ("DeepDream", "minus half the mean over pixels of the layer's squares"),
+    "style": ("Style transfer", "relative distances to content and style"),
+    "texture": ("Texture synthesis", "relative distances to the style"),
+    "class_image": ("Image of a class", "cross-entropy"),
+    "invert": ("Feature inversion", "relative distance to the features"),
+    "fool": ("Fooling image", "cross-entropy"),
 }
 SIDE = 224  # of pictures for a model of any size
 STEPS = dict(dream=10, style=200, texture=200, class_image=200, invert=300, fool=200)
@@ -57,7 +49,7 @@ class Config(recipe.RunFields, recipe.WeightsFields):
     """A photo, a model, and the kind of picture."""
 
     photo: tuple[str, ...] = recipe.field((), "image file", positional=True)
-    kind: str = recipe.field("dream", "kind of picture", choices=tuple(LOSSES))
+    kind: str = recipe.field("dream", "kind of picture", choices=tuple(KINDS))
     model: str = recipe.field(
         "mobilenet_v2", "network with published weights, run directory, or .keras file"
     )
@@ -141,6 +133,8 @@ def main(config: Config) -> dict:
             warnings.simplefilter("ignore")  # the last row tells if fool misses its target
             images = np.round(job.run(callback))
         seconds = round(time.monotonic() - begin, 1)
+        if path and path[-1]["step"] == job.steps:  # before the rounding
+            path.pop(), pictures.pop()
         record(job.steps, images)
         keras.utils.save_img(run.path / "picture.png", images[0], scale=False)
         print(f"picture: {run.path / 'picture.png'}")
@@ -153,11 +147,12 @@ def main(config: Config) -> dict:
         if config.kind == "fool":
             change = 127.5 + AMPLIFIED * (images - job.photo)
             shown.append((change[0], f"change, times {AMPLIFIED}\ngray is 0"))
-        titles = ["step", LOSSES[config.kind], f"probability of {name}"]
+        title, loss = KINDS[config.kind]
+        titles = ["step", loss, f"probability of {name}"]
         rows = [[f["step"], f"{f['loss']:.4g}", f"{f['probability']:.4f}"] for f in path]
         return training.write_report(
             run.path,
-            title=f"{TITLES[config.kind]}: {loaded.title}",
+            title=f"{title}: {loaded.title}",
             metrics={
                 "kind": config.kind,
                 "layer": job.layer,
@@ -200,13 +195,16 @@ class Job:
         self.photos = {name: self._read(file) for name, file in files.items() if file}
         self.photo = self.photos.get("photo")
         self.style = self.photos.get("style", self.photo)
+        order = [] if self.photo is None else self.probabilities(self.photo).argsort().tolist()
         if config.target is not None:
             self.target = loaded.column(config.target)
         else:
-            order = self.probabilities(self.photo).argsort()
-            if self.kind == "fool" and len(order) < 2:
-                raise UsageError(f"{loaded.title} has one class: there is none to reach")
-            self.target = int(order[-2 if self.kind == "fool" else -1])
+            self.target = order[-2 if self.kind == "fool" and len(order) > 1 else -1]
+        if self.kind == "fool" and self.target == order[-1]:
+            raise UsageError(
+                f"the likeliest class of the photo is {self.names[self.target]} already: "
+                "--kind=fool needs another one"
+            )
         network, self.layer, stages = Network.of(self.net), None, []
         if self.kind not in OF_CLASS:
             if config.layer is None or self.kind in ("style", "texture"):
@@ -221,6 +219,8 @@ class Job:
         self.style_layers = stages[:-1] or stages
         if self.photo is not None:
             network.images(self.photo, any_size=self.kind == "dream")
+        if self.kind in ("style", "texture", "invert"):
+            self.loss(self.photo, 0.0)  # fail early if the layers are zero for the photos
 
     def _read(self, file):
         """Read a photo in the size of the picture."""
@@ -267,7 +267,7 @@ class Job:
         return self.library.style_transfer(self.net, self.photo, self.style, **settings)
 
     def loss(self, images, share):
-        """Compute the loss of LOSSES; `share` is the probability of the class."""
+        """Compute the loss of KINDS; `share` is the probability of the class."""
         import numpy as np
 
         if self.kind in OF_CLASS:
@@ -282,7 +282,10 @@ class Job:
         for layer in self.style_layers:
             wanted = self.library.gram(self.net, self.style, layer)
             found = self.library.gram(self.net, images, layer)
-            total += np.square(found - wanted).sum() / np.square(wanted).sum()
+            norm = np.square(wanted).sum()
+            if not norm:
+                raise ValueError(f"the values of the layer {layer} are all zero for the style")
+            total += np.square(found - wanted).sum() / norm
         return float(total)
 
     def probabilities(self, images):

@@ -47,7 +47,9 @@ class Config(recipe.WorkdirFields, recipe.WeightsFields):
         None, "layer of Grad-CAM and Guided Grad-CAM; none: the last map before the classifier"
     )
     trust: bool = recipe.field(True, "test how far to trust the maps, which takes most of the time")
-    count: int = recipe.field(4, "number of images to explain if no photos are given", least=1)
+    count: int = recipe.field(
+        4, "number of images, of different classes, if no photos are given", least=1
+    )
     data_dir: str | None = recipe.field(
         None, "folder searched first for published datasets", free=True
     )

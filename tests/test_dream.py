@@ -12,7 +12,7 @@ from PIL import Image
 from cvcourse import training
 from cvcourse.files import read_json
 
-STEPS = 5
+STEPS = 4
 
 
 @pytest.fixture(scope="module")
@@ -49,10 +49,10 @@ def run(folder, tmp_path, *flags, model="resizing", photo="photo.png"):
 @pytest.mark.parametrize(
     "kind, model",
     [
-        *((kind, "resizing") for kind in dream.LOSSES),
+        *((kind, "resizing") for kind in dream.KINDS),
         *(
             pytest.param(kind, "fixed", marks=() if kind in ("dream", "fool") else pytest.mark.slow)
-            for kind in dream.LOSSES
+            for kind in dream.KINDS
         ),
     ],
 )
@@ -77,6 +77,7 @@ def test_kinds(kind, model, folder, tmp_path, capsys):
     steps = [row["step"] for row in found["path"]]
     first = [0] if kind in ("dream", "style", "fool") else []
     assert steps[: len(first) + 1] == [*first, 1] and steps[-1] == found["steps"]
+    assert len({*steps}) == len(steps)
     losses = [row["loss"] for row in found["path"]]
     if kind in ("invert", "texture", "class_image", "fool"):
         assert losses[-1] < losses[0]
@@ -150,12 +151,24 @@ def test_wrong_flags_are_one_line(flags, photo, code, message, folder, tmp_path,
     assert re.search(message, error), error
 
 
+@pytest.mark.parametrize("kind", ["style", "texture", "invert"])
+def test_layers_that_are_zero_for_the_photo_are_one_line(kind, folder, tmp_path, capsys):
+    Image.new("RGB", (16, 16)).save(folder / "black.png")
+    style = [f"--style={folder / 'black.png'}"] if kind == "style" else []
+    code, path = run(folder, tmp_path, f"--kind={kind}", *style, photo="black.png")
+    assert code == 2 and not path.exists()
+    assert "are all zero" in capsys.readouterr().err.splitlines()[-1]
+
+
 def test_a_model_without_maps_and_of_one_class_is_one_line(folder, tmp_path, capsys):
     image = keras.Input((4, 4, 3))
     logits = layers.Dense(1, name="logits")(layers.Flatten()(image))
     training.save_model(keras.Model(image, logits), tmp_path / "flat.keras", ["a"])
     photo, model = str(folder / "photo.png"), f"--model={tmp_path / 'flat.keras'}"
-    for kind, message in (("dream", "flat has no maps"), ("fool", "flat has one class")):
+    for kind, message in (
+        ("dream", "flat has no maps"),
+        ("fool", "is a already: --kind=fool needs another one"),
+    ):
         assert dream.cli([photo, model, f"--kind={kind}", f"--workdir={tmp_path / 'run'}"]) == 2
         [line] = capsys.readouterr().err.splitlines()
         assert message in line
