@@ -210,6 +210,9 @@ def test_a_class_image_is_the_assignments_step():
     moved = start + 0.1 * 4 * gradient / np.sqrt(np.mean(gradient**2))
     found = see.class_image(model, 5, steps=1, step_size=0.1, seed=2, **how)
     np.testing.assert_allclose(found, np.clip(moved, -1, 3), rtol=1e-5)
+    soft = see.class_image(model, 5, steps=1, step_size=0.1, seed=2, **how | {"blur": 0.5})
+    expected = scipy.ndimage.gaussian_filter(found, (0, 1.5, 1.5, 0), radius=2)  # of 3 rows
+    np.testing.assert_allclose(soft, expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize("deviation", [0.01, 0.5, 1.0])

@@ -104,6 +104,16 @@ def test_grad_cam_differentiates_down_to_its_layer(images):
     assert passed
 
 
+def test_guided_grad_cam_is_the_product(net, images):
+    form = {"contrast": 2}
+    coarse = see.grad_cam(net, images, 1, layer="stage1", **form)
+    expected = coarse[..., None] * see.guided_backprop(net, images, 1, **form)
+    found = see.guided_grad_cam(net, images, 1, layer="stage1", **form)
+    np.testing.assert_array_equal(found, expected)
+    other = see.guided_grad_cam(net, images, 1, layer="stage1", resize="bilinear", **form)
+    assert not np.allclose(other, expected)
+
+
 def test_the_default_layer_is_told_once(net, images, capsys):
     model = keras.Model(net.input, net.output)
     for _ in range(2):

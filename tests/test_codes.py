@@ -129,6 +129,9 @@ def test_tsne_keeps_clusters_together():
     points = visualization.tsne_map(centers[labels] + 0.1 * CODES[:36])
     order = visualization.neighbors(points, points, count=12)
     assert (labels[order] == labels[:, None]).all()
+    lengths = 2.0 ** (np.arange(36) % 4)[:, None]
+    scaled = visualization.tsne_map(lengths * (centers[labels] + 0.1 * CODES[:36]))
+    np.testing.assert_array_equal(scaled, points)
     with pytest.warns(FutureWarning, match="codes"):
         assert training.tsne(features=CODES[:4]).shape == (4, 2)
 

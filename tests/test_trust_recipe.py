@@ -64,6 +64,19 @@ def test_the_table_of_digits(templates, tmp_path, capsys):
     assert json.loads((tmp_path / "run" / "metrics.json").read_text()).items() <= metrics.items()
 
 
+def test_photos_are_those_that_the_model_is_sure_of(templates):
+    model, split = keras.saving.load_model(templates), data.load("digits").test
+    config = trust.Config(grids=30, probability=0.2)
+    photos, classes = trust.confident_photos(config, split, lambda photo: photo, model)
+    logits = model.predict(photos.astype("float32"), verbose=0)
+    shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    np.testing.assert_array_equal(shares.argmax(axis=1), classes)
+    assert shares.max(axis=1).min() >= 0.2
+    assert all(len({*four}) == 4 for four in classes.reshape(-1, 4))
+    wrong = model.predict(split.images[:].astype("float32"), verbose=0).argmax(1) != split.labels
+    assert wrong.any()
+
+
 def test_what_is_refused(templates, tmp_path):
     settings = {"model": str(templates), "workdir": str(tmp_path / "run")}
     with pytest.raises(UsageError, match="DATASET is missing"):

@@ -412,7 +412,7 @@ def assert_half_precision(build, policy, methods=("saliency", "guided_backprop",
     for method in methods:
         found, expected = maps(method, half, images), maps(method, full, images)
         assert found.dtype == np.float32
-        assert np.corrcoef(found.ravel(), expected.ravel())[0, 1] > 0.99
+        assert error(found, expected) < 1e-3  # in half precision, 0.05 and more
     assert half.layers[1].compute_dtype == policy.removeprefix("mixed_")
 
 
