@@ -373,3 +373,24 @@ def test_half_precision(policy):
         got, expected = technique(half), technique(full)
         assert got.dtype == "float32"
         assert np.corrcoef(got.ravel(), expected.ravel())[0, 1] > 0.99
+
+
+def test_style_layers_are_the_ends_of_stages_by_default(net):
+    ends = see.stages(net)
+    content, style = pictures(2)[:1], pictures(2)[1:]
+    settings = {"steps": 2, "bounds": BOUNDS}
+    chosen = {"content_layer": ends[-2], "style_layers": ends[:-1]}
+    found = see.style_transfer(net, content, style, **settings)
+    expected = see.style_transfer(net, content, style, **settings, **chosen)
+    np.testing.assert_array_equal(found, expected)
+    assert np.abs(found - content).max() > 0
+
+
+def test_seeds_give_several_fooling_images(net):
+    wanted = (Network.of(net).predict(pictures(1)).argmax() + 1) % CLASSES
+    settings = {"probability": 0.6, "step_size": 4e-3, "bounds": BOUNDS}
+    first, again, other = (
+        see.fooling_image(net, pictures(1), wanted, seed=seed, **settings) for seed in (0, 0, 1)
+    )
+    np.testing.assert_array_equal(first, again)
+    assert np.abs(first - other).max() > 0

@@ -16,7 +16,7 @@ from cvcourse.visualization._codes import (
 from cvcourse.visualization._deconvnet import deconvnet
 from cvcourse.visualization._deletion import deletion, insertion
 from cvcourse.visualization._dream import dream, dream_objective, dream_step
-from cvcourse.visualization._explanation import Explanation, MethodResult, explain, stages
+from cvcourse.visualization._explanation import Explanation, MethodResult, explain
 from cvcourse.visualization._fgsm import fgsm
 from cvcourse.visualization._fooling_image import fooling_image
 from cvcourse.visualization._grad_cam import grad_cam, guided_grad_cam
@@ -30,6 +30,7 @@ from cvcourse.visualization._receptive_field import ReceptiveField, boxes, recep
 from cvcourse.visualization._rectifiers import rectifiers, with_rectifiers
 from cvcourse.visualization._saliency import gradient_times_image, saliency
 from cvcourse.visualization._smooth_grad import smooth_grad
+from cvcourse.visualization._stages import stages
 from cvcourse.visualization._style_transfer import gram, style_loss, style_transfer
 from cvcourse.visualization._trust_panel import TrustRow, trust_panel
 from cvcourse.visualization.methods import METHODS, Method, occlusion_patch

@@ -11,14 +11,11 @@ import keras
 import numpy as np
 
 from cvcourse.errors import pick
-from cvcourse.layers.receptive_field import fields
 from cvcourse.visualization._grad_cam import grid_of
 from cvcourse.visualization._occlusion import occlusion, to_pixels
 from cvcourse.visualization._trust_panel import TrustRow, trust_panel
 from cvcourse.visualization.methods import METHODS, occlusion_patch
 from cvcourse.visualization.network import Network
-
-PADDINGS = ("Pad", "PadTo", "ZeroPadding2D")  # operations that end no stage
 
 
 @dataclasses.dataclass(frozen=True)
@@ -177,41 +174,6 @@ def explain(
         _layer_name(network, layer) if any(chosen[name].takes_layer for name in results) else None,
         total,
     )
-
-
-def stages(model: keras.Model) -> list[str]:
-    """Find the last layer of each resolution, where a network's stages end.
-
-    Args:
-        model: A functional keras.Model.
-
-    Returns:
-        Names of layers with maps that all paths from the image to the logits pass, from the first
-        layer with a kernel; empty if there is none.
-
-    Raises:
-        ValueError: If the model has no graph of layers.
-
-    >>> layers = keras.layers
-    >>> net = [keras.Input((8, 8, 1)), layers.Conv2D(2, 3, name="a"), layers.MaxPool2D(name="b")]
-    >>> stages(keras.Sequential([*net, layers.Flatten(), layers.Dense(2)]))
-    ['a', 'b']
-    """
-    network = Network.of(model)
-    network.require_graph("its stages are unknown")
-    steps, field = network.between(), fields(network.graph)
-    last_use = {value: place for place, step in enumerate(steps) for value in step.inputs}
-    ends: dict[tuple, str] = {}
-    reach, convolved = 0, False  # place of the last use of all values so far
-    for place, step in enumerate(steps):
-        reach = max([reach, *(last_use[value] for value in step.inputs)])
-        weights = getattr(step.operation, "weights", ())
-        convolved |= any(len(weight.shape) > 1 for weight in weights)
-        found = field[step.outputs[0]]
-        is_end = reach == place and type(step.operation).__name__ not in PADDINGS
-        if is_end and convolved and found is not None and step.outputs[0].shape[1:3] != (1, 1):
-            ends[found.step] = step.name
-    return [*ends.values()]
 
 
 def _classes(network, images, probabilities, target, contrast):

@@ -32,6 +32,7 @@ def fooling_image(
     steps: int = 100,
     step_size: float = 6e-4,
     bounds: Bounds = (0.0, 255.0),
+    seed: int | None = None,
     output: str | None = None,
     callback: Callback | None = None,
 ) -> np.ndarray:
@@ -49,6 +50,8 @@ def fooling_image(
         steps: Largest number of steps; a warning names the images that need more.
         step_size: Root mean square change of a pixel in a step, as a share of the range.
         bounds: Lowest and highest pixel, as numbers or one a channel.
+        seed: Random seed of a first step in a random direction, for several answers. If None,
+            images are changed along the gradient only.
         output: Name of the output, for a model with several. If None, `logits`.
         callback: Called after each step with its number, from 1, and the images.
 
@@ -72,6 +75,10 @@ def fooling_image(
     images = network.images(images)
     if classes is None:
         raise ValueError("classes is the class to reach, or one for each image; received None")
+    if seed is not None:
+        direction = np.random.default_rng(seed).standard_normal(images.shape)
+        images = np.clip(images + step_size * (high - low) * direction, low, high)
+        images = images.astype("float32")
     chosen = network.targets(images, classes)
     directions = network.directions(images, classes)
 

@@ -14,6 +14,7 @@ import numpy as np
 from keras import ops
 
 from cvcourse.layers.graph import Value
+from cvcourse.visualization._stages import stages
 from cvcourse.visualization.ascent import (
     Bounds,
     Callback,
@@ -111,8 +112,8 @@ def style_transfer(
     content: Any,
     style: Any,
     *,
-    content_layer: Any,
-    style_layers: Sequence[Any],
+    content_layer: Any = None,
+    style_layers: Sequence[Any] | None = None,
     content_weight: float = 0.1,
     style_weights: Sequence[float] | float = 1.0,
     variation_weight: float = 1e-5,
@@ -135,8 +136,9 @@ def style_transfer(
         content: Images (n, h, w, c), in the range of `bounds`.
         style: Images (n, h, w, c), or one for all; of another size, they are scaled if the model
             has a fixed size.
-        content_layer: Name of a layer, "model/layer" in a nested model, or the layer.
-        style_layers: Layers, likewise.
+        content_layer: Name of a layer, "model/layer" in a nested model, or the layer. If None, the
+            end of the stage before the last one, by `stages`.
+        style_layers: Layers, likewise. If None, the ends of all stages but the last.
         content_weight: Weight of the content.
         style_weights: Weight of each style layer, or one for all.
         variation_weight: Weight of the total variation, of pixels in units of the range.
@@ -165,6 +167,12 @@ def style_transfer(
     if start not in STARTS:
         raise ValueError(f"start is {' or '.join(STARTS)}; received {start!r}")
     low, high = pixel_range(bounds)
+    if content_layer is None or style_layers is None:
+        ends = stages(model)
+        if not ends:
+            raise ValueError(f"{network.name} has no maps: choose content_layer and style_layers")
+        content_layer = ends[max(-2, -len(ends))] if content_layer is None else content_layer
+        style_layers = (ends[:-1] or ends) if style_layers is None else style_layers
     taps = _taps(network, content_layer, style_layers)
     content = network.images(content)
     wanted = _wanted(network, taps, content, content, _scaled(network, style))

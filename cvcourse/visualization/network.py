@@ -453,8 +453,8 @@ class Network:
         ]
         larger = [step for step in maps if step.outputs[0].shape[1:3] != (1, 1)]
         if larger != maps:  # of a small image: the last may be within a branch
-            bottlenecks = _bottlenecks(steps, self.input)
-            larger = [step for step in larger if step in bottlenecks] or larger
+            on_all_paths = bottlenecks(steps, self.input)
+            larger = [step for step in larger if step in on_all_paths] or larger
         maps = larger
         if not maps:
             raise ValueError(
@@ -521,7 +521,7 @@ def _is_any(y, functions, x) -> bool:
     )
 
 
-def _bottlenecks(steps: Sequence[Step], value: Value) -> list[Step]:
+def bottlenecks(steps: Sequence[Step], value: Value) -> list[Step]:
     """Return the steps whose output is all that later steps take of `value` and what follows it."""
     last_use = {taken: i for i, step in enumerate(steps) for taken in step.inputs}
     found, needed = [], last_use[value]
