@@ -335,6 +335,21 @@ def test_adam_is_that_of_keras():
     np.testing.assert_allclose(found, np.array(variable), rtol=1e-4)
 
 
+def test_the_unit_of_the_pixels_changes_nothing():
+    """The weight of the total variation is of pixels in units of the range."""
+    unit = flat(4, 4, 1)
+    scaled = keras.Sequential([keras.Input((4, 4, 1)), layers.Rescaling(1 / 255), *unit.layers])
+    x = np.random.default_rng(0).random((2, 1, 4, 4, 1))
+    how = dict(steps=5, variation_weight=0.1)
+    style = how | dict(content_layer="map", style_layers=["map"])
+    for technique in (
+        lambda model, x, bounds: see.invert(model, x[0], "map", bounds=bounds, **how),
+        lambda model, x, bounds: see.style_transfer(model, *x, bounds=bounds, **style),
+    ):
+        found = technique(scaled, 255 * x, (0.0, 255.0))
+        np.testing.assert_allclose(found / 255, technique(unit, x, (0.0, 1.0)), atol=1e-4)
+
+
 def test_nested_models(net):
     image = keras.Input((SIDE, SIDE, 3))
     nested = keras.Model(image, layers.Softmax()(net(image)))

@@ -8,8 +8,9 @@ import pytest
 from cvcourse.recipes import train
 from recipe_runs import assert_same_run
 
-from cvcourse import data, visualization
+from cvcourse import data, figures, visualization
 from cvcourse.errors import UsageError
+from cvcourse.training._watch import watch_sections
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
@@ -52,6 +53,13 @@ def test_the_report_has_the_maps_and_the_filters(runs):
     assert "Grad-CAM by epoch" not in plain
     assert watched.count("epoch 3, P = ") == 4  # two images, each with its alt text
     assert "6 filters of 5x5 pixels" in plain
+    dataset = data.load("digits", limit=60)
+    ((first, *pictures), _) = watch_sections(2, dataset, runs / "watched")[0]["gallery"]
+    paths = sorted((runs / "watched" / "watch").iterdir())
+    maps = [np.load(path)["maps"][0] for path in paths]
+    for (picture, _), one in zip(pictures, maps, strict=True):
+        expected = figures.overlay(first[0], one, scale=np.max(maps), signed=False)
+        np.testing.assert_array_equal(picture, expected)
 
 
 def test_a_network_without_maps_is_refused(tmp_path):
