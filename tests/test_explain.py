@@ -59,7 +59,7 @@ def explained(run_directory, digits, tmp_path_factory):
     flags = [photo, f"--model={run_directory}", f"--workdir={folder / 'out'}"]
     assert explain.cli([*flags, f"--output={folder / 'maps.png'}"]) == 0
     metrics = json.loads((folder / "out" / "metrics.json").read_text())
-    assert (folder / "maps.png").exists()  # its drawing is tested in test_figures_attribution.py
+    assert (folder / "maps.png").exists()
     return photo, metrics, (folder / "out" / "report.html").read_text()
 
 
