@@ -13,8 +13,6 @@ from PIL import Image
 
 from cvcourse import classifier, data, models, regularization, training, visualization
 
-pytestmark = pytest.mark.usefixtures("undrawn")
-
 NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
 
