@@ -37,8 +37,11 @@ class Watch(keras.callbacks.Callback):
         layer, _ = network.default_map()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of maps that are zero, as early maps may be
-            maps = grad_cam(self.model, self.images, self.labels, layer=layer)
-        logits = network.predict(network.images(self.images))
+            try:
+                maps = grad_cam(self.model, self.images, self.labels, layer=layer)
+                logits = network.predict(network.images(self.images))
+            except ValueError:  # NaN; the training reports it
+                return
         probabilities = np.array(network.probabilities(logits))[range(len(maps)), self.labels]
         buffer = io.BytesIO()
         np.savez_compressed(buffer, maps=maps, probabilities=probabilities)
