@@ -10,8 +10,10 @@ from typing import Any
 
 import keras
 import numpy as np
+from keras import ops
 
 from cvcourse.visualization.network import Network, check_count, warn_of_zeros
+from cvcourse.visualization.windows import windows
 
 
 def occlusion(
@@ -66,12 +68,26 @@ def occlusion(
 
     places = np.array([*itertools.product(range(len(images)), *grid)])
     found = []
+    local = windows(network, images.shape[1:3], (height, width))
+    known: dict[int, np.ndarray] = {}  # maps of the images of a batch
     for batch in np.array_split(places, -(-len(places) // batch_size)):
-        covered = images[batch[:, 0]]
-        for image, (_, row, column) in zip(covered, batch, strict=True):
-            window = np.s_[row : row + height, column : column + width]
-            image[window] = fill[window]
-        found.append(network.class_probabilities(covered, chosen[batch[:, 0]], batch_size))
+        which, corners = batch[:, 0], batch[:, 1:]
+        if local is None:
+            covered = images[which]
+            for image, (row, column) in zip(covered, corners, strict=True):
+                window = np.s_[row : row + height, column : column + width]
+                image[window] = fill[window]
+            logits = network.predict(covered, batch_size)
+        else:
+            known = {
+                i: known[i] if i in known else local.maps(images[i : i + 1])[0]
+                for i in dict.fromkeys(which.tolist())
+            }
+            maps = np.stack([known[i] for i in which])
+            covered = local.covered(images[which], maps, corners, (height, width), fill)
+            logits = local.logits(covered)
+        probabilities = ops.convert_to_numpy(network.probabilities(logits))
+        found.append(probabilities[np.arange(len(batch)), chosen[which]])
     return np.concatenate(found).reshape(len(images), *map(len, grid))
 
 

@@ -178,7 +178,7 @@ class Network:
         """Compute logits and other values in inference mode, for tensors inside a function.
 
         Args:
-            images: Tensor (batch, h, w, c).
+            images: Tensor (batch, h, w, c); None if `known` has all that is needed.
             wanted: Further values.
             rules: Calls to replace, as `rectifiers.rule_of` returns them.
             known: {value: tensor} of values that are not computed again.
@@ -192,9 +192,10 @@ class Network:
                 if not hasattr(found, "shape") or len(found.shape) != 2:
                     raise ValueError(f"{self.name} does not end in one number for each class")
                 return [ops.cast(found, "float32")]
+            given = {} if images is None else {self.input: images}
             found = run(
                 self.graph.steps,
-                {self.input: images, **(known or {})},
+                {**given, **(known or {})},
                 [*wanted, self.logits] if self.logits else wanted,
                 replaced={**self._replaced, **(rules or {})},
             )
@@ -205,6 +206,14 @@ class Network:
         if self._is_mean:  # the softmax of its logarithm is the mean itself
             logits = ops.log(ops.maximum(logits, np.finfo("float32").tiny))
         return [logits, *others]
+
+    def value(self, images: Any, wanted: Value) -> Any:
+        """Compute a value alone, of images or of parts of images, inside a function."""
+        with _full_precision(self.model):
+            (found,) = run(
+                self.graph.steps, {self.input: images}, [wanted], replaced=self._replaced
+            )
+        return found
 
     def compiled(
         self, key: Any, function: Callable, *shapes: Sequence[int | None]
