@@ -12,7 +12,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from cvcourse.visualization.network import Network, check_count, warn_of_zeros
+from cvcourse.visualization.network import Network, check_count, require_numbers, warn_of_zeros
 from cvcourse.visualization.windows import windows
 
 
@@ -59,6 +59,7 @@ def occlusion(
     """
     network = Network.of(model, output)
     network.require_maps("occlusion")
+    network.require_classes()
     images = network.images(images)
     height, width = _pair("patch", patch)
     grid = _grid(images.shape[1:3], (height, width), _pair("stride", stride))
@@ -85,7 +86,7 @@ def occlusion(
             }
             maps = np.stack([known[i] for i in which])
             covered = local.covered(images[which], maps, corners, (height, width), fill)
-            logits = local.logits(covered)
+            logits = require_numbers(local.logits(covered), f"{network.name}: the output")
         probabilities = ops.convert_to_numpy(network.probabilities(logits))
         found.append(probabilities[np.arange(len(batch)), chosen[which]])
     return np.concatenate(found).reshape(len(images), *map(len, grid))
