@@ -10,7 +10,6 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import ops
 
 from cvcourse.visualization.network import Network, check_count, require_numbers, warn_of_zeros
 from cvcourse.visualization.windows import windows
@@ -87,8 +86,7 @@ def occlusion(
             maps = np.stack([known[i] for i in which])
             covered = local.covered(images[which], maps, corners, (height, width), fill)
             logits = require_numbers(local.logits(covered), f"{network.name}: the output")
-        probabilities = ops.convert_to_numpy(network.probabilities(logits))
-        found.append(probabilities[np.arange(len(batch)), chosen[which]])
+        found.append(network.of_classes(logits, chosen[which]))
     return np.concatenate(found).reshape(len(images), *map(len, grid))
 
 

@@ -302,20 +302,13 @@ class Network:
         functions = PROBABILITIES.get(self.probability)
         return functions[0](logits) if functions else logits
 
-    def class_probabilities(
-        self, images: np.ndarray, classes: np.ndarray, size: int = BATCH
-    ) -> np.ndarray:
-        """Compute the probability of a class for each image.
+    def class_probabilities(self, images: np.ndarray, classes: np.ndarray) -> np.ndarray:
+        """Compute the probability of a class (n,) for each image: (n, h, w, c) -> (n,) float32."""
+        return self.of_classes(self.predict(images), classes)
 
-        Args:
-            images: Array (n, h, w, c).
-            classes: Classes (n,).
-            size: Number of images computed at once.
-
-        Returns:
-            Array (n,) float32.
-        """
-        found = ops.convert_to_numpy(self.probabilities(self.predict(images, size)))
+    def of_classes(self, logits: np.ndarray, classes: np.ndarray) -> np.ndarray:
+        """Turn logits (n, classes) into the probability of a class (n,) for each image, (n,)."""
+        found = ops.convert_to_numpy(self.probabilities(logits))
         return found[np.arange(len(found)), classes]
 
     def targets(self, images: np.ndarray, classes: Any = None) -> np.ndarray:
