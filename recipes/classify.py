@@ -17,15 +17,10 @@ from cvcourse.startup import import_tensorflow_quietly
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(recipe.WeightsFields):
+class Config(recipe.ClassifierFields):
     """Photos and the model that classifies them."""
 
     photos: tuple[str, ...] = recipe.field((), "image files and folders", positional=True)
-    model: str = recipe.field(
-        "mobilenet_v2",
-        "network with published weights, run directory, or .keras file",
-    )
-    model_args: dict = recipe.field({}, "arguments of the model's builder, such as width=0.25")
     top: int = recipe.field(5, "number of classes to print", least=1)
 
 

@@ -45,15 +45,11 @@ LIKELIEST = 5  # classes in the metrics
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(recipe.RunFields, recipe.WeightsFields):
+class Config(recipe.RunFields, recipe.ClassifierFields):
     """A photo, a model, and the kind of picture."""
 
     photo: tuple[str, ...] = recipe.field((), "image file", positional=True)
     kind: str = recipe.field("dream", "kind of picture", choices=tuple(KINDS))
-    model: str = recipe.field(
-        "mobilenet_v2", "network with published weights, run directory, or .keras file"
-    )
-    model_args: dict = recipe.field({}, "arguments of the model's builder, such as width=0.25")
     layer: str | None = recipe.field(
         None, "layer of dream, of invert, and of style's content; auto: one of a middle scale"
     )

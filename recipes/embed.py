@@ -28,7 +28,7 @@ TINY = 32  # side of the images whose pixels are compared, that of CIFAR-10
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(recipe.WorkdirFields, recipe.WeightsFields):
+class Config(recipe.WorkdirFields, recipe.ClassifierFields):
     """Dataset, and the model whose codes are shown."""
 
     dataset: str = recipe.field(
@@ -48,11 +48,6 @@ class Config(recipe.WorkdirFields, recipe.WeightsFields):
         "split whose images are shown; all: the images of all splits",
         choices=("validation", "train", "test", "all"),
     )
-    model: str = recipe.field(
-        "mobilenet_v2",
-        "network with published weights, run directory, or .keras file",
-    )
-    model_args: dict = recipe.field({}, "arguments of the model's builder, such as width=0.25")
     layer: str | None = recipe.field(
         None,
         "layer whose output, averaged over its places, is the code; none: the classifier's input",

@@ -24,7 +24,7 @@ STATISTICS = 256  # images of a validation split in which patches and dead chann
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(recipe.WorkdirFields, recipe.WeightsFields):
+class Config(recipe.WorkdirFields, recipe.ClassifierFields):
     """Photos, the model, and the methods that explain it."""
 
     photos: tuple[str, ...] = recipe.field(
@@ -32,10 +32,6 @@ class Config(recipe.WorkdirFields, recipe.WeightsFields):
         "image files and folders; none: images of the validation split of the model's run",
         positional=True,
     )
-    model: str = recipe.field(
-        "mobilenet_v2", "network with published weights, run directory, or .keras file"
-    )
-    model_args: dict = recipe.field({}, "arguments of the model's builder, such as width=0.25")
     target: str | None = recipe.field(None, "class to explain; none: the likeliest of each image")
     contrast: str | None = recipe.field(
         None, "class that the target is compared with; none: the likeliest other one"

@@ -42,7 +42,7 @@ GRIDS = (
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(recipe.WorkdirFields, recipe.WeightsFields):
+class Config(recipe.WorkdirFields, recipe.ClassifierFields):
     """Photos, model and methods."""
 
     dataset: str = recipe.field(
@@ -51,10 +51,6 @@ class Config(recipe.WorkdirFields, recipe.WeightsFields):
         "or an .npz file",
         positional=True,
     )
-    model: str = recipe.field(
-        "mobilenet_v2", "network with published weights, run directory, or .keras file"
-    )
-    model_args: dict = recipe.field({}, "arguments of the model's builder, such as width=0.25")
     methods: tuple[str, ...] = recipe.field(
         METHODS, "methods of cvcourse.visualization.METHODS", distinct=True
     )

@@ -14,6 +14,7 @@ from cvcourse.recipe.config_file import load_config, module_of, read_config
 from cvcourse.recipe.fields import as_config, check, field, names_of, with_new_names
 from cvcourse.recipe.groups import (
     CacheFields,
+    ClassifierFields,
     DataFields,
     DeviceFields,
     FitFields,
@@ -44,6 +45,7 @@ __all__ = [
     "HELP",
     "PICTURES",
     "CacheFields",
+    "ClassifierFields",
     "DataFields",
     "DeviceFields",
     "FitFields",

@@ -212,6 +212,16 @@ class WeightsFields:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class ClassifierFields(WeightsFields):
+    """A trained classifier, as `cvcourse.classifier.of` loads it."""
+
+    model: str = field(
+        "mobilenet_v2", "network with published weights, run directory, or .keras file"
+    )
+    model_args: dict = field({}, "arguments of the model's builder, such as width=0.25")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class CacheFields:
     """The cache of a frozen network's features."""
 
