@@ -6,7 +6,16 @@ import typing
 __version__ = "0.7.0"
 
 PACKAGES = (
-    *("classic", "data", "distribution", "figures", "layers", "models", "optimization"),
+    *(
+        "classic",
+        "compression",
+        "data",
+        "distribution",
+        "figures",
+        "layers",
+        "models",
+        "optimization",
+    ),
     *("recipe", "recipes", "regularization", "sequence", "training", "tuning", "visualization"),
 )
 
@@ -15,6 +24,7 @@ __all__ = ["__version__"]  # a star import must not import TensorFlow
 if typing.TYPE_CHECKING:
     from cvcourse import (  # noqa: F401
         classic,
+        compression,
         data,
         distribution,
         figures,

@@ -13,8 +13,10 @@ from cvcourse.models import pretrained
 PARAMETERS = {
     "linear": (30_730, "3072 * 10 + 10"),
     "mlp": (1_707_274, "3072 * 512 + 512 + 512 * 256 + 256 + 256 * 10 + 10"),
+    "lenet_300_100": (266_610, "Han et al. 2015, table 3: 267K; 784 * 300 + 300 + 30,100 + 1,010"),
     "lenet5": (61_706, "156 + 2,416 + 48,120 + 10,164 + 850: figure 2 with a dense C3"),
     "lenet5_1998": (60_000, "156 + 12 + 1,516 + 32 + 48,120 + 10,164: section II.B, RBFs fixed"),
+    "lenet5_caffe": (431_080, "520 + 25,050 + 400,500 + 5,010; Han et al. 2015, table 4: 431K"),
     "alexnet": (61_100_840, "torchvision's num_params"),
     "alexnet_2012": (60_965_224, "Caffe's bvlc_alexnet"),
     "zfnet": (62_357_608, "figure 3, by hand"),

@@ -29,6 +29,7 @@ RECIPES = [*(ROOT / "recipes").glob("*.py")]
 # package: (packages of ours it may import, heavy ones it may import)
 ARROWS = {
     "classic": (set(), set()),
+    "compression": ({"layers"}, set()),
     "figures": (set(), set()),
     "layers": (set(), set()),
     "models": ({"layers"}, set()),
@@ -41,6 +42,7 @@ ARROWS = {
     "training": (
         {
             "classic",
+            "compression",
             "distribution",
             "figures",
             "layers",
@@ -70,6 +72,7 @@ INSIDE_FUNCTIONS = {
     "tuning": {"tensorflow"},  # TensorBoard's files
     "optimization": {"tensorflow"},  # gradients, for which Keras has no neutral function
     "visualization": {"tensorflow"},  # gradients
+    "compression": {"tensorflow"},  # conversion to LiteRT
 }
 
 

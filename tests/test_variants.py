@@ -146,7 +146,8 @@ def test_names_in_course_order_and_by_pattern():
         *("resnet18", "resnet34", "resnet50", "resnet101", "resnet152"),
         *("resnet18_v2", "resnet34_v2", "resnet50_v2", "resnet101_v2", "resnet152_v2"),
     ]
-    assert models.list(["*_16", "lenet*"]) == ["lenet5", "lenet5_1998", "vit_b_16", "vit_l_16"]
+    lenets = ["lenet_300_100", "lenet5", "lenet5_1998", "lenet5_caffe"]
+    assert models.list(["*_16", "lenet*"]) == [*lenets, "vit_b_16", "vit_l_16"]
     assert models.list("resnet??", pretrained=False) == [f"resnet{n}" for n in (20, 32, 44, 56)]
     assert models.list("resnext*", pretrained=False) == ["resnext29_8x64d"]
     assert models.list("reznet*") == []

@@ -15,7 +15,7 @@ class ChannelShuffle(keras.layers.Layer):
 
     Args:
         groups: Number of groups, which divides c.
-        **settings: See keras.layers.Layer.
+        **kwargs: See keras.layers.Layer.
 
     Shapes:
         (batch, h, w, c) -> (batch, h, w, c)
@@ -24,8 +24,8 @@ class ChannelShuffle(keras.layers.Layer):
     [0, 3, 1, 4, 2, 5]
     """
 
-    def __init__(self, groups: int, **settings: Any):
-        super().__init__(**settings)
+    def __init__(self, groups: int, **kwargs: Any):
+        super().__init__(**kwargs)  # of this name: Keras then saves the layer's name
         self.groups = groups
 
     def call(self, inputs):

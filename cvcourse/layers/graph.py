@@ -65,7 +65,7 @@ def operations(model):
         occurs once.
     """
     first = {}
-    for node in _nodes(model):
+    for node in nodes(model):
         first.setdefault(
             id(node.operation), (node.operation, node.input_tensors, node.output_tensors)
         )
@@ -119,7 +119,7 @@ def _output_names(model) -> list[str]:
     return names
 
 
-def _nodes(model) -> Iterator[Any]:
+def nodes(model) -> Iterator[Any]:
     """Yield the calls of a model's operations, inputs included; see `operations`."""
     inputs = {id(tensor) for tensor in model.inputs}
     seen = set()
@@ -144,7 +144,7 @@ def _open(model, inputs: Sequence[Value], prefix: str, steps: list[Step]) -> lis
     def value_of(argument):
         return values[id(argument)] if isinstance(argument, keras.KerasTensor) else argument
 
-    for node in _nodes(model):
+    for node in nodes(model):
         if all(id(tensor) in values for tensor in node.output_tensors):  # an input
             continue
         operation, arguments = node.operation, node.arguments

@@ -13,7 +13,8 @@ from keras import layers
 from cvcourse.errors import pick
 from cvcourse.layers import RadialBasis, SparseConv2D, scaled_tanh
 
-MINIMUM_SIZE = 32  # C5 is a 5x5 kernel on a 5x5 map: figure 2
+# C5 is a 5x5 kernel on a 5x5 map (figure 2); Caffe's second pool leaves one pixel of 16
+MINIMUM_SIZE = {"lenet5": 32, "lenet5_1998": 32, "lenet5_caffe": 16}
 FIXED_SIZE_LOGITS = True  # dense layers on the flattened map
 
 TABLE_1 = (  # maps of S2 that each map of C3 takes
@@ -125,6 +126,38 @@ def lenet5_1998(
     return keras.Model(inputs, output()(x), name=name)
 
 
+def lenet5_caffe(*, dropout=0.0, input_shape=(28, 28, 1), num_classes=10, name="lenet5_caffe"):
+    """LeNet-5 of the Caffe framework: 431,080 parameters.
+
+    It is the "LeNet-5" of papers on pruning, such as Han et al. 2015 and 2016. Only `ip1` has an
+    activation. Source: https://github.com/BVLC/caffe, examples/mnist/lenet_train_test.prototxt.
+
+    Args:
+        dropout: Dropout rate before the logits.
+        input_shape: (height, width, channels) of the images.
+        num_classes: Number of classes; None ends the net at `features`.
+        name: Name of the model.
+
+    Returns:
+        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is
+        the second pool, (4, 4, 50) at the usual size.
+    """
+    xavier = {"kernel_initializer": "lecun_uniform"}  # Caffe's "xavier" counts inputs only
+    inputs = keras.Input(input_shape, name="image")
+    x = layers.Conv2D(20, 5, **xavier, name="conv1")(inputs)
+    x = layers.MaxPooling2D(2, name="pool1")(x)
+    x = layers.Conv2D(50, 5, **xavier, name="conv2")(x)
+    x = layers.MaxPooling2D(2, name="features")(x)
+    if num_classes is None:
+        return keras.Model(inputs, x, name=name)
+    x = layers.Flatten(name="flatten")(x)
+    x = layers.Dense(500, activation="relu", **xavier, name="ip1")(x)
+    if dropout:
+        x = layers.Dropout(dropout, name="dropout")(x)
+    logits = layers.Dense(num_classes, dtype="float32", **xavier, name="logits")(x)
+    return keras.Model(inputs, logits, name=name)
+
+
 def squashing(fan_in, weights="kernel"):
     """Return the settings of a layer whose units have `fan_in` inputs each: appendix A."""
     uniform = keras.initializers.RandomUniform(-2.4 / fan_in, 2.4 / fan_in)
@@ -148,4 +181,5 @@ def codes(classes):
 VARIANTS: dict[str, Callable[..., keras.Model]] = {
     "lenet5": lenet5,
     "lenet5_1998": lenet5_1998,
+    "lenet5_caffe": lenet5_caffe,
 }

@@ -54,4 +54,6 @@ def mlp(*, hidden=(512, 256), dropout=0.0, input_shape=(32, 32, 3), num_classes=
 VARIANTS = {
     "linear": partial(mlp, hidden=()),
     "mlp": mlp,
+    # LeCun et al. 1998, section III.C.4; the net of papers on pruning: 266,610 parameters
+    "lenet_300_100": partial(mlp, hidden=(300, 100), input_shape=(28, 28, 1)),
 }

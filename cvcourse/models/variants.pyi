@@ -7,11 +7,33 @@ from collections.abc import Callable, Sequence
 
 import keras
 
-__all__ = ['mlp', 'lenet5', 'lenet5_1998', 'alexnet_2012', 'vgg11', 'vgg13', 'vgg16', 'vgg19', 'vgg11_bn', 'vgg13_bn', 'vgg16_bn', 'vgg19_bn', 'vgg16_cifar', 'nin_cifar', 'googlenet_2014', 'inception_v3', 'resnet18', 'resnet34', 'resnet50', 'resnet101', 'resnet152', 'plain18', 'plain34', 'resnet20', 'resnet32', 'resnet44', 'resnet56', 'resnet110', 'resnet1202', 'resnet110_stochastic_depth', 'resnet18_v2', 'resnet34_v2', 'resnet50_v2', 'resnet101_v2', 'resnet152_v2', 'preact_resnet110', 'preact_resnet164', 'preact_resnet1001', 'wide_resnet50_2', 'wide_resnet101_2', 'wrn_16_8', 'wrn_28_10', 'wrn_40_4', 'resnext50_32x4d', 'resnext101_32x8d', 'resnext101_64x4d', 'resnext29_8x64d', 'fractalnet20', 'fractalnet20_column', 'densenet121', 'densenet161', 'densenet169', 'densenet201', 'densenet40_12', 'densenet_bc100_12', 'densenet_bc190_40', 'se_resnet50', 'squeezenet1_0', 'squeezenet1_1', 'mobilenet_v3_large', 'mobilenet_v3_small', 'shufflenet_v1', 'shufflenet_v2_x0_5', 'shufflenet_v2_x1_0', 'shufflenet_v2_x1_5', 'shufflenet_v2_x2_0', 'nasnet_mobile', 'nasnet_large', 'nasnet_cifar', 'efficientnet_b0', 'efficientnet_b1', 'efficientnet_b2', 'efficientnet_b3', 'efficientnet_b4', 'efficientnet_b5', 'efficientnet_b6', 'efficientnet_b7', 'efficientnet_lite0', 'efficientnet_lite1', 'efficientnet_lite2', 'efficientnet_lite3', 'efficientnet_lite4', 'convnext_tiny', 'convnext_small', 'convnext_base', 'convnext_large', 'vit_b_16', 'vit_b_32', 'vit_l_16', 'vit_l_32', 'vit_h_14']
+__all__ = ['mlp', 'lenet_300_100', 'lenet5', 'lenet5_1998', 'lenet5_caffe', 'alexnet_2012', 'vgg11', 'vgg13', 'vgg16', 'vgg19', 'vgg11_bn', 'vgg13_bn', 'vgg16_bn', 'vgg19_bn', 'vgg16_cifar', 'nin_cifar', 'googlenet_2014', 'inception_v3', 'resnet18', 'resnet34', 'resnet50', 'resnet101', 'resnet152', 'plain18', 'plain34', 'resnet20', 'resnet32', 'resnet44', 'resnet56', 'resnet110', 'resnet1202', 'resnet110_stochastic_depth', 'resnet18_v2', 'resnet34_v2', 'resnet50_v2', 'resnet101_v2', 'resnet152_v2', 'preact_resnet110', 'preact_resnet164', 'preact_resnet1001', 'wide_resnet50_2', 'wide_resnet101_2', 'wrn_16_8', 'wrn_28_10', 'wrn_40_4', 'resnext50_32x4d', 'resnext101_32x8d', 'resnext101_64x4d', 'resnext29_8x64d', 'fractalnet20', 'fractalnet20_column', 'densenet121', 'densenet161', 'densenet169', 'densenet201', 'densenet40_12', 'densenet_bc100_12', 'densenet_bc190_40', 'se_resnet50', 'squeezenet1_0', 'squeezenet1_1', 'mobilenet_v3_large', 'mobilenet_v3_small', 'shufflenet_v1', 'shufflenet_v2_x0_5', 'shufflenet_v2_x1_0', 'shufflenet_v2_x1_5', 'shufflenet_v2_x2_0', 'nasnet_mobile', 'nasnet_large', 'nasnet_cifar', 'efficientnet_b0', 'efficientnet_b1', 'efficientnet_b2', 'efficientnet_b3', 'efficientnet_b4', 'efficientnet_b5', 'efficientnet_b6', 'efficientnet_b7', 'efficientnet_lite0', 'efficientnet_lite1', 'efficientnet_lite2', 'efficientnet_lite3', 'efficientnet_lite4', 'convnext_tiny', 'convnext_small', 'convnext_base', 'convnext_large', 'vit_b_16', 'vit_b_32', 'vit_l_16', 'vit_l_32', 'vit_h_14']
 
 
 def mlp(*, hidden: Sequence[int] = (512, 256), dropout: float = 0.0, input_shape: Sequence[int | None] = (32, 32, 3), num_classes: int | None = 10, name: str | None = None) -> keras.Model:
     """Build mlp, as `build('mlp', …)` does.
+
+    Fully connected ReLU layers, then one score for each class.
+
+    Initialization: He et al. 2015, eq. 10.
+
+    Args:
+        hidden: Units of each hidden layer; () is the linear classifier.
+        dropout: Dropout rate after each hidden layer.
+        input_shape: (height, width, channels) of the images.
+        num_classes: Number of classes; None ends the net at `features`.
+        name: Name of the model.
+
+    Returns:
+        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is the
+        output (hidden[-1],) of the last hidden layer; the flattened image if there is none.
+
+    Raises:
+        ValueError: If a hidden layer has less than 1 unit.
+    """
+
+def lenet_300_100(*, hidden: Sequence[int] = (300, 100), dropout: float = 0.0, input_shape: Sequence[int | None] = (28, 28, 1), num_classes: int | None = 10, name: str | None = None) -> keras.Model:
+    """Build lenet_300_100, as `build('lenet_300_100', …)` does.
 
     Fully connected ReLU layers, then one score for each class.
 
@@ -72,6 +94,25 @@ def lenet5_1998(*, output: str = 'rbf', dropout: float = 0.0, input_shape: Seque
 
     Raises:
         ValueError: For an unknown output.
+    """
+
+def lenet5_caffe(*, dropout: float = 0.0, input_shape: Sequence[int | None] = (28, 28, 1), num_classes: int | None = 10, name: str | None = None) -> keras.Model:
+    """Build lenet5_caffe, as `build('lenet5_caffe', …)` does.
+
+    LeNet-5 of the Caffe framework: 431,080 parameters.
+
+    It is the "LeNet-5" of papers on pruning, such as Han et al. 2015 and 2016. Only `ip1` has an
+    activation. Source: https://github.com/BVLC/caffe, examples/mnist/lenet_train_test.prototxt.
+
+    Args:
+        dropout: Dropout rate before the logits.
+        input_shape: (height, width, channels) of the images.
+        num_classes: Number of classes; None ends the net at `features`.
+        name: Name of the model.
+
+    Returns:
+        An uncompiled keras.Model (batch, h, w, c) -> logits (batch, num_classes). `features` is
+        the second pool, (4, 4, 50) at the usual size.
     """
 
 def alexnet_2012(*, towers: int = 2, width: float = 1.0, hidden: Sequence[int] = (4096, 4096), dropout: float = 0.5, input_shape: Sequence[int | None] = (227, 227, 3), num_classes: int | None = 1000, name: str | None = None) -> keras.Model:

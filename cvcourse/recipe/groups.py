@@ -222,6 +222,23 @@ class ClassifierFields(WeightsFields):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class SourceFields(RunFields, ScheduleFields, FitFields, DataFields, ModelFields):
+    """A trained network to change, or the settings of the training that comes first."""
+
+    source: str | None = field(
+        None,
+        "trained network to start from: a run directory, or its model.keras; none: train --model "
+        "first, in the folder dense of the run",
+    )
+    dataset: str = field(
+        "auto",
+        "dataset: mnist, cifar10, a folder of images …, as in `train`; auto: that of the --source, "
+        "or the recipe's usual one",
+        vouched=True,
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class CacheFields:
     """The cache of a frozen network's features."""
 

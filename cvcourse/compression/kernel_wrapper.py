@@ -1,0 +1,135 @@
+"""A layer whose kernels are computed from other variables, such as a codebook and indices."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+
+from cvcourse.compression.kernels import Kernel, of_layer
+from cvcourse.compression.surgery import build_like, copied, replaced
+from cvcourse.layers.graph import opened
+
+
+class KernelWrapper(keras.layers.Wrapper):
+    """Base class of layers that call another layer with computed kernels.
+
+    The wrapped layer may have several kernels, as MultiHeadAttention does; every other weight of it
+    is used as it is. A subclass defines `add_variables` and `kernel_value`, and is registered with
+    Keras.
+
+    Args:
+        layer: Layer that is built.
+        kernel_names: Names of the kernels that are computed, relative to the layer.
+        **kwargs: See keras.layers.Layer. `name` is that of the layer unless given.
+    """
+
+    def __init__(self, layer: Any, kernel_names: Sequence[str], **kwargs: Any):
+        super().__init__(layer, autocast=False, **{"name": layer.name, **kwargs})
+        self.kernel_names = [*kernel_names]
+        self.supports_masking = layer.supports_masking
+
+    def add_variables(self, kernel: Kernel) -> Any:
+        """Create the variables of a kernel; return them in any structure."""
+        raise NotImplementedError
+
+    def kernel_value(self, kernel: Kernel, variables: Any) -> Any:
+        """Return the tensor of a kernel, of its variable's shape, from `add_variables`' result."""
+        raise NotImplementedError
+
+    def build(self, *args: Any, **kwargs: Any) -> None:
+        if not self.layer.built:
+            self.layer.build(*args, **kwargs)
+        known = {
+            kernel.name.partition("/")[2]: kernel
+            for kernel in of_layer(self.layer, "layer", depthwise=True)
+        }
+        self._kernels = [known[name] for name in self.kernel_names]
+        self._computed = [self.add_variables(kernel) for kernel in self._kernels]
+        self.built = True
+
+    def kernel_values(self) -> list[Any]:
+        """Return the tensors of the kernels."""
+        return [
+            self.kernel_value(*pair) for pair in zip(self._kernels, self._computed, strict=True)
+        ]
+
+    def call(self, *args: Any, **kwargs: Any) -> Any:
+        values = {id(v): (v, v.value) for v in self.layer.variables}
+        for kernel, value in zip(self._kernels, self.kernel_values(), strict=True):
+            values[id(kernel.variable)] = kernel.variable, value
+        with keras.StatelessScope(state_mapping=[*values.values()]) as scope:
+            outputs = self.layer(*args, **kwargs)
+        for variable in self.layer.non_trainable_variables:  # counters, such as a dropout's
+            after = scope.get_current_value(variable)
+            if after is not values[id(variable)][1]:
+                variable.assign(after)
+        return outputs
+
+    def get_build_config(self) -> dict:
+        return self.layer.get_build_config()
+
+    def build_from_config(self, config: dict) -> None:
+        if not self.layer.built:
+            self.layer.build_from_config(config)
+        self.build()
+
+    def get_config(self) -> dict:
+        return {**super().get_config(), "kernel_names": self.kernel_names}
+
+
+def wrapped(
+    model: keras.Model, kernels: Sequence[Kernel], wrapper: Callable[..., KernelWrapper]
+) -> keras.Model:
+    """Copy a model with wrapped layers.
+
+    Args:
+        model: Functional or Sequential keras.Model.
+        kernels: Kernels of the model, as `kernels` returns them.
+        wrapper: Function (copy of the layer, names of its kernels, its Kernels in the model) ->
+            KernelWrapper.
+
+    Returns:
+        An uncompiled functional keras.Model; the names of its layers are those of `model`.
+    """
+    by_step: dict[str, list[Kernel]] = {}
+    for kernel in kernels:
+        by_step.setdefault(kernel.step, []).append(kernel)
+    replacements = {}
+    for step, own in by_step.items():
+        names = [kernel.name.removeprefix(f"{step}/") for kernel in own]
+        layer = wrapper(copied(own[0].layer), names, own)
+        layer.build()
+        replacements[step] = [layer]
+    return replaced(model, replacements)
+
+
+def bake(model: keras.Model) -> keras.Model:
+    """Replace wrapped layers by plain ones with the computed kernels.
+
+    Args:
+        model: keras.Model with layers of `share_weights`, `quantization_aware`, `ternarize` or
+            `binarize`.
+
+    Returns:
+        An uncompiled functional keras.Model with the same outputs and the layers of the model
+        before.
+
+    Raises:
+        ValueError: For a model without a known graph.
+    """
+    replacements = {}
+    for step in opened(model).steps:
+        wrapper = step.operation
+        if isinstance(wrapper, KernelWrapper):
+            layer = copied(wrapper.layer)
+            build_like(layer, wrapper.layer)
+            for new, old in zip(
+                of_layer(layer, "layer", depthwise=True),
+                of_layer(wrapper.layer, "layer", depthwise=True),
+                strict=True,
+            ):
+                for kernel, value in zip(wrapper._kernels, wrapper.kernel_values(), strict=True):
+                    if kernel.variable is old.variable:
+                        new.variable.assign(value)
+            replacements[step.name] = [layer]
+    return replaced(model, replacements)

@@ -1,0 +1,127 @@
+"""The kernels of a model: the weights of convolutions and dense layers, which techniques change."""
+
+import dataclasses
+import math
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import keras
+
+from cvcourse.compression.surgery import require_graph
+from cvcourse.errors import unknown
+from cvcourse.layers.graph import opened
+
+MINIMUM = 100  # weights; smaller kernels are not worth a codebook
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Kernel:
+    """A kernel of a model.
+
+    Attributes:
+        name: Unique name, "layer/kernel"; within nested models "model/layer/kernel".
+        step: Name of the layer in the graph, as in `cvcourse.layers.graph.Step`.
+        layer: The layer, a step of the graph.
+        owner: The layer that has the variable: `layer`, or a layer within it.
+        variable: The variable, with the filters (outputs) on its last axis.
+    """
+
+    name: str
+    step: str
+    layer: keras.Layer
+    owner: keras.Layer
+    variable: Any
+
+    @property
+    def size(self) -> int:
+        """Number of weights."""
+        return math.prod(self.variable.shape)
+
+    @property
+    def is_convolution(self) -> bool:
+        """Whether it belongs to a convolution."""
+        return hasattr(self.owner, "kernel_size")
+
+
+def kernels(
+    model: keras.Model,
+    *,
+    layers: Sequence[str] | None = None,
+    skip: Sequence[str] = (),
+    minimum: int = MINIMUM,
+) -> list[Kernel]:
+    """List the kernels of convolutions and dense layers, also within attention, in order.
+
+    Depthwise kernels, embeddings, normalization and biases are left out.
+
+    Args:
+        model: Functional or Sequential keras.Model.
+        layers: Names of the layers to use, which may be depthwise convolutions. If None, all.
+        skip: Names of layers to leave out.
+        minimum: Least number of weights of a kernel, unless `layers` names its layer.
+
+    Returns:
+        The kernels; a shared layer occurs once.
+
+    Raises:
+        ValueError: For a model without a known graph, an unknown name, and if no kernel is left.
+    """
+    require_graph(model)
+    found: dict[int, Kernel] = {}
+    names: dict[str, Any] = {step.name: step.operation for step in opened(model).steps}
+    for name in (*(layers or ()), *skip):
+        if name not in names:
+            raise ValueError(unknown("layer", name, names))
+    for step, layer in names.items():
+        if step in skip or (layers is not None and step not in layers):
+            continue
+        for kernel in of_layer(layer, step, depthwise=layers is not None):
+            if layers is not None or kernel.size >= minimum:
+                found.setdefault(id(kernel.variable), kernel)
+    if not found:
+        raise ValueError(
+            f"{model.name} has no convolution or dense layer of at least {minimum} weights"
+            if layers is None
+            else f"the layers {', '.join(layers)} have no kernel"
+        )
+    return [*found.values()]
+
+
+def of_layer(layer: Any, step: str, *, depthwise: bool = False) -> Iterator[Kernel]:
+    """Yield the kernels of a layer, of any size; depthwise ones only if asked."""
+    if not isinstance(layer, keras.Layer):
+        return
+    for owner in layer._flatten_layers():
+        for variable in owner._trainable_variables:
+            of_depth = hasattr(owner, "depth_multiplier") and "pointwise" not in variable.name
+            if variable.name.endswith("kernel") and (depthwise or not of_depth):
+                within = variable.path.removeprefix(layer.path).strip("/") or variable.name
+                yield Kernel(f"{step}/{within}", step, layer, owner, variable)
+
+
+def tell_untouched(technique: str, model: keras.Model, touched: Iterable[Kernel]) -> list[str]:
+    """Print one line with the layers that keep all their weights, unless they have few.
+
+    Args:
+        technique: Name of the technique.
+        model: The model.
+        touched: The kernels that the technique changes.
+
+    Returns:
+        The names of the layers.
+    """
+    changed = {kernel.step for kernel in touched}
+    left = {
+        step.name: type(step.operation).__name__
+        for step in opened(model).steps
+        if step.name not in changed
+        and any(
+            math.prod(weight.shape) >= MINIMUM and len(weight.shape) > 1
+            for weight in getattr(step.operation, "weights", ())
+        )
+    }
+    if left:
+        listed = ", ".join(f"{name} ({kind})" for name, kind in left.items())
+        print(f"{technique}: unchanged: {listed}", file=sys.stderr, flush=True)
+    return [*left]

@@ -1,0 +1,121 @@
+"""Copies of a model in which some layers are replaced by others: the graph stays as it is."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+
+from cvcourse.errors import unknown
+from cvcourse.layers.graph import has_graph, nodes, opened, output_structure
+
+
+def require_graph(model: Any) -> None:
+    """Raise ValueError for a model whose graph is not known."""
+    if not has_graph(model):
+        raise ValueError(
+            "needs a functional or Sequential model with known inputs; received "
+            f"{getattr(model, 'name', model)!r} of the class {type(model).__name__}"
+        )
+
+
+def replaced(
+    model: keras.Model, replacements: Mapping[str, Sequence[keras.Operation]] | None = None
+) -> keras.Model:
+    """Copy a model, with its weights, and replace layers by chains of others.
+
+    Args:
+        model: Functional or Sequential keras.Model. It is not changed.
+        replacements: {name: operations to call one after another}. Names are those of
+            `cvcourse.layers.graph.Step`: "layer", within nested models "model/layer". The first
+            operation takes the arguments of the layer. Operations that are built keep their
+            weights.
+
+    Returns:
+        An uncompiled functional keras.Model with the names, the nested models and the
+        non-trainable layers of `model`, which shares no variable with it.
+
+    Raises:
+        ValueError: For a model without a known graph, or an unknown name.
+
+    >>> net = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, name="logits")])
+    >>> replaced(net, {"logits": [keras.layers.Dense(5), keras.layers.Dense(2)]}).count_params()
+    32
+    """
+    require_graph(model)
+    replacements = replacements or {}
+    names = {step.name for step in opened(model).steps}
+    for name in replacements:
+        if name not in names:
+            raise ValueError(unknown("layer", name, sorted(names)))
+    return _copy(model, replacements, "", {})
+
+
+def copied(operation: Any) -> Any:
+    """Copy an operation; the copy of a layer has weights of its own with the same values.
+
+    Raises:
+        ValueError: If a layer with variables cannot be created from its config.
+    """
+    try:
+        copy = type(operation).from_config(operation.get_config())
+    except Exception as error:
+        if getattr(operation, "variables", ()):
+            raise ValueError(
+                f"the layer {operation.name!r} of the class {type(operation).__name__} cannot be "
+                "copied: its get_config does not return all arguments"
+            ) from error
+        return operation  # without state, such as a Lambda: it can be shared
+    if isinstance(operation, keras.Layer) and operation.built:
+        build_like(copy, operation)
+        for new, old in zip(copy.variables, operation.variables, strict=True):
+            new.assign(old)
+    return copy
+
+
+def build_like(layer: keras.Layer, other: keras.Layer) -> None:
+    """Build a layer for inputs of the shape of another's."""
+    if not layer.built:
+        layer.build_from_config(other.get_build_config() or {})
+
+
+def _copy(model, replacements, prefix, chains) -> keras.Model:
+    """Copy a model; `chains` has the copies of operations, which stay shared."""
+    tensors: dict[int, Any] = {}
+
+    def chain_of(operation):
+        if id(operation) not in chains:
+            name = f"{prefix}{operation.name}"
+            if name in replacements:
+                chains[id(operation)] = [*replacements[name]]
+            elif isinstance(operation, keras.Model) and has_graph(operation):
+                chains[id(operation)] = [_copy(operation, replacements, f"{name}/", chains)]
+            else:
+                chains[id(operation)] = [copied(operation)]
+        return chains[id(operation)]
+
+    def tensor_of(argument):
+        return tensors[id(argument)] if isinstance(argument, keras.KerasTensor) else argument
+
+    for tensor in model.inputs:
+        name = tensor._keras_history.operation.name
+        new = keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=name)
+        tensors[id(tensor)] = new
+    for node in nodes(model):
+        if all(id(tensor) in tensors for tensor in node.output_tensors):  # an input
+            continue
+        first, *others = chain_of(node.operation)
+        args, kwargs = keras.tree.map_structure(
+            tensor_of, (node.arguments.args, node.arguments.kwargs)
+        )
+        outputs = first(*args, **kwargs)
+        for operation in others:
+            outputs = operation(outputs)
+        made = keras.tree.flatten(outputs)
+        tensors |= {id(t): new for t, new in zip(node.output_tensors, made, strict=True)}
+    copy = keras.Model(
+        keras.tree.map_structure(tensor_of, getattr(model, "_functional", model).input),
+        keras.tree.map_structure(tensor_of, output_structure(model)),
+        name=model.name,
+    )
+    copy._trainable = model._trainable  # its setter would change the layers within
+    return copy

@@ -1,0 +1,154 @@
+"""Copies of models with other layers, the kernels of a model, and layers with computed kernels."""
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+from networks import small
+
+import cvcourse.layers  # noqa: F401
+from cvcourse.compression import bake
+from cvcourse.compression.kernel_wrapper import KernelWrapper, wrapped
+from cvcourse.compression.kernels import kernels, tell_untouched
+from cvcourse.compression.surgery import replaced
+
+
+@keras.saving.register_keras_serializable("test")
+class Scaled(KernelWrapper):
+    """Kernels times a trained number."""
+
+    def add_variables(self, kernel):
+        return self.add_weight(shape=(), initializer="ones", name=f"{kernel.owner.name}_scale")
+
+    def kernel_value(self, kernel, scale):
+        return kernel.variable.value * scale
+
+
+def scaled(model, **options):
+    return wrapped(model, kernels(model, **options), lambda layer, names, _: Scaled(layer, names))
+
+
+def images_for(model, count=2):
+    shape = (count, *model.input_shape[1:])
+    return np.random.default_rng(0).uniform(-1, 1, shape).astype("float32")
+
+
+def nested():
+    """A net within a net: one layer is called twice, one is frozen, one is an attention."""
+    image = keras.Input((4, 4, 2))
+    x = layers.Conv2D(6, 3, name="conv", trainable=False)(image)
+    x = layers.BatchNormalization(name="bn")(x)
+    inner = keras.Model(image, x, name="inner")
+    image = keras.Input((4, 4, 2), name="image")
+    x = layers.Reshape((4, 6), name="rows")(inner(layers.Rescaling(2.0)(image)))
+    dense = layers.Dense(6, name="twice")
+    x = dense(dense(x)) + x
+    x = layers.MultiHeadAttention(2, 3, dropout=0.5, name="attention")(x, x)
+    x = layers.Lambda(lambda x: x * 2)(keras.ops.relu(x))
+    logits = layers.Dense(3, name="logits")(layers.Flatten()(x))
+    return keras.Model(image, {"logits": logits, "rows": x}, name="outer")
+
+
+@pytest.mark.parametrize("name", ["lenet5_1998", "densenet121", "shufflenet_v1", "vit_b_16"])
+def test_a_copy_of_each_family(name):
+    model = small(name)
+    copy = replaced(model)
+    assert [layer.name for layer in copy.layers] == [layer.name for layer in model.layers]
+    assert [v.shape for v in copy.variables] == [v.shape for v in model.variables]
+    x = images_for(model)
+    np.testing.assert_array_equal(copy(x), model(x))
+    assert not {id(v) for v in copy.variables} & {id(v) for v in model.variables}
+
+
+def test_a_copy_of_nested_and_shared_layers():
+    model = nested()
+    for copy in (replaced(model), bake(scaled(model, minimum=1))):
+        assert [layer.name for layer in copy.layers] == [layer.name for layer in model.layers]
+        assert not copy.get_layer("inner").get_layer("conv").trainable
+        x = images_for(model)
+        for name, value in model(x).items():
+            np.testing.assert_array_equal(copy(x)[name], value)
+    assert len(copy.trainable_variables) == len(model.trainable_variables)
+
+
+def test_a_layer_becomes_a_chain():
+    model = nested()
+    conv = model.get_layer("inner").get_layer("conv")
+    wide = layers.Conv2D(12, 3, name="wide")
+    point = layers.Conv2D(6, 1, use_bias=False, name="conv")
+    wide.build((None, 4, 4, 2)), point.build((None, 2, 2, 12))
+    kernel, bias = conv.get_weights()
+    wide.set_weights([np.concatenate([kernel, kernel], -1), np.concatenate([bias, bias])])
+    point.set_weights([np.concatenate([np.eye(6), np.eye(6)])[None, None] / 2])
+    copy = replaced(model, {"inner/conv": [wide, point]})
+    x = images_for(model)
+    np.testing.assert_allclose(copy(x)["logits"], model(x)["logits"], atol=1e-5)
+    assert copy.get_layer("inner").get_layer("conv") is point
+
+
+def test_kernels_of_a_nested_model(capsys):
+    model = nested()
+    model.get_layer("inner").get_layer("conv").trainable = True
+    names = [kernel.name for kernel in kernels(model, minimum=1)]
+    attention = ["query", "key", "value", "attention_output"]
+    assert names == [
+        *("inner/conv/kernel", "twice/kernel"),
+        *(f"attention/{name}/kernel" for name in attention),
+        "logits/kernel",
+    ]
+    assert [k.step for k in kernels(model)] == ["inner/conv"]  # 108 weights
+    assert [k.step for k in kernels(model, layers=["twice"])] == ["twice"]
+    tell_untouched("prune", small("efficientnet_b0"), kernels(small("efficientnet_b0")))
+    assert "prune: unchanged: stage1_block1_depthwise_conv (Depth" in capsys.readouterr().err
+
+
+def test_computed_kernels_are_trained_saved_and_baked(tmp_path):
+    model = nested()
+    wrapper = scaled(model, minimum=1)
+    assert [layer.name for layer in wrapper.layers] == [layer.name for layer in model.layers]
+    wrapper.get_layer("twice")._computed[0].assign(3.0)
+    x = images_for(model, 8)
+    before = np.array(wrapper(x)["logits"])
+    assert np.abs(before - model(x)["logits"]).max() > 1e-3
+    np.testing.assert_allclose(bake(wrapper)(x)["logits"], before, atol=1e-6)
+    flat = small("lenet5")
+    net = scaled(flat)
+    net.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    x = images_for(net, 8)
+    net.fit(x, np.arange(8), verbose=0)
+    scales = [v for v in net.trainable_variables if "scale" in v.name]
+    assert len(scales) == 5 and all(float(v) != 1 for v in scales)
+    net.save(tmp_path / "net.keras")
+    again = keras.saving.load_model(tmp_path / "net.keras")
+    np.testing.assert_array_equal(again(x), net(x))
+    np.testing.assert_allclose(bake(again)(x), net(x), atol=1e-6)
+
+
+def test_dropout_within_a_wrapped_layer_goes_on():
+    net = scaled(nested(), minimum=1)
+    x = images_for(net)
+    first, second = (np.array(net(x, training=True)["logits"]) for _ in range(2))
+    assert np.abs(first - second).max() > 1e-4
+
+
+def test_what_has_no_kernels_or_no_graph_is_refused():
+    class Own(keras.Model):
+        def call(self, x):
+            return x
+
+    with pytest.raises(ValueError, match="needs a functional or Sequential model"):
+        replaced(Own())
+    model = small("lenet5")
+    with pytest.raises(ValueError, match="unknown layer 'c33': did you mean 'c3'"):
+        replaced(model, {"c33": []})
+    with pytest.raises(ValueError, match="no convolution or dense layer of at least 100 weights"):
+        kernels(keras.Sequential([keras.Input((3,)), layers.Dense(3)]))
+    with pytest.raises(ValueError, match="the layers s2 have no kernel"):
+        kernels(model, layers=["s2"])
+
+
+def test_saved_networks_keep_the_names_of_their_layers(tmp_path):
+    model = small("shufflenet_v1")
+    model.save(tmp_path / "net.keras")
+    again = keras.saving.load_model(tmp_path / "net.keras")
+    assert [layer.name for layer in again.layers] == [layer.name for layer in model.layers]
