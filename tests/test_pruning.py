@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers
 
 from cvcourse import training
@@ -20,7 +21,6 @@ RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(48, 6, 6, 1)).astype("float32"), np.arange(48) % 3
 PRUNED = {"conv/kernel": (3, 3, 1, 12), "logits/kernel": (192, 3)}
 WEIGHTS = 684
-STEPS = 6  # batches of 8 per epoch
 
 
 def net():
@@ -38,14 +38,22 @@ def kernels_of(model):
     return {name: np.array(model.get_layer(name.split("/")[0]).kernel) for name in PRUNED}
 
 
-def compiled(model, optimizer):
-    model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+def compiled(model, optimizer, **options):
+    options = {"run_eagerly": True, **options}  # a few steps are faster without tracing
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(optimizer, loss, **options)
     return model
 
 
-def fit(model, *callbacks, epochs=2):
-    options = dict(batch_size=8, shuffle=False, verbose=0, epochs=epochs)
-    model.fit(X, Y, callbacks=callbacks, **options)
+def fit(model, *callbacks, steps=range(12)):
+    """Train with batches of 8, those of the given steps."""
+    batches = np.concatenate([np.arange(8) + 8 * (step % 6) for step in steps])
+    options = dict(batch_size=8, shuffle=False, verbose=0)
+    model.fit(X[batches], Y[batches], callbacks=callbacks, **options)
+
+
+def values(model):
+    return [np.array(v) for v in (*model.variables, *model.optimizer.variables)]
 
 
 def test_the_schedule_is_equation_1():
@@ -163,16 +171,54 @@ def test_a_pruned_network_stays_pruned():
     zeros = {name: array == 0 for name, array in kernels_of(model).items()}
     callback = MagnitudePruning(1.0, begin=0, end=0)
     for _ in range(2):
-        fit(model, callback, epochs=1)
+        fit(model, callback, steps=range(3))
         for name, array in kernels_of(model).items():
             np.testing.assert_array_equal(array == 0, zeros[name])
 
 
 def test_a_callback_that_comes_late_prunes_at_once():
     model = compiled(net(), "adam")
-    fit(model, epochs=2)
-    fit(model, MagnitudePruning(0.5, begin=0, end=10, scope="layer"), epochs=1)
+    fit(model, steps=range(12))
+    fit(model, MagnitudePruning(0.5, begin=0, end=10, scope="layer"), steps=[0])
     assert [row.density for row in density(model)] == [0.5, 0.5]
+
+
+OF_RESUME = {
+    "pruning": (
+        lambda: MagnitudePruning(0.1, begin=3, end=11, every=4),
+        lambda: keras.optimizers.Adam(0.01),
+        (2, 5, 7),  # before the first update, between two, and at one
+    ),
+    "dense_sparse_dense": (
+        lambda: DenseSparseDense(0.5, sparse=(3, 8)),
+        lambda: keras.optimizers.SGD(0.1, momentum=0.9),
+        (5, 8, 9),  # in the sparse phase, at its end, and after it
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OF_RESUME)
+def test_training_continues_exactly_from_all_variables(name):
+    """As training.fit saves them: weights, optimizer, nothing of the callback."""
+    callback, optimizer, stops = OF_RESUME[name]
+    whole = compiled(net(), optimizer())
+    fit(whole, callback())
+    first = compiled(net(), optimizer())
+    saved = {}
+    keep = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: saved.update({batch + 1: values(first)})
+    )
+    fit(first, callback(), keep, steps=range(max(stops)))
+    for stop in stops:
+        again = compiled(net(), optimizer())
+        again.optimizer.build(again.trainable_variables)
+        for variable, value in zip(
+            (*again.variables, *again.optimizer.variables), saved[stop], strict=True
+        ):
+            variable.assign(value)
+        fit(again, callback(), steps=range(stop, 12))
+        for ours, expected in zip(values(again), values(whole), strict=True):
+            np.testing.assert_array_equal(ours, expected)
 
 
 class Crash(BaseException):
@@ -180,13 +226,12 @@ class Crash(BaseException):
 
 
 def resumable(folder, callback, optimizer, *, crash=None):
-    """Train for 2 epochs of 6 batches in a folder; return all values of the model and optimizer."""
-    model = net()
+    """Train for 2 epochs of 6 batches in a folder, or continue; return all values."""
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     metrics = ["accuracy", keras.metrics.MeanMetricWrapper(loss, name="data_loss")]
-    model.compile(optimizer, loss, metrics=metrics, run_eagerly=True)
+    model = compiled(net(), optimizer, metrics=metrics, run_eagerly=False)
     early_stopping = keras.callbacks.EarlyStopping("val_loss", patience=9)
-    options = dict(steps_per_epoch=STEPS, minutes=1e-9, command="", data="")
+    options = dict(steps_per_epoch=6, minutes=1e-9, command="", data="")
     resume = training.ExactResume(model, folder, early_stopping=early_stopping, **options)
 
     def crashing(*_, **__):
@@ -196,45 +241,24 @@ def resumable(folder, callback, optimizer, *, crash=None):
     end = keras.callbacks.LambdaCallback(on_train_batch_end=crashing)
     log = training.LogUnregularizedLoss()
     for span in resume.spans(2):
-        batches = [np.arange(8 * i, 8 * i + 8) for i in range(STEPS)] * 2
-        batches = batches[resume.step :]
-        model.fit(
-            ((X[batch], Y[batch]) for batch in batches),
-            validation_data=(X, Y),
-            callbacks=[log, early_stopping, callback(), resume, end],
-            verbose=0,
-            **span,
-        )
-    return [np.array(v) for v in (*model.variables, *model.optimizer.variables)]
+        batches = tf.data.Dataset.from_tensor_slices((X, Y)).batch(8).repeat().skip(resume.step)
+        callbacks = [log, early_stopping, callback, resume, end]
+        options = dict(validation_data=(X, Y), callbacks=callbacks, shuffle=False, verbose=0)
+        model.fit(batches, **options, **span)
+    return values(model)
 
 
-def check_resume(tmp_path, callback, optimizer, crashes):
-    whole = resumable(tmp_path / "whole", callback, optimizer())
-    for crash in crashes:
-        folder = tmp_path / str(crash)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OF_RESUME)
+def test_a_killed_run_ends_with_the_same_bits(name, tmp_path):
+    callback, optimizer, stops = OF_RESUME[name]
+    whole = resumable(tmp_path / "whole", callback(), optimizer())
+    for stop in stops:
         with pytest.raises(Crash):
-            resumable(folder, callback, optimizer(), crash=crash)
-        for ours, expected in zip(resumable(folder, callback, optimizer()), whole, strict=True):
+            resumable(tmp_path / str(stop), callback(), optimizer(), crash=stop)
+        again = resumable(tmp_path / str(stop), callback(), optimizer())
+        for ours, expected in zip(again, whole, strict=True):
             np.testing.assert_array_equal(ours, expected)
-    return whole
-
-
-def test_resumed_pruning_gives_the_same_bits(tmp_path):
-    """Killed between two updates, and at one."""
-
-    def pruning():
-        return MagnitudePruning(0.1, begin=3, end=11, every=4)
-
-    check_resume(tmp_path, pruning, lambda: keras.optimizers.Adam(0.01), (5, 7))
-
-
-def test_resumed_dense_sparse_dense_gives_the_same_bits(tmp_path):
-    """Killed in the sparse phase, and at its end."""
-
-    def dsd():
-        return DenseSparseDense(0.5, sparse=(3, 10))
-
-    check_resume(tmp_path, dsd, lambda: keras.optimizers.SGD(0.1, momentum=0.9), (5, 10))
 
 
 @pytest.mark.parametrize("rate", [0.1, keras.optimizers.schedules.CosineDecay(0.1, 100)])
