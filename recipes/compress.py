@@ -228,8 +228,8 @@ def compressed(run, trained, density, size):
     total = compressed_file.write(shared, path, class_names=trained.class_names)
     writing = time.monotonic() - begun
     decoded, sizes = compressed_file.read(path), compressed_file.sizes(path)
-    uncoded = sum(
-        row.codebook_bytes + gap_coded_bytes(array, row.codebook_bytes // 4 or None)
+    uncoded = total + sum(  # the file without Huffman codes
+        row.codebook_bytes + gap_coded_bytes(array, row.codebook_bytes // 4 or None) - row.bytes
         for row, array in zip(sizes, decoded.get_weights(), strict=True)
     )
     kept = {row: row.kept for row in sizes if row.coding != "raw"}
