@@ -1,6 +1,27 @@
 """Techniques that make networks smaller, one a file."""
 
 from cvcourse.compression import compressed_file, huffman
+from cvcourse.compression.dense_sparse_dense import DenseSparseDense
 from cvcourse.compression.kernel_wrapper import bake
+from cvcourse.compression.pruning import (
+    MagnitudePruning,
+    cubic_density,
+    density,
+    magnitude_masks,
+    prune,
+)
+from cvcourse.compression.weight_sharing import kmeans, share_weights
 
-__all__ = ["bake", "compressed_file", "huffman"]
+__all__ = [
+    "DenseSparseDense",
+    "MagnitudePruning",
+    "bake",
+    "compressed_file",
+    "cubic_density",
+    "density",
+    "huffman",
+    "kmeans",
+    "magnitude_masks",
+    "prune",
+    "share_weights",
+]
