@@ -91,6 +91,8 @@ def test_the_stages_are_those_of_the_files(finished):
     digits = data.load("digits", limit=200)
     assert huffman["test_error"] == pytest.approx(error_of(decoded, digits.test), abs=1e-3)
     assert huffman["val_error"] == pytest.approx(error_of(decoded, digits.validation), abs=1e-3)
+    settings = json.loads((workdir / "dense" / "config.json").read_text())
+    assert (settings["monitor"], settings["test"]) == ("val_accuracy", False)
     net = keras.saving.load_model(workdir / "dense" / "model.keras")
     assert dense["test_error"] == pytest.approx(error_of(net, digits.test), abs=1e-3)
     assert huffman["test_error"] < dense["test_error"] + 10 < 40
@@ -272,6 +274,7 @@ def test_settings_of_each_network():
         ("--bits=9", "--bits expects 1 to 8, or conv:BITS,dense:BITS; received '9'"),
         ("--bits=0", "--bits expects 1 to 8"),
         ("--bits=conv:4,fc:4", "--bits expects 1 to 8"),
+        ("--bits=conv:4", "--bits expects 1 to 8"),
         ("--bits=4,5", "--bits expects 1 to 8"),
         ("--init=lineal", "did you mean 'linear'"),
         ("--seeds=1,1", "--seeds expects one or more different values"),
