@@ -334,14 +334,17 @@ def _open(path: pathlib.Path) -> tuple[dict[str, Any], list[bytes], int]:
         if not inflater.eof:
             raise ValueError(f"its header is damaged or larger than {ENTRY_BYTES:,} bytes")
     header = json.loads(text)
-    for row in header["tensors"]:
-        if any(type(side) is not int or side < 0 for side in row["shape"]):
-            raise ValueError(f"the shape of {row['path']} is {row['shape']}")
-    if not all(isinstance(name, str) for name in header["class_names"]):
-        raise ValueError("the names of its classes are not text")
-    ends = np.cumsum([0, *(row["length"] for row in header["tensors"])])
-    if [row["offset"] for row in header["tensors"]] != ends[:-1].tolist():
-        raise ValueError("its tensors are not one after the other")
+    try:
+        for row in header["tensors"]:
+            if any(type(side) is not int or side < 0 for side in row["shape"]):
+                raise ValueError(f"the shape of {row['path']} is {row['shape']}")
+        ends = [0, *itertools.accumulate(row["length"] for row in header["tensors"])]
+        if [row["offset"] for row in header["tensors"]] != ends[:-1]:
+            raise ValueError("its tensors are not one after the other")
+        if not all(isinstance(name, str) for name in header["class_names"]):
+            raise ValueError("the names of its classes are not text")
+    except (LookupError, TypeError) as error:
+        raise ValueError("its header lacks fields of a compressed model") from error
     if begin + ends[-1] != len(body):
         raise ValueError("its tensors have another size than its header states")
     parts = [body[begin + a : begin + b] for a, b in itertools.pairwise(ends)]
@@ -350,6 +353,8 @@ def _open(path: pathlib.Path) -> tuple[dict[str, Any], list[bytes], int]:
 
 def _encode(values: np.ndarray) -> tuple[str, bytes]:
     """Return the smallest coding of a tensor, and its bytes."""
+    if not values.size:
+        return "raw", b""
     # Values are compared as bit patterns, which tells -0.0 from 0.
     patterns = np.ascontiguousarray(values).view(f"<u{values.itemsize}").reshape(values.shape)
     nonzero = patterns[patterns != 0]
