@@ -18,6 +18,7 @@ PUBLIC = {
         backbone build builder_args cost family features input_shape_for list require_savable
         stochastic_depth with_preprocessing
     """,
+    "cvcourse.compression": "binarize ternarize",
     "cvcourse.models.pretrained": """
         FeatureMaps build_source candidates feature_extractor find imagenet_classes
         imagenet_synsets is_file load load_keras load_published load_state_dict load_trained

@@ -1,5 +1,7 @@
 """Techniques that make networks smaller, one a file."""
 
+from cvcourse.compression.binary import binarize
 from cvcourse.compression.kernel_wrapper import bake
+from cvcourse.compression.ternary import ternarize
 
-__all__ = ["bake"]
+__all__ = ["bake", "binarize", "ternarize"]

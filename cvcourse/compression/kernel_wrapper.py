@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
+from keras import ops
 
 from cvcourse.compression.kernels import Kernel, of_layer
 from cvcourse.compression.surgery import build_like, copied, replaced
@@ -24,7 +25,9 @@ class KernelWrapper(keras.layers.Wrapper):
     """
 
     def __init__(self, layer: Any, kernel_names: Sequence[str], **kwargs: Any):
-        super().__init__(layer, autocast=False, **{"name": layer.name, **kwargs})
+        # In the dtype of the variables: with another one, Keras 3.15 casts them despite autocast.
+        own = {"name": layer.name, "dtype": layer.variable_dtype}
+        super().__init__(layer, autocast=False, **{**own, **kwargs})
         self.kernel_names = [*kernel_names]
         self.supports_masking = layer.supports_masking
 
@@ -75,6 +78,22 @@ class KernelWrapper(keras.layers.Wrapper):
 
     def get_config(self) -> dict:
         return {**super().get_config(), "kernel_names": self.kernel_names}
+
+
+def straight_through(value: Any, weights: Any, slope: Any = 1.0) -> Any:
+    """Return `value`, with `slope` as its gradient by `weights` (Bengio et al. 2013).
+
+    Args:
+        value: Tensor computed from the weights by functions without a useful gradient, such as
+            signs. Its gradients by other tensors remain.
+        weights: Tensor of finite numbers, of the same shape.
+        slope: Tensor of the same shape, or a number.
+
+    >>> float(straight_through(1.0, keras.ops.array(0.3)))
+    1.0
+    """
+    through = weights - ops.stop_gradient(weights)  # exactly 0
+    return value + ops.stop_gradient(slope) * through
 
 
 def wrapped(
