@@ -80,6 +80,10 @@ PUBLIC = {
         receptive_field rectifiers saliency smooth_grad stages strongest_patches style_loss
         style_transfer to_pixels trust_panel tsne_map with_rectifiers
     """,
+    "cvcourse.compression": """
+        DenseSparseDense MagnitudePruning bake cubic_density density kmeans magnitude_masks prune
+        share_weights
+    """,
     "cvcourse.recipe": "check field load_config parse",
 }
 NAMES = [(module, name) for module, names in PUBLIC.items() for name in names.split()]

@@ -7,17 +7,39 @@ from cvcourse.compression import (
 from cvcourse.compression.binary import (
     binarize,
 )
+from cvcourse.compression.dense_sparse_dense import (
+    DenseSparseDense,
+)
 from cvcourse.compression.kernel_wrapper import (
     bake,
+)
+from cvcourse.compression.pruning import (
+    MagnitudePruning,
+    cubic_density,
+    density,
+    magnitude_masks,
+    prune,
 )
 from cvcourse.compression.ternary import (
     ternarize,
 )
+from cvcourse.compression.weight_sharing import (
+    kmeans,
+    share_weights,
+)
 
 __all__ = [
+    "DenseSparseDense",
+    "MagnitudePruning",
     "bake",
     "binarize",
     "compressed_file",
+    "cubic_density",
+    "density",
     "huffman",
+    "kmeans",
+    "magnitude_masks",
+    "prune",
+    "share_weights",
     "ternarize",
 ]
