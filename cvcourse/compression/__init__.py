@@ -1,5 +1,7 @@
 """Techniques that make networks smaller, one a file."""
 
+from cvcourse.compression._energy import energy
+from cvcourse.compression._roofline import roofline
 from cvcourse.compression.kernel_wrapper import bake
 
-__all__ = ["bake"]
+__all__ = ["bake", "energy", "roofline"]
