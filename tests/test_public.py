@@ -65,6 +65,9 @@ PUBLIC = {
         reliability_diagram save_figure search_planes self_attention_matrices spotlight step_times
         styles surface_paths svg training_curves trial_curves updates_and_signals
     """,
+    "cvcourse.compression": """
+        bake energy factorize roofline spectrum
+    """,
     "cvcourse.classic": "GradientCheck gradient_check",
     "cvcourse.training": """
         Evaluation class_names evaluate facts features fit_probe layer_statistics load_model machine

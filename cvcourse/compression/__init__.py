@@ -4,6 +4,12 @@ from cvcourse.compression import (
     compressed_file,
     huffman,
 )
+from cvcourse.compression._energy import (
+    energy,
+)
+from cvcourse.compression._roofline import (
+    roofline,
+)
 from cvcourse.compression.binary import (
     binarize,
 )
@@ -12,6 +18,10 @@ from cvcourse.compression.dense_sparse_dense import (
 )
 from cvcourse.compression.kernel_wrapper import (
     bake,
+)
+from cvcourse.compression.low_rank import (
+    factorize,
+    spectrum,
 )
 from cvcourse.compression.pruning import (
     MagnitudePruning,
@@ -36,10 +46,14 @@ __all__ = [
     "compressed_file",
     "cubic_density",
     "density",
+    "energy",
+    "factorize",
     "huffman",
     "kmeans",
     "magnitude_masks",
     "prune",
+    "roofline",
     "share_weights",
+    "spectrum",
     "ternarize",
 ]

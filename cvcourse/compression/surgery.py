@@ -42,12 +42,13 @@ def replaced(
     32
     """
     require_graph(model)
-    replacements = replacements or {}
-    names = {step.name for step in opened(model).steps}
-    for name in replacements:
-        if name not in names:
-            raise ValueError(unknown("layer", name, sorted(names)))
-    return _copy(model, replacements, "", {})
+    operations = {step.name: step.operation for step in opened(model).steps}
+    chains = {}
+    for name, chain in (replacements or {}).items():
+        if name not in operations:
+            raise ValueError(unknown("layer", name, sorted(operations)))
+        chains[id(operations[name])] = [*chain]
+    return _copy(model, chains)
 
 
 def copied(operation: Any) -> Any:
@@ -78,19 +79,14 @@ def build_like(layer: keras.Layer, other: keras.Layer) -> None:
         layer.build_from_config(other.get_build_config() or {})
 
 
-def _copy(model, replacements, prefix, chains) -> keras.Model:
-    """Copy a model; `chains` has the copies of operations, which stay shared."""
+def _copy(model, chains) -> keras.Model:
+    """Copy a model; `chains` has what replaces an operation, also its copy if it occurs again."""
     tensors: dict[int, Any] = {}
 
     def chain_of(operation):
         if id(operation) not in chains:
-            name = f"{prefix}{operation.name}"
-            if name in replacements:
-                chains[id(operation)] = [*replacements[name]]
-            elif isinstance(operation, keras.Model) and has_graph(operation):
-                chains[id(operation)] = [_copy(operation, replacements, f"{name}/", chains)]
-            else:
-                chains[id(operation)] = [copied(operation)]
+            nested = isinstance(operation, keras.Model) and has_graph(operation)
+            chains[id(operation)] = [_copy(operation, chains) if nested else copied(operation)]
         return chains[id(operation)]
 
     def tensor_of(argument):
