@@ -16,6 +16,12 @@ from cvcourse.compression.binary import (
 from cvcourse.compression.dense_sparse_dense import (
     DenseSparseDense,
 )
+from cvcourse.compression.filter_pruning import (
+    FilterGroup,
+    filter_groups,
+    prune_filters,
+    zero_filters,
+)
 from cvcourse.compression.kernel_wrapper import (
     bake,
 )
@@ -40,6 +46,7 @@ from cvcourse.compression.weight_sharing import (
 
 __all__ = [
     "DenseSparseDense",
+    "FilterGroup",
     "MagnitudePruning",
     "bake",
     "binarize",
@@ -48,12 +55,15 @@ __all__ = [
     "density",
     "energy",
     "factorize",
+    "filter_groups",
     "huffman",
     "kmeans",
     "magnitude_masks",
     "prune",
+    "prune_filters",
     "roofline",
     "share_weights",
     "spectrum",
     "ternarize",
+    "zero_filters",
 ]
