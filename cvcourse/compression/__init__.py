@@ -36,6 +36,13 @@ from cvcourse.compression.pruning import (
     magnitude_masks,
     prune,
 )
+from cvcourse.compression.quantization import (
+    FakeQuant,
+    calibrate,
+    fold_batch_norm,
+    quantization_aware,
+    quantized_bytes,
+)
 from cvcourse.compression.ternary import (
     ternarize,
 )
@@ -46,21 +53,26 @@ from cvcourse.compression.weight_sharing import (
 
 __all__ = [
     "DenseSparseDense",
+    "FakeQuant",
     "FilterGroup",
     "MagnitudePruning",
     "bake",
     "binarize",
+    "calibrate",
     "compressed_file",
     "cubic_density",
     "density",
     "energy",
     "factorize",
     "filter_groups",
+    "fold_batch_norm",
     "huffman",
     "kmeans",
     "magnitude_masks",
     "prune",
     "prune_filters",
+    "quantization_aware",
+    "quantized_bytes",
     "roofline",
     "share_weights",
     "spectrum",

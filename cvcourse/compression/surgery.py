@@ -1,5 +1,6 @@
 """Copies of a model in which some layers are replaced by others: the graph stays as it is."""
 
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -79,6 +80,14 @@ def build_like(layer: keras.Layer, other: keras.Layer) -> None:
         layer.build_from_config(other.get_build_config() or {})
 
 
+def _taken(operation, kwargs):
+    """Leave out arguments that a replacement lacks, such as the `mask` of batch norm."""
+    parameters = inspect.signature(operation.call).parameters
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return kwargs
+    return {name: value for name, value in kwargs.items() if name in parameters}
+
+
 def _copy(model, chains) -> keras.Model:
     """Copy a model; `chains` has what replaces an operation, also its copy if it occurs again."""
     tensors: dict[int, Any] = {}
@@ -103,7 +112,7 @@ def _copy(model, chains) -> keras.Model:
         args, kwargs = keras.tree.map_structure(
             tensor_of, (node.arguments.args, node.arguments.kwargs)
         )
-        outputs = first(*args, **kwargs)
+        outputs = first(*args, **_taken(first, kwargs))
         for operation in others:
             outputs = operation(outputs)
         made = keras.tree.flatten(outputs)
