@@ -18,7 +18,6 @@ PUBLIC = {
         backbone build builder_args cost family features input_shape_for list require_savable
         stochastic_depth with_preprocessing
     """,
-    "cvcourse.compression": "binarize ternarize",
     "cvcourse.models.pretrained": """
         FeatureMaps build_source candidates feature_extractor find imagenet_classes
         imagenet_synsets is_file load load_keras load_published load_state_dict load_trained
@@ -67,9 +66,6 @@ PUBLIC = {
         styles surface_paths svg training_curves trial_curves updates_and_signals
         weight_histograms
     """,
-    "cvcourse.compression": """
-        bake energy factorize roofline spectrum
-    """,
     "cvcourse.classic": "GradientCheck gradient_check",
     "cvcourse.training": """
         Evaluation class_names evaluate facts features fit_probe layer_statistics load_model machine
@@ -86,8 +82,8 @@ PUBLIC = {
         style_transfer to_pixels trust_panel tsne_map with_rectifiers
     """,
     "cvcourse.compression": """
-        DenseSparseDense MagnitudePruning bake cubic_density density kmeans magnitude_masks prune
-        share_weights
+        DenseSparseDense MagnitudePruning bake binarize cubic_density density energy factorize
+        kmeans magnitude_masks prune roofline share_weights spectrum ternarize
     """,
     "cvcourse.recipe": "check field load_config parse",
 }
