@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from cvcourse.compression.kernels import Kernel, of_layer
-from cvcourse.compression.surgery import build_like, copied, replaced
+from cvcourse.compression.surgery import build_like, builds_itself, copied, replaced
 from cvcourse.layers.graph import opened
 
 
@@ -68,6 +68,9 @@ class KernelWrapper(keras.layers.Wrapper):
                 variable.assign(after)
         return outputs
 
+    def compute_mask(self, *args: Any, **kwargs: Any) -> Any:
+        return self.layer.compute_mask(*args, **kwargs)
+
     def get_build_config(self) -> dict:
         return self.layer.get_build_config()
 
@@ -116,6 +119,11 @@ def wrapped(
     replacements = {}
     for step, own in by_step.items():
         names = [kernel.name.removeprefix(f"{step}/") for kernel in own]
+        if not builds_itself(own[0].layer):
+            raise ValueError(
+                f"the layer {step!r} of the class {type(own[0].layer).__name__} needs a method "
+                f"build(input_shape) that builds its layers; or leave it out: skip=[{step!r}]"
+            )
         layer = wrapper(copied(own[0].layer), names, own)
         layer.build()
         replacements[step] = [layer]

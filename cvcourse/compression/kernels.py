@@ -127,14 +127,30 @@ def of_layer(layer: Any, step: str, *, depthwise: bool = False) -> Iterator[Kern
         return
 
     def of_owner(owner, name):  # not by variable.path, which depends on how a layer was built
+        if getattr(owner, "lora_enabled", False):  # its kernel is a sum, which saving changes
+            return
         for variable in owner._trainable_variables:
             of_depth = hasattr(owner, "depth_multiplier") and "pointwise" not in variable.name
             if variable.name.endswith("kernel") and (depthwise or not of_depth):
                 yield Kernel(f"{name}/{variable.name}", step, layer, owner, variable)
-        for inner in owner._flatten_layers(recursive=False, include_self=False):
-            yield from of_owner(inner, f"{name}/{inner.name}")
+        for inner, within in _stable_names(owner):
+            yield from of_owner(inner, f"{name}/{within}")
 
     yield from of_owner(layer, step)
+
+
+def _stable_names(owner) -> Iterator[tuple[Any, str]]:
+    """Yield the layers in a layer with names that a copy has, too: Keras numbers unnamed layers."""
+    taken: set[str] = set()
+    for inner in owner._flatten_layers(recursive=False, include_self=False):
+        name, number = inner.name, 0
+        unnumbered = name.rstrip("0123456789").rstrip("_")
+        if unnumbered.replace("_", "") == type(inner).__name__.lower():
+            name = unnumbered
+        while (unique := f"{name}_{number}" if number else name) in taken:
+            number += 1
+        taken.add(unique)
+        yield inner, unique
 
 
 def tell_untouched(technique: str, model: keras.Model, touched: Iterable[Kernel]) -> list[str]:
@@ -148,11 +164,13 @@ def tell_untouched(technique: str, model: keras.Model, touched: Iterable[Kernel]
     Returns:
         The names of the layers.
     """
-    changed = {kernel.step for kernel in touched}
+    names = {kernel.step for kernel in touched}
+    steps = opened(model).steps
+    changed = {id(step.operation) for step in steps if step.name in names}  # by any of its names
     left = {
         step.name: type(step.operation).__name__
-        for step in opened(model).steps
-        if step.name not in changed
+        for step in steps
+        if id(step.operation) not in changed
         and any(
             math.prod(weight.shape) >= MINIMUM and len(weight.shape) > 1
             for weight in getattr(step.operation, "weights", ())

@@ -262,7 +262,7 @@ class _Chain:
             new.build(shape)
             new.kernel.assign(value)
             if last and layer.use_bias:
-                new.bias.assign(layer.bias)
+                new.bias.assign(np.array(layer.bias))
             shape = new.compute_output_shape(shape)
             chain.append(new)
         return chain

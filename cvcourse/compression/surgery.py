@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 
 from cvcourse.errors import unknown
 from cvcourse.layers.graph import has_graph, nodes, opened, output_structure
@@ -69,15 +70,34 @@ def copied(operation: Any) -> Any:
         return operation  # without state, such as a Lambda: it can be shared
     if isinstance(operation, keras.Layer) and operation.built:
         build_like(copy, operation)
+        if len(copy.variables) != len(operation.variables):
+            raise ValueError(
+                f"the layer {operation.name!r} of the class {type(operation).__name__} cannot be "
+                "copied: its copy has other variables"
+            )
         for new, old in zip(copy.variables, operation.variables, strict=True):
-            new.assign(old)
+            new.assign(
+                np.array(old)
+            )  # on JAX, variables would share the array, and training ends it
     return copy
 
 
 def build_like(layer: keras.Layer, other: keras.Layer) -> None:
     """Build a layer for inputs of the shape of another's."""
-    if not layer.built:
+    if layer.built:
+        return
+    if builds_itself(other):
         layer.build_from_config(other.get_build_config() or {})
+    elif other._inbound_nodes:
+        arguments = other._inbound_nodes[0].arguments
+        layer.compute_output_spec(*arguments.args, **arguments.kwargs)
+        layer.built = True
+
+
+def builds_itself(layer: keras.Layer) -> bool:
+    """Whether the shape of the input is enough to build a layer; others are built by a call."""
+    inner = layer._flatten_layers(recursive=False, include_self=False)
+    return type(layer).build is not keras.Layer.build or not [*inner]
 
 
 def _taken(operation, kwargs):
