@@ -152,3 +152,89 @@ def test_saved_networks_keep_the_names_of_their_layers(tmp_path):
     model.save(tmp_path / "net.keras")
     again = keras.saving.load_model(tmp_path / "net.keras")
     assert [layer.name for layer in again.layers] == [layer.name for layer in model.layers]
+
+
+@keras.saving.register_keras_serializable("test")
+class Gated(layers.Layer):
+    """Two dense layers with names by Keras, which differ from model to model."""
+
+    def __init__(self, units, **kwargs):
+        super().__init__(**kwargs)
+        self.units, self.gate, self.value = units, layers.Dense(units), layers.Dense(units)
+
+    def build(self, shape):
+        self.gate.build(shape), self.value.build(shape)
+
+    def call(self, x):
+        return self.gate(x) * self.value(x)
+
+    def get_config(self):
+        return {**super().get_config(), "units": self.units}
+
+
+@keras.saving.register_keras_serializable("test")
+class BuiltByCall(Gated):
+    build = layers.Layer.build
+
+
+def test_recurrent_masked_and_custom_layers(tmp_path, capsys):
+    tokens = keras.Input((5,), dtype="int32")
+    x = layers.Embedding(9, 12, mask_zero=True, name="embedding")(tokens)
+    x = layers.Dense(12, name="dense")(x)
+    cells = [layers.LSTMCell(6), layers.LSTMCell(6)]
+    x = layers.RNN(cells, return_sequences=True, name="rnn")(x)
+    x = layers.Bidirectional(layers.GRU(5), name="both")(x)
+    model = keras.Model(tokens, Gated(6, name="gated")(x))
+    names = [kernel.name for kernel in kernels(model, minimum=1)]
+    assert [name for name in names if name.startswith(("rnn", "gated"))] == [
+        "rnn/stacked_rnn_cells/lstm_cell/kernel",
+        "rnn/stacked_rnn_cells/lstm_cell/recurrent_kernel",
+        "rnn/stacked_rnn_cells/lstm_cell_1/kernel",
+        "rnn/stacked_rnn_cells/lstm_cell_1/recurrent_kernel",
+        "gated/dense/kernel",
+        "gated/dense_1/kernel",
+    ]
+    net = scaled(model, minimum=1)
+    for left, scale in zip((1.5, 0.5), net.get_layer("gated")._computed, strict=True):
+        scale.assign(left)
+    x = np.array([[3, 4, 0, 0, 0], [0, 5, 6, 7, 8]], "int32")
+    assert net.get_layer("dense")._inbound_nodes[0].output_tensors[0]._keras_mask is not None
+    first, second = model(x), net(x)
+    np.testing.assert_allclose(second, 0.75 * np.array(first), atol=1e-6)
+    net.save(tmp_path / "net.keras")
+    again = keras.saving.load_model(tmp_path / "net.keras")
+    np.testing.assert_array_equal(again(x), second)
+    np.testing.assert_allclose(bake(again)(x), second, atol=1e-6)
+    tell_untouched("prune", model, kernels(model, minimum=1))
+    assert capsys.readouterr().err == "prune: unchanged: embedding (Embedding)\n"
+
+
+def test_layers_that_a_call_builds():
+    x = keras.Input((12,))
+    model = keras.Model(x, BuiltByCall(6, name="gated")(x))
+    x = np.random.default_rng(0).normal(size=(2, 12)).astype("float32")
+    np.testing.assert_array_equal(replaced(model)(x), model(x))
+    with pytest.raises(ValueError, match=r"'gated' of the class BuiltByCall needs a method build"):
+        scaled(model, minimum=1)
+
+
+def test_a_layer_shared_with_a_nested_model(capsys):
+    dense = layers.Dense(12, name="dense")
+    x = keras.Input((12,))
+    inner = keras.Model(x, dense(x), name="inner")
+    x = keras.Input((12,))
+    model = keras.Model(x, dense(inner(x)))
+    tell_untouched("prune", model, kernels(model))
+    assert capsys.readouterr().err == ""
+    wide = layers.Dense(12, name="dense")
+    wide.build((None, 12))
+    copy = replaced(model, {"dense": [wide]})  # by its second name
+    assert copy.get_layer("inner").get_layer("dense") is copy.get_layer("dense") is wide
+
+
+def test_a_kernel_with_lora_is_left_alone():
+    x = keras.Input((12,))
+    dense = layers.Dense(12, name="dense")
+    model = keras.Model(x, layers.Dense(12, name="logits")(dense(x)))
+    dense.enable_lora(2)
+    assert [kernel.step for kernel in kernels(model)] == ["logits"]

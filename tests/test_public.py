@@ -84,8 +84,8 @@ PUBLIC = {
         style_transfer to_pixels trust_panel tsne_map with_rectifiers
     """,
     "cvcourse.compression": """
-        DenseSparseDense MagnitudePruning bake cubic_density density kmeans magnitude_masks prune
-        share_weights
+        DenseSparseDense MagnitudePruning bake binarize cubic_density density energy factorize
+        kmeans magnitude_masks prune roofline share_weights spectrum ternarize
     """,
     "cvcourse.recipe": "check field load_config parse",
 }

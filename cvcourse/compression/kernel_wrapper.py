@@ -4,9 +4,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
+from keras import ops
 
 from cvcourse.compression.kernels import Kernel, of_layer
-from cvcourse.compression.surgery import build_like, copied, replaced
+from cvcourse.compression.surgery import build_like, builds_itself, copied, replaced
 from cvcourse.layers.graph import opened
 
 
@@ -24,7 +25,9 @@ class KernelWrapper(keras.layers.Wrapper):
     """
 
     def __init__(self, layer: Any, kernel_names: Sequence[str], **kwargs: Any):
-        super().__init__(layer, autocast=False, **{"name": layer.name, **kwargs})
+        # In the dtype of the variables: with another one, Keras 3.15 casts them despite autocast.
+        own = {"name": layer.name, "dtype": layer.variable_dtype}
+        super().__init__(layer, autocast=False, **{**own, **kwargs})
         self.kernel_names = [*kernel_names]
         self.supports_masking = layer.supports_masking
 
@@ -65,6 +68,9 @@ class KernelWrapper(keras.layers.Wrapper):
                 variable.assign(after)
         return outputs
 
+    def compute_mask(self, *args: Any, **kwargs: Any) -> Any:
+        return self.layer.compute_mask(*args, **kwargs)
+
     def get_build_config(self) -> dict:
         return self.layer.get_build_config()
 
@@ -75,6 +81,22 @@ class KernelWrapper(keras.layers.Wrapper):
 
     def get_config(self) -> dict:
         return {**super().get_config(), "kernel_names": self.kernel_names}
+
+
+def straight_through(value: Any, weights: Any, slope: Any = 1.0) -> Any:
+    """Return `value`, with `slope` as its gradient by `weights` (Bengio et al. 2013).
+
+    Args:
+        value: Tensor computed from the weights by functions without a useful gradient, such as
+            signs. Its gradients by other tensors remain.
+        weights: Tensor of finite numbers, of the same shape.
+        slope: Tensor of the same shape, or a number.
+
+    >>> float(straight_through(1.0, keras.ops.array(0.3)))
+    1.0
+    """
+    through = weights - ops.stop_gradient(weights)  # exactly 0
+    return value + ops.stop_gradient(slope) * through
 
 
 def wrapped(
@@ -97,6 +119,11 @@ def wrapped(
     replacements = {}
     for step, own in by_step.items():
         names = [kernel.name.removeprefix(f"{step}/") for kernel in own]
+        if not builds_itself(own[0].layer):
+            raise ValueError(
+                f"the layer {step!r} of the class {type(own[0].layer).__name__} needs a method "
+                f"build(input_shape) that builds its layers; or leave it out: skip=[{step!r}]"
+            )
         layer = wrapper(copied(own[0].layer), names, own)
         layer.build()
         replacements[step] = [layer]

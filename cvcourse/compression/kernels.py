@@ -3,7 +3,7 @@
 import dataclasses
 import math
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -88,16 +88,69 @@ def kernels(
     return [*found.values()]
 
 
+def kernels_between(
+    model: keras.Model, keep: Sequence[str], only: Callable[[Kernel], bool] | None = None
+) -> list[Kernel]:
+    """List the kernels of at least `MINIMUM` weights except those of some layers.
+
+    Args:
+        model: Functional or Sequential keras.Model.
+        keep: Names of layers to leave out; "first" and "last" are the first and the last layer with
+            a kernel of any size.
+        only: Function of a Kernel: whether the technique applies to it. If None, to all.
+
+    Returns:
+        The kernels.
+
+    Raises:
+        ValueError: As `kernels` does, and if no kernel is left.
+    """
+    every = kernels(model, minimum=1)
+    ends = {"first": every[0].step, "last": every[-1].step}
+    kept = {ends.get(name, name) for name in keep}
+    found = [
+        kernel
+        for kernel in kernels(model, skip=[name for name in keep if name not in ends], minimum=1)
+        if kernel.step not in kept and kernel.size >= MINIMUM and (only is None or only(kernel))
+    ]
+    if not found:
+        raise ValueError(
+            f"{model.name} has no kernel of at least {MINIMUM} weights that could be changed "
+            f"besides keep={', '.join(keep) or 'none'}"
+        )
+    return found
+
+
 def of_layer(layer: Any, step: str, *, depthwise: bool = False) -> Iterator[Kernel]:
     """Yield the kernels of a layer, of any size; depthwise ones only if asked."""
     if not isinstance(layer, keras.Layer):
         return
-    for owner in layer._flatten_layers():
+
+    def of_owner(owner, name):  # not by variable.path, which depends on how a layer was built
+        if getattr(owner, "lora_enabled", False):  # its kernel is a sum, which saving changes
+            return
         for variable in owner._trainable_variables:
             of_depth = hasattr(owner, "depth_multiplier") and "pointwise" not in variable.name
             if variable.name.endswith("kernel") and (depthwise or not of_depth):
-                within = variable.path.removeprefix(layer.path).strip("/") or variable.name
-                yield Kernel(f"{step}/{within}", step, layer, owner, variable)
+                yield Kernel(f"{name}/{variable.name}", step, layer, owner, variable)
+        for inner, within in _stable_names(owner):
+            yield from of_owner(inner, f"{name}/{within}")
+
+    yield from of_owner(layer, step)
+
+
+def _stable_names(owner) -> Iterator[tuple[Any, str]]:
+    """Yield the layers in a layer with names that a copy has, too: Keras numbers unnamed layers."""
+    taken: set[str] = set()
+    for inner in owner._flatten_layers(recursive=False, include_self=False):
+        name, number = inner.name, 0
+        unnumbered = name.rstrip("0123456789").rstrip("_")
+        if unnumbered.replace("_", "") == type(inner).__name__.lower():
+            name = unnumbered
+        while (unique := f"{name}_{number}" if number else name) in taken:
+            number += 1
+        taken.add(unique)
+        yield inner, unique
 
 
 def tell_untouched(technique: str, model: keras.Model, touched: Iterable[Kernel]) -> list[str]:
@@ -111,11 +164,13 @@ def tell_untouched(technique: str, model: keras.Model, touched: Iterable[Kernel]
     Returns:
         The names of the layers.
     """
-    changed = {kernel.step for kernel in touched}
+    names = {kernel.step for kernel in touched}
+    steps = opened(model).steps
+    changed = {id(step.operation) for step in steps if step.name in names}  # by any of its names
     left = {
         step.name: type(step.operation).__name__
-        for step in opened(model).steps
-        if step.name not in changed
+        for step in steps
+        if id(step.operation) not in changed
         and any(
             math.prod(weight.shape) >= MINIMUM and len(weight.shape) > 1
             for weight in getattr(step.operation, "weights", ())

@@ -1,9 +1,11 @@
 """Copies of a model in which some layers are replaced by others: the graph stays as it is."""
 
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 
 from cvcourse.errors import unknown
 from cvcourse.layers.graph import has_graph, nodes, opened, output_structure
@@ -42,12 +44,13 @@ def replaced(
     32
     """
     require_graph(model)
-    replacements = replacements or {}
-    names = {step.name for step in opened(model).steps}
-    for name in replacements:
-        if name not in names:
-            raise ValueError(unknown("layer", name, sorted(names)))
-    return _copy(model, replacements, "", {})
+    operations = {step.name: step.operation for step in opened(model).steps}
+    chains = {}
+    for name, chain in (replacements or {}).items():
+        if name not in operations:
+            raise ValueError(unknown("layer", name, sorted(operations)))
+        chains[id(operations[name])] = [*chain]
+    return _copy(model, chains)
 
 
 def copied(operation: Any) -> Any:
@@ -67,30 +70,52 @@ def copied(operation: Any) -> Any:
         return operation  # without state, such as a Lambda: it can be shared
     if isinstance(operation, keras.Layer) and operation.built:
         build_like(copy, operation)
+        if len(copy.variables) != len(operation.variables):
+            raise ValueError(
+                f"the layer {operation.name!r} of the class {type(operation).__name__} cannot be "
+                "copied: its copy has other variables"
+            )
         for new, old in zip(copy.variables, operation.variables, strict=True):
-            new.assign(old)
+            new.assign(
+                np.array(old)
+            )  # on JAX, variables would share the array, and training ends it
     return copy
 
 
 def build_like(layer: keras.Layer, other: keras.Layer) -> None:
     """Build a layer for inputs of the shape of another's."""
-    if not layer.built:
+    if layer.built:
+        return
+    if builds_itself(other):
         layer.build_from_config(other.get_build_config() or {})
+    elif other._inbound_nodes:
+        arguments = other._inbound_nodes[0].arguments
+        layer.compute_output_spec(*arguments.args, **arguments.kwargs)
+        layer.built = True
 
 
-def _copy(model, replacements, prefix, chains) -> keras.Model:
-    """Copy a model; `chains` has the copies of operations, which stay shared."""
+def builds_itself(layer: keras.Layer) -> bool:
+    """Whether the shape of the input is enough to build a layer; others are built by a call."""
+    inner = layer._flatten_layers(recursive=False, include_self=False)
+    return type(layer).build is not keras.Layer.build or not [*inner]
+
+
+def _taken(operation, kwargs):
+    """Leave out arguments that a replacement lacks, such as the `mask` of batch norm."""
+    parameters = inspect.signature(operation.call).parameters
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return kwargs
+    return {name: value for name, value in kwargs.items() if name in parameters}
+
+
+def _copy(model, chains) -> keras.Model:
+    """Copy a model; `chains` has what replaces an operation, also its copy if it occurs again."""
     tensors: dict[int, Any] = {}
 
     def chain_of(operation):
         if id(operation) not in chains:
-            name = f"{prefix}{operation.name}"
-            if name in replacements:
-                chains[id(operation)] = [*replacements[name]]
-            elif isinstance(operation, keras.Model) and has_graph(operation):
-                chains[id(operation)] = [_copy(operation, replacements, f"{name}/", chains)]
-            else:
-                chains[id(operation)] = [copied(operation)]
+            nested = isinstance(operation, keras.Model) and has_graph(operation)
+            chains[id(operation)] = [_copy(operation, chains) if nested else copied(operation)]
         return chains[id(operation)]
 
     def tensor_of(argument):
@@ -107,7 +132,7 @@ def _copy(model, replacements, prefix, chains) -> keras.Model:
         args, kwargs = keras.tree.map_structure(
             tensor_of, (node.arguments.args, node.arguments.kwargs)
         )
-        outputs = first(*args, **kwargs)
+        outputs = first(*args, **_taken(first, kwargs))
         for operation in others:
             outputs = operation(outputs)
         made = keras.tree.flatten(outputs)

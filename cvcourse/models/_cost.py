@@ -4,25 +4,17 @@ import dataclasses
 import html
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import keras
-from keras import layers
 
-from cvcourse.layers import SparseConv2D
-from cvcourse.layers.graph import has_graph, opened
-from cvcourse.layers.receptive_field import GLOBAL_POOLS, fields
+from cvcourse.layers.receptive_field import fields
+from cvcourse.layers.step_cost import activations, fixed_graph, macs
 from cvcourse.models.registry import build, known_arguments
 from cvcourse.settings import chosen_dtype_policy
 
-WEIGHTED = (
-    *(layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D, SparseConv2D),
-    layers.Dense,
-)
-POOLS = (layers.AveragePooling2D, layers.MaxPooling2D, *GLOBAL_POOLS)
-KEPT = (*WEIGHTED, *POOLS)
 MAX_ROWS = 40  # of a printed table
 NUMBER = re.compile(r"[\d,.]+")
 GROUP = re.compile(r"mixed_[^_]*|[^_]*")  # of a layer's name: its stage or block
@@ -122,16 +114,35 @@ def cost(model: str | keras.Model, /, **settings: Any) -> Cost:
     """
     if isinstance(model, str):
         settings = known_arguments(model, settings)  # here: it warns of old names at this line
-        # Keras keeps a list of uninitialized variables per thread, so this thread ends afterwards.
-        # The dtype policy is also kept per thread, and is passed on.
-        with ThreadPoolExecutor(1) as thread:
-            thread.submit(keras.config.set_dtype_policy, chosen_dtype_policy()).result()
-            return thread.submit(_outlined, model, settings).result()
+        return without_weights(cost, model, settings)
     if not isinstance(model, keras.Model):
         raise ValueError(f"cost takes the name of a network or a keras.Model; received {model!r}")
     if settings:
         raise ValueError(f"{model.name} is built already: {', '.join(settings)} cannot be set")
     return Cost(_rows(model))
+
+
+def without_weights(count: Callable[[keras.Model], Any], name: str, settings: dict) -> Any:
+    """Call a function with a network of the registry whose weights are not allocated.
+
+    Args:
+        count: Function (keras.Model) -> result, which reads no weights.
+        name: Name that `build` takes.
+        settings: Arguments of the builder.
+
+    Returns:
+        The function's result.
+    """
+
+    def call():
+        with keras.StatelessScope(initialize_variables=False):
+            return count(build(name, **settings))
+
+    # Keras keeps a list of uninitialized variables per thread, so this thread ends afterwards.
+    # The dtype policy is also kept per thread, and is passed on.
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(keras.config.set_dtype_policy, chosen_dtype_policy()).result()
+        return thread.submit(call).result()
 
 
 def aligned(rows: Iterable[Sequence[str]]) -> list[str]:
@@ -185,25 +196,15 @@ def _group(row):
 
 def _rows(model):
     """Yield the rows of a model's layers, input first; within a model in it, "model/layer"."""
-    if not has_graph(model):
-        raise ValueError(
-            f"cost takes the name of a network or a functional keras.Model; {model.name} has no "
-            "graph of layers: it is a subclassed model, or a keras.Sequential without keras.Input"
-        )
-    graph = opened(model)
-    if any(None in value.shape[1:] for value in graph.inputs.values()):
-        raise ValueError(
-            f"{model.name} takes images of any size, on which its cost depends: build it with "
-            "input_shape, or load it with preprocessing=False"
-        )
+    graph = fixed_graph(model)
     field = fields(graph)
     for name, value in graph.inputs.items():
         yield _row(name, "InputLayer", value, field[value], activations=math.prod(value.shape[1:]))
     counted = set()
     for step in graph.steps:
         operation, output = step.operation, step.outputs[0]
-        macs = _macs(operation, step.inputs, step.outputs)
-        if not isinstance(operation, keras.Layer) and not macs:
+        count = macs(step)
+        if not isinstance(operation, keras.Layer) and not count:
             continue
         weights, trained = (
             sum(math.prod(weight.shape) for weight in getattr(operation, kind, ()))
@@ -218,27 +219,12 @@ def _rows(model):
             field[output],
             parameters=0 if again else weights,
             trainable=0 if again else trained,
-            macs=macs,
-            activations=math.prod(output.shape[1:]) if isinstance(operation, KEPT) else 0,
+            macs=count,
+            activations=activations(step),
         )
-
-
-def _outlined(name, settings):
-    with keras.StatelessScope(initialize_variables=False):
-        return cost(build(name, **settings))
 
 
 def _row(name, kind, output, field, *, parameters=0, trainable=0, macs=0, activations=0):
     seen = None if field is None or field.whole else tuple(math.ceil(n) for n in field.size)
     shape = tuple(output.shape[1:])
     return Row(name, kind, shape, parameters, trainable, macs, activations, seen)
-
-
-def _macs(operation, inputs, outputs):
-    """Return the multiply-accumulates of one operation for one image."""
-    if isinstance(operation, WEIGHTED):  # each kernel value is used once for each output pixel
-        kernels = [v for v in operation.weights if v.name.endswith("kernel")]
-        return sum(math.prod(k.shape) for k in kernels) * math.prod(outputs[0].shape[1:-1])
-    if type(operation).__name__ == "Matmul":
-        return math.prod(outputs[0].shape[1:]) * inputs[0].shape[-1]
-    return 0

@@ -1,0 +1,80 @@
+"""Cost of one step of a graph: multiply-accumulates, and values kept in memory."""
+
+import math
+from typing import Any
+
+import keras
+from keras import layers
+
+from cvcourse.layers.graph import Graph, Step, has_graph, opened
+from cvcourse.layers.receptive_field import GLOBAL_POOLS
+from cvcourse.layers.sparse_conv import SparseConv2D
+
+WEIGHTED = (
+    *(layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D, SparseConv2D),
+    layers.Dense,
+)
+KEPT = (*WEIGHTED, layers.AveragePooling2D, layers.MaxPooling2D, *GLOBAL_POOLS)
+
+
+def fixed_graph(model: keras.Model) -> Graph:
+    """Return the graph of a model whose inputs have known sizes.
+
+    Args:
+        model: Functional or Sequential keras.Model.
+
+    Returns:
+        A Graph.
+
+    Raises:
+        ValueError: For a model without a known graph, or of images of any size.
+    """
+    if not has_graph(model):
+        raise ValueError(
+            "needs a functional or Sequential model with known inputs; received "
+            f"{getattr(model, 'name', model)!r} of the class {type(model).__name__}"
+        )
+    graph = opened(model)
+    if any(None in value.shape[1:] for value in graph.inputs.values()):
+        raise ValueError(
+            f"{model.name} takes images of any size, on which its cost depends: build it with "
+            "input_shape, or load it with preprocessing=False"
+        )
+    return graph
+
+
+def macs(step: Step) -> int:
+    """Count the multiply-accumulates of a step for one image.
+
+    Args:
+        step: Step of a graph.
+
+    Returns:
+        The number of convolutions, dense layers and matrix products; 0 for others.
+    """
+    operation = _without_wrapper(step.operation)
+    if isinstance(operation, WEIGHTED):  # each kernel value is used once for each output pixel
+        kernels = [v for v in operation.weights if v.name.endswith("kernel")]
+        pixels = math.prod(step.outputs[0].shape[1:-1])
+        return sum(math.prod(k.shape) for k in kernels) * pixels
+    if type(operation).__name__ == "Matmul":
+        return math.prod(step.outputs[0].shape[1:]) * step.inputs[0].shape[-1]
+    return 0
+
+
+def activations(step: Step) -> int:
+    """Count the output values of a step that are kept in memory, for one image.
+
+    Args:
+        step: Step of a graph.
+
+    Returns:
+        The number of convolutions, dense layers and pools; 0 for others, which can work in place.
+    """
+    kept = isinstance(_without_wrapper(step.operation), KEPT)
+    return math.prod(step.outputs[0].shape[1:]) if kept else 0
+
+
+def _without_wrapper(operation: Any) -> Any:
+    """Return the layer in a wrapper, such as one with quantized kernels."""
+    return operation.layer if isinstance(operation, layers.Wrapper) else operation
