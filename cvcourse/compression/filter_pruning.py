@@ -246,7 +246,7 @@ class _Plan:
                 [self.rest(value) for value in values] for values in (step.inputs, step.outputs)
             )
             moved = call_on_integers(self.operation(step), step, before)
-            if all(one.tolist() == other.tolist() for one, other in zip(moved, after, strict=True)):
+            if all(np.array_equal(*pair) for pair in zip(moved, after, strict=True)):
                 return False
         except UnknownChannels:
             pass
