@@ -10,11 +10,14 @@ from cvcourse import models
 from cvcourse.compression import filter_groups, prune_filters, zero_filters
 from cvcourse.layers import (
     ChannelShuffle,
+    ClassToken,
     DepthwiseConv2D,
     GroupedConv2D,
+    LayerScale,
     LocalResponseNorm,
     Maxout,
     PadTo,
+    PositionEmbedding,
 )
 from cvcourse.models.registry import FAMILIES
 
@@ -185,6 +188,21 @@ def shuffled(x):
     return end(GroupedConv2D(6, 1, groups=3)(ChannelShuffle(3)(x)))
 
 
+def tokens(x):
+    x = layers.Dense(8)(layers.Reshape((64, 3))(x))
+    x = x + LayerScale(0.5)(layers.Dense(8)(PositionEmbedding()(x)))
+    return layers.Dense(3)(ClassToken()(x)[:, 0])
+
+
+def attention(x):
+    """Four heads of two channels."""
+    x = layers.Reshape((64, 3))(x)
+    q, k, v = (ops.reshape(layers.Dense(8)(x), (-1, 64, 4, 2)) for _ in range(3))
+    q, k, v = ops.transpose(q, (0, 2, 1, 3)), ops.transpose(k, (0, 2, 3, 1)), ops.swapaxes(v, 1, 2)
+    x = ops.transpose(ops.matmul(ops.softmax(ops.matmul(q, k) * 0.7), v), (0, 2, 1, 3))
+    return end(ops.reshape(x, (-1, 64, 8)))
+
+
 # Graphs, and the number of parameters with half the filters.
 GRAPHS = {
     "two calls of a layer": (shared_layers, None),
@@ -213,6 +231,11 @@ GRAPHS = {
         lambda x: end(layers.Conv2DTranspose(6, 2, strides=2)(conv(8)(x))),
         (3 * 4 + 4) + (4 * 4 * 3 + 3) + (256 * 3 * 3 + 3),
     ),
+    "tokens": (
+        tokens,
+        (3 * 4 + 4) + 64 * 4 + (4 * 4 + 4) + 4 + 4 + (4 * 3 + 3),
+    ),
+    "attention": (attention, 3 * (3 * 4 + 4) + (64 * 4 * 3 + 3)),
     "parts of a split": (halves, (3 * 4 + 4) + (2 * 3 + 3) + (64 * 7 * 3 + 3)),
     "a map for all channels": (spatial_attention, (3 * 4 + 4) + (4 + 1) + (64 * 4 * 3 + 3)),
     "padded channels": (padded_channels, None),

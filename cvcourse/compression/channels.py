@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
-from cvcourse.compression.surgery import require_graph
+from cvcourse.compression.surgery import copied, require_graph
 from cvcourse.errors import unknown
 from cvcourse.layers.graph import Step, Value, opened
 
@@ -327,7 +327,7 @@ RULES = {
     **dict.fromkeys(("BatchNormalization", "LayerScale", "PReLU"), _scale),
     **dict.fromkeys(("PositionEmbedding", "ClassToken"), _scale),
     **dict.fromkeys(("Dropout", "BaseSpatialDropout", "GaussianDropout", "DropPath"), _same),
-    **dict.fromkeys(("Identity", "ActivityRegularization", "Cutout", "StopGradient"), _same),
+    **dict.fromkeys(("Identity", "ActivityRegularization", "StopGradient"), _same),
     **dict.fromkeys(("Activation", "ReLU", "LeakyReLU", "ELU", "Relu", "Relu6"), _elementwise),
     **dict.fromkeys(("LeakyRelu", "Elu", "Gelu", "Silu", "HardSilu", "Tanh"), _elementwise),
     **dict.fromkeys(("Sigmoid", "HardSigmoid", "Softmax", "AttentionWeights"), _elementwise),
@@ -335,12 +335,13 @@ RULES = {
     **dict.fromkeys(("AdaptiveAveragePooling2D", "FractionalMaxPooling2D"), _spatial),
     **dict.fromkeys(("ZeroPadding1D", "ZeroPadding2D", "ZeroPadding3D", "PadTo"), _spatial),
     **dict.fromkeys(("Cropping1D", "Cropping2D", "Cropping3D"), _spatial),
-    **dict.fromkeys(("UpSampling1D", "UpSampling2D", "UpSampling3D", "Resizing"), _spatial),
+    **dict.fromkeys(("UpSampling1D", "UpSampling2D", "UpSampling3D"), _spatial),
     "Pad": _pad,
     **dict.fromkeys(("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum"), _merge),
     "FractalJoin": _merge,
     **dict.fromkeys(("Flatten", "Reshape", "Permute", "Transpose", "GetItem", "Split"), _move),
-    **dict.fromkeys(("Squeeze", "ExpandDims", "Concatenate", "ChannelShuffle"), _move),
+    **dict.fromkeys(("Squeeze", "ExpandDims", "Swapaxes", "Moveaxis"), _move),
+    **dict.fromkeys(("Concatenate", "ChannelShuffle"), _move),
     "Matmul": _matmul,
 }
 REBUILT = ("Reshape", "Split", "Pad")  # operations without weights whose settings are sizes
@@ -420,13 +421,17 @@ def _call(step: Step, arrays: Sequence[Any], operation: Any = None) -> Any:
 
 
 def call_on_integers(operation: Any, step: Step, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Call an operation that moves elements on integers."""
-    tensors = [keras.ops.convert_to_tensor(array, "int32") for array in arrays]
+    """Call an operation that moves elements on integers, as floats: exact up to 2^24."""
+    operation = copied(operation)
+    if isinstance(operation, keras.Layer):
+        operation.autocast = False  # half precision would round them
+    # Not as integers: TensorFlow logs an error when it transposes those without AVX-512.
+    tensors = [keras.ops.convert_to_tensor(array, "float32") for array in arrays]
     try:
         outputs = keras.tree.flatten(_call(step, tensors, operation))
     except Exception as error:  # sides of any length
         raise UnknownChannels from error
-    return [keras.ops.convert_to_numpy(output) for output in outputs]
+    return [keras.ops.convert_to_numpy(output).astype(int) for output in outputs]
 
 
 def _compressed(channels: Channels) -> Channels:

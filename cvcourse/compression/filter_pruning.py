@@ -35,11 +35,14 @@ CRITERIA = ("l1", "l2", "random")
 class FilterGroup:
     """Filters of layers that are tied: filter i of each is removed with filter i of the others.
 
-    Attributes:
-        layers: Names of the layers, as in `cvcourse.layers.graph.Step`.
-        filters: Number of filters of each.
+    Args:
+        layers: Names of the layers, within nested models "model/layer".
+        filters: Number of filters of each layer in this group.
         prunable: Whether filters can be removed.
         reason: Why not, or "".
+
+    >>> FilterGroup(("conv1", "conv2"), 16, True).filters
+    16
     """
 
     layers: tuple[str, ...]
@@ -53,8 +56,9 @@ def prune_filters(
 ) -> keras.Model:
     """Remove the filters with the smallest norms; the outputs are those of `zero_filters`.
 
-    The channels of inputs, outputs and layer normalizations stay, as do those whose map would not
-    be zero without the filter. One line on stderr names the layers that keep all filters.
+    The channels of inputs, outputs and layer normalizations stay, as do channels that are not zero
+    if their filters are, such as those after a sigmoid. Grouped convolutions keep the same number
+    of filters in each group. One line on stderr names the layers that keep all filters.
 
     Args:
         model: Functional or Sequential keras.Model. It is not changed.
@@ -135,9 +139,9 @@ def filter_groups(model: keras.Model, *, skip: Sequence[str] = ()) -> list[Filte
     >>> hidden = keras.layers.Dense(8, activation="relu", name="hidden")
     >>> net = keras.Sequential([keras.Input((4,)), hidden, keras.layers.Dense(3, name="logits")])
     >>> for group in filter_groups(net):
-    ...     print(group.layers, group.filters, group.prunable, group.reason)
-    ('hidden',) 8 True
-    ('logits',) 3 False output of the model
+    ...     print(group.layers, group.filters, group.reason or "prunable")
+    ('hidden',) 8 prunable
+    ('logits',) 3 output of the model
     """
     return _groups(ChannelGraph(model, skip))
 
@@ -163,7 +167,7 @@ class _Plan:
         self.criterion = criterion
         while True:
             self.select()
-            if not any([*map(self.misfits, self.changed())]):  # each of them
+            if not any([*map(self.cannot_move, self.changed())]):  # each of them
                 break
 
     def select(self) -> None:
@@ -184,10 +188,10 @@ class _Plan:
         for members in groups.values():
             count = max(1, math.floor(self.keep * len(members) + 0.5))
             stays[sorted(members, key=lambda root: -scores[root])[count:]] = False
-        self.even([roots[ids] for ids in graph.rows], stays, scores)
+        self.equalize([roots[ids] for ids in graph.rows], stays, scores)
         self.stays = stays[roots]
 
-    def even(self, rows: list[np.ndarray], stays: np.ndarray, scores: np.ndarray) -> None:
+    def equalize(self, rows: list[np.ndarray], stays: np.ndarray, scores: np.ndarray) -> None:
         """Take the best channels back until the groups of each convolution are of equal size."""
         uneven = True
         while uneven:
@@ -226,7 +230,7 @@ class _Plan:
             if any(map(self.shrinks, (*step.inputs, *step.outputs)))
         ]
 
-    def rest(self, value: Value) -> np.ndarray:
+    def remaining(self, value: Value) -> np.ndarray:
         """Return the channels that stay, as an array of the new shape."""
         ids = np.broadcast_to(self.graph.channels[value].ids, shape_of(value))
         stays = self.stays[ids]
@@ -237,13 +241,14 @@ class _Plan:
             raise UnknownChannels
         return ids[places]
 
-    def misfits(self, step: Step) -> bool:
+    def cannot_move(self, step: Step) -> bool:
         """Fix the channels of a step that moves elements if it cannot move what is left."""
         if not moves(step):
             return False
         try:
             before, after = (
-                [self.rest(value) for value in values] for values in (step.inputs, step.outputs)
+                [self.remaining(value) for value in values]
+                for values in (step.inputs, step.outputs)
             )
             moved = call_on_integers(self.operation(step), step, before)
             if all(np.array_equal(*pair) for pair in zip(moved, after, strict=True)):
@@ -273,11 +278,11 @@ class _Plan:
         config = old.get_config()
         if kind == "Reshape":
             key = "target_shape" if "target_shape" in config else "newshape"
-            sides = self.rest(step.outputs[0]).shape[-len(config[key]) :]
+            sides = self.remaining(step.outputs[0]).shape[-len(config[key]) :]
             pairs = zip(config[key], sides, strict=True)
             config[key] = tuple(side if side in (-1, None) else new for side, new in pairs)
         elif kind == "Split":
-            sizes = [self.rest(part).shape[old.axis] for part in step.outputs]
+            sizes = [self.remaining(part).shape[old.axis] for part in step.outputs]
             config["indices_or_sections"] = tuple(np.cumsum(sizes[:-1]).tolist())
         else:
             first, last = old.pad_width[-1]
