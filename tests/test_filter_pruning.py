@@ -28,6 +28,11 @@ LESS = {  # share of the parameters that is gone, for what loses less than 20 %
 NETS = [name for name in SMALL if name != "linear"]  # a linear classifier has no filters
 
 
+@pytest.fixture(autouse=True)
+def seed():
+    keras.utils.set_random_seed(0)
+
+
 def randomized(model):
     """The model with weights as after training: no zeros, and variances near 1."""
     rng = np.random.default_rng(1)
