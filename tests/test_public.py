@@ -88,6 +88,9 @@ PUBLIC = {
         kmeans magnitude_masks prune roofline share_weights spectrum ternarize
     """,
     "cvcourse.recipe": "check field load_config parse",
+    "cvcourse.compression": """
+        FilterGroup filter_groups prune_filters zero_filters
+    """,
 }
 NAMES = [(module, name) for module, names in PUBLIC.items() for name in names.split()]
 FORBIDDEN = ("The same", "Those", "What", "That of")  # beginnings of a docstring
