@@ -65,7 +65,7 @@ PUBLIC = {
         styles surface_paths svg training_curves trial_curves updates_and_signals
     """,
     "cvcourse.compression": """
-        bake energy roofline
+        energy roofline
     """,
     "cvcourse.classic": "GradientCheck gradient_check",
     "cvcourse.training": """
