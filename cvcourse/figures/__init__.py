@@ -36,6 +36,7 @@ from cvcourse.figures.figure import (
     svg,
 )
 from cvcourse.figures.gradient_flow import gradients_through_time
+from cvcourse.figures.hardware import energy_by_layer, roofline_diagram
 from cvcourse.figures.initialization import activation_histograms
 from cvcourse.figures.landscape import accuracy_by_work
 from cvcourse.figures.random_against_grid import search_planes
@@ -60,6 +61,7 @@ __all__ = [
     "crop",
     "cyclic_runs",
     "data_url",
+    "energy_by_layer",
     "ensemble_errors",
     "explained_image",
     "feature_map",
@@ -81,6 +83,7 @@ __all__ = [
     "parallel_coordinates",
     "range_test",
     "reliability_diagram",
+    "roofline_diagram",
     "save_figure",
     "search_planes",
     "self_attention_matrices",
