@@ -2,6 +2,20 @@
 
 from cvcourse.compression._energy import energy
 from cvcourse.compression._roofline import roofline
+from cvcourse.compression.filter_pruning import (
+    FilterGroup,
+    filter_groups,
+    prune_filters,
+    zero_filters,
+)
 from cvcourse.compression.kernel_wrapper import bake
 
-__all__ = ["bake", "energy", "roofline"]
+__all__ = [
+    "FilterGroup",
+    "bake",
+    "energy",
+    "filter_groups",
+    "prune_filters",
+    "roofline",
+    "zero_filters",
+]
