@@ -20,6 +20,7 @@ from cvcourse.figures.doctor import (
     updates_and_signals,
 )
 from cvcourse.figures.ensembles import (
+    accuracy_by_seed,
     accuracy_gains,
     cyclic_runs,
     ensemble_errors,
@@ -51,6 +52,7 @@ from cvcourse.figures.sweep import (
 from cvcourse.figures.units import colored_text
 
 __all__ = [
+    "accuracy_by_seed",
     "accuracy_by_work",
     "accuracy_gains",
     "activation_histograms",
