@@ -2,11 +2,12 @@
 
 import dataclasses
 import functools
+import logging
 import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from cvcourse import recipe
+from cvcourse import recipe, source_file
 from cvcourse.errors import UsageError
 from cvcourse.files import read_json
 
@@ -29,15 +30,15 @@ class Trained:
 
 
 def resolve(config: Any, usual: str) -> Any:
-    """Fill in the dataset of a config with `recipe.SourceFields`.
+    """Fill in the dataset of a config with `recipe.SourceFields`, and the model of its source.
 
     Args:
         config: The config.
         usual: Dataset of `--dataset=auto` without a source.
 
     Returns:
-        The config, with the dataset, data_dir and limit of the source's run for
-        `--dataset=auto`.
+        The config, with the model of the source's run and, for `--dataset=auto`, its dataset,
+        data_dir and limit.
 
     Raises:
         UsageError: If there is no such source, or its run has no dataset.
@@ -50,19 +51,25 @@ def resolve(config: Any, usual: str) -> Any:
             f"--source={config.source}: no such run directory or .keras file; `cvcourse train` "
             "writes one"
         )
-    if config.dataset != "auto":
-        return config
     settings = path.parent / "config.json"
     run = read_json(settings) if settings.is_file() else {}
-    if not isinstance(run.get("dataset"), str) or run["dataset"] == "auto":
-        raise UsageError(f"{path} has no config.json with its dataset: give --dataset")
-    found = {name: run[name] for name in ("dataset", "data_dir", "limit") if name in run}
-    return dataclasses.replace(
-        config, **{name: v for name, v in found.items() if getattr(config, name) in (None, "auto")}
-    )
+    found: dict[str, Any] = {}
+    model = run.get("model")
+    if isinstance(model, str) and not source_file.split(model):  # a file may have moved
+        found["model"], found["model_args"] = model, run.get("model_args", {})
+    if config.dataset == "auto":
+        if not isinstance(run.get("dataset"), str) or run["dataset"] == "auto":
+            raise UsageError(f"{path} has no config.json with its dataset: give --dataset")
+        found["dataset"] = run["dataset"]
+        for name in ("data_dir", "limit"):
+            if getattr(config, name) is None:
+                found[name] = run.get(name)
+    return dataclasses.replace(config, **found)
 
 
-def load(config: Any, run: Any, train: Any) -> Trained:
+def load(
+    config: Any, run: Any, train: Any, *, check: Callable[[Any], Any] | None = None
+) -> Trained:
     """Load the network of `config.source`, or train `config.model` first.
 
     Args:
@@ -70,25 +77,40 @@ def load(config: Any, run: Any, train: Any) -> Trained:
         run: Run of `recipe.open_run`; the training is a run of `train` in its folder dense, which
             is resumed with it.
         train: The module of the recipe `train`.
+        check: Function (model) -> None that raises ValueError for a network that the recipe cannot
+            change; it is called before the training.
 
     Returns:
         A Trained.
 
     Raises:
-        UsageError: For a dataset that does not fit the network.
+        UsageError: For a wrong setting of the training, before anything is written, for a dataset
+            that does not fit the network, and for a ValueError of `check`.
         RunError: If a file or the dataset cannot be read.
     """
+    import keras
+
     from cvcourse import classifier, data, training
 
     source = config.source
     if source is None:
         source = run.path / "dense"
+        settings = recipe.as_config(train.Config, config, workdir=str(source), test=False)
+        if not source.exists():
+            dataset = train.dry_run([settings])
+            with recipe.user_errors():
+                _, model = train.build_and_compile(settings, dataset)
+                if check:
+                    check(model)
         with recipe.subrun("dense", run.command):
-            train.main(recipe.as_config(train.Config, config, workdir=str(source), test=False))
+            train.main(settings)
     path = _file(source)
+    keras.utils.set_random_seed(config.seed)  # files do not contain the seeds of dropout
     model, names = training.load_model(path)
     assert names is not None  # load_model refuses a file without
     with recipe.user_errors():
+        if check:
+            check(model)
         dataset = data.of(config)
         if resize := classifier.resizing(model):
             dataset = dataset.resized(**resize)
@@ -97,8 +119,8 @@ def load(config: Any, run: Any, train: Any) -> Trained:
                 f"{path} was trained for the classes {', '.join(names[:5])} …, and "
                 f"{config.dataset} has {', '.join(dataset.class_names[:5])} …"
             )
-        sides = zip(model.input_shape[1:], dataset.input_shape, strict=True)
-        if any(side not in (None, size) for side, size in sides):
+        sides = [*zip(model.input_shape[1:], dataset.input_shape, strict=False)]
+        if len(sides) != 3 or any(side not in (None, size) for side, size in sides):
             raise ValueError(
                 f"{path} takes images of the shape {model.input_shape[1:]}, and {config.dataset} "
                 f"has {dataset.input_shape}"
@@ -123,30 +145,37 @@ def fine_tune(
             the last epoch afterwards.
         run: Run of `recipe.open_run`.
         name: Name of the folder.
-        dataset: Dataset. Training images are augmented as is usual for it.
+        dataset: Dataset. Training images are augmented by `augment` of the config, if it has it, or
+            as is usual for the dataset.
         callbacks: Additional callbacks, called before an epoch is saved.
         compile: Function (optimizer) -> None that compiles the model. If None, with cross-entropy.
-        **changes: Fields of the config to replace, such as `epochs` and `learning_rate`.
+        **changes: Fields of the config to replace, such as `epochs` and `learning_rate`. There is
+            neither warm-up nor `milestones` unless they are given.
 
     Returns:
         The ExactResume of `training.fit`.
 
     Raises:
+        UsageError: For settings that do not fit each other.
         RunError, Diverged, Interrupted: As `training.fit`.
     """
     from cvcourse import data, optimization, training
 
+    changes = {"warmup_epochs": 0.0, "milestones": None, **changes}
     config = dataclasses.replace(run.config, **changes)
     batch_size = min(config.batch_size, len(dataset.train))
     steps = data.steps_per_epoch(dataset.train, batch_size)
-    optimizer = optimization.of(config, model, steps)
+    with recipe.user_errors():
+        optimizer = optimization.of(config, model, steps)
     if compile:
         compile(optimizer)
     else:
         loss: Any = optimization.LOSSES["softmax"]
         model.compile(optimizer, loss(), weighted_metrics=training.weighted_metrics(loss))
     stream = functools.partial(data.stream, batch_size=batch_size, seed=config.seed)
-    augment = data.usual_augmentation(config.dataset)
+    augment = getattr(config, "augment", None)
+    if augment is None:
+        augment = data.usual_augmentation(config.dataset)
     return training.fit(
         model,
         dataclasses.replace(run.inside(name), config=config),
@@ -164,7 +193,13 @@ def evaluate(model: Any, dataset: Any, batch_size: int = 256) -> list[Any]:
     from cvcourse import data, training
 
     stream = functools.partial(data.stream, batch_size=batch_size, seed=0, shuffle=False)
-    return training.evaluate_held_out(model, dataset, stream)
+    logger = logging.getLogger("tensorflow")  # warns of "retracing" if many models have few batches
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        return training.evaluate_held_out(model, dataset, stream)
+    finally:
+        logger.setLevel(level)
 
 
 def _file(source) -> pathlib.Path:

@@ -192,21 +192,45 @@ def count_values(config):
     Raises:
         Exception: Any exception of Keras or a layer, if the model cannot be built.
     """
+    return _of_unallocated(
+        config, lambda model: sum(math.prod(v.shape) for v in getattr(model, "variables", ()))
+    )
+
+
+def weight_specs(config):
+    """List the weights of a model without allocating them.
+
+    Args:
+        config: Config of the model, from `keras.saving.serialize_keras_object` or a file.
+
+    Returns:
+        [(path, shape, dtype)] in the order of `keras.Model.weights`.
+
+    Raises:
+        Exception: Any exception of Keras or a layer, if the model cannot be built.
+    """
+    return _of_unallocated(
+        config, lambda model: [(w.path, tuple(w.shape), str(w.dtype)) for w in model.weights]
+    )
+
+
+def _of_unallocated(config, function):
+    """Build a model whose variables have no values, and return `function(model)`."""
+
+    def build():
+        import keras
+
+        drawn = random.getstate()  # layers draw seeds, which must not change later random numbers
+        try:
+            with keras.StatelessScope(initialize_variables=False):
+                return function(
+                    keras.saving.deserialize_keras_object({**config, "compile_config": None})
+                )
+        finally:
+            random.setstate(drawn)
+
     with ThreadPoolExecutor(1) as thread:  # Keras has a list of uninitialized variables per thread
-        return thread.submit(_count_values, config).result()
-
-
-def _count_values(config):
-    """Count the weights of a model, in this thread."""
-    import keras
-
-    drawn = random.getstate()  # layers draw seeds, which must not change later random numbers
-    try:
-        with keras.StatelessScope(initialize_variables=False):
-            model = keras.saving.deserialize_keras_object({**config, "compile_config": None})
-            return sum(math.prod(variable.shape) for variable in getattr(model, "variables", ()))
-    finally:
-        random.setstate(drawn)
+        return thread.submit(build).result()
 
 
 def _largest_size(path, names):

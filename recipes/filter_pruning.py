@@ -141,7 +141,7 @@ def compare(run, seed):
         images = batch_size * data.steps_per_epoch(dataset.train, batch_size)
         macs = {id(net): images * models.cost(net).macs for net in (model, pruned)}  # of an epoch
 
-        def row(net, epochs=0, training_macs=0, seconds=None):
+        def row(net, epochs, training_macs, seconds=None):
             accuracies = [split and split.accuracy for split in fine_tuning.evaluate(net, dataset)]
             return {
                 "val_accuracy": accuracies[0],
@@ -153,25 +153,25 @@ def compare(run, seed):
                 "seconds": seconds,
             }
 
-        def trained(net, name, epochs, **settings):
+        def trained(net, name, epochs, before=0, **settings):
             resume = fine_tuning.fine_tune(net, part, name, dataset, epochs=epochs, **settings)
             seconds = round(resume.total_seconds(), 1)
-            return row(net, epochs, epochs * macs[id(pruned)], seconds)
+            return row(net, epochs, before + epochs * macs[id(pruned)], seconds)
 
         epochs, seconds = trained_before(config, dense.path)
         rows = {"dense": row(model, epochs, epochs * macs[id(model)], seconds)}
-        rows["zeroed"] = row(zeroed)
+        rows["zeroed"] = row(zeroed, 0, rows["dense"]["training_macs"])
         rate = config.fine_tune_learning_rate
+        before = rows["dense"]["training_macs"]
         rows["fine_tuned"] = trained(
-            pruned, "fine_tuned", config.fine_tune_epochs, learning_rate=rate
+            pruned, "fine_tuned", config.fine_tune_epochs, before, learning_rate=rate
         )
         if seed == config.seeds[0]:
             training.save_model(pruned, run.path / "model.keras", dense.class_names)
         if config.scratch:
-            budget = sum(one["training_macs"] for one in rows.values())
             keras.utils.set_random_seed(seed)
             net = keras.Model.from_config(pruned.get_config())  # with new weights
-            epochs = max(1, round(budget / macs[id(pruned)]))
+            epochs = max(1, round(rows["fine_tuned"]["training_macs"] / macs[id(pruned)]))
             rows["scratch"] = trained(net, "scratch", epochs, warmup_epochs=config.warmup_epochs)
         return rows
 

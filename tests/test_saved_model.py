@@ -64,7 +64,7 @@ def weights(**arrays):
 def test_a_whole_file_is_read_and_no_seed_is_drawn(whole):
     x = np.random.default_rng(0).normal(size=(3, 2, 2, 1))
     before = random.getstate()
-    saved_model._count_values(config_of(whole))
+    saved_model.count_values(config_of(whole))
     assert random.getstate() == before
     np.testing.assert_array_equal(read_model(whole)(x), keras.models.load_model(whole)(x))
     assert read_model(str(whole), compile=True).compiled
@@ -91,7 +91,7 @@ def test_a_file_of_a_newer_keras_says_so(version, words, whole):
 def test_weights_are_counted_without_building_them(tmp_path):
     big = models.build("lenet5")
     big.save(tmp_path / "big.keras")
-    counted = saved_model._count_values(config_of(tmp_path / "big.keras"))
+    counted = saved_model.count_values(config_of(tmp_path / "big.keras"))
     assert counted == sum(weight.size for weight in big.get_weights()) == 61_706
 
 

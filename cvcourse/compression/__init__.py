@@ -1,5 +1,6 @@
 """Techniques that make networks smaller, one a file."""
 
+from cvcourse.compression import compressed_file, huffman
 from cvcourse.compression._energy import energy
 from cvcourse.compression._roofline import roofline
 from cvcourse.compression.filter_pruning import (
@@ -13,8 +14,10 @@ from cvcourse.compression.kernel_wrapper import bake
 __all__ = [
     "FilterGroup",
     "bake",
+    "compressed_file",
     "energy",
     "filter_groups",
+    "huffman",
     "prune_filters",
     "roofline",
     "zero_filters",

@@ -10,6 +10,7 @@ from cvcourse.figures.attribution import (
     occlusion_map,
     overlay,
 )
+from cvcourse.figures.compression import error_by_ratio, weight_histograms
 from cvcourse.figures.confusion import confusion_matrix
 from cvcourse.figures.curves import compared_curves, gradient_reach, training_curves
 from cvcourse.figures.doctor import (
@@ -65,6 +66,7 @@ __all__ = [
     "data_url",
     "energy_by_layer",
     "ensemble_errors",
+    "error_by_ratio",
     "explained_image",
     "feature_map",
     "first_snapshots",
@@ -97,4 +99,5 @@ __all__ = [
     "training_curves",
     "trial_curves",
     "updates_and_signals",
+    "weight_histograms",
 ]

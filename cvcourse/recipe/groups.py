@@ -6,6 +6,7 @@ A recipe's Config inherits the groups that it needs, adds its own fields, and ov
 
 import dataclasses
 import itertools
+import math
 
 from cvcourse.deprecation import renamed_arguments
 from cvcourse.distribution import STRATEGIES
@@ -144,7 +145,7 @@ class ScheduleFields:
     )
 
     def misfits(self):
-        if self.cycles and self.epochs % self.cycles:
+        if self.cycles and self.epochs and self.epochs % self.cycles:
             yield f"--cycles={self.cycles} does not divide --epochs={self.epochs}"
         of_steps = self.milestones is not None or self.factor != ScheduleFields.factor
         if self.schedule != "step" and of_steps:
@@ -153,7 +154,8 @@ class ScheduleFields:
                 f"--schedule={self.schedule}"
             )
         by_epochs = self.milestone_unit == "epochs" and self.milestones is not None
-        if by_epochs and not _ascend(self.warmup_epochs, *self.milestones, self.epochs):
+        end = self.epochs or math.inf  # a recipe may fill in its epochs later
+        if by_epochs and not _ascend(self.warmup_epochs, *self.milestones, end):
             yield (
                 "--milestones must ascend between the "
                 f"{self.warmup_epochs:g} epochs of the warm-up and --epochs={self.epochs}; "

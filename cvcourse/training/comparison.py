@@ -24,7 +24,7 @@ COLUMNS = {  # measure: its column's title, scale and digits
     "epochs": ("epochs", 1, 0),
     "parameters": ("parameters", 1, 0),
     "macs": ("MACs, millions", 1e-6, 1),
-    "training_macs": ("training, TMACs", 1e-12, 2),
+    "training_macs": ("training, GMACs", 1e-9, 1),
     "seconds": ("seconds", 1, 0),
     "first_half_before": ("first half before training, %", 100, 1),
     "first_half_after": ("after, %", 100, 1),
@@ -150,7 +150,7 @@ def table(rows):
 def _format(row, scale, digits):
     if row is None:
         return "–"
-    std = "" if row["std"] is None else f" ± {scale * row['std']:.{digits}f}"
+    std = "" if not row["std"] else f" ± {scale * row['std']:.{digits}f}"
     return f"{scale * row['mean']:,.{digits}f}{std}"
 
 

@@ -1,0 +1,98 @@
+"""Weights before and after compression, and the test error by compression ratio."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from cvcourse.figures.figure import BLUE, GRAY, ORANGE, new_figure, require_data
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+BINS = 101  # odd, so that zero is within a bin
+
+
+def weight_histograms(dense: ArrayLike, pruned: ArrayLike, shared: ArrayLike) -> Figure:
+    """Draw the weights of a layer: dense, pruned and shared, with a line for each shared value.
+
+    Han et al. 2016, https://arxiv.org/abs/1510.00149, figure 6. Zeros are left out: they are
+    counted in the titles.
+
+    Args:
+        dense: Weights, an array of any shape.
+        pruned: Array of as many weights after pruning.
+        shared: Array of as many weights after weight sharing.
+
+    Returns:
+        A matplotlib figure.
+
+    Raises:
+        ValueError: If there is nothing to draw.
+
+    >>> figure = weight_histograms([-2.0, 0.1, 1.0], [-2.0, 0.0, 1.0], [-1.5, 0.0, 1.5])
+    >>> [ax.get_title(loc="left") for ax in figure.axes]
+    ['dense', 'pruned: 67 % left', 'shared: 2 values']
+    """
+    stages = [np.ravel(np.asarray(weights, "float64")) for weights in (dense, pruned, shared)]
+    require_data(dense=stages[0])
+    limit = max(np.abs(weights).max() for weights in stages) or 1.0
+    edges = np.linspace(-limit, limit, BINS + 1)
+    figure, axes = new_figure(width=11, height=3.4, columns=3)
+    values, counts = np.unique(stages[2][stages[2] != 0], return_counts=True)
+    left = np.count_nonzero(stages[1]) / len(stages[1])
+    titles = ("dense", f"pruned: {100 * left:.2g} % left", f"shared: {len(values)} values")
+    for ax, weights, title in zip(axes, stages, titles, strict=True):
+        ax.set_title(title, loc="left")
+        ax.set_xlabel("weight")
+        ax.set_xlim(-limit, limit)
+        if ax is not axes[2]:
+            ax.hist(weights[weights != 0], edges, color=BLUE)
+    axes[2].vlines(values, 0, counts, color=BLUE, linewidth=2)
+    axes[2].plot(values, counts, "o", color=ORANGE, markersize=4)
+    axes[0].set_ylabel("number of weights")
+    return figure
+
+
+def error_by_ratio(
+    points: Mapping[str, Sequence[tuple[float, float]]],
+    dense_error: float,
+    published: tuple[float, float] | None = None,
+) -> Figure:
+    """Draw the error of compressed networks by their compression ratio.
+
+    Args:
+        points: {text of the legend: pairs (ratio, error in percent)}, each connected by a line.
+        dense_error: Error of the network before, in percent.
+        published: Pair (ratio, error in percent) of a paper. If None, it is not drawn.
+
+    Returns:
+        A matplotlib figure.
+
+    Raises:
+        ValueError: If there is nothing to draw.
+
+    >>> figure = error_by_ratio({"seed 0": [(46.5, 1.6), (120.0, 1.9)]}, 1.7, published=(40, 1.58))
+    >>> figure.axes[0].get_xscale()
+    'log'
+    """
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    require_data(points=points)
+    figure, (ax,) = new_figure(width=7, height=4)
+    ax.axhline(dense_error, color=GRAY, linestyle="--", label="dense")
+    for (label, pairs), marker in zip(points.items(), "o^sDvP*X" * len(points), strict=False):
+        ax.plot(*zip(*sorted(pairs), strict=True), marker=marker, label=label)
+    if published:
+        ax.plot(*published, "x", color="black", markersize=8, label="published")
+    ax.set_xscale("log")
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.xaxis.set_major_formatter("{x:g}x")
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.set_xlabel("bytes of the float32 weights / bytes of the file")
+    ax.set_title("error (%)", loc="left")
+    ax.legend(frameon=False)
+    return figure

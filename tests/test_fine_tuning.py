@@ -1,0 +1,143 @@
+"""The network that recipes change: where it comes from, and training it further."""
+
+import dataclasses
+import json
+
+import keras
+import numpy as np
+import pytest
+from cvcourse.recipes import train
+
+from cvcourse import data, fine_tuning, models, recipe, training
+from cvcourse.errors import UsageError
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(recipe.SourceFields):
+    """Settings of a recipe."""
+
+    augment: tuple[str, ...] | None = recipe.field(None, "augmentations")
+
+
+def net():
+    keras.utils.set_random_seed(0)
+    return models.build("mlp", hidden=(16,), input_shape=(8, 8, 1), num_classes=10)
+
+
+def digits():
+    return data.load("digits", limit=60)
+
+
+@pytest.fixture
+def source(tmp_path):
+    """A run directory with a network of digits."""
+    folder = tmp_path / "source"
+    training.save_model(net(), folder / "model.keras", data.load("digits").class_names)
+    settings = {"model": "mlp", "model_args": {"hidden": [16]}, "dataset": "digits", "limit": 60}
+    (folder / "config.json").write_text(json.dumps(settings))
+    return folder
+
+
+def run_of(path, **settings):
+    """A stand-in for the Run of `recipe.open_run`."""
+    path.mkdir(exist_ok=True)
+    config = Config(**{"batch_size": 20, "learning_rate": 0.1, **settings})
+    return recipe.workdir.Run(config, path, "cvcourse x", "x")
+
+
+def test_the_dataset_is_that_of_the_source_or_the_usual_one(source):
+    assert fine_tuning.resolve(Config(), "mnist").dataset == "mnist"
+    assert fine_tuning.resolve(Config(dataset="cifar10"), "mnist").dataset == "cifar10"
+    for place in (source, source / "model.keras"):
+        found = fine_tuning.resolve(Config(source=str(place)), "mnist")
+        assert (found.dataset, found.limit, found.model) == ("digits", 60, "mlp")
+        assert found.model_args == {"hidden": [16]}
+    given = Config(source=str(source), dataset="cifar10", limit=5)
+    found = fine_tuning.resolve(given, "mnist")
+    assert (found.dataset, found.limit) == ("cifar10", 5)
+    changed = {"model": "gone.py:build", "dataset": "digits"}
+    (source / "config.json").write_text(json.dumps(changed))
+    assert fine_tuning.resolve(Config(source=str(source)), "mnist").model == Config().model
+    (source / "config.json").unlink()
+    with pytest.raises(UsageError, match=r"has no config\.json with its dataset: give --dataset"):
+        fine_tuning.resolve(Config(source=str(source)), "mnist")
+    with pytest.raises(UsageError, match="--source=gone: no such run directory or"):
+        fine_tuning.resolve(Config(source="gone"), "mnist")
+
+
+def test_a_source_is_loaded_with_its_dataset(source, tmp_path):
+    config = fine_tuning.resolve(Config(source=str(source)), "mnist")
+    checked = []
+    run = run_of(tmp_path / "run")
+    trained = fine_tuning.load(config, run, train, check=checked.append)
+    assert checked == [trained.model]
+    assert trained.path == source / "model.keras"
+    assert len(trained.dataset.train) == len(digits().train)
+    np.testing.assert_array_equal(trained.model.get_weights()[0], net().get_weights()[0])
+
+
+@pytest.mark.parametrize(
+    ("dataset", "message"),
+    [
+        ("npz", "was trained for the classes 0, 1, 2, 3, 4 …"),
+        ("large", "takes images of the shape"),
+    ],
+)
+def test_a_dataset_that_does_not_fit_is_refused(source, tmp_path, dataset, message):
+    classes = 10 if dataset == "large" else 4
+    pixels = np.zeros((60, 12, 12, 1), "uint8")
+    labels = np.arange(60) % classes
+    path = tmp_path / "other.npz"
+    np.savez(path, x_train=pixels, y_train=labels, x_test=pixels, y_test=labels)
+    config = Config(source=str(source), dataset=str(path))
+    with pytest.raises(UsageError, match=message):
+        fine_tuning.load(config, run_of(tmp_path / "run"), train)
+
+
+def test_what_cannot_be_changed_is_refused_before_the_training(tmp_path):
+    def refuse(model):
+        raise ValueError(f"{model.name} has nothing to change")
+
+    config = Config(model="mlp", dataset="digits", limit=60)
+    run = run_of(tmp_path / "run")
+    with pytest.raises(UsageError, match="mlp has nothing to change"):
+        fine_tuning.load(config, run, train, check=refuse)
+    with pytest.raises(UsageError, match="wide"):
+        wrong = dataclasses.replace(config, model_args={"wide": 3})
+        fine_tuning.load(wrong, run, train)
+    assert [*run.path.iterdir()] == []
+
+
+def test_a_finished_training_is_restored(tmp_path, monkeypatch):
+    """Two epochs without warm-up and augmentation; then nothing is trained again."""
+    run = run_of(tmp_path / "run", warmup_epochs=5.0, augment=(), optimizer="sgd", epochs=9)
+    seen = []
+    real = data.stream
+    monkeypatch.setattr(data, "stream", lambda *a, **k: seen.append(k) or real(*a, **k))
+    model = net()
+    settings = {"epochs": 2, "learning_rate": 0.2}
+    fitted = fine_tuning.fine_tune(model, run, "phase", digits(), **settings)
+    assert [row["epoch"] for row in fitted.history] == [1, 2]
+    assert fitted.history[-1]["learning_rate"] == pytest.approx(0, abs=1e-6)  # cosine, no warm-up
+    assert seen[0]["augment"] == () and seen[0]["batch_size"] == 20
+    monkeypatch.setattr(keras.Model, "fit", None)
+    again = net()
+    restored = fine_tuning.fine_tune(again, run, "phase", digits(), **settings)
+    for x, y in zip(model.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(x, y)
+    assert restored.history == fitted.history
+
+
+def test_settings_that_do_not_fit_each_other_are_usage_errors(tmp_path):
+    run = run_of(tmp_path / "run", schedule="cosine_restarts")
+    with pytest.raises(UsageError, match="needs cycles"):
+        fine_tuning.fine_tune(net(), run, "phase", digits(), epochs=1)
+
+
+def test_evaluations_are_those_of_numpy():
+    model, dataset = net(), digits()
+    found = fine_tuning.evaluate(model, dataset, batch_size=7)
+    for split, evaluation in zip((dataset.validation, dataset.test), found, strict=True):
+        given = np.argmax(model(split.images.astype("float32")), axis=1)
+        assert evaluation.accuracy == pytest.approx((given == split.labels).mean())
+    assert fine_tuning.evaluate(model, dataclasses.replace(dataset, test=None))[1] is None
