@@ -27,6 +27,7 @@ from cvcourse.files import read_json
 from cvcourse.startup import import_tensorflow_quietly
 
 SPLITS = {"test": "test_accuracy", "validation": "val_accuracy"}
+MEASURED = (*SPLITS.values(), "seconds")  # different for each seed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +83,12 @@ def main(config: Config) -> dict:
         run.begin()
         by_seed = [compare(run, seed) for seed in config.seeds]
         rows = {
-            name: {key: comparison.mean_and_std(one[name][key] for one in by_seed) for key in row}
+            name: {
+                key: comparison.mean_and_std(
+                    one[name][key] for one in (by_seed if key in MEASURED else by_seed[:1])
+                )
+                for key in row
+            }
             for name, row in by_seed[0].items()
         }
         splits = {split: key for split, key in SPLITS.items() if rows["dense"][key]}
@@ -128,10 +134,10 @@ def compare(run, seed):
     part = run.inside(f"seed{seed}")
     own = recipe.as_config(recipe.SourceFields, config, seed=seed, workdir=str(part.path))
     part = dataclasses.replace(part, config=own)
-    part.begin()
     print(f"\nseed {seed}", flush=True)
     with recipe.subrun(f"seed {seed}", run.command):
         dense = fine_tuning.load(own, part, train, check=lambda net: require_filters(config, net))
+        part.begin()
         dataset, model = dense.dataset, dense.model
         chosen = {"criterion": config.criterion, "skip": skipped(config, model)}
         keras.utils.set_random_seed(seed)

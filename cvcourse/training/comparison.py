@@ -150,7 +150,7 @@ def table(rows):
 def _format(row, scale, digits):
     if row is None:
         return "–"
-    std = "" if not row["std"] else f" ± {scale * row['std']:.{digits}f}"
+    std = "" if row["std"] is None else f" ± {scale * row['std']:.{digits}f}"
     return f"{scale * row['mean']:,.{digits}f}{std}"
 
 
