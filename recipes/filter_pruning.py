@@ -115,7 +115,7 @@ def main(config: Config) -> dict:
             figures={
                 "Accuracy by seed": figures.accuracy_by_seed(
                     {
-                        split: {name: row[key]["seeds"] for name, row in rows.items()}
+                        split: {name: rows[name][key]["seeds"] for name in rows if name != "zeroed"}
                         for split, key in splits.items()
                     }
                 )
@@ -220,7 +220,7 @@ def sentences(config, rows, gains):
     way = "at random" if config.criterion == "random" else f"by the largest {config.criterion} norm"
     yield (
         f"{100 * config.keep:g} % of the filters stay, chosen {way}: {' and '.join(shares)}. "
-        f"Training images: {f'{config.limit:,}' if config.limit else 'all'}. Seeds: "
+        f"Images of each split: {f'at most {config.limit:,}' if config.limit else 'all'}. Seeds: "
         f"{', '.join(map(str, config.seeds))}. Fine-tuned networks and those trained from scratch "
         "are evaluated at the last epoch, dense ones at the best on validation data."
     )

@@ -10,7 +10,10 @@ from cvcourse import recipe
 from cvcourse.__main__ import main, recipes
 
 ROOT = pathlib.Path(__file__).parents[1]
-BENCHMARKS = ["distribution", "features", "networks", "sequence", "train", "tune", "visualization"]
+BENCHMARKS = [
+    *("distribution", "features", "filter_pruning", "networks", "sequence", "train", "tune"),
+    "visualization",
+]
 
 
 def test_bench_lists_the_benchmarks(capsys):
