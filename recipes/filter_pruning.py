@@ -128,7 +128,7 @@ def compare(run, seed):
     """Return the rows of a seed, {name: {measure: number}}; finished trainings are restored."""
     import keras
 
-    from cvcourse import compression, data, models, training
+    from cvcourse import compression, data, training
 
     config = run.config
     part = run.inside(f"seed{seed}")
@@ -145,7 +145,7 @@ def compare(run, seed):
         zeroed = compression.zero_filters(model, config.keep, **chosen)
         batch_size = min(config.batch_size, len(dataset.train))
         images = batch_size * data.steps_per_epoch(dataset.train, batch_size)
-        macs = {id(net): images * models.cost(net).macs for net in (model, pruned)}  # of an epoch
+        macs, fewer = map(count_macs, (model, pruned))
 
         def row(net, epochs, training_macs, seconds=None):
             accuracies = [split and split.accuracy for split in fine_tuning.evaluate(net, dataset)]
@@ -153,7 +153,7 @@ def compare(run, seed):
                 "val_accuracy": accuracies[0],
                 "test_accuracy": accuracies[1],
                 "parameters": net.count_params(),
-                "macs": models.cost(net).macs,
+                "macs": count_macs(net),
                 "epochs": epochs,
                 "training_macs": training_macs,
                 "seconds": seconds,
@@ -162,10 +162,10 @@ def compare(run, seed):
         def trained(net, name, epochs, before=0, **settings):
             resume = fine_tuning.fine_tune(net, part, name, dataset, epochs=epochs, **settings)
             seconds = round(resume.total_seconds(), 1)
-            return row(net, epochs, before + epochs * macs[id(pruned)], seconds)
+            return row(net, epochs, before + epochs * images * fewer, seconds)
 
         epochs, seconds = trained_before(config, dense.path)
-        rows = {"dense": row(model, epochs, epochs * macs[id(model)], seconds)}
+        rows = {"dense": row(model, epochs, epochs * images * macs, seconds)}
         rows["zeroed"] = row(zeroed, 0, rows["dense"]["training_macs"])
         rate = config.fine_tune_learning_rate
         before = rows["dense"]["training_macs"]
@@ -177,9 +177,17 @@ def compare(run, seed):
         if config.scratch:
             keras.utils.set_random_seed(seed)
             net = keras.Model.from_config(pruned.get_config())  # with new weights
-            epochs = max(1, round(rows["fine_tuned"]["training_macs"] / macs[id(pruned)]))
+            budget = rows["fine_tuned"]["training_macs"]
+            epochs = max(1, round(budget / (images * fewer)))
             rows["scratch"] = trained(net, "scratch", epochs, warmup_epochs=config.warmup_epochs)
         return rows
+
+
+def count_macs(model):
+    """Count the multiply-accumulates of a model, also of one that first resizes images."""
+    from cvcourse import classifier, models
+
+    return models.cost(classifier.without_resizing(model)[1]).macs
 
 
 def skipped(config, model):
