@@ -22,7 +22,7 @@ import sys
 
 from cvcourse.recipes import train
 
-from cvcourse import fine_tuning, recipe
+from cvcourse import recipe
 from cvcourse.files import read_json
 from cvcourse.startup import import_tensorflow_quietly
 
@@ -71,6 +71,8 @@ def main(config: Config) -> dict:
         UsageError: For a wrong name or value, and if no filter can be removed.
         RunError: If data or the source cannot be read, or a file cannot be written.
     """
+    from cvcourse import fine_tuning
+
     config = fine_tuning.resolve(recipe.check(config), "cifar10")
     config, metrics = recipe.begin(config, "filter_pruning")
     if metrics:
@@ -128,7 +130,7 @@ def compare(run, seed):
     """Return the rows of a seed, {name: {measure: number}}; finished trainings are restored."""
     import keras
 
-    from cvcourse import compression, data, training
+    from cvcourse import compression, data, fine_tuning, training
 
     config = run.config
     part = run.inside(f"seed{seed}")
