@@ -84,6 +84,9 @@ PUBLIC = {
         style_transfer to_pixels trust_panel tsne_map with_rectifiers
     """,
     "cvcourse.recipe": "check field load_config parse",
+    "cvcourse.compression": """
+        FilterGroup filter_groups prune_filters zero_filters
+    """,
 }
 NAMES = [(module, name) for module, names in PUBLIC.items() for name in names.split()]
 FORBIDDEN = ("The same", "Those", "What", "That of")  # beginnings of a docstring
