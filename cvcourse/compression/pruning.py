@@ -234,7 +234,7 @@ class MagnitudePruning(keras.callbacks.Callback):
         if step == self.end or (step < self.end and (step - self.begin) % self.every == 0):
             self._prune(step)
         if self._apply is None:
-            self._apply = _compiled(self._mask)
+            self._apply = self._mask if self.model.run_eagerly else _compiled(self._mask)
         self._apply()
 
     def is_sparse(self, step: int) -> bool:

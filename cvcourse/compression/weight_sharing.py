@@ -111,8 +111,9 @@ class SharedWeights(KernelWrapper):
         self.codebook_sizes = dict(codebook_sizes)
 
     def add_variables(self, kernel):
-        size = [*self.codebook_sizes.values()][self._kernels.index(kernel)]
-        name = kernel.owner.name
+        name = self.kernel_names[self._kernels.index(kernel)]
+        size = self.codebook_sizes[name]
+        name = name.replace("/", "_")
         kernel.variable.trainable = False
         codebook = self.add_weight(
             shape=(size,),
@@ -133,6 +134,10 @@ class SharedWeights(KernelWrapper):
         codebook, indices = variables
         table = ops.concatenate([ops.zeros((1,), codebook.dtype), codebook.value])
         return ops.take(table, ops.cast(indices.value, "int32"), axis=0)
+
+    def codes(self) -> dict[str, tuple[Any, Any]]:
+        """Return {name of a kernel: (codebook, indices)}; index 0 is zero."""
+        return dict(zip(self.kernel_names, self._computed, strict=True))
 
     def get_config(self):
         return {**super().get_config(), "codebook_sizes": self.codebook_sizes}
@@ -223,5 +228,6 @@ def _coded(kernel, size, init, seed):
         centroids, labels = kmeans(weights[there], size, init=init, seed=seed)
     except ValueError as error:
         raise ValueError(f"{kernel.name}: {error}") from error
-    indices[there] = labels.astype("uint16") + 1
-    return centroids, indices
+    used = np.bincount(labels, minlength=size) > 0
+    indices[there] = np.cumsum(used)[labels]
+    return centroids[used], indices
