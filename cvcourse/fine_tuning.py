@@ -1,5 +1,6 @@
 """The trained network that a recipe changes, and training it further. Only recipes import this."""
 
+import contextlib
 import dataclasses
 import functools
 import logging
@@ -95,7 +96,9 @@ def load(
     source = config.source
     if source is None:
         source = run.path / "dense"
-        settings = recipe.as_config(train.Config, config, workdir=str(source), test=False)
+        settings = recipe.as_config(
+            train.Config, config, workdir=str(source), monitor="val_accuracy", test=False
+        )
         if not source.exists():
             dataset = train.dry_run([settings])
             with recipe.user_errors():
@@ -176,16 +179,17 @@ def fine_tune(
     augment = getattr(config, "augment", None)
     if augment is None:
         augment = data.usual_augmentation(config.dataset)
-    return training.fit(
-        model,
-        dataclasses.replace(run.inside(name), config=config),
-        functools.partial(stream, dataset.train, augment=augment),
-        functools.partial(stream, dataset.validation, shuffle=False),
-        steps_per_epoch=steps,
-        batch_size=batch_size,
-        data=dataset.fingerprint(),
-        callbacks=callbacks,
-    )
+    with _without_warnings():
+        return training.fit(
+            model,
+            dataclasses.replace(run.inside(name), config=config),
+            functools.partial(stream, dataset.train, augment=augment),
+            functools.partial(stream, dataset.validation, shuffle=False),
+            steps_per_epoch=steps,
+            batch_size=batch_size,
+            data=dataset.fingerprint(),
+            callbacks=callbacks,
+        )
 
 
 def evaluate(model: Any, dataset: Any, batch_size: int = 256) -> list[Any]:
@@ -193,11 +197,18 @@ def evaluate(model: Any, dataset: Any, batch_size: int = 256) -> list[Any]:
     from cvcourse import data, training
 
     stream = functools.partial(data.stream, batch_size=batch_size, seed=0, shuffle=False)
-    logger = logging.getLogger("tensorflow")  # warns of "retracing" if many models have few batches
+    with _without_warnings():
+        return training.evaluate_held_out(model, dataset, stream)
+
+
+@contextlib.contextmanager
+def _without_warnings():
+    """Context manager: silence TensorFlow, which warns of "retracing" for many small trainings."""
+    logger = logging.getLogger("tensorflow")
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
-        return training.evaluate_held_out(model, dataset, stream)
+        yield
     finally:
         logger.setLevel(level)
 

@@ -32,12 +32,12 @@ from cvcourse.startup import import_tensorflow_quietly
 
 LENET = {
     **{"dataset": "mnist", "augment": (), "batch_size": 128, "optimizer": "adam"},
-    **{"weight_decay": 0.0, "learning_rate": 1e-3, "prune_learning_rate": 1e-3},
-    **{"share_learning_rate": 1e-4, "density": 0.07, "bits": "4"},
+    **{"weight_decay": 0.0, "learning_rate": 1e-3, "prune_learning_rate": 2e-3},
+    **{"share_learning_rate": 3e-4, "density": 0.07, "bits": "4"},
 }
-SETTINGS = {  # network: its defaults, chosen on validation data
-    "lenet_300_100": {**LENET, "epochs": 15, "prune_epochs": 12, "share_epochs": 2},
-    "lenet5_caffe": {**LENET, "epochs": 6, "prune_epochs": 8, "share_epochs": 1},
+SETTINGS = {  # network: its defaults
+    "lenet_300_100": {**LENET, "epochs": 12, "prune_epochs": 20, "share_epochs": 2},
+    "lenet5_caffe": {**LENET, "epochs": 8, "prune_epochs": 8, "share_epochs": 1},
     "vgg16_cifar": {"dataset": "cifar10", "epochs": 5, "prune_epochs": 3, "density": 0.08},
 }
 USUAL = {  # of other networks, and of what SETTINGS leaves out
@@ -145,10 +145,11 @@ def with_settings(config):
 def bits_of(text):
     """Parse `--bits`: int, or {"conv": int, "dense": int}. Raises ValueError."""
     pairs = [part.split(":") for part in text.split(",")]
-    bits = {kind: int(number) for kind, number in pairs} if ":" in text else {"all": int(text)}
-    if not all(1 <= number <= 8 for number in bits.values()) or {*bits} - {"conv", "dense", "all"}:
+    bits = {kind: int(number) for kind, number in pairs} if ":" in text else {"": int(text)}
+    # Both kinds, since pruned weights that are not shared would be trained, too.
+    if {*bits} not in ({""}, {"conv", "dense"}) or not all(1 <= n <= 8 for n in bits.values()):
         raise ValueError
-    return bits.get("all", bits)
+    return bits.get("", bits)
 
 
 def one_run(run):
@@ -162,9 +163,8 @@ def one_run(run):
 
     config = run.config
     trained = fine_tuning.load(config, run, train, check=kernels)
-    results = trained.path.with_name("metrics.json")
+    results, size = trained.path.with_name("metrics.json"), 4 * trained.model.count_params()
     seconds = read_json(results).get("seconds", 0) if results.is_file() else 0
-    size = 4 * trained.model.count_params()
     with data.report_corrupt_images(trained.dataset):
         dense = stage("dense", trained, trained.model, size, size, bits=32, seconds=seconds)
         points = {
@@ -185,7 +185,7 @@ def one_run(run):
             "gzip_bytes": len(gzip.compress(arrays.getvalue(), 9)),
             "xz_bytes": len(lzma.compress(arrays.getvalue())),
             "keras_bytes": (run.path / "model.keras").stat().st_size,
-            "tensors": [dataclasses.asdict(row) for row in sizes],
+            "tensors": [{**dataclasses.asdict(row), "shape": [*row.shape]} for row in sizes],
             "parameters": size // 4,
             "seed": config.seed,
             "seconds": round(sum(row["seconds"] for row in stages), 1),
@@ -228,8 +228,8 @@ def compressed(run, trained, density, size):
     total = compressed_file.write(shared, path, class_names=trained.class_names)
     writing = time.monotonic() - begun
     decoded, sizes = compressed_file.read(path), compressed_file.sizes(path)
-    uncoded = sum(
-        row.codebook_bytes + gap_coded_bytes(array, row.codebook_bytes // 4 or None)
+    uncoded = total + sum(  # the file without Huffman codes
+        row.codebook_bytes + gap_coded_bytes(array, row.codebook_bytes // 4 or None) - row.bytes
         for row, array in zip(sizes, decoded.get_weights(), strict=True)
     )
     kept = {row: row.kept for row in sizes if row.coding != "raw"}

@@ -11,7 +11,14 @@ from cvcourse.__main__ import main, recipes
 
 ROOT = pathlib.Path(__file__).parents[1]
 BENCHMARKS = [
-    *("distribution", "features", "filter_pruning", "networks", "sequence", "train", "tune"),
+    "compression",
+    "distribution",
+    "features",
+    "filter_pruning",
+    "networks",
+    "sequence",
+    "train",
+    "tune",
     "visualization",
 ]
 

@@ -65,10 +65,14 @@ PUBLIC = {
         search_planes self_attention_matrices spotlight step_times styles surface_paths svg
         training_curves trial_curves updates_and_signals weight_histograms
     """,
-    "cvcourse.compression": """
-        energy roofline
-    """,
     "cvcourse.classic": "GradientCheck gradient_check",
+    "cvcourse.compression": """
+        DenseSparseDense FilterGroup MagnitudePruning bake cubic_density density energy
+        filter_groups kmeans magnitude_masks prune prune_filters roofline share_weights
+        zero_filters
+    """,
+    "cvcourse.compression.compressed_file": "Size class_names read sizes write",
+    "cvcourse.compression.huffman": "code_lengths decode encode",
     "cvcourse.training": """
         Evaluation class_names evaluate facts features fit_probe layer_statistics load_model machine
         nearest read_history save_model tsne versions
@@ -84,9 +88,6 @@ PUBLIC = {
         style_transfer to_pixels trust_panel tsne_map with_rectifiers
     """,
     "cvcourse.recipe": "check field load_config parse",
-    "cvcourse.compression": """
-        FilterGroup filter_groups prune_filters zero_filters
-    """,
 }
 NAMES = [(module, name) for module, names in PUBLIC.items() for name in names.split()]
 FORBIDDEN = ("The same", "Those", "What", "That of")  # beginnings of a docstring

@@ -116,6 +116,11 @@ def bake(model: keras.Model) -> keras.Model:
 
     Raises:
         ValueError: For a model without a known graph.
+
+    >>> from cvcourse.compression import share_weights
+    >>> net = keras.Sequential([keras.Input((50,)), keras.layers.Dense(4, name="logits")])
+    >>> type(bake(share_weights(net, bits=2)).get_layer("logits")).__name__
+    'Dense'
     """
     replacements = {}
     for step in opened(model).steps:

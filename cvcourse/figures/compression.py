@@ -79,9 +79,11 @@ def error_by_ratio(
     >>> figure.axes[0].get_xscale()
     'log'
     """
-    from matplotlib.ticker import LogLocator, NullLocator
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
     require_data(points=points)
+    ratios = [ratio for pairs in points.values() for ratio, _ in pairs]
+    is_wide = max(ratios) > 10 * min(ratios)
     figure, (ax,) = new_figure(width=7, height=4)
     ax.axhline(dense_error, color=GRAY, linestyle="--", label="dense")
     for (label, pairs), marker in zip(points.items(), "o^sDvP*X" * len(points), strict=False):
@@ -89,7 +91,7 @@ def error_by_ratio(
     if published:
         ax.plot(*published, "x", color="black", markersize=8, label="published")
     ax.set_xscale("log")
-    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)) if is_wide else MaxNLocator(8))
     ax.xaxis.set_major_formatter("{x:g}x")
     ax.xaxis.set_minor_locator(NullLocator())
     ax.set_xlabel("bytes of the float32 weights / bytes of the file")

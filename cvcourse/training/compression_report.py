@@ -35,9 +35,9 @@ LEAD = (
 )
 NOTE = (
     "bytes: of dense, 4 for each parameter; of pruned, float32 values with the gaps between them; "
-    "of shared, indices of the values and gaps, without Huffman codes; of huffman, the file "
-    "model.cvz. density: share of the weights of convolutions and dense layers that are not zero. "
-    "bits: of a weight that is not zero, without its gap."
+    "of shared, the file model.cvz without Huffman codes; of huffman, the file. density: share of "
+    "the weights of convolutions and dense layers that are not zero. bits: of a weight that is not "
+    "zero, without its gap."
 )
 
 
@@ -172,7 +172,8 @@ def tensor_section(sizes, network):
     table[0] += ["paper: kept, %", "value bits", "gap bits"] if published else []
     for row in coded:
         kept = 100 * row.kept / row.weights
-        bits = [f"{row.bits} → {row.value_bits:.1f}", f"{row.gap_bits} → {row.gap_bits_coded:.1f}"]
+        gaps = f"{row.gap_bits} → {row.gap_bits_coded:.1f}" if row.gap_bits else "–"
+        bits = [f"{row.bits} → {row.value_bits:.1f}", gaps]
         table.append([row.name, f"{row.weights:,}", f"{kept:.1f}", *bits, f"{row.bytes:,}"])
     for cells, (kept, *bits) in zip(table[1:], published, strict=False):
         cells += [kept, f"{bits[0]} → {bits[1]}", f"{bits[2]} → {bits[3]}"]
