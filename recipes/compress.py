@@ -31,12 +31,12 @@ from cvcourse import recipe
 from cvcourse.startup import import_tensorflow_quietly
 
 LENET = {
-    **{"dataset": "mnist", "augment": (), "batch_size": 256, "optimizer": "adam"},
+    **{"dataset": "mnist", "augment": (), "batch_size": 128, "optimizer": "adam"},
     **{"weight_decay": 0.0, "learning_rate": 1e-3, "prune_learning_rate": 2e-3},
     **{"share_learning_rate": 3e-4, "density": 0.07, "bits": "4"},
 }
-SETTINGS = {  # network: its defaults, chosen on validation data
-    "lenet_300_100": {**LENET, "epochs": 15, "prune_epochs": 20, "share_epochs": 2},
+SETTINGS = {  # network: its defaults
+    "lenet_300_100": {**LENET, "epochs": 12, "prune_epochs": 20, "share_epochs": 2},
     "lenet5_caffe": {**LENET, "epochs": 8, "prune_epochs": 8, "share_epochs": 1},
     "vgg16_cifar": {"dataset": "cifar10", "epochs": 5, "prune_epochs": 3, "density": 0.08},
 }

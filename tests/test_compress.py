@@ -240,6 +240,16 @@ def test_several_seeds_are_averaged(tmp_path):
     assert metrics["parameters"] == SIZE / 4
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_networks_of_half_precision(precision, tmp_path):
+    changes = dict(epochs=1, prune_epochs=2, share_epochs=1, curve=(), precision=precision)
+    metrics = compress.main(config(tmp_path / "run", **changes))
+    assert [row["density"] for row in metrics["stages"]] == [1, 0.25, 0.25, 0.25]
+    decoded = compressed_file.read(tmp_path / "run" / "model.cvz")
+    assert decoded.get_layer("features").compute_dtype == precision.removeprefix("mixed_")
+
+
 def test_gap_coded_bytes_of_the_papers_figure():
     """Han et al. 2016, figure 2: 3.4 at 1, 0.9 at 4, 1.7 at 15; gaps of 3 bits, one filler."""
     array = np.zeros(16)

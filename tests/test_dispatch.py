@@ -14,6 +14,7 @@ BENCHMARKS = [
     "compression",
     "distribution",
     "features",
+    "filter_pruning",
     "networks",
     "sequence",
     "train",

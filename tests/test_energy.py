@@ -1,12 +1,15 @@
 """Energy and roofline by hand, and their sums over all families."""
 
+import json
+
 import keras
 import numpy as np
 import pytest
+from cvcourse.recipes import energy as recipe_energy
 from keras import layers
 from networks import SMALL, small
 
-from cvcourse import models
+from cvcourse import models, training
 from cvcourse.compression import energy, roofline
 
 
@@ -117,3 +120,48 @@ def test_what_is_refused():
 
     with pytest.raises(ValueError, match="needs a functional or Sequential model"):
         energy(Own())
+
+
+def test_the_recipe_on_a_network_of_the_registry(tmp_path, capsys):
+    """Han et al. 2015: most of AlexNet's energy is for its dense layers' weights in DRAM."""
+    metrics = recipe_energy.main(recipe_energy.Config(workdir=str(tmp_path / "run")))
+    assert json.loads((tmp_path / "run" / "metrics.json").read_text()).items() <= metrics.items()
+    cost = models.cost("alexnet")
+    assert (metrics["macs"], metrics["weights"]) == (cost.macs, cost.parameters)
+    rows = metrics["layers"]
+    assert sum(row["energy"] for row in rows.values()) == pytest.approx(metrics["energy"])
+    assert sum(metrics["shares"].values()) == pytest.approx(1)
+    assert metrics["shares"]["fetch weights"] > 0.9
+    bound = {name for name, row in rows.items() if row["bound"] == "memory" and row["macs"]}
+    assert bound == {"fc6", "fc7", "logits"} and metrics["memory_bound"] == 3
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("fc6") and line.endswith("0.50  memory") for line in lines)
+    assert "The layer with the most energy is fc6" in (tmp_path / "run/report.html").read_text()
+    again = recipe_energy.main(recipe_energy.Config(workdir=str(tmp_path / "run")))
+    assert again == metrics
+
+
+def test_the_recipe_on_a_trained_network(tmp_path):
+    net = models.with_preprocessing(small("lenet5"), (28, 28, 1), mean=[0.0], variance=[1.0])
+    path = tmp_path / "model.keras"
+    training.save_model(net, path, [str(i) for i in range(10)])
+    settings = {"source": str(path), "batch_size": 8, "bits": 8, "workdir": str(tmp_path / "run")}
+    metrics = recipe_energy.main(recipe_energy.Config(**settings))
+    assert metrics["macs"] == models.cost(net).macs
+    assert metrics["layers"]["c1"]["weight_access"] == pytest.approx(156 / 8 * 160e-12)
+
+
+@pytest.mark.parametrize(
+    ("flags", "line"),
+    [
+        (["--bits=7"], "unknown bits 7: choose from 32, 16, 8"),
+        (["--model=alexnett"], "did you mean 'alexnet'?"),
+        (["--source=nowhere"], "--source=nowhere: no such run directory or .keras file"),
+        (["--source=.", "--input_shape=8,8,3"], "--input_shape are for --model"),
+        (["--peak=0"], "--peak expects a number above 0"),
+    ],
+)
+def test_what_the_recipe_refuses(flags, line, tmp_path, capsys):
+    assert recipe_energy.cli([*flags, f"--workdir={tmp_path / 'run'}"]) == 2
+    assert line in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()

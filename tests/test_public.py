@@ -65,8 +65,21 @@ PUBLIC = {
         reliability_diagram save_figure search_planes self_attention_matrices spotlight step_times
         styles surface_paths svg training_curves trial_curves updates_and_signals
         weight_histograms
+        accuracy_by_seed accuracy_by_work accuracy_gains activation_histograms alignment_matrices
+        colored_text compared_curves confusion_matrix crop cyclic_runs data_url energy_by_layer
+        ensemble_errors error_by_ratio explained_image feature_map first_snapshots gradient_errors
+        gradient_reach gradients_through_time image_grid importance_bars logarithmic map_picture
+        map_scale memorized_examples new_figure objective_by_value occlusion_map overlay palette
+        parallel_coordinates range_test reliability_diagram roofline_diagram save_figure
+        search_planes self_attention_matrices spotlight step_times styles surface_paths svg
+        training_curves trial_curves updates_and_signals weight_histograms
     """,
     "cvcourse.classic": "GradientCheck gradient_check",
+    "cvcourse.compression": """
+        DenseSparseDense FilterGroup MagnitudePruning bake cubic_density density energy
+        filter_groups kmeans magnitude_masks prune prune_filters roofline share_weights
+        zero_filters
+    """,
     "cvcourse.compression.compressed_file": "Size class_names read sizes write",
     "cvcourse.compression.huffman": "code_lengths decode encode",
     "cvcourse.training": """
@@ -88,9 +101,6 @@ PUBLIC = {
         kmeans magnitude_masks prune roofline share_weights spectrum ternarize
     """,
     "cvcourse.recipe": "check field load_config parse",
-    "cvcourse.compression": """
-        FilterGroup filter_groups prune_filters zero_filters
-    """,
 }
 NAMES = [(module, name) for module, names in PUBLIC.items() for name in names.split()]
 FORBIDDEN = ("The same", "Those", "What", "That of")  # beginnings of a docstring

@@ -16,6 +16,10 @@ from cvcourse.compression.binary import (
 from cvcourse.compression.dense_sparse_dense import (
     DenseSparseDense,
 )
+from cvcourse.compression import compressed_file, huffman
+from cvcourse.compression._energy import energy
+from cvcourse.compression._roofline import roofline
+from cvcourse.compression.dense_sparse_dense import DenseSparseDense
 from cvcourse.compression.filter_pruning import (
     FilterGroup,
     filter_groups,
@@ -55,6 +59,8 @@ __all__ = ["bake", "compressed_file", "huffman"]
 __all__ = [
     "DenseSparseDense",
     "FakeQuant",
+__all__ = [
+    "DenseSparseDense",
     "FilterGroup",
     "MagnitudePruning",
     "bake",
@@ -67,6 +73,7 @@ __all__ = [
     "factorize",
     "filter_groups",
     "fold_batch_norm",
+    "filter_groups",
     "huffman",
     "kmeans",
     "magnitude_masks",
@@ -78,5 +85,7 @@ __all__ = [
     "share_weights",
     "spectrum",
     "ternarize",
+    "roofline",
+    "share_weights",
     "zero_filters",
 ]

@@ -2,12 +2,10 @@
 
 import dataclasses
 import math
-from collections.abc import Iterable
 
 import keras
 
-from cvcourse.layers.graph import Value
-from cvcourse.layers.step_cost import activations, fixed_graph, macs
+from cvcourse.layers.step_cost import activations, fixed_graph, macs, size
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,11 +48,7 @@ def traffic(model: keras.Model) -> list[Traffic]:
         weights = sum(math.prod(w.shape) for w in getattr(step.operation, "weights", ()))
         moves = bool(count or activations(step))
         if moves or weights:
-            moved = _size(step.inputs) + _size(step.outputs) if moves else 0
+            moved = sum(map(size, (*step.inputs, *step.outputs))) if moves else 0
             kind = type(step.operation).__name__
             rows.append(Traffic(step.name, kind, count, weights, moved))
     return rows
-
-
-def _size(values: Iterable[Value]) -> int:
-    return sum(math.prod(value.shape[1:]) for value in values)

@@ -21,6 +21,7 @@ from cvcourse.figures.doctor import (
     updates_and_signals,
 )
 from cvcourse.figures.ensembles import (
+    accuracy_by_seed,
     accuracy_gains,
     cyclic_runs,
     ensemble_errors,
@@ -37,6 +38,7 @@ from cvcourse.figures.figure import (
     svg,
 )
 from cvcourse.figures.gradient_flow import gradients_through_time
+from cvcourse.figures.hardware import energy_by_layer, roofline_diagram
 from cvcourse.figures.initialization import activation_histograms
 from cvcourse.figures.landscape import accuracy_by_work
 from cvcourse.figures.random_against_grid import search_planes
@@ -51,6 +53,7 @@ from cvcourse.figures.sweep import (
 from cvcourse.figures.units import colored_text
 
 __all__ = [
+    "accuracy_by_seed",
     "accuracy_by_work",
     "accuracy_gains",
     "activation_histograms",
@@ -61,6 +64,7 @@ __all__ = [
     "crop",
     "cyclic_runs",
     "data_url",
+    "energy_by_layer",
     "ensemble_errors",
     "error_by_ratio",
     "explained_image",
@@ -83,6 +87,7 @@ __all__ = [
     "parallel_coordinates",
     "range_test",
     "reliability_diagram",
+    "roofline_diagram",
     "save_figure",
     "search_planes",
     "self_attention_matrices",

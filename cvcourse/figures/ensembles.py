@@ -168,3 +168,34 @@ def accuracy_gains(splits: Mapping[str, dict]) -> Figure:
     ax.set_xlabel("gain (points of accuracy)")
     ax.legend(frameon=False)
     return figure
+
+
+def accuracy_by_seed(splits: Mapping[str, Mapping[str, Sequence[float]]]) -> Figure:
+    """Draw the accuracy of each row and seed as a dot, with the mean as a line.
+
+    Args:
+        splits: {split: {row: accuracies of the seeds}}, one panel for each split.
+
+    Returns:
+        A matplotlib figure.
+
+    Raises:
+        ValueError: If there is nothing to draw.
+
+    >>> figure = accuracy_by_seed({"test": {"dense": [0.9, 0.92], "scratch": [0.88, 0.9]}})
+    >>> figure.axes[0].get_title(loc="left")
+    'test accuracy (%)'
+    """
+    require_data(splits=splits)
+    count = len(next(iter(splits.values())))
+    figure, axes = new_figure(width=11, height=1.2 + 0.5 * count, columns=len(splits))
+    for ax, (split, rows) in zip(axes, splits.items(), strict=True):
+        for place, values in enumerate(rows.values()):
+            percent = [100 * value for value in values]
+            ax.plot(percent, [place] * len(percent), "o", color=BLUE, alpha=0.6)
+            mean = sum(percent) / len(percent)
+            ax.plot([mean] * 2, [place - 0.3, place + 0.3], color=ORANGE, linewidth=2)
+        ax.set_yticks(range(count), [*rows])
+        ax.invert_yaxis()
+        ax.set_title(f"{split} accuracy (%)", loc="left")
+    return figure

@@ -1,12 +1,12 @@
 """Cost of one step of a graph: multiply-accumulates, and values kept in memory."""
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import keras
 from keras import layers
 
-from cvcourse.layers.graph import Graph, Step, has_graph, opened
+from cvcourse.layers.graph import Graph, Step, Value, has_graph, opened
 from cvcourse.layers.receptive_field import GLOBAL_POOLS
 from cvcourse.layers.sparse_conv import SparseConv2D
 
@@ -55,10 +55,10 @@ def macs(step: Step) -> int:
     operation = _without_wrapper(step.operation)
     if isinstance(operation, WEIGHTED):  # each kernel value is used once for each output pixel
         kernels = [v for v in operation.weights if v.name.endswith("kernel")]
-        pixels = math.prod(step.outputs[0].shape[1:-1])
-        return sum(math.prod(k.shape) for k in kernels) * pixels
+        *pixels, _ = _sides(step.outputs[0])
+        return sum(math.prod(k.shape) for k in kernels) * math.prod(pixels)
     if type(operation).__name__ == "Matmul":
-        return math.prod(step.outputs[0].shape[1:]) * step.inputs[0].shape[-1]
+        return size(step.outputs[0]) * _sides(step.inputs[0])[-1]
     return 0
 
 
@@ -72,7 +72,16 @@ def activations(step: Step) -> int:
         The number of convolutions, dense layers and pools; 0 for others, which can work in place.
     """
     kept = isinstance(_without_wrapper(step.operation), KEPT)
-    return math.prod(step.outputs[0].shape[1:]) if kept else 0
+    return size(step.outputs[0]) if kept else 0
+
+
+def size(value: Value) -> int:
+    """Count the numbers of a value for one image."""
+    return math.prod(_sides(value))
+
+
+def _sides(value: Value) -> tuple[int, ...]:
+    return cast(tuple[int, ...], value.shape[1:])  # known in a `fixed_graph`
 
 
 def _without_wrapper(operation: Any) -> Any:

@@ -224,7 +224,7 @@ class ClassifierFields(WeightsFields):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class SourceFields(RunFields, ScheduleFields, FitFields, DataFields, ModelFields):
+class TrainedFields(WorkdirFields, ScheduleFields, FitFields, DataFields, ModelFields):
     """A trained network to change, or the settings of the training that comes first."""
 
     source: str | None = field(
@@ -238,6 +238,11 @@ class SourceFields(RunFields, ScheduleFields, FitFields, DataFields, ModelFields
         "or the recipe's usual one",
         vouched=True,
     )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SourceFields(RunFields, TrainedFields):
+    """A trained network to change, with a single random seed."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

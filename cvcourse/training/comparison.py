@@ -23,6 +23,8 @@ COLUMNS = {  # measure: its column's title, scale and digits
     "best_epoch": ("best epoch", 1, 0),
     "epochs": ("epochs", 1, 0),
     "parameters": ("parameters", 1, 0),
+    "macs": ("MACs, millions", 1e-6, 1),
+    "training_macs": ("training, GMACs", 1e-9, 1),
     "seconds": ("seconds", 1, 0),
     "first_half_before": ("first half before training, %", 100, 1),
     "first_half_after": ("after, %", 100, 1),
