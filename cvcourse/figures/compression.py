@@ -98,3 +98,40 @@ def error_by_ratio(
     ax.set_title("error (%)", loc="left")
     ax.legend(frameon=False)
     return figure
+
+
+def accuracy_by_bytes(points: Mapping[str, tuple[float, float]]) -> Figure:
+    """Draw the accuracy of networks by the bytes of their files, each with its name.
+
+    The names are in a column beside the points, in the order of the accuracies.
+
+    Args:
+        points: {name: pair (bytes, accuracy in 0..1)}.
+
+    Returns:
+        A matplotlib figure.
+
+    Raises:
+        ValueError: If there is nothing to draw.
+
+    >>> figure = accuracy_by_bytes({"none": (1.6e6, 0.88), "twn": (9e4, 0.87)})
+    >>> [text.get_text() for text in figure.axes[0].texts]
+    ['twn', 'none']
+    """
+    require_data(points=points)
+    figure, (ax,) = new_figure(width=7, height=max(3.5, 0.27 * len(points) + 1))
+    ordered = sorted(points.items(), key=lambda item: item[1][1])
+    for i, (name, (size, accuracy)) in enumerate(ordered):
+        ax.plot(size, 100 * accuracy, "o", color=BLUE, markersize=5)
+        ax.annotate(
+            name,
+            (size, 100 * accuracy),
+            xytext=(1.06, (i + 0.5) / len(ordered)),
+            textcoords="axes fraction",
+            va="center",
+            arrowprops={"arrowstyle": "-", "color": GRAY, "linewidth": 0.6, "alpha": 0.6},
+        )
+    ax.set_xscale("log")
+    ax.set_xlabel("bytes of the file")
+    ax.set_title("accuracy (%)", loc="left")
+    return figure
