@@ -1,4 +1,4 @@
-"""Load a trained classifier, published weights, a run directory or a .keras file, and its photos.
+"""Load a trained classifier: published weights, a run directory, a .keras or .cvz file; photos.
 
 A `Classifier` also has what an evaluation on a dataset needs: the names of its classes and the
 config of the run that trained it.
@@ -136,7 +136,7 @@ def load(
     """Load a classifier of photos.
 
     Args:
-        name: A run directory, a .keras file, or a network with published weights.
+        name: A run directory, a .keras or .cvz file, or a network with published weights.
         weights: As in `pretrained.load`.
         weights_dir: As in `pretrained.load`.
         allow_noncommercial: As in `pretrained.load`.
@@ -152,17 +152,19 @@ def load(
         RunError: If a file is damaged, or is not a classifier of images.
     """
     from cvcourse import models
+    from cvcourse.compression.compressed_file import is_compressed
 
     path = pathlib.Path(os.path.expanduser(name))
     is_run = path.is_dir() and name not in models.REGISTRY
-    if is_run or path.suffix == ".keras" or is_saved_model(path):
+    is_file = path.suffix == ".keras" or is_saved_model(path) or is_compressed(path)
+    if is_run or is_file:
         if weights != "default" or settings:
             raise UsageError(
                 f"--weights and --model_args are for published weights, but {name} is a saved model"
             )
         return _from_file(_model_in(path) if is_run else path, named)
     if os.sep in name:
-        raise UsageError(f"{name} is neither a run's directory nor a .keras file")
+        raise UsageError(f"{name} is neither a run's directory nor a .keras or .cvz file")
     return _published(name, weights, weights_dir, allow_noncommercial, settings)
 
 
@@ -345,7 +347,7 @@ def _model_in(folder):
 
 
 def _from_file(file, named):
-    """Load the Classifier in a .keras file."""
+    """Load the Classifier in a .keras or .cvz file."""
     from cvcourse import training
 
     run = {}

@@ -5,6 +5,7 @@ lines; here an error is one line.
 """
 
 import contextlib
+import copy
 import json
 import math
 import os
@@ -223,9 +224,8 @@ def _of_unallocated(config, function):
         drawn = random.getstate()  # layers draw seeds, which must not change later random numbers
         try:
             with keras.StatelessScope(initialize_variables=False):
-                return function(
-                    keras.saving.deserialize_keras_object({**config, "compile_config": None})
-                )
+                own = {**copy.deepcopy(config), "compile_config": None}  # Keras empties it
+                return function(keras.saving.deserialize_keras_object(own))
         finally:
             random.setstate(drawn)
 

@@ -185,7 +185,7 @@ def one_run(run):
             "gzip_bytes": len(gzip.compress(arrays.getvalue(), 9)),
             "xz_bytes": len(lzma.compress(arrays.getvalue())),
             "keras_bytes": (run.path / "model.keras").stat().st_size,
-            "tensors": [dataclasses.asdict(row) for row in sizes],
+            "tensors": [{**dataclasses.asdict(row), "shape": [*row.shape]} for row in sizes],
             "parameters": size // 4,
             "seed": config.seed,
             "seconds": round(sum(row["seconds"] for row in stages), 1),

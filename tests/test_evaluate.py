@@ -498,7 +498,7 @@ def test_directories_without_a_model(tmp_path, capsys):
     assert evaluate.cli([str(tmp_path / "sweep"), "digits"]) == 2
     assert f"cvcourse train --config={tmp_path}/sweep/best.json" in capsys.readouterr().err
     assert evaluate.cli([str(tmp_path / "nowhere"), "digits"]) == 2
-    assert "is neither a run's directory nor a .keras file" in capsys.readouterr().err
+    assert "is neither a run's directory nor a .keras or .cvz file" in capsys.readouterr().err
     assert evaluate.cli([str(saved(tmp_path)), "digits", "--model_args=width=0.25"]) == 2
     assert "--weights and --model_args are for published weights" in capsys.readouterr().err
 

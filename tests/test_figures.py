@@ -430,6 +430,26 @@ def test_times_of_steps_are_in_milliseconds():
     assert lines(ax) == {"training": [100, 200], "waiting": [1, 0]}
 
 
+def test_weights_of_three_stages():
+    dense = np.array([[-1.0, 0.2], [0.5, 2.0]])
+    shared = np.array([[-0.75, 0], [-0.75, 2.0]])
+    axes = figures.weight_histograms(dense, np.where(dense < 0.3, 0, dense), shared).axes
+    counts = [[bar.get_height() for bar in ax.patches] for ax in axes[:2]]
+    assert [sum(each) for each in counts] == [4, 2]  # zeros are left out
+    assert axes[1].get_title(loc="left") == "pruned: 50 % left"
+    (dots,) = axes[2].lines
+    assert (dots.get_xdata().tolist(), dots.get_ydata().tolist()) == ([-0.75, 2.0], [2, 1])
+
+
+def test_errors_by_ratio_are_in_order():
+    points = {"seed 0": [(120.0, 1.9), (46.0, 1.6)], "seed 1": [(5.0, 2.0)]}
+    (ax,) = figures.error_by_ratio(points, 1.7, published=(40, 1.58)).axes
+    dense, first, second, published = ax.lines
+    assert first.get_xdata().tolist() == [46, 120] and first.get_ydata().tolist() == [1.6, 1.9]
+    assert dense.get_ydata() == [1.7, 1.7] and published.get_xdata().tolist() == [40]
+    assert second.get_label() == "seed 1" and ax.get_xscale() == "log"
+
+
 # ---- nothing, and very much ----
 
 NOTHING = {  # what is drawn of empty arguments: the one that is named
@@ -447,6 +467,8 @@ NOTHING = {  # what is drawn of empty arguments: the one that is named
     "parallel_coordinates": (({}, []), {}, "axes"),
     "objective_by_value": (({}, [], "loss"), {}, "columns"),
     "alignment_matrices": ((np.zeros((0, 1, 2, 2)), [], []), {}, "weights"),
+    "weight_histograms": (([], [], []), {}, "dense"),
+    "error_by_ratio": (({}, 1.0), {}, "points"),
     "gradients_through_time": (({}, {}, {}), {"titles": ("", ""), "chance": 1}, "vanilla"),
 }
 

@@ -74,7 +74,7 @@ from cvcourse.layers.graph import opened
 from cvcourse.saved_model import ENTRY_BYTES, naming_damage, weight_specs
 
 MAGIC = b"\x89CVZ\r\n\x1a\n"
-VERSION = 1
+VERSION, SUFFIX = 1, ".cvz"
 DEFLATED = 1  # flag of the file
 PER_FILTER, MIRRORED = 1, 2  # flags of an indexed tensor
 START, DIGEST = struct.Struct("<8sHHI"), 32
@@ -125,8 +125,7 @@ def write(model: keras.Model, path: str | os.PathLike, *, class_names: Sequence[
 
     Each tensor has the smallest of the codings that reproduce it to the bit, so a model of `prune`,
     `share_weights`, `ternarize` or `binarize` needs no further information; computed kernels are
-    baked first. As in .keras files, states of metrics and random layers are not stored, nor is the
-    optimizer.
+    baked first. States of metrics and random layers are not stored, nor is the optimizer.
 
     Args:
         model: Functional or Sequential keras.Model of layers that are Keras' own or registered.
@@ -155,6 +154,10 @@ def write(model: keras.Model, path: str | os.PathLike, *, class_names: Sequence[
     require_graph(model)
     if any(isinstance(step.operation, KernelWrapper) for step in opened(model).steps):
         model = bake(model)
+    if stateful := [
+        layer.name for layer in model._flatten_layers() if hasattr(layer, "save_assets")
+    ]:
+        raise ValueError(f"{model.name} cannot be stored: {stateful[0]} has a vocabulary")
     names = [str(name) for name in class_names]
     if names and len(names) != model.outputs[0].shape[-1]:
         raise ValueError(
@@ -222,14 +225,15 @@ def read(path: str | os.PathLike) -> keras.Model:
         rows = [(row["path"], tuple(row["shape"]), row["dtype"]) for row in header["tensors"]]
         if rows != specs:
             raise ValueError("its tensors are not the weights of its model")
-        model = keras.saving.deserialize_keras_object(header["model"])
+        model = keras.saving.deserialize_keras_object(header["model"], safe_mode=True)
         if not getattr(model, "outputs", None):
             raise ValueError("it holds no model with layers")
+        if (names := header["class_names"]) and len(names) != model.outputs[0].shape[-1]:
+            raise ValueError(
+                f"it names {len(names)} classes and has {model.outputs[0].shape[-1]} outputs"
+            )
         for weight, row, data in zip(model.weights, header["tensors"], parts, strict=True):
-            values, _ = _decode(row, data)
-            if not np.isfinite(values).all():
-                raise ValueError(f"{row['path']} is NaN or infinite")
-            weight.assign(values)
+            weight.assign(_decode(row, data)[0])
         for layer in model._flatten_layers():
             if isinstance(layer, keras.layers.Normalization):
                 layer.finalize_state()  # computes mean and variance from weights
@@ -291,8 +295,10 @@ def sizes(path: str | os.PathLike) -> list[Size]:
 
 
 def is_compressed(path: str | os.PathLike) -> bool:
-    """Check whether a file begins as a compressed model does."""
+    """Check by its name or content whether a file is a compressed model, possibly a damaged one."""
     path = pathlib.Path(path).expanduser()
+    if path.suffix == SUFFIX:
+        return True
     try:
         require_regular(path)
         with open(path, "rb") as file:
@@ -328,14 +334,17 @@ def _open(path: pathlib.Path) -> tuple[dict[str, Any], list[bytes], int]:
         if not inflater.eof:
             raise ValueError(f"its header is damaged or larger than {ENTRY_BYTES:,} bytes")
     header = json.loads(text)
-    for row in header["tensors"]:
-        if any(type(side) is not int or side < 0 for side in row["shape"]):
-            raise ValueError(f"the shape of {row['path']} is {row['shape']}")
-    if not all(isinstance(name, str) for name in header["class_names"]):
-        raise ValueError("the names of its classes are not text")
-    ends = np.cumsum([0, *(row["length"] for row in header["tensors"])])
-    if [row["offset"] for row in header["tensors"]] != ends[:-1].tolist():
-        raise ValueError("its tensors are not one after the other")
+    try:
+        for row in header["tensors"]:
+            if any(type(side) is not int or side < 0 for side in row["shape"]):
+                raise ValueError(f"the shape of {row['path']} is {row['shape']}")
+        ends = [0, *itertools.accumulate(row["length"] for row in header["tensors"])]
+        if [row["offset"] for row in header["tensors"]] != ends[:-1]:
+            raise ValueError("its tensors are not one after the other")
+        if not all(isinstance(name, str) for name in header["class_names"]):
+            raise ValueError("the names of its classes are not text")
+    except (LookupError, TypeError) as error:
+        raise ValueError("its header lacks fields of a compressed model") from error
     if begin + ends[-1] != len(body):
         raise ValueError("its tensors have another size than its header states")
     parts = [body[begin + a : begin + b] for a, b in itertools.pairwise(ends)]
@@ -344,6 +353,8 @@ def _open(path: pathlib.Path) -> tuple[dict[str, Any], list[bytes], int]:
 
 def _encode(values: np.ndarray) -> tuple[str, bytes]:
     """Return the smallest coding of a tensor, and its bytes."""
+    if not values.size:
+        return "raw", b""
     # Values are compared as bit patterns, which tells -0.0 from 0.
     patterns = np.ascontiguousarray(values).view(f"<u{values.itemsize}").reshape(values.shape)
     nonzero = patterns[patterns != 0]
@@ -550,14 +561,14 @@ def _decode(row, data):
         groups = shape[-1] if flags & PER_FILTER else 1
         book = reader.numbers(groups * numbers, dtype).reshape(groups, numbers)
         book_bytes = book.nbytes
-        table = np.concatenate([np.zeros((groups, 1), dtype), book], 1)
-        if flags & MIRRORED:
-            table = np.concatenate([table, -book], 1)
-        indices, mean, value_bytes = reader.stream(table.shape[1], size)
-        if len(indices) != size:
-            raise ValueError("a tensor has too few indices")
+        count = 1 + numbers * (2 if flags & MIRRORED else 1)
+        indices, mean, value_bytes = reader.stream(count, size)
+        if len(indices) != size or groups > size:
+            raise ValueError("a tensor has not one index for each weight")
+        negatives = [-book] if flags & MIRRORED else []
+        table = np.concatenate([np.zeros((groups, 1), dtype), book, *negatives], 1)
         values = np.take_along_axis(table.T, indices.reshape(-1, groups).astype("int64"), 0)
-        bits = math.ceil(math.log2(max(table.shape[1], 1)))
+        bits = math.ceil(math.log2(count))
     else:
         raise ValueError(f"{row['path']} has the unknown coding {coding!r}")
     if reader.place != len(data):

@@ -8,18 +8,27 @@ convolution ties together are removed together, and with them the weights that r
 import dataclasses
 import math
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
 
-from cvcourse.compression.surgery import replaced, require_graph
-from cvcourse.errors import pick, unknown
-from cvcourse.layers.graph import Graph, Step, Value, opened
+from cvcourse.compression.channels import (
+    REBUILT,
+    ChannelGraph,
+    UnknownChannels,
+    call_on_integers,
+    description,
+    moves,
+    shape_of,
+    size_of,
+)
+from cvcourse.compression.surgery import replaced
+from cvcourse.errors import pick
+from cvcourse.layers.graph import Step, Value, opened
 
 CRITERIA = ("l1", "l2", "random")
-NOT_ZERO, PADDED, ZERO = range(3)  # PADDED: zero within a negative border
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,422 +139,26 @@ def filter_groups(model: keras.Model, *, skip: Sequence[str] = ()) -> list[Filte
     ('hidden',) 8 True
     ('logits',) 3 False output of the model
     """
-    return _Analysis(model, skip).groups()
+    return _groups(ChannelGraph(model, skip))
 
 
-class Channels(NamedTuple):
-    """Channels of a value: arrays that broadcast to its shape, with a batch of 1.
-
-    `ids` are the channels of the elements, and `zero` is NOT_ZERO, PADDED or ZERO, the elements'
-    value if the filters of the channel are zero.
-    """
-
-    ids: np.ndarray
-    zero: np.ndarray
-
-
-class _Unknown(Exception):
-    """An operation whose channels cannot be followed."""
-
-
-class _Analysis:
-    """The channels of all values of a model, and which of them are tied: union-find."""
-
-    def __init__(self, model: keras.Model, skip: Sequence[str]):
-        require_graph(model)
-        self.graph: Graph = opened(model)
-        self.parent: list[int] = []
-        self.fixed: dict[int, str] = {}  # channel: reason why it stays
-        self.filters: dict[int, tuple[Step, np.ndarray]] = {}  # by layer: channels of its filters
-        self.rows: list[np.ndarray] = []  # (groups, n): as many channels stay in each group
-        self.channels: dict[Value, Channels] = {}
-        self.first: dict[int, list[Channels]] = {}  # by operation: those of its first call
-        for value in self.graph.inputs.values():
-            self.channels[value] = self.fix_new(value, "input of the model")
-        for step in self.graph.steps:
-            for value, channels in zip(step.outputs, self.follow(step), strict=True):
-                self.channels[value] = channels
-        for value in self.graph.outputs.values():
-            self.fix(self.channels[value].ids, "output of the model")
-        by_name = {step.name: ids for step, ids in self.filters.values()}
-        for name in skip:
-            if name not in by_name:
-                raise ValueError(unknown("layer with filters", name, by_name))
-            self.fix(by_name[name], "skipped")
-
-    # Channels
-
-    def new(self, *shape: int) -> np.ndarray:
-        """Return new channels."""
-        ids = np.arange(math.prod(shape)) + len(self.parent)
-        self.parent += ids.tolist()
-        return ids.reshape(shape)
-
-    def find(self, channel: int) -> int:
-        """Return the representative of the channels that are tied to one."""
-        parent = self.parent
-        while parent[channel] != channel:
-            parent[channel] = channel = parent[parent[channel]]
-        return channel
-
-    def tie(self, first: np.ndarray, second: np.ndarray) -> None:
-        """Tie channels elementwise."""
-        pairs = np.stack([*map(np.ravel, np.broadcast_arrays(first, second))], axis=-1)
-        for one, other in np.unique(pairs, axis=0).tolist():
-            one, other = self.find(one), self.find(other)
-            self.parent[max(one, other)] = min(one, other)
-
-    def fix(self, ids: np.ndarray, reason: str) -> None:
-        """Keep channels, and all that are tied to them."""
-        for channel in np.unique(ids).tolist():
-            self.fixed.setdefault(channel, reason)
-
-    def fix_new(self, value: Value, reason: str) -> Channels:
-        """Return channels on the last axis of a value, which stay."""
-        ids = self.new(*[1] * (len(value.shape) - 1), value.shape[-1] or 1)
-        self.fix(ids, reason)
-        return Channels(ids, np.zeros_like(ids))
-
-    def last(self, channels: Channels, value: Value) -> Channels:
-        """Return the channels (c,) on the last axis, tied over the others."""
-        count = value.shape[-1] or 1
-        ids, zero = (
-            np.broadcast_to(a, (*a.shape[:-1], count)).reshape(-1, count) for a in channels
-        )
-        self.tie(ids[:1], ids)
-        return Channels(ids[0], zero.min(axis=0))
-
-    # Steps
-
-    def follow(self, step: Step) -> list[Channels]:
-        """Return the channels of a step's outputs."""
-        before = [self.channels[value] for value in step.inputs]
-        operation = step.operation
-        try:
-            after = _rule(operation)(self, step, before)
-        except _Unknown:
-            reason = f"used by {step.name} ({type(operation).__name__})"
-            for channels in before:
-                self.fix(channels.ids, reason)
-            return [self.fix_new(value, f"output of {step.name}") for value in step.outputs]
-        if getattr(operation, "weights", ()) or type(operation).__name__ in REBUILT:
-            calls = self.first.setdefault(id(operation), [*before, *after])
-            for one, other in zip(calls, [*before, *after], strict=True):
-                if one.ids.shape == other.ids.shape:
-                    self.tie(one.ids, other.ids)
-                else:
-                    self.fix(one.ids, f"used by {step.name}, which is shared")
-                    self.fix(other.ids, f"used by {step.name}, which is shared")
-        return after
-
-    def read(self, step: Step, channels: Channels) -> np.ndarray:
-        """Return the channels (c,) of a step that sums over channels: zeros can be left out."""
-        ids, zero = self.last(channels, step.inputs[0])
-        self.fix(ids[zero != ZERO], f"not zero without its filter in {step.name}")
-        return ids
-
-    def produce(self, step: Step) -> Channels:
-        """Return the channels of a layer's filters, after its activation."""
-        value = step.outputs[0]
-        shape = (*[1] * (len(value.shape) - 1), value.shape[-1])
-        _, ids = self.filters.setdefault(id(step.operation), (step, self.new(shape[-1])))
-        state = self.activated(getattr(step.operation, "activation", None), ids, step)
-        return Channels(ids.reshape(shape), np.full(shape, state))
-
-    def activated(self, function: Callable | None, ids: np.ndarray, step: Step) -> int:
-        """Return whether an activation keeps zeros, and fix channels that it mixes."""
-        if function is None:
-            return ZERO
-        x = np.array([[-1.5, 0.0, 0.5, 2.0]], "float32")
-        values, fewer = (keras.ops.convert_to_numpy(function(part)) for part in (x, x[:, :3]))
-        if values.shape != x.shape or not np.allclose(values[:, :3], fewer):
-            raise _Unknown
-        return ZERO if values[0, 1] == 0 else NOT_ZERO
-
-    # Results
-
-    def roots(self) -> tuple[np.ndarray, dict[int, str]]:
-        """Return the representative of each channel, and {representative: why it stays}."""
-        roots = np.array([self.find(channel) for channel in range(len(self.parent))], int)
-        fixed: dict[int, str] = {}
-        for channel, reason in self.fixed.items():
-            fixed.setdefault(int(roots[channel]), reason)
-        return roots, fixed
-
-    def members(self, roots: np.ndarray) -> dict[int, list[str]]:
-        """Return the layers whose filters have a channel: {representative: names}."""
-        names: dict[int, list[str]] = {}
-        for step, ids in self.filters.values():
-            for root in np.unique(roots[ids]).tolist():
-                names.setdefault(root, []).append(step.name)
-        return names
-
-    def groups(self) -> list[FilterGroup]:
-        """Return all groups."""
-        roots, fixed = self.roots()
-        counts: dict[tuple, int] = {}
-        for root, layers in self.members(roots).items():
-            key = (tuple(layers), fixed.get(root, ""))
-            counts[key] = counts.get(key, 0) + 1
-        return [
-            FilterGroup(layers, count, not reason, reason)
-            for (layers, reason), count in counts.items()
-        ]
-
-
-# Rules: (analysis, step, channels of its inputs) -> channels of its outputs.
-
-
-def _convolve(analysis: _Analysis, step: Step, before: list[Channels]) -> list[Channels]:
-    """Convolutions and dense layers: new channels, which read those of the input."""
-    layer = step.operation
-    if getattr(layer, "quantization_mode", None) or getattr(layer, "lora_enabled", False):
-        raise _Unknown
-    ids = analysis.read(step, before[0])
-    after = analysis.produce(step)
-    groups = getattr(layer, "groups", 1)
-    if groups == len(ids) > 1:  # depthwise
-        analysis.tie(ids[:, None], after.ids.reshape(groups, -1))
-    elif groups > 1:
-        analysis.rows += [ids.reshape(groups, -1), after.ids.reshape(groups, -1)]
-    return [after]
-
-
-def _depthwise(analysis: _Analysis, step: Step, before: list[Channels]) -> list[Channels]:
-    """Each channel of the input becomes one or more of the output, zero if the bias is."""
-    value, layer = step.outputs[0], step.operation
-    ids, zero = analysis.last(before[0], step.inputs[0])
-    shape = (*[1] * (len(value.shape) - 1), value.shape[-1])
-    after = analysis.new(len(ids), value.shape[-1] // len(ids))
-    analysis.tie(ids[:, None], after)
-    state = analysis.activated(layer.activation, after, step)
-    zero = np.broadcast_to(np.where(zero[:, None] == ZERO, state, NOT_ZERO), after.shape)
-    return [Channels(after.reshape(shape), zero.reshape(shape))]
-
-
-def _norm(analysis: _Analysis, step: Step, before: list[Channels]) -> list[Channels]:
-    """Weights for each channel; zeroed, they give zero."""
-    layer = step.operation
-    if getattr(layer, "axis", -1) not in (-1, len(step.inputs[0].shape) - 1):
-        raise _Unknown
-    ids, zero = before[0]
-    scaled = getattr(layer, "scale", False) is not False
-    return [Channels(ids, np.full_like(zero, ZERO) if scaled else zero)]
-
-
-def _elementwise(analysis: _Analysis, step: Step, before: list[Channels]) -> list[Channels]:
-    """Activations: zero stays zero or not."""
-    (ids, zero), *others = before
-    if others:
-        raise _Unknown
-    state = analysis.activated(lambda x: _call(step, [x]), ids, step)
-    return [Channels(ids, np.where(zero == ZERO, state, NOT_ZERO))]
-
-
-def _same(analysis: _Analysis, step: Step, before: list[Channels]) -> list[Channels]:
-    """Dropout and other layers that keep channels and zeros."""
-    if len(before) != 1:
-        raise _Unknown
-    return before
-
-
-def _spatial(analysis: _Analysis, step: Step, before: list[Channels]) -> list[Channels]:
-    """Pools and paddings: channels stay, whatever the size of the map."""
-    ids, zero = analysis.last(before[0], step.inputs[0])
-    value, name = step.outputs[0], type(step.operation).__name__
-    if len(before) > 1 or value.shape[-1] != len(ids):
-        raise _Unknown
-    if "Max" in name:
-        zero = np.where(zero == NOT_ZERO, NOT_ZERO, ZERO)  # a window has a pixel of the map
-    else:
-        zero = np.where(zero == PADDED, NOT_ZERO, zero)
-    shape = (*[1] * (len(value.shape) - 1), len(ids))
-    return [Channels(ids.reshape(shape), zero.reshape(shape))]
-
-
-def _pad(analysis: _Analysis, step: Step, before: list[Channels]) -> list[Channels]:
-    """keras.ops.pad of the map, or of the channels with zeros."""
-    pad = step.operation
-    widths: Any = pad.pad_width * (len(step.inputs[0].shape) if len(pad.pad_width) == 1 else 1)
-    constant = _constants(step)
-    ids, zero = analysis.last(before[0], step.inputs[0])
-    if pad.mode != "constant" or len(constant) > 1:
-        raise _Unknown
-    number = float(constant[0]) if constant else 0.0
-    if any(sum(pair) for pair in widths[-1:]):
-        if number:
-            raise _Unknown
-        first, last = widths[-1]
-        ids = np.concatenate([analysis.new(first), ids, analysis.new(last)])
-        zero = np.pad(zero, (first, last), constant_values=ZERO)
-    elif number:
-        zero = np.where(zero == ZERO, PADDED if number < 0 else NOT_ZERO, zero)
-    shape = (*[1] * (len(widths) - 1), len(ids))
-    return [Channels(ids.reshape(shape), zero.reshape(shape))]
-
-
-def _merge(analysis: _Analysis, step: Step, before: list[Channels]) -> list[Channels]:
-    """Sums, products and the like: tied elementwise."""
-    name = type(step.operation).__name__
-    if name == "FractalJoin":
-        before = before[:-1]  # without the column that is drawn
-    constants = _constants(step)
-    rank = len(step.outputs[0].shape)
-    if any(len(value.shape) != rank for value in step.inputs[: len(before)]):
-        raise _Unknown
-    if any(np.size(constant) > 1 for constant in constants):
-        raise _Unknown
-    shape = np.broadcast_shapes(*(channels.ids.shape for channels in before))
-    full, zeros = [], []
-    for value, (ids, zero) in zip(step.inputs, before, strict=False):
-        axes = zip(value.shape, ids.shape, shape, strict=True)
-        if any(real == 1 < other and size == 1 for real, size, other in axes):
-            analysis.fix(ids, f"broadcast by {step.name}")
-        else:
-            full.append(np.broadcast_to(ids, shape))
-        zeros.append(np.broadcast_to(zero, shape))
-    if not full:
-        raise _Unknown
-    for ids in full[1:]:
-        analysis.tie(full[0], ids)
-    zero = np.stack(zeros) == ZERO
-    if name == "Multiply":
-        zero = zero.any(axis=0)
-    else:
-        zero = zero.all(axis=0) & all(float(np.squeeze(c)) == 0 for c in constants)
-    return [Channels(full[0], np.where(zero, ZERO, NOT_ZERO))]
-
-
-def _move(analysis: _Analysis, step: Step, before: list[Channels]) -> list[Channels]:
-    """Operations that only move elements: called on the channels of the elements."""
-    views = [
-        [np.broadcast_to(array, _shape(value)) for array in channels]
-        for value, channels in zip(step.inputs, before, strict=True)
-    ]
-    ids, zero = (_moved(step.operation, step, [*arrays]) for arrays in zip(*views, strict=True))
-    if any(a.shape != _shape(v) for a, v in zip(ids, step.outputs, strict=True)):
-        raise _Unknown  # the batch is moved
-    if type(step.operation).__name__ == "ChannelShuffle":
-        groups = before[0].ids.reshape(step.operation.groups, -1)
-        analysis.tie(groups[:1], groups)  # the same channels of each group stay
-    return [_compressed(Channels(*pair)) for pair in zip(ids, zero, strict=True)]
-
-
-def _matmul(analysis: _Analysis, step: Step, before: list[Channels]) -> list[Channels]:
-    """Products of matrices: one channel for each matrix, such as an attention head."""
-    if len(before) != 2 or any(len(value.shape) < 3 for value in step.inputs):
-        raise _Unknown
-    matrices, zeros = [], []
-    for ids, zero in before:
-        rows = ids.reshape(*ids.shape[:-2], -1)
-        analysis.tie(rows[..., :1], rows)
-        matrices.append(ids[..., :1, :1])
-        zeros.append(zero.min(axis=(-2, -1), keepdims=True) == ZERO)
-    analysis.tie(*matrices)
-    ids, zero = np.broadcast_arrays(matrices[0], zeros[0] | zeros[1])
-    return [Channels(ids, np.where(zero, ZERO, NOT_ZERO))]
-
-
-def _attention_weights(analysis: _Analysis, step: Step, before: list[Channels]) -> list[Channels]:
-    """Softmax within a head."""
-    ids, zero = before[0]
-    if len(before) > 1 or ids.shape[-1] > 1:
-        raise _Unknown
-    return [Channels(ids, np.full_like(zero, NOT_ZERO))]
-
-
-RULES = {
-    **dict.fromkeys(("BaseConv", "BaseConvTranspose", "BaseSeparableConv", "Dense"), _convolve),
-    "SparseConv2D": _convolve,
-    "BaseDepthwiseConv": _depthwise,
-    **dict.fromkeys(("BatchNormalization", "LayerScale"), _norm),
-    **dict.fromkeys(("PReLU", "PositionEmbedding", "ClassToken"), _same),
-    **dict.fromkeys(("Dropout", "BaseSpatialDropout", "GaussianDropout", "DropPath"), _same),
-    **dict.fromkeys(("Identity", "ActivityRegularization", "Cutout", "StopGradient"), _same),
-    **dict.fromkeys(("Activation", "ReLU", "LeakyReLU", "ELU", "Relu", "Relu6"), _elementwise),
-    **dict.fromkeys(("LeakyRelu", "Elu", "Gelu", "Silu", "HardSilu", "Tanh"), _elementwise),
-    **dict.fromkeys(("Sigmoid", "HardSigmoid", "Softplus", "Abs", "Absolute"), _elementwise),
-    **dict.fromkeys(("BasePooling", "BaseGlobalPooling", "BaseAdaptivePooling"), _spatial),
-    **dict.fromkeys(("AdaptiveAveragePooling2D", "FractionalMaxPooling2D"), _spatial),
-    **dict.fromkeys(("ZeroPadding1D", "ZeroPadding2D", "ZeroPadding3D", "PadTo"), _spatial),
-    **dict.fromkeys(("Cropping1D", "Cropping2D", "Cropping3D"), _spatial),
-    **dict.fromkeys(("UpSampling1D", "UpSampling2D", "UpSampling3D", "Resizing"), _spatial),
-    "Pad": _pad,
-    **dict.fromkeys(("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum"), _merge),
-    "FractalJoin": _merge,
-    **dict.fromkeys(("Flatten", "Reshape", "Permute", "Transpose", "GetItem", "Split"), _move),
-    **dict.fromkeys(("Squeeze", "ExpandDims", "Concatenate", "ChannelShuffle"), _move),
-    "Matmul": _matmul,
-    "AttentionWeights": _attention_weights,
-}
-REBUILT = ("Reshape", "Split", "Pad")  # operations without weights whose settings are sizes
-
-
-def _rule(operation: Any) -> Callable:
-    """Return the rule of an operation of Keras or of cvcourse."""
-    known = type(operation).__module__.partition(".")[0] in ("keras", "cvcourse")
-    if known and getattr(operation, "data_format", None) != "channels_first":
-        for base in type(operation).__mro__:
-            if base.__name__ in RULES:
-                return RULES[base.__name__]
-
-    def unknown_operation(*_):
-        raise _Unknown
-
-    return unknown_operation
-
-
-def _constants(step: Step) -> list[Any]:
-    """Return the numbers and arrays among the arguments of a step."""
-    leaves = keras.tree.flatten((step.args, step.kwargs))
+def _groups(graph: ChannelGraph) -> list[FilterGroup]:
+    """Return the groups of `filter_groups`."""
+    roots, fixed = graph.roots()
+    counts: dict[tuple, int] = {}
+    for root, layers in graph.members(roots).items():
+        key = (tuple(layers), fixed.get(root, ""))
+        counts[key] = counts.get(key, 0) + 1
     return [
-        leaf
-        for leaf in leaves
-        if leaf is not None and not isinstance(leaf, (Value, str, bool, slice))
+        FilterGroup(layers, count, not reason, reason) for (layers, reason), count in counts.items()
     ]
-
-
-def _shape(value: Value) -> tuple[int, ...]:
-    """Return the shape of a value for a batch of 1, with 1 for sides of any length."""
-    return tuple(side or 1 for side in value.shape)
-
-
-def _call(step: Step, arrays: Sequence[Any], operation: Any = None) -> Any:
-    """Call the operation of a step on other inputs."""
-    places = dict(zip(step.inputs, arrays, strict=True))
-    args, kwargs = keras.tree.map_structure(
-        lambda leaf: places[leaf] if isinstance(leaf, Value) else leaf, (step.args, step.kwargs)
-    )
-    return (operation or step.operation)(*args, **kwargs)
-
-
-def _moved(operation: Any, step: Step, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Call an operation that moves elements on integers."""
-    tensors = [keras.ops.convert_to_tensor(array, "int32") for array in arrays]
-    try:
-        outputs = keras.tree.flatten(_call(step, tensors, operation))
-    except Exception as error:  # sides of any length
-        raise _Unknown from error
-    return [keras.ops.convert_to_numpy(output) for output in outputs]
-
-
-def _compressed(channels: Channels) -> Channels:
-    """Shorten all axes but the last on which nothing varies."""
-    for axis in range(channels.ids.ndim - 1):
-        first = [array.take([0], axis) for array in channels]
-        if all((one == array).all() for one, array in zip(first, channels, strict=True)):
-            channels = Channels(*first)
-    return channels
-
-
-# From the analysis to the smaller model.
 
 
 class _Plan:
     """The channels that stay."""
 
-    def __init__(self, analysis: _Analysis, keep: float, criterion: str):
-        self.analysis = analysis
+    def __init__(self, graph: ChannelGraph, keep: float, criterion: str):
+        self.graph = graph
         self.keep = keep
         self.criterion = criterion
         while True:
@@ -555,31 +168,27 @@ class _Plan:
 
     def select(self) -> None:
         """Choose the channels, as a bool for each."""
-        analysis = self.analysis
-        roots, fixed = self.roots, self.fixed = analysis.roots()
+        graph = self.graph
+        roots, fixed = self.roots, self.fixed = graph.roots()
         scores = self.scores(roots)
-        marks: dict[int, list] = {root: [*names] for root, names in analysis.members(roots).items()}
-        rows = [roots[ids] for ids in analysis.rows]
-        for number, array in enumerate(rows):
-            for row, of_row in enumerate(array):
-                for root in np.unique(of_row).tolist():
-                    marks.setdefault(root, []).append((number, row))
-        groups: dict[tuple, list[int]] = {}
+        marks: dict[int, list] = {root: [*names] for root, names in graph.members(roots).items()}
+        for number, parts in enumerate([*graph.rows, *graph.parts]):
+            for part, ids in enumerate(parts):
+                for root in np.unique(roots[ids]).tolist():
+                    marks.setdefault(root, []).append((number, part))
+        groups: dict[tuple, list[int]] = {}  # channels of the same filters, rows and parts
         for root, signature in marks.items():
-            groups.setdefault(tuple(signature), []).append(root)
+            if root not in fixed:
+                groups.setdefault(tuple(signature), []).append(root)
         stays = np.ones(len(roots), bool)
         for members in groups.values():
-            free = [root for root in members if root not in fixed]
-            if len(free) == len(members):
-                count = max(1, math.floor(self.keep * len(members) + 0.5))
-                order = sorted(free, key=lambda root: -scores[root])
-                stays[order[count:]] = False
-        self.even(rows, stays, scores)
+            count = max(1, math.floor(self.keep * len(members) + 0.5))
+            stays[sorted(members, key=lambda root: -scores[root])[count:]] = False
+        self.even([roots[ids] for ids in graph.rows], stays, scores)
         self.stays = stays[roots]
 
-    def even(self, rows: Iterable[np.ndarray], stays: np.ndarray, scores: np.ndarray) -> None:
+    def even(self, rows: list[np.ndarray], stays: np.ndarray, scores: np.ndarray) -> None:
         """Take the best channels back until the groups of each convolution are of equal size."""
-        rows = [*rows]
         uneven = True
         while uneven:
             uneven = False
@@ -596,52 +205,53 @@ class _Plan:
             return np.random.default_rng(0).uniform(size=len(roots))
         power = {"l1": 1, "l2": 2}[self.criterion]
         scores = np.zeros(len(roots))
-        for step, ids in self.analysis.filters.values():
+        for step, ids in self.graph.filters.values():
             np.add.at(scores, roots[ids], _norms(step.operation, power))
         return scores
 
     def kept(self, value: Value) -> np.ndarray:
         """Return which channels (c,) of the last axis stay."""
-        ids = self.analysis.channels[value].ids
-        count = value.shape[-1] or 1
-        return self.stays[np.broadcast_to(ids, (*ids.shape[:-1], count)).reshape(-1, count)[0]]
+        ids = self.graph.channels[value].ids
+        return self.stays[np.broadcast_to(ids.reshape(-1, ids.shape[-1])[0], size_of(value))]
 
     def shrinks(self, value: Value) -> bool:
         """Whether a value loses channels."""
-        return not self.stays[self.analysis.channels[value].ids].all()
+        return not self.stays[self.graph.channels[value].ids].all()
 
     def changed(self) -> list[Step]:
         """Return the steps whose inputs or outputs lose channels."""
         return [
             step
-            for step in self.analysis.graph.steps
+            for step in self.graph.steps
             if any(map(self.shrinks, (*step.inputs, *step.outputs)))
         ]
 
-    def rest(self, value: Value) -> np.ndarray | None:
-        """Return the channels that stay, as an array of the new shape; None if there is none."""
-        ids = np.broadcast_to(self.analysis.channels[value].ids, _shape(value))
+    def rest(self, value: Value) -> np.ndarray:
+        """Return the channels that stay, as an array of the new shape."""
+        ids = np.broadcast_to(self.graph.channels[value].ids, shape_of(value))
         stays = self.stays[ids]
         axes = range(ids.ndim)
         masks = [stays.any(axis=tuple(a for a in axes if a != axis)) for axis in axes]
         places = np.ix_(*map(np.flatnonzero, masks))
-        return ids[places] if stays[places].all() else None
+        if not stays.any() or not stays[places].all():
+            raise UnknownChannels
+        return ids[places]
 
     def misfits(self, step: Step) -> bool:
         """Fix the channels of a step that moves elements if it cannot move what is left."""
-        if _rule(step.operation) is not _move:
+        if not moves(step):
             return False
-        before, after = ([self.rest(v) for v in values] for values in (step.inputs, step.outputs))
-        if not any(array is None for array in (*before, *after)):
-            try:
-                moved = _moved(self.operation(step), step, before)  # type: ignore[arg-type]
-                if all(map(np.array_equal, moved, after)):
-                    return False
-            except _Unknown:
-                pass
+        try:
+            before, after = (
+                [self.rest(value) for value in values] for values in (step.inputs, step.outputs)
+            )
+            moved = call_on_integers(self.operation(step), step, before)
+            if all(one.tolist() == other.tolist() for one, other in zip(moved, after, strict=True)):
+                return False
+        except UnknownChannels:
+            pass
         for value in (*step.inputs, *step.outputs):
-            reason = f"used by {step.name} ({type(step.operation).__name__})"
-            self.analysis.fix(self.analysis.channels[value].ids, reason)
+            self.graph.fix(self.graph.channels[value].ids, f"used by {description(step)}")
         return True
 
     def smaller(self) -> dict[str, Any]:
@@ -663,11 +273,9 @@ class _Plan:
         config = old.get_config()
         if kind == "Reshape":
             key = "target_shape" if "target_shape" in config else "newshape"
-            sizes = self.rest(step.outputs[0]).shape[-len(config[key]) :]
-            config[key] = tuple(
-                size if size in (-1, None) else new
-                for size, new in zip(config[key], sizes, strict=True)
-            )
+            sides = self.rest(step.outputs[0]).shape[-len(config[key]) :]
+            pairs = zip(config[key], sides, strict=True)
+            config[key] = tuple(side if side in (-1, None) else new for side, new in pairs)
         elif kind == "Split":
             sizes = [self.rest(part).shape[old.axis] for part in step.outputs]
             config["indices_or_sections"] = tuple(np.cumsum(sizes[:-1]).tolist())
@@ -699,19 +307,17 @@ class _Plan:
         layer = type(old).from_config(config)
         layer.build((*value.shape[:-1], int(before.sum())))
         layer.set_weights(
-            [
-                _cut(old, weight.name, np.array(keras.ops.convert_to_numpy(weight)), before, after)
-                for weight in old.weights
-            ]
+            [_cut(old, w.name, keras.ops.convert_to_numpy(w), before, after) for w in old.weights]
         )
         return layer
 
     def tell(self, technique: str) -> None:
         """Print one line with the layers that keep all filters."""
         left: dict[str, str] = {}
-        for step, ids in self.analysis.filters.values():
+        for step, ids in self.graph.filters.values():
             if self.stays[ids].all():
-                left[step.name] = self.fixed.get(int(self.roots[ids[0]]), "")
+                reasons = [self.fixed.get(root, "") for root in self.roots[ids].tolist()]
+                left[step.name] = max(reasons, key=bool)
         if left:
             listed = ", ".join(f"{name} ({why})" if why else name for name, why in left.items())
             print(f"{technique}: all filters kept: {listed}", file=sys.stderr, flush=True)
@@ -722,12 +328,12 @@ def _plan(model: keras.Model, keep: float, criterion: str, skip: Sequence[str]) 
     if not 0 < keep <= 1:
         raise ValueError(f"keep is a fraction of the filters in (0, 1]; received {keep!r}")
     pick("criterion", criterion, dict.fromkeys(CRITERIA))
-    analysis = _Analysis(model, skip)
-    groups = analysis.groups()
+    graph = ChannelGraph(model, skip)
+    groups = _groups(graph)
     if not any(group.prunable for group in groups):
         why = "; ".join(f"{', '.join(group.layers)}: {group.reason}" for group in groups)
         raise ValueError(f"{model.name} has no filters that can be removed ({why})")
-    return _Plan(analysis, keep, criterion)
+    return _Plan(graph, keep, criterion)
 
 
 # Weights by channels. The last axis of a weight is that of the outputs, with three exceptions.
@@ -787,8 +393,8 @@ def _cut(
         return value[..., np.repeat(before, layer.depth_multiplier), :][..., after]
     if name == "kernel" and _is_transposed(layer):
         return value[..., after, :][..., before]
-    if name == "kernel":
-        groups = getattr(layer, "groups", 1)
+    groups = getattr(layer, "groups", 1)
+    if name == "kernel" and not groups == len(before) > 1:
         parts = zip(*(np.split(array, groups, -1) for array in (value, before, after)), strict=True)
         return np.concatenate([kernel[..., i, :][..., o] for kernel, i, o in parts], axis=-1)
     return value[..., after] if value.shape[-1] == len(after) else value

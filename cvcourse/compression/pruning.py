@@ -321,14 +321,21 @@ def _slots(optimizer: Any, weight: Any) -> list[Any]:
     index = optimizer._trainable_variables_indices.get(optimizer._var_key(weight))
     if index is None:  # of a frozen layer
         return []
-    count = len(optimizer._trainable_variables)
-    lists = [v for v in vars(optimizer).values() if isinstance(v, list) and len(v) == count]
-    found = [values[index] for values in lists]
-    return [
-        slot
-        for slot in found
-        if isinstance(slot, keras.Variable) and slot.shape == weight.shape and slot is not weight
-    ]
+    found = _entries([*vars(optimizer).values()], index, len(optimizer._trainable_variables))
+    return [slot for slot in found if slot.shape == weight.shape and slot is not weight]
+
+
+def _entries(values, index, count):
+    """Yield the variables at an index of lists, in lists, that have one entry for each weight."""
+    for value in values:
+        if isinstance(value, list) and len(value) == count and _is_variable(value[index]):
+            yield value[index]
+        elif isinstance(value, list):
+            yield from _entries(value, index, count)
+
+
+def _is_variable(value):
+    return isinstance(value, keras.Variable)
 
 
 def _compiled(function):

@@ -218,7 +218,7 @@ class ClassifierFields(WeightsFields):
     """A trained classifier, as `cvcourse.classifier.of` loads it."""
 
     model: str = field(
-        "mobilenet_v2", "network with published weights, run directory, or .keras file"
+        "mobilenet_v2", "network with published weights, run directory, or .keras or .cvz file"
     )
     model_args: dict = field({}, "arguments of the model's builder, such as width=0.25")
 

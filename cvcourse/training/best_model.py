@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import keras
 
 from cvcourse import distribution
+from cvcourse.compression import compressed_file
 from cvcourse.errors import RunError
 from cvcourse.files import replacing
 from cvcourse.saved_model import CLASS_NAMES, read_class_names, read_named_model
@@ -100,10 +101,10 @@ def _ends(model):
 def load_model(
     path: str | os.PathLike, *, named: bool = True
 ) -> tuple[keras.Model, tuple[str, ...] | None]:
-    """Load a model that `save_model` has saved, and the names of its classes.
+    """Load a model that `save_model` or `compressed_file.write` has saved, and its class names.
 
     Args:
-        path: Path of the .keras file.
+        path: Path of the .keras or .cvz file.
         named: Whether a file without class names is refused.
 
     Returns:
@@ -126,6 +127,11 @@ def load_model(
     import cvcourse.layers
     import cvcourse.sequence  # noqa: F401  they register what the file may hold
 
+    if compressed_file.is_compressed(path):
+        names = compressed_file.class_names(path) or None
+        if named and not names:
+            raise RunError(f"cannot read a model from {path}: its classes have no names; {WANTED}")
+        return compressed_file.read(path), names
     return read_named_model(path, remedy=WANTED, named=named)
 
 
