@@ -40,6 +40,7 @@ bench: $(VENV)/.installed
 	$(BIN)/cvcourse bench distribution
 	$(BIN)/cvcourse bench sequence
 	$(BIN)/cvcourse bench visualization
+	$(BIN)/cvcourse bench compression
 
 format: $(VENV)/.installed-test
 	$(BIN)/ruff check --fix .

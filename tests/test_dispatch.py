@@ -10,7 +10,16 @@ from cvcourse import recipe
 from cvcourse.__main__ import main, recipes
 
 ROOT = pathlib.Path(__file__).parents[1]
-BENCHMARKS = ["distribution", "features", "networks", "sequence", "train", "tune", "visualization"]
+BENCHMARKS = [
+    "compression",
+    "distribution",
+    "features",
+    "networks",
+    "sequence",
+    "train",
+    "tune",
+    "visualization",
+]
 
 
 def test_bench_lists_the_benchmarks(capsys):

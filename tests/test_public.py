@@ -67,6 +67,8 @@ PUBLIC = {
         weight_histograms
     """,
     "cvcourse.classic": "GradientCheck gradient_check",
+    "cvcourse.compression.compressed_file": "Size class_names read sizes write",
+    "cvcourse.compression.huffman": "code_lengths decode encode",
     "cvcourse.training": """
         Evaluation class_names evaluate facts features fit_probe layer_statistics load_model machine
         nearest read_history save_model tsne versions
