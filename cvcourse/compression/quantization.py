@@ -327,7 +327,7 @@ def fold_batch_norm(model: keras.Model) -> keras.Model:
                 continue
             replacements[before.name] = [_folded(before.operation, norm)]
             replacements[step.name] = [
-                keras.layers.Identity(name=norm.name, dtype=norm.dtype_policy)
+                keras.layers.Identity(name=norm.name, dtype=norm.dtype_policy.name)
             ]
     if left:
         print(f"fold_batch_norm: unchanged: {', '.join(left)}", file=sys.stderr, flush=True)

@@ -10,7 +10,7 @@ from cvcourse.figures.attribution import (
     occlusion_map,
     overlay,
 )
-from cvcourse.figures.compression import error_by_ratio, weight_histograms
+from cvcourse.figures.compression import accuracy_by_bytes, error_by_ratio, weight_histograms
 from cvcourse.figures.confusion import confusion_matrix
 from cvcourse.figures.curves import compared_curves, gradient_reach, training_curves
 from cvcourse.figures.doctor import (
@@ -54,6 +54,7 @@ from cvcourse.figures.units import colored_text
 
 __all__ = [
     "accuracy_by_seed",
+    "accuracy_by_bytes",
     "accuracy_by_work",
     "accuracy_gains",
     "activation_histograms",

@@ -98,3 +98,48 @@ def error_by_ratio(
     ax.set_title("error (%)", loc="left")
     ax.legend(frameon=False)
     return figure
+
+
+def accuracy_by_bytes(points: Mapping[str, tuple[float, float]]) -> Figure:
+    """Draw the accuracy of networks by the bytes of their files, each with its name.
+
+    The names are in a column beside the points, in the order of the accuracies.
+
+    Args:
+        points: {name: pair (bytes, accuracy in 0..1)}.
+
+    Returns:
+        A matplotlib figure.
+
+    Raises:
+        ValueError: If there is nothing to draw.
+
+    >>> figure = accuracy_by_bytes({"none": (1.6e6, 0.88), "twn": (9e4, 0.87)})
+    >>> [text.get_text() for text in figure.axes[0].texts]
+    ['twn', 'none']
+    """
+    require_data(points=points)
+    figure, (ax,) = new_figure(width=7, height=max(3.5, 0.27 * len(points) + 1))
+    ordered = sorted(points.items(), key=lambda item: item[1][1])
+    percent = np.array([100 * accuracy for _, (_, accuracy) in ordered])
+    margin = max(0.05 * np.ptp(percent), 0.1)
+    ax.set_ylim(percent[0] - margin, percent[-1] + margin)
+    step = 1 / len(ordered)
+    heights = (percent - percent[0] + margin) / (np.ptp(percent) + 2 * margin)
+    for i in range(1, len(ordered)):  # names at the heights of their points, or just above others
+        heights[i] = max(heights[i], heights[i - 1] + step)
+    heights = np.minimum(heights, 1 - step * (np.arange(len(ordered))[::-1] + 0.5))
+    for (name, (size, accuracy)), height in zip(ordered, heights, strict=True):
+        ax.plot(size, 100 * accuracy, "o", color=BLUE, markersize=5)
+        ax.annotate(
+            name,
+            (size, 100 * accuracy),
+            xytext=(1.06, height),
+            textcoords="axes fraction",
+            va="center",
+            arrowprops={"arrowstyle": "-", "color": GRAY, "linewidth": 0.6, "alpha": 0.6},
+        )
+    ax.set_xscale("log")
+    ax.set_xlabel("bytes of the file")
+    ax.set_title("accuracy (%)", loc="left")
+    return figure

@@ -9,6 +9,10 @@ from cvcourse.training.report import write_report
 
 REMEDY = "remove its run, and the same command trains it again"
 COLUMNS = {  # measure: its column's title, scale and digits
+    "bytes": ("bytes", 1, 0),
+    "ratio": ("ratio", 1, 1),
+    "macs": ("MACs", 1, 0),
+    "before_accuracy": ("before training, %", 100, 2),
     "accuracy": ("accuracy, %", 100, 2),
     "test_accuracy": ("test accuracy, %", 100, 2),
     "gain": ("gain, points", 100, 2),
