@@ -128,7 +128,7 @@ def prune(
     pruned = bake(model)
     found = kernels(pruned, layers=layers, skip=skip)
     for kernel, mask in zip(found, _masks(found, density, scope).values(), strict=True):
-        kernel.variable.assign(ops.where(mask, kernel.variable, 0))
+        kernel.variable.assign(ops.where(mask, kernel.variable.value, 0))
     tell_untouched("prune", model, found)
     return pruned
 
@@ -251,11 +251,9 @@ class MagnitudePruning(keras.callbacks.Callback):
         """Update the masks as at the last time that is due."""
         if step < self.end:
             step -= (step - self.begin) % self.every
-        progress = (
-            min((step - self.begin) / (self.end - self.begin), 1.0)
-            if self.end > self.begin
-            else 1.0
-        )
+            progress = (step - self.begin) / (self.end - self.begin)
+        else:
+            progress = 1.0
         masks = _masks(self._kernels, self.schedule(progress), self.scope)
         for kernel, kept, mask in zip(self._kernels, self._kept, masks.values(), strict=True):
             kept.assign(mask & (_array(kernel) != 0))
@@ -266,8 +264,8 @@ class MagnitudePruning(keras.callbacks.Callback):
             weight = kernel.variable
             for variable in (weight, *_slots(inner_optimizer(self.model.optimizer), weight)):
                 # Not a product: some optimizers make NaN of a weight without gradients.
-                variable.assign(ops.where(kept, variable, ops.zeros_like(variable)))
-            kept.assign(ops.not_equal(weight, 0))
+                variable.assign(ops.where(kept.value, variable.value, 0))
+            kept.assign(ops.not_equal(weight.value, 0))
 
 
 def _require_density(density):
