@@ -219,23 +219,16 @@ class MagnitudePruning(keras.callbacks.Callback):
             for kernel in self._kernels
         ]
         self._apply: Callable[[], None] | None = None  # the optimizer may have no variables yet
+        self._pruned_at: int | None = None
         if not self._told:
             tell_untouched("prune", self.model, self._kernels)
             self._told = True
-        step = self._step()
-        if self.is_sparse(step):
-            self._prune(step)
-            self._mask()
+        self._sparsify(self._step(), self._mask)
 
     def on_train_batch_end(self, batch, logs=None):
-        step = self._step()
-        if not self.is_sparse(step):
-            return
-        if step == self.end or (step < self.end and (step - self.begin) % self.every == 0):
-            self._prune(step)
         if self._apply is None:
             self._apply = self._mask if self.model.run_eagerly else _compiled(self._mask)
-        self._apply()
+        self._sparsify(self._step(), self._apply)
 
     def is_sparse(self, step: int) -> bool:
         """Check whether pruned weights are zero after a number of batches."""
@@ -247,13 +240,19 @@ class MagnitudePruning(keras.callbacks.Callback):
             self.model.jax_state_sync()
         return int(ops.convert_to_numpy(inner_optimizer(self.model.optimizer)._iterations))
 
+    def _sparsify(self, step, mask):
+        """Prune if it is due after a number of batches, and call `mask`."""
+        if not self.is_sparse(step):
+            return
+        due = self.end if step >= self.end else step - (step - self.begin) % self.every
+        if due != self._pruned_at:  # several batches may have passed: steps_per_execution
+            self._prune(due)
+        mask()
+
     def _prune(self, step):
-        """Update the masks as at the last time that is due."""
-        if step < self.end:
-            step -= (step - self.begin) % self.every
-            progress = (step - self.begin) / (self.end - self.begin)
-        else:
-            progress = 1.0
+        """Select the weights to keep after a number of batches."""
+        self._pruned_at = step
+        progress = 1.0 if step == self.end else (step - self.begin) / (self.end - self.begin)
         masks = _masks(self._kernels, self.schedule(progress), self.scope)
         for kernel, kept, mask in zip(self._kernels, self._kept, masks.values(), strict=True):
             kept.assign(mask & (_array(kernel) != 0))
