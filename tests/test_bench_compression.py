@@ -6,6 +6,7 @@ import pytest
 from cvcourse.recipes.benchmarks import compression as bench
 
 
+@pytest.mark.slow
 def test_numbers_are_those_of_the_file(tmp_path):
     output = tmp_path / "new" / "bench.json"
     config = bench.Config(weights=250_000, rounds=2, output=str(output))

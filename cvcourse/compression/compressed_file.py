@@ -159,10 +159,9 @@ def write(model: keras.Model, path: str | os.PathLike, *, class_names: Sequence[
     require_graph(model)
     if any(isinstance(step.operation, KernelWrapper) for step in opened(model).steps):
         model = bake(model)
-    if stateful := [
-        layer.name for layer in model._flatten_layers() if hasattr(layer, "save_assets")
-    ]:
-        raise ValueError(f"{model.name} cannot be stored: {stateful[0]} has a vocabulary")
+    for layer in model._flatten_layers():
+        if hasattr(layer, "save_assets"):
+            raise ValueError(f"{model.name} cannot be stored: {layer.name} has a vocabulary")
     names = [str(name) for name in class_names]
     if names and len(names) != model.outputs[0].shape[-1]:
         raise ValueError(
@@ -371,7 +370,7 @@ def _encode(values: np.ndarray) -> tuple[str, bytes]:
     found = [(patterns.nbytes, "raw", patterns.tobytes)]
     if len(nonzero) <= SPARSE * patterns.size:
         found += _with_gaps(patterns, book, counts)
-    found += _indexed(patterns, book, counts, np.issubdtype(values.dtype, np.inexact))
+    found += _indexed(patterns, book, counts, keras.backend.is_float_dtype(str(values.dtype)))
     _, coding, encode = min(found, key=lambda candidate: candidate[0])
     return coding, encode()
 
@@ -381,13 +380,14 @@ def _with_gaps(patterns, book, counts):
     for order in range(min(patterns.ndim, 2)):
         flat = (np.moveaxis(patterns, -1, 0) if order else patterns).ravel()
         places = np.flatnonzero(flat)
+        nonzero = flat[places]
         zeros = np.diff(places, prepend=-1, append=flat.size) - 1  # the last follow all values
         for gap_bits in GAP_BITS:
             filler = 2**gap_bits - 1
             fillers = int((zeros >> gap_bits).sum())
             gaps = np.bincount(zeros[:-1] & filler, minlength=filler + 1)
             gaps[filler] += fillers
-            size, encode = 2 + _stream_size(gaps), (order, gap_bits, flat[places], zeros)
+            size, encode = 2 + _stream_size(gaps), (order, gap_bits, nonzero, zeros)
             sparse = size + 4 + (len(places) + fillers) * patterns.itemsize
             yield sparse, "sparse", functools.partial(_encode_with_gaps, None, *encode)
             if book is not None:
@@ -573,7 +573,7 @@ def _decode(row, data):
         negatives = [-book] if flags & MIRRORED else []
         table = np.concatenate([np.zeros((groups, 1), dtype), book, *negatives], 1)
         values = np.take_along_axis(table.T, indices.reshape(-1, groups).astype("int64"), 0)
-        bits = math.ceil(math.log2(count))
+        bits = math.ceil(math.log2(len(np.unique(indices))))
     else:
         raise ValueError(f"{row['path']} has the unknown coding {coding!r}")
     if reader.place != len(data):
