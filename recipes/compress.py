@@ -40,7 +40,7 @@ SETTINGS = {  # network: its defaults
     "lenet5_caffe": {**LENET, "epochs": 8, "prune_epochs": 8, "share_epochs": 1},
     "vgg16_cifar": {"dataset": "cifar10", "epochs": 5, "prune_epochs": 3, "density": 0.08},
 }
-USUAL = {  # of other networks, and of what SETTINGS leaves out
+USUAL = {  # defaults of other networks, and of fields that SETTINGS leaves out
     **{"dataset": "mnist", "batch_size": 128, "optimizer": "nesterov", "weight_decay": 5e-4},
     **{"learning_rate": 0.05, "epochs": 30},
     **{"prune_learning_rate": 0.02, "prune_epochs": 15, "density": 0.1, "bits": "conv:6,dense:4"},
@@ -53,7 +53,7 @@ PRUNINGS = 50  # number of times that weights are pruned, at most
 
 @dataclasses.dataclass(frozen=True)
 class Config(recipe.SourceFields):
-    """Settings. What is none by default depends on the network: SETTINGS."""
+    """Settings. Fields that are None get the value in SETTINGS for the network, or in USUAL."""
 
     model: str = "lenet_300_100"
     density: float | None = recipe.field(

@@ -182,6 +182,26 @@ def test_a_callback_that_comes_late_prunes_at_once():
     assert [row.density for row in density(model)] == [0.5, 0.5]
 
 
+def test_several_steps_per_execution_reach_the_density():
+    """The callback sees batches 3, 6, 9 and 12 only; it is due after 2, 4, 6 and 7."""
+    model = keras.Sequential([keras.Input((50,)), layers.Dense(4, name="logits")])
+    model.compile(keras.optimizers.SGD(0.1), "mse", steps_per_execution=3)
+    kept, rates = [], []
+
+    def look(batch, logs=None):
+        kept.append(np.count_nonzero(model.get_layer("logits").kernel))
+        rates.append(float(model.optimizer.learning_rate))
+
+    pruning = MagnitudePruning(0.1, begin=2, end=7, every=2)
+    dsd = DenseSparseDense(0.0, sparse=(1, 8))
+    look = keras.callbacks.LambdaCallback(on_train_batch_end=look)
+    x = np.ones((12, 50)), np.ones((12, 4))
+    model.fit(*x, batch_size=1, verbose=0, callbacks=[pruning, dsd, look])
+    np.testing.assert_allclose(rates, [0.1, 0.1, 0.01, 0.01])
+    cubic = [round(200 * (0.1 + 0.9 * (1 - p) ** 3)) for p in (0, 0.8, 1, 1)]
+    assert kept == cubic == [200, 21, 20, 20]
+
+
 OF_RESUME = {
     "pruning": (
         lambda: MagnitudePruning(0.1, begin=3, end=11, every=4),

@@ -64,8 +64,14 @@ class DenseSparseDense(MagnitudePruning):
     def is_sparse(self, step: int) -> bool:
         return self.begin <= step <= self.dense_again
 
+    def on_train_begin(self, logs=None):
+        super().on_train_begin(logs)
+        self._before = self._step()
+
     def on_train_batch_end(self, batch, logs=None):
         super().on_train_batch_end(batch, logs)
+        before, self._before = self._before, self._step()
         optimizer = inner_optimizer(self.model.optimizer)
-        if self._step() == self.dense_again and not callable(optimizer._learning_rate):
+        # Not in `on_train_begin`: a checkpoint has the lower rate already.
+        if before < self.dense_again <= self._before and not callable(optimizer._learning_rate):
             optimizer.learning_rate = FACTOR * ops.convert_to_numpy(optimizer.learning_rate)

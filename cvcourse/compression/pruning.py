@@ -128,7 +128,7 @@ def prune(
     pruned = bake(model)
     found = kernels(pruned, layers=layers, skip=skip)
     for kernel, mask in zip(found, _masks(found, density, scope).values(), strict=True):
-        kernel.variable.assign(ops.where(mask, kernel.variable, 0))
+        kernel.variable.assign(ops.where(mask, kernel.variable.value, 0))
     tell_untouched("prune", model, found)
     return pruned
 
@@ -219,23 +219,16 @@ class MagnitudePruning(keras.callbacks.Callback):
             for kernel in self._kernels
         ]
         self._apply: Callable[[], None] | None = None  # the optimizer may have no variables yet
+        self._pruned_at: int | None = None
         if not self._told:
             tell_untouched("prune", self.model, self._kernels)
             self._told = True
-        step = self._step()
-        if self.is_sparse(step):
-            self._prune(step)
-            self._mask()
+        self._sparsify(self._step(), self._mask)
 
     def on_train_batch_end(self, batch, logs=None):
-        step = self._step()
-        if not self.is_sparse(step):
-            return
-        if step == self.end or (step < self.end and (step - self.begin) % self.every == 0):
-            self._prune(step)
         if self._apply is None:
             self._apply = self._mask if self.model.run_eagerly else _compiled(self._mask)
-        self._apply()
+        self._sparsify(self._step(), self._apply)
 
     def is_sparse(self, step: int) -> bool:
         """Check whether pruned weights are zero after a number of batches."""
@@ -247,15 +240,19 @@ class MagnitudePruning(keras.callbacks.Callback):
             self.model.jax_state_sync()
         return int(ops.convert_to_numpy(inner_optimizer(self.model.optimizer)._iterations))
 
+    def _sparsify(self, step, mask):
+        """Prune if it is due after a number of batches, and call `mask`."""
+        if not self.is_sparse(step):
+            return
+        due = self.end if step >= self.end else step - (step - self.begin) % self.every
+        if due != self._pruned_at:  # several batches may have passed: steps_per_execution
+            self._prune(due)
+        mask()
+
     def _prune(self, step):
-        """Update the masks as at the last time that is due."""
-        if step < self.end:
-            step -= (step - self.begin) % self.every
-        progress = (
-            min((step - self.begin) / (self.end - self.begin), 1.0)
-            if self.end > self.begin
-            else 1.0
-        )
+        """Select the weights to keep after a number of batches."""
+        self._pruned_at = step
+        progress = 1.0 if step == self.end else (step - self.begin) / (self.end - self.begin)
         masks = _masks(self._kernels, self.schedule(progress), self.scope)
         for kernel, kept, mask in zip(self._kernels, self._kept, masks.values(), strict=True):
             kept.assign(mask & (_array(kernel) != 0))
@@ -266,8 +263,8 @@ class MagnitudePruning(keras.callbacks.Callback):
             weight = kernel.variable
             for variable in (weight, *_slots(inner_optimizer(self.model.optimizer), weight)):
                 # Not a product: some optimizers make NaN of a weight without gradients.
-                variable.assign(ops.where(kept, variable, ops.zeros_like(variable)))
-            kept.assign(ops.not_equal(weight, 0))
+                variable.assign(ops.where(kept.value, variable.value, 0))
+            kept.assign(ops.not_equal(weight.value, 0))
 
 
 def _require_density(density):

@@ -19,7 +19,7 @@ BINS = 101  # odd, so that zero is within a bin
 def weight_histograms(dense: ArrayLike, pruned: ArrayLike, shared: ArrayLike) -> Figure:
     """Draw the weights of a layer: dense, pruned and shared, with a line for each shared value.
 
-    Han et al. 2016, https://arxiv.org/abs/1510.00149, figure 6. Zeros are left out: they are
+    Han et al. 2016, https://arxiv.org/abs/1510.00149, figure 4. Zeros are left out: they are
     counted in the titles.
 
     Args:
