@@ -83,7 +83,10 @@ def _lloyd(ordered, centroids):
 def _middles(centroids):
     """Return the borders between clusters; a number on a border belongs to the smaller centroid."""
     centroids = centroids.astype("float64")
-    return (centroids[1:] + centroids[:-1]) / 2
+    middles = (centroids[1:] + centroids[:-1]) / 2
+    # Rounded down, float32 like the numbers: a search would convert all of them to float64.
+    rounded = middles.astype("float32")
+    return np.where(rounded > middles, np.nextafter(rounded, np.float32(-np.inf)), rounded)
 
 
 INITS = {
