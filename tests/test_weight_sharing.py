@@ -54,6 +54,9 @@ def test_bad_values_are_refused_in_one_line():
             share_weights(model, bits)
     with pytest.raises(ValueError, match="unknown kind of layer 'convs': did you mean 'conv'"):
         share_weights(model, {"convs": 8})
+    dense = keras.Sequential([keras.Input((50,)), layers.Dense(4)], name="dense")
+    with pytest.raises(ValueError, match="dense has no kernels of the kinds conv to share"):
+        share_weights(dense, {"conv": 8})
     with pytest.raises(ValueError, match="unknown init 'liner': did you mean 'linear'"):
         share_weights(model, 4, init="liner")
     with pytest.raises(ValueError, match="k must be at least 1; received 0"):

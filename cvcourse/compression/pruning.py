@@ -1,4 +1,4 @@
-"""Magnitude pruning: weights with small absolute values become zero, and training goes on without.
+"""Magnitude pruning: weights with small absolute values become zero, and the others are trained.
 
 Han et al., "Learning both Weights and Connections for Efficient Neural Networks", NIPS 2015,
 https://arxiv.org/abs/1506.02626; gradually during training: Zhu & Gupta, "To prune, or not to
@@ -218,8 +218,8 @@ class MagnitudePruning(keras.callbacks.Callback):
             keras.Variable(np.ones(kernel.variable.shape, "bool"), dtype="bool", trainable=False)
             for kernel in self._kernels
         ]
-        self._apply: Callable[[], None] | None = None  # the optimizer may have no variables yet
-        self._pruned_at: int | None = None
+        self._apply = None  # the optimizer may have no variables yet
+        self._pruned_at = None
         if not self._told:
             tell_untouched("prune", self.model, self._kernels)
             self._told = True

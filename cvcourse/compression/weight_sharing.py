@@ -83,7 +83,10 @@ def _lloyd(ordered, centroids):
 def _middles(centroids):
     """Return the borders between clusters; a number on a border belongs to the smaller centroid."""
     centroids = centroids.astype("float64")
-    return (centroids[1:] + centroids[:-1]) / 2
+    middles = (centroids[1:] + centroids[:-1]) / 2
+    # Rounded down, float32 like the numbers: a search would convert all of them to float64.
+    rounded = middles.astype("float32")
+    return np.where(rounded > middles, np.nextafter(rounded, np.float32(-np.inf)), rounded)
 
 
 INITS = {
@@ -155,7 +158,8 @@ def share_weights(
     """Replace each kernel by a codebook and indices, found by k-means.
 
     Training changes the codebooks; the indices are fixed. Weights that are zero stay zero, and need
-    no centroid. A kernel with at most 2^bits different values keeps them exactly.
+    no centroid. A kernel with at most 2^bits different values keeps them exactly; centroids that
+    k-means leaves without weights are dropped.
 
     Args:
         model: Functional or Sequential keras.Model. It is not changed.
@@ -184,6 +188,8 @@ def share_weights(
     found = [
         kernel for kernel in kernels(plain, layers=layers, skip=skip) if _kind(kernel) in bits_of
     ]
+    if not found:
+        raise ValueError(f"{model.name} has no kernels of the kinds {', '.join(bits_of)} to share")
     coded: list[tuple[SharedWeights, list]] = []
 
     def wrapper(layer, names, own):
