@@ -89,7 +89,7 @@ class Config(recipe.SourceFields):
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """What each row starts from; `model` is the trained network."""
+    """The start of each row: the trained network, its dataset, and the run."""
 
     config: Config
     run: Any

@@ -56,7 +56,8 @@ PUBLIC = {
         reliability reliability_of_mean
     """,
     "cvcourse.figures": """
-        accuracy_by_bytes accuracy_by_work accuracy_gains activation_histograms alignment_matrices colored_text
+        accuracy_by_bytes accuracy_by_work accuracy_gains activation_histograms alignment_matrices
+        colored_text
         compared_curves confusion_matrix crop cyclic_runs data_url ensemble_errors error_by_ratio
         explained_image
         feature_map first_snapshots gradient_errors gradient_reach gradients_through_time

@@ -103,8 +103,6 @@ def error_by_ratio(
 def accuracy_by_bytes(points: Mapping[str, tuple[float, float]]) -> Figure:
     """Draw the accuracy of networks by the bytes of their files, each with its name.
 
-    The names are in a column beside the points, in the order of the accuracies.
-
     Args:
         points: {name: pair (bytes, accuracy in 0..1)}.
 
@@ -116,30 +114,52 @@ def accuracy_by_bytes(points: Mapping[str, tuple[float, float]]) -> Figure:
 
     >>> figure = accuracy_by_bytes({"none": (1.6e6, 0.88), "twn": (9e4, 0.87)})
     >>> [text.get_text() for text in figure.axes[0].texts]
-    ['twn', 'none']
+    ['none', 'twn']
     """
     require_data(points=points)
-    figure, (ax,) = new_figure(width=7, height=max(3.5, 0.27 * len(points) + 1))
-    ordered = sorted(points.items(), key=lambda item: item[1][1])
-    percent = np.array([100 * accuracy for _, (_, accuracy) in ordered])
-    margin = max(0.05 * np.ptp(percent), 0.1)
-    ax.set_ylim(percent[0] - margin, percent[-1] + margin)
-    step = 1 / len(ordered)
-    heights = (percent - percent[0] + margin) / (np.ptp(percent) + 2 * margin)
-    for i in range(1, len(ordered)):  # names at the heights of their points, or just above others
-        heights[i] = max(heights[i], heights[i - 1] + step)
-    heights = np.minimum(heights, 1 - step * (np.arange(len(ordered))[::-1] + 0.5))
-    for (name, (size, accuracy)), height in zip(ordered, heights, strict=True):
-        ax.plot(size, 100 * accuracy, "o", color=BLUE, markersize=5)
+    width, height = 8.5, 5.5
+    figure, (ax,) = new_figure(width=width, height=height)
+    places = np.array([[np.log10(size), 100 * accuracy] for size, accuracy in points.values()])
+    low, span = places.min(axis=0), np.maximum(np.ptp(places, axis=0), (0.1, 0.5))
+    ax.plot(10 ** places[:, 0], places[:, 1], "o", color=BLUE, markersize=5)
+    ax.set_xscale("log")
+    ax.set_xlim(*10 ** (low[0] + span[0] * np.array([-0.15, 1.25])))
+    ax.set_ylim(*(low[1] + span[1] * np.array([-0.1, 1.1])))
+    inches = (places - low) / span * (0.6 * width, 0.7 * height)
+    for name, place, offset in zip(points, places, _free_offsets(inches, [*points]), strict=True):
         ax.annotate(
             name,
-            (size, 100 * accuracy),
-            xytext=(1.06, height),
-            textcoords="axes fraction",
+            (10 ** place[0], place[1]),
+            xytext=72 * offset,
+            textcoords="offset points",
             va="center",
-            arrowprops={"arrowstyle": "-", "color": GRAY, "linewidth": 0.6, "alpha": 0.6},
+            arrowprops={"arrowstyle": "-", "color": GRAY, "linewidth": 0.6},
         )
-    ax.set_xscale("log")
     ax.set_xlabel("bytes of the file")
     ax.set_title("accuracy (%)", loc="left")
     return figure
+
+
+def _free_offsets(points, names):
+    """Return an offset of each name from its point, in inches, so that nothing overlaps.
+
+    The nearest free of some places around the point is taken, that on its right first.
+    """
+    taken = [(*(point - 0.06), *(point + 0.06)) for point in points]  # left, low, right, high
+    offsets = []
+    for point, name in zip(points, names, strict=True):
+        length = 0.085 * len(name)
+        for step in range(120):
+            angle, radius = step * np.pi / 6, 0.12 + 0.06 * (step // 12)
+            offset = radius * np.array([np.cos(angle), np.sin(angle)])
+            offset[0] -= length * (1 - np.cos(angle)) / 2  # the name begins or ends at the point
+            x, y = point + offset
+            box = (x, y - 0.09, x + length, y + 0.09)
+            if not any(
+                box[0] < right and left < box[2] and box[1] < high and low < box[3]
+                for left, low, right, high in taken
+            ):
+                break
+        taken.append(box)
+        offsets.append(offset)
+    return offsets
