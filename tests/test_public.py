@@ -56,7 +56,8 @@ PUBLIC = {
         reliability reliability_of_mean
     """,
     "cvcourse.figures": """
-        accuracy_by_work accuracy_gains activation_histograms alignment_matrices colored_text
+        accuracy_by_bits accuracy_by_work accuracy_gains activation_histograms alignment_matrices
+        colored_text
         compared_curves confusion_matrix crop cyclic_runs data_url ensemble_errors explained_image
         feature_map first_snapshots gradient_errors gradient_reach gradients_through_time
         image_grid importance_bars logarithmic map_picture map_scale memorized_examples new_figure
@@ -79,6 +80,10 @@ PUBLIC = {
         receptive_field rectifiers saliency smooth_grad stages strongest_patches style_loss
         style_transfer to_pixels trust_panel tsne_map with_rectifiers
     """,
+    "cvcourse.compression": """
+        FakeQuant calibrate fold_batch_norm quantization_aware quantized_bytes
+    """,
+    "cvcourse.compression.litert": "convert predict",
     "cvcourse.recipe": "check field load_config parse",
 }
 NAMES = [(module, name) for module, names in PUBLIC.items() for name in names.split()]

@@ -42,7 +42,7 @@ TRANSPOSED = FOLDABLE[4:7]  # kernel (…, filters, input channels)
 DEPTHWISE = FOLDABLE[7:9]  # kernel (…, input channels, depth multiplier)
 SEPARABLE = FOLDABLE[9:11]
 
-# Operations whose outputs LiteRT has on the grid of their inputs: all but the pools and the resizing
+# Operations whose outputs LiteRT has on the grid of their inputs. All but pools and resizing
 # only move values.
 MOVING = (
     *("Identity", "Dropout", "SpatialDropout1D", "SpatialDropout2D", "Flatten", "Reshape"),
