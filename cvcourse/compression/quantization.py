@@ -281,7 +281,11 @@ def calibration_images(model: Any, images: ArrayLike) -> np.ndarray:
             "all calibration images are equal: pass images drawn from the training split"
         )
     for step in opened(model).steps:
-        if isinstance(step.operation, SCALING) and step.inputs[0] in inputs:
+        if not step.inputs or step.inputs[0] not in inputs:
+            continue
+        if isinstance(step.operation, FakeQuant):
+            inputs += step.outputs
+        if isinstance(step.operation, SCALING):
             spread = float(np.std(step.operation(images)))
             if not SPREAD[0] < spread < SPREAD[1]:
                 raise ValueError(
