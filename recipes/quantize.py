@@ -28,8 +28,8 @@ from cvcourse.startup import import_tensorflow_quietly
 KINDS = {"ptq": "post-training", "qat": "quantization-aware", "int8": "int8 file"}
 NOTES = (
     "Accuracy in percent. bytes: weights packed into their bits, a float32 scale for each output "
-    "channel, biases and other weights in float32. The int8 file is for LiteRT, and also contains the "
-    "operations of the network.",
+    "channel, biases and other weights in float32. The int8 file is for LiteRT, and also contains "
+    "the operations of the network.",
 )
 
 

@@ -115,12 +115,8 @@ def test_batch_norm_that_stays_is_named(capsys):
         np.testing.assert_allclose(new, old, atol=1e-5 * np.abs(old).max())
 
 
-FAST = ("mobilenet",)
-
-
-@pytest.mark.parametrize(
-    "name", [n if n in FAST else pytest.param(n, marks=pytest.mark.slow) for n in SMALL]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SMALL)
 def test_batch_norm_of_a_family(name):
     model = lively(small(name))
     folded = fold_batch_norm(model)
@@ -363,7 +359,7 @@ def test_wrong_arguments(plain, quantized):
         litert.convert(quantization_aware(plain))
     with pytest.raises(ValueError, match="no ranges of activations: pass images"):
         litert.convert(plain)
-    with pytest.raises(ValueError, match="LiteRT needs 8-bit activations; .* has 4 bits"):
+    with pytest.raises(ValueError, match=r"LiteRT needs 8-bit activations; .* has 4 bits"):
         litert.convert(quantization_aware(plain, activation_bits=4), images_for(plain, high=255))
     only = quantization_aware(plain, layers=["conv2"])
     assert [x.name for x in only.layers if isinstance(x, QuantizedKernel)] == ["conv2"]

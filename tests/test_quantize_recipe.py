@@ -77,6 +77,7 @@ def test_the_report_has_the_table(finished):
         assert cell in text
 
 
+@pytest.mark.slow
 def test_stopped_and_resumed(finished, tmp_path, monkeypatch):
     """After the last training is lost with the metrics, only that one is repeated."""
     shutil.copytree(finished[0], workdir := tmp_path / "run")

@@ -259,7 +259,8 @@ def calibrate(model: keras.Model, images: ArrayLike) -> keras.Model:
 def calibration_images(model: Any, images: ArrayLike) -> np.ndarray:
     """Return images for calibration as float32; raise ValueError for unfit ones."""
     images = np.asarray(images, "float32")
-    inputs = [*opened(model).inputs.values()]
+    graph = opened(model)
+    inputs = [*graph.inputs.values()]
     if len(inputs) != 1:
         raise ValueError(f"{model.name} has {len(inputs)} inputs; only one is supported")
     wanted = inputs[0].shape[1:]
@@ -280,7 +281,7 @@ def calibration_images(model: Any, images: ArrayLike) -> np.ndarray:
         raise ValueError(
             "all calibration images are equal: pass images drawn from the training split"
         )
-    for step in opened(model).steps:
+    for step in graph.steps:
         if not step.inputs or step.inputs[0] not in inputs:
             continue
         if isinstance(step.operation, FakeQuant):
@@ -331,7 +332,7 @@ def fold_batch_norm(model: keras.Model) -> keras.Model:
                 continue
             replacements[before.name] = [_folded(before.operation, norm)]
             replacements[step.name] = [
-                keras.layers.Identity(name=norm.name, dtype=norm.dtype_policy)
+                keras.layers.Identity(name=norm.name, dtype=norm.dtype_policy.name)
             ]
     if left:
         print(f"fold_batch_norm: unchanged: {', '.join(left)}", file=sys.stderr, flush=True)
