@@ -265,7 +265,7 @@ def test_quantized_networks_are_trained_saved_and_baked(plain, quantized, tmp_pa
     assert max(len(np.unique(kernel[..., i])) for i in range(8)) <= 2**4 - 1
     assert not any(isinstance(layer, QuantizedKernel) for layer in baked.layers)
     weights, scales, biases = 9 * 8 + 9 * 64 + 4 * 72, 8 + 8 + 4, 8 + 8 + 4
-    assert quantized_bytes(net) == weights // 2 + 4 * (scales + biases) + 4 * 3  # and Normalization
+    assert quantized_bytes(net) == weights // 2 + 4 * (scales + biases)
 
 
 def test_int8_file_answers_as_keras(plain, quantized):
