@@ -219,7 +219,7 @@ def lead(config, dense, rows):
     yield (
         f"Batch norm is folded; weights are rounded to the stated bits, activations to "
         f"{config.activation_bits} bits in the ranges of {config.calibration_images} training "
-        f"images. Quantization-aware training: {config.qat_epochs} epochs from the rounded network."
+        f"images. Epochs of quantization-aware training after that: {config.qat_epochs}."
     )
     for row in rows:
         changes = [
@@ -241,7 +241,14 @@ def table(dense, rows):
     size = dense["bytes"]
     return [
         ["weights", *KINDS.values(), "bytes", "ratio", "bytes of the int8 file"],
-        ["float32", *cells(dense, "float"), *["–"] * (len(KINDS) - 1), f"{size:,}", "1.0", "–"],
+        [
+            "float32, not rounded",
+            *cells(dense, "float"),
+            *["–"] * (len(KINDS) - 1),
+            f"{size:,}",
+            "1.0",
+            "–",
+        ],
         *(
             [
                 f"{row['bits']} bits" + ("" if row["per_channel"] else ", per tensor"),

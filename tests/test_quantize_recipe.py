@@ -72,7 +72,7 @@ def test_the_report_has_the_table(finished):
     workdir, metrics = finished
     text = (workdir / "report.html").read_text()
     rows = quantize.table(metrics["float"], metrics["rows"])
-    assert [row[0] for row in rows] == ["weights", "float32", "8 bits", "2 bits"]
+    assert [row[0] for row in rows] == ["weights", "float32, not rounded", "8 bits", "2 bits"]
     for cell in rows[2]:
         assert cell in text
 

@@ -71,7 +71,7 @@ class FakeQuant(keras.layers.Layer):
         (batch, …) -> (batch, …)
 
     >>> layer = FakeQuant(2)
-    >>> layer([0.0, 1.0, 2.0, 6.0], training=True).numpy().tolist()
+    >>> layer(ops.array([0.0, 0.9, 2.0, 6.0]), training=True).numpy().tolist()
     [0.0, 0.0, 2.0, 6.0]
     """
 
@@ -195,7 +195,7 @@ def quantization_aware(
 
     >>> net = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, use_bias=False)])
     >>> net.set_weights([np.array([[-0.9], [2.0]])])
-    >>> quantization_aware(net, bits=2)([[1.0, 1.0]]).numpy().tolist()  # weights 0 and 2
+    >>> quantization_aware(net, bits=2)(np.ones((1, 2))).numpy().tolist()  # weights 0 and 2
     [[2.0]]
     """
     _check_bits("bits", bits, BITS)
@@ -384,7 +384,7 @@ def _scaled_axes(kernel: Kernel) -> tuple[int, ...]:
     return (last - 1 if isinstance(kernel.owner, TRANSPOSED) else last,)
 
 
-def _with_fake_quants(model, bits):
+def _with_fake_quants(model: keras.Model, bits: int) -> keras.Model:
     """Copy a model with a FakeQuant after each value that LiteRT would round."""
     graph = opened(model)
     inputs = {id(value) for value in graph.inputs.values()}
