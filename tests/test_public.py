@@ -60,6 +60,9 @@ PUBLIC = {
         colored_text
         compared_curves confusion_matrix crop cyclic_runs data_url ensemble_errors error_by_ratio
         explained_image
+        accuracy_by_bits accuracy_by_work accuracy_gains activation_histograms alignment_matrices
+        colored_text
+        compared_curves confusion_matrix crop cyclic_runs data_url ensemble_errors explained_image
         feature_map first_snapshots gradient_errors gradient_reach gradients_through_time
         image_grid importance_bars logarithmic map_picture map_scale memorized_examples new_figure
         objective_by_value occlusion_map overlay palette parallel_coordinates range_test
@@ -101,6 +104,9 @@ PUBLIC = {
         DenseSparseDense MagnitudePruning bake binarize cubic_density density energy factorize
         kmeans magnitude_masks prune roofline share_weights spectrum ternarize
     """,
+        FakeQuant calibrate fold_batch_norm quantization_aware quantized_bytes
+    """,
+    "cvcourse.compression.litert": "convert predict",
     "cvcourse.recipe": "check field load_config parse",
 }
 NAMES = [(module, name) for module, names in PUBLIC.items() for name in names.split()]

@@ -42,7 +42,7 @@ TRANSPOSED = FOLDABLE[4:7]  # kernel (…, filters, input channels)
 DEPTHWISE = FOLDABLE[7:9]  # kernel (…, input channels, depth multiplier)
 SEPARABLE = FOLDABLE[9:11]
 
-# Operations whose outputs LiteRT has on the grid of their inputs: all but the pools and the resizing
+# Operations whose outputs LiteRT has on the grid of their inputs. All but pools and resizing
 # only move values.
 MOVING = (
     *("Identity", "Dropout", "SpatialDropout1D", "SpatialDropout2D", "Flatten", "Reshape"),
@@ -71,7 +71,7 @@ class FakeQuant(keras.layers.Layer):
         (batch, …) -> (batch, …)
 
     >>> layer = FakeQuant(2)
-    >>> layer([0.0, 1.0, 2.0, 6.0], training=True).numpy().tolist()
+    >>> layer(ops.array([0.0, 0.9, 2.0, 6.0]), training=True).numpy().tolist()
     [0.0, 0.0, 2.0, 6.0]
     """
 
@@ -195,7 +195,7 @@ def quantization_aware(
 
     >>> net = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, use_bias=False)])
     >>> net.set_weights([np.array([[-0.9], [2.0]])])
-    >>> quantization_aware(net, bits=2)([[1.0, 1.0]]).numpy().tolist()  # weights 0 and 2
+    >>> quantization_aware(net, bits=2)(np.ones((1, 2))).numpy().tolist()  # weights 0 and 2
     [[2.0]]
     """
     _check_bits("bits", bits, BITS)
@@ -259,7 +259,8 @@ def calibrate(model: keras.Model, images: ArrayLike) -> keras.Model:
 def calibration_images(model: Any, images: ArrayLike) -> np.ndarray:
     """Return images for calibration as float32; raise ValueError for unfit ones."""
     images = np.asarray(images, "float32")
-    inputs = [*opened(model).inputs.values()]
+    graph = opened(model)
+    inputs = [*graph.inputs.values()]
     if len(inputs) != 1:
         raise ValueError(f"{model.name} has {len(inputs)} inputs; only one is supported")
     wanted = inputs[0].shape[1:]
@@ -280,8 +281,12 @@ def calibration_images(model: Any, images: ArrayLike) -> np.ndarray:
         raise ValueError(
             "all calibration images are equal: pass images drawn from the training split"
         )
-    for step in opened(model).steps:
-        if isinstance(step.operation, SCALING) and step.inputs[0] in inputs:
+    for step in graph.steps:
+        if not step.inputs or step.inputs[0] not in inputs:
+            continue
+        if isinstance(step.operation, FakeQuant):
+            inputs += step.outputs
+        if isinstance(step.operation, SCALING):
             spread = float(np.std(step.operation(images)))
             if not SPREAD[0] < spread < SPREAD[1]:
                 raise ValueError(
@@ -379,7 +384,7 @@ def _scaled_axes(kernel: Kernel) -> tuple[int, ...]:
     return (last - 1 if isinstance(kernel.owner, TRANSPOSED) else last,)
 
 
-def _with_fake_quants(model, bits):
+def _with_fake_quants(model: keras.Model, bits: int) -> keras.Model:
     """Copy a model with a FakeQuant after each value that LiteRT would round."""
     graph = opened(model)
     inputs = {id(value) for value in graph.inputs.values()}

@@ -41,6 +41,7 @@ from cvcourse.figures.gradient_flow import gradients_through_time
 from cvcourse.figures.hardware import energy_by_layer, roofline_diagram
 from cvcourse.figures.initialization import activation_histograms
 from cvcourse.figures.landscape import accuracy_by_work
+from cvcourse.figures.quantization import accuracy_by_bits
 from cvcourse.figures.random_against_grid import search_planes
 from cvcourse.figures.reliability import reliability_diagram
 from cvcourse.figures.surfaces import surface_paths
@@ -55,6 +56,7 @@ from cvcourse.figures.units import colored_text
 __all__ = [
     "accuracy_by_seed",
     "accuracy_by_bytes",
+    "accuracy_by_bits",
     "accuracy_by_work",
     "accuracy_gains",
     "activation_histograms",

@@ -13,7 +13,7 @@ class DepthwiseConv2D(keras.layers.DepthwiseConv2D):
     On TensorFlow the kernel pads, whereas a padding layer copies the map: at stride 2 on 32 maps of
     48x48x96 (3x3, 2 cores) a training step took 7.3 ms, and 9.3 ms with the copy; inference 2.7 and
     4.5 ms. (For an ordinary convolution the copy cost nothing in inference, and a training step was
-    slower without it.) On other backends the map is padded first.
+    slower without it.) On other backends, and with a bias, the map is padded first.
 
     Args:
         kernel_size: Height and width of the kernel, a number or a pair.
@@ -42,13 +42,14 @@ class DepthwiseConv2D(keras.layers.DepthwiseConv2D):
 
     def call(self, inputs):
         widths = [(0, 0), *self.pad, (0, 0)]
-        if keras.backend.backend() != "tensorflow":
+        # TensorFlow 2.21 aborts when it fuses a bias with a depthwise convolution that pads.
+        if keras.backend.backend() != "tensorflow" or self.use_bias:
             return super().call(ops.pad(inputs, widths))
         import tensorflow as tf  # a backend switch, as in batch_normalization.py
 
         strides = (1, *self.strides, 1)
         x = tf.nn.depthwise_conv2d(inputs, self.kernel, strides, [list(w) for w in widths])
-        return self.activation(x + self.bias if self.use_bias else x)
+        return self.activation(x)
 
     def compute_output_shape(self, input_shape):
         sides = zip(input_shape[1:3], self.pad, strict=True)
