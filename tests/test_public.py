@@ -56,33 +56,22 @@ PUBLIC = {
         reliability reliability_of_mean
     """,
     "cvcourse.figures": """
-        accuracy_by_bytes accuracy_by_work accuracy_gains activation_histograms alignment_matrices
-        colored_text
-        compared_curves confusion_matrix crop cyclic_runs data_url ensemble_errors error_by_ratio
-        explained_image
-        accuracy_by_bits accuracy_by_work accuracy_gains activation_histograms alignment_matrices
-        colored_text
-        compared_curves confusion_matrix crop cyclic_runs data_url ensemble_errors explained_image
-        feature_map first_snapshots gradient_errors gradient_reach gradients_through_time
-        image_grid importance_bars logarithmic map_picture map_scale memorized_examples new_figure
-        objective_by_value occlusion_map overlay palette parallel_coordinates range_test
-        reliability_diagram save_figure search_planes self_attention_matrices spotlight step_times
-        styles surface_paths svg training_curves trial_curves updates_and_signals
-        weight_histograms
-        accuracy_by_seed accuracy_by_work accuracy_gains activation_histograms alignment_matrices
-        colored_text compared_curves confusion_matrix crop cyclic_runs data_url energy_by_layer
-        ensemble_errors error_by_ratio explained_image feature_map first_snapshots gradient_errors
-        gradient_reach gradients_through_time image_grid importance_bars logarithmic map_picture
-        map_scale memorized_examples new_figure objective_by_value occlusion_map overlay palette
-        parallel_coordinates range_test reliability_diagram roofline_diagram save_figure
-        search_planes self_attention_matrices spotlight step_times styles surface_paths svg
-        training_curves trial_curves updates_and_signals weight_histograms
+        accuracy_by_bits accuracy_by_bytes accuracy_by_seed accuracy_by_work accuracy_gains
+        activation_histograms alignment_matrices colored_text compared_curves
+        confusion_matrix crop cyclic_runs data_url energy_by_layer ensemble_errors
+        error_by_ratio explained_image feature_map first_snapshots gradient_errors
+        gradient_reach gradients_through_time image_grid importance_bars logarithmic
+        map_picture map_scale memorized_examples new_figure objective_by_value occlusion_map
+        overlay palette parallel_coordinates range_test reliability_diagram roofline_diagram
+        save_figure search_planes self_attention_matrices spotlight step_times styles
+        surface_paths svg training_curves trial_curves updates_and_signals weight_histograms
     """,
     "cvcourse.classic": "GradientCheck gradient_check",
     "cvcourse.compression": """
-        DenseSparseDense FilterGroup MagnitudePruning bake cubic_density density energy
-        filter_groups kmeans magnitude_masks prune prune_filters roofline share_weights
-        zero_filters
+        DenseSparseDense FakeQuant FilterGroup MagnitudePruning bake binarize calibrate
+        cubic_density density energy factorize filter_groups fold_batch_norm kmeans
+        magnitude_masks prune prune_filters quantization_aware quantized_bytes roofline
+        share_weights spectrum ternarize zero_filters
     """,
     "cvcourse.compression.compressed_file": "Size class_names read sizes write",
     "cvcourse.compression.huffman": "code_lengths decode encode",
@@ -99,12 +88,6 @@ PUBLIC = {
         inversion_loss invert neighbors occlusion occlusion_patch pca_map randomization_test
         receptive_field rectifiers saliency smooth_grad stages strongest_patches style_loss
         style_transfer to_pixels trust_panel tsne_map with_rectifiers
-    """,
-    "cvcourse.compression": """
-        DenseSparseDense MagnitudePruning bake binarize cubic_density density energy factorize
-        kmeans magnitude_masks prune roofline share_weights spectrum ternarize
-    """,
-        FakeQuant calibrate fold_batch_norm quantization_aware quantized_bytes
     """,
     "cvcourse.compression.litert": "convert predict",
     "cvcourse.recipe": "check field load_config parse",

@@ -1,24 +1,9 @@
 """Techniques that make networks smaller, one a file."""
 
-from cvcourse.compression import (
-    compressed_file,
-    huffman,
-)
-from cvcourse.compression._energy import (
-    energy,
-)
-from cvcourse.compression._roofline import (
-    roofline,
-)
-from cvcourse.compression.binary import (
-    binarize,
-)
-from cvcourse.compression.dense_sparse_dense import (
-    DenseSparseDense,
-)
 from cvcourse.compression import compressed_file, huffman
 from cvcourse.compression._energy import energy
 from cvcourse.compression._roofline import roofline
+from cvcourse.compression.binary import binarize
 from cvcourse.compression.dense_sparse_dense import DenseSparseDense
 from cvcourse.compression.filter_pruning import (
     FilterGroup,
@@ -26,13 +11,8 @@ from cvcourse.compression.filter_pruning import (
     prune_filters,
     zero_filters,
 )
-from cvcourse.compression.kernel_wrapper import (
-    bake,
-)
-from cvcourse.compression.low_rank import (
-    factorize,
-    spectrum,
-)
+from cvcourse.compression.kernel_wrapper import bake
+from cvcourse.compression.low_rank import factorize, spectrum
 from cvcourse.compression.pruning import (
     MagnitudePruning,
     cubic_density,
@@ -47,20 +27,12 @@ from cvcourse.compression.quantization import (
     quantization_aware,
     quantized_bytes,
 )
-from cvcourse.compression.ternary import (
-    ternarize,
-)
-from cvcourse.compression.weight_sharing import (
-    kmeans,
-    share_weights,
-)
+from cvcourse.compression.ternary import ternarize
+from cvcourse.compression.weight_sharing import kmeans, share_weights
 
-__all__ = ["bake", "compressed_file", "huffman"]
 __all__ = [
     "DenseSparseDense",
     "FakeQuant",
-__all__ = [
-    "DenseSparseDense",
     "FilterGroup",
     "MagnitudePruning",
     "bake",
@@ -73,7 +45,6 @@ __all__ = [
     "factorize",
     "filter_groups",
     "fold_batch_norm",
-    "filter_groups",
     "huffman",
     "kmeans",
     "magnitude_masks",
@@ -85,7 +56,5 @@ __all__ = [
     "share_weights",
     "spectrum",
     "ternarize",
-    "roofline",
-    "share_weights",
     "zero_filters",
 ]

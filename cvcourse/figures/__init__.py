@@ -54,9 +54,9 @@ from cvcourse.figures.sweep import (
 from cvcourse.figures.units import colored_text
 
 __all__ = [
-    "accuracy_by_seed",
-    "accuracy_by_bytes",
     "accuracy_by_bits",
+    "accuracy_by_bytes",
+    "accuracy_by_seed",
     "accuracy_by_work",
     "accuracy_gains",
     "activation_histograms",

@@ -11,7 +11,7 @@ REMEDY = "remove its run, and the same command trains it again"
 COLUMNS = {  # measure: its column's title, scale and digits
     "bytes": ("bytes", 1, 0),
     "ratio": ("ratio", 1, 1),
-    "macs": ("MACs", 1, 0),
+    "macs": ("MACs, millions", 1e-6, 1),
     "before_accuracy": ("before training, %", 100, 2),
     "accuracy": ("accuracy, %", 100, 2),
     "test_accuracy": ("test accuracy, %", 100, 2),
@@ -27,7 +27,6 @@ COLUMNS = {  # measure: its column's title, scale and digits
     "best_epoch": ("best epoch", 1, 0),
     "epochs": ("epochs", 1, 0),
     "parameters": ("parameters", 1, 0),
-    "macs": ("MACs, millions", 1e-6, 1),
     "training_macs": ("training, GMACs", 1e-9, 1),
     "seconds": ("seconds", 1, 0),
     "first_half_before": ("first half before training, %", 100, 1),
