@@ -39,7 +39,7 @@ class Config(recipe.SourceFields):
 
     model: str = "mobilenet"
     model_args: dict = recipe.field(
-        {"width": 0.25, "stages": ((64,), (128, 128), (256, 256))},
+        {"width": 0.25, "epsilon": 1e-3, "stages": ((64,), (128, 128), (256, 256))},
         "arguments of the model's builder, such as width=0.25",
     )
     bits: tuple[int, ...] = recipe.field(
