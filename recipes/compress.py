@@ -31,12 +31,12 @@ from cvcourse import recipe
 from cvcourse.startup import import_tensorflow_quietly
 
 LENET = {
-    **{"augment": (), "density": 0.08, "bits": "4", "prune_learning_rate": 0.05},
+    **{"augment": (), "density": 0.08, "bits": "4", "share_epochs": 2},
     "share_learning_rate": 3e-4,
 }
 SETTINGS = {  # network: its defaults, chosen by the validation error of a few runs
-    "lenet_300_100": {**LENET, "epochs": 12, "prune_epochs": 20, "share_epochs": 2},
-    "lenet5_caffe": {**LENET, "epochs": 8, "prune_epochs": 8},
+    "lenet_300_100": {**LENET, "epochs": 12, "prune_epochs": 20, "prune_learning_rate": 0.05},
+    "lenet5_caffe": {**LENET, "epochs": 8, "learning_rate": 0.02, "prune_epochs": 10},
     "vgg16_cifar": {
         **{"dataset": "cifar10", "optimizer": "adam", "weight_decay": 0.0, "learning_rate": 5e-4},
         **{"epochs": 5, "prune_epochs": 3, "prune_learning_rate": 2e-4, "density": 0.08},
