@@ -66,11 +66,9 @@ import numpy as np
 
 import cvcourse.layers  # noqa: F401  registers them
 from cvcourse.compression import huffman
-from cvcourse.compression.kernel_wrapper import KernelWrapper, bake
-from cvcourse.compression.surgery import require_graph
+from cvcourse.compression.kernel_wrapper import plain
 from cvcourse.errors import RunError, reason
 from cvcourse.files import require_regular, write_bytes
-from cvcourse.layers.graph import opened
 from cvcourse.saved_model import ENTRY_BYTES, naming_damage, weight_specs
 
 MAGIC = b"\x89CVZ\r\n\x1a\n"
@@ -156,9 +154,7 @@ def write(model: keras.Model, path: str | os.PathLike, *, class_names: Sequence[
     >>> equal, 4 * model.count_params() > 500 * bytes
     (True, True)
     """
-    require_graph(model)
-    if any(isinstance(step.operation, KernelWrapper) for step in opened(model).steps):
-        model = bake(model)
+    model = plain(model)
     for layer in model._flatten_layers():
         if hasattr(layer, "save_assets"):
             raise ValueError(f"{model.name} cannot be stored: {layer.name} has a vocabulary")

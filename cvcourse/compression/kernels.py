@@ -24,7 +24,7 @@ class Kernel:
         step: Name of the layer in the graph, as in `cvcourse.layers.graph.Step`.
         layer: The layer, a step of the graph.
         owner: The layer that has the variable: `layer`, or a layer within it.
-        variable: The variable, with the filters (outputs) on its last axis.
+        variable: The variable.
     """
 
     name: str
@@ -42,6 +42,24 @@ class Kernel:
     def is_convolution(self) -> bool:
         """Whether it belongs to a convolution."""
         return hasattr(self.owner, "kernel_size")
+
+    @property
+    def filter_axes(self) -> tuple[int, ...]:
+        """Axes of the variable that number the filters (outputs): the last, with exceptions."""
+        last = len(self.variable.shape) - 1
+        if is_depthwise(self.owner, self.variable.name):  # (…, channels, multiplier)
+            return last - 1, last
+        return (last - 1 if is_transposed(self.owner) else last,)
+
+
+def is_depthwise(layer: Any, name: str) -> bool:
+    """Whether a weight of a layer is a depthwise kernel."""
+    return hasattr(layer, "depth_multiplier") and name in ("kernel", "depthwise_kernel")
+
+
+def is_transposed(layer: Any) -> bool:
+    """Whether the kernel of a layer is (…, filters, channels)."""
+    return any(base.__name__ == "BaseConvTranspose" for base in type(layer).__mro__)
 
 
 def kernels(
@@ -130,7 +148,7 @@ def of_layer(layer: Any, step: str, *, depthwise: bool = False) -> Iterator[Kern
         if getattr(owner, "lora_enabled", False):  # its kernel is a sum, which saving changes
             return
         for variable in owner._trainable_variables:
-            of_depth = hasattr(owner, "depth_multiplier") and "pointwise" not in variable.name
+            of_depth = is_depthwise(owner, variable.name)
             if variable.name.endswith("kernel") and (depthwise or not of_depth):
                 yield Kernel(f"{name}/{variable.name}", step, layer, owner, variable)
         for inner, within in _stable_names(owner):

@@ -15,7 +15,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from cvcourse.compression.kernel_wrapper import bake
+from cvcourse.compression.kernel_wrapper import bake, plain
 from cvcourse.compression.kernels import Kernel, kernels, tell_untouched
 from cvcourse.errors import pick
 
@@ -94,7 +94,7 @@ def magnitude_masks(
     >>> {name: int(mask.sum()) for name, mask in magnitude_masks(net, 0.1).items()}
     {'logits/kernel': 20}
     """
-    return _masks(kernels(model, layers=layers, skip=skip), density, scope)
+    return _masks(kernels(plain(model), layers=layers, skip=skip), density, scope)
 
 
 def prune(
@@ -152,7 +152,7 @@ def density(model: keras.Model) -> list[Density]:
     """
     return [
         Density(kernel.name, kernel.size, int(np.count_nonzero(_array(kernel))))
-        for kernel in kernels(bake(model), minimum=1)
+        for kernel in kernels(plain(model), minimum=1)
     ]
 
 
