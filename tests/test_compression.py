@@ -290,6 +290,13 @@ def test_techniques_follow_one_another(shared, technique):
     np.testing.assert_array_equal(found(x), expected(x))
 
 
+def test_a_quantized_net_is_quantized_to_fewer_bits(shared):
+    found = quantization_aware(quantization_aware(shared, 8), 2, activation_bits=4)
+    expected = quantization_aware(shared, 2, activation_bits=4)
+    assert [layer.name for layer in found.layers] == [layer.name for layer in expected.layers]
+    assert {getattr(layer, "bits", 0) for layer in found.layers} == {0, 2, 4}
+
+
 def test_computed_kernels_are_those_that_are_examined(shared):
     plain = bake(shared)
     assert filter_groups(shared) == filter_groups(plain)

@@ -237,8 +237,7 @@ def calibrate(model: keras.Model, images: ArrayLike) -> keras.Model:
     require_graph(model)
     images = calibration_images(model, images)
     copy = replaced(model)
-    quantizers = [step.operation for step in opened(copy).steps]
-    quantizers = [layer for layer in quantizers if isinstance(layer, FakeQuant)]
+    quantizers = fake_quants(copy).values()
     if not quantizers:
         raise ValueError(
             f"{model.name} has no FakeQuant layer: calibrate takes a model of quantization_aware"
@@ -251,6 +250,12 @@ def calibrate(model: keras.Model, images: ArrayLike) -> keras.Model:
     for layer in quantizers:
         layer.calibrating = False
     return copy
+
+
+def fake_quants(model: keras.Model) -> dict[str, FakeQuant]:
+    """Return the FakeQuant layers of a model by the names of their steps."""
+    steps = [(step.name, step.operation) for step in opened(model).steps]
+    return {name: layer for name, layer in steps if isinstance(layer, FakeQuant)}
 
 
 def calibration_images(model: Any, images: ArrayLike) -> np.ndarray:
@@ -376,6 +381,9 @@ def _check_bits(name, bits, known):
 def _with_fake_quants(model: keras.Model, bits: int) -> keras.Model:
     """Copy a model with a FakeQuant after each value that LiteRT would round."""
     graph = opened(model)
+    if found := fake_quants(model):  # of `quantization_aware` before
+        new = {name: [FakeQuant(bits, name=layer.name)] for name, layer in found.items()}
+        return replaced(model, new)
     inputs = {id(value) for value in graph.inputs.values()}
     uses = _uses(graph)
     calls = collections.Counter(step.name for step in graph.steps)
