@@ -297,6 +297,11 @@ def test_a_quantized_net_is_quantized_to_fewer_bits(shared):
     assert {getattr(layer, "bits", 0) for layer in found.layers} == {0, 2, 4}
 
 
+def test_quantization_names_what_it_leaves_alone(shared, capsys):
+    quantization_aware(shared, 4, skip=["logits"])
+    assert capsys.readouterr().err == "quantization_aware: unchanged: logits (Dense)\n"
+
+
 def test_computed_kernels_are_those_that_are_examined(shared):
     plain = bake(shared)
     assert filter_groups(shared) == filter_groups(plain)
@@ -314,3 +319,20 @@ def test_frozen_layers_stay_frozen(technique):
     assert not net.get_layer("hidden").trainable
     assert not [v.path for v in net.trainable_variables if "hidden" in v.path]
     assert not bake(net).get_layer("hidden").trainable
+
+
+@pytest.mark.parametrize(
+    "technique",
+    [
+        lambda net: quantization_aware(net, 4),
+        lambda net: ternarize(net, "twn", keep=()),
+        lambda net: binarize(net, "binaryconnect", keep=()),
+    ],
+)
+def test_kernels_of_half_precision(technique):
+    net = keras.Sequential(
+        [keras.Input((12,), dtype="bfloat16"), layers.Dense(12, dtype="bfloat16", name="logits")]
+    )
+    found = technique(net)
+    assert found(np.ones((1, 12))).dtype == "bfloat16"
+    assert bake(found).get_layer("logits").kernel.dtype == "bfloat16"

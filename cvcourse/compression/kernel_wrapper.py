@@ -101,6 +101,7 @@ def straight_through(value: Any, weights: Any, slope: Any = 1.0) -> Any:
     >>> float(straight_through(1.0, keras.ops.array(0.3)))
     1.0
     """
+    value, slope = (ops.convert_to_tensor(each, weights.dtype) for each in (value, slope))
     through = weights - ops.stop_gradient(weights)  # exactly 0
     return value + ops.stop_gradient(slope) * through
 

@@ -171,16 +171,13 @@ def _stable_names(owner) -> Iterator[tuple[Any, str]]:
         yield inner, unique
 
 
-def tell_untouched(technique: str, model: keras.Model, touched: Iterable[Kernel]) -> list[str]:
+def tell_untouched(technique: str, model: keras.Model, touched: Iterable[Kernel]) -> None:
     """Print one line with the layers that keep all their weights, unless they have few.
 
     Args:
         technique: Name of the technique.
         model: The model.
         touched: The kernels that the technique changes.
-
-    Returns:
-        The names of the layers.
     """
     names = {kernel.step for kernel in touched}
     steps = opened(model).steps
@@ -197,4 +194,3 @@ def tell_untouched(technique: str, model: keras.Model, touched: Iterable[Kernel]
     if left:
         listed = ", ".join(f"{name} ({kind})" for name, kind in left.items())
         print(f"{technique}: unchanged: {listed}", file=sys.stderr, flush=True)
-    return [*left]

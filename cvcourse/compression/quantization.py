@@ -20,7 +20,7 @@ from keras import ops
 from numpy.typing import ArrayLike
 
 from cvcourse.compression.kernel_wrapper import KernelWrapper, plain, straight_through, wrapped
-from cvcourse.compression.kernels import kernels, of_layer
+from cvcourse.compression.kernels import kernels, of_layer, tell_untouched
 from cvcourse.compression.surgery import build_like, copied, replaced, require_graph
 from cvcourse.layers.graph import Graph, Step, opened
 
@@ -141,7 +141,7 @@ class QuantizedKernel(KernelWrapper):
     def kernel_value(self, kernel, variables):
         weights = ops.convert_to_tensor(kernel.variable)
         rounded = ops.stop_gradient(self.integers(kernel) * self.scale(kernel))
-        return straight_through(ops.cast(rounded, weights.dtype), weights)
+        return straight_through(rounded, weights)
 
     def integers(self, kernel):
         """Return the rounded kernel as integers, float32."""
@@ -205,6 +205,7 @@ def quantization_aware(
             if step.name not in skip and any(of_layer(step.operation, "", depthwise=True))
         ]
     chosen = kernels(folded, layers=layers or None, skip=skip)
+    tell_untouched("quantization_aware", folded, chosen)
 
     def quantized(layer, names, _):
         return QuantizedKernel(layer, names, bits, per_channel)
