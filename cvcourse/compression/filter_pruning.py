@@ -7,6 +7,7 @@ convolution ties together are removed together, and with them the weights that r
 
 import dataclasses
 import math
+import numbers
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -334,14 +335,14 @@ class _Plan:
 
 def _plan(model: keras.Model, keep: float, criterion: str, skip: Sequence[str]) -> _Plan:
     """Check the arguments, and choose the channels that stay."""
-    if not 0 < keep <= 1:
+    if not (isinstance(keep, numbers.Real) and 0 < keep <= 1):
         raise ValueError(f"keep is a fraction of the filters in (0, 1]; received {keep!r}")
     pick("criterion", criterion, dict.fromkeys(CRITERIA))
     graph = ChannelGraph(model, skip)
     groups = _groups(graph)
     if not any(group.prunable for group in groups):
         why = "; ".join(f"{', '.join(group.layers)}: {group.reason}" for group in groups)
-        raise ValueError(f"{model.name} has no filters that can be removed ({why})")
+        raise ValueError(f"{model.name} has no filters that can be removed{why and f' ({why})'}")
     return _Plan(graph, keep, criterion)
 
 

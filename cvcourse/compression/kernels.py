@@ -99,9 +99,10 @@ def kernels(
                 found.setdefault(id(kernel.variable), kernel)
     if not found:
         raise ValueError(
-            f"{model.name} has no convolution or dense layer of at least {minimum} weights"
+            f"{model.name} has no convolution or dense layer"
+            f"{f' of at least {minimum} weights' if minimum > 1 else ''}"
             if layers is None
-            else f"the layers {', '.join(layers)} have no kernel"
+            else f"the layers {', '.join(layers) or '()'} have no kernel"
         )
     return [*found.values()]
 

@@ -8,6 +8,7 @@ a file that codes its zeros, such as `compressed_file` writes; it is not faster.
 
 import dataclasses
 import math
+import numbers
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -268,7 +269,7 @@ class MagnitudePruning(keras.callbacks.Callback):
 
 
 def _require_density(density):
-    if not (isinstance(density, (int, float)) and 0 < density <= 1):
+    if not (isinstance(density, numbers.Real) and 0 < density <= 1):
         raise ValueError(f"density must be above 0 and at most 1; received {density!r}")
 
 
@@ -276,7 +277,9 @@ def _masks(found: Sequence[Kernel], density: float, scope: str) -> dict[str, np.
     """Select weights of kernels; see `magnitude_masks`."""
     _require_density(density)
     select = pick("scope", scope, SCOPES)
-    masks = select([np.abs(_array(kernel)) for kernel in found], density)
+    arrays = (np.abs(_array(kernel)) for kernel in found)
+    # NaN counts as large: a network that diverges keeps it, and training notices.
+    masks = select([np.where(np.isnan(array), np.inf, array) for array in arrays], density)
     return {kernel.name: mask for kernel, mask in zip(found, masks, strict=True)}
 
 
