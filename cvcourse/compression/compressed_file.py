@@ -132,8 +132,9 @@ def write(model: keras.Model, path: str | os.PathLike, *, class_names: Sequence[
     """Write a model to a compressed file, atomically.
 
     Each tensor has the smallest of the codings that reproduce it to the bit, so a model of `prune`,
-    `share_weights`, `ternarize` or `binarize` needs no further information; computed kernels are
-    baked first. States of metrics and random layers are not stored, nor is the optimizer.
+    `share_weights`, `ternarize`, `binarize` or `quantization_aware` needs no further information;
+    computed kernels are baked first. States of metrics and random layers are not stored, nor is the
+    optimizer.
 
     Args:
         model: Functional or Sequential keras.Model of layers that are Keras' own or registered.

@@ -61,7 +61,8 @@ def prune_filters(
 
     The channels of inputs, outputs and layer normalizations stay, as do channels that are not zero
     if their filters are, such as those after a sigmoid. Grouped convolutions keep the same number
-    of filters in each group. One line on stderr names the layers that keep all filters.
+    of filters in each group: where several are tied, that can be far more than `keep`. One line on
+    stderr names the layers that keep all filters.
 
     Args:
         model: Functional or Sequential keras.Model. It is not changed.
