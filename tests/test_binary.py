@@ -54,6 +54,16 @@ def test_bwn_scales_signs_by_the_mean_of_each_filter():
     np.testing.assert_array_equal(gradient(zero)[0], 0)
 
 
+def test_filters_of_transposed_convolutions():
+    net = keras.Sequential(
+        [keras.Input((4, 4, 5)), layers.Conv2DTranspose(7, 3, use_bias=False, name="up")]
+    )
+    kernel = np.array(net.get_layer("up").kernel)  # (3, 3, filters, channels)
+    found = bake(binarize(net, keep=())).get_layer("up").kernel
+    alpha = np.abs(kernel).mean(axis=(0, 1, 3), keepdims=True)
+    np.testing.assert_allclose(found, alpha * np.sign(kernel), rtol=1e-5)
+
+
 def test_binaryconnect_clips_its_weights():
     net = binarize(dense(), "binaryconnect", keep=())
     kernel, given, found = gradient(net)

@@ -22,6 +22,8 @@ FAST = ["lenet5", "shufflenet_v1"]
 RNG = np.random.default_rng(0)
 KERNEL = RNG.normal(size=(3, 3, 24, 32)).astype("float32")
 SCALES = np.abs(KERNEL).mean((0, 1, 2))  # of the filters
+LIMITS = np.abs(KERNEL).max((0, 1, 2))
+UNIT = KERNEL / LIMITS
 
 
 def nearest(values, codebook):
@@ -47,6 +49,7 @@ TENSORS = {  # name: (tensor, coding, most bits of a weight)
     "twn_per_filter": (np.sign(KERNEL) * (np.abs(KERNEL) > 0.5) * SCALES + 0, "ternary", 1.9),
     "ttq": (nearest(KERNEL, [-0.7, 0, 1.1]), "ternary", 1.7),
     "four_bits_per_filter": (np.round(KERNEL / SCALES) * SCALES + 0, "indexed", 4),
+    "eight_bits_per_filter": (np.round(127 * UNIT) * (LIMITS / np.float32(127)) + 0, "scaled", 8),
     "zeros": (np.zeros((50, 784), "float32"), "shared", 0.1),
     "ones": (np.ones(64, "float32"), "indexed", 4),
     "negative_zeros": (np.where(KERNEL > 1, KERNEL, np.float32(-0.0)), "indexed", 10),
@@ -254,6 +257,11 @@ def unpack(data):
             if order:
                 flat = np.moveaxis(np.reshape(flat, (shape[-1], *shape[:-1])), 0, -1)
             tensors.append(np.reshape(flat, shape))
+        elif row["coding"] == "scaled":
+            (most,) = take("B")
+            scales = np.array(take(f"{shape[-1]}f"), "float32")
+            integers = np.reshape(stream(2 * most + 1), shape).astype("float32") - most
+            tensors.append(integers * scales)
         else:
             kind, m = take("BH")
             filters = shape[-1] if kind & 1 else 1
@@ -270,7 +278,9 @@ def unpack(data):
 def test_another_program_can_read_the_file(tmp_path):
     rows = [row for row in TENSORS.values() if np.shape(row[0]) == KERNEL.shape]
     rows = [row for row in rows if row[0].dtype == np.float32]
-    assert {"raw", "shared", "sparse", "indexed", "binary", "ternary"} == {row[1] for row in rows}
+    assert {"raw", "shared", "sparse", "indexed", "binary", "ternary", "scaled"} == {
+        row[1] for row in rows
+    }
     image = keras.Input((4, 4, 24))
     convolutions = [layers.Conv2D(32, 3, use_bias=False, name=f"c{i}") for i in range(len(rows))]
     model = keras.Model(image, [convolution(image) for convolution in convolutions])
@@ -513,6 +523,7 @@ BAD_TENSORS = {
         ("shared", b"\0\3\1\0" + ONE + stream(1, b"\0", 1, 1) + TWO),
         ("sparse", b"\0\1" + struct.pack("<I", 1) + ONE + stream(1, b"\0", 1, 0)),
     ],
+    "not one integer for each weight": [("scaled", b"\1" + 2 * ONE + stream(0, b"", 0, 0, 0))],
     "not one index for each weight": [("ternary", b"\0\1\0" + ONE + stream(3, b"\0", 1, 1))],
 }
 

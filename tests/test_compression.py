@@ -7,7 +7,21 @@ from keras import layers
 from networks import small
 
 import cvcourse.layers  # noqa: F401
-from cvcourse.compression import bake
+from cvcourse.compression import (
+    bake,
+    binarize,
+    factorize,
+    filter_groups,
+    fold_batch_norm,
+    magnitude_masks,
+    prune,
+    prune_filters,
+    quantization_aware,
+    share_weights,
+    spectrum,
+    ternarize,
+    zero_filters,
+)
 from cvcourse.compression.kernel_wrapper import KernelWrapper, wrapped
 from cvcourse.compression.kernels import kernels, tell_untouched
 from cvcourse.compression.surgery import replaced
@@ -136,8 +150,9 @@ def test_what_has_no_kernels_or_no_graph_is_refused():
         def call(self, x):
             return x
 
-    with pytest.raises(ValueError, match="needs a functional or Sequential model"):
-        replaced(Own())
+    for function in (replaced, bake, fold_batch_norm, filter_groups, spectrum, ternarize):
+        with pytest.raises(ValueError, match="needs a functional or Sequential model"):
+            function(Own())
     model = small("lenet5")
     with pytest.raises(ValueError, match="unknown layer 'c33': did you mean 'c3'"):
         replaced(model, {"c33": []})
@@ -238,3 +253,86 @@ def test_a_kernel_with_lora_is_left_alone():
     model = keras.Model(x, layers.Dense(12, name="logits")(dense(x)))
     dense.enable_lora(2)
     assert [kernel.step for kernel in kernels(model)] == ["logits"]
+
+
+@pytest.fixture(scope="module")
+def shared():
+    """A net of one bit a weight, whose variables for its kernels have other values."""
+    x = keras.Input((12,))
+    hidden = layers.Dense(12, activation="relu", name="hidden")(x)
+    model = keras.Model(x, layers.Dense(12, name="logits")(hidden))
+    net = share_weights(model, 1)
+    for layer in net.layers[1:]:
+        (codebook, _) = layer.codes()["kernel"]
+        codebook.assign([1.0, 2.0])
+    return net
+
+
+@pytest.mark.parametrize(
+    "technique",
+    [
+        lambda net: prune(net, 0.3),
+        lambda net: share_weights(net, 2),
+        lambda net: fold_batch_norm(net),
+        lambda net: quantization_aware(net, 4),
+        lambda net: ternarize(net, keep=()),
+        lambda net: binarize(net, keep=()),
+        lambda net: binarize(net, "xnor", keep=()),
+        lambda net: factorize(net, rank=1),
+        lambda net: prune_filters(net, 0.5),
+        lambda net: zero_filters(net, 0.5),
+    ],
+)
+def test_techniques_follow_one_another(shared, technique):
+    plain, x = bake(shared), images_for(shared)
+    found, expected = technique(shared), technique(plain)
+    assert [layer.name for layer in found.layers] == [layer.name for layer in expected.layers]
+    np.testing.assert_array_equal(found(x), expected(x))
+
+
+def test_a_quantized_net_is_quantized_to_fewer_bits(shared):
+    found = quantization_aware(quantization_aware(shared, 8), 2, activation_bits=4)
+    expected = quantization_aware(shared, 2, activation_bits=4)
+    assert [layer.name for layer in found.layers] == [layer.name for layer in expected.layers]
+    assert {getattr(layer, "bits", 0) for layer in found.layers} == {0, 2, 4}
+
+
+def test_quantization_names_what_it_leaves_alone(shared, capsys):
+    quantization_aware(shared, 4, skip=["logits"])
+    assert capsys.readouterr().err == "quantization_aware: unchanged: logits (Dense)\n"
+
+
+def test_computed_kernels_are_those_that_are_examined(shared):
+    plain = bake(shared)
+    assert filter_groups(shared) == filter_groups(plain)
+    assert [row.rank_99 for row in spectrum(shared)] == [row.rank_99 for row in spectrum(plain)]
+    expected = magnitude_masks(plain, 0.3)
+    for name, mask in magnitude_masks(shared, 0.3).items():
+        np.testing.assert_array_equal(mask, expected[name])
+
+
+@pytest.mark.parametrize("technique", [lambda net: share_weights(net, 2), ternarize])
+def test_frozen_layers_stay_frozen(technique):
+    x = keras.Input((12,))
+    hidden = layers.Dense(12, name="hidden", trainable=False)(layers.Dense(12, name="first")(x))
+    net = technique(keras.Model(x, layers.Dense(12, name="logits")(hidden)))
+    assert not net.get_layer("hidden").trainable
+    assert not [v.path for v in net.trainable_variables if "hidden" in v.path]
+    assert not bake(net).get_layer("hidden").trainable
+
+
+@pytest.mark.parametrize(
+    "technique",
+    [
+        lambda net: quantization_aware(net, 4),
+        lambda net: ternarize(net, "twn", keep=()),
+        lambda net: binarize(net, "binaryconnect", keep=()),
+    ],
+)
+def test_kernels_of_half_precision(technique):
+    net = keras.Sequential(
+        [keras.Input((12,), dtype="bfloat16"), layers.Dense(12, dtype="bfloat16", name="logits")]
+    )
+    found = technique(net)
+    assert found(np.ones((1, 12))).dtype == "bfloat16"
+    assert bake(found).get_layer("logits").kernel.dtype == "bfloat16"

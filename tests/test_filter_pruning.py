@@ -369,8 +369,9 @@ def test_bad_input():
     model = small("lenet5")
     with pytest.raises(ValueError, match=r"keep is a fraction .* \(0, 1\]; received 1.5"):
         prune_filters(model, 1.5)
-    with pytest.raises(ValueError, match="received 0"):
-        zero_filters(model, 0)
+    for keep in (0, "0.5", None):
+        with pytest.raises(ValueError, match=f"received {keep!r}"):
+            zero_filters(model, keep)
     with pytest.raises(ValueError, match=r"unknown criterion 'l3'.*l1, l2, random"):
         prune_filters(model, criterion="l3")
     with pytest.raises(ValueError, match="unknown layer with filters 'c33': did you mean 'c3'"):

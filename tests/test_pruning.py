@@ -318,3 +318,12 @@ def test_bad_values_are_refused_in_one_line():
         DenseSparseDense(sparse=(4, 4))
     with pytest.raises(ValueError, match=r"sparsity must be at least 0 and below 1; received 1"):
         DenseSparseDense(1.0, sparse=(4, 5))
+
+
+def test_nan_is_kept_so_that_divergence_is_noticed():
+    net = keras.Sequential([keras.Input((50,)), keras.layers.Dense(4, name="logits")])
+    kernel = np.arange(200, dtype="float32").reshape(50, 4)
+    kernel[0] = np.nan
+    net.get_layer("logits").kernel.assign(kernel)
+    mask = magnitude_masks(net, np.float32(0.1))["logits/kernel"]
+    assert mask.sum() == 20 and mask[0].all() and mask[-4:].all()

@@ -168,6 +168,15 @@ def test_kernels_are_rounded_by_channel(kinds, per_channel):
     np.testing.assert_allclose(after, expected, atol=1e-6)
 
 
+def test_rounded_kernels_are_integers_times_a_scale_to_the_bit():
+    net = keras.Sequential([keras.Input((40,)), keras.layers.Dense(30, name="dense")])
+    layer = quantization_aware(net, 4).get_layer("dense")
+    (kernel,) = layer._kernels
+    found = np.array(layer.kernel_values()[0])
+    np.testing.assert_array_equal(found, np.array(layer.integers(kernel) * layer.scale(kernel)))
+    assert not np.signbit(found[found == 0]).any()
+
+
 def test_gradient_passes_the_rounding():
     import tensorflow as tf
 

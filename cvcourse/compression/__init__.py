@@ -1,4 +1,7 @@
-"""Techniques that make networks smaller, one a file."""
+"""Techniques that make networks smaller, one a file.
+
+Importing this package registers their layers, so that keras.saving.load_model finds them.
+"""
 
 from cvcourse.compression import compressed_file, huffman
 from cvcourse.compression._energy import energy

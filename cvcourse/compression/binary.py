@@ -12,7 +12,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from cvcourse.compression.kernel_wrapper import KernelWrapper, straight_through, wrapped
+from cvcourse.compression.kernel_wrapper import KernelWrapper, plain, straight_through, wrapped
 from cvcourse.compression.kernels import Kernel, kernels_between, tell_untouched
 from cvcourse.compression.surgery import build_like
 from cvcourse.errors import pick
@@ -29,9 +29,9 @@ class BinaryWeights(KernelWrapper):
     def kernel_value(self, kernel: Kernel, variables: Any) -> Any:
         weights = kernel.variable.value
         size = ops.abs(weights)
-        alpha = ops.mean(size, axis=tuple(range(len(weights.shape) - 1)), keepdims=True)  # eq. 6
-        alpha = ops.stop_gradient(alpha)
-        count = math.prod(weights.shape[:-1])
+        axes = [i for i in range(len(weights.shape)) if i not in kernel.filter_axes]
+        alpha = ops.stop_gradient(ops.mean(size, axis=axes, keepdims=True))  # eq. 6
+        count = math.prod(weights.shape[i] for i in axes)
         slope = 1 / count + alpha * ops.cast(size < 1, weights.dtype)  # section 3.1, training
         return straight_through(ops.where(weights >= 0, alpha, -alpha), weights, slope)
 
@@ -170,6 +170,7 @@ def binarize(
     2
     """
     wrapper = pick("method", method, METHODS)
+    model = plain(model)
     chosen = kernels_between(model, keep, only=_takes_signs if method == "xnor" else None)
     tell_untouched("binarize", model, chosen)
 

@@ -18,7 +18,7 @@ The format, version 1; integers are unsigned and little-endian, u8 to u32 have 8
     tensors  one after the other, without gaps; `offset` counts from the end of the header
     32 bytes SHA-256 of all bytes before
 
-A tensor has one of six codings; its numbers are stored in its dtype:
+A tensor has one of seven codings; its numbers are stored in its dtype:
 
     raw      all numbers in C order
     shared   u8 order  0: C order; 1: that of the tensor with its last axis moved to the front
@@ -37,6 +37,10 @@ A tensor has one of six codings; its numbers are stored in its dtype:
                        0, i the number i - 1 of the codebook, and m + i its negative
     binary   as indexed; no weight is 0, and the weights of a filter have at most two values
     ternary  as indexed; the weights of a filter have at most two values besides 0
+    scaled   u8 most   largest integer, 1 to 127
+             scales    a number for each filter
+             integers  stream of 2 most + 1 symbols, in C order: an integer plus `most`. A weight is
+                       the product of its integer and the scale of its filter, in float32
     stream   u32 n     number of symbols
              u32       number of bytes after the lengths
              lengths   of the symbols' codes, 4 bits each, the first in the high bits; 0: no code
@@ -66,11 +70,9 @@ import numpy as np
 
 import cvcourse.layers  # noqa: F401  registers them
 from cvcourse.compression import huffman
-from cvcourse.compression.kernel_wrapper import KernelWrapper, bake
-from cvcourse.compression.surgery import require_graph
+from cvcourse.compression.kernel_wrapper import plain
 from cvcourse.errors import RunError, reason
 from cvcourse.files import require_regular, write_bytes
-from cvcourse.layers.graph import opened
 from cvcourse.saved_model import ENTRY_BYTES, naming_damage, weight_specs
 
 MAGIC = b"\x89CVZ\r\n\x1a\n"
@@ -81,6 +83,7 @@ START, DIGEST = struct.Struct("<8sHHI"), 32
 GAP_BITS = range(3, 9)  # that are tried
 VALUES = 4096  # most numbers of a codebook
 SPARSE = 0.75  # largest density at which gaps are tried
+LARGEST = tuple(2**bits - 1 for bits in range(2, 8))  # integers that are tried
 SAMPLE = 2**16  # weights in which more values show that a tensor has no codebook
 WEIGHTS_PER_BYTE = 1024  # a gap of 8 bits and its value: 256 weights in two codes of a bit
 
@@ -92,16 +95,16 @@ class Size:
     Args:
         name: Path of the weight, "layer/kernel".
         shape: Shape of the tensor.
-        coding: "raw", "shared", "sparse", "indexed", "binary" or "ternary".
+        coding: "raw", "shared", "sparse", "indexed", "binary", "ternary" or "scaled".
         weights: Number of weights.
         kept: Number of weights that are not 0.
-        bits: Bits of an index into the codebook; of a weight for "raw".
+        bits: Bits of an index into the codebook, or of an integer; of a weight for "raw".
         value_bits: Mean bits of an index after Huffman coding; of a weight for "raw".
         gap_bits: Bits of a gap; 0 without gaps.
         gap_bits_coded: Mean bits of a gap after Huffman coding.
         value_bytes: Bytes of the indices, with the table of their code; of the weights for "raw".
         index_bytes: Bytes of the gaps, likewise.
-        codebook_bytes: Bytes of the codebooks.
+        codebook_bytes: Bytes of the codebooks, or of the scales.
         bytes: Bytes of the tensor in the file: the three above and those of its parameters.
 
     >>> shared = Size("fc1/kernel", (784, 300), "shared", 235200, 18816, 4, 3.2, 8, 5.1,
@@ -129,8 +132,9 @@ def write(model: keras.Model, path: str | os.PathLike, *, class_names: Sequence[
     """Write a model to a compressed file, atomically.
 
     Each tensor has the smallest of the codings that reproduce it to the bit, so a model of `prune`,
-    `share_weights`, `ternarize` or `binarize` needs no further information; computed kernels are
-    baked first. States of metrics and random layers are not stored, nor is the optimizer.
+    `share_weights`, `ternarize`, `binarize` or `quantization_aware` needs no further information;
+    computed kernels are baked first. States of metrics and random layers are not stored, nor is the
+    optimizer.
 
     Args:
         model: Functional or Sequential keras.Model of layers that are Keras' own or registered.
@@ -156,9 +160,7 @@ def write(model: keras.Model, path: str | os.PathLike, *, class_names: Sequence[
     >>> equal, 4 * model.count_params() > 500 * bytes
     (True, True)
     """
-    require_graph(model)
-    if any(isinstance(step.operation, KernelWrapper) for step in opened(model).steps):
-        model = bake(model)
+    model = plain(model)
     for layer in model._flatten_layers():
         if hasattr(layer, "save_assets"):
             raise ValueError(f"{model.name} cannot be stored: {layer.name} has a vocabulary")
@@ -371,6 +373,8 @@ def _encode(values: np.ndarray) -> tuple[str, bytes]:
     if len(nonzero) <= SPARSE * patterns.size:
         found += _with_gaps(patterns, book, counts)
     found += _indexed(patterns, book, counts, keras.backend.is_float_dtype(str(values.dtype)))
+    if values.dtype == "float32" and values.ndim > 1:
+        found += _scaled(values.reshape(-1, values.shape[-1]))
     _, coding, encode = min(found, key=lambda candidate: candidate[0])
     return coding, encode()
 
@@ -464,6 +468,33 @@ def _encode_indexed(columns, books, numbers, sign):
         digits[:, i] = _digits(columns[:, i], book, numbers, sign)
     start = struct.pack("<BH", flags, numbers) + table.tobytes()
     return start + _stream(digits.ravel(), 1 + numbers * (2 if sign else 1))
+
+
+def _scaled(columns):
+    """Yield (bytes, coding, function that encodes) if each column is integers times a scale."""
+    for most in LARGEST:
+        if _scales(columns[:, :1], most).all() and (scales := _scales(columns, most)).all():
+            symbols = (np.rint(columns / scales).ravel() + most).astype("uint16")
+            size = 1 + scales.nbytes + _stream_size(np.bincount(symbols, minlength=2 * most + 1))
+            yield size, "scaled", functools.partial(_encode_scaled, symbols, scales, most)
+            return
+
+
+def _scales(columns, most):
+    """Return the scale of each column whose largest integer is `most`; 0 for other columns."""
+    tiny = np.finfo("float32").tiny
+    about = np.maximum(np.abs(columns).max(0), tiny * 2 * most) / np.float32(most)
+    found = np.zeros_like(about)
+    for scales in (about, np.nextafter(about, np.float32(0)), np.nextafter(about, np.float32(1))):
+        exact = (np.rint(columns / scales) + 0) * scales  # without -0.0
+        fits = (exact.view("uint32") == columns.view("uint32")).all(0)
+        found = np.where(fits, scales, found)
+    return found
+
+
+def _encode_scaled(symbols, scales, most):
+    """Encode a tensor as integers, and a scale for each column."""
+    return struct.pack("<B", most) + scales.tobytes() + _stream(symbols, 2 * most + 1)
 
 
 def _digits(values, book, numbers, sign):
@@ -574,6 +605,16 @@ def _decode(row, data):
         table = np.concatenate([np.zeros((groups, 1), dtype), book, *negatives], 1)
         values = np.take_along_axis(table.T, indices.reshape(-1, groups).astype("int64"), 0)
         bits = math.ceil(math.log2(len(np.unique(indices))))
+    elif coding == "scaled":
+        (most,) = reader.unpack("<B")
+        scales = reader.numbers(shape[-1], dtype)
+        book_bytes, bits = scales.nbytes, math.ceil(math.log2(2 * most + 1))
+        symbols, mean, value_bytes = reader.stream(2 * most + 1, size)
+        if len(symbols) != size:
+            raise ValueError("a tensor has not one integer for each weight")
+        values = (symbols.reshape(shape).astype("float32") - most) * scales
+        if not np.isfinite(values).all():
+            raise ValueError("a tensor has numbers that are NaN or infinite")
     else:
         raise ValueError(f"{row['path']} has the unknown coding {coding!r}")
     if reader.place != len(data):

@@ -7,6 +7,7 @@ convolution ties together are removed together, and with them the weights that r
 
 import dataclasses
 import math
+import numbers
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -24,6 +25,8 @@ from cvcourse.compression.channels import (
     shape_of,
     size_of,
 )
+from cvcourse.compression.kernel_wrapper import plain
+from cvcourse.compression.kernels import is_depthwise, is_transposed
 from cvcourse.compression.surgery import replaced
 from cvcourse.errors import pick
 from cvcourse.layers.graph import Step, Value, opened
@@ -58,7 +61,8 @@ def prune_filters(
 
     The channels of inputs, outputs and layer normalizations stay, as do channels that are not zero
     if their filters are, such as those after a sigmoid. Grouped convolutions keep the same number
-    of filters in each group. One line on stderr names the layers that keep all filters.
+    of filters in each group: where several are tied, that can be far more than `keep`. One line on
+    stderr names the layers that keep all filters.
 
     Args:
         model: Functional or Sequential keras.Model. It is not changed.
@@ -79,6 +83,7 @@ def prune_filters(
     >>> prune_filters(net, 0.5).count_params()  # 4 * 4 + 4 + 4 * 3 + 3
     35
     """
+    model = plain(model)
     plan = _plan(model, keep, criterion, skip)
     plan.tell("prune_filters")
     return replaced(model, {name: [operation] for name, operation in plan.smaller().items()})
@@ -107,6 +112,7 @@ def zero_filters(
     >>> int((abs(kernel).sum(axis=0) > 0).sum())
     2
     """
+    model = plain(model)
     plan = _plan(model, keep, criterion, skip)
     plan.tell("zero_filters")
     copy = replaced(model)
@@ -143,7 +149,7 @@ def filter_groups(model: keras.Model, *, skip: Sequence[str] = ()) -> list[Filte
     ('hidden',) 8 prunable
     ('logits',) 3 output of the model
     """
-    return _groups(ChannelGraph(model, skip))
+    return _groups(ChannelGraph(plain(model), skip))
 
 
 def _groups(graph: ChannelGraph) -> list[FilterGroup]:
@@ -330,14 +336,14 @@ class _Plan:
 
 def _plan(model: keras.Model, keep: float, criterion: str, skip: Sequence[str]) -> _Plan:
     """Check the arguments, and choose the channels that stay."""
-    if not 0 < keep <= 1:
+    if not (isinstance(keep, numbers.Real) and 0 < keep <= 1):
         raise ValueError(f"keep is a fraction of the filters in (0, 1]; received {keep!r}")
     pick("criterion", criterion, dict.fromkeys(CRITERIA))
     graph = ChannelGraph(model, skip)
     groups = _groups(graph)
     if not any(group.prunable for group in groups):
         why = "; ".join(f"{', '.join(group.layers)}: {group.reason}" for group in groups)
-        raise ValueError(f"{model.name} has no filters that can be removed ({why})")
+        raise ValueError(f"{model.name} has no filters that can be removed{why and f' ({why})'}")
     return _Plan(graph, keep, criterion)
 
 
@@ -349,27 +355,17 @@ def _links(layer: Any) -> list[tuple[int, int]]:
     return [(i, j) for j, maps in enumerate(layer.connections) for i in maps]
 
 
-def _is_transposed(layer: Any) -> bool:
-    """Whether a kernel has the outputs before the inputs."""
-    return any(base.__name__ == "BaseConvTranspose" for base in type(layer).__mro__)
-
-
-def _is_depthwise(layer: Any, name: str) -> bool:
-    """Whether a kernel is (…, inputs, multiplier)."""
-    return hasattr(layer, "depth_multiplier") and name in ("kernel", "depthwise_kernel")
-
-
 def _norms(layer: Any, power: int) -> np.ndarray:
     """Return the sum of |weight| ** power of each filter of a layer."""
     (kernel,) = (
         np.abs(keras.ops.convert_to_numpy(weight).astype("float64")) ** power
         for weight in layer.weights
-        if weight.name.endswith("kernel") and not _is_depthwise(layer, weight.name)
+        if weight.name.endswith("kernel") and not is_depthwise(layer, weight.name)
     )
     if hasattr(layer, "connections"):
         outputs = [j for _, j in _links(layer)]
         return np.bincount(outputs, kernel.sum(axis=(0, 1)), len(layer.connections))
-    if _is_transposed(layer):
+    if is_transposed(layer):
         kernel = np.swapaxes(kernel, -1, -2)
     return kernel.reshape(-1, kernel.shape[-1]).sum(axis=0)
 
@@ -378,9 +374,9 @@ def _zero(layer: Any, name: str, value: np.ndarray, dead: np.ndarray) -> None:
     """Zero the filters of dead channels in place."""
     if name == "kernel" and hasattr(layer, "connections"):
         value[..., dead[[j for _, j in _links(layer)]]] = 0
-    elif name == "kernel" and _is_transposed(layer):
+    elif name == "kernel" and is_transposed(layer):
         value[..., dead, :] = 0
-    elif name == "kernel" and _is_depthwise(layer, name):
+    elif name == "kernel" and is_depthwise(layer, name):
         value[..., dead.reshape(value.shape[-2:])] = 0
     elif name not in ("depthwise_kernel", "moving_variance") and value.shape[-1] == len(dead):
         value[..., dead] = 0
@@ -392,11 +388,11 @@ def _cut(
     """Return a weight without the inputs and outputs that do not stay."""
     if name == "kernel" and hasattr(layer, "connections"):
         return value[..., [before[i] and after[j] for i, j in _links(layer)]]
-    if _is_depthwise(layer, name):
+    if is_depthwise(layer, name):
         return value[..., before, :]
     if name == "pointwise_kernel":
         return value[..., np.repeat(before, layer.depth_multiplier), :][..., after]
-    if name == "kernel" and _is_transposed(layer):
+    if name == "kernel" and is_transposed(layer):
         return value[..., after, :][..., before]
     groups = getattr(layer, "groups", 1)
     if name == "kernel" and not groups == len(before) > 1:

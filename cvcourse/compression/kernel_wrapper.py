@@ -7,7 +7,13 @@ import keras
 from keras import ops
 
 from cvcourse.compression.kernels import Kernel, of_layer
-from cvcourse.compression.surgery import build_like, builds_itself, copied, replaced
+from cvcourse.compression.surgery import (
+    build_like,
+    builds_itself,
+    copied,
+    replaced,
+    require_graph,
+)
 from cvcourse.layers.graph import opened
 
 
@@ -26,7 +32,7 @@ class KernelWrapper(keras.layers.Wrapper):
 
     def __init__(self, layer: Any, kernel_names: Sequence[str], **kwargs: Any):
         # In the dtype of the variables: with another one, Keras 3.15 casts them despite autocast.
-        own = {"name": layer.name, "dtype": layer.variable_dtype}
+        own = {"name": layer.name, "dtype": layer.variable_dtype, "trainable": layer.trainable}
         super().__init__(layer, autocast=False, **{**own, **kwargs})
         self.kernel_names = [*kernel_names]
         self.supports_masking = layer.supports_masking
@@ -95,6 +101,7 @@ def straight_through(value: Any, weights: Any, slope: Any = 1.0) -> Any:
     >>> float(straight_through(1.0, keras.ops.array(0.3)))
     1.0
     """
+    value, slope = (ops.convert_to_tensor(each, weights.dtype) for each in (value, slope))
     through = weights - ops.stop_gradient(weights)  # exactly 0
     return value + ops.stop_gradient(slope) * through
 
@@ -149,6 +156,7 @@ def bake(model: keras.Model) -> keras.Model:
     >>> type(bake(share_weights(net, bits=2)).get_layer("logits")).__name__
     'Dense'
     """
+    require_graph(model)
     replacements = {}
     for step in opened(model).steps:
         wrapper = step.operation
@@ -165,3 +173,10 @@ def bake(model: keras.Model) -> keras.Model:
                         new.variable.assign(value)
             replacements[step.name] = [layer]
     return replaced(model, replacements)
+
+
+def plain(model: keras.Model) -> keras.Model:
+    """Return a model without computed kernels: `model` itself, or else `bake`'s copy of it."""
+    require_graph(model)
+    computed = any(isinstance(step.operation, KernelWrapper) for step in opened(model).steps)
+    return bake(model) if computed else model

@@ -24,7 +24,7 @@ class Kernel:
         step: Name of the layer in the graph, as in `cvcourse.layers.graph.Step`.
         layer: The layer, a step of the graph.
         owner: The layer that has the variable: `layer`, or a layer within it.
-        variable: The variable, with the filters (outputs) on its last axis.
+        variable: The variable.
     """
 
     name: str
@@ -42,6 +42,24 @@ class Kernel:
     def is_convolution(self) -> bool:
         """Whether it belongs to a convolution."""
         return hasattr(self.owner, "kernel_size")
+
+    @property
+    def filter_axes(self) -> tuple[int, ...]:
+        """Axes of the variable that number the filters (outputs): the last, with exceptions."""
+        last = len(self.variable.shape) - 1
+        if is_depthwise(self.owner, self.variable.name):  # (…, channels, multiplier)
+            return last - 1, last
+        return (last - 1 if is_transposed(self.owner) else last,)
+
+
+def is_depthwise(layer: Any, name: str) -> bool:
+    """Whether a weight of a layer is a depthwise kernel."""
+    return hasattr(layer, "depth_multiplier") and name in ("kernel", "depthwise_kernel")
+
+
+def is_transposed(layer: Any) -> bool:
+    """Whether the kernel of a layer is (…, filters, channels)."""
+    return any(base.__name__ == "BaseConvTranspose" for base in type(layer).__mro__)
 
 
 def kernels(
@@ -81,9 +99,10 @@ def kernels(
                 found.setdefault(id(kernel.variable), kernel)
     if not found:
         raise ValueError(
-            f"{model.name} has no convolution or dense layer of at least {minimum} weights"
+            f"{model.name} has no convolution or dense layer"
+            f"{f' of at least {minimum} weights' if minimum > 1 else ''}"
             if layers is None
-            else f"the layers {', '.join(layers)} have no kernel"
+            else f"the layers {', '.join(layers) or '()'} have no kernel"
         )
     return [*found.values()]
 
@@ -130,7 +149,7 @@ def of_layer(layer: Any, step: str, *, depthwise: bool = False) -> Iterator[Kern
         if getattr(owner, "lora_enabled", False):  # its kernel is a sum, which saving changes
             return
         for variable in owner._trainable_variables:
-            of_depth = hasattr(owner, "depth_multiplier") and "pointwise" not in variable.name
+            of_depth = is_depthwise(owner, variable.name)
             if variable.name.endswith("kernel") and (depthwise or not of_depth):
                 yield Kernel(f"{name}/{variable.name}", step, layer, owner, variable)
         for inner, within in _stable_names(owner):
@@ -153,16 +172,13 @@ def _stable_names(owner) -> Iterator[tuple[Any, str]]:
         yield inner, unique
 
 
-def tell_untouched(technique: str, model: keras.Model, touched: Iterable[Kernel]) -> list[str]:
+def tell_untouched(technique: str, model: keras.Model, touched: Iterable[Kernel]) -> None:
     """Print one line with the layers that keep all their weights, unless they have few.
 
     Args:
         technique: Name of the technique.
         model: The model.
         touched: The kernels that the technique changes.
-
-    Returns:
-        The names of the layers.
     """
     names = {kernel.step for kernel in touched}
     steps = opened(model).steps
@@ -179,4 +195,3 @@ def tell_untouched(technique: str, model: keras.Model, touched: Iterable[Kernel]
     if left:
         listed = ", ".join(f"{name} ({kind})" for name, kind in left.items())
         print(f"{technique}: unchanged: {listed}", file=sys.stderr, flush=True)
-    return [*left]

@@ -13,13 +13,12 @@ from numpy.typing import ArrayLike
 
 from cvcourse.compression.kernel_wrapper import bake
 from cvcourse.compression.quantization import (
-    FakeQuant,
     calibrate,
     fake_quant,
+    fake_quants,
     quantization_aware,
 )
 from cvcourse.compression.surgery import replaced, require_graph
-from cvcourse.layers.graph import opened
 
 
 def convert(model: keras.Model, images: ArrayLike | None = None) -> bytes:
@@ -52,9 +51,9 @@ def convert(model: keras.Model, images: ArrayLike | None = None) -> bytes:
 
     require_graph(model)
     if images is not None:
-        aware = model if _fake_quants(model) else quantization_aware(model)
+        aware = model if fake_quants(model) else quantization_aware(model)
         model = calibrate(aware, images)
-    ranges = _fake_quants(model)
+    ranges = fake_quants(model)
     if all(float(layer.low) == float(layer.high) for layer in ranges.values()):
         raise ValueError(
             f"{model.name} has no ranges of activations: pass images of the training split"
@@ -116,12 +115,6 @@ def predict(file: bytes, images: ArrayLike, batch_size: int = 100) -> np.ndarray
         interpreter.invoke()
         outputs.append(interpreter.get_tensor(result["index"]))
     return np.concatenate(outputs)
-
-
-def _fake_quants(model) -> dict[str, FakeQuant]:
-    """Return the FakeQuant layers by the names of their steps."""
-    steps = [(step.name, step.operation) for step in opened(model).steps]
-    return {name: layer for name, layer in steps if isinstance(layer, FakeQuant)}
 
 
 def _constant(layer):

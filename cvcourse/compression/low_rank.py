@@ -19,6 +19,7 @@ import keras
 import numpy as np
 from keras import layers as keras_layers
 
+from cvcourse.compression.kernel_wrapper import plain
 from cvcourse.compression.kernels import Kernel, kernels, tell_untouched
 from cvcourse.compression.surgery import replaced
 from cvcourse.errors import pick
@@ -116,6 +117,7 @@ def factorize(
         if layers is not None:
             raise ValueError("rank names its layers: leave `layers` out")
         layers = [*rank]
+    model = plain(model)
     forms = _forms(model, scheme, layers)
     if rank is not None:
         ranks = _given_ranks(forms, rank, layers is not None)
@@ -171,7 +173,7 @@ def spectrum(
             rank_99=_rank_of(values, 0.99),
             break_even=form.break_even,
         )
-        for form in _forms(model, scheme, layers)
+        for form in _forms(plain(model), scheme, layers)
         for values in form.spectra
     ]
 

@@ -8,6 +8,7 @@ a file that codes its zeros, such as `compressed_file` writes; it is not faster.
 
 import dataclasses
 import math
+import numbers
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from cvcourse.compression.kernel_wrapper import bake
+from cvcourse.compression.kernel_wrapper import bake, plain
 from cvcourse.compression.kernels import Kernel, kernels, tell_untouched
 from cvcourse.errors import pick
 
@@ -94,7 +95,7 @@ def magnitude_masks(
     >>> {name: int(mask.sum()) for name, mask in magnitude_masks(net, 0.1).items()}
     {'logits/kernel': 20}
     """
-    return _masks(kernels(model, layers=layers, skip=skip), density, scope)
+    return _masks(kernels(plain(model), layers=layers, skip=skip), density, scope)
 
 
 def prune(
@@ -152,7 +153,7 @@ def density(model: keras.Model) -> list[Density]:
     """
     return [
         Density(kernel.name, kernel.size, int(np.count_nonzero(_array(kernel))))
-        for kernel in kernels(bake(model), minimum=1)
+        for kernel in kernels(plain(model), minimum=1)
     ]
 
 
@@ -268,7 +269,7 @@ class MagnitudePruning(keras.callbacks.Callback):
 
 
 def _require_density(density):
-    if not (isinstance(density, (int, float)) and 0 < density <= 1):
+    if not (isinstance(density, numbers.Real) and 0 < density <= 1):
         raise ValueError(f"density must be above 0 and at most 1; received {density!r}")
 
 
@@ -276,7 +277,9 @@ def _masks(found: Sequence[Kernel], density: float, scope: str) -> dict[str, np.
     """Select weights of kernels; see `magnitude_masks`."""
     _require_density(density)
     select = pick("scope", scope, SCOPES)
-    masks = select([np.abs(_array(kernel)) for kernel in found], density)
+    arrays = (np.abs(_array(kernel)) for kernel in found)
+    # NaN counts as large: a network that diverges keeps it, and training notices.
+    masks = select([np.where(np.isnan(array), np.inf, array) for array in arrays], density)
     return {kernel.name: mask for kernel, mask in zip(found, masks, strict=True)}
 
 

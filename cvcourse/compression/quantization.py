@@ -19,8 +19,8 @@ from keras import layers as keras_layers
 from keras import ops
 from numpy.typing import ArrayLike
 
-from cvcourse.compression.kernel_wrapper import KernelWrapper, wrapped
-from cvcourse.compression.kernels import Kernel, kernels, of_layer
+from cvcourse.compression.kernel_wrapper import KernelWrapper, plain, straight_through, wrapped
+from cvcourse.compression.kernels import kernels, of_layer, tell_untouched
 from cvcourse.compression.surgery import build_like, copied, replaced, require_graph
 from cvcourse.layers.graph import Graph, Step, opened
 
@@ -38,9 +38,6 @@ FOLDABLE = (
     *(keras_layers.DepthwiseConv1D, keras_layers.DepthwiseConv2D),
     *(keras_layers.SeparableConv1D, keras_layers.SeparableConv2D),
 )
-TRANSPOSED = FOLDABLE[4:7]  # kernel (…, filters, input channels)
-DEPTHWISE = FOLDABLE[7:9]  # kernel (…, input channels, depth multiplier)
-SEPARABLE = FOLDABLE[9:11]
 
 # Operations whose outputs LiteRT has on the grid of their inputs. All but pools and resizing
 # only move values.
@@ -144,7 +141,7 @@ class QuantizedKernel(KernelWrapper):
     def kernel_value(self, kernel, variables):
         weights = ops.convert_to_tensor(kernel.variable)
         rounded = ops.stop_gradient(self.integers(kernel) * self.scale(kernel))
-        return weights + ops.stop_gradient(ops.cast(rounded, weights.dtype) - weights)
+        return straight_through(rounded, weights)
 
     def integers(self, kernel):
         """Return the rounded kernel as integers, float32."""
@@ -153,7 +150,7 @@ class QuantizedKernel(KernelWrapper):
     def scale(self, kernel):
         """Return the scale of each channel, with the rank of the kernel."""
         weights = ops.cast(kernel.variable, "float32")
-        axes = _scaled_axes(kernel) if self.per_channel else ()
+        axes = kernel.filter_axes if self.per_channel else ()
         others = [axis for axis in range(len(weights.shape)) if axis not in axes]
         largest = ops.max(ops.abs(weights), axis=others, keepdims=True)
         return ops.maximum(largest, 1e-30) / (2 ** (self.bits - 1) - 1)
@@ -208,6 +205,7 @@ def quantization_aware(
             if step.name not in skip and any(of_layer(step.operation, "", depthwise=True))
         ]
     chosen = kernels(folded, layers=layers or None, skip=skip)
+    tell_untouched("quantization_aware", folded, chosen)
 
     def quantized(layer, names, _):
         return QuantizedKernel(layer, names, bits, per_channel)
@@ -240,8 +238,7 @@ def calibrate(model: keras.Model, images: ArrayLike) -> keras.Model:
     require_graph(model)
     images = calibration_images(model, images)
     copy = replaced(model)
-    quantizers = [step.operation for step in opened(copy).steps]
-    quantizers = [layer for layer in quantizers if isinstance(layer, FakeQuant)]
+    quantizers = fake_quants(copy).values()
     if not quantizers:
         raise ValueError(
             f"{model.name} has no FakeQuant layer: calibrate takes a model of quantization_aware"
@@ -254,6 +251,12 @@ def calibrate(model: keras.Model, images: ArrayLike) -> keras.Model:
     for layer in quantizers:
         layer.calibrating = False
     return copy
+
+
+def fake_quants(model: keras.Model) -> dict[str, FakeQuant]:
+    """Return the FakeQuant layers of a model by the names of their steps."""
+    steps = [(step.name, step.operation) for step in opened(model).steps]
+    return {name: layer for name, layer in steps if isinstance(layer, FakeQuant)}
 
 
 def calibration_images(model: Any, images: ArrayLike) -> np.ndarray:
@@ -319,7 +322,7 @@ def fold_batch_norm(model: keras.Model) -> keras.Model:
     >>> net.count_params(), fold_batch_norm(net).count_params()
     (14, 8)
     """
-    require_graph(model)
+    model = plain(model)
     graph = opened(model)
     replacements: dict[str, list[keras.Operation]] = {}
     left = []
@@ -376,17 +379,12 @@ def _check_bits(name, bits, known):
         raise ValueError(f"{name} must be {known[0]} to {known[-1]}; received {bits}")
 
 
-def _scaled_axes(kernel: Kernel) -> tuple[int, ...]:
-    """Return the axes of a kernel that number the output channels."""
-    last = len(kernel.variable.shape) - 1
-    if hasattr(kernel.owner, "depth_multiplier") and "pointwise" not in kernel.variable.name:
-        return last - 1, last
-    return (last - 1 if isinstance(kernel.owner, TRANSPOSED) else last,)
-
-
 def _with_fake_quants(model: keras.Model, bits: int) -> keras.Model:
     """Copy a model with a FakeQuant after each value that LiteRT would round."""
     graph = opened(model)
+    if found := fake_quants(model):  # of `quantization_aware` before
+        new = {name: [FakeQuant(bits, name=layer.name)] for name, layer in found.items()}
+        return replaced(model, new)
     inputs = {id(value) for value in graph.inputs.values()}
     uses = _uses(graph)
     calls = collections.Counter(step.name for step in graph.steps)
@@ -488,16 +486,10 @@ def _folded(layer, norm):
     bias = array(layer.bias if layer.use_bias else None, 0.0)
     copy = type(layer).from_config({**layer.get_config(), "use_bias": True})
     build_like(copy, layer)
-    if isinstance(layer, SEPARABLE):
-        copy.depthwise_kernel.assign(layer.depthwise_kernel)
-        kernel, new = layer.pointwise_kernel, copy.pointwise_kernel
-    else:
-        kernel, new = layer.kernel, copy.kernel
-    weights = np.array(kernel, "float64")
-    if isinstance(layer, TRANSPOSED):
-        weights *= factor[:, None]
-    else:  # of a depthwise kernel the last two axes number the channels
-        weights *= factor.reshape(weights.shape[-2:] if isinstance(layer, DEPTHWISE) else -1)
-    new.assign(weights)
+    kernels_of = (of_layer(each, "", depthwise=True) for each in (copy, layer))
+    for new, old in zip(*kernels_of, strict=True):
+        new.variable.assign(old.variable)
+    sides = [n if i in old.filter_axes else 1 for i, n in enumerate(old.variable.shape)]
+    new.variable.assign(np.array(old.variable, "float64") * factor.reshape(sides))
     copy.bias.assign(shift + (bias - array(norm.moving_mean, None)) * factor)
     return copy

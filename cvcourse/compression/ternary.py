@@ -11,7 +11,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from cvcourse.compression.kernel_wrapper import KernelWrapper, straight_through, wrapped
+from cvcourse.compression.kernel_wrapper import KernelWrapper, plain, straight_through, wrapped
 from cvcourse.compression.kernels import Kernel, kernels_between, tell_untouched
 from cvcourse.errors import pick
 
@@ -96,6 +96,7 @@ def ternarize(
     3
     """
     wrapper = pick("method", method, METHODS)
+    model = plain(model)
     chosen = kernels_between(model, keep)
     tell_untouched("ternarize", model, chosen)
     return wrapped(model, chosen, lambda layer, names, _: wrapper(layer, names))

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from cvcourse.compression.kernel_wrapper import KernelWrapper, bake, wrapped
+from cvcourse.compression.kernel_wrapper import KernelWrapper, plain, wrapped
 from cvcourse.compression.kernels import Kernel, kernels, tell_untouched
 from cvcourse.errors import pick, unknown
 
@@ -179,14 +179,15 @@ def share_weights(
         ValueError: For bits outside 1..8, an unknown name, a kernel with NaN or infinity, or a
             model without kernels or without a known graph.
 
+    >>> from cvcourse.compression import bake
     >>> net = keras.Sequential([keras.Input((50,)), keras.layers.Dense(4, name="logits")])
     >>> len(np.unique(bake(share_weights(net, 3)).get_layer("logits").kernel))
     8
     """
     bits_of = _bits_by_kind(bits)
-    plain = bake(model)
+    model = plain(model)
     found = [
-        kernel for kernel in kernels(plain, layers=layers, skip=skip) if _kind(kernel) in bits_of
+        kernel for kernel in kernels(model, layers=layers, skip=skip) if _kind(kernel) in bits_of
     ]
     if not found:
         raise ValueError(f"{model.name} has no kernels of the kinds {', '.join(bits_of)} to share")
@@ -198,7 +199,7 @@ def share_weights(
         coded.append((SharedWeights(layer, sizes), codes))
         return coded[-1][0]
 
-    shared = wrapped(plain, found, wrapper)
+    shared = wrapped(model, found, wrapper)
     for layer, codes in coded:
         for variables, values in zip(layer._computed, codes, strict=True):
             for variable, value in zip(variables, values, strict=True):
