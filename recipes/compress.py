@@ -52,7 +52,7 @@ PRUNINGS = 50  # number of times that weights are pruned, at most
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(recipe.SourceFields):
+class Config(recipe.SeedsFields, recipe.SourceFields):
     """Settings. Fields that are None get the value in SETTINGS for the network, or in USUAL."""
 
     model: str = "lenet_300_100"
@@ -88,9 +88,7 @@ class Config(recipe.SourceFields):
     curve: tuple[float, ...] = recipe.field(
         (), "further densities to which the dense network is compressed", above=0
     )
-    seeds: tuple[int, ...] | None = recipe.field(
-        None, "random seeds of several runs; auto: one run with --seed", least=0, below=2**32
-    )
+    seeds: tuple[int, ...] | None = None
 
     def misfits(self):
         for name, value in [("density", self.density), *(("curve", value) for value in self.curve)]:
@@ -100,8 +98,6 @@ class Config(recipe.SourceFields):
             bits_of(self.bits or "4")
         except ValueError:
             yield f"--bits expects 1 to 8, or conv:BITS,dense:BITS; received {self.bits!r}"
-        if self.seeds is not None and (not self.seeds or len({*self.seeds}) < len(self.seeds)):
-            yield f"--seeds expects one or more different values; received {self.seeds}"
 
 
 def main(config: Config) -> dict:
@@ -193,7 +189,7 @@ def one_run(run):
         curve={"this run": curve},
         config=config,
         sections=[
-            compression_report.tensor_section(sizes, config.model),
+            compression_report.tensor_section(sizes, rows[-1]["bytes"], config.model),
             compression_report.weight_section(trained.model, pruned, decoded),
         ],
     )
@@ -298,13 +294,7 @@ def several_runs(run):
     from cvcourse.training import compression_report
 
     config = run.config
-    seeds = {
-        f"seed {seed}": dataclasses.replace(
-            config, seed=seed, seeds=None, workdir=str(run.path / f"seed{seed}")
-        )
-        for seed in config.seeds
-    }
-    runs = recipe.run_each(main, seeds, run.command)
+    runs = recipe.run_each_seed(main, run)
     tables = {name: {key: found[key] for key in TABLES} for name, found in runs.items()}
     return compression_report.write_compression(
         run.path,

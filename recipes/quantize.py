@@ -25,6 +25,7 @@ from cvcourse import recipe
 from cvcourse.errors import RunError
 from cvcourse.startup import import_tensorflow_quietly
 
+SMALL = {"width": 0.25, "stages": ((64,), (128, 128), (256, 256))}  # of mobilenet
 KINDS = {"ptq": "post-training", "qat": "quantization-aware", "int8": "int8 file"}
 NOTES = (
     "Accuracy in percent. bytes: weights packed into their bits, a float32 scale for each output "
@@ -39,8 +40,7 @@ class Config(recipe.SourceFields):
 
     model: str = "mobilenet"
     model_args: dict = recipe.field(
-        {"width": 0.25, "stages": ((64,), (128, 128), (256, 256))},
-        "arguments of the model's builder, such as width=0.25",
+        SMALL, "arguments of the model's builder; the default is of mobilenet only"
     )
     bits: tuple[int, ...] = recipe.field(
         (8, 6, 4, 3, 2), "bits of a weight, 2 to 8", least=2, below=9, distinct=True
@@ -80,7 +80,10 @@ def main(config: Config) -> dict:
     """
     from cvcourse import fine_tuning
 
-    config = fine_tuning.resolve(recipe.check(config), "fashion_mnist")
+    config = recipe.check(config)
+    if config.model != Config.model and config.model_args == SMALL:
+        config = dataclasses.replace(config, model_args={})
+    config = fine_tuning.resolve(config, "fashion_mnist")
     config, metrics = recipe.begin(config, "quantize")
     if metrics:
         return metrics

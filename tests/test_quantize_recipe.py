@@ -112,6 +112,20 @@ def test_from_a_source_per_tensor_without_training(finished, tmp_path):
     assert table[-1][0] == "2 bits, per tensor" and table[-1][2] == "–"
 
 
+def test_the_default_arguments_are_of_mobilenet_alone(tmp_path, monkeypatch):
+    class Stop(Exception):
+        """The check of the network."""
+
+    def stop(model):
+        raise Stop(model.name)
+
+    monkeypatch.setattr(compression, "quantization_aware", stop)
+    with pytest.raises(Stop, match="lenet5"):
+        quantize.main(
+            quantize.Config(dataset="digits", model="lenet5", workdir=str(tmp_path / "run"))
+        )
+
+
 @pytest.mark.parametrize(
     ("flags", "line"),
     [
