@@ -115,7 +115,7 @@ def load(
     path = _file(source)
     keras.utils.set_random_seed(config.seed)  # files do not contain the seeds of dropout
     with recipe.user_errors():
-        loaded = classifier.load(str(path), named=False)
+        loaded = classifier.load(str(path.absolute()), named=False)
         model = loaded.model
         if check:
             check(model)

@@ -138,7 +138,7 @@ def compare(run, seed):
         dense = fine_tuning.load(own, part, train, check=lambda net: require_filters(config, net))
         part.begin()
         dataset, model = dense.dataset, dense.model
-        chosen = {"criterion": config.criterion, "skip": skipped(config, model)}
+        chosen = {"criterion": config.criterion, "skip": skipped(config, model), "seed": seed}
         keras.utils.set_random_seed(seed)
         pruned = compression.prune_filters(model, config.keep, **chosen)
         zeroed = compression.zero_filters(model, config.keep, **chosen)
@@ -207,6 +207,8 @@ def trained_before(config, path):
     """Return epochs and seconds of the dense training; --epochs if its run is not known."""
     metrics = path.parent / "metrics.json"
     found = read_json(metrics) if metrics.is_file() else {}
+    if "epochs" not in found:
+        print(f"{path}: unknown number of epochs; --epochs={config.epochs} assumed", flush=True)
     return found.get("epochs", config.epochs), found.get("seconds")
 
 

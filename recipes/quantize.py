@@ -222,7 +222,8 @@ def lead(config, dense, rows):
     yield (
         f"Batch norm is folded; weights are rounded to the stated bits, activations to "
         f"{config.activation_bits} bits in the ranges of {config.calibration_images} training "
-        f"images. Epochs of quantization-aware training after that: {config.qat_epochs}."
+        f"images. Epochs of quantization-aware training after that: {config.qat_epochs}, for which "
+        "the float network is not trained."
     )
     for row in rows:
         changes = [

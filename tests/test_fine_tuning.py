@@ -89,6 +89,8 @@ def test_a_file_of_keras_alone_has_the_classes_of_the_dataset(tmp_path):
     np.savez(two, x_train=pixels, y_train=labels, x_test=pixels, y_test=labels)
     with pytest.raises(UsageError, match=r"has 10 outputs, and \S+two.npz has 2 classes"):
         fine_tuning.load(dataclasses.replace(config, dataset=str(two)), None, train)
+    with pytest.raises(UsageError, match=r"two.npz is neither a run's directory nor a .keras or"):
+        fine_tuning.load(dataclasses.replace(config, source=str(two)), None, train)
     image = keras.Input((8, 8, 1))
     classes = keras.layers.Dense(10, activation="softmax")(keras.layers.Flatten()(image))
     keras.Model(image, classes).save(path)
