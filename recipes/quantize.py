@@ -23,7 +23,7 @@ from cvcourse.recipes import train
 
 from cvcourse import recipe
 from cvcourse.errors import RunError
-from cvcourse.startup import import_tensorflow_quietly
+from cvcourse.startup import import_tensorflow_quietly, standard_error_closed
 
 SMALL = {"width": 0.25, "stages": ((64,), (128, 128), (256, 256))}  # of mobilenet
 KINDS = {"ptq": "post-training", "qat": "quantization-aware", "int8": "int8 file"}
@@ -195,19 +195,28 @@ def accuracies(kind, trained, model):
 
 
 def int8_file(path, trained, model):
-    """Write a LiteRT file and evaluate it; return its metrics."""
+    """Write a LiteRT file and evaluate it; return its metrics, none if LiteRT cannot represent it.
+
+    LiteRT cannot resize photos as networks of `cvcourse transfer` do: the file takes resized ones.
+    """
+    from cvcourse import classifier
     from cvcourse.compression import litert
     from cvcourse.files import write_bytes
 
-    file = litert.convert(model)
+    with standard_error_closed():  # against messages of C++ code
+        try:
+            file = litert.convert(classifier.without_resizing(model)[1])
+        except ValueError as error:
+            print(f"no int8 file: {error}", flush=True)
+            return {}
+        found = {"int8_bytes": len(file)}
+        splits = {"val": trained.dataset.validation, "test": trained.dataset.test}
+        for name, split in splits.items():
+            found[f"int8_{name}_accuracy"] = split and float(
+                (litert.predict(file, split.images[:]).argmax(1) == split.labels).mean()
+            )
     write_bytes(path, file)
     print(f"int8 file: {path}", flush=True)
-    found = {"int8_bytes": len(file)}
-    splits = {"val": trained.dataset.validation, "test": trained.dataset.test}
-    for name, split in splits.items():
-        found[f"int8_{name}_accuracy"] = split and float(
-            (litert.predict(file, split.images[:]).argmax(1) == split.labels).mean()
-        )
     return found
 
 

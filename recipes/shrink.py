@@ -197,8 +197,12 @@ def check(config, model):
     """Raise ValueError if a technique cannot change the network."""
     with contextlib.redirect_stderr(io.StringIO()):  # each row prints its lines later
         for row in rows_of(config):
-            if row not in ROWS["distill"]:
+            if row in ROWS["distill"]:
+                continue
+            try:
                 changes(config)[row](model)
+            except ValueError as error:
+                raise ValueError(f"{row}: {error}") from error
 
 
 # ---- training of a row: functions (task, row, changed model) -> (model, seconds) ----

@@ -241,8 +241,11 @@ class SourceFields(RunFields, ScheduleFields, FitFields, DataFields, ModelFields
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class SeedsFields:
-    """Several random seeds, for a Config that also has the `seed` of `RunFields`."""
+class SeedsFields(RunFields):
+    """The run directory and several random seeds, or one.
+
+    Among the bases of a Config, it must precede those that inherit `RunFields`.
+    """
 
     seeds: tuple[int, ...] | None = field(
         (0, 1, 2),
