@@ -40,7 +40,8 @@ def resolve(config: Any, usual: str) -> Any:
         `--dataset=auto`, the run's dataset, data_dir and limit.
 
     Raises:
-        UsageError: If there is no such source, its run has no dataset, or `--model` is another.
+        UsageError: If there is no such source, its run has no dataset, or another model or
+            precision is given.
     """
     if config.source is None:
         return dataclasses.replace(config, dataset=usual) if config.dataset == "auto" else config
@@ -58,11 +59,14 @@ def resolve(config: Any, usual: str) -> Any:
     found: dict[str, Any] = {"model": model, "model_args": run.get("model_args", {})}
     if function := source_file.split(model):  # its file may have moved
         found = {"model": function[1], "model_args": {}}
-    if config.model not in (type(config).model, found["model"]):
-        raise UsageError(
-            f"--model={config.model} does not fit --source={config.source}, which contains "
-            f"{found['model']}: leave one of them out"
-        )
+    found["precision"] = run.get("precision", type(config).precision)
+    for name in ("model", "precision"):
+        given = getattr(config, name)
+        if given not in (getattr(type(config), name), found[name]):
+            raise UsageError(
+                f"--{name}={given} does not fit --source={config.source}, which has "
+                f"{found[name]}: leave one of them out"
+            )
     if config.dataset == "auto":
         if not isinstance(run.get("dataset"), str) or run["dataset"] == "auto":
             raise UsageError(f"{path} has no config.json with its dataset: give --dataset")

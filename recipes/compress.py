@@ -117,7 +117,8 @@ def main(config: Config) -> dict:
 
     config = recipe.check(config)
     usual = usual_settings(config.model)["dataset"]
-    config, metrics = recipe.begin(with_settings(fine_tuning.resolve(config, usual)), "compress")
+    config = with_settings(fine_tuning.resolve(config, usual))
+    config, metrics = recipe.begin(config, "compress", shown=lambda found: found["stages"])
     if metrics:
         return metrics
     import_tensorflow_quietly()

@@ -177,9 +177,9 @@ def count(config):
         settings["input_shape"] = config.input_shape
     if config.source is None:
         return config.model, *_cost.without_weights(rows, config.model, settings)
-    if settings:
+    if settings or config.model != Config.model:
         raise ValueError(
-            "--model_args and --input_shape are for --model; --source is built already"
+            "--model, --model_args and --input_shape are for a new network; --source has its own"
         )
     if not pathlib.Path(config.source).expanduser().exists():
         raise ValueError(

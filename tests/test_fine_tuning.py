@@ -73,8 +73,12 @@ def test_the_dataset_is_that_of_the_source_or_the_usual_one(source):
 def test_another_model_than_that_of_the_source_is_refused(source):
     given = Config(source=str(source), model="mlp")  # as in the command that resumes a run
     assert fine_tuning.resolve(given, "mnist").model == "mlp"
-    with pytest.raises(UsageError, match=r"--model=resnet20 does not fit --source=\S+, which cont"):
+    with pytest.raises(
+        UsageError, match=r"--model=resnet20 does not fit --source=\S+, which has mlp"
+    ):
         fine_tuning.resolve(dataclasses.replace(given, model="resnet20"), "mnist")
+    with pytest.raises(UsageError, match=r"--precision=mixed_bfloat16 does not fit .* float32"):
+        fine_tuning.resolve(dataclasses.replace(given, precision="mixed_bfloat16"), "mnist")
 
 
 def test_a_file_of_keras_alone_has_the_classes_of_the_dataset(tmp_path):

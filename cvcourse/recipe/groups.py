@@ -238,6 +238,17 @@ class SourceFields(RunFields, ScheduleFields, FitFields, DataFields, ModelFields
         "or the recipe's usual one",
         vouched=True,
     )
+    epochs: int = field(30, "number of epochs of the training that comes first", least=1)
+    learning_rate: float = field(
+        0.05, "peak learning rate of the training that comes first", above=0
+    )
+
+    def misfits(self):
+        if self.schedule in CYCLIC:
+            yield (
+                f"--schedule={self.schedule} needs cycles that divide the epochs, but this recipe "
+                "has trainings of different lengths"
+            )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
