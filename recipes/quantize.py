@@ -25,7 +25,9 @@ from cvcourse import recipe
 from cvcourse.errors import RunError
 from cvcourse.startup import import_tensorflow_quietly, standard_error_closed
 
-SMALL = {"width": 0.25, "stages": ((64,), (128, 128), (256, 256))}  # of mobilenet
+SMALL = {  # of mobilenet
+    **{"width": 0.25, "epsilon": 1e-3, "stages": ((64,), (128, 128), (256, 256))},
+}
 KINDS = {"ptq": "post-training", "qat": "quantization-aware", "int8": "int8 file"}
 NOTES = (
     "Accuracy in percent. bytes: weights packed into their bits, a float32 scale for each output "

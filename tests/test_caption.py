@@ -104,13 +104,7 @@ def changed(config, **settings):
 # --- learned by heart ---
 
 
-SLOW = ("caption_lstm", "caption_rnn", "caption_transformer")  # learn as the others do
-
-
-@pytest.fixture(
-    scope="module",
-    params=[pytest.param(k, marks=pytest.mark.slow) if k in SLOW else k for k in KINDS],
-)
+@pytest.fixture(scope="module", params=KINDS)
 def memorized(request, settings, tmp_path_factory):
     """A finished run of each kind of net: (config, metrics, training loss at its end)."""
     model_args, _ = KINDS[request.param]
@@ -130,6 +124,7 @@ def memorized(request, settings, tmp_path_factory):
     return config, metrics, float(history[-1].split(",")[1])
 
 
+@pytest.mark.slow
 def test_photos_are_learned_by_heart(memorized, photos, capsys, tmp_path):
     config, metrics, loss = memorized
     assert loss < KINDS[config.model][1]

@@ -71,13 +71,9 @@ def test_bits_are_those_of_the_text(text, tmp_path):
     assert metrics["test_bits_per_character"] == pytest.approx(bits, rel=0.03)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("model", "xla"),
-    [
-        ("lstm", False),
-        pytest.param("lstm", True, marks=pytest.mark.slow),
-        pytest.param("transformer", False, marks=pytest.mark.slow),
-    ],
+    ("model", "xla"), [("lstm", False), ("lstm", True), ("transformer", False)]
 )
 def test_a_resumed_run_ends_with_the_same_weights(model, xla, text, tmp_path, monkeypatch):
     """Stopped inside an epoch, with dropout in the net."""

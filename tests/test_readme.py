@@ -12,21 +12,24 @@ import sys
 import keras
 import numpy as np
 import pytest
-from cvcourse.recipes import trust
+from cvcourse.recipes import quantize, trust
 from networks import COURSE_MAP
 
 from cvcourse import __main__ as command_line
 from cvcourse import models, recipe
-from cvcourse.training import comparison
+from cvcourse.training import comparison, compression_report
 
 ROOT = pathlib.Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 RESULTS = {path: json.loads(path.read_text()) for path in ROOT.glob("recipes/results/*.json")}
-COMPARISONS = [path for path, metrics in RESULTS.items() if "rows" in metrics]
+COMPARISONS = [path for path, m in RESULTS.items() if isinstance(m.get("rows"), dict)]
+COMPRESSIONS = [path for path, metrics in RESULTS.items() if "stages" in metrics]
+QUANTIZATIONS = [path for path, metrics in RESULTS.items() if "float" in metrics]
 TRANSFERS = [path for path, metrics in RESULTS.items() if "method" in metrics]
 NETS = [path for path, metrics in RESULTS.items() if "nets" in metrics]
 TRUST = [path for path, metrics in RESULTS.items() if "methods" in metrics]
-RUNS = [path for path in RESULTS if path not in COMPARISONS + TRANSFERS + NETS + TRUST]
+TABLES = COMPARISONS + TRANSFERS + NETS + TRUST + COMPRESSIONS + QUANTIZATIONS
+RUNS = [path for path in RESULTS if path not in TABLES]
 CELLS = {  # what a run is judged by: its cells in the README's row
     "test_accuracy": lambda m: [f"{100 * m[f'{split}_accuracy']:.2f} %" for split in SPLITS],
     "test_exact_match": lambda m: [f"{100 * m[f'{split}_exact_match']:.2f} %" for split in SPLITS],
@@ -87,14 +90,27 @@ def test_comparisons_are_the_metrics_files(path):
     assert shown[2:] == table
 
 
-@pytest.mark.parametrize("path", TRUST, ids=lambda path: path.stem)
-def test_tests_of_maps_are_the_metrics_files(path):
-    """A row per method, below the file's link, as the run printed them."""
+@pytest.mark.parametrize("path", TRUST + COMPRESSIONS + QUANTIZATIONS, ids=lambda path: path.stem)
+def test_other_tables_are_the_metrics_files(path):
+    """Below the file's link, as in the run's report."""
+    metrics = RESULTS[path]
+    if path in TRUST:
+        rows = trust.table(metrics["methods"])
+    elif path in COMPRESSIONS:
+        rows = compression_report.stage_table([metrics["stages"][0], *every_stage(metrics)])
+    else:
+        rows = quantize.table(metrics["float"], metrics["rows"])
     lines = README[README.index(f"]({path.relative_to(ROOT)})") :].splitlines()
-    title, *table = (f"| {' | '.join(cells)} |" for cells in trust.table(RESULTS[path]["methods"]))
+    title, *table = (f"| {' | '.join(cells)} |" for cells in rows)
     shown = lines[lines.index("") + 1 :][: 2 + len(table)]
     assert shown[0] == title
     assert shown[2:] == table
+
+
+def every_stage(metrics):
+    """The stages after the dense network, and the last one of further densities."""
+    stages = metrics["stages"][1:]
+    return stages + [row for row in metrics["curve"] if row not in stages]
 
 
 def test_no_result_is_without_its_metrics_file():

@@ -113,7 +113,7 @@ def write_compression(workdir, *, metrics, curve, config, sections=()):
             {"value": f"{metrics['seconds'] / 60:.1f} min", "words": "total time"},
         ],
         sections=[
-            {"caption": "Stages", "table": [*_stages(metrics["stages"])], "notes": notes},
+            {"caption": "Stages", "table": [*stage_table(metrics["stages"])], "notes": notes},
             {
                 "caption": f"{split.capitalize()} error by ratio",
                 "figure": figures.error_by_ratio(points, dense[key], published),
@@ -210,7 +210,8 @@ def weight_section(dense, pruned, shared):
     }
 
 
-def _stages(stages):
+def stage_table(stages):
+    """Yield the rows of the table of stages, titles first."""
     yield ["stage", "bytes", "ratio", "test error, %", "validation error, %", "density, %", "bits"]
     for row in stages:
         errors = ["–" if row[key] is None else _error(row, key) for key in ERRORS]
