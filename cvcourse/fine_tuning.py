@@ -1,9 +1,7 @@
 """The trained network that a recipe changes, and training it further. Only recipes import this."""
 
-import contextlib
 import dataclasses
 import functools
-import logging
 import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -38,11 +36,12 @@ def resolve(config: Any, usual: str) -> Any:
         usual: Dataset of `--dataset=auto` without a source.
 
     Returns:
-        The config, with the model of the source's run and, for `--dataset=auto`, its dataset,
-        data_dir and limit.
+        The config, with the model of the source's run, or the name of its file, and, for
+        `--dataset=auto`, the run's dataset, data_dir and limit.
 
     Raises:
-        UsageError: If there is no such source, or its run has no dataset.
+        UsageError: If there is no such source, its run has no dataset, or another model or
+            precision is given.
     """
     if config.source is None:
         return dataclasses.replace(config, dataset=usual) if config.dataset == "auto" else config
@@ -54,10 +53,20 @@ def resolve(config: Any, usual: str) -> Any:
         )
     settings = path.parent / "config.json"
     run = read_json(settings) if settings.is_file() else {}
-    found: dict[str, Any] = {}
     model = run.get("model")
-    if isinstance(model, str) and not source_file.split(model):  # a file may have moved
-        found["model"], found["model_args"] = model, run.get("model_args", {})
+    if not isinstance(model, str):
+        model = path.stem
+    found: dict[str, Any] = {"model": model, "model_args": run.get("model_args", {})}
+    if function := source_file.split(model):  # its file may have moved
+        found = {"model": function[1], "model_args": {}}
+    found["precision"] = run.get("precision", type(config).precision)
+    for name in ("model", "precision"):
+        given = getattr(config, name)
+        if given not in (getattr(type(config), name), found[name]):
+            raise UsageError(
+                f"--{name}={given} does not fit --source={config.source}, which has "
+                f"{found[name]}: leave one of them out"
+            )
     if config.dataset == "auto":
         if not isinstance(run.get("dataset"), str) or run["dataset"] == "auto":
             raise UsageError(f"{path} has no config.json with its dataset: give --dataset")
@@ -85,13 +94,13 @@ def load(
         A Trained.
 
     Raises:
-        UsageError: For a wrong setting of the training, before anything is written, for a dataset
-            that does not fit the network, and for a ValueError of `check`.
+        UsageError: For a wrong setting of the training, before anything is written, for a network
+            that outputs probabilities or does not fit the dataset, and for a ValueError of `check`.
         RunError: If a file or the dataset cannot be read.
     """
     import keras
 
-    from cvcourse import classifier, data, training
+    from cvcourse import classifier, data
 
     source = config.source
     if source is None:
@@ -109,18 +118,32 @@ def load(
             train.main(settings)
     path = _file(source)
     keras.utils.set_random_seed(config.seed)  # files do not contain the seeds of dropout
-    model, names = training.load_model(path)
-    assert names is not None  # load_model refuses a file without
     with recipe.user_errors():
+        loaded = classifier.load(str(path.absolute()), named=False)
+        model = loaded.model
         if check:
             check(model)
+        last = model.layers[-1]
+        softmax = getattr(last, "activation", None) is keras.activations.softmax
+        if softmax or isinstance(last, keras.layers.Softmax):
+            raise ValueError(
+                f"{path} ends with softmax, and the loss takes logits: leave the softmax out"
+            )
         dataset = data.of(config)
         if resize := classifier.resizing(model):
             dataset = dataset.resized(**resize)
-        if names != tuple(dataset.class_names):
+        names, expected = loaded.class_names, tuple(dataset.class_names)
+        if names is None:  # a file of Keras alone
+            if model.output_shape[-1] != len(expected):
+                raise ValueError(
+                    f"{path} has {model.output_shape[-1]} outputs, and {config.dataset} has "
+                    f"{len(expected)} classes"
+                )
+            names = expected
+        if names != expected:
             raise ValueError(
                 f"{path} was trained for the classes {', '.join(names[:5])} …, and "
-                f"{config.dataset} has {', '.join(dataset.class_names[:5])} …"
+                f"{config.dataset} has {', '.join(expected[:5])} …"
             )
         sides = [*zip(model.input_shape[1:], dataset.input_shape, strict=False)]
         if len(sides) != 3 or any(side not in (None, size) for side, size in sides):
@@ -179,17 +202,16 @@ def fine_tune(
     augment = getattr(config, "augment", None)
     if augment is None:
         augment = data.usual_augmentation(config.dataset)
-    with _without_warnings():
-        return training.fit(
-            model,
-            dataclasses.replace(run.inside(name), config=config),
-            functools.partial(stream, dataset.train, augment=augment),
-            functools.partial(stream, dataset.validation, shuffle=False),
-            steps_per_epoch=steps,
-            batch_size=batch_size,
-            data=dataset.fingerprint(),
-            callbacks=callbacks,
-        )
+    return training.fit(
+        model,
+        dataclasses.replace(run.inside(name), config=config),
+        functools.partial(stream, dataset.train, augment=augment),
+        functools.partial(stream, dataset.validation, shuffle=False),
+        steps_per_epoch=steps,
+        batch_size=batch_size,
+        data=dataset.fingerprint(),
+        callbacks=callbacks,
+    )
 
 
 def evaluate(model: Any, dataset: Any, batch_size: int = 256) -> list[Any]:
@@ -197,20 +219,14 @@ def evaluate(model: Any, dataset: Any, batch_size: int = 256) -> list[Any]:
     from cvcourse import data, training
 
     stream = functools.partial(data.stream, batch_size=batch_size, seed=0, shuffle=False)
-    with _without_warnings():
-        return training.evaluate_held_out(model, dataset, stream)
+    return training.evaluate_held_out(model, dataset, stream)
 
 
-@contextlib.contextmanager
-def _without_warnings():
-    """Context manager: silence TensorFlow, which warns of "retracing" for many small trainings."""
-    logger = logging.getLogger("tensorflow")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
+def count_macs(model: Any) -> int:
+    """Count the multiply-accumulates of a model, also of one that first resizes images."""
+    from cvcourse import classifier, models
+
+    return models.cost(classifier.without_resizing(model)[1]).macs
 
 
 def _file(source) -> pathlib.Path:

@@ -1,6 +1,7 @@
 """Import TensorFlow without its messages: standard error is for messages to the user."""
 
 import contextlib
+import logging
 import os
 
 from cvcourse.errors import UsageError
@@ -15,13 +16,15 @@ from cvcourse.settings import (
 def import_tensorflow_quietly():
     """Import Keras and TensorFlow while the standard error of the process is discarded.
 
-    TensorFlow's C++ code prints before it reads any log level. Errors are still raised.
+    TensorFlow's C++ code prints before it reads any log level. Errors are still raised. Later,
+    TensorFlow does not warn of "retracing", as it does if a process trains several networks.
 
     Raises:
         UsageError: If recipes do not run with the backend or another setting of Keras. The message
             names KERAS_BACKEND or the setting.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    logging.getLogger("tensorflow").addFilter(_is_not_of_retracing)  # only once
     try:
         require_backend()
         with standard_error_closed():
@@ -35,6 +38,10 @@ def import_tensorflow_quietly():
         require_supported_settings()
     except ValueError as error:
         raise UsageError(str(error)) from error
+
+
+def _is_not_of_retracing(record):
+    return "triggered tf.function retracing" not in record.getMessage()
 
 
 @contextlib.contextmanager

@@ -54,7 +54,7 @@ PRUNINGS = 50  # number of times that weights are pruned, at most
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(recipe.SourceFields):
+class Config(recipe.SeedsFields, recipe.SourceFields):
     """Settings. Fields that are None get the value in SETTINGS for the network, or in USUAL."""
 
     model: str = "lenet_300_100"
@@ -90,9 +90,7 @@ class Config(recipe.SourceFields):
     curve: tuple[float, ...] = recipe.field(
         (), "further densities to which the dense network is compressed", above=0
     )
-    seeds: tuple[int, ...] | None = recipe.field(
-        None, "random seeds of several runs; auto: one run with --seed", least=0, below=2**32
-    )
+    seeds: tuple[int, ...] | None = None
 
     def misfits(self):
         for name, value in [("density", self.density), *(("curve", value) for value in self.curve)]:
@@ -102,8 +100,6 @@ class Config(recipe.SourceFields):
             bits_of(self.bits or "4")
         except ValueError:
             yield f"--bits expects 1 to 8, or conv:BITS,dense:BITS; received {self.bits!r}"
-        if self.seeds is not None and (not self.seeds or len({*self.seeds}) < len(self.seeds)):
-            yield f"--seeds expects one or more different values; received {self.seeds}"
 
 
 def main(config: Config) -> dict:
@@ -123,7 +119,8 @@ def main(config: Config) -> dict:
 
     config = recipe.check(config)
     usual = usual_settings(config.model)["dataset"]
-    config, metrics = recipe.begin(with_settings(fine_tuning.resolve(config, usual)), "compress")
+    config = with_settings(fine_tuning.resolve(config, usual))
+    config, metrics = recipe.begin(config, "compress", shown=lambda found: found["stages"])
     if metrics:
         return metrics
     import_tensorflow_quietly()
@@ -195,7 +192,7 @@ def one_run(run):
         curve={"this run": curve},
         config=config,
         sections=[
-            compression_report.tensor_section(sizes, config.model),
+            compression_report.tensor_section(sizes, rows[-1]["bytes"], config.model),
             compression_report.weight_section(trained.model, pruned, decoded),
         ],
     )
@@ -300,13 +297,7 @@ def several_runs(run):
     from cvcourse.training import compression_report
 
     config = run.config
-    seeds = {
-        f"seed {seed}": dataclasses.replace(
-            config, seed=seed, seeds=None, workdir=str(run.path / f"seed{seed}")
-        )
-        for seed in config.seeds
-    }
-    runs = recipe.run_each(main, seeds, run.command)
+    runs = recipe.run_each_seed(main, run)
     tables = {name: {key: found[key] for key in TABLES} for name, found in runs.items()}
     return compression_report.write_compression(
         run.path,

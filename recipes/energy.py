@@ -126,7 +126,7 @@ def main(config: Config) -> dict:
             title=f"Energy of {title}",
             lead=[*sentences(config, energies, drawn)],
             tiles=[
-                {"value": joules(total), "words": "energy for an image"},
+                {"value": with_unit(total, "J"), "words": "energy for an image"},
                 *(
                     {"value": f"{100 * share:.1f} %", "words": label}
                     for label, share in shares.items()
@@ -177,9 +177,9 @@ def count(config):
         settings["input_shape"] = config.input_shape
     if config.source is None:
         return config.model, *_cost.without_weights(rows, config.model, settings)
-    if settings:
+    if settings or config.model != Config.model:
         raise ValueError(
-            "--model_args and --input_shape are for --model; --source is built already"
+            "--model, --model_args and --input_shape are for a new network; --source has its own"
         )
     if not pathlib.Path(config.source).expanduser().exists():
         raise ValueError(
@@ -198,7 +198,7 @@ def sentences(config, energies, roofs):
     first = max(energies, key=lambda row: row.total)
     yield (
         f"With {config.bits}-bit weights in {config.weights_in} and batches of "
-        f"{config.batch_size}, an image takes {joules(total)}, of which "
+        f"{config.batch_size}, an image takes {with_unit(total, 'J')}, of which "
         f"{100 * fetch / total:.1f} % are for fetching weights. The layer with the most energy is "
         f"{first.name} with {100 * first.total / total:.1f} %."
     )
@@ -208,14 +208,14 @@ def sentences(config, energies, roofs):
     yield (
         f"At {config.peak / 1e9:,.5g} GFLOP/s and {config.bandwidth / 1e9:,.5g} GB/s, memory is "
         f"the limit of {len(bound)} of {len(roofs)} layers with multiply-accumulates, which take "
-        f"{100 * share:.1f} % of their least time, {1e3 * seconds:,.3g} ms for a batch."
+        f"{100 * share:.1f} % of their least time, {with_unit(seconds, 's')} for a batch."
     )
 
 
-def joules(energy):
-    """Format an energy with three digits and a unit."""
-    size, unit = next(pair for pair in ((1, "J"), (1e-3, "mJ"), (0, "µJ")) if energy >= pair[0])
-    return f"{energy / (size or 1e-6):.3g} {unit}"
+def with_unit(number, unit):
+    """Format a number with three digits and a prefix of its unit."""
+    size, prefix = next(pair for pair in ((1, ""), (1e-3, "m"), (0, "µ")) if number >= pair[0])
+    return f"{number / (size or 1e-6):.3g} {prefix}{unit}"
 
 
 def cells(energy, roof):

@@ -31,7 +31,7 @@ MEASURED = (*SPLITS.values(), "seconds")  # different for each seed
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(recipe.TrainedFields):
+class Config(recipe.SeedsFields, recipe.SourceFields):
     """Settings of pruning and training; fields of `train` have the same meaning here."""
 
     model: str = "resnet20"
@@ -53,9 +53,6 @@ class Config(recipe.TrainedFields):
         0.01, "peak learning rate of fine-tuning", above=0
     )
     scratch: bool = recipe.field(True, "also train the smaller network from random weights")
-    seeds: tuple[int, ...] = recipe.field(
-        (0, 1, 2), "random seeds of the repetitions", least=0, below=2**32, distinct=True
-    )
 
 
 def main(config: Config) -> dict:
@@ -83,7 +80,7 @@ def main(config: Config) -> dict:
 
     with recipe.open_run(config, "filter_pruning", config.model, config.dataset) as run:
         run.begin()
-        by_seed = [compare(run, seed) for seed in config.seeds]
+        by_seed = [compare(run, seed) for seed in config.all_seeds]
         rows = {
             name: {
                 key: comparison.mean_and_std(
@@ -108,7 +105,7 @@ def main(config: Config) -> dict:
                 "rows": rows,
                 "fine_tuned_minus_scratch": gains,
                 "limit": config.limit,
-                "seeds": [*config.seeds],
+                "seeds": [*config.all_seeds],
                 "seconds": round(sum(seconds), 1),
             },
             title=f"Filter pruning: {config.model} on {pathlib.Path(config.dataset).stem}",
@@ -134,20 +131,20 @@ def compare(run, seed):
 
     config = run.config
     part = run.inside(f"seed{seed}")
-    own = recipe.as_config(recipe.SourceFields, config, seed=seed, workdir=str(part.path))
+    own = dataclasses.replace(config, seed=seed, workdir=str(part.path))
     part = dataclasses.replace(part, config=own)
     print(f"\nseed {seed}", flush=True)
     with recipe.subrun(f"seed {seed}", run.command):
         dense = fine_tuning.load(own, part, train, check=lambda net: require_filters(config, net))
         part.begin()
         dataset, model = dense.dataset, dense.model
-        chosen = {"criterion": config.criterion, "skip": skipped(config, model)}
+        chosen = {"criterion": config.criterion, "skip": skipped(config, model), "seed": seed}
         keras.utils.set_random_seed(seed)
         pruned = compression.prune_filters(model, config.keep, **chosen)
         zeroed = compression.zero_filters(model, config.keep, **chosen)
         batch_size = min(config.batch_size, len(dataset.train))
         images = batch_size * data.steps_per_epoch(dataset.train, batch_size)
-        macs, fewer = map(count_macs, (model, pruned))
+        macs, fewer = map(fine_tuning.count_macs, (model, pruned))
 
         def row(net, epochs, training_macs, seconds=None):
             accuracies = [split and split.accuracy for split in fine_tuning.evaluate(net, dataset)]
@@ -155,7 +152,7 @@ def compare(run, seed):
                 "val_accuracy": accuracies[0],
                 "test_accuracy": accuracies[1],
                 "parameters": net.count_params(),
-                "macs": count_macs(net),
+                "macs": fine_tuning.count_macs(net),
                 "epochs": epochs,
                 "training_macs": training_macs,
                 "seconds": seconds,
@@ -174,7 +171,7 @@ def compare(run, seed):
         rows["fine_tuned"] = trained(
             pruned, "fine_tuned", config.fine_tune_epochs, before, learning_rate=rate
         )
-        if seed == config.seeds[0]:
+        if seed == config.all_seeds[0]:
             training.save_model(pruned, run.path / "model.keras", dense.class_names)
         if config.scratch:
             keras.utils.set_random_seed(seed)
@@ -183,13 +180,6 @@ def compare(run, seed):
             epochs = max(1, round(budget / (images * fewer)))
             rows["scratch"] = trained(net, "scratch", epochs, warmup_epochs=config.warmup_epochs)
         return rows
-
-
-def count_macs(model):
-    """Count the multiply-accumulates of a model, also of one that first resizes images."""
-    from cvcourse import classifier, models
-
-    return models.cost(classifier.without_resizing(model)[1]).macs
 
 
 def skipped(config, model):
@@ -217,6 +207,8 @@ def trained_before(config, path):
     """Return epochs and seconds of the dense training; --epochs if its run is not known."""
     metrics = path.parent / "metrics.json"
     found = read_json(metrics) if metrics.is_file() else {}
+    if "epochs" not in found:
+        print(f"{path}: unknown number of epochs; --epochs={config.epochs} assumed", flush=True)
     return found.get("epochs", config.epochs), found.get("seconds")
 
 
@@ -231,8 +223,8 @@ def sentences(config, rows, gains):
     yield (
         f"{100 * config.keep:g} % of the filters stay, chosen {way}: {' and '.join(shares)}. "
         f"Images of each split: {f'at most {config.limit:,}' if config.limit else 'all'}. Seeds: "
-        f"{', '.join(map(str, config.seeds))}. Fine-tuned networks and those trained from scratch "
-        "are evaluated at the last epoch, dense ones at the best on validation data."
+        f"{', '.join(map(str, config.all_seeds))}. Fine-tuned networks and those trained from "
+        "scratch are evaluated at the last epoch, dense ones at the best on validation data."
     )
     split, key = next((split, key) for split, key in SPLITS.items() if dense[key])
     removed, after = (

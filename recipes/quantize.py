@@ -23,8 +23,11 @@ from cvcourse.recipes import train
 
 from cvcourse import recipe
 from cvcourse.errors import RunError
-from cvcourse.startup import import_tensorflow_quietly
+from cvcourse.startup import import_tensorflow_quietly, standard_error_closed
 
+SMALL = {  # of mobilenet
+    **{"width": 0.25, "epsilon": 1e-3, "stages": ((64,), (128, 128), (256, 256))},
+}
 KINDS = {"ptq": "post-training", "qat": "quantization-aware", "int8": "int8 file"}
 NOTES = (
     "Accuracy in percent. bytes: weights packed into their bits, a float32 scale for each output "
@@ -39,8 +42,7 @@ class Config(recipe.SourceFields):
 
     model: str = "mobilenet"
     model_args: dict = recipe.field(
-        {"width": 0.25, "epsilon": 1e-3, "stages": ((64,), (128, 128), (256, 256))},
-        "arguments of the model's builder, such as width=0.25",
+        SMALL, "arguments of the model's builder; the default is of mobilenet only"
     )
     bits: tuple[int, ...] = recipe.field(
         (8, 6, 4, 3, 2), "bits of a weight, 2 to 8", least=2, below=9, distinct=True
@@ -80,7 +82,10 @@ def main(config: Config) -> dict:
     """
     from cvcourse import fine_tuning
 
-    config = fine_tuning.resolve(recipe.check(config), "fashion_mnist")
+    config = recipe.check(config)
+    if config.model != Config.model and config.model_args == SMALL:
+        config = dataclasses.replace(config, model_args={})
+    config = fine_tuning.resolve(config, "fashion_mnist")
     config, metrics = recipe.begin(config, "quantize")
     if metrics:
         return metrics
@@ -192,19 +197,28 @@ def accuracies(kind, trained, model):
 
 
 def int8_file(path, trained, model):
-    """Write a LiteRT file and evaluate it; return its metrics."""
+    """Write a LiteRT file and evaluate it; return its metrics, none if LiteRT cannot represent it.
+
+    LiteRT cannot resize photos as networks of `cvcourse transfer` do: the file takes resized ones.
+    """
+    from cvcourse import classifier
     from cvcourse.compression import litert
     from cvcourse.files import write_bytes
 
-    file = litert.convert(model)
+    with standard_error_closed():  # against messages of C++ code
+        try:
+            file = litert.convert(classifier.without_resizing(model)[1])
+        except ValueError as error:
+            print(f"no int8 file: {error}", flush=True)
+            return {}
+        found = {"int8_bytes": len(file)}
+        splits = {"val": trained.dataset.validation, "test": trained.dataset.test}
+        for name, split in splits.items():
+            found[f"int8_{name}_accuracy"] = split and float(
+                (litert.predict(file, split.images[:]).argmax(1) == split.labels).mean()
+            )
     write_bytes(path, file)
     print(f"int8 file: {path}", flush=True)
-    found = {"int8_bytes": len(file)}
-    splits = {"val": trained.dataset.validation, "test": trained.dataset.test}
-    for name, split in splits.items():
-        found[f"int8_{name}_accuracy"] = split and float(
-            (litert.predict(file, split.images[:]).argmax(1) == split.labels).mean()
-        )
     return found
 
 
@@ -219,7 +233,8 @@ def lead(config, dense, rows):
     yield (
         f"Batch norm is folded; weights are rounded to the stated bits, activations to "
         f"{config.activation_bits} bits in the ranges of {config.calibration_images} training "
-        f"images. Epochs of quantization-aware training after that: {config.qat_epochs}."
+        f"images. Epochs of quantization-aware training after that: {config.qat_epochs}, for which "
+        "the float network is not trained."
     )
     for row in rows:
         changes = [

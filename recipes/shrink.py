@@ -40,7 +40,7 @@ ROWS = {  # technique: its rows
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(recipe.SourceFields):
+class Config(recipe.SeedsFields, recipe.SourceFields):
     """The techniques, their strength, and the training."""
 
     techniques: tuple[str, ...] = recipe.field(
@@ -72,19 +72,11 @@ class Config(recipe.SourceFields):
     student: str = recipe.field("lenet5", "smaller network of distill, as --model", source=True)
     student_args: dict = recipe.field({}, "arguments of its builder")
     temperature: float = recipe.field(3.0, "temperature of the logits of distill", above=0)
-    seeds: tuple[int, ...] | None = recipe.field(
-        (0, 1, 2),
-        "random seeds of the repetitions; auto: one run with --seed",
-        least=0,
-        below=2**32,
-    )
 
     def misfits(self):
         for name in ("density", "keep"):
             if getattr(self, name) > 1:
                 yield f"--{name} must be above 0 and at most 1; received {getattr(self, name):g}"
-        if self.seeds is not None and (not self.seeds or len({*self.seeds}) < len(self.seeds)):
-            yield f"--seeds expects one or more different values; received {self.seeds}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,21 +133,14 @@ def several_runs(run):
     """Compare with each seed; return the metrics, with the means."""
     from cvcourse.training import shrink_report
 
-    config = run.config
-    seeds = {
-        f"seed {seed}": dataclasses.replace(
-            config, seed=seed, seeds=None, workdir=str(run.path / f"seed{seed}")
-        )
-        for seed in config.seeds
-    }
-    runs = recipe.run_each(main, seeds, run.command)
+    runs = recipe.run_each_seed(main, run)
     found = [shrink_report.means(metrics["rows"]) for metrics in runs.values()]
-    return shrink_report.write(run, found, [*config.seeds])
+    return shrink_report.write(run, found, [*run.config.seeds])
 
 
 def measured(task, row, class_names):
     """Change and train the network of a row, write it and read it again; return its numbers."""
-    from cvcourse import fine_tuning, models
+    from cvcourse import fine_tuning
     from cvcourse.compression import compressed_file
 
     is_student = row in ROWS["distill"]
@@ -170,7 +155,7 @@ def measured(task, row, class_names):
     return {
         "bytes": size,
         "ratio": 4 * task.model.count_params() / size,
-        "macs": models.cost(model).macs,
+        "macs": fine_tuning.count_macs(model),
         "before_accuracy": before.accuracy,
         "test_accuracy": test and test.accuracy,
         "val_accuracy": validation.accuracy,
@@ -212,8 +197,12 @@ def check(config, model):
     """Raise ValueError if a technique cannot change the network."""
     with contextlib.redirect_stderr(io.StringIO()):  # each row prints its lines later
         for row in rows_of(config):
-            if row not in ROWS["distill"]:
+            if row in ROWS["distill"]:
+                continue
+            try:
                 changes(config)[row](model)
+            except ValueError as error:
+                raise ValueError(f"{row}: {error}") from error
 
 
 # ---- training of a row: functions (task, row, changed model) -> (model, seconds) ----

@@ -267,9 +267,12 @@ def test_gap_coded_bytes_of_the_papers_figure():
 
 def test_settings_of_each_network():
     usual = compress.with_settings(compress.Config(model="lenet5_caffe"))
-    assert (usual.prune_epochs, usual.augment, usual.optimizer) == (8, (), "adam")
+    own = compress.SETTINGS["lenet5_caffe"]
+    assert (usual.prune_epochs, usual.augment) == (own["prune_epochs"], ())
     given = compress.with_settings(compress.Config(model="vgg16_cifar", density=0.3, epochs=2))
-    assert (given.density, given.epochs, given.optimizer) == (0.3, 2, "nesterov")
+    assert (given.density, given.epochs) == (0.3, 2)
+    assert given.prune_epochs == compress.SETTINGS["vgg16_cifar"]["prune_epochs"]
+    assert given.batch_size == compress.USUAL["batch_size"]
     assert compress.with_settings(compress.Config(model="resnet20")).augment is None
     assert compress.bits_of("4") == 4
     assert compress.bits_of("conv:8,dense:4") == {"conv": 8, "dense": 4}
@@ -293,7 +296,8 @@ def test_settings_of_each_network():
         ("--dataset=digit", "did you mean 'digits'"),
         ("--model=linear --model_args=wide=3", "wide"),
         ("--optimizer=lbfgs", "use `cvcourse optimizers`"),
-        ("--cycles=2 --epochs=3 --schedule=cosine_restarts", "--cycles=2 does not divide"),
+        ("--cycles=2 --schedule=cosine_restarts", "this recipe has trainings of different lengths"),
+        ("--cycles=2 --epochs=3", "--cycles=2 does not divide"),
     ],
 )
 def test_bad_values_leave_one_line_and_nothing_written(flags, message, tmp_path, capsys):

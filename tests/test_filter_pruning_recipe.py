@@ -128,6 +128,11 @@ def test_from_a_source_without_training_from_scratch(finished, tmp_path):
         assert rows[name]["test_accuracy"]["seeds"] == [before]
 
 
+def test_seeds():
+    assert filter_pruning.Config(seed=5, seeds=None).all_seeds == (5,)
+    assert filter_pruning.Config().all_seeds == (0, 1, 2)
+
+
 def test_layers_that_sums_tie_keep_their_filters():
     net = models.build("resnet20", depth=8, input_shape=(8, 8, 1))
     inner = filter_pruning.skipped(filter_pruning.Config(skip=("stage1_block1_1_conv",)), net)
@@ -145,6 +150,7 @@ def test_layers_that_sums_tie_keep_their_filters():
         (["--keep=0"], "--keep expects a number above 0"),
         (["--keep=1"], "--keep expects a number above 0 and below 1"),
         (["--criterion=l3"], "--criterion"),
+        (["--seed=5"], "--seed=5 needs --seeds=auto; received --seeds=0,1,2"),
         (["--skip=fc9"], "unknown layer with filters 'fc9'"),
         (["--model=linear", "--model_args="], "linear has no filters that can be removed; --tied"),
         (["--source=nowhere"], "--source=nowhere: no such run directory or .keras file"),

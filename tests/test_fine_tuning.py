@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import logging
 
 import keras
 import numpy as np
@@ -10,6 +11,7 @@ from cvcourse.recipes import train
 
 from cvcourse import data, fine_tuning, models, recipe, training
 from cvcourse.errors import UsageError
+from cvcourse.startup import import_tensorflow_quietly
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,12 +59,56 @@ def test_the_dataset_is_that_of_the_source_or_the_usual_one(source):
     assert (found.dataset, found.limit) == ("cifar10", 5)
     changed = {"model": "gone.py:build", "dataset": "digits"}
     (source / "config.json").write_text(json.dumps(changed))
-    assert fine_tuning.resolve(Config(source=str(source)), "mnist").model == Config().model
+    found = fine_tuning.resolve(Config(source=str(source), model_args={"a": 1}), "mnist")
+    assert (found.model, found.model_args) == ("build", {})
     (source / "config.json").unlink()
+    found = fine_tuning.resolve(Config(source=str(source), dataset="digits"), "mnist")
+    assert (found.model, found.model_args) == ("model", {})
     with pytest.raises(UsageError, match=r"has no config\.json with its dataset: give --dataset"):
         fine_tuning.resolve(Config(source=str(source)), "mnist")
     with pytest.raises(UsageError, match="--source=gone: no such run directory or"):
         fine_tuning.resolve(Config(source="gone"), "mnist")
+
+
+def test_another_model_than_that_of_the_source_is_refused(source):
+    given = Config(source=str(source), model="mlp")  # as in the command that resumes a run
+    assert fine_tuning.resolve(given, "mnist").model == "mlp"
+    with pytest.raises(
+        UsageError, match=r"--model=resnet20 does not fit --source=\S+, which has mlp"
+    ):
+        fine_tuning.resolve(dataclasses.replace(given, model="resnet20"), "mnist")
+    with pytest.raises(UsageError, match=r"--precision=mixed_bfloat16 does not fit .* float32"):
+        fine_tuning.resolve(dataclasses.replace(given, precision="mixed_bfloat16"), "mnist")
+
+
+def test_a_file_of_keras_alone_has_the_classes_of_the_dataset(tmp_path):
+    path = tmp_path / "net.keras"
+    net().save(path)
+    config = Config(source=str(path), dataset="digits", limit=60)
+    trained = fine_tuning.load(config, run_of(tmp_path / "run"), train)
+    assert trained.class_names == tuple(digits().class_names)
+    two = tmp_path / "two.npz"
+    pixels = np.zeros((40, 8, 8, 1), "uint8")
+    labels = np.arange(40) % 2
+    np.savez(two, x_train=pixels, y_train=labels, x_test=pixels, y_test=labels)
+    with pytest.raises(UsageError, match=r"has 10 outputs, and \S+two.npz has 2 classes"):
+        fine_tuning.load(dataclasses.replace(config, dataset=str(two)), None, train)
+    with pytest.raises(UsageError, match=r"two.npz is neither a run's directory nor a .keras or"):
+        fine_tuning.load(dataclasses.replace(config, source=str(two)), None, train)
+    image = keras.Input((8, 8, 1))
+    classes = keras.layers.Dense(10, activation="softmax")(keras.layers.Flatten()(image))
+    keras.Model(image, classes).save(path)
+    with pytest.raises(UsageError, match="ends with softmax, and the loss takes logits"):
+        fine_tuning.load(config, None, train)
+
+
+def test_tensorflow_does_not_warn_of_many_trainings(caplog):
+    import_tensorflow_quietly()
+    import_tensorflow_quietly()
+    logger = logging.getLogger("tensorflow")
+    logger.warning("5 out of the last %d calls triggered tf.function retracing.", 5)
+    logger.warning("Gradients do not exist for variables")
+    assert caplog.messages == ["Gradients do not exist for variables"]
 
 
 def test_a_source_is_loaded_with_its_dataset(source, tmp_path):

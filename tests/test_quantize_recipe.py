@@ -1,13 +1,15 @@
 """The recipe `quantize`: rows of the saved networks and of the int8 file; resumed exactly."""
 
+import dataclasses
 import shutil
 from unittest import mock
 
+import keras
 import numpy as np
 import pytest
 from cvcourse.recipes import quantize, train
 
-from cvcourse import compression, data, training
+from cvcourse import compression, data, fine_tuning, training
 from cvcourse.compression import litert
 
 pytestmark = pytest.mark.usefixtures("undrawn")
@@ -110,6 +112,44 @@ def test_from_a_source_per_tensor_without_training(finished, tmp_path):
     assert "qat_test_accuracy" not in rows[0]
     table = quantize.table(metrics["float"], rows)
     assert table[-1][0] == "2 bits, per tensor" and table[-1][2] == "–"
+
+
+def test_the_int8_file_of_a_network_of_photos_takes_resized_ones(tmp_path, monkeypatch, capsys):
+    """LiteRT has no resizing with antialiasing; a network without a file is no error."""
+    digits = data.load("digits", limit=40)
+    photo = keras.Input((None, None, 1))
+    x = keras.ops.image.resize(photo, (8, 8), antialias=True)
+    x = keras.layers.Rescaling(1 / 16)(x)
+    logits = keras.layers.Dense(10)(keras.layers.Flatten()(x))
+    model = compression.quantization_aware(keras.Model(photo, logits))
+    model = compression.calibrate(model, digits.train.images[:])
+    trained = fine_tuning.Trained(model, digits.class_names, digits, tmp_path)
+    found = quantize.int8_file(tmp_path / "net.tflite", trained, model)
+    (validation,) = fine_tuning.evaluate(model, dataclasses.replace(digits, test=None))[:1]
+    assert found["int8_val_accuracy"] == pytest.approx(validation.accuracy, abs=0.03)
+    assert found["int8_bytes"] == (tmp_path / "net.tflite").stat().st_size
+
+    def refuse(model):
+        raise ValueError("LiteRT cannot represent it")
+
+    monkeypatch.setattr(litert, "convert", refuse)
+    assert quantize.int8_file(tmp_path / "other.tflite", trained, model) == {}
+    assert "no int8 file: LiteRT cannot represent it" in capsys.readouterr().out
+    assert not (tmp_path / "other.tflite").exists()
+
+
+def test_the_default_arguments_are_of_mobilenet_alone(tmp_path, monkeypatch):
+    class Stop(Exception):
+        """The check of the network."""
+
+    def stop(model):
+        raise Stop(model.name)
+
+    monkeypatch.setattr(compression, "quantization_aware", stop)
+    with pytest.raises(Stop, match="lenet5"):
+        quantize.main(
+            quantize.Config(dataset="digits", model="lenet5", workdir=str(tmp_path / "run"))
+        )
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """--workdir alone, `cvcourse resume` and `cvcourse runs`: what they read, and what they refuse."""
 
+import itertools
 import json
 import pathlib
 import shutil
@@ -9,7 +10,7 @@ from cvcourse.recipes import runs, train, tune
 
 from cvcourse import __main__ as command_line
 from cvcourse import recipe
-from cvcourse.errors import UsageError
+from cvcourse.errors import RunError, UsageError
 from cvcourse.files import write_json
 
 BEFORE = pathlib.Path(__file__).parent / "run_directories" / "0.4.0"
@@ -167,13 +168,14 @@ def test_a_check_that_fails_ends_resume_as_it_ends_check(tmp_path, capsys, monke
 def test_a_refused_run_leaves_no_directory(tmp_path):
     """A directory that was there, or has results, stays."""
     config = train.Config(workdir=str(tmp_path / "run"))
-    for before, result in ((False, False), (False, True), (True, False)):
+    cases = itertools.product((False, True), (False, True), (UsageError, RunError))
+    for before, result, kind in cases:
         if before:
             (tmp_path / "run").mkdir()
-        with pytest.raises(UsageError), recipe.open_run(config, "train") as run:
+        with pytest.raises(kind), recipe.open_run(config, "train") as run:
             run.begin()
             if result:
                 (run.path / "history.csv").touch()
-            raise UsageError("the model has no map")
+            raise kind("the model has no map")
         assert (tmp_path / "run").exists() == (before or result)
         shutil.rmtree(tmp_path / "run", ignore_errors=True)

@@ -107,7 +107,10 @@ def test_all_techniques_with_two_seeds(tmp_path):
         ("--seeds=0,0", "--seeds expects one or more different values"),
         ("--fine_tune_epochs=1", "--fine_tune_epochs expects a whole number of at least 2"),
         ("--student=lenett5 --seeds=auto", "did you mean 'lenet5'"),
-        ("--techniques=ternary --model=linear --seeds=auto", "has no kernel of at least 100"),
+        (
+            "--techniques=ternary --model=linear --seeds=auto",
+            "ttq: linear has no kernel of at least 100",
+        ),
         ("--source=nowhere", "--source=nowhere: no such run directory or .keras file"),
     ],
 )

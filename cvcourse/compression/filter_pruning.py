@@ -55,7 +55,12 @@ class FilterGroup:
 
 
 def prune_filters(
-    model: keras.Model, keep: float = 0.5, *, criterion: str = "l1", skip: Sequence[str] = ()
+    model: keras.Model,
+    keep: float = 0.5,
+    *,
+    criterion: str = "l1",
+    skip: Sequence[str] = (),
+    seed: int = 0,
 ) -> keras.Model:
     """Remove the filters with the smallest norms; the outputs are those of `zero_filters`.
 
@@ -70,6 +75,7 @@ def prune_filters(
         criterion: Importance of a filter, summed over tied filters: "l1", sum of the absolute
             weights (section 3.1); "l2", Euclidean norm; or "random", for comparison.
         skip: Names of layers that keep all filters.
+        seed: Random seed of the criterion "random".
 
     Returns:
         An uncompiled functional keras.Model with the same names of layers and fewer filters.
@@ -84,13 +90,18 @@ def prune_filters(
     35
     """
     model = plain(model)
-    plan = _plan(model, keep, criterion, skip)
+    plan = _plan(model, keep, criterion, skip, seed)
     plan.tell("prune_filters")
     return replaced(model, {name: [operation] for name, operation in plan.smaller().items()})
 
 
 def zero_filters(
-    model: keras.Model, keep: float = 0.5, *, criterion: str = "l1", skip: Sequence[str] = ()
+    model: keras.Model,
+    keep: float = 0.5,
+    *,
+    criterion: str = "l1",
+    skip: Sequence[str] = (),
+    seed: int = 0,
 ) -> keras.Model:
     """Set to zero the filters that `prune_filters` removes, with their biases and norms.
 
@@ -99,6 +110,7 @@ def zero_filters(
         keep: See `prune_filters`.
         criterion: See `prune_filters`.
         skip: See `prune_filters`.
+        seed: See `prune_filters`.
 
     Returns:
         An uncompiled functional keras.Model of the same size.
@@ -113,7 +125,7 @@ def zero_filters(
     2
     """
     model = plain(model)
-    plan = _plan(model, keep, criterion, skip)
+    plan = _plan(model, keep, criterion, skip, seed)
     plan.tell("zero_filters")
     copy = replaced(model)
     layers = {step.name: step.operation for step in opened(copy).steps}
@@ -167,10 +179,11 @@ def _groups(graph: ChannelGraph) -> list[FilterGroup]:
 class _Plan:
     """The channels that stay."""
 
-    def __init__(self, graph: ChannelGraph, keep: float, criterion: str):
+    def __init__(self, graph: ChannelGraph, keep: float, criterion: str, seed: int):
         self.graph = graph
         self.keep = keep
         self.criterion = criterion
+        self.seed = seed
         while True:
             self.select()
             if not any([*map(self.cannot_move, self.changed())]):  # each of them
@@ -212,7 +225,7 @@ class _Plan:
     def scores(self, roots: np.ndarray) -> np.ndarray:
         """Return the importance of each representative."""
         if self.criterion == "random":
-            return np.random.default_rng(0).uniform(size=len(roots))
+            return np.random.default_rng(self.seed).uniform(size=len(roots))
         power = {"l1": 1, "l2": 2}[self.criterion]
         scores = np.zeros(len(roots))
         for step, ids in self.graph.filters.values():
@@ -334,7 +347,7 @@ class _Plan:
             print(f"{technique}: all filters kept: {listed}", file=sys.stderr, flush=True)
 
 
-def _plan(model: keras.Model, keep: float, criterion: str, skip: Sequence[str]) -> _Plan:
+def _plan(model: keras.Model, keep: float, criterion: str, skip: Sequence[str], seed: int) -> _Plan:
     """Check the arguments, and choose the channels that stay."""
     if not (isinstance(keep, numbers.Real) and 0 < keep <= 1):
         raise ValueError(f"keep is a fraction of the filters in (0, 1]; received {keep!r}")
@@ -344,7 +357,7 @@ def _plan(model: keras.Model, keep: float, criterion: str, skip: Sequence[str]) 
     if not any(group.prunable for group in groups):
         why = "; ".join(f"{', '.join(group.layers)}: {group.reason}" for group in groups)
         raise ValueError(f"{model.name} has no filters that can be removed{why and f' ({why})'}")
-    return _Plan(graph, keep, criterion)
+    return _Plan(graph, keep, criterion, seed)
 
 
 # Weights by channels. The last axis of a weight is that of the outputs, with three exceptions.

@@ -8,16 +8,7 @@ import keras
 import numpy as np
 
 from cvcourse.errors import unknown
-from cvcourse.layers.graph import has_graph, nodes, opened, output_structure
-
-
-def require_graph(model: Any) -> None:
-    """Raise ValueError for a model whose graph is not known."""
-    if not has_graph(model):
-        raise ValueError(
-            "needs a functional or Sequential model with known inputs; received "
-            f"{getattr(model, 'name', model)!r} of the class {type(model).__name__}"
-        )
+from cvcourse.layers.graph import has_graph, nodes, opened, output_structure, require_graph
 
 
 def replaced(

@@ -135,6 +135,7 @@ def accuracy_by_bytes(points: Mapping[str, tuple[float, float]]) -> Figure:
             va="center",
             arrowprops={"arrowstyle": "-", "color": GRAY, "linewidth": 0.6},
         )
+    ax.xaxis.set_major_formatter("{x:,.0f}")
     ax.set_xlabel("bytes of the file")
     ax.set_title("accuracy (%)", loc="left")
     return figure

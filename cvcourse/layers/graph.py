@@ -84,6 +84,16 @@ def has_graph(model: Any) -> bool:
         return False
 
 
+def require_graph(model: Any) -> None:
+    """Raise ValueError for a model whose graph is not known."""
+    if not has_graph(model):
+        raise ValueError(
+            "needs a functional or Sequential model with known inputs, not a subclassed one or a "
+            f"Sequential without keras.Input; received {getattr(model, 'name', model)!r} of the "
+            f"class {type(model).__name__}"
+        )
+
+
 def opened(model: keras.Model) -> Graph:
     """Return the graph of a model with the operations of models within it.
 

@@ -6,7 +6,7 @@ from typing import Any, cast
 import keras
 from keras import layers
 
-from cvcourse.layers.graph import Graph, Step, Value, has_graph, opened
+from cvcourse.layers.graph import Graph, Step, Value, opened, require_graph
 from cvcourse.layers.receptive_field import GLOBAL_POOLS
 from cvcourse.layers.sparse_conv import SparseConv2D
 
@@ -29,11 +29,7 @@ def fixed_graph(model: keras.Model) -> Graph:
     Raises:
         ValueError: For a model without a known graph, or of images of any size.
     """
-    if not has_graph(model):
-        raise ValueError(
-            "needs a functional or Sequential model with known inputs; received "
-            f"{getattr(model, 'name', model)!r} of the class {type(model).__name__}"
-        )
+    require_graph(model)
     graph = opened(model)
     if any(None in value.shape[1:] for value in graph.inputs.values()):
         raise ValueError(

@@ -22,15 +22,15 @@ from cvcourse.recipe.groups import (
     PrecisionFields,
     RunFields,
     ScheduleFields,
+    SeedsFields,
     SequenceFields,
     SourceFields,
     StoppingFields,
-    TrainedFields,
     TrainingFields,
     WeightsFields,
     WorkdirFields,
 )
-from cvcourse.recipe.many import run_each, run_seeds
+from cvcourse.recipe.many import run_each, run_each_seed, run_seeds
 from cvcourse.recipe.output import PICTURES, output_file
 from cvcourse.recipe.workdir import (
     begin,
@@ -55,10 +55,10 @@ __all__ = [
     "PrecisionFields",
     "RunFields",
     "ScheduleFields",
+    "SeedsFields",
     "SequenceFields",
     "SourceFields",
     "StoppingFields",
-    "TrainedFields",
     "TrainingFields",
     "WeightsFields",
     "WorkdirFields",
@@ -84,6 +84,7 @@ __all__ = [
     "read_config",
     "run",
     "run_each",
+    "run_each_seed",
     "run_seeds",
     "subrun",
     "user_errors",

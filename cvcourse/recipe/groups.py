@@ -224,7 +224,7 @@ class ClassifierFields(WeightsFields):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class TrainedFields(WorkdirFields, ScheduleFields, FitFields, DataFields, ModelFields):
+class SourceFields(RunFields, ScheduleFields, FitFields, DataFields, ModelFields):
     """A trained network to change, or the settings of the training that comes first."""
 
     source: str | None = field(
@@ -238,11 +238,43 @@ class TrainedFields(WorkdirFields, ScheduleFields, FitFields, DataFields, ModelF
         "or the recipe's usual one",
         vouched=True,
     )
+    epochs: int = field(30, "number of epochs of the training that comes first", least=1)
+    learning_rate: float = field(
+        0.05, "peak learning rate of the training that comes first", above=0
+    )
+
+    def misfits(self):
+        if self.schedule in CYCLIC:
+            yield (
+                f"--schedule={self.schedule} needs cycles that divide the epochs, but this recipe "
+                "has trainings of different lengths"
+            )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class SourceFields(RunFields, TrainedFields):
-    """A trained network to change, with a single random seed."""
+class SeedsFields(RunFields):
+    """The run directory and several random seeds, or one.
+
+    Among the bases of a Config, it must precede those that inherit `RunFields`.
+    """
+
+    seeds: tuple[int, ...] | None = field(
+        (0, 1, 2),
+        "random seeds of the repetitions; auto: one run with --seed",
+        least=0,
+        below=2**32,
+        distinct=True,
+    )
+
+    def misfits(self):
+        if self.seeds is not None and self.seed != RunFields.seed:
+            given = ",".join(map(str, self.seeds))
+            yield f"--seed={self.seed} needs --seeds=auto; received --seeds={given}"
+
+    @property
+    def all_seeds(self) -> tuple[int, ...]:
+        """The seeds of the repetitions, which may be one."""
+        return self.seeds or (self.seed,)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

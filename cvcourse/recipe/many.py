@@ -1,5 +1,7 @@
 """Several runs of one recipe in sequence, which one command resumes."""
 
+import dataclasses
+
 from cvcourse.recipe.workdir import subrun
 
 
@@ -24,6 +26,28 @@ def run_each(main, configs, command):
         with subrun(name, command):
             metrics[name] = main(config)
     return metrics
+
+
+def run_each_seed(main, run):
+    """Run a recipe once for each of its seeds, in folders of its run.
+
+    Args:
+        main: Function of a config that returns the run's metrics.
+        run: The Run that contains them; its config has `seeds`.
+
+    Returns:
+        {"seed N": metrics}.
+
+    Raises:
+        Interrupted: As `run_each` does.
+    """
+    configs = {
+        f"seed {seed}": dataclasses.replace(
+            run.config, seed=seed, seeds=None, workdir=str(run.path / f"seed{seed}")
+        )
+        for seed in run.config.seeds
+    }
+    return run_each(main, configs, run.command)
 
 
 def run_seeds(main, run, seeds, configs):

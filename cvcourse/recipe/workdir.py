@@ -12,7 +12,7 @@ import pathlib
 import tempfile
 
 from cvcourse import source_file
-from cvcourse.errors import Interrupted, InUse, RunError, UsageError
+from cvcourse.errors import Diverged, Interrupted, InUse, RunError, UsageError
 from cvcourse.files import PARTIAL, read_json, require_regular, with_paths, write_json
 from cvcourse.recipe import semantics
 from cvcourse.recipe.command_line import command, program, user_errors
@@ -238,7 +238,7 @@ def open_run(config, recipe, *words, devices=None, equal=None, **rules):
 
     Raises:
         UsageError: As `finished_metrics` does, and if workers differ. A new directory is removed if
-            it has no results when a UsageError leaves the block.
+            it has no results when an error other than Diverged leaves the block.
         RunError: If the directory cannot be written, another process uses it, or a worker died.
         Interrupted: For a KeyboardInterrupt inside.
     """
@@ -279,8 +279,8 @@ def _claim(config, recipe, words, rules):
         print(f"run directory: {path}\nto resume after an interruption: {again}", flush=True)
         try:
             yield Run(config, path, again, recipe)
-        except UsageError:
-            if is_new:
+        except (UsageError, RunError) as error:
+            if is_new and not isinstance(error, Diverged):
                 with contextlib.suppress(OSError):
                     _remove_without_results(path)
             raise

@@ -11,7 +11,7 @@ REMEDY = "remove its run, and the same command trains it again"
 COLUMNS = {  # measure: its column's title, scale and digits
     "bytes": ("bytes", 1, 0),
     "ratio": ("ratio", 1, 1),
-    "macs": ("MACs, millions", 1e-6, 1),
+    "macs": ("MACs, millions", 1e-6, 2),
     "before_accuracy": ("before training, %", 100, 2),
     "accuracy": ("accuracy, %", 100, 2),
     "test_accuracy": ("test accuracy, %", 100, 2),

@@ -156,11 +156,12 @@ def archive_note(metrics):
     )
 
 
-def tensor_section(sizes, network):
+def tensor_section(sizes, total, network):
     """Create the section with the bits and bytes of each tensor beside those of the paper.
 
     Args:
         sizes: Sizes of a file, as `compressed_file.sizes` returns them.
+        total: Bytes of the file.
         network: Name of the network, a key of `PAPER` or another.
 
     Returns:
@@ -177,12 +178,13 @@ def tensor_section(sizes, network):
         table.append([row.name, f"{row.weights:,}", f"{kept:.1f}", *bits, f"{row.bytes:,}"])
     for cells, (kept, *bits) in zip(table[1:], published, strict=False):
         cells += [kept, f"{bits[0]} → {bits[1]}", f"{bits[2]} → {bits[3]}"]
-    total = sum(row.bytes for row in sizes)
+    tensors = sum(row.bytes for row in sizes)
     parts = {
         "values": sum(row.value_bytes for row in coded),
         "gaps": sum(row.index_bytes for row in coded),
         "codebooks": sum(row.codebook_bytes for row in coded),
-        "biases and other float32 tensors": total - sum(row.bytes for row in coded),
+        "biases and other float32 tensors": tensors - sum(row.bytes for row in coded),
+        "architecture": total - tensors,
     }
     shares = ", ".join(f"{name} {100 * size / total:.1f} %" for name, size in parts.items())
     return {

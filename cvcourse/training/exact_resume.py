@@ -284,7 +284,7 @@ class ExactResume(keras.callbacks.Callback):
         epoch, step = divmod(self.step - 1, self.steps_per_epoch)
         raise Diverged(
             f"{what} at step {self.step} (epoch {epoch + 1}, batch {step + 1}): training stopped; "
-            f"{self._kept()}lower --learning_rate, or inspect the data"
+            f"{self._kept()}lower the learning rate, or inspect the data"
         )
 
 

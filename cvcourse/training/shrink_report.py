@@ -8,6 +8,7 @@ from cvcourse.training import comparison
 
 RIVALS = {"dense_sparse_dense": "none", "distill": "student"}  # that differ in accuracy alone
 BASELINES = ("none", "student")
+MEANS = ("bytes", "ratio", "macs", "seconds")  # without a standard deviation in the table
 NOTES = (
     "Bytes: of the .cvz file, with the lossless coding that is smallest for each tensor. Ratio: "
     "float32 weights of the network over these bytes.",
@@ -60,10 +61,20 @@ def write(run, runs, seeds):
         },
         title=f"Smaller networks: {config.model} on {pathlib.Path(config.dataset).stem}",
         lead=[*lead, *lost.values(), *NOTES],
-        tables={"Size, cost and accuracy": rows},
+        tables={"Size, cost and accuracy": {row: shown(v) for row, v in rows.items()}},
         figures={"Accuracy by bytes of the file": figures.accuracy_by_bytes(points)},
         config=dataclasses.asdict(config),
     )
+
+
+def shown(row):
+    """Return a row for the table, which would be too wide with all standard deviations."""
+    return {
+        key: value
+        if value is None or key == "gain" or "accuracy" in key
+        else {**value, "std": None}
+        for key, value in row.items()
+    }
 
 
 def means(rows):
