@@ -131,7 +131,7 @@ def test_multiply_accumulates_are_those_of_the_cost(net, scheme, capsys):
 
 
 def test_ranks_are_cut_as_in_zhang_et_al():
-    """Section 3.3: one eigenvalue a step, with the least relative loss per complexity."""
+    """Section 3.4: one eigenvalue a step, with the least relative loss per complexity."""
     shapes = {"fc1": (64, 48), "fc2": (48, 30), "fc3": (30, 20)}
     model = keras.Sequential(
         [keras.Input((64,)), *(layers.Dense(n, name=k) for k, (_, n) in shapes.items())]

@@ -118,6 +118,7 @@ def test_batch_norm_that_stays_is_named(capsys):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SMALL)
 def test_batch_norm_of_a_family(name):
+    """Batch norm left as extra operations: keras-core#824, tensorflow/model-optimization#1131."""
     model = lively(small(name))
     folded = fold_batch_norm(model)
     x = images_for(model, 4)
