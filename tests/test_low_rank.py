@@ -97,6 +97,8 @@ def test_the_error_is_the_tail_of_the_spectrum():
         right = np.moveaxis(second, -2, 0).reshape(5, -1)
         error = np.linalg.norm(unfolded - first.reshape(-1, 5) @ right)
         np.testing.assert_allclose(error, np.sqrt(np.sum(singular[5:] ** 2)), rtol=1e-4)
+        for kernel in (first, second):  # the singular values in equal parts
+            np.testing.assert_allclose(np.sum(kernel**2), singular[:5].sum(), rtol=1e-4)
 
 
 def test_tucker_projects_both_channel_axes():
