@@ -101,6 +101,16 @@ def test_the_error_is_the_tail_of_the_spectrum():
             np.testing.assert_allclose(np.sum(kernel**2), singular[:5].sum(), rtol=1e-4)
 
 
+def test_all_of_the_energy_is_the_rank_of_the_matrix():
+    """Not that of float32's rounding errors; and only the last layer is regularized."""
+    model = single(layers.Dense(30, activity_regularizer="l2", name="fc"), (40,))
+    rng = np.random.default_rng(0)
+    model.layers[0].kernel.assign(rng.normal(size=(40, 4)) @ rng.normal(size=(4, 30)))
+    *_, first, last = factorize(model, energy=1.0).layers
+    assert first.units == 4
+    assert first.activity_regularizer is None and last.activity_regularizer is not None
+
+
 def test_tucker_projects_both_channel_axes():
     model = single(layers.Conv2D(30, 3, name="conv"), (9, 9, 20))
     new = factorize(model, rank={"conv": 8}, scheme="tucker")
