@@ -109,6 +109,17 @@ def test_all_of_the_energy_is_the_rank_of_the_matrix():
     *_, first, last = factorize(model, energy=1.0).layers
     assert first.units == 4
     assert first.activity_regularizer is None and last.activity_regularizer is not None
+    for scale in (1, 0):  # singular values of zero
+        model.layers[0].kernel.assign(scale * np.array(model.layers[0].kernel))
+        new = factorize(model, rank=10)
+        np.testing.assert_allclose(new(images(model)), model(images(model)), atol=1e-4)
+
+
+def test_a_strided_convolution_of_images_of_any_size():
+    """Before the stride, a 1 x 1 layer has 4 pixels for each of the output."""
+    model = single(layers.Conv2D(30, 3, 2, name="conv"), (None, None, 20))
+    [form] = low_rank._forms(model, "tucker", None)
+    assert form.cost((8, 6))[1] == 4 * 20 * 8 + 9 * 8 * 6 + 6 * 30
 
 
 def test_tucker_projects_both_channel_axes():
