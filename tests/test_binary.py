@@ -162,6 +162,7 @@ def images():
     "method", [pytest.param("bwn", marks=pytest.mark.slow), "binaryconnect", "xnor"]
 )
 def test_training_lowers_the_loss_and_ends_with_two_values(images, method, tmp_path):
+    keras.utils.set_random_seed(0)
     keras.config.set_dtype_policy("mixed_bfloat16" if method == "xnor" else "float32")
     try:
         net = binarize(convolutional(), method)

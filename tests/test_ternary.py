@@ -77,6 +77,7 @@ def test_ttq_has_the_gradients_of_equations_7_and_8():
 
 @pytest.mark.parametrize("method", [pytest.param("twn", marks=pytest.mark.slow), "ttq"])
 def test_training_lowers_the_loss_and_ends_with_three_values(method, tmp_path):
+    keras.utils.set_random_seed(0)
     images = np.random.default_rng(0).uniform(0, 255, (10, 10, 10, 1)).astype("float32")
     keras.config.set_dtype_policy("mixed_bfloat16" if method == "ttq" else "float32")
     try:
@@ -104,7 +105,7 @@ def test_training_lowers_the_loss_and_ends_with_three_values(method, tmp_path):
             assert count == 3 if layer.name in CHANGED else count > 60
     twice = bake(ternarize(plain, method))
     for new, old in zip(twice.weights, plain.weights, strict=True):
-        np.testing.assert_allclose(new, old, rtol=1e-6)
+        np.testing.assert_allclose(new, old, rtol=1e-5)
 
 
 def test_kept_layers_and_what_is_refused(capsys):
