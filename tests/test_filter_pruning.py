@@ -299,7 +299,8 @@ GRAPHS = {
 }
 
 
-FAST_GRAPHS = ("two calls of a layer", "depth multiplier", "shuffled groups", "parts of a split")
+FAST_GRAPHS = ("two calls of a layer", "depth multiplier", "shuffled groups", "transposed")
+FAST_GRAPHS += ("parts of a split",)
 
 
 @pytest.mark.parametrize(
