@@ -266,6 +266,8 @@ def test_gap_coded_bytes_of_the_papers_figure():
     array[999] = 2  # after 3 fillers: 4 entries of 1 + 8 bits, or of 32 + 8
     assert compression_report.gap_coded_bytes(array, 1) == 5
     assert compression_report.gap_coded_bytes(array) == 20
+    array[255] = 1  # after 255 zeros, without a filler; the other then after 2 fillers
+    assert compression_report.gap_coded_bytes(array) == 20
 
 
 def test_settings_of_each_network():
