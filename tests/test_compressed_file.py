@@ -296,7 +296,7 @@ def test_another_program_can_read_the_file(tmp_path):
 
 
 def test_gaps_of_the_paper():
-    """Figure 3: with 3 bits, a filler of 0 is added where a gap spans more than 8."""
+    """Figure 2: with 3 bits, a filler of 0 is added where a gap spans more than 8."""
     weights = np.zeros(16, "float32")
     weights[[1, 4, 15]] = 3.4, 0.9, 1.7
     book = np.sort(weights[weights != 0]).view("uint32")

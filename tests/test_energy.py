@@ -12,6 +12,8 @@ from networks import SMALL, small
 from cvcourse import models, training
 from cvcourse.compression import energy, roofline
 
+FAST = ("lenet5", "mobilenet", "vit_b_16")
+
 
 def dense_net():
     """100 inputs, 10 outputs with bias, batch norm, and a pool before them."""
@@ -65,7 +67,9 @@ def test_a_roofline_by_hand():
     assert dense.seconds == pytest.approx(2 * 1000 * 1000 / 1e11)
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=() if n in FAST else pytest.mark.slow) for n in SMALL]
+)
 def test_sums_are_those_of_the_cost(name):
     net = small(name)
     cost, rows, bounds = models.cost(net), energy(net), roofline(net, peak=1e12, bandwidth=1e11)

@@ -97,6 +97,29 @@ def test_the_error_is_the_tail_of_the_spectrum():
         right = np.moveaxis(second, -2, 0).reshape(5, -1)
         error = np.linalg.norm(unfolded - first.reshape(-1, 5) @ right)
         np.testing.assert_allclose(error, np.sqrt(np.sum(singular[5:] ** 2)), rtol=1e-4)
+        for kernel in (first, second):  # the singular values in equal parts
+            np.testing.assert_allclose(np.sum(kernel**2), singular[:5].sum(), rtol=1e-4)
+
+
+def test_all_of_the_energy_is_the_rank_of_the_matrix():
+    """Not that of float32's rounding errors; and only the last layer is regularized."""
+    model = single(layers.Dense(30, activity_regularizer="l2", name="fc"), (40,))
+    rng = np.random.default_rng(0)
+    model.layers[0].kernel.assign(rng.normal(size=(40, 4)) @ rng.normal(size=(4, 30)))
+    *_, first, last = factorize(model, energy=1.0).layers
+    assert first.units == 4
+    assert first.activity_regularizer is None and last.activity_regularizer is not None
+    for scale in (1, 0):  # singular values of zero
+        model.layers[0].kernel.assign(scale * np.array(model.layers[0].kernel))
+        new = factorize(model, rank=10)
+        np.testing.assert_allclose(new(images(model)), model(images(model)), atol=1e-4)
+
+
+def test_a_strided_convolution_of_images_of_any_size():
+    """Before the stride, a 1 x 1 layer has 4 pixels for each of the output."""
+    model = single(layers.Conv2D(30, 3, 2, name="conv"), (None, None, 20))
+    [form] = low_rank._forms(model, "tucker", None)
+    assert form.cost((8, 6))[1] == 4 * 20 * 8 + 9 * 8 * 6 + 6 * 30
 
 
 def test_tucker_projects_both_channel_axes():
@@ -131,7 +154,7 @@ def test_multiply_accumulates_are_those_of_the_cost(net, scheme, capsys):
 
 
 def test_ranks_are_cut_as_in_zhang_et_al():
-    """Section 3.3: one eigenvalue a step, with the least relative loss per complexity."""
+    """Section 3.4: one eigenvalue a step, with the least relative loss per complexity."""
     shapes = {"fc1": (64, 48), "fc2": (48, 30), "fc3": (30, 20)}
     model = keras.Sequential(
         [keras.Input((64,)), *(layers.Dense(n, name=k) for k, (_, n) in shapes.items())]

@@ -118,6 +118,7 @@ def test_batch_norm_that_stays_is_named(capsys):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SMALL)
 def test_batch_norm_of_a_family(name):
+    """Batch norm left as extra operations: keras-core#824, tensorflow/model-optimization#1131."""
     model = lively(small(name))
     folded = fold_batch_norm(model)
     x = images_for(model, 4)
@@ -217,6 +218,9 @@ def test_the_range_is_a_moving_average_in_training():
     assert float(layer.low) == pytest.approx(-0.1) and float(layer.high) == pytest.approx(2.2)
     layer(np.array([-9.0, 9.0], "float32"))
     assert float(layer.high) == pytest.approx(2.2)
+    negative = FakeQuant()
+    negative(np.array([-2.0, -1.0], "float32"), training=True)
+    assert (float(negative.low), float(negative.high)) == (-2, 0)
     half = layer(np.array([1.0], "float16"))
     assert half.dtype == "float16" and layer(np.array([3])).dtype == "int64"
 

@@ -47,6 +47,26 @@ def test_few_different_values_are_kept_exactly():
         np.testing.assert_array_equal(centroids[labels], values)
 
 
+def test_ties_empty_clusters_and_numbers_that_float32_rounds():
+    """A number between two centroids belongs to the smaller one; empty clusters keep theirs."""
+    centroids, labels = kmeans([0, 4, 5, 5, 8], 2)
+    assert (centroids.tolist(), labels.tolist()) == ([2, 6], [0, 0, 1, 1, 1])
+    centroids, _ = kmeans([0, 0.1, 0.2, 10], 3)
+    np.testing.assert_allclose(centroids, [0.1, 5, 10], rtol=1e-6)
+    last = 2.0**-23  # the middle of 1 and 1 + 3 * last is 1 + 1.5 * last
+    values = np.repeat([1, 1 + 2 * last, 1 + 3 * last], [100, 1, 100])
+    assert kmeans(values, 2)[1][100] == 1
+
+
+def test_centroids_without_weights_are_dropped():
+    model = keras.Sequential([keras.Input((50,)), layers.Dense(4, name="logits")])
+    model.layers[0].kernel.assign(np.resize([1, 1.1, 1.2, 1.3, 10], (50, 4)))
+    shared = share_weights(model, 2).get_layer("logits")
+    np.testing.assert_allclose(shared.codes()["kernel"][0], [1.15, 10], rtol=1e-6)
+    found = np.unique(shared.kernel_values()[0])
+    np.testing.assert_allclose(found, [1.15, 10], rtol=1e-6)
+
+
 def test_bad_values_are_refused_in_one_line():
     model = flat_net()
     for bits in (0, 9, 2.5, True, "4", {"conv": 0}):

@@ -1,7 +1,7 @@
 """Compressed models as files (.cvz), which hold the weights to the bit, without their redundancy.
 
 Deep Compression (Han et al. 2016, https://arxiv.org/abs/1510.00149): kernels with few distinct
-values become a codebook and indices, zeros are skipped (section 2, figure 3), and indices and skips
+values become a codebook and indices, zeros are skipped (section 2, figure 2), and indices and skips
 are Huffman-coded (section 4). Only the file is small: `read` returns a keras.Model of the usual
 size and speed.
 

@@ -23,7 +23,7 @@ class DenseSparseDense(MagnitudePruning):
     resumed from the weights and the optimizer's variables continues exactly.
 
     Args:
-        sparsity: Share of the weights that are pruned, in [0, 1); 0.25 to 0.5 in the paper.
+        sparsity: Share of the weights that are pruned, in [0, 1).
         sparse: (begin, end), the numbers of batches after which the sparse phase begins and ends,
             counted from the optimizer's first.
         layers: Names of the layers to prune. If None, all convolutions and dense layers with at

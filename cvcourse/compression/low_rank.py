@@ -2,7 +2,7 @@
 
 Singular value decomposition of dense layers: Girshick 2015, https://arxiv.org/abs/1504.08083,
 section 3.1. Channel decomposition of convolutions: Zhang et al. 2015,
-https://arxiv.org/abs/1505.06798, section 3.1, also the rule that distributes ranks, section 3.3.
+https://arxiv.org/abs/1505.06798, section 3.1, also the rule that distributes ranks, section 3.4.
 Spatial decomposition: Jaderberg et al. 2014, https://arxiv.org/abs/1405.3866, scheme 2, solved by
 one decomposition as in Tai et al. 2016, https://arxiv.org/abs/1511.06067. Tucker-2: Kim et al.
 2016, https://arxiv.org/abs/1511.06530. All approximate the kernel; none uses data.
@@ -91,7 +91,7 @@ def factorize(
         macs: Share of the model's multiply-accumulates that the result has at most, between 0
             and 1. One singular value after another is cut off: that with the smallest share of its
             layer's remaining energy per multiply-accumulate saved (Zhang et al. 2015,
-            section 3.3, with the spectra of the kernels in place of the responses').
+            section 3.4, with the spectra of the kernels in place of the responses').
         scheme: "svd", "channel", "spatial" or "tucker"; see the table.
         layers: Names of the layers to factorize. If None, all that become smaller.
 

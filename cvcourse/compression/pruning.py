@@ -245,10 +245,11 @@ class MagnitudePruning(keras.callbacks.Callback):
         """Prune if it is due after a number of batches, and call `mask`."""
         if not self.is_sparse(step):
             return
+        mask()  # before weights are selected: none comes back by its last update
         due = self.end if step >= self.end else step - (step - self.begin) % self.every
         if due != self._pruned_at:  # several batches may have passed: steps_per_execution
             self._prune(due)
-        mask()
+            mask()
 
     def _prune(self, step):
         """Select the weights to keep after a number of batches."""

@@ -1,6 +1,7 @@
 """Ternary weights: each kernel becomes three values, a negative one, 0 and a positive one.
 
-TWN: Li, Zhang & Liu, "Ternary weight networks", 2016, https://arxiv.org/abs/1605.04711.
+TWN: Li, Zhang & Liu, "Ternary weight networks", 2016, https://arxiv.org/abs/1605.04711v2; version 3
+of 2022 has the threshold 0.75 mean |w|.
 TTQ: Zhu, Han, Mao & Dally, "Trained ternary quantization", ICLR 2017,
 https://arxiv.org/abs/1612.01064.
 """
