@@ -25,6 +25,7 @@ def backbone(weights):
     return pretrained.FeatureMaps.load("mobilenet", str(weights), width=0.25, input_shape=shape)
 
 
+@pytest.mark.slow
 def test_places_are_those_of_the_networks_map_at_one_length(backbone, weights):
     squares = rng.uniform(0, 255, (2, 73, 73, 3)).astype("float32")
     maps = backbone.model.predict_on_batch(squares)["features"]

@@ -153,6 +153,7 @@ def experiment(tmp_path_factory):
     return picture, initialization.main(config)
 
 
+@pytest.mark.slow
 def test_the_lecture_s_experiment(experiment):
     picture, statistics = experiment
     assert picture.read_bytes()[:4] == b"\x89PNG"
@@ -163,6 +164,7 @@ def test_the_lecture_s_experiment(experiment):
     assert json.loads(json.dumps(statistics)) == statistics
 
 
+@pytest.mark.slow
 def test_the_run_directory_has_the_numbers_and_a_report(experiment, monkeypatch, capsys):
     picture, statistics = experiment
     run = picture.parents[1] / "run"
@@ -180,6 +182,7 @@ def test_the_run_directory_has_the_numbers_and_a_report(experiment, monkeypatch,
     assert capsys.readouterr().out.startswith(f'{run} is finished: {{"tanh, 0.01": 2.')
 
 
+@pytest.mark.slow
 def test_large_weights_saturate_and_small_ones_starve_the_first_layer(experiment):
     statistics = experiment[1]
     assert min(statistics["tanh, 1"]["saturated"]) > 0.9
