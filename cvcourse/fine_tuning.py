@@ -189,8 +189,7 @@ def fine_tune(
 
     changes = {"warmup_epochs": 0.0, "milestones": None, **changes}
     config = dataclasses.replace(run.config, **changes)
-    batch_size = min(config.batch_size, len(dataset.train))
-    steps = data.steps_per_epoch(dataset.train, batch_size)
+    batch_size, steps = batches_of(config, dataset)
     with recipe.user_errors():
         optimizer = optimization.of(config, model, steps)
     if compile:
@@ -212,6 +211,14 @@ def fine_tune(
         data=dataset.fingerprint(),
         callbacks=callbacks,
     )
+
+
+def batches_of(config: Any, dataset: Any) -> tuple[int, int]:
+    """Return the size of a training batch and the number of batches of an epoch."""
+    from cvcourse import data
+
+    batch_size = min(config.batch_size, len(dataset.train))
+    return batch_size, data.steps_per_epoch(dataset.train, batch_size)
 
 
 def evaluate(model: Any, dataset: Any, batch_size: int = 256) -> list[Any]:

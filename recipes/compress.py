@@ -247,15 +247,14 @@ def compressed(run, trained, density, size):
 
 def prune(run, trained, density):
     """Prune a copy of the network while it is trained; return it and the seconds."""
-    from cvcourse import compression, data
+    from cvcourse import compression, fine_tuning
     from cvcourse.compression import surgery
 
     config = run.config
     if not config.prune_epochs:
         return compression.prune(trained.model, density), 0.0
     model = surgery.replaced(trained.model)
-    images = trained.dataset.train
-    steps = data.steps_per_epoch(images, min(config.batch_size, len(images)))
+    _, steps = fine_tuning.batches_of(config, trained.dataset)
     end = math.ceil(PRUNED_AFTER * config.prune_epochs * steps)
     pruning = compression.MagnitudePruning(density, begin=0, end=end, every=-(-end // PRUNINGS))
     settings = {"epochs": config.prune_epochs, "learning_rate": config.prune_learning_rate}

@@ -17,6 +17,7 @@ model.keras is the fine-tuned network of the first seed.
 """
 
 import dataclasses
+import math
 import pathlib
 import sys
 
@@ -127,7 +128,7 @@ def compare(run, seed):
     """Return the rows of a seed, {name: {measure: number}}; finished trainings are restored."""
     import keras
 
-    from cvcourse import compression, data, fine_tuning, training
+    from cvcourse import compression, fine_tuning, training
 
     config = run.config
     part = run.inside(f"seed{seed}")
@@ -142,8 +143,7 @@ def compare(run, seed):
         keras.utils.set_random_seed(seed)
         pruned = compression.prune_filters(model, config.keep, **chosen)
         zeroed = compression.zero_filters(model, config.keep, **chosen)
-        batch_size = min(config.batch_size, len(dataset.train))
-        images = batch_size * data.steps_per_epoch(dataset.train, batch_size)
+        images = math.prod(fine_tuning.batches_of(config, dataset))
         macs, fewer = map(fine_tuning.count_macs, (model, pruned))
 
         def row(net, epochs, training_macs, seconds=None):
@@ -184,13 +184,10 @@ def compare(run, seed):
 
 def skipped(config, model):
     """Return the names of the layers that keep all filters."""
-    from cvcourse import compression
+    from cvcourse.compression.filter_pruning import tied_layers
 
-    if config.tied:
-        return config.skip
-    groups = compression.filter_groups(model, skip=config.skip)
-    tied = {layer for group in groups if len(group.layers) > 1 for layer in group.layers}
-    return (*config.skip, *sorted(tied - {*config.skip}))
+    tied = [] if config.tied else tied_layers(model, skip=config.skip)
+    return (*config.skip, *(layer for layer in tied if layer not in config.skip))
 
 
 def require_filters(config, model):

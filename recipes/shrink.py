@@ -304,10 +304,9 @@ TRAININGS = {
 
 def steps_of(task):
     """Return the number of batches of an epoch."""
-    from cvcourse import data
+    from cvcourse import fine_tuning
 
-    images = task.dataset.train
-    return data.steps_per_epoch(images, min(task.config.batch_size, len(images)))
+    return fine_tuning.batches_of(task.config, task.dataset)[1]
 
 
 cli = recipe.cli(main)

@@ -233,3 +233,19 @@ def write_random_mobilenet(path):
         for weight in layer.weights
     }
     np.savez(path, **tensors)
+
+
+def five_kernels():
+    """A net of three kernels of at least 100 weights between two others."""
+    return keras.Sequential(
+        [
+            keras.Input((10, 10, 1)),
+            keras.layers.Rescaling(1 / 255),
+            keras.layers.Conv2D(8, 3, activation="relu", name="c1"),
+            keras.layers.Conv2D(16, 3, 2, activation="relu", name="c3"),
+            keras.layers.Flatten(),
+            keras.layers.Dense(40, activation="relu", name="c5"),
+            keras.layers.Dense(30, activation="tanh", name="f6"),
+            keras.layers.Dense(10, dtype="float32", name="logits"),
+        ]
+    )

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras import layers
+from networks import five_kernels
 
 import cvcourse.layers
 from cvcourse.compression import bake, binarize
@@ -12,22 +13,6 @@ from cvcourse.compression.binary import BinaryInput
 
 WEIGHTS = np.random.default_rng(0).normal(size=(20, 6)).astype("float32")
 WEIGHTS[:3, :3] = 0  # as after pruning; the sign of 0 is +1
-
-
-def convolutional():
-    """A net of three kernels of at least 100 weights between two others."""
-    return keras.Sequential(
-        [
-            keras.Input((10, 10, 1)),
-            keras.layers.Rescaling(1 / 255),
-            keras.layers.Conv2D(8, 3, activation="relu", name="c1"),
-            keras.layers.Conv2D(16, 3, 2, activation="relu", name="c3"),
-            keras.layers.Flatten(),
-            keras.layers.Dense(40, activation="relu", name="c5"),
-            keras.layers.Dense(30, activation="tanh", name="f6"),
-            keras.layers.Dense(10, dtype="float32", name="logits"),
-        ]
-    )
 
 
 def dense(weights=WEIGHTS):
@@ -175,7 +160,7 @@ def test_training_lowers_the_loss_and_ends_with_two_values(images, method, tmp_p
     keras.utils.set_random_seed(0)
     keras.config.set_dtype_policy("mixed_bfloat16" if method == "xnor" else "float32")
     try:
-        net = binarize(convolutional(), method)
+        net = binarize(five_kernels(), method)
     finally:
         keras.config.set_dtype_policy("float32")
     net.compile(

@@ -4,27 +4,12 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from networks import five_kernels
 
 from cvcourse.compression import bake, ternarize
 
 WEIGHTS = np.random.default_rng(0).normal(size=(20, 6)).astype("float32")
 CHANGED = {"c3", "c5", "f6"}
-
-
-def convolutional():
-    """A net of three kernels of at least 100 weights between two others."""
-    return keras.Sequential(
-        [
-            keras.Input((10, 10, 1)),
-            keras.layers.Rescaling(1 / 255),
-            keras.layers.Conv2D(8, 3, activation="relu", name="c1"),
-            keras.layers.Conv2D(16, 3, 2, activation="relu", name="c3"),
-            keras.layers.Flatten(),
-            keras.layers.Dense(40, activation="relu", name="c5"),
-            keras.layers.Dense(30, activation="tanh", name="f6"),
-            keras.layers.Dense(10, dtype="float32", name="logits"),
-        ]
-    )
 
 
 def dense(weights=WEIGHTS):
@@ -81,7 +66,7 @@ def test_training_lowers_the_loss_and_ends_with_three_values(method, tmp_path):
     images = np.random.default_rng(0).uniform(0, 255, (10, 10, 10, 1)).astype("float32")
     keras.config.set_dtype_policy("mixed_bfloat16" if method == "ttq" else "float32")
     try:
-        net = ternarize(convolutional(), method)
+        net = ternarize(five_kernels(), method)
     finally:
         keras.config.set_dtype_policy("float32")
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -98,7 +83,7 @@ def test_training_lowers_the_loss_and_ends_with_three_values(method, tmp_path):
     plain = bake(again)
     np.testing.assert_array_equal(plain(images), logits)
     kinds = [type(layer) for layer in plain.layers if "Input" not in type(layer).__name__]
-    assert kinds == [type(layer) for layer in convolutional().layers]
+    assert kinds == [type(layer) for layer in five_kernels().layers]
     for layer in plain.layers:
         if hasattr(layer, "kernel"):
             count = len(np.unique(layer.kernel))
@@ -109,7 +94,7 @@ def test_training_lowers_the_loss_and_ends_with_three_values(method, tmp_path):
 
 
 def test_kept_layers_and_what_is_refused(capsys):
-    net = convolutional()
+    net = five_kernels()
     chosen = ternarize(net, keep=("last", "c5"))
     assert "ternarize: unchanged: c5 (Dense), logits (Dense)" in capsys.readouterr().err
     np.testing.assert_array_equal(chosen.get_layer("c5").kernel, net.get_layer("c5").kernel)

@@ -23,9 +23,6 @@ from cvcourse.layers import BatchNormalization
 class BinaryWeights(KernelWrapper):
     """Layer whose filters are alpha * sign(w) with alpha = mean |w| of the filter (BWN)."""
 
-    def add_variables(self, kernel: Kernel) -> None:
-        return None
-
     def kernel_value(self, kernel: Kernel, variables: Any) -> Any:
         weights = kernel.variable.value
         size = ops.abs(weights)

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
-from cvcourse.compression.surgery import copied, require_graph
+from cvcourse.compression.surgery import copied
 from cvcourse.errors import unknown
-from cvcourse.layers.graph import Step, Value, opened
+from cvcourse.layers.graph import Step, Value, opened, require_graph
 
 NOT_ZERO, PADDED, ZERO = range(3)  # PADDED: zero within a negative border
 

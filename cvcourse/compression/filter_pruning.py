@@ -140,6 +140,23 @@ def zero_filters(
     return copy
 
 
+def tied_layers(model: keras.Model, *, skip: Sequence[str] = ()) -> list[str]:
+    """List the layers that are tied to others, as the sums of a residual network do.
+
+    Args:
+        model: Functional or Sequential keras.Model.
+        skip: See `prune_filters`.
+
+    Returns:
+        Their names, sorted. With these in `skip`, only inner filters of blocks are removed.
+
+    Raises:
+        ValueError: As `filter_groups`.
+    """
+    groups = filter_groups(model, skip=skip)
+    return sorted({layer for group in groups if len(group.layers) > 1 for layer in group.layers})
+
+
 def filter_groups(model: keras.Model, *, skip: Sequence[str] = ()) -> list[FilterGroup]:
     """List which layers are tied together, and whether their filters can be removed.
 

@@ -7,22 +7,16 @@ import keras
 from keras import ops
 
 from cvcourse.compression.kernels import Kernel, of_layer
-from cvcourse.compression.surgery import (
-    build_like,
-    builds_itself,
-    copied,
-    replaced,
-    require_graph,
-)
-from cvcourse.layers.graph import opened
+from cvcourse.compression.surgery import build_like, builds_itself, copied, replaced
+from cvcourse.layers.graph import opened, require_graph
 
 
 class KernelWrapper(keras.layers.Wrapper):
     """Base class of layers that call another layer with computed kernels.
 
     The wrapped layer may have several kernels, as MultiHeadAttention does; every other weight of it
-    is used as it is. A subclass defines `add_variables` and `kernel_value`, and is registered with
-    Keras.
+    is used as it is. A subclass defines `kernel_value`, and `add_variables` if it needs variables
+    besides the layer's own; it is registered with Keras.
 
     Args:
         layer: Layer that is built.
@@ -38,8 +32,8 @@ class KernelWrapper(keras.layers.Wrapper):
         self.supports_masking = layer.supports_masking
 
     def add_variables(self, kernel: Kernel) -> Any:
-        """Create the variables of a kernel; return them in any structure."""
-        raise NotImplementedError
+        """Create further variables of a kernel; return them in any structure."""
+        return None
 
     def kernel_value(self, kernel: Kernel, variables: Any) -> Any:
         """Return the tensor of a kernel, of its variable's shape, from `add_variables`' result."""
@@ -163,14 +157,9 @@ def bake(model: keras.Model) -> keras.Model:
         if isinstance(wrapper, KernelWrapper):
             layer = copied(wrapper.layer)
             build_like(layer, wrapper.layer)
-            for new, old in zip(
-                of_layer(layer, "layer", depthwise=True),
-                of_layer(wrapper.layer, "layer", depthwise=True),
-                strict=True,
-            ):
-                for kernel, value in zip(wrapper._kernels, wrapper.kernel_values(), strict=True):
-                    if kernel.variable is old.variable:
-                        new.variable.assign(value)
+            own = {kernel.name: kernel for kernel in of_layer(layer, "layer", depthwise=True)}
+            for kernel, value in zip(wrapper._kernels, wrapper.kernel_values(), strict=True):
+                own[kernel.name].variable.assign(value)
             replacements[step.name] = [layer]
     return replaced(model, replacements)
 

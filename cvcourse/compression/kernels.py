@@ -8,9 +8,8 @@ from typing import Any
 
 import keras
 
-from cvcourse.compression.surgery import require_graph
 from cvcourse.errors import unknown
-from cvcourse.layers.graph import opened
+from cvcourse.layers.graph import opened, require_graph
 
 MINIMUM = 100  # weights; smaller kernels are not worth a codebook
 

@@ -18,7 +18,8 @@ from cvcourse.compression.quantization import (
     fake_quants,
     quantization_aware,
 )
-from cvcourse.compression.surgery import replaced, require_graph
+from cvcourse.compression.surgery import replaced
+from cvcourse.layers.graph import require_graph
 
 
 def convert(model: keras.Model, images: ArrayLike | None = None) -> bytes:

@@ -21,8 +21,8 @@ from numpy.typing import ArrayLike
 
 from cvcourse.compression.kernel_wrapper import KernelWrapper, plain, straight_through, wrapped
 from cvcourse.compression.kernels import kernels, of_layer, tell_untouched
-from cvcourse.compression.surgery import build_like, copied, replaced, require_graph
-from cvcourse.layers.graph import Graph, Step, opened
+from cvcourse.compression.surgery import build_like, copied, replaced
+from cvcourse.layers.graph import Graph, Step, opened, require_graph
 
 BITS = range(2, 9)  # of weights
 ACTIVATION_BITS = range(2, 17)  # of keras.quantizers.fake_quant_with_min_max_vars
@@ -134,9 +134,6 @@ class QuantizedKernel(KernelWrapper):
     def __init__(self, layer, kernel_names, bits=8, per_channel=True, **kwargs):
         super().__init__(layer, kernel_names, **kwargs)
         self.bits, self.per_channel = bits, per_channel
-
-    def add_variables(self, kernel):
-        return None
 
     def kernel_value(self, kernel, variables):
         weights = ops.convert_to_tensor(kernel.variable)

@@ -67,9 +67,7 @@ def copied(operation: Any) -> Any:
                 "copied: its copy has other variables"
             )
         for new, old in zip(copy.variables, operation.variables, strict=True):
-            new.assign(
-                np.array(old)
-            )  # on JAX, variables would share the array, and training ends it
+            new.assign(np.array(old))  # on JAX, they would share an array, which training deletes
     return copy
 
 

@@ -24,9 +24,6 @@ TTQ_THRESHOLD = 0.05  # times max |w|: eq. 9, and section 5
 class TernaryWeights(KernelWrapper):
     """Layer whose kernels are -alpha, 0 or alpha (TWN): the nearest such kernels to its weights."""
 
-    def add_variables(self, kernel: Kernel) -> None:
-        return None
-
     def kernel_value(self, kernel: Kernel, variables: Any) -> Any:
         weights = kernel.variable.value
         size = ops.abs(weights)

@@ -79,11 +79,10 @@ def main(config):
 def forms(name):
     """Return {form: network} with random weights: dense, zeroed and pruned."""
     from cvcourse import compression, models
+    from cvcourse.compression.filter_pruning import tied_layers
 
     net = models.build(name, input_shape=SHAPE, num_classes=CLASSES)
-    groups = compression.filter_groups(net)
-    # Sums tie the other layers of a residual network.
-    skip = sorted({layer for group in groups if len(group.layers) > 1 for layer in group.layers})
+    skip = tied_layers(net)
     return {
         "dense": net,
         "zeroed": compression.zero_filters(net, KEEP, skip=skip),
