@@ -173,8 +173,10 @@ def test_rounded_kernels_are_integers_times_a_scale_to_the_bit():
     net = keras.Sequential([keras.Input((40,)), keras.layers.Dense(30, name="dense")])
     layer = quantization_aware(net, 4).get_layer("dense")
     (kernel,) = layer._kernels
-    found = np.array(layer.kernel_values()[0])
-    np.testing.assert_array_equal(found, np.array(layer.integers(kernel) * layer.scale(kernel)))
+    found, scale = np.array(layer.kernel_values()[0]), np.array(layer.scale(kernel))
+    integers = np.round(found / scale)
+    assert {*np.unique(integers)} == {*range(-7, 8)}
+    np.testing.assert_array_equal(found, integers * scale)
     assert not np.signbit(found[found == 0]).any()
 
 

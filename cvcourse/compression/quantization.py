@@ -27,6 +27,7 @@ from cvcourse.layers.graph import Graph, Step, opened, require_graph
 BITS = range(2, 9)  # of weights
 ACTIVATION_BITS = range(2, 17)  # of keras.quantizers.fake_quant_with_min_max_vars
 LEAST_IMAGES = 10
+TINY = 1e-30  # a range above 0
 BATCH = 32  # images of a calibration step
 SCALING = (keras_layers.Normalization, keras_layers.Rescaling)
 SPREAD = (0.02, 50)  # standard deviations of scaled images that are possible
@@ -101,6 +102,8 @@ class FakeQuant(keras.layers.Layer):
             keep = ops.where(self.low < self.high, self.momentum, 0.0)
             self.low.assign(keep * self.low + (1 - keep) * low)
             self.high.assign(keep * self.high + (1 - keep) * high)
+            # Without `where`, a third of the time of a step; only zeros have an empty range.
+            return fake_quant(inputs, self.low, ops.maximum(self.high, TINY), self.bits)
         rounded = fake_quant(inputs, self.low, self.high, self.bits)
         return ops.where(self.low < self.high, rounded, inputs)
 
@@ -136,13 +139,9 @@ class QuantizedKernel(KernelWrapper):
         self.bits, self.per_channel = bits, per_channel
 
     def kernel_value(self, kernel, variables):
-        weights = ops.convert_to_tensor(kernel.variable)
-        rounded = ops.stop_gradient(self.integers(kernel) * self.scale(kernel))
-        return straight_through(rounded, weights)
-
-    def integers(self, kernel):
-        """Return the rounded kernel as integers, float32."""
-        return ops.round(ops.cast(kernel.variable, "float32") / self.scale(kernel))
+        weights, scale = ops.convert_to_tensor(kernel.variable), self.scale(kernel)
+        rounded = ops.round(ops.cast(weights, "float32") / scale) * scale
+        return straight_through(ops.stop_gradient(rounded), weights)
 
     def scale(self, kernel):
         """Return the scale of each channel, with the rank of the kernel."""
@@ -150,7 +149,7 @@ class QuantizedKernel(KernelWrapper):
         axes = kernel.filter_axes if self.per_channel else ()
         others = [axis for axis in range(len(weights.shape)) if axis not in axes]
         largest = ops.max(ops.abs(weights), axis=others, keepdims=True)
-        return ops.maximum(largest, 1e-30) / (2 ** (self.bits - 1) - 1)
+        return ops.maximum(largest, TINY) / (2 ** (self.bits - 1) - 1)
 
     def get_config(self):
         return {**super().get_config(), "bits": self.bits, "per_channel": self.per_channel}
