@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -9,6 +10,9 @@ from typing import Any
 from cvcourse import recipe, source_file
 from cvcourse.errors import UsageError
 from cvcourse.files import read_json
+
+PRUNED_AFTER = 0.75  # share of the batches after which the density is reached
+PRUNINGS = 50  # number of times that weights are pruned, at most
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,12 +64,15 @@ def resolve(config: Any, usual: str) -> Any:
     if function := source_file.split(model):  # its file may have moved
         found = {"model": function[1], "model_args": {}}
     found["precision"] = run.get("precision", type(config).precision)
-    for name in ("model", "precision"):
+    shape = run.get("input_shape")
+    found["input_shape"] = shape and tuple(shape)
+    for name in ("model", "precision", "input_shape"):
         given = getattr(config, name)
         if given not in (getattr(type(config), name), found[name]):
+            own = f", which has {found[name]}" if found[name] else ""
             raise UsageError(
-                f"--{name}={given} does not fit --source={config.source}, which has "
-                f"{found[name]}: leave one of them out"
+                f"--{name}={given} does not fit --source={config.source}{own}: leave one of them "
+                "out"
             )
     if config.dataset == "auto":
         if not isinstance(run.get("dataset"), str) or run["dataset"] == "auto":
@@ -211,6 +218,30 @@ def fine_tune(
         data=dataset.fingerprint(),
         callbacks=callbacks,
     )
+
+
+def prune(
+    model: Any, run: Any, name: str, dataset: Any, density: float, *, epochs: int, **changes: Any
+) -> Any:
+    """Prune a model while it is trained: to `density` by 3/4 of the batches, in 50 times at most.
+
+    Args:
+        model: keras.Model, as in `fine_tune`.
+        run: Run of `recipe.open_run`.
+        name: Name of the folder.
+        dataset: Dataset.
+        density: Share of the weights to keep, in (0, 1].
+        epochs: Number of epochs.
+        **changes: As in `fine_tune`.
+
+    Returns:
+        The ExactResume of `training.fit`.
+    """
+    from cvcourse import compression
+
+    end = math.ceil(PRUNED_AFTER * epochs * batches_of(run.config, dataset)[1])
+    pruning = compression.MagnitudePruning(density, begin=0, end=end, every=-(-end // PRUNINGS))
+    return fine_tune(model, run, name, dataset, callbacks=[pruning], epochs=epochs, **changes)
 
 
 def batches_of(config: Any, dataset: Any) -> tuple[int, int]:

@@ -21,7 +21,6 @@ import dataclasses
 import gzip
 import io
 import lzma
-import math
 import sys
 import time
 
@@ -48,9 +47,7 @@ USUAL = {  # defaults of other networks, and of fields that SETTINGS leaves out
     **{"prune_learning_rate": 0.02, "prune_epochs": 15, "density": 0.1, "bits": "conv:6,dense:4"},
     **{"share_learning_rate": 1e-4, "share_epochs": 1},
 }
-PRUNED_AFTER = 0.75  # share of the batches of --prune_epochs after which the density is reached
 TABLES = ("stages", "curve")
-PRUNINGS = 50  # number of times that weights are pruned, at most
 
 
 @dataclasses.dataclass(frozen=True)
@@ -204,7 +201,7 @@ def compressed(run, trained, density, size):
     Returns:
         A tuple: the rows of the stages, the pruned model, the model that was read, and the Sizes.
     """
-    from cvcourse import compression
+    from cvcourse import compression, fine_tuning
     from cvcourse.compression import compressed_file
     from cvcourse.training.compression_report import gap_coded_bytes
 
@@ -222,7 +219,9 @@ def compressed(run, trained, density, size):
     if config.share_epochs:
         settings = {"epochs": config.share_epochs, "learning_rate": config.share_learning_rate}
         settings["optimizer"] = "adam"  # the gradient of a centroid is a sum over many weights
-        sharing = train_further(shared, run, f"shared_{density:g}", trained, **settings)
+        name = f"shared_{density:g}"
+        tuned = fine_tuning.fine_tune(shared, run, name, trained.dataset, **settings)
+        sharing = tuned.total_seconds()
     begun = time.monotonic()
     total = compressed_file.write(shared, path, class_names=trained.class_names)
     writing = time.monotonic() - begun
@@ -254,19 +253,10 @@ def prune(run, trained, density):
     if not config.prune_epochs:
         return compression.prune(trained.model, density), 0.0
     model = surgery.replaced(trained.model)
-    _, steps = fine_tuning.batches_of(config, trained.dataset)
-    end = math.ceil(PRUNED_AFTER * config.prune_epochs * steps)
-    pruning = compression.MagnitudePruning(density, begin=0, end=end, every=-(-end // PRUNINGS))
     settings = {"epochs": config.prune_epochs, "learning_rate": config.prune_learning_rate}
     name = f"pruned_{density:g}"
-    return model, train_further(model, run, name, trained, callbacks=[pruning], **settings)
-
-
-def train_further(model, run, name, trained, **settings):
-    """Train a model in a folder of the run; return the seconds."""
-    from cvcourse import fine_tuning
-
-    return fine_tuning.fine_tune(model, run, name, trained.dataset, **settings).total_seconds()
+    pruning = fine_tuning.prune(model, run, name, trained.dataset, density, **settings)
+    return model, pruning.total_seconds()
 
 
 def stage(name, trained, model, total, size, *, bits, seconds):

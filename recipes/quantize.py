@@ -25,14 +25,18 @@ from cvcourse import recipe
 from cvcourse.errors import RunError
 from cvcourse.startup import import_tensorflow_quietly, standard_error_closed
 
-SMALL = {  # of mobilenet
-    **{"width": 0.25, "epsilon": 1e-3, "stages": ((64,), (128, 128), (256, 256))},
+USUAL = "fashion_mnist"
+SMALL = {  # of mobilenet, for images of 28x28 pixels
+    "model_args": {"width": 0.25, "epsilon": 1e-3, "stages": ((64,), (128, 128), (256, 256))},
+    "input_shape": (32, 32, 1),
 }
 KINDS = {"ptq": "post-training", "qat": "quantization-aware", "int8": "int8 file"}
 NOTES = (
     "Accuracy in percent. bytes: weights packed into their bits, a float32 scale for each output "
     "channel, biases and other weights in float32. The int8 file is for LiteRT, and also contains "
     "the operations of the network.",
+    "Float32 in the column quantization-aware: the folded network after as many further epochs, "
+    "without rounding.",
 )
 
 
@@ -41,9 +45,6 @@ class Config(recipe.SourceFields):
     """Settings; the defaults train a small net with depthwise convolutions."""
 
     model: str = "mobilenet"
-    model_args: dict = recipe.field(
-        SMALL, "arguments of the model's builder; the default is of mobilenet only"
-    )
     bits: tuple[int, ...] = recipe.field(
         (8, 6, 4, 3, 2), "bits of a weight, 2 to 8", least=2, below=9, distinct=True
     )
@@ -60,7 +61,7 @@ class Config(recipe.SourceFields):
     learning_rate: float = 0.005
     weight_decay: float = 0.0
     qat_epochs: int = recipe.field(
-        2, "number of epochs of quantization-aware training; 0: none", least=0
+        4, "number of epochs of quantization-aware training; 0: none", least=0
     )
     qat_learning_rate: float = recipe.field(
         1e-3, "peak learning rate of quantization-aware training", above=0
@@ -83,9 +84,10 @@ def main(config: Config) -> dict:
     from cvcourse import fine_tuning
 
     config = recipe.check(config)
-    if config.model != Config.model and config.model_args == SMALL:
-        config = dataclasses.replace(config, model_args={})
-    config = fine_tuning.resolve(config, "fashion_mnist")
+    config = fine_tuning.resolve(config, USUAL)
+    if (config.source, config.model, config.dataset) == (None, Config.model, USUAL):
+        unset = {name: SMALL[name] for name in SMALL if not getattr(config, name)}
+        config = dataclasses.replace(config, **unset)
     config, metrics = recipe.begin(config, "quantize")
     if metrics:
         return metrics
@@ -101,6 +103,8 @@ def main(config: Config) -> dict:
             size = 4 * trained.model.count_params()
             dense = {"bytes": size, **accuracies("float", trained, trained.model)}
             print(f"float: accuracy {accuracy_of(dense):.4f}, {size:,} bytes", flush=True)
+            folded = compression.fold_batch_norm(trained.model)
+            dense |= trained_further(run, trained, folded, "float")
             rows = [
                 quantized(run, trained, images, bits, per_channel)
                 for per_channel in ((True, False) if config.per_tensor else (True,))
@@ -155,7 +159,7 @@ def calibration_images(config, split):
 
 def quantized(run, trained, images, bits, per_channel):
     """Quantize to a number of bits, after training and in training; return the row of metrics."""
-    from cvcourse import compression, fine_tuning
+    from cvcourse import compression
 
     config, begun = run.config, time.monotonic()
     name = f"{bits}_bits" + ("" if per_channel else "_per_tensor")
@@ -172,10 +176,7 @@ def quantized(run, trained, images, bits, per_channel):
         "bytes": compression.quantized_bytes(model),
         **accuracies("ptq", trained, model),
     }
-    if config.qat_epochs:
-        settings = {"epochs": config.qat_epochs, "learning_rate": config.qat_learning_rate}
-        fine_tuning.fine_tune(model, run, name, trained.dataset, **settings)
-        row |= accuracies("qat", trained, model)
+    row |= trained_further(run, trained, model, name)
     if bits == config.activation_bits == 8 and per_channel:
         row |= int8_file(run.path / "model_int8.tflite", trained, model)
     row["seconds"] = round(time.monotonic() - begun, 1)
@@ -183,6 +184,17 @@ def quantized(run, trained, images, bits, per_channel):
     texts = [f"{title} {value:.4f}" for title, value in found.items() if value is not None]
     print(f"{name}: accuracy {', '.join(texts)}, {row['bytes']:,} bytes", flush=True)
     return row
+
+
+def trained_further(run, trained, model, name):
+    """Train a model for --qat_epochs in a folder of the run; return its accuracies as metrics."""
+    from cvcourse import fine_tuning
+
+    epochs, rate = run.config.qat_epochs, run.config.qat_learning_rate
+    if not epochs:
+        return {}
+    fine_tuning.fine_tune(model, run, name, trained.dataset, epochs=epochs, learning_rate=rate)
+    return accuracies("qat", trained, model)
 
 
 def accuracies(kind, trained, model):
@@ -233,8 +245,7 @@ def lead(config, dense, rows):
     yield (
         f"Batch norm is folded; weights are rounded to the stated bits, activations to "
         f"{config.activation_bits} bits in the ranges of {config.calibration_images} training "
-        f"images. Epochs of quantization-aware training after that: {config.qat_epochs}, for which "
-        "the float network is not trained."
+        f"images. Epochs of quantization-aware training after that: {config.qat_epochs}."
     )
     for row in rows:
         changes = [
@@ -258,8 +269,7 @@ def table(dense, rows):
         ["weights", *KINDS.values(), "bytes", "ratio", "bytes of the int8 file"],
         [
             "float32, not rounded",
-            *cells(dense, "float"),
-            *["–"] * (len(KINDS) - 1),
+            *cells(dense, "float", "qat", "int8"),
             f"{size:,}",
             "1.0",
             "–",

@@ -220,14 +220,14 @@ def tuned(task, row, model, **settings):
 
 def pruned(task, row, _, epochs=None):
     """Prune a copy of the network while it is trained."""
-    from cvcourse import compression
+    from cvcourse import fine_tuning
     from cvcourse.compression import surgery
 
-    epochs = epochs or task.config.fine_tune_epochs
-    end = math.ceil(0.75 * epochs * steps_of(task))  # then the pruned network is trained
-    every = max(1, end // 50)
-    pruning = compression.MagnitudePruning(task.config.density, begin=0, end=end, every=every)
-    return tuned(task, row, surgery.replaced(task.model), epochs=epochs, callbacks=[pruning])
+    config, model = task.config, surgery.replaced(task.model)
+    epochs = epochs or config.fine_tune_epochs
+    settings = {"epochs": epochs, "learning_rate": config.fine_tune_learning_rate}
+    run = fine_tuning.prune(model, task.run, row, task.dataset, config.density, **settings)
+    return model, run.total_seconds()
 
 
 def shared(task, row, _):

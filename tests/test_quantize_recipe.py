@@ -1,5 +1,6 @@
 """The recipe `quantize`: rows of the saved networks and of the int8 file; resumed exactly."""
 
+import csv
 import dataclasses
 import shutil
 from unittest import mock
@@ -75,8 +76,13 @@ def test_the_report_has_the_table(finished):
     text = (workdir / "report.html").read_text()
     rows = quantize.table(metrics["float"], metrics["rows"])
     assert [row[0] for row in rows] == ["weights", "float32, not rounded", "8 bits", "2 bits"]
-    for cell in rows[2]:
+    for cell in (*rows[1], *rows[2]):
         assert cell in text
+    with (workdir / "float/history.csv").open() as file:  # trained as long without rounding
+        *_, last = csv.DictReader(file)
+    accuracy = float(last["val_accuracy"])
+    assert metrics["float"]["qat_val_accuracy"] == pytest.approx(accuracy, abs=1e-4)
+    assert rows[1][2] == f"{100 * metrics['float']['qat_test_accuracy']:.2f}"
 
 
 @pytest.mark.slow

@@ -64,6 +64,11 @@ def parse(*flags):
             "knobs",
             {"width": 0.25, "depths": (1, 1), "one": (3,), "shortcut": "B", "bias": True},
         ),
+        (
+            ["--knobs=stages=(64/)/(1/2),one=(3/)/"],
+            "knobs",
+            {"stages": ((64,), (1, 2)), "one": ((3,),)},
+        ),
         (["--dry_run"], "dry_run", True),
         (["--dry-run"], "dry_run", True),
         (["--dry_run", "--no-dry_run"], "dry_run", False),
@@ -74,7 +79,7 @@ def test_flags(flags, field, value):
     config = parse(*flags)
     assert getattr(config, field) == value
     assert dataclasses.replace(config, **{field: getattr(Config(), field)}) == Config()
-    assert parse(*recipe.command(config, "x").split()[1:]) == config
+    assert parse(*shlex.split(recipe.command(config, "x"))[1:]) == config
 
 
 @pytest.mark.parametrize(
@@ -97,6 +102,10 @@ def test_flags(flags, field, value):
             "--sizes expects a whole number of at least 1, or several separated by commas",
         ),
         (["--knobs=width"], "expected name=value pairs separated by commas; received 'width'"),
+        (
+            ["--knobs=sizes=((1,2))"],
+            "received 'sizes=((1'. Tuples have slashes: 1/2, and (1/2)/(3/)",
+        ),
         (["--dry_run=yes"], "ignored explicit argument 'yes'"),
         (
             ["--knobs=width=1e400"],

@@ -339,14 +339,28 @@ def _pairs(text):
     pairs = {}
     for pair in filter(None, text.split(",")):
         key, equals, value = pair.partition("=")
-        if not equals or not key:
-            raise UsageError(f"expected name=value pairs separated by commas; received {pair!r}")
-        items = tuple(_argument_value(item) for item in value.split("/") if item)
-        pairs[key] = items if "/" in value else _argument_value(value)
+        if not equals or not key or value.count("(") != value.count(")"):
+            raise UsageError(
+                f"expected name=value pairs separated by commas; received {pair!r}. Tuples have "
+                "slashes: 1/2, and (1/2)/(3/) for ((1, 2), (3,))"
+            )
+        pairs[key] = _argument_value(value)
     return pairs
 
 
 def _argument_value(text):
+    """Parse a number, a text, or a tuple."""
+    items, depth = [""], 0
+    for character in text:
+        depth += (character == "(") - (character == ")")
+        if character == "/" and not depth:
+            items.append("")
+        else:
+            items[-1] += character
+    if len(items) > 1:
+        return tuple(_argument_value(item) for item in items if item)
+    if text[:1] + text[-1:] == "()":
+        return _argument_value(text[1:-1])
     for kind in (int, float):
         with contextlib.suppress(ValueError):
             return kind(text)
@@ -355,5 +369,6 @@ def _argument_value(text):
 
 def _argument_text(value):
     if isinstance(value, tuple):  # the slash at the end tells a tuple of one from its element
-        return "/".join(map(str, value)) + ("/" if len(value) < 2 else "")
+        items = [f"({_argument_text(v)})" if isinstance(v, tuple) else str(v) for v in value]
+        return "/".join(items) + ("/" if len(value) < 2 else "")
     return str(value)

@@ -232,6 +232,11 @@ class SourceFields(RunFields, ScheduleFields, FitFields, DataFields, ModelFields
         "trained network to start from: a run directory, or its model.keras; none: train --model "
         "first, in the folder dense of the run",
     )
+    input_shape: tuple[int, ...] | None = field(
+        None,
+        "height,width,channels of the input of --model; auto: by the images and the network",
+        least=1,
+    )
     dataset: str = field(
         "auto",
         "dataset: mnist, cifar10, a folder of images …, as in `train`; auto: that of the --source, "
