@@ -52,8 +52,8 @@ def resolve(config: Any, usual: str) -> Any:
     path = _file(config.source)
     if not path.is_file():
         raise UsageError(
-            f"--source={config.source}: no such run directory or .keras file; `cvcourse train` "
-            "writes one"
+            f"--source={config.source}: no such run directory, .keras or .cvz file; `cvcourse "
+            "train` writes one"
         )
     settings = path.parent / "config.json"
     run = read_json(settings) if settings.is_file() else {}

@@ -41,7 +41,7 @@ class Config(recipe.WorkdirFields, recipe.ModelFields):
 
     model: str = "alexnet"
     source: str | None = recipe.field(
-        None, "run directory or .keras file of a trained network, in place of --model"
+        None, "run directory, .keras or .cvz file of a trained network, in place of --model"
     )
     input_shape: tuple[int, ...] | None = recipe.field(
         None, "height,width,channels of the input of --model; auto: its usual size", least=1
@@ -183,8 +183,8 @@ def count(config):
         )
     if not pathlib.Path(config.source).expanduser().exists():
         raise ValueError(
-            f"--source={config.source}: no such run directory or .keras file; `cvcourse train` "
-            "writes one"
+            f"--source={config.source}: no such run directory, .keras or .cvz file; `cvcourse "
+            "train` writes one"
         )
     loaded = classifier.load(config.source, named=False)
     _, net = classifier.without_resizing(loaded.model)

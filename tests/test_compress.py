@@ -297,7 +297,7 @@ def test_settings_of_each_network():
         ("--init=lineal", "did you mean 'linear'"),
         ("--seeds=1,1", "--seeds expects one or more different values"),
         ("--model=lenet_300", "did you mean 'lenet_300_100'"),
-        ("--source=nowhere", "--source=nowhere: no such run directory or .keras file"),
+        ("--source=nowhere", "--source=nowhere: no such run directory, .keras or .cvz file"),
         ("--dataset=digit", "did you mean 'digits'"),
         ("--model=linear --model_args=wide=3", "wide"),
         ("--optimizer=lbfgs", "use `cvcourse optimizers`"),

@@ -160,7 +160,7 @@ def test_the_recipe_on_a_trained_network(tmp_path):
     [
         (["--bits=7"], "unknown bits 7: choose from 32, 16, 8"),
         (["--model=alexnett"], "did you mean 'alexnet'?"),
-        (["--source=nowhere"], "--source=nowhere: no such run directory or .keras file"),
+        (["--source=nowhere"], "--source=nowhere: no such run directory, .keras or .cvz file"),
         (["--source=.", "--input_shape=8,8,3"], "--input_shape are for a new network"),
         (["--source=.", "--model=lenet5"], "--model, --model_args and --input_shape are for"),
         (["--peak=0"], "--peak expects a number above 0"),

@@ -153,7 +153,7 @@ def test_layers_that_sums_tie_keep_their_filters():
         (["--seed=5"], "--seed=5 needs --seeds=auto; received --seeds=0,1,2"),
         (["--skip=fc9"], "unknown layer with filters 'fc9'"),
         (["--model=linear", "--model_args="], "linear has no filters that can be removed; --tied"),
-        (["--source=nowhere"], "--source=nowhere: no such run directory or .keras file"),
+        (["--source=nowhere"], "--source=nowhere: no such run directory, .keras or .cvz file"),
     ],
 )
 def test_what_is_refused(flags, line, tmp_path, capsys):

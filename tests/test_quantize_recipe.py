@@ -166,7 +166,7 @@ def test_the_default_arguments_are_of_mobilenet_alone(tmp_path, monkeypatch):
         (["--bits=4,4"], "--bits"),
         (["--activation_bits=1"], "--activation_bits expects"),
         (["--calibration_images=9"], "--calibration_images expects"),
-        (["--source=nowhere"], "--source=nowhere: no such run directory or .keras file"),
+        (["--source=nowhere"], "--source=nowhere: no such run directory, .keras or .cvz file"),
     ],
 )
 def test_what_is_refused(flags, line, tmp_path, capsys):

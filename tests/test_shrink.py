@@ -111,7 +111,7 @@ def test_all_techniques_with_two_seeds(tmp_path):
             "--techniques=ternary --model=linear --seeds=auto",
             "ttq: linear has no kernel of at least 100",
         ),
-        ("--source=nowhere", "--source=nowhere: no such run directory or .keras file"),
+        ("--source=nowhere", "--source=nowhere: no such run directory, .keras or .cvz file"),
     ],
 )
 def test_bad_values_leave_one_line_and_nothing_written(flags, message, tmp_path, capsys):
