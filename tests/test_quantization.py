@@ -125,9 +125,10 @@ def test_batch_norm_of_a_family(name):
     expected = one(model(x))
     np.testing.assert_allclose(one(folded(x)), expected, atol=1e-5 * np.abs(expected).max())
     quantized = calibrate(quantization_aware(model, activation_bits=16), images_for(model))
-    assert [layer.name for layer in model.layers] == [
+    # Keras orders layers by their depth, which the layers in between change.
+    assert {layer.name for layer in model.layers} == {
         layer.name for layer in quantized.layers if not isinstance(layer, FakeQuant)
-    ]
+    }
     assert np.isfinite(one(quantized(x))).all()
 
 
