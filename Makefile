@@ -41,6 +41,8 @@ bench: $(VENV)/.installed
 	$(BIN)/cvcourse bench sequence
 	$(BIN)/cvcourse bench visualization
 	$(BIN)/cvcourse bench compression
+	$(BIN)/cvcourse bench filter_pruning
+	$(BIN)/cvcourse bench export
 
 format: $(VENV)/.installed-test
 	$(BIN)/ruff check --fix .

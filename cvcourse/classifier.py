@@ -20,8 +20,8 @@ from cvcourse.files import read_json
 from cvcourse.saved_model import is_saved_model
 
 MODELS = ("model.keras", "ensemble.keras")  # in a run directory
+EXPORTED = (".tflite", ".onnx", ".xml")  # and the folder of a SavedModel
 SHOWN = 5  # names of classes in an error
-RESIZING = ("Resize", "Resizing", "Cropping2D", "CenterCrop")  # operations that keep raw pixels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,6 +131,7 @@ def load(
     weights_dir: str | None = None,
     allow_noncommercial: bool = False,
     named: bool = True,
+    exported: bool = False,
     **settings: Any,
 ) -> Classifier:
     """Load a classifier of photos.
@@ -141,6 +142,7 @@ def load(
         weights_dir: As in `pretrained.load`.
         allow_noncommercial: As in `pretrained.load`.
         named: Whether a file must contain the names of its classes.
+        exported: Whether `name` may also be a file of `cvcourse export`, whose model has no layers.
         **settings: Arguments of the network's builder.
 
     Returns:
@@ -156,25 +158,32 @@ def load(
 
     path = pathlib.Path(os.path.expanduser(name))
     is_run = path.is_dir() and name not in models.REGISTRY
+    is_exported = path.suffix in EXPORTED or (path / "saved_model.pb").is_file()
     is_file = path.suffix == ".keras" or is_saved_model(path) or is_compressed(path)
-    if is_run or is_file:
+    if is_run or is_file or is_exported:
         if weights != "default" or settings:
             raise UsageError(
                 f"--weights and --model_args are for published weights, but {name} is a saved model"
             )
-        return _from_file(_model_in(path) if is_run else path, named)
+        if is_exported and not exported:
+            raise UsageError(
+                f"{name} is an exported network, which `classify` and `evaluate` run; its layers "
+                "are in the .keras file of its source"
+            )
+        return _from_file(_model_in(path) if is_run and not is_exported else path, named)
     if os.sep in name:
         raise UsageError(f"{name} is neither a run's directory nor a .keras or .cvz file")
     return _published(name, weights, weights_dir, allow_noncommercial, settings)
 
 
-def of(config: Any, *, named: bool = True) -> Classifier:
+def of(config: Any, *, named: bool = True, exported: bool = False) -> Classifier:
     """Load the classifier of a recipe's config.
 
     Args:
         config: A config with the fields `model`, `weights`, `weights_dir`, `allow_noncommercial`
             and `model_args`.
         named: As in `load`.
+        exported: As in `load`.
 
     Returns:
         A Classifier.
@@ -188,6 +197,7 @@ def of(config: Any, *, named: bool = True) -> Classifier:
         weights_dir=config.weights_dir,
         allow_noncommercial=config.allow_noncommercial,
         named=named,
+        exported=exported,
         **config.model_args,
     )
 
@@ -233,13 +243,10 @@ def without_resizing(model: Any) -> tuple[Callable[[Any], Any], Any]:
     import keras
     import numpy as np
 
-    pixels = None
-    if None in model.input_shape[1:3]:
-        for operation in getattr(model, "operations", ())[1:]:
-            if type(operation).__name__ not in RESIZING:
-                break
-            pixels = operation.output
-    if pixels is None or None in pixels.shape[1:]:
+    from cvcourse.layers.resizing import resized_pixels
+
+    pixels = resized_pixels(model)
+    if pixels is None:
         return lambda photo: photo.astype("float32"), model
     resize = keras.Model(model.input, pixels)
     net = keras.Model(pixels, model.output, name=model.name)
@@ -347,15 +354,19 @@ def _model_in(folder):
 
 
 def _from_file(file, named):
-    """Load the Classifier in a .keras or .cvz file."""
+    """Load the Classifier in a .keras, .cvz or exported file."""
     from cvcourse import training
+    from cvcourse.compression import deployment
 
     run = {}
     if (file.parent / "config.json").exists():
         values = read_json(file.parent / "config.json")
         run = values if isinstance(values.get("dataset"), str) else {}  # of our own run
     try:
-        model, names = training.load_model(file, named=named)
+        if file.suffix in EXPORTED or file.is_dir():
+            model, names = deployment.read(file)
+        else:
+            model, names = training.load_model(file, named=named)
     except RunError:
         if not run.get("sources"):
             raise

@@ -45,7 +45,7 @@ def main(config):
     from cvcourse import classifier
 
     with recipe.user_errors():
-        loaded = classifier.of(config)
+        loaded = classifier.of(config, exported=True)
     photos, found = classifier.photo_files(config.photos), {}
     for photo, pixels in classifier.read_photos(photos, loaded.model):
         probabilities = classifier.probabilities(loaded.model, pixels)

@@ -79,7 +79,7 @@ def main(config: Config) -> dict:
     from cvcourse.regularization import calibration
 
     with recipe.user_errors():
-        trained = classifier.of(config, named=False)
+        trained = classifier.of(config, named=False, exported=True)
         chosen = evaluation_split.choose(
             trained, config.dataset, config.split, data_dir=config.data_dir, limit=config.limit
         )

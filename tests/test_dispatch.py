@@ -13,6 +13,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 BENCHMARKS = [
     "compression",
     "distribution",
+    "export",
     "features",
     "filter_pruning",
     "networks",

@@ -69,15 +69,15 @@ PUBLIC = {
     "cvcourse.classic": "GradientCheck gradient_check",
     "cvcourse.compression": """
         DenseSparseDense FakeQuant FilterGroup MagnitudePruning bake binarize calibrate
-        cubic_density density energy factorize filter_groups fold_batch_norm kmeans
-        magnitude_masks prune prune_filters quantization_aware quantized_bytes roofline
+        cubic_density density deployable energy export factorize filter_groups fold_batch_norm
+        kmeans magnitude_masks prune prune_filters quantization_aware quantized_bytes roofline
         share_weights spectrum ternarize zero_filters
     """,
     "cvcourse.compression.compressed_file": "Size class_names read sizes write",
     "cvcourse.compression.huffman": "code_lengths decode encode",
     "cvcourse.training": """
         Evaluation class_names evaluate facts features fit_probe layer_statistics load_model machine
-        nearest read_history save_model tsne versions
+        nearest read_history save_model tsne vector_extensions versions
     """,
     "cvcourse.tuning": "HyperModel ask default_space oracle register",
     "cvcourse.visualization": """
@@ -89,6 +89,7 @@ PUBLIC = {
         receptive_field rectifiers saliency smooth_grad stages strongest_patches style_loss
         style_transfer to_pixels trust_panel tsne_map with_rectifiers
     """,
+    "cvcourse.compression.deployment": "read",
     "cvcourse.compression.litert": "convert predict",
     "cvcourse.recipe": "check field load_config parse",
 }

@@ -8,6 +8,7 @@ from cvcourse.compression._energy import energy
 from cvcourse.compression._roofline import roofline
 from cvcourse.compression.binary import binarize
 from cvcourse.compression.dense_sparse_dense import DenseSparseDense
+from cvcourse.compression.deployment import deployable, export
 from cvcourse.compression.filter_pruning import (
     FilterGroup,
     filter_groups,
@@ -44,7 +45,9 @@ __all__ = [
     "compressed_file",
     "cubic_density",
     "density",
+    "deployable",
     "energy",
+    "export",
     "factorize",
     "filter_groups",
     "fold_batch_norm",

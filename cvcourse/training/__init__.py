@@ -14,7 +14,7 @@ from cvcourse.training._features import (
 )
 from cvcourse.training._fit import facts, fit
 from cvcourse.training._layer_statistics import LayerStatistics, layer_statistics
-from cvcourse.training._machine import is_interactive, machine, versions
+from cvcourse.training._machine import is_interactive, machine, vector_extensions, versions
 from cvcourse.training._watch import require_map, watch
 from cvcourse.training.backbone import Backbone, best_scaling
 from cvcourse.training.best_model import BestModel, class_names, load_model, save_model
@@ -125,6 +125,7 @@ __all__ = [
     "unfreeze",
     "unit_sections",
     "vector",
+    "vector_extensions",
     "versions",
     "watch",
     "weighted_metrics",

@@ -1,6 +1,7 @@
 """End of a run: evaluation of the best model, report.html and metrics.json."""
 
 import dataclasses
+import shlex
 
 from cvcourse.figures import confusion_matrix, training_curves
 from cvcourse.saved_model import read_model
@@ -122,11 +123,20 @@ def write_results(
         config=dataclasses.asdict(config),
         lead=[f"{config.dataset}: {dataset}", *lead],
         tiles=_tiles(metrics, LOSSES[judged.loss_name][1]),
-        sections=[*sections, *results, *watched, _layers(model)],
+        sections=[*sections, *results, *watched, _layers(model), _export(workdir)],
         **parts,
     )
     print(f"{split} accuracy: {judged.accuracy:.4f}")
     return metrics
+
+
+def _export(workdir):
+    command = f"cvcourse export --source={shlex.quote(str(workdir))} --targets=litert,onnx"
+    return {
+        "caption": "Export",
+        "paragraphs": ["Files that run without Keras, checked, and with --measure compared:"],
+        "text": command,
+    }
 
 
 def result_sections(metrics, history, model, dataset, evaluation, split):

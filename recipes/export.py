@@ -1,0 +1,267 @@
+"""Export a network for other runtimes, check each file, and compare them in one table.
+
+    cvcourse export --source=runs/train/x
+    cvcourse export --source=runs/train/x --targets=litert_int8,openvino_int8 --measure
+    cvcourse export --source=mobilenet --model_args=width=0.25 --dataset=photos/ --measure
+
+The run directory has a file for each target, and run_TARGET.py, which classifies image files with
+NumPy, Pillow and that runtime alone. Each file is run in a process without Keras and compared with
+Keras; a file that differs is deleted. targets.json describes the files.
+
+The images that set the ranges of 8 bits are drawn from the training split of the run's dataset. For
+published weights they are drawn from --dataset, and the others are classified. --measure adds the
+accuracy, and the time and memory of processes that take turns.
+
+Install the runtimes with pip install cvcourse[litert,onnx,openvino].
+"""
+
+import contextlib
+import dataclasses
+import os
+import sys
+from functools import partial
+
+from cvcourse import recipe
+from cvcourse.errors import RunError
+from cvcourse.startup import import_tensorflow_quietly, standard_error_closed
+
+TARGETS = (
+    *("saved_model", "litert", "litert_fp16", "litert_dynamic", "litert_int8"),
+    *("onnx", "onnx_int8", "openvino", "openvino_int8"),
+)
+BATCHES = (1, 32)  # sizes whose time is measured
+CALLS = {1: 20, 32: 2}  # of a turn
+MEBIBYTE = 2**20
+NOTES = (
+    "Difference: largest of the outputs to Keras', as a share of the largest output, for batches "
+    "of 1 and 5. Milliseconds: median and quartiles of a batch, in processes that take turns. "
+    "Memory: peak of such a process above that after the import of its runtime.",
+    "float16 halves the file; most CPUs compute with float32 all the same.",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Config(recipe.RunFields, recipe.WeightsFields):
+    """The network, the targets and the images."""
+
+    source: str = recipe.field(
+        "", "run directory, .keras or .cvz file, or network with published weights"
+    )
+    model_args: dict = recipe.field(
+        {}, "arguments of a published network's builder, such as width=0.25"
+    )
+    targets: tuple[str, ...] = recipe.field(
+        ("litert",), "forms of the network", choices=TARGETS, distinct=True
+    )
+    dataset: str | None = recipe.field(
+        None, "dataset of the images; auto: that of the run", vouched=True
+    )
+    data_dir: str | None = recipe.field(
+        None, "folder searched first for published datasets", free=True
+    )
+    calibrate: int = recipe.field(
+        100, "number of images that set the ranges of 8-bit activations", least=10
+    )
+    limit: int | None = recipe.field(None, "number of images to classify; none: all", least=1)
+    measure: bool = recipe.field(False, "measure accuracy, time and memory")
+    rounds: int = recipe.field(7, "number of turns in which time is measured", least=1)
+
+    def misfits(self):
+        if not self.source:
+            yield "no network to export: cvcourse export --source=runs/train/x"
+
+
+def main(config: Config) -> dict:
+    """Write the files, check them, and report.
+
+    Args:
+        config: Config.
+
+    Returns:
+        The metrics: `targets` has the rows of targets.json.
+
+    Raises:
+        UsageError: For a wrong value, a missing package, or a network that cannot be exported.
+        RunError: If a file cannot be read or written, or a target cannot represent the network.
+    """
+    config, metrics = recipe.begin(config, "export")
+    if metrics:
+        return metrics
+    import_tensorflow_quietly()
+    from cvcourse import classifier, training
+    from cvcourse.compression import deployment
+
+    with recipe.user_errors():
+        deployment.check(config.targets, True)
+        loaded = classifier.load(
+            config.source,
+            config.weights,
+            weights_dir=config.weights_dir,
+            allow_noncommercial=config.allow_noncommercial,
+            named=False,
+            **config.model_args,
+        )
+        images, examples, notes = chosen_images(config, loaded)
+        deployment.check(config.targets, images is not None)
+        deployment.deployable(loaded.model)
+    print(*notes, sep="\n", flush=True)
+    with recipe.open_run(config, "export", loaded.title.replace(".", "-")) as run:
+        run.begin()
+        details = {"class_names": loaded.class_names or (), "images": images}
+        try:
+            with standard_error_closed():  # against messages of C++ code
+                rows = deployment.export(loaded.model, run.path, config.targets, **details)
+        except ValueError as error:
+            raise RunError(str(error)) from error
+        keras_row = {}
+        if config.measure:
+            if examples:
+                keras_row = add_accuracy(run.path, loaded.model, rows, examples)
+            add_times(run.path, rows, config.rounds)
+        machine = {"vectors": training.vector_extensions(), "cores": os.cpu_count()}
+        deployment.update(run.path, rows, machine)
+        table = table_of(rows, keras_row)
+        metrics = training.write_report(
+            run.path,
+            metrics={"keras": keras_row, "targets": rows, "machine_details": machine},
+            title=f"Export of {loaded.title}",
+            lead=[*notes, *sentences(rows, machine)],
+            sections=[{"caption": "Targets", "table": table, "notes": NOTES}],
+            config=dataclasses.asdict(run.config),
+        )
+    for row in table:
+        print("  ".join(row))
+    return metrics
+
+
+def chosen_images(config, loaded):
+    """Choose images for calibration and a Split to classify; None without a dataset."""
+    import numpy as np
+
+    from cvcourse import evaluation_split
+
+    dataset = config.dataset or loaded.run.get("dataset")
+    needed = config.measure or any(target.endswith("int8") for target in config.targets)
+    if not dataset or not needed:
+        return None, None, []
+    chosen = evaluation_split.choose(loaded, dataset, data_dir=config.data_dir)
+    rng, examples = np.random.default_rng(config.seed), chosen.examples
+    notes = [*chosen.notes]
+    if chosen.name == "all":  # new to the model: calibrate with some, classify the others
+        order = rng.permutation(len(examples))
+        drawn = examples.take(np.sort(order[: config.calibrate]))
+        examples = examples.take(np.sort(order[config.calibrate :]))
+        notes.append(f"{len(drawn)} of them set ranges; the other {len(examples):,} are new.")
+    else:
+        train = evaluation_split.choose(loaded, dataset, "train", data_dir=config.data_dir).examples
+        drawn = train.take(np.sort(rng.permutation(len(train))[: config.calibrate]))
+        notes.append(f"{len(drawn)} images of the training split set ranges.")
+    if config.limit and config.limit < len(examples):
+        examples = examples.take(np.sort(rng.permutation(len(examples))[: config.limit]))
+    return pixels_of(loaded.model, drawn.images[:]), examples, notes
+
+
+def pixels_of(model, images):
+    """Return the pixels that a network without resizing takes, float32."""
+    import keras
+    import numpy as np
+
+    from cvcourse.layers.resizing import resized_pixels
+
+    images, pixels = np.asarray(images, "float32"), resized_pixels(model)
+    if pixels is None:
+        return images
+    return keras.Model(model.input, pixels).predict(images, verbose=0)
+
+
+def add_accuracy(folder, model, rows, examples):
+    """Add the accuracy of each target to its row; return that of Keras."""
+    import numpy as np
+
+    from cvcourse.compression import deployment
+    from cvcourse.compression.exported_process import ExportedProcess
+
+    net, correct = deployment.deployable(model), dict.fromkeys(("keras", *rows), 0)
+    size = BATCHES[-1]
+    with contextlib.ExitStack() as stack:
+        processes = {
+            target: stack.enter_context(ExportedProcess(folder, target)) for target in rows
+        }
+        for start in range(0, len(examples), size):
+            batch = examples.take(slice(start, start + size))
+            pixels = pixels_of(model, batch.images[:])
+            predicted = {"keras": np.array(net(pixels, training=False))}
+            predicted |= {target: each.predict(pixels) for target, each in processes.items()}
+            for who, outputs in predicted.items():
+                correct[who] += int((outputs.argmax(1) == batch.labels).sum())
+    accuracy = {who: count / len(examples) for who, count in correct.items()}
+    for target, row in rows.items():
+        row["accuracy"] = accuracy[target]
+    return {"accuracy": accuracy["keras"], "images": len(examples)}
+
+
+def add_times(folder, rows, rounds):
+    """Add seconds and peak memory of each target to its row."""
+    import numpy as np
+
+    from cvcourse.compression.exported_process import ExportedProcess
+    from cvcourse.training import timing
+
+    with contextlib.ExitStack() as stack:
+        processes = {
+            target: stack.enter_context(ExportedProcess(folder, target)) for target in rows
+        }
+        for size in BATCHES:
+            shape = next(iter(rows.values()))["input"]["shape"][1:]
+            images = np.random.default_rng(0).integers(0, 256, (size, *shape)).astype("float32")
+            blocks = {
+                target: partial(process.seconds, images, CALLS[size])
+                for target, process in processes.items()
+            }
+            seconds = timing.take_turns(blocks, rounds)
+            for target, row in rows.items():
+                row[f"seconds_batch_{size}"] = timing.quartiles(seconds[target])
+                row[f"peak_bytes_batch_{size}"] = processes[target].peak_bytes
+
+
+def sentences(rows, machine):
+    """Yield the first paragraphs of the report."""
+    names = ", ".join(machine["vectors"]) or "unknown"
+    yield f"Machine: {machine['cores']} CPU cores, vector extensions {names}."
+    if "litert" in rows and "seconds_batch_1" in rows["litert"]:
+        base = rows["litert"]["seconds_batch_1"]["median"]
+        for target, row in rows.items():
+            if target != "litert":
+                ratio = row["seconds_batch_1"]["median"] / base
+                yield f"{target} takes {ratio:.2f} times the time of litert at batch 1."
+
+
+def table_of(rows, keras_row):
+    """Return the table: rows of texts, titles first."""
+    titles = ["target", "bytes", "input", "difference", "accuracy, %"]
+    titles += [f"ms, batch {size}" for size in BATCHES]
+    titles += [f"memory, MiB, batch {size}" for size in BATCHES]
+    table = [titles]
+    if keras_row:
+        accuracy = f"{100 * keras_row['accuracy']:.2f}"
+        table.append(["keras", "–", "float32", "–", accuracy, *["–"] * 2 * len(BATCHES)])
+    for target, row in rows.items():
+        cells = [target, f"{row['bytes']:,}", row["input"]["dtype"]]
+        cells.append(f"{row['largest_difference']:.1e}")
+        cells.append(f"{100 * row['accuracy']:.2f}" if "accuracy" in row else "–")
+        for size in BATCHES:
+            time = row.get(f"seconds_batch_{size}")
+            low, high = (1000 * each for each in time["quartiles"]) if time else (0, 0)
+            cells.append(f"{1000 * time['median']:.2f} ({low:.2f}–{high:.2f})" if time else "–")
+        for size in BATCHES:
+            peak = row.get(f"peak_bytes_batch_{size}")
+            cells.append("–" if peak is None else f"{peak / MEBIBYTE:.0f}")
+        table.append(cells)
+    return table
+
+
+cli = recipe.cli(main)
+
+
+if __name__ == "__main__":
+    sys.exit(cli())
