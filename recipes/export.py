@@ -32,10 +32,14 @@ TARGETS = (
 BATCHES = (1, 32)  # sizes whose time is measured
 CALLS = {1: 20, 32: 2}  # of a turn
 MEBIBYTE = 2**20
-NOTES = (
-    "Difference: largest of the outputs to Keras', as a share of the largest output, for batches "
-    "of 1 and 5. Milliseconds: median and quartiles of a batch, in processes that take turns. "
-    "Memory: peak of such a process above that after the import of its runtime.",
+FILE_NOTES = (
+    "Difference: the largest of the outputs to those of Keras, as a share of the largest output, "
+    "for batches of 1 and 5.",
+)
+SPEED_NOTES = (
+    "Each file is in a process of its own; the processes take turns. Milliseconds of a batch: "
+    "median, with its share of the largest, and quartiles. Memory: peak of the process above that "
+    "after the import of its runtime.",
     "float16 halves the file; most CPUs compute with float32 all the same.",
 )
 
@@ -116,21 +120,30 @@ def main(config: Config) -> dict:
         keras_row = {}
         if config.measure:
             if examples:
+                notes.append(f"{len(examples):,} images are classified.")
                 keras_row = add_accuracy(run.path, loaded.model, rows, examples)
             add_times(run.path, rows, config.rounds)
         machine = {"vectors": training.vector_extensions(), "cores": os.cpu_count()}
         deployment.update(run.path, rows, machine)
-        table = table_of(rows, keras_row)
+        sections = [
+            {"caption": "Files", "table": files_table(rows, keras_row), "notes": FILE_NOTES},
+        ]
+        if config.measure:
+            sections.append({"caption": "Speed", "table": speed_table(rows), "notes": SPEED_NOTES})
+        names = ", ".join(machine["vectors"]) or "unknown"
+        scripts = [f"python {run.path / f'run_{target}.py'} photo.jpg" for target in rows]
+        sections.append({"caption": "Use", "text": "\n".join(scripts)})
         metrics = training.write_report(
             run.path,
             metrics={"keras": keras_row, "targets": rows, "machine_details": machine},
             title=f"Export of {loaded.title}",
-            lead=[*notes, *sentences(rows, machine)],
-            sections=[{"caption": "Targets", "table": table, "notes": NOTES}],
+            lead=[*notes, f"Vector extensions of the machine: {names}."],
+            sections=sections,
             config=dataclasses.asdict(run.config),
         )
-    for row in table:
-        print("  ".join(row))
+    for section in sections[:-1]:
+        for row in section["table"]:
+            print("  ".join(cell if isinstance(cell, str) else cell[1] for cell in row))
     return metrics
 
 
@@ -224,37 +237,33 @@ def add_times(folder, rows, rounds):
                 row[f"peak_bytes_batch_{size}"] = processes[target].peak_bytes
 
 
-def sentences(rows, machine):
-    """Yield the first paragraphs of the report."""
-    names = ", ".join(machine["vectors"]) or "unknown"
-    yield f"Machine: {machine['cores']} CPU cores, vector extensions {names}."
-    if "litert" in rows and "seconds_batch_1" in rows["litert"]:
-        base = rows["litert"]["seconds_batch_1"]["median"]
-        for target, row in rows.items():
-            if target != "litert":
-                ratio = row["seconds_batch_1"]["median"] / base
-                yield f"{target} takes {ratio:.2f} times the time of litert at batch 1."
-
-
-def table_of(rows, keras_row):
-    """Return the table: rows of texts, titles first."""
-    titles = ["target", "bytes", "input", "difference", "accuracy, %"]
-    titles += [f"ms, batch {size}" for size in BATCHES]
-    titles += [f"memory, MiB, batch {size}" for size in BATCHES]
-    table = [titles]
+def files_table(rows, keras_row):
+    """Return the table of the files: rows of texts, titles first."""
+    table = [["target", "bytes", "input", "runtime", "difference", "accuracy, %"]]
     if keras_row:
         accuracy = f"{100 * keras_row['accuracy']:.2f}"
-        table.append(["keras", "–", "float32", "–", accuracy, *["–"] * 2 * len(BATCHES)])
+        table.append(["Keras", "–", "float32", "–", "–", accuracy])
     for target, row in rows.items():
-        cells = [target, f"{row['bytes']:,}", row["input"]["dtype"]]
-        cells.append(f"{row['largest_difference']:.1e}")
-        cells.append(f"{100 * row['accuracy']:.2f}" if "accuracy" in row else "–")
+        runtime, version = [*row["versions"].items()][-1]
+        accuracy = f"{100 * row['accuracy']:.2f}" if "accuracy" in row else "–"
+        cells = [target, f"{row['bytes']:,}", row["input"]["dtype"], f"{runtime} {version}"]
+        table.append([*cells, f"{row['largest_difference']:.1e}", accuracy])
+    return table
+
+
+def speed_table(rows):
+    """Return the table of time and memory; cells of medians are (share of the largest, text)."""
+    table, medians = [["target"]], {}
+    for size in BATCHES:
+        table[0] += [f"ms, batch {size}", "quartiles", "memory, MiB"]
+        medians[size] = [row[f"seconds_batch_{size}"]["median"] for row in rows.values()]
+    for target, row in rows.items():
+        cells = [target]
         for size in BATCHES:
-            time = row.get(f"seconds_batch_{size}")
-            low, high = (1000 * each for each in time["quartiles"]) if time else (0, 0)
-            cells.append(f"{1000 * time['median']:.2f} ({low:.2f}–{high:.2f})" if time else "–")
-        for size in BATCHES:
-            peak = row.get(f"peak_bytes_batch_{size}")
+            seconds, peak = row[f"seconds_batch_{size}"], row[f"peak_bytes_batch_{size}"]
+            low, high = (1000 * each for each in seconds["quartiles"])
+            share = seconds["median"] / max(medians[size])
+            cells += [(share, f"{1000 * seconds['median']:.2f}"), f"{low:.2f} to {high:.2f}"]
             cells.append("–" if peak is None else f"{peak / MEBIBYTE:.0f}")
         table.append(cells)
     return table

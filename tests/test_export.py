@@ -52,8 +52,10 @@ def test_the_rows_have_all_measures(trained, exported):
             assert 0 < low <= row[f"seconds_batch_{size}"]["median"] <= high < 1
             assert 0 <= row[f"peak_bytes_batch_{size}"] < 1e9
     text = (workdir / "report.html").read_text("utf-8")
-    for cells in export.table_of(metrics["targets"], metrics["keras"]):
+    for cells in export.files_table(metrics["targets"], metrics["keras"]):
         assert all(cell in text for cell in cells)
+    for cells in export.speed_table(metrics["targets"])[1:]:
+        assert cells[1][1] in text and cells[2] in text and 0 < cells[1][0] <= 1
     assert (workdir / "run_onnx.py").is_file()
 
 
