@@ -73,9 +73,29 @@ def test_normalization_becomes_one_multiplication():
     copy = compression.deployable(net)
     layer = copy.get_layer("n")
     assert isinstance(layer, layers.Rescaling) and not layer.variables
-    np.testing.assert_allclose(layer.scale[0], 0.5)
+    np.testing.assert_allclose(np.ravel(layer.scale)[0], 0.5)
     images = images_of(net)
     assert error(copy(images), np.array(net(images))) < 1e-6
+    for axis, shape in (((1, 2, 3), (8, 8, 3)), (None, ()), (2, (8,))):
+        mean, variance = (np.random.default_rng(0).uniform(1, 9, shape) for _ in range(2))
+        norm = layers.Normalization(axis=axis, mean=mean, variance=variance)
+        net = net_of(norm)
+        assert error(compression.deployable(net)(images), np.array(net(images))) < 1e-5
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision_becomes_float32(policy):
+    whole = net_of(layers.Conv2D(4, 3), layers.BatchNormalization(), layers.ReLU())
+    keras.config.set_dtype_policy(policy)
+    try:
+        mixed = net_of(layers.Conv2D(4, 3), layers.BatchNormalization(), layers.ReLU())
+    finally:
+        keras.config.set_dtype_policy("float32")
+    mixed.set_weights(whole.get_weights())
+    images = images_of(whole)
+    copy = compression.deployable(mixed)
+    assert error(mixed(images), np.array(whole(images))) > 1e-4
+    assert error(copy(images), np.array(whole(images))) < 1e-6
 
 
 @pytest.mark.parametrize("use_bias", [True, False])
@@ -112,6 +132,7 @@ def test_gelu_is_exact():
         (lambda x: layers.Dropout(0.5)(layers.Activation("relu")(x)), True),
         (layers.Identity(), False),
         (layers.LeakyReLU(), False),
+        (layers.ReLU(negative_slope=0.1), False),
         (layers.Activation("tanh"), False),
     ],
 )

@@ -102,8 +102,8 @@ def deployable(model: keras.Model, images: ArrayLike | None = None) -> keras.Mod
     Layers that resize photos are left out: the network takes images of its own size. Keras'
     Normalization, which ONNX files would take from extra inputs, becomes a Rescaling; a padded
     depthwise convolution, which OpenVINO refuses, a padding and a convolution; GELU by erfc, which
-    ONNX lacks, GELU by erf; and the lowest number around a map before max pooling, which would take
-    most of the range of 8 bits, the lowest that the map can have or has.
+    ONNX lacks, GELU by erf; mixed precision float32; and the lowest number around a map before max
+    pooling, which would take most of the range of 8 bits, the lowest that the map can have or has.
 
     Args:
         model: Functional or Sequential keras.Model with one input and one output.
@@ -135,7 +135,7 @@ def deployable(model: keras.Model, images: ArrayLike | None = None) -> keras.Mod
         raise ValueError(
             f"{model.name} takes images of any size, {model.inputs[0].shape[1:]}: build it for one"
         )
-    model = plain(model)
+    model = _in_float32(plain(model))
     steps = opened(model).steps
     makers = {id(value): step for step in steps for value in step.outputs}
     chains = {step.name: _chain(model, step, makers, images) for step in steps}
@@ -363,13 +363,24 @@ def write_details(folder: pathlib.Path, details: dict) -> None:
 # ---- the form that every target takes ----
 
 
+def _in_float32(model: keras.Model) -> keras.Model:
+    """Return a model that computes in float32: itself, or a copy."""
+    if all(getattr(layer, "compute_dtype", None) == "float32" for layer in model.layers):
+        return model
+    text = re.sub(r'"name": "mixed_b?float16"', '"name": "float32"', model.to_json())
+    copy = keras.models.model_from_json(text)
+    copy.set_weights(model.get_weights())
+    return copy
+
+
 def _chain(model, step: Step, makers, images) -> list | None:
     """Return what replaces a step: layers to call one after another, or None."""
     layer, policy = step.operation, getattr(step.operation, "dtype_policy", None)
     if isinstance(layer, keras.layers.Normalization) and not layer.invert:
-        spread = np.maximum(np.sqrt(np.array(layer.variance, "float64")), keras.backend.epsilon())
-        scale, offset = 1 / spread, -np.array(layer.mean, "float64") / spread
-        values = (each.ravel().tolist() for each in (scale, offset))
+        mean, variance = (np.array(each, "float64") for each in (layer.mean, layer.variance))
+        spread = np.maximum(np.sqrt(variance), keras.backend.epsilon())
+        shape = spread.shape[1:]  # without the batch
+        values = ((each / spread).reshape(shape).tolist() for each in (1.0, -mean))
         return [keras.layers.Rescaling(*values, name=layer.name, dtype=policy)]
     if isinstance(layer, DepthwiseConv2D):
         config = layer.get_config()
@@ -413,7 +424,8 @@ def _is_positive(step: Step, makers) -> bool:
     function = getattr(before.operation, "activation", None)
     kind = getattr(function, "__name__", None) or type(before.operation).__name__.lower()
     moves = kind in MOVING and len(before.inputs) == 1
-    return kind in POSITIVE or (moves and _is_positive(before, makers))
+    is_cut = kind in POSITIVE and not getattr(before.operation, "negative_slope", 0)
+    return is_cut or (moves and _is_positive(before, makers))
 
 
 # ---- writing ----

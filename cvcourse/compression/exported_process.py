@@ -1,5 +1,6 @@
 """An exported file in a process of its own, without Keras: thread pools disturb each other."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -47,7 +48,8 @@ class ExportedProcess:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._process.stdin.close()  # type: ignore[union-attr]
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()  # type: ignore[union-attr]
         self._process.wait()
         self._process.stdout.close()  # type: ignore[union-attr]
         self._errors.close()
@@ -71,11 +73,9 @@ class ExportedProcess:
         path = pathlib.Path(self._files.name) / "images.npy"
         np.save(path, images)
         assert self._process.stdin and self._process.stdout
-        try:
+        with contextlib.suppress(BrokenPipeError):  # it has ended, which is found out below
             self._process.stdin.write(json.dumps({"images": str(path), **settings}) + "\n")
             self._process.stdin.flush()
-        except BrokenPipeError:
-            pass
         line = self._process.stdout.readline()
         if not line:
             self._process.wait()
