@@ -19,6 +19,7 @@ import contextlib
 import dataclasses
 import os
 import sys
+import time
 from functools import partial
 
 from cvcourse import recipe
@@ -91,6 +92,7 @@ def main(config: Config) -> dict:
     config, metrics = recipe.begin(config, "export")
     if metrics:
         return metrics
+    begun = time.monotonic()
     import_tensorflow_quietly()
     from cvcourse import classifier, training
     from cvcourse.compression import deployment
@@ -135,15 +137,19 @@ def main(config: Config) -> dict:
         sections.append({"caption": "Use", "text": "\n".join(scripts)})
         metrics = training.write_report(
             run.path,
-            metrics={"keras": keras_row, "targets": rows, "machine_details": machine},
+            metrics={
+                "keras": keras_row,
+                "targets": rows,
+                "vector_extensions": machine["vectors"],
+                "seconds": round(time.monotonic() - begun, 1),
+            },
             title=f"Export of {loaded.title}",
             lead=[*notes, f"Vector extensions of the machine: {names}."],
             sections=sections,
             config=dataclasses.asdict(run.config),
         )
-    for section in sections[:-1]:
-        for row in section["table"]:
-            print("  ".join(cell if isinstance(cell, str) else cell[1] for cell in row))
+    for row in whole_table(metrics):
+        print("  ".join(row))
     return metrics
 
 
@@ -267,6 +273,19 @@ def speed_table(rows):
             cells.append("–" if peak is None else f"{peak / MEBIBYTE:.0f}")
         table.append(cells)
     return table
+
+
+def whole_table(metrics):
+    """Return all measures in one table: rows of texts, titles first."""
+    rows, keras_row = metrics["targets"], metrics["keras"]
+    files = files_table(rows, keras_row)
+    if not all(f"seconds_batch_{BATCHES[0]}" in row for row in rows.values()):
+        return files
+    speeds = [
+        [text if isinstance(text, str) else text[1] for text in row] for row in speed_table(rows)
+    ]
+    speeds[1:1] = [["–"] * len(speeds[0])] if keras_row else []
+    return [[*file, *speed[1:]] for file, speed in zip(files, speeds, strict=True)]
 
 
 cli = recipe.cli(main)

@@ -12,7 +12,7 @@ import sys
 import keras
 import numpy as np
 import pytest
-from cvcourse.recipes import quantize, trust
+from cvcourse.recipes import export, quantize, trust
 from networks import COURSE_MAP
 
 from cvcourse import __main__ as command_line
@@ -28,7 +28,9 @@ QUANTIZATIONS = [path for path, metrics in RESULTS.items() if "float" in metrics
 TRANSFERS = [path for path, metrics in RESULTS.items() if "method" in metrics]
 NETS = [path for path, metrics in RESULTS.items() if "nets" in metrics]
 TRUST = [path for path, metrics in RESULTS.items() if "methods" in metrics]
-TABLES = COMPARISONS + TRANSFERS + NETS + TRUST + COMPRESSIONS + QUANTIZATIONS
+EXPORTS = [path for path, metrics in RESULTS.items() if "targets" in metrics]
+OTHERS = TRUST + COMPRESSIONS + QUANTIZATIONS + EXPORTS
+TABLES = COMPARISONS + TRANSFERS + NETS + OTHERS
 RUNS = [path for path in RESULTS if path not in TABLES]
 CELLS = {  # what a run is judged by: its cells in the README's row
     "test_accuracy": lambda m: [f"{100 * m[f'{split}_accuracy']:.2f} %" for split in SPLITS],
@@ -90,7 +92,7 @@ def test_comparisons_are_the_metrics_files(path):
     assert shown[2:] == table
 
 
-@pytest.mark.parametrize("path", TRUST + COMPRESSIONS + QUANTIZATIONS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", OTHERS, ids=lambda path: path.stem)
 def test_other_tables_are_the_metrics_files(path):
     """Below the file's link, as in the run's report."""
     metrics = RESULTS[path]
@@ -98,6 +100,8 @@ def test_other_tables_are_the_metrics_files(path):
         rows = trust.table(metrics["methods"])
     elif path in COMPRESSIONS:
         rows = compression_report.stage_table([metrics["stages"][0], *every_stage(metrics)])
+    elif path in EXPORTS:
+        rows = export.whole_table(metrics)
     else:
         rows = quantize.table(metrics["float"], metrics["rows"])
     lines = README[README.index(f"]({path.relative_to(ROOT)})") :].splitlines()
