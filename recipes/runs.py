@@ -86,7 +86,8 @@ def row(path):
         history = epochs_of(path)
         finished = next((path / name for name in FINISHED if (path / name).exists()), None)
         metrics = read_json(finished) if finished else (history or [{}])[-1]
-        models = values.get("models") or [values.get("model") or values.get("backbone") or "–"]
+        names = (values.get(name) for name in ("model", "backbone", "source"))
+        models = values.get("models") or [next(filter(None, names), "–")]
         data = next((values[name] for name in DATA if values.get(name)), "–")
         cells["recipe"] = begun["recipe"] or "–"
         cells["model"] = ",".join(map(str, models))
@@ -101,6 +102,11 @@ def row(path):
             if isinstance(metrics.get(name), (int, float)):
                 cells["result"] = form.format(metrics[name])
                 break
+        if stages := metrics.get("stages"):
+            cells["result"] = f"{stages[-1]['ratio']:.1f} times smaller"
+        for kind, noun in (("rows", "rows"), ("targets", "files")):
+            if metrics.get(kind):
+                cells["result"] = f"{len(metrics[kind])} {noun}"
         if "failed" in metrics:
             cells["result"] = f"{len(metrics['failed'])} of {len(metrics['steps'])} steps failed"
         cells["state"] = "finished" if finished else "unfinished"

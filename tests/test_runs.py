@@ -58,6 +58,26 @@ def test_a_probe_has_no_epochs(row):
     assert probe[3:] == ["0/15", "validation accuracy 65.00%", "finished"]
 
 
+@pytest.mark.parametrize(
+    ("metrics", "result"),
+    [
+        ({"stages": [{"ratio": 1.0}, {"ratio": 46.51}]}, "46.5 times smaller"),
+        ({"rows": [{"bits": 8}, {"bits": 4}]}, "2 rows"),
+        ({"targets": {"litert": {}}, "keras": {}}, "1 files"),
+    ],
+)
+def test_tables_are_told_by_their_size(row, metrics, result):
+    begun = {"recipe": "export", "source": "runs/train/x"}
+    assert row(begun, metrics_json=metrics) == [
+        "export",
+        "runs/train/x",
+        "–",
+        "–",
+        result,
+        "finished",
+    ]
+
+
 def test_an_examination_is_finished_with_its_steps(row):
     check = row(BEGUN | {"recipe": "check"}, check_json={"failed": ["memorize"], "steps": [{}] * 6})
     assert check[3:] == ["15", "1 of 6 steps failed", "finished"]
