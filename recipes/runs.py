@@ -104,9 +104,9 @@ def row(path):
                 break
         if stages := metrics.get("stages"):
             cells["result"] = f"{stages[-1]['ratio']:.1f} times smaller"
-        for kind, noun in (("rows", "rows"), ("targets", "files")):
-            if metrics.get(kind):
-                cells["result"] = f"{len(metrics[kind])} {noun}"
+        for kind, noun in (("rows", "row"), ("targets", "file")):
+            if count := len(metrics.get(kind) or ()):
+                cells["result"] = f"{count} {noun}{'s' if count > 1 else ''}"
         if "failed" in metrics:
             cells["result"] = f"{len(metrics['failed'])} of {len(metrics['steps'])} steps failed"
         cells["state"] = "finished" if finished else "unfinished"

@@ -63,7 +63,7 @@ def test_a_probe_has_no_epochs(row):
     [
         ({"stages": [{"ratio": 1.0}, {"ratio": 46.51}]}, "46.5 times smaller"),
         ({"rows": [{"bits": 8}, {"bits": 4}]}, "2 rows"),
-        ({"targets": {"litert": {}}, "keras": {}}, "1 files"),
+        ({"targets": {"litert": {}}, "keras": {}}, "1 file"),
     ],
 )
 def test_tables_are_told_by_their_size(row, metrics, result):
