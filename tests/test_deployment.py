@@ -1,5 +1,6 @@
 """Exported files: equal to Keras in processes without it, and deleted if they are wrong."""
 
+import dataclasses
 import json
 import pathlib
 import subprocess
@@ -14,7 +15,9 @@ from PIL import Image
 
 from cvcourse import classifier, compression
 from cvcourse.compression import deployment, run_exported
+from cvcourse.compression._deployable import exact_gelu
 from cvcourse.compression.exported_process import ExportedProcess
+from cvcourse.compression.surgery import replaced
 from cvcourse.errors import RunError
 from cvcourse.layers import DepthwiseConv2D
 from cvcourse.models import pretrained
@@ -115,10 +118,10 @@ def test_gelu_is_exact():
     scipy_special = pytest.importorskip("scipy.special")
     x = np.linspace(-6, 6, 49, dtype="float32")
     expected = x * scipy_special.ndtr(x.astype("float64"))
-    np.testing.assert_allclose(deployment.exact_gelu(x), expected, atol=1e-6)
+    np.testing.assert_allclose(exact_gelu(x), expected, atol=1e-6)
     net = net_of(layers.Conv2D(4, 1, activation="gelu", name="c"))
     copy = compression.deployable(net)
-    assert copy.get_layer("c").activation is deployment.exact_gelu
+    assert copy.get_layer("c").activation is exact_gelu
     assert net.get_layer("c").activation is keras.activations.gelu
     images = images_of(net)
     assert error(copy(images), np.array(net(images))) < 1e-6
@@ -260,7 +263,7 @@ def test_quantization_aware_networks_keep_their_ranges(tmp_path):
 
 def test_a_wrong_file_is_deleted_and_its_layer_named(tmp_path, monkeypatch):
     def write(source, path):
-        wrong = deployment.replaced(source.net)
+        wrong = replaced(source.net)
         for layer in wrong.layers:
             if layer.name == "second":
                 layer.kernel.assign(layer.kernel + 0.1)
@@ -268,9 +271,7 @@ def test_a_wrong_file_is_deleted_and_its_layer_named(tmp_path, monkeypatch):
 
     chain = (layers.Conv2D(4, 3, name="first"), layers.Conv2D(4, 3, name="second"))
     form = deployment.TARGETS["litert"]
-    monkeypatch.setitem(
-        deployment.TARGETS, "litert", deployment.dataclasses.replace(form, write=write)
-    )
+    monkeypatch.setitem(deployment.TARGETS, "litert", dataclasses.replace(form, write=write))
     with pytest.raises(RunError, match=r"litert: the outputs differ .* with the layer second$"):
         compression.export(net_of(*chain), tmp_path, ["litert", "litert_fp16"])
     left = {path.name for path in tmp_path.iterdir()}

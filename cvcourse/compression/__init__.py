@@ -4,11 +4,12 @@ Importing this package registers their layers, so that keras.saving.load_model f
 """
 
 from cvcourse.compression import compressed_file, huffman
+from cvcourse.compression._deployable import deployable
 from cvcourse.compression._energy import energy
 from cvcourse.compression._roofline import roofline
 from cvcourse.compression.binary import binarize
 from cvcourse.compression.dense_sparse_dense import DenseSparseDense
-from cvcourse.compression.deployment import deployable, export
+from cvcourse.compression.deployment import export
 from cvcourse.compression.filter_pruning import (
     FilterGroup,
     filter_groups,
