@@ -514,7 +514,9 @@ def _first_wrong_layer(form: Target, source: Source, images, target) -> str:
 def _told(error: Exception, net: keras.Model) -> str:
     """Return the beginning of an error, and the layer that its text names."""
     text = str(error) or type(error).__name__
-    names = [each.name for each in net.operations if f"/{each.name}/" in text]
+    # TensorFlow numbers scopes whose name has occurred before.
+    operations = (each.name for each in net.operations)
+    names = [name for name in operations if re.search(rf"/{re.escape(name)}(_\d+)?/", text)]
     lacking = re.search(r"Custom ops: (.*)", text)
     line = f"no operation {lacking[1]}" if lacking else reason(error)
     return f"the layer {max(names, key=len)}: {line}" if names else line
