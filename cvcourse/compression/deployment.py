@@ -514,9 +514,13 @@ def _first_wrong_layer(form: Target, source: Source, images, target) -> str:
 def _told(error: Exception, net: keras.Model) -> str:
     """Return the beginning of an error, and the layer that its text names."""
     text = str(error) or type(error).__name__
-    # TensorFlow numbers scopes whose name has occurred before.
-    operations = (each.name for each in net.operations)
-    names = [name for name in operations if re.search(rf"/{re.escape(name)}(_\d+)?/", text)]
+    names = []
+    for each in net.operations:
+        # The scope of an operation that is no layer has its name without a number; TensorFlow
+        # numbers scopes that have occurred before.
+        name = each.name if isinstance(each, keras.Layer) else re.sub(r"_\d+$", "", each.name)
+        if re.search(rf"/{re.escape(name)}(_\d+)?/", text):
+            names.append(each.name)
     lacking = re.search(r"Custom ops: (.*)", text)
     line = f"no operation {lacking[1]}" if lacking else reason(error)
     return f"the layer {max(names, key=len)}: {line}" if names else line
