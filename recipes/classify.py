@@ -2,6 +2,7 @@
 
     cvcourse classify photo.jpg --model=mobilenet_v2
     cvcourse classify photos/ more.png --model=runs/train/flowers
+    cvcourse classify photo.jpg --model=runs/export/flowers/litert_int8.tflite
 
 The output has a line for each of the five likeliest classes: probability, tab, name. All photos of
 a folder and its subfolders are classified, in the order of their paths. A photo that cannot be read
@@ -20,6 +21,10 @@ from cvcourse.startup import import_tensorflow_quietly
 class Config(recipe.ClassifierFields):
     """Photos and the model that classifies them."""
 
+    model: str = recipe.field(
+        "mobilenet_v2",
+        "network with published weights, run directory, or file: .keras, .cvz, .tflite, .onnx, .xml",
+    )
     photos: tuple[str, ...] = recipe.field((), "image files and folders", positional=True)
     top: int = recipe.field(5, "number of classes to print", least=1)
 
