@@ -23,7 +23,7 @@ class Config(recipe.ClassifierFields):
 
     model: str = recipe.field(
         "mobilenet_v2",
-        "network with published weights, run directory, or file: .keras, .cvz, .tflite, .onnx, .xml",
+        "network with published weights, run directory, or .keras, .cvz, .tflite, .onnx, .xml file",
     )
     photos: tuple[str, ...] = recipe.field((), "image files and folders", positional=True)
     top: int = recipe.field(5, "number of classes to print", least=1)

@@ -5,10 +5,11 @@
     cvcourse evaluate mobilenet_v2 imagenet_folder/
 
 MODEL is a run directory, a .keras or .cvz file, a file of `cvcourse export`, or a network with
-published weights; DATASET is a dataset of `train`. Classes are matched by name, ImageNet's also by WordNet id (n01440764). The
-first lines of the output describe the evaluated images. With --split=auto they are the test split
-of a dataset that has one. Of a folder PATH/CLASS/*.jpg they are the tenth that the run held out for
-test, if the model was trained on the folder, and otherwise all images.
+published weights; DATASET is a dataset of `train`. Classes are matched by name, ImageNet's also by
+WordNet id (n01440764). The first lines of the output describe the evaluated images. With
+--split=auto they are the test split of a dataset that has one. Of a folder PATH/CLASS/*.jpg they
+are the tenth that the run held out for test, if the model was trained on the folder, and otherwise
+all images.
 
 The directory of the evaluation contains metrics.json, predictions.csv (a row per image, with the
 probability of every class), confusion.csv (a row per true class) and report.html.
@@ -30,7 +31,7 @@ class Config(recipe.WorkdirFields, recipe.WeightsFields):
 
     model: str = recipe.field(
         "",
-        "run directory, file (.keras, .cvz, .tflite, .onnx, .xml), or network with published weights",
+        "run directory, .keras, .cvz, .tflite, .onnx, .xml file, or network with published weights",
         positional=True,
     )
     dataset: str = recipe.field(
