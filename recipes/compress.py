@@ -37,8 +37,9 @@ SETTINGS = {  # network: its defaults, chosen by the validation error of a few r
     "lenet_300_100": {**LENET, "epochs": 12, "prune_epochs": 20, "prune_learning_rate": 0.05},
     "lenet5_caffe": {**LENET, "epochs": 8, "learning_rate": 0.02, "prune_epochs": 10},
     "vgg16_cifar": {
-        **{"dataset": "cifar10", "optimizer": "adam", "weight_decay": 0.0, "learning_rate": 5e-4},
-        **{"epochs": 5, "prune_epochs": 3, "prune_learning_rate": 2e-4, "density": 0.08},
+        **{"dataset": "cifar10", "optimizer": "adam", "weight_decay": 0.0, "learning_rate": 1e-3},
+        **{"epochs": 20, "prune_epochs": 10, "prune_learning_rate": 3e-4},
+        **{"density": 0.1, "bits": "5"},
     },
 }
 USUAL = {  # defaults of other networks, and of fields that SETTINGS leaves out
