@@ -66,11 +66,13 @@ def test_the_dataset_is_that_of_the_source_or_the_usual_one(source):
     assert (found.model, found.model_args) == ("model", {})
     with pytest.raises(UsageError, match=r"has no config\.json with its dataset: give --dataset"):
         fine_tuning.resolve(Config(source=str(source)), "mnist")
-    with pytest.raises(UsageError, match="--source=gone: no such run directory or"):
+    with pytest.raises(UsageError, match="--source=gone: no such run directory, "):
         fine_tuning.resolve(Config(source="gone"), "mnist")
 
 
 def test_another_model_than_that_of_the_source_is_refused(source):
+    with pytest.raises(UsageError, match=r"--input_shape=\(32, 32, 1\) does not fit --source"):
+        fine_tuning.resolve(Config(source=str(source), input_shape=(32, 32, 1)), "mnist")
     given = Config(source=str(source), model="mlp")  # as in the command that resumes a run
     assert fine_tuning.resolve(given, "mnist").model == "mlp"
     with pytest.raises(
