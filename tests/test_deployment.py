@@ -24,7 +24,15 @@ from cvcourse.models import pretrained
 
 FLOATS = ("saved_model", "litert", "onnx", "openvino")
 INTEGERS = ("litert_int8", "onnx_int8", "openvino_int8")
+SLOW = ("saved_model", "openvino", "openvino_int8")  # their runtimes take seconds to import
 LONG = [name for name in SMALL if name != "lenet5"]
+
+
+def marked(targets):
+    """Parameters for `parametrize`."""
+    return [
+        pytest.param(target, marks=pytest.mark.slow if target in SLOW else ()) for target in targets
+    ]
 
 
 def random(net):
@@ -187,7 +195,7 @@ def exported(net, folder, *targets, **settings):
     return details["targets"]
 
 
-@pytest.mark.parametrize("target", FLOATS)
+@pytest.mark.parametrize("target", marked(FLOATS))
 def test_a_file_equals_keras_without_it(target, tmp_path):
     net = small("lenet5")  # that was never called: ONNX needs it
     row = exported(net, tmp_path, target, class_names=[*"abcdefghij"])[target]
@@ -219,7 +227,7 @@ def test_every_family(name, tmp_path):
     assert all(row["largest_difference"] < 1e-4 for row in rows.values())
 
 
-@pytest.mark.parametrize("target", INTEGERS)
+@pytest.mark.parametrize("target", marked(INTEGERS))
 def test_a_file_of_8_bits(target, tmp_path):
     net = small("lenet5")
     images = images_of(net)
