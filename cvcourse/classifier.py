@@ -358,12 +358,13 @@ def _from_file(file, named):
     from cvcourse import training
     from cvcourse.compression import deployment
 
-    run = {}
-    if (file.parent / "config.json").exists():
+    run, is_exported = {}, file.suffix in EXPORTED or file.is_dir()
+    # The config beside an exported file is that of the export, whose dataset it was not trained on.
+    if not is_exported and (file.parent / "config.json").exists():
         values = read_json(file.parent / "config.json")
         run = values if isinstance(values.get("dataset"), str) else {}  # of our own run
     try:
-        if file.suffix in EXPORTED or file.is_dir():
+        if is_exported:
             model, names = deployment.read(file)
         else:
             model, names = training.load_model(file, named=named)

@@ -9,7 +9,7 @@ import pytest
 from cvcourse.recipes import classify, evaluate, export, train
 from PIL import Image
 
-from cvcourse import data, training
+from cvcourse import classifier, data, training
 from cvcourse.compression import deployment
 
 
@@ -84,6 +84,16 @@ def test_classify_and_evaluate_take_files(trained, exported, name, tmp_path, cap
     test = data.load("digits").test
     predicted = np.array(model(test.images[:].astype("float32"))).argmax(1)
     assert metrics["accuracy"] == pytest.approx((predicted == test.labels).mean())
+
+
+def test_the_dataset_of_an_export_is_not_that_of_a_training(exported):
+    """Else `evaluate` would take images of calibration for those of the training."""
+    folder = exported[0]
+    config = json.loads((folder / "config.json").read_text("utf-8"))
+    (folder / "config.json").write_text(json.dumps({**config, "dataset": "digits"}))
+    loaded = classifier.load(str(folder / "litert.tflite"), exported=True)
+    (folder / "config.json").write_text(json.dumps(config))
+    assert loaded.run == {} and loaded.folder == folder
 
 
 def test_the_report_of_training_ends_with_the_command(trained):

@@ -152,15 +152,11 @@ def export(
                 (inner := pathlib.Path(temporary) / "integers").mkdir()
                 sources[True] = Source(deployable(model, images), images, inner)
             source = sources[form.integers]
-            row = {"file": f"{target}{form.suffix}", "runtime": form.runtime}
-            details["targets"][target] = row
             try:
-                _write(form, source, folder / row["file"])
-                write_details(folder, details)
-                shutil.copy(run_exported.__file__, folder / f"run_{target}.py")
+                row = _write(form, source, folder, target, details)
                 row |= _checked(folder, target, source, compared)
             except ValueError as error:
-                del details["targets"][target]
+                details["targets"].pop(target, None)
                 _remove(folder, target)
                 failures.append(f"{target}: {error}")
             write_details(folder, details)
@@ -433,12 +429,20 @@ def _is_installed(module: str) -> bool:
     return importlib.util.find_spec(module) is not None
 
 
-def _write(form: Target, source: Source, path: pathlib.Path) -> None:
-    """Write a file. Raises ValueError, naming the layer, if the target lacks an operation."""
+def _write(form: Target, source: Source, folder: pathlib.Path, target: str, details: dict) -> dict:
+    """Write a file with what runs it, and return its row, which is added to `details`.
+
+    Raises ValueError, naming the layer, if the target lacks an operation.
+    """
+    row = {"file": f"{target}{form.suffix}", "runtime": form.runtime}
     try:
-        form.write(source, path)
+        form.write(source, folder / row["file"])
     except Exception as error:  # each converter has its own classes
         raise ValueError(f"cannot be written: {_told(error, source.net)}") from error
+    details["targets"][target] = row
+    write_details(folder, details)
+    shutil.copy(run_exported.__file__, folder / f"run_{target}.py")
+    return row
 
 
 # ---- checking ----
@@ -476,7 +480,7 @@ def _checked(folder, target, source: Source, compared) -> dict[str, Any]:
     return {
         "bytes": sum(file.stat().st_size for file in files if file.is_file()),
         "input": {"dtype": process.input_type, "shape": [None, *source.net.input_shape[1:]]},
-        "versions": {package: _version(package) for package in form.packages.values()},
+        "versions": {name: importlib.metadata.version(name) for name in form.packages.values()},
         "largest_difference": max(differences),
     }
 
@@ -499,10 +503,7 @@ def _first_wrong_layer(form: Target, source: Source, images, target) -> str:
             folder = pathlib.Path(name)
             expected = np.array(part(images))
             try:
-                form.write(Source(part, source.images, folder), folder / f"{target}{form.suffix}")
-                row = {"file": f"{target}{form.suffix}", "runtime": form.runtime}
-                write_details(folder, {"targets": {target: row}})
-                shutil.copy(run_exported.__file__, folder / f"run_{target}.py")
+                _write(form, Source(part, source.images, folder), folder, target, {"targets": {}})
                 with ExportedProcess(folder, target) as process:
                     is_right = _difference(process.predict(images), expected) <= form.tolerance
             except Exception:  # the part does not even run
@@ -532,7 +533,3 @@ def _remove(folder: pathlib.Path, target: str) -> None:
         shutil.rmtree(path)
     for each in (path, path.with_suffix(".bin"), folder / f"run_{target}.py"):
         each.unlink(missing_ok=True)
-
-
-def _version(package: str) -> str:
-    return importlib.metadata.version(package)
