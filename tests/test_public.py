@@ -67,6 +67,22 @@ PUBLIC = {
         surface_paths svg training_curves trial_curves updates_and_signals weight_histograms
     """,
     "cvcourse.classic": "GradientCheck gradient_check",
+    "cvcourse.classic.dropout": "dropout_backward dropout_forward",
+    "cvcourse.classic.layers": """
+        affine_backward affine_forward leaky_relu_backward leaky_relu_forward relu_backward
+        relu_forward sigmoid_backward sigmoid_forward tanh_backward tanh_forward
+    """,
+    "cvcourse.classic.losses": "softmax_loss softmax_loss_naive svm_loss svm_loss_naive",
+    "cvcourse.classic.normalization": """
+        batchnorm_backward batchnorm_forward gradients layernorm_backward layernorm_forward
+        normalize
+    """,
+    "cvcourse.classic.optim": "adam rmsprop sgd sgd_momentum",
+    "cvcourse.classic.shapes": "sizes",
+    "cvcourse.classic.spatial_normalization": """
+        spatial_batchnorm_backward spatial_batchnorm_forward spatial_groupnorm_backward
+        spatial_groupnorm_forward
+    """,
     "cvcourse.compression": """
         DenseSparseDense FakeQuant FilterGroup MagnitudePruning bake binarize calibrate
         cubic_density density deployable energy export factorize filter_groups fold_batch_norm

@@ -1,0 +1,48 @@
+"""Shapes of arrays, checked against a layout such as "x N D, w D M, b M"."""
+
+import functools
+
+import numpy as np
+
+
+def sizes(layout: str, *arrays: np.ndarray) -> dict[str, int]:
+    """Return the size of each dimension that a layout names, or refuse arrays that do not fit it.
+
+    Args:
+        layout: Names and dimensions of the arrays, separated by commas. Dimensions with the same
+            letter have the same size; a number is a size.
+        *arrays: Arrays, in the order of the layout.
+
+    Returns:
+        {letter: size}.
+
+    Raises:
+        ValueError: If the shapes do not fit; the message has all of them.
+
+    >>> sizes("x N D, w D M", np.zeros((5, 3)), np.zeros((3, 7)))
+    {'N': 5, 'D': 3, 'M': 7}
+    >>> sizes("x N D, w D M", np.zeros((5, 3)), np.zeros((4, 7)))
+    Traceback (most recent call last):
+    ValueError: shapes do not fit: x (5, 3), w (4, 7); expected x (N, D), w (D, M)
+    """
+    expected = _parsed(layout)
+    found: dict[str, int] = {}
+    fits = True
+    for (_, letters), array in zip(expected, arrays, strict=True):
+        shape = np.shape(array)
+        fits &= len(shape) == len(letters)
+        for letter, size in zip(letters, shape, strict=False):
+            wanted = int(letter) if letter.isdigit() else found.setdefault(letter, size)
+            fits &= wanted == size
+    if not fits:
+        given = ", ".join(
+            f"{name} {np.shape(array)}" for (name, _), array in zip(expected, arrays, strict=True)
+        )
+        layouts = ", ".join(f"{name} ({', '.join(letters)})" for name, letters in expected)
+        raise ValueError(f"shapes do not fit: {given}; expected {layouts}")
+    return found
+
+
+@functools.cache
+def _parsed(layout):
+    return [(name, letters) for name, *letters in map(str.split, layout.split(","))]
