@@ -35,7 +35,7 @@ CALLS = {1: 20, 32: 2}  # of a turn
 MEBIBYTE = 2**20
 FILE_NOTES = (
     "Difference: the largest of the outputs to those of Keras, as a share of the largest output, "
-    "for batches of 1 and 5.",
+    "for batches of 1 and 5. Agreement: share of images whose likeliest class is that of Keras.",
 )
 SPEED_NOTES = (
     "Each file is in a process of its own; the processes take turns. Milliseconds of a batch: "
@@ -200,8 +200,8 @@ def add_accuracy(folder, model, rows, examples):
     from cvcourse.compression import deployment
     from cvcourse.compression.exported_process import ExportedProcess
 
-    net, correct = deployment.deployable(model), dict.fromkeys(("keras", *rows), 0)
-    size = BATCHES[-1]
+    net, size = deployment.deployable(model), BATCHES[-1]
+    labels, found = [], {who: [] for who in ("keras", *rows)}
     with contextlib.ExitStack() as stack:
         processes = {
             target: stack.enter_context(ExportedProcess(folder, target)) for target in rows
@@ -212,11 +212,13 @@ def add_accuracy(folder, model, rows, examples):
             predicted = {"keras": np.array(net(pixels, training=False))}
             predicted |= {target: each.predict(pixels) for target, each in processes.items()}
             for who, outputs in predicted.items():
-                correct[who] += int((outputs.argmax(1) == batch.labels).sum())
-    accuracy = {who: count / len(examples) for who, count in correct.items()}
+                found[who].extend(outputs.argmax(1))
+            labels.extend(batch.labels)
+    shares = {who: float(np.mean(np.equal(classes, labels))) for who, classes in found.items()}
     for target, row in rows.items():
-        row["accuracy"] = accuracy[target]
-    return {"accuracy": accuracy["keras"], "images": len(examples)}
+        row["accuracy"] = shares[target]
+        row["agreement"] = float(np.mean(np.equal(found[target], found["keras"])))
+    return {"accuracy": shares["keras"], "images": len(examples)}
 
 
 def add_times(folder, rows, rounds):
@@ -245,15 +247,17 @@ def add_times(folder, rows, rounds):
 
 def files_table(rows, keras_row):
     """Return the table of the files: rows of texts, titles first."""
-    table = [["target", "bytes", "input", "runtime", "difference", "accuracy, %"]]
+    table = [["target", "bytes", "input", "runtime", "difference", "agreement, %", "accuracy, %"]]
     if keras_row:
         accuracy = f"{100 * keras_row['accuracy']:.2f}"
-        table.append(["Keras", "–", "float32", "–", "–", accuracy])
+        table.append(["Keras", "–", "float32", "–", "–", "–", accuracy])
     for target, row in rows.items():
         runtime, version = [*row["versions"].items()][-1]
-        accuracy = f"{100 * row['accuracy']:.2f}" if "accuracy" in row else "–"
+        shares = [
+            f"{100 * row[key]:.2f}" if key in row else "–" for key in ("agreement", "accuracy")
+        ]
         cells = [target, f"{row['bytes']:,}", row["input"]["dtype"], f"{runtime} {version}"]
-        table.append([*cells, f"{row['largest_difference']:.1e}", accuracy])
+        table.append([*cells, f"{row['largest_difference']:.1e}", *shares])
     return table
 
 

@@ -236,6 +236,24 @@ def test_a_file_of_8_bits(target, tmp_path):
     assert row["input"]["dtype"] == ("uint8" if target == "litert_int8" else "float32")
     float_bytes = 4 * net.count_params()
     assert row["bytes"] < float_bytes / 2.5
+    assert_no_saturation(tmp_path / row["file"])
+
+
+def assert_no_saturation(path):
+    """No CPU without VNNI adds two products of these weights in 16 bits beyond 16 bits."""
+    if path.suffix == ".onnx":
+        import onnx
+
+        weights = onnx.load(path).graph.initializer
+        assert onnx.TensorProto.INT8 not in {weight.data_type for weight in weights}
+    elif path.suffix == ".xml":
+        import openvino
+
+        operations = openvino.Core().read_model(path).get_ops()
+        weights = [each.get_data() for each in operations if each.get_type_name() == "Constant"]
+        codes = [each for each in weights if each.dtype == np.int8]
+        assert len(codes) == 5  # of LeNet-5's layers
+        assert all(32 < np.abs(each).max() <= 64 for each in codes)
 
 
 @pytest.mark.slow

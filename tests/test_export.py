@@ -45,6 +45,8 @@ def test_the_rows_have_all_measures(trained, exported):
     assert details["targets"] == metrics["targets"] and details["class_names"] == [*names]
     for target in ("litert", "onnx"):
         assert metrics["targets"][target]["accuracy"] == metrics["keras"]["accuracy"]
+        assert metrics["targets"][target]["agreement"] == 1
+    assert 0.9 < metrics["targets"]["litert_int8"]["agreement"] <= 1
     assert metrics["targets"]["litert_int8"]["accuracy"] > metrics["keras"]["accuracy"] - 0.03
     for row in metrics["targets"].values():
         for size in (1, 32):

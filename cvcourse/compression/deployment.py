@@ -373,9 +373,11 @@ def _to_onnx_int8(source: Source, path: pathlib.Path) -> None:
             image = next(self.left, None)
             return None if image is None else {"image": image[None]}
 
+    # Unsigned weights: the kernels for signed ones saturate on CPUs without VNNI instructions.
+    unsigned = quantization.QuantType.QUInt8
     quantization.quantize_static(
         str(prepared), str(path), Images(), quant_format=quantization.QuantFormat.QDQ,
-        per_channel=True,
+        per_channel=True, activation_type=unsigned, weight_type=unsigned,
     )  # fmt: skip
 
 
@@ -394,11 +396,20 @@ def _to_openvino(source: Source, path: pathlib.Path) -> None:
 def _to_openvino_int8(source: Source, path: pathlib.Path) -> None:
     import nncf
     import openvino
+    from nncf.quantization.advanced_parameters import OverflowFix
 
     nncf.set_log_level(logging.ERROR)
     images = nncf.Dataset([image[None] for image in source.images])
     with contextlib.redirect_stdout(io.StringIO()):
-        net = nncf.quantize(_openvino(source), images, subset_size=len(source.images))
+        net = nncf.quantize(
+            _openvino(source),
+            images,
+            subset_size=len(source.images),
+            # Weights of 7 bits, against the same saturation.
+            advanced_parameters=nncf.AdvancedQuantizationParameters(
+                overflow_fix=OverflowFix.ENABLE
+            ),
+        )
     openvino.save_model(net, str(path), compress_to_fp16=False)
 
 
@@ -420,7 +431,7 @@ TARGETS = {
     "onnx_int8": Target("onnx", ".onnx", 0.5, _to_onnx_int8, ONNX, integers=True),
     "openvino": Target("openvino", ".xml", EXACT, _to_openvino, OPENVINO),
     "openvino_int8": Target(
-        "openvino", ".xml", 0.5, _to_openvino_int8, {**OPENVINO, "nncf": "nncf"}, integers=True
+        "openvino", ".xml", 0.5, _to_openvino_int8, {"nncf": "nncf", **OPENVINO}, integers=True
     ),
 }
 
