@@ -142,7 +142,8 @@ def export(
         images = calibration_images(net, images)
     folder.mkdir(parents=True, exist_ok=True)
     compared = _compared(net, images)
-    details = {**describe(model, net, compared, class_names), "targets": {}}
+    details = describe(model, net, compared, class_names)
+    details["targets"] = _earlier_rows(folder, details)
     failures = []
     with tempfile.TemporaryDirectory(dir=folder, prefix=".export") as temporary:
         sources = {False: Source(net, images, pathlib.Path(temporary))}
@@ -162,7 +163,7 @@ def export(
             write_details(folder, details)
     if failures:
         raise RunError("; ".join(failures))
-    return details["targets"]
+    return {target: details["targets"][target] for target in targets}
 
 
 def read(path: str | pathlib.Path) -> tuple[keras.Model, tuple[str, ...] | None]:
@@ -297,13 +298,29 @@ def describe(
 def update(folder: pathlib.Path, rows: dict[str, dict], machine: dict) -> None:
     """Write further measures of the targets, and the machine, to targets.json."""
     details = json.loads((folder / "targets.json").read_text(encoding="utf-8"))
-    write_details(folder, {**details, "machine": machine, "targets": rows})
+    targets = {**details["targets"], **rows}
+    write_details(folder, {**details, "machine": machine, "targets": targets})
 
 
 def write_details(folder: pathlib.Path, details: dict) -> None:
     """Write targets.json."""
     text = json.dumps(details, indent=1, ensure_ascii=False)
     (folder / "targets.json").write_text(f"{text}\n", encoding="utf-8")
+
+
+def _earlier_rows(folder: pathlib.Path, details: dict[str, Any]) -> dict[str, dict]:
+    """Return the rows of files that were exported to the folder before, from such a network."""
+    try:
+        earlier = json.loads((folder / "targets.json").read_text(encoding="utf-8"))
+        if details.items() <= earlier.items():
+            return {
+                target: row
+                for target, row in earlier["targets"].items()
+                if (folder / row["file"]).exists()
+            }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        pass  # none, or of another format
+    return {}
 
 
 # ---- writing ----
