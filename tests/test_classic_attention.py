@@ -362,7 +362,13 @@ WRONG = {
         projected(key=normal(N, T, 5)),
         "query (2, 3, 4), key (2, 4, 5), value (2, 4, 4); expected query (N, S, D), key (N, T, D)",
     ),
-    "heads": (projected(heads=3), "3 heads do not divide the 4 features of query (2, 3, 4)"),
+    "heads": (projected(heads=3), "3 heads do not divide the features of query (2, 3, 4)"),
+    "weights": (
+        lambda: self_attention_forward(
+            QUERIES["query"], PROJECTIONS | {"wk": normal(D, 3)}, num_heads=HEADS
+        ),
+        "x (2, 3, 4), wk (4, 3), bk (4,); expected x (N, T, D), wk (D, D), bk (D)",
+    ),
     "mask": (
         lambda: attention.attention_forward(*[normal(N, S, D)] * 3, mask=MASK),
         "scores (2, 3, 3), mask (3, 4); expected scores (N, S, T), mask (S, T)",

@@ -53,6 +53,7 @@ def attention_forward(
             raise ValueError(f"mask has {mask.dtype} values; it has booleans, True: may look")
         scores = np.where(mask, scores, -np.inf)
     largest = scores.max(axis=-1, keepdims=True, initial=-np.inf)
+    # Where a query may look at nothing, all powers are 0, and so is their sum.
     powers = np.exp(scores - np.where(np.isinf(largest), 0, largest))
     sums = powers.sum(axis=-1, keepdims=True)
     weights = powers / np.where(sums == 0, 1, sums)
@@ -120,15 +121,16 @@ def multi_head_attention_forward(
     """
     features = sizes("query N S D, key N T D, value N T D", query, key, value)["D"]
     if num_heads < 1 or features % num_heads:
-        raise ValueError(
-            f"{num_heads} heads do not divide the {features} features of query {query.shape}"
-        )
+        raise ValueError(f"{num_heads} heads do not divide the features of query {query.shape}")
     projections, caches = [], []
     for name, x in zip("qkv", (query, key, value), strict=True):
-        y, cache = temporal_affine_forward(x, params[f"w{name}"], params[f"b{name}"])
+        w, b = params[f"w{name}"], params[f"b{name}"]
+        sizes(f"x N T D, w{name} D D, b{name} D", x, w, b)
+        y, cache = temporal_affine_forward(x, w, b)
         projections.append(_split(y, num_heads))
         caches.append(cache)
-    heads, attention_cache = attention_forward(*projections, mask=mask, dropout_param=dropout_param)
+    q, k, v = projections
+    heads, attention_cache = attention_forward(q, k, v, mask, dropout_param)
     out, out_cache = temporal_affine_forward(_join(heads, num_heads), params["wo"], params["bo"])
     return out, (num_heads, caches, attention_cache, out_cache)
 
@@ -158,12 +160,10 @@ def multi_head_attention_backward(
     dprojections = attention_backward(_split(dheads, num_heads), attention_cache)
     dinputs = []
     for name, dy, cache in zip("qkv", dprojections, caches, strict=True):
-        dx, grads[f"w{name}"], grads[f"b{name}"] = temporal_affine_backward(
-            _join(dy, num_heads), cache
-        )
+        dy = _join(dy, num_heads)
+        dx, grads[f"w{name}"], grads[f"b{name}"] = temporal_affine_backward(dy, cache)
         dinputs.append(dx)
-    dquery, dkey, dvalue = dinputs
-    return dquery, dkey, dvalue, grads
+    return dinputs[0], dinputs[1], dinputs[2], grads
 
 
 def positional_encoding(x: np.ndarray, base: float = 10000.0) -> np.ndarray:
