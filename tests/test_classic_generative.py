@@ -147,6 +147,14 @@ def test_loops_and_arrays_give_one_loss(tau):
     assert loss == pytest.approx(self_supervised.simclr_loss_naive(*VIEWS.values(), tau), rel=1e-12)
 
 
+def test_vectors_of_zeros_have_no_direction():
+    assert self_supervised.sim(np.zeros(3), np.ones(3)) == 0
+    assert all(
+        np.isfinite(found).all()
+        for found in self_supervised.simclr_loss(np.zeros((2, 3)), np.eye(2, 3), 1.0)
+    )
+
+
 def test_logits_do_not_overflow():
     with np.errstate(over="raise", invalid="raise"):
         loss, gradient = generative.bce_loss(np.array([-1000.0, 1000.0]), np.array([1.0, 0.0]))
