@@ -67,7 +67,17 @@ PUBLIC = {
         surface_paths svg training_curves trial_curves updates_and_signals weight_histograms
     """,
     "cvcourse.classic": "GradientCheck gradient_check",
+    "cvcourse.classic.attention": """
+        attention_backward attention_forward multi_head_attention_backward
+        multi_head_attention_forward positional_encoding
+    """,
+    "cvcourse.classic.diffusion": "q_sample sigmoid_schedule",
     "cvcourse.classic.dropout": "dropout_backward dropout_forward",
+    "cvcourse.classic.gelu": "gelu_backward gelu_forward",
+    "cvcourse.classic.generative": """
+        bce_loss discriminator_loss generator_loss ls_discriminator_loss ls_generator_loss
+        parameter_shapes
+    """,
     "cvcourse.classic.layers": """
         affine_backward affine_forward leaky_relu_backward leaky_relu_forward relu_backward
         relu_forward sigmoid_backward sigmoid_forward tanh_backward tanh_forward
@@ -78,10 +88,26 @@ PUBLIC = {
         normalize
     """,
     "cvcourse.classic.optim": "adam rmsprop sgd sgd_momentum",
+    "cvcourse.classic.patch_embedding": "patch_embedding_backward patch_embedding_forward",
+    "cvcourse.classic.recurrent": "lstm_backward lstm_forward rnn_backward rnn_forward",
+    "cvcourse.classic.recurrent_cells": """
+        lstm_step_backward lstm_step_forward rnn_step_backward rnn_step_forward
+    """,
+    "cvcourse.classic.self_supervised": """
+        compute_sim_matrix cosine_similarity sim sim_positive_pairs simclr_loss simclr_loss_naive
+    """,
     "cvcourse.classic.shapes": "sizes",
     "cvcourse.classic.spatial_normalization": """
         spatial_batchnorm_backward spatial_batchnorm_forward spatial_groupnorm_backward
         spatial_groupnorm_forward
+    """,
+    "cvcourse.classic.temporal": """
+        temporal_affine_backward temporal_affine_forward temporal_softmax_loss
+        word_embedding_backward word_embedding_forward
+    """,
+    "cvcourse.classic.transformer": """
+        decoder_layer_backward decoder_layer_forward encoder_layer_backward encoder_layer_forward
+        layer_params
     """,
     "cvcourse.compression": """
         DenseSparseDense FakeQuant FilterGroup MagnitudePruning bake binarize calibrate
