@@ -93,7 +93,7 @@ def conv_fft(x: np.ndarray, w: np.ndarray, pad: int = 0) -> np.ndarray:
     # Frequencies to the front, each with a product of matrices; the conjugate doesn't flip filters.
     images = scipy.fft.rfft2(pad_images(x, pad), size).transpose(2, 3, 0, 1)
     filters = scipy.fft.rfft2(w, size).conj().transpose(2, 3, 1, 0)
-    out = scipy.fft.irfft2((images @ filters).transpose(2, 3, 0, 1), size)
+    out = scipy.fft.irfft2(product(images, filters).transpose(2, 3, 0, 1), size)
     return out[:, :, :rows, :columns]
 
 
