@@ -67,10 +67,15 @@ PUBLIC = {
         surface_paths svg training_curves trial_curves updates_and_signals weight_histograms
     """,
     "cvcourse.classic": "GradientCheck gradient_check",
+    "cvcourse.classic.colors": "rgb_to_hsv",
     "cvcourse.classic.dropout": "dropout_backward dropout_forward",
+    "cvcourse.classic.features": "color_histogram_hsv extract_features hog hog_feature",
     "cvcourse.classic.layers": """
         affine_backward affine_forward leaky_relu_backward leaky_relu_forward relu_backward
         relu_forward sigmoid_backward sigmoid_forward tanh_backward tanh_forward
+    """,
+    "cvcourse.classic.linear_classifiers": """
+        LinearClassifier LinearSVM Softmax bias_trick templates
     """,
     "cvcourse.classic.losses": "softmax_loss softmax_loss_naive svm_loss svm_loss_naive",
     "cvcourse.classic.normalization": """
@@ -78,6 +83,8 @@ PUBLIC = {
         normalize
     """,
     "cvcourse.classic.optim": "adam rmsprop sgd sgd_momentum",
+    "cvcourse.classic.random_search": "random_local_search random_search",
+    "cvcourse.classic.regularization": "elastic_net l1 l2 max_norm",
     "cvcourse.classic.shapes": "sizes",
     "cvcourse.classic.spatial_normalization": """
         spatial_batchnorm_backward spatial_batchnorm_forward spatial_groupnorm_backward
