@@ -1,8 +1,8 @@
 """Compare linear classifiers: softmax, four SVM losses, and searches without a gradient.
 
     cvcourse linear_classifier
-    cvcourse linear_classifier --dataset=cifar10
-    cvcourse linear_classifier --dataset=cifar10 --features=hog_color
+    cvcourse linear_classifier --dataset=cifar10 --steps=1500
+    cvcourse linear_classifier --dataset=cifar10 --steps=1500 --features=hog_color
 
 The first assignment in NumPy: the mean image is subtracted, ones are appended for the biases, and
 minibatch gradient descent minimizes a loss of the scores plus a penalty of the weights. Learning
@@ -26,7 +26,7 @@ from cvcourse.startup import import_tensorflow_quietly
 
 LOSSES = ("softmax", "weston_watkins", "squared", "crammer_singer", "one_vs_all")
 GRIDS = {  # features: learning rates, strengths of the L2 penalty
-    "pixels": ((0.3, 1.2, 5.0), (1e-4, 5e-4, 2e-3)),
+    "pixels": ((0.3, 1.2, 5.0), (1e-5, 1e-4, 1e-3)),
     "hog_color": ((0.6, 2.5, 10.0), (1e-5, 1e-4, 1e-3)),
 }
 # The notes' standard deviations for pixels of CIFAR-10, 1e-4 and 1e-3, times s.
@@ -55,7 +55,11 @@ class Config(recipe.WorkdirFields, recipe.DataFields):
     losses: tuple[str, ...] = recipe.field(
         LOSSES, "losses to compare", choices=LOSSES, distinct=True
     )
-    penalty: str = recipe.field("l2", "penalty of the weights", choices=("l2", "l1", "elastic_net"))
+    penalty: str = recipe.field(
+        "l2",
+        "penalty of the weights; elastic_net: L1 and L2, each with half the strength",
+        choices=("l2", "l1", "elastic_net"),
+    )
     max_norm: float | None = recipe.field(
         None, "largest norm of the weights of a class; none: no constraint", above=0
     )
@@ -65,7 +69,7 @@ class Config(recipe.WorkdirFields, recipe.DataFields):
     regs: tuple[float, ...] | None = recipe.field(
         None, "strengths of the penalty, of the grid; auto: by --features", least=0, distinct=True
     )
-    steps: int = recipe.field(1500, "number of steps", least=1)
+    steps: int = recipe.field(500, "number of steps", least=1)
     batch_size: int = recipe.field(200, "batch size", least=1)
     tries: int = recipe.field(1000, "number of tries of the random searches; 0: neither", least=0)
     seeds: tuple[int, ...] = recipe.field(
@@ -147,7 +151,7 @@ def main(config: Config) -> dict:
                     name: {key: row[key] for key in row if key != "weights"}
                     for name, row in rows.items()
                 },
-                "grid": {"learning_rates": rates, "regs": regs, "val_accuracy": grids},
+                "grid": {"learning_rates": [*rates], "regs": [*regs], "val_accuracy": grids},
                 "examples": {name: len(y) for name, (_, y) in splits.items()},
                 "inputs": splits["training"][0].shape[1],
                 "scale": scale,
