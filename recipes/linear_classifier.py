@@ -17,6 +17,7 @@ CS231n notes, https://cs231n.github.io/linear-classify, https://cs231n.github.io
 """
 
 import dataclasses
+import itertools
 import pathlib
 import sys
 import time
@@ -25,10 +26,6 @@ from cvcourse import recipe
 from cvcourse.startup import import_tensorflow_quietly
 
 LOSSES = ("softmax", "weston_watkins", "squared", "crammer_singer", "one_vs_all")
-GRIDS = {  # features: learning rates, strengths of the L2 penalty
-    "pixels": ((0.3, 1.2, 5.0), (1e-5, 1e-4, 1e-3)),
-    "hog_color": ((0.6, 2.5, 10.0), (1e-5, 1e-4, 1e-3)),
-}
 # The notes' standard deviations for pixels of CIFAR-10, 1e-4 and 1e-3, times s.
 SMALL, LARGE = 0.35, 3.5
 PUBLISHED = {  # of CIFAR-10: notes, optimization-1; assignment 1, of 2024 and 2026
@@ -50,7 +47,7 @@ class Config(recipe.WorkdirFields, recipe.DataFields):
     features: str = recipe.field(
         "pixels",
         "inputs: pixels, or hog_color: histograms of oriented gradients and, of color images, hues",
-        choices=tuple(GRIDS),
+        choices=("pixels", "hog_color"),
     )
     losses: tuple[str, ...] = recipe.field(
         LOSSES, "losses to compare", choices=LOSSES, distinct=True
@@ -63,11 +60,11 @@ class Config(recipe.WorkdirFields, recipe.DataFields):
     max_norm: float | None = recipe.field(
         None, "largest norm of the weights of a class; none: no constraint", above=0
     )
-    learning_rates: tuple[float, ...] | None = recipe.field(
-        None, "learning rates of the grid; auto: by --features", above=0, distinct=True
+    learning_rates: tuple[float, ...] = recipe.field(
+        (0.3, 1.2, 5.0), "learning rates of the grid", above=0, distinct=True
     )
-    regs: tuple[float, ...] | None = recipe.field(
-        None, "strengths of the penalty, of the grid; auto: by --features", least=0, distinct=True
+    regs: tuple[float, ...] = recipe.field(
+        (1e-5, 1e-4, 1e-3), "strengths of the penalty, of the grid", least=0, distinct=True
     )
     steps: int = recipe.field(500, "number of steps", least=1)
     batch_size: int = recipe.field(200, "batch size", least=1)
@@ -102,12 +99,10 @@ def main(config: Config) -> dict:
     with recipe.open_run(config, "linear_classifier", config.features, stem) as run:
         run.begin()
         splits, scale = prepare(config, dataset)
-        rates, regs = GRIDS[config.features]
-        rates, regs = config.learning_rates or rates, config.regs or regs
         rows, grids, curves = {}, {}, {}
         with np.errstate(over="ignore", invalid="ignore"):  # a large learning rate may diverge
             for name in config.losses:
-                rows[name], grids[name], curves[name] = descend(config, name, splits, rates, regs)
+                rows[name], grids[name], curves[name] = descend(config, name, splits)
         searches = {}
         if config.tries:
             for name, found in search(config, splits["training"]).items():
@@ -128,8 +123,8 @@ def main(config: Config) -> dict:
             "Training loss": loss_curves(figures, curves, AVERAGED, "step"),
             f"Validation accuracy (%) with seed {config.seeds[0]}": figures.accuracy_grids(
                 {name: np.array(grid) for name, grid in grids.items()},
-                rates,
-                regs,
+                config.learning_rates,
+                config.regs,
                 labels=("learning rate", "regularization"),
             ),
         }
@@ -151,7 +146,7 @@ def main(config: Config) -> dict:
                     name: {key: row[key] for key in row if key != "weights"}
                     for name, row in rows.items()
                 },
-                "grid": {"learning_rates": [*rates], "regs": [*regs], "val_accuracy": grids},
+                "grids": grids,
                 "examples": {name: len(y) for name, (_, y) in splits.items()},
                 "inputs": splits["training"][0].shape[1],
                 "scale": scale,
@@ -206,7 +201,7 @@ def prepare(config, dataset):
     return splits, scale
 
 
-def descend(config, name, splits, rates, regs):
+def descend(config, name, splits):
     """Choose learning rate and regularization with the first seed, and train with all seeds.
 
     Returns the row, the validation accuracy of each pair, and the loss of each step.
@@ -225,12 +220,13 @@ def descend(config, name, splits, rates, regs):
         return classifier.W, history
 
     first, *others = config.seeds
-    tried = {(rate, reg): train(first, rate, reg) for rate in rates for reg in regs}
+    pairs = itertools.product(config.learning_rates, config.regs)
+    tried = {pair: train(first, *pair) for pair in pairs}
     found = {pair: accuracy(W, *splits["validation"]) for pair, (W, _) in tried.items()}
     rate, reg = max(found, key=found.__getitem__)
     W, history = tried[rate, reg]
     weights = [W, *(train(seed, rate, reg)[0] for seed in others)]
-    grid = [[found[row, column] for column in regs] for row in rates]
+    grid = [[found[row, column] for column in config.regs] for row in config.learning_rates]
     return {"learning_rate": rate, "reg": reg, "weights": weights}, grid, history
 
 
