@@ -57,10 +57,12 @@ PUBLIC = {
     """,
     "cvcourse.figures": """
         accuracy_by_bits accuracy_by_bytes accuracy_by_seed accuracy_by_work accuracy_gains
-        activation_histograms alignment_matrices colored_text compared_curves
+        accuracy_grids activation_histograms alignment_matrices colored_text compared_curves
         confusion_matrix crop cyclic_runs data_url energy_by_layer ensemble_errors
         error_by_ratio explained_image feature_map filtered_photos first_snapshots gradient_errors
         gradient_reach gradients_through_time image_grid importance_bars logarithmic
+        error_by_ratio explained_image feature_map first_snapshots gradient_errors
+        gradient_reach gradients_through_time image_grid image_table importance_bars logarithmic
         map_picture map_scale memorized_examples new_figure objective_by_value occlusion_map
         overlay palette parallel_coordinates range_test reliability_diagram roofline_diagram
         save_figure search_planes self_attention_matrices spotlight step_times styles
@@ -87,9 +89,15 @@ PUBLIC = {
         conv_direct conv_fft conv_im2col multiplications rounding_error
     """,
     "cvcourse.classic.filters": "filter_image frequency_response",
+    "cvcourse.classic.colors": "rgb_to_hsv",
+    "cvcourse.classic.dropout": "dropout_backward dropout_forward",
+    "cvcourse.classic.features": "color_histogram_hsv extract_features hog hog_feature",
     "cvcourse.classic.layers": """
         affine_backward affine_forward leaky_relu_backward leaky_relu_forward relu_backward
         relu_forward sigmoid_backward sigmoid_forward tanh_backward tanh_forward
+    """,
+    "cvcourse.classic.linear_classifiers": """
+        LinearClassifier LinearSVM Softmax bias_trick templates
     """,
     "cvcourse.classic.losses": "softmax_loss softmax_loss_naive svm_loss svm_loss_naive",
     "cvcourse.classic.normalization": """
@@ -110,6 +118,8 @@ PUBLIC = {
         max_pool_forward_fast max_pool_forward_naive
     """,
     "cvcourse.classic.precision": "product",
+    "cvcourse.classic.random_search": "random_local_search random_search",
+    "cvcourse.classic.regularization": "elastic_net l1 l2 max_norm",
     "cvcourse.classic.shapes": "sizes",
     "cvcourse.classic.spatial_normalization": """
         spatial_batchnorm_backward spatial_batchnorm_forward spatial_groupnorm_backward
