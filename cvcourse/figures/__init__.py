@@ -13,6 +13,7 @@ from cvcourse.figures.attribution import (
 from cvcourse.figures.compression import accuracy_by_bytes, error_by_ratio, weight_histograms
 from cvcourse.figures.confusion import confusion_matrix
 from cvcourse.figures.curves import compared_curves, gradient_reach, training_curves
+from cvcourse.figures.decision_regions import decision_regions
 from cvcourse.figures.doctor import (
     gradient_errors,
     memorized_examples,
@@ -67,6 +68,7 @@ __all__ = [
     "crop",
     "cyclic_runs",
     "data_url",
+    "decision_regions",
     "energy_by_layer",
     "ensemble_errors",
     "error_by_ratio",
