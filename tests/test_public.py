@@ -81,11 +81,19 @@ PUBLIC = {
         normalize
     """,
     "cvcourse.classic.optim": "adam rmsprop sgd sgd_momentum",
+    "cvcourse.classic.recurrent": "lstm_backward lstm_forward rnn_backward rnn_forward",
+    "cvcourse.classic.recurrent_cells": """
+        lstm_step_backward lstm_step_forward rnn_step_backward rnn_step_forward
+    """,
     "cvcourse.classic.shapes": "sizes",
     "cvcourse.classic.solver": "Solver",
     "cvcourse.classic.spatial_normalization": """
         spatial_batchnorm_backward spatial_batchnorm_forward spatial_groupnorm_backward
         spatial_groupnorm_forward
+    """,
+    "cvcourse.classic.temporal": """
+        temporal_affine_backward temporal_affine_forward temporal_softmax_loss
+        word_embedding_backward word_embedding_forward
     """,
     "cvcourse.compression": """
         DenseSparseDense FakeQuant FilterGroup MagnitudePruning bake binarize calibrate
