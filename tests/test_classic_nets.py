@@ -186,7 +186,9 @@ def caption(cell):
             layer, state = keras.layers.LSTM(4, return_sequences=True), [h, tf.zeros_like(h)]
         layer.build(x.shape)
         weights = [swapped(w) if cell == "lstm" else w for w in (Wx, Wh, b)]
-        h, _ = layer.stateless_call(weights, [], x, initial_state=state)
+        h, _ = layer.stateless_call(
+            weights, [v.value for v in layer.non_trainable_variables], x, initial_state=state
+        )
         wanted = CAPTIONS[:, 1:]
         each = keras.ops.sparse_categorical_crossentropy(
             wanted, h @ W_vocab + b_vocab, from_logits=True

@@ -68,11 +68,16 @@ PUBLIC = {
     """,
     "cvcourse.classic": "GradientCheck gradient_check",
     "cvcourse.classic.captioning_rnn": "CaptioningRNN",
+    "cvcourse.classic.colors": "rgb_to_hsv",
     "cvcourse.classic.convolutional_net": "ThreeLayerConvNet",
     "cvcourse.classic.dropout": "dropout_backward dropout_forward",
+    "cvcourse.classic.features": "color_histogram_hsv extract_features hog hog_feature",
     "cvcourse.classic.layers": """
         affine_backward affine_forward leaky_relu_backward leaky_relu_forward relu_backward
         relu_forward sigmoid_backward sigmoid_forward tanh_backward tanh_forward
+    """,
+    "cvcourse.classic.linear_classifiers": """
+        LinearClassifier LinearSVM Softmax bias_trick templates
     """,
     "cvcourse.classic.losses": "softmax_loss softmax_loss_naive svm_loss svm_loss_naive",
     "cvcourse.classic.nets": "FullyConnectedNet Net TwoLayerNet",
@@ -81,10 +86,12 @@ PUBLIC = {
         normalize
     """,
     "cvcourse.classic.optim": "adam rmsprop sgd sgd_momentum",
+    "cvcourse.classic.random_search": "random_local_search random_search",
     "cvcourse.classic.recurrent": "lstm_backward lstm_forward rnn_backward rnn_forward",
     "cvcourse.classic.recurrent_cells": """
         lstm_step_backward lstm_step_forward rnn_step_backward rnn_step_forward
     """,
+    "cvcourse.classic.regularization": "elastic_net l1 l2 max_norm",
     "cvcourse.classic.shapes": "sizes",
     "cvcourse.classic.solver": "Solver",
     "cvcourse.classic.spatial_normalization": """

@@ -9,7 +9,7 @@ hidden state; a step reads the embedding of a word, and its hidden state gives s
 import numpy as np
 from numpy.typing import DTypeLike
 
-from cvcourse.classic import layers, recurrent
+from cvcourse.classic import layers, recurrent, recurrent_cells, temporal
 from cvcourse.classic.nets import Rng
 
 CELLS = {  # cell_type: forward and backward pass over a sequence, gates
@@ -88,15 +88,15 @@ class CaptioningRNN:
         p, features = self.params, np.asarray(features, self.dtype)
         given, wanted = captions[:, :-1], captions[:, 1:]
         h0, from_features = layers.affine_forward(features, p["W_proj"], p["b_proj"])
-        x, from_words = recurrent.word_embedding_forward(given, p["W_embed"])
+        x, from_words = temporal.word_embedding_forward(given, p["W_embed"])
         h, from_states = self.forward(x, h0, p["Wx"], p["Wh"], p["b"])
-        scores, from_h = recurrent.temporal_affine_forward(h, p["W_vocab"], p["b_vocab"])
-        loss, dscores = recurrent.temporal_softmax_loss(scores, wanted, wanted != self.null)
+        scores, from_h = temporal.temporal_affine_forward(h, p["W_vocab"], p["b_vocab"])
+        loss, dscores = temporal.temporal_softmax_loss(scores, wanted, wanted != self.null)
 
         grads = {}
-        dh, grads["W_vocab"], grads["b_vocab"] = recurrent.temporal_affine_backward(dscores, from_h)
+        dh, grads["W_vocab"], grads["b_vocab"] = temporal.temporal_affine_backward(dscores, from_h)
         dx, dh0, grads["Wx"], grads["Wh"], grads["b"] = self.backward(dh, from_states)
-        grads["W_embed"] = recurrent.word_embedding_backward(dx, from_words)
+        grads["W_embed"] = temporal.word_embedding_backward(dx, from_words)
         _, grads["W_proj"], grads["b_proj"] = layers.affine_backward(dh0, from_features)
         return loss, grads
 
@@ -116,11 +116,11 @@ class CaptioningRNN:
         word = np.full(len(features), self.start)
         captions = np.full((len(features), max_length), self.null)
         for step in range(max_length):
-            x, _ = recurrent.word_embedding_forward(word, p["W_embed"])
+            x = p["W_embed"][word]
             if self.cell_type == "rnn":
-                h, _ = recurrent.rnn_step_forward(x, h, p["Wx"], p["Wh"], p["b"])
+                h, _ = recurrent_cells.rnn_step_forward(x, h, p["Wx"], p["Wh"], p["b"])
             else:
-                h, c, _ = recurrent.lstm_step_forward(x, h, c, p["Wx"], p["Wh"], p["b"])
+                h, c, _ = recurrent_cells.lstm_step_forward(x, h, c, p["Wx"], p["Wh"], p["b"])
             word = layers.affine_forward(h, p["W_vocab"], p["b_vocab"])[0].argmax(axis=1)
             captions[:, step] = word
         return captions

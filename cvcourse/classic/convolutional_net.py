@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import DTypeLike
 
-from cvcourse.classic import convolution
+from cvcourse.classic import convolution, pooling
 from cvcourse.classic.nets import (
     AFFINE,
     RELU,
@@ -19,8 +19,8 @@ from cvcourse.classic.nets import (
     standard_deviation,
 )
 
-CONV = convolution.conv_forward, convolution.conv_backward
-POOL = convolution.max_pool_forward, convolution.max_pool_backward
+CONV = convolution.conv_forward_im2col, convolution.conv_backward_im2col
+POOL = pooling.max_pool_forward_fast, pooling.max_pool_backward_fast
 
 
 class ThreeLayerConvNet(Net):
