@@ -14,7 +14,6 @@ https://cs231n.github.io/neural-networks-3.
 
 import dataclasses
 import itertools
-import math
 import pathlib
 import sys
 import time
@@ -22,7 +21,6 @@ import time
 from cvcourse import recipe
 from cvcourse.startup import import_tensorflow_quietly
 
-POINTS, ARMS = 100, 3  # of the spiral: points of an arm, arms
 SPIRALS = {  # net: its hidden units, steps, and the notes' accuracy and loss
     "linear softmax": ([], 200, "49 %", "0.7863"),
     "100 hidden ReLUs": ([100], 10_000, "98 %", "0.2454"),
@@ -36,8 +34,8 @@ PUBLISHED = {  # net: accuracy on CIFAR-10 in the notebooks of assignment 1
     "tuned, pixels": "above 48 %, both (two_layer_net)",
     "tuned, hog_color": "above 58 %, test (features)",
 }
+GRID = {"hidden units": "hidden", "learning rate": "learning_rate", "penalty": "reg"}
 FEW = 50  # examples to memorize, as in the notebook FullyConnectedNets
-SLOPES = 25  # parameters of each array whose gradient is checked
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,58 +79,62 @@ def main(config: Config) -> dict:
     started = time.perf_counter()
     with recipe.user_errors():
         dataset = data.of(config)
-        inputs = {name: arrays(dataset, name) for name in config.features}
+        inputs = {name: standardized(dataset, name) for name in config.features}
     with recipe.open_run(config, "neural_net", pathlib.Path(config.dataset).stem) as run:
         run.begin()
         spirals, regions = spiral_experiment(config)
-        checks, grid, rows, first_layers = {}, {}, {}, {}
+        checks, grid, nets, first_layers = {}, {}, {}, {}
         for features, splits in inputs.items():
-            checks[features] = sanity_checks(config, splits)
+            checks[features] = sanity_checks(splits)
             grid[features] = search(config, splits)
-            best = max(grid[features], key=lambda trial: trial["val_accuracy"])["settings"]
-            for name, settings in (("first", FIRST), ("tuned", best)):
+            best = max(grid[features], key=lambda trial: trial["val_accuracy"])
+            for name, settings in (("first", FIRST), ("tuned", best["settings"])):
                 row = f"{name}, {features}"
-                rows[row], first_layers[row] = repetitions(config, row, settings, splits)
+                nets[row], solver = repetitions(config, row, settings, splits)
+                if features == "pixels":
+                    images = solver.model.params["W1"].T.reshape(-1, *dataset.input_shape)
+                    first_layers[row] = figures.image_grid(images, least=24)
         tables = {
-            f"Spiral: {ARMS} arms of {POINTS} points": spiral_table(spirals),
+            "Spiral": spiral_table(spirals),
             "Sanity checks before training": check_table(checks),
-            f"Two-layer nets on {dataset.name}": net_table(rows, dataset.name),
+            f"Two-layer nets on {dataset.name}": net_table(nets, dataset.name),
         }
+        seeds = ", ".join(map(str, config.seeds))
         metrics = training.write_report(
             run.path,
             metrics={
-                **{"spirals": spirals, "checks": checks, "grid": grid, "nets": rows},
+                "spirals": spirals,
+                "checks": checks,
+                "grid": grid,
+                "nets": nets,
                 "epochs": config.epochs,
                 "seeds": [*config.seeds],
                 "seconds": round(time.perf_counter() - started, 1),
             },
-            title=f"Neural nets by hand: spiral and {dataset.name}",
+            title=f"Neural nets by hand: the spiral, and {dataset.name}",
             lead=[
-                f"Mean ± standard deviation over seeds: {', '.join(map(str, config.seeds))}. The "
-                "first net has 50 hidden units and the default settings of the assignment's "
-                "functions; the tuned one has weights of He et al., momentum 0.9, and the settings "
-                "of the grid with the best validation accuracy. Each net has the parameters of its "
-                "best epoch on validation data."
+                f"Mean ± standard deviation over the seeds {seeds}. The first net has 50 hidden "
+                "units and the default settings of the assignment's functions. The tuned net has "
+                "initial weights of He et al., momentum 0.9, a learning rate that decays by 0.9 "
+                "after each epoch, and the settings of the grid with the best validation accuracy. "
+                "A net has the parameters of its best epoch on validation data."
             ],
             tables=tables,
             figures={
                 "Decision regions": regions,
-                "Training of the first seed": training_figure(rows),
+                "Training with the first seed": training_figure(nets),
             },
             sections=[
-                *(
-                    {
-                        "caption": f"First-layer weights: {row}",
-                        "picture": figures.image_grid(first_layers[row], least=24),
-                        "notes": ["A picture for each hidden unit, one scale for all; gray is 0."],
-                    }
-                    for row in rows
-                    if row.endswith("pixels")
-                ),
-                *(
-                    {"caption": f"Grid: {features}", "table": grid_table(trials)}
-                    for features, trials in grid.items()
-                ),
+                {
+                    "caption": f"First-layer weights: {row}",
+                    "picture": picture,
+                    "notes": ["A picture for each hidden unit; gray is 0, one scale for all."],
+                }
+                for row, picture in first_layers.items()
+            ]
+            + [
+                {"caption": f"Grid: {features}", "table": grid_table(trials)}
+                for features, trials in grid.items()
             ],
             config=dataclasses.asdict(run.config),
         )
@@ -141,108 +143,102 @@ def main(config: Config) -> dict:
     return metrics
 
 
-# ---- the spiral ----
-
-
-def spiral(rng):
-    """Draw the notes' points: (ARMS * POINTS, 2), and their class numbers."""
-    import numpy as np
-
-    radius = np.tile(np.linspace(0, 1, POINTS), ARMS)
-    y = np.repeat(np.arange(ARMS), POINTS)
-    angle = 4 * (y + radius) + rng.normal(0, 0.2, y.size)
-    return np.stack([radius * np.sin(angle), radius * np.cos(angle)], axis=1), y
-
-
 def spiral_experiment(config):
     """Train the notes' nets on spirals; return {net: accuracies and losses}, and a figure."""
     import numpy as np
 
     from cvcourse import figures
-    from cvcourse.classic import nets
-    from cvcourse.training import comparison
+    from cvcourse.classic.nets import FullyConnectedNet
+    from cvcourse.classic.spiral import spiral
 
-    found, shown = {}, {}
+    points = {seed: spiral(np.random.default_rng(seed)) for seed in config.seeds}
+    found, classifiers = {}, {}
     for name, (hidden, steps, *_) in SPIRALS.items():
-        steps = config.spiral_steps if hidden else steps
-        results = []
-        for seed in config.seeds:
-            X, y = spiral(np.random.default_rng(seed))
-            net = nets.FullyConnectedNet(
-                hidden, 2, ARMS, reg=1e-3, weight_scale=0.01, dtype=np.float64, rng=seed
-            )
+        steps, results = config.spiral_steps if hidden else steps, []
+        for seed, (X, y) in reversed(
+            points.items()
+        ):  # the first seed's net remains, for the figure
+            net = FullyConnectedNet(hidden, 2, 3, reg=1e-3, weight_scale=0.01, rng=seed)
             for _ in range(steps):
-                loss, grads = net.loss(X, y)
+                _, grads = net.loss(X, y)
                 for key, gradient in grads.items():
                     net.params[key] -= gradient  # the notes' learning rate is 1
             accuracy = float((net.loss(X).argmax(axis=1) == y).mean())
-            results.append((accuracy, net.loss(X, y)[0]))
-            if seed == config.seeds[0]:
-                shown[f"{name}: {100 * accuracy:.0f} %"] = net
-        print(f"spiral, {name}: accuracy {accuracy:.3f}, loss {loss:.4f}", flush=True)
-        accuracies, losses = zip(*results, strict=True)
-        found[name] = {
-            "steps": steps,
-            "accuracy": comparison.mean_and_std(accuracies),
-            "loss": comparison.mean_and_std(losses),
-        }
-    classifiers = {
-        title: (lambda p, n=net: n.loss(p).argmax(axis=1)) for title, net in shown.items()
-    }
-    points = spiral(np.random.default_rng(config.seeds[0]))
-    return found, figures.decision_regions(classifiers, *points)
+            results.insert(0, {"accuracy": accuracy, "loss": net.loss(X, y)[0]})
+            print(f"spiral, {name}, seed {seed}: {100 * accuracy:.1f} %", flush=True)
+        found[name] = {"steps": steps, **over_seeds(results)}
+        title = f"{name}: {100 * accuracy:.0f} %"
+        classifiers[title] = lambda p, net=net: net.loss(p).argmax(axis=1)
+    return found, figures.decision_regions(classifiers, *points[config.seeds[0]])
 
 
-# ---- images ----
+def over_seeds(results):
+    """Return the mean and the standard deviation of each number over the seeds."""
+    from cvcourse.training import comparison
+
+    return {key: comparison.mean_and_std(row[key] for row in results) for key in results[0]}
 
 
-def arrays(dataset, features):
-    """Return {"X_train": standardized inputs (n, D), "y_train": class numbers, ...} by split."""
+def standardized(dataset, features):
+    """Return inputs (n, D) and labels by split: {"X_train", "y_train", "X_val", ...: arrays}."""
     import numpy as np
 
     from cvcourse.classic.features import color_histogram_hsv, extract_features, hog_feature
 
     if features == "hog_color" and dataset.input_shape[-1] != 3:
         raise ValueError(
-            f"--features=hog_color needs color images; those of {dataset.name} are "
+            f"--features=hog_color needs color images; those of {dataset.name} have the shape "
             f"{dataset.input_shape}"
         )
     found = {}
-    for key in ("train", "validation", "test"):
-        split = getattr(dataset, key)
+    splits = {"train": dataset.train, "val": dataset.validation, "test": dataset.test}
+    for key, split in splits.items():
         if split is None:
             continue
-        images = np.asarray(split.images[:], "float32")
+        images = np.asarray(split.images[:], np.float32)
         if features == "hog_color":
             images = extract_features(images, [hog_feature, color_histogram_hsv])
-        key = {"validation": "val"}.get(key, key)
         found |= {f"X_{key}": images.reshape(len(split), -1), f"y_{key}": split.labels}
-    # The mean and the deviation of the training split; pixels have one deviation for all.
+    # Pixels have one standard deviation; features of different kinds have their own.
     mean = found["X_train"].mean(axis=0)
-    deviation = found["X_train"].std(axis=0) if features == "hog_color" else found["X_train"].std()
-    for key in found:
-        if key.startswith("X"):
-            found[key] -= mean
-            found[key] /= np.maximum(deviation, 1e-6)
-    return found | {"shape": dataset.input_shape, "classes": dataset.num_classes}
+    deviation = found["X_train"].std(axis=0 if features == "hog_color" else None)
+    for key in splits:
+        if f"X_{key}" in found:
+            found[f"X_{key}"] -= mean
+            found[f"X_{key}"] /= np.maximum(deviation, 1e-6)
+    return found
 
 
-def two_layer(splits, hidden, seed=0, **settings):
+def two_layer(splits, hidden, **settings):
     """Build the two-layer net for these inputs."""
-    import numpy as np
+    from cvcourse.classic.nets import TwoLayerNet
 
-    from cvcourse.classic import nets
+    classes = int(splits["y_train"].max()) + 1
+    return TwoLayerNet(splits["X_train"].shape[1], hidden, classes, **settings)
 
-    dims = splits["X_train"].shape[1], hidden, splits["classes"]
-    return nets.TwoLayerNet(*dims, **{"dtype": np.float32, "rng": seed, **settings})
+
+def sanity_checks(splits):
+    """Check the two-layer net on the first training examples: rows {name, found, ...}."""
+    import functools
+
+    from cvcourse.classic import sanity_checks
+
+    few = splits["X_train"][:FEW], splits["y_train"][:FEW]
+    checks = sanity_checks.sanity_checks(functools.partial(two_layer, splits, 100), *few)
+    return [dataclasses.asdict(check) for check in checks]
 
 
 def train(config, splits, settings, seed):
-    """Train the two-layer net with these settings; return the Solver."""
+    """Train a two-layer net; return the Solver."""
     from cvcourse.classic.solver import Solver
 
     net = two_layer(
-        splits, settings["hidden"], seed, **{key: settings[key] for key in ("weight_scale", "reg")}
+        splits,
+        settings["hidden"],
+        weight_scale=settings["weight_scale"],
+        reg=settings["reg"],
+        dtype="float32",
+        rng=seed,
     )
     solver = Solver(
         net,
@@ -259,156 +255,103 @@ def train(config, splits, settings, seed):
 
 
 def search(config, splits):
-    """Train the grid with the first seed; return its trials, each with settings and accuracy."""
+    """Train the grid with the first seed; return settings and accuracy of each trial."""
     trials = []
     for hidden, rate, reg in itertools.product(config.hidden, config.learning_rates, config.regs):
-        settings = TUNED | {"hidden": hidden, "learning_rate": rate, "reg": reg}
+        settings = {"hidden": hidden, "learning_rate": rate, "reg": reg, **TUNED}
         accuracy = train(config, splits, settings, config.seeds[0]).best_val_acc
-        print(f"hidden {hidden}, rate {rate}, reg {reg}: {100 * accuracy:.2f} %", flush=True)
         trials.append({"settings": settings, "val_accuracy": accuracy})
+        print(f"{hidden} units, rate {rate}, penalty {reg}: {100 * accuracy:.2f} %", flush=True)
     return trials
 
 
 def repetitions(config, row, settings, splits):
-    """Train with each seed; return the results, and the first seed's weights as pictures."""
-    from cvcourse.training import comparison
-
-    found, curves, pictures = [], None, None
-    for seed in config.seeds:
-        solver = train(config, splits, settings, seed)
-        result = {"val_accuracy": solver.best_val_acc, "test_accuracy": None}
-        if "X_test" in splits:
+    """Train with each seed; return the results, and the Solver of the first seed."""
+    solvers = [train(config, splits, settings, seed) for seed in config.seeds]
+    results = [{"val_accuracy": solver.best_val_acc} for solver in solvers]
+    if "X_test" in splits:
+        for result, solver in zip(results, solvers, strict=True):
             result["test_accuracy"] = solver.check_accuracy(splits["X_test"], splits["y_test"])
-        found.append(result)
-        print(f"{row}, seed {seed}: validation {100 * solver.best_val_acc:.2f} %", flush=True)
-        if curves is None:
-            steps = len(solver.loss_history) // config.epochs
-            losses = [solver.loss_history[i * steps :][:steps] for i in range(config.epochs)]
-            curves = {
-                "epoch": [*range(1, config.epochs + 1)],
-                "loss": [sum(epoch) / steps for epoch in losses],
-                "accuracy": solver.train_acc_history[1:],
-                "val_accuracy": solver.val_acc_history[1:],
-            }
-            weights = solver.model.params["W1"].T
-            if weights.shape[1] == math.prod(splits["shape"]):
-                pictures = weights.reshape(-1, *splits["shape"])
-    summary = {key: comparison.mean_and_std(row[key] for row in found) for key in found[0]}
-    return {"settings": settings, **summary, "curves": curves}, pictures
+    found, first = over_seeds(results), solvers[0]
+    print(f"{row}: validation {percent(found['val_accuracy'])} %", flush=True)
+    steps = len(first.loss_history) // config.epochs
+    curves = {
+        "epoch": [*range(1, config.epochs + 1)],
+        "loss": [
+            sum(first.loss_history[i * steps : (i + 1) * steps]) / steps
+            for i in range(config.epochs)
+        ],
+        "accuracy": first.train_acc_history[1:],
+        "val_accuracy": first.val_acc_history[1:],
+    }
+    return {"settings": settings, **found, "curves": curves}, first
 
 
-def sanity_checks(config, splits):
-    """Return the notes' checks before training: rows of `check`."""
-    import numpy as np
-
-    from cvcourse import classic
-    from cvcourse.classic._gradient_check import RIGHT
-
-    X, y = splits["X_train"][:FEW], splits["y_train"][:FEW]
-    chance = math.log(splits["classes"])
-    small = two_layer(splits, 50, weight_scale=1e-3)
-    loss = small.loss(X, y)[0]
-    small.reg = 1.0
-    penalized = small.loss(X, y)[0]
-
-    few = splits | {"X_train": X, "y_train": y, "X_val": X, "y_val": y}
-    short = dataclasses.replace(config, epochs=100, batch_size=25)
-    large = TUNED | {"hidden": 100, "learning_rate": 0.01, "reg": 0.0, "lr_decay": 1.0}
-    accuracy = train(short, few, large, seed=0).best_val_acc
-
-    net = two_layer(splits, 20, weight_scale=None, reg=0.1, dtype=np.float64)
-    _, grads = net.loss(X, y)
-    rng, slopes = np.random.default_rng(0), []
-    for key, w in net.params.items():
-        places = rng.choice(w.size, min(SLOPES, w.size), replace=False)
-        indices = [np.unravel_index(place, w.shape) for place in places]
-        slopes += classic.gradient_check(lambda _: net.loss(X, y)[0], w, grads[key], indices)
-    error = max(slope.error for slope in slopes if not slope.kink)
-
-    return [
-        check("loss with small weights", loss, chance, abs(loss / chance - 1) < 0.01),
-        check("loss with a penalty, which is larger", penalized, loss, penalized > loss),
-        check(f"accuracy on {FEW} examples, memorized", accuracy, 1.0, accuracy == 1),
-        check(f"largest relative error of {len(slopes)} slopes", error, RIGHT, error <= RIGHT),
-    ]
-
-
-def check(name, found, expected, passed):
-    """Return a row of the sanity checks."""
-    return {"check": name, "found": float(found), "expected": expected, "passed": bool(passed)}
-
-
-# ---- tables and figures ----
-
-
-def percent(statistics):
-    """Format mean and standard deviation over the seeds of a share."""
-    if statistics is None:
+def percent(share):
+    """Format the mean and the standard deviation of a share over the seeds, in %."""
+    if share is None:
         return "–"
-    std = "" if statistics["std"] is None else f" ± {100 * statistics['std']:.2f}"
-    return f"{100 * statistics['mean']:.2f}{std}"
+    return f"{100 * share['mean']:.2f}" + (f" ± {100 * share['std']:.2f}" if share["std"] else "")
 
 
 def spiral_table(spirals):
     """Format the nets on the spiral beside the notes' numbers."""
-    titles = ["", "steps", "accuracy, %", "notes", "loss, nats", "notes"]
-    rows = (
-        [name, f"{row['steps']:,}", percent(row["accuracy"]), accuracy]
-        + [f"{row['loss']['mean']:.4f} ± {row['loss']['std'] or 0:.4f}", loss]
-        for (name, row), (*_, accuracy, loss) in zip(spirals.items(), SPIRALS.values(), strict=True)
-    )
-    return [titles, *rows]
+    table = [["", "steps", "accuracy, %", "in the notes", "loss, nats", "in the notes"]]
+    for (name, row), (*_, accuracy, loss) in zip(spirals.items(), SPIRALS.values(), strict=True):
+        found = f"{row['loss']['mean']:.4f} ± {row['loss']['std'] or 0:.4f}"
+        table.append([name, f"{row['steps']:,}", percent(row["accuracy"]), accuracy, found, loss])
+    return table
 
 
 def check_table(checks):
     """Format the sanity checks of each kind of features."""
-    return [
-        ["features", "check", "found", "expected", "result"],
-        *(
-            [features, row["check"], f"{row['found']:.4g}", f"{row['expected']:.4g}"]
-            + ["passed" if row["passed"] else "failed"]
-            for features, rows in checks.items()
-            for row in rows
-        ),
-    ]
+    table = [["features", "check", "found", "expected", "result"]]
+    for features, rows in checks.items():
+        for row in rows:
+            numbers = (f"{row[key]:.4g}" for key in ("found", "expected"))
+            result = "passed" if row["passed"] else "failed"
+            table.append([features, row["name"], *numbers, result])
+    return table
 
 
-def net_table(rows, dataset):
-    """Format the two-layer nets; on CIFAR-10, beside the notebooks' numbers."""
-    published = dataset == "cifar10"
-    titles = ["", "hidden units", "learning rate", "penalty", "validation, %", "test, %"]
-    found = [[*titles, *["notebooks of assignment 1"] * published]]
-    for name, row in rows.items():
-        settings = (f"{row['settings'][key]:g}" for key in ("hidden", "learning_rate", "reg"))
-        cells = [name, *settings, percent(row["val_accuracy"]), percent(row["test_accuracy"])]
-        found.append(cells + [PUBLISHED.get(name, "–")] * published)
-    return found
+def net_table(nets, dataset):
+    """Format the two-layer nets; on CIFAR-10, beside the assignment's numbers."""
+    published = ["assignment 1"] if dataset == "cifar10" else []
+    table = [["", *GRID, "validation, %", "test, %", *published]]
+    for name, row in nets.items():
+        accuracies = (percent(row.get(key)) for key in ("val_accuracy", "test_accuracy"))
+        cells = [name, *setting_cells(row["settings"]), *accuracies]
+        table.append(cells + [PUBLISHED.get(name, "–") for _ in published])
+    return table
 
 
 def grid_table(trials):
     """Format the trials of a grid, the best first."""
-    return [
-        ["hidden units", "learning rate", "penalty", "validation, %"],
-        *(
-            [f"{trial['settings'][key]:g}" for key in ("hidden", "learning_rate", "reg")]
-            + [f"{100 * trial['val_accuracy']:.2f}"]
-            for trial in sorted(trials, key=lambda trial: -trial["val_accuracy"])
-        ),
-    ]
+    trials = sorted(trials, key=lambda trial: -trial["val_accuracy"])
+    rows = (
+        [*setting_cells(trial["settings"]), f"{100 * trial['val_accuracy']:.2f}"]
+        for trial in trials
+    )
+    return [[*GRID, "validation, %"], *rows]
 
 
-def training_figure(rows):
+def setting_cells(settings):
+    """Format the settings of the grid."""
+    return [f"{settings[key]:g}" for key in GRID.values()]
+
+
+def training_figure(nets):
     """Draw the curves of the first seed of each net."""
     from cvcourse import figures
 
     return figures.compared_curves(
-        {name: row["curves"] for name, row in rows.items()},
+        {name: row["curves"] for name, row in nets.items()},
         {
             "loss": "training loss (nats)",
             "accuracy": "training accuracy",
             "val_accuracy": "validation accuracy",
         },
-        figures.styles({name: name for name in rows}, [*rows]),
+        figures.styles({name: name for name in nets}, [*nets]),
     )
 
 
