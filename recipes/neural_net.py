@@ -1,18 +1,20 @@
 """Train the course's first neural nets by hand: on the notes' spiral, and on images.
 
     cvcourse neural_net
-    cvcourse neural_net --dataset=cifar10 --features=pixels,hog_color
+    cvcourse neural_net --dataset=cifar10 --features=pixels,hog_color --epochs=10 \\
+        --batch_size=200 --spiral_steps=10000
 
 Nets, gradients and updates are those of `cvcourse.classic`, in NumPy. On the spiral: a linear
 softmax classifier and a net with 100 hidden ReLUs, by gradient descent on all points;
 https://cs231n.github.io/neural-networks-case-study. On images: the two-layer net of assignment 1,
-of pixels, or of HOG and color features. Of a grid of hidden units, learning rates and penalties, a
-training with the first seed and the validation split choose one; it is then trained with every
-seed, and the test split is read at the end. Before come the notes' sanity checks,
+of pixels, or of HOG and color features. The grid of hidden units, learning rates and penalties is
+trained with the first seed, and the best trial on the validation split is repeated with every seed;
+the test split is read at the end. Before come the notes' sanity checks,
 https://cs231n.github.io/neural-networks-3.
 """
 
 import dataclasses
+import functools
 import itertools
 import pathlib
 import sys
@@ -21,9 +23,9 @@ import time
 from cvcourse import recipe
 from cvcourse.startup import import_tensorflow_quietly
 
-SPIRALS = {  # net: its hidden units, steps, and the notes' accuracy and loss
+SPIRALS = {  # net: hidden units, steps (None: --spiral_steps), the notes' accuracy and loss
     "linear softmax": ([], 200, "49 %", "0.7863"),
-    "100 hidden ReLUs": ([100], 10_000, "98 %", "0.2454"),
+    "100 hidden ReLUs": ([100], None, "98 %", "0.2454"),  # after 10,000 steps
 }
 # Hidden units, and defaults of the assignment's TwoLayerNet and Solver.
 FIRST = {"hidden": 50, "learning_rate": 1e-2, "reg": 0.0}
@@ -35,6 +37,12 @@ PUBLISHED = {  # net: accuracy on CIFAR-10 in the notebooks of assignment 1
     "tuned, hog_color": "above 58 %, test (features)",
 }
 GRID = {"hidden units": "hidden", "learning rate": "learning_rate", "penalty": "reg"}
+CURVES = {  # curve: its title
+    "loss": "training loss (nats)",
+    "accuracy": "training accuracy",
+    "val_accuracy": "validation accuracy",
+}
+SCALE = ["A picture for each hidden unit, one scale for all; gray is 0."]
 FEW = 50  # examples to memorize, as in the notebook FullyConnectedNets
 
 
@@ -52,18 +60,18 @@ class Config(recipe.WorkdirFields, recipe.DataFields):
         (50, 200), "grid of numbers of hidden units", least=1, distinct=True
     )
     learning_rates: tuple[float, ...] = recipe.field(
-        (0.003, 0.01), "grid of learning rates", above=0, distinct=True
+        (0.01, 0.03), "grid of learning rates", above=0, distinct=True
     )
     regs: tuple[float, ...] = recipe.field(
         (1e-3, 1e-2), "grid of strengths of the L2 penalty", least=0, distinct=True
     )
-    epochs: int = recipe.field(10, "number of epochs", least=1)
-    batch_size: int = recipe.field(100, "batch size", least=1)
+    epochs: int = recipe.field(20, "number of epochs", least=1)
+    batch_size: int = recipe.field(50, "batch size", least=1)
     seeds: tuple[int, ...] = recipe.field(
         (0, 1, 2), "random seeds of the repetitions", least=0, below=2**32, distinct=True
     )
     spiral_steps: int = recipe.field(
-        10_000, "steps of the net with hidden units on the spiral", least=1
+        3000, "steps of the net with hidden units on the spiral; the notes take 10,000", least=1
     )
 
 
@@ -74,6 +82,7 @@ def main(config: Config) -> dict:
         return metrics
     import_tensorflow_quietly()
     from cvcourse import data, figures, training
+    from cvcourse.classic.sanity_checks import sanity_checks
     from cvcourse.models import _cost
 
     started = time.perf_counter()
@@ -85,7 +94,11 @@ def main(config: Config) -> dict:
         spirals, regions = spiral_experiment(config)
         checks, grid, nets, first_layers = {}, {}, {}, {}
         for features, splits in inputs.items():
-            checks[features] = sanity_checks(splits)
+            few = splits["X_train"][:FEW], splits["y_train"][:FEW]
+            checks[features] = [
+                dataclasses.asdict(check)
+                for check in sanity_checks(functools.partial(two_layer, splits, 100), *few)
+            ]
             grid[features] = search(config, splits)
             best = max(grid[features], key=lambda trial: trial["val_accuracy"])
             for name, settings in (("first", FIRST), ("tuned", best["settings"])):
@@ -93,7 +106,7 @@ def main(config: Config) -> dict:
                 nets[row], solver = repetitions(config, row, settings, splits)
                 if features == "pixels":
                     images = solver.model.params["W1"].T.reshape(-1, *dataset.input_shape)
-                    first_layers[row] = figures.image_grid(images, least=24)
+                    first_layers[row] = figures.image_grid(images, least=48)
         tables = {
             "Spiral": spiral_table(spirals),
             "Sanity checks before training": check_table(checks),
@@ -103,38 +116,36 @@ def main(config: Config) -> dict:
         metrics = training.write_report(
             run.path,
             metrics={
-                "spirals": spirals,
-                "checks": checks,
-                "grid": grid,
-                "nets": nets,
-                "epochs": config.epochs,
-                "seeds": [*config.seeds],
+                **{"spirals": spirals, "checks": checks, "grid": grid, "nets": nets},
                 "seconds": round(time.perf_counter() - started, 1),
             },
             title=f"Neural nets by hand: the spiral, and {dataset.name}",
             lead=[
-                f"Mean ± standard deviation over the seeds {seeds}. The first net has 50 hidden "
-                "units and the default settings of the assignment's functions. The tuned net has "
-                "initial weights of He et al., momentum 0.9, a learning rate that decays by 0.9 "
-                "after each epoch, and the settings of the grid with the best validation accuracy. "
-                "A net has the parameters of its best epoch on validation data."
+                f"Mean ± standard deviation over the seeds {seeds} of initial weights and batches; "
+                "the spiral has the notes' points. The first net has 50 hidden units and the "
+                "default settings of the assignment's functions: small weights and plain SGD. The "
+                "tuned net has weights of He et al., momentum 0.9, a learning rate that decays by "
+                "0.9 after each epoch, and the settings of the grid with the best validation "
+                "accuracy. A net has the parameters of its best epoch on validation data."
             ],
             tables=tables,
             figures={
                 "Decision regions": regions,
-                "Training with the first seed": training_figure(nets),
+                "Training with the first seed": figures.compared_curves(
+                    {name: row["curves"] for name, row in nets.items()},
+                    CURVES,
+                    figures.styles({name: name for name in nets}, [*nets]),
+                ),
             },
             sections=[
-                {
-                    "caption": f"First-layer weights: {row}",
-                    "picture": picture,
-                    "notes": ["A picture for each hidden unit; gray is 0, one scale for all."],
-                }
-                for row, picture in first_layers.items()
-            ]
-            + [
-                {"caption": f"Grid: {features}", "table": grid_table(trials)}
-                for features, trials in grid.items()
+                *(
+                    {"caption": f"First-layer weights: {row}", "picture": image, "notes": SCALE}
+                    for row, image in first_layers.items()
+                ),
+                *(
+                    {"caption": f"Grid: {features}", "table": grid_table(trials)}
+                    for features, trials in grid.items()
+                ),
             ],
             config=dataclasses.asdict(run.config),
         )
@@ -144,32 +155,29 @@ def main(config: Config) -> dict:
 
 
 def spiral_experiment(config):
-    """Train the notes' nets on spirals; return {net: accuracies and losses}, and a figure."""
-    import numpy as np
-
+    """Train the notes' nets on their spiral; return {net: accuracies and losses}, and a figure."""
     from cvcourse import figures
     from cvcourse.classic.nets import FullyConnectedNet
     from cvcourse.classic.spiral import spiral
 
-    points = {seed: spiral(np.random.default_rng(seed)) for seed in config.seeds}
+    X, y = spiral()
     found, classifiers = {}, {}
     for name, (hidden, steps, *_) in SPIRALS.items():
-        steps, results = config.spiral_steps if hidden else steps, []
-        for seed, (X, y) in reversed(
-            points.items()
-        ):  # the first seed's net remains, for the figure
+        steps, trained, results = steps or config.spiral_steps, [], []
+        for seed in config.seeds:
             net = FullyConnectedNet(hidden, 2, 3, reg=1e-3, weight_scale=0.01, rng=seed)
             for _ in range(steps):
                 _, grads = net.loss(X, y)
                 for key, gradient in grads.items():
                     net.params[key] -= gradient  # the notes' learning rate is 1
             accuracy = float((net.loss(X).argmax(axis=1) == y).mean())
-            results.insert(0, {"accuracy": accuracy, "loss": net.loss(X, y)[0]})
+            results.append({"accuracy": accuracy, "loss": net.loss(X, y)[0]})
+            trained.append(net)
             print(f"spiral, {name}, seed {seed}: {100 * accuracy:.1f} %", flush=True)
         found[name] = {"steps": steps, **over_seeds(results)}
-        title = f"{name}: {100 * accuracy:.0f} %"
-        classifiers[title] = lambda p, net=net: net.loss(p).argmax(axis=1)
-    return found, figures.decision_regions(classifiers, *points[config.seeds[0]])
+        title = f"{name}: {100 * results[0]['accuracy']:.0f} %"
+        classifiers[title] = lambda p, net=trained[0]: net.loss(p).argmax(axis=1)
+    return found, figures.decision_regions(classifiers, X, y)
 
 
 def over_seeds(results):
@@ -192,20 +200,19 @@ def standardized(dataset, features):
         )
     found = {}
     splits = {"train": dataset.train, "val": dataset.validation, "test": dataset.test}
-    for key, split in splits.items():
-        if split is None:
-            continue
+    for key, split in ((key, split) for key, split in splits.items() if split):
         images = np.asarray(split.images[:], np.float32)
         if features == "hog_color":
             images = extract_features(images, [hog_feature, color_histogram_hsv])
         found |= {f"X_{key}": images.reshape(len(split), -1), f"y_{key}": split.labels}
+    inputs = [array for key, array in found.items() if key.startswith("X")]
+    mean = inputs[0].mean(axis=0)
+    for array in inputs:
+        array -= mean
     # Pixels have one standard deviation; features of different kinds have their own.
-    mean = found["X_train"].mean(axis=0)
-    deviation = found["X_train"].std(axis=0 if features == "hog_color" else None)
-    for key in splits:
-        if f"X_{key}" in found:
-            found[f"X_{key}"] -= mean
-            found[f"X_{key}"] /= np.maximum(deviation, 1e-6)
+    deviation = np.maximum(inputs[0].std(axis=0 if features == "hog_color" else None), 1e-6)
+    for array in inputs:
+        array /= deviation
     return found
 
 
@@ -217,35 +224,19 @@ def two_layer(splits, hidden, **settings):
     return TwoLayerNet(splits["X_train"].shape[1], hidden, classes, **settings)
 
 
-def sanity_checks(splits):
-    """Check the two-layer net on the first training examples: rows {name, found, ...}."""
-    import functools
-
-    from cvcourse.classic import sanity_checks
-
-    few = splits["X_train"][:FEW], splits["y_train"][:FEW]
-    checks = sanity_checks.sanity_checks(functools.partial(two_layer, splits, 100), *few)
-    return [dataclasses.asdict(check) for check in checks]
-
-
 def train(config, splits, settings, seed):
     """Train a two-layer net; return the Solver."""
     from cvcourse.classic.solver import Solver
 
-    net = two_layer(
-        splits,
-        settings["hidden"],
-        weight_scale=settings["weight_scale"],
-        reg=settings["reg"],
-        dtype="float32",
-        rng=seed,
-    )
+    settings = dict(settings)
+    rate = settings.pop("learning_rate")
+    solving = {key: settings.pop(key) for key in ("update_rule", "lr_decay")}
+    net = two_layer(splits, **settings, dtype="float32", rng=seed)
     solver = Solver(
         net,
         splits,
-        update_rule=settings["update_rule"],
-        optim_config={"learning_rate": settings["learning_rate"]},
-        lr_decay=settings["lr_decay"],
+        **solving,
+        optim_config={"learning_rate": rate},
         batch_size=min(config.batch_size, len(splits["X_train"])),
         num_epochs=config.epochs,
         seed=seed,
@@ -272,26 +263,17 @@ def repetitions(config, row, settings, splits):
     if "X_test" in splits:
         for result, solver in zip(results, solvers, strict=True):
             result["test_accuracy"] = solver.check_accuracy(splits["X_test"], splits["y_test"])
-    found, first = over_seeds(results), solvers[0]
+    found = over_seeds(results)
     print(f"{row}: validation {percent(found['val_accuracy'])} %", flush=True)
-    steps = len(first.loss_history) // config.epochs
-    curves = {
-        "epoch": [*range(1, config.epochs + 1)],
-        "loss": [
-            sum(first.loss_history[i * steps : (i + 1) * steps]) / steps
-            for i in range(config.epochs)
-        ],
-        "accuracy": first.train_acc_history[1:],
-        "val_accuracy": first.val_acc_history[1:],
-    }
-    return {"settings": settings, **found, "curves": curves}, first
+    return {"settings": settings, **found, "curves": solvers[0].curves()}, solvers[0]
 
 
 def percent(share):
     """Format the mean and the standard deviation of a share over the seeds, in %."""
     if share is None:
         return "–"
-    return f"{100 * share['mean']:.2f}" + (f" ± {100 * share['std']:.2f}" if share["std"] else "")
+    std = "" if share["std"] is None else f" ± {100 * share['std']:.2f}"
+    return f"{100 * share['mean']:.2f}{std}"
 
 
 def spiral_table(spirals):
@@ -305,12 +287,11 @@ def spiral_table(spirals):
 
 def check_table(checks):
     """Format the sanity checks of each kind of features."""
-    table = [["features", "check", "found", "expected", "result"]]
-    for features, rows in checks.items():
-        for row in rows:
-            numbers = (f"{row[key]:.4g}" for key in ("found", "expected"))
-            result = "passed" if row["passed"] else "failed"
-            table.append([features, row["name"], *numbers, result])
+    table = [["", "found", "expected", "result"]]
+    for features, row in ((name, row) for name, rows in checks.items() for row in rows):
+        numbers = (f"{row[key]:.4g}" for key in ("found", "expected"))
+        result = "passed" if row["passed"] else "failed"
+        table.append([f"{features}: {row['name']}", *numbers, result])
     return table
 
 
@@ -327,32 +308,15 @@ def net_table(nets, dataset):
 
 def grid_table(trials):
     """Format the trials of a grid, the best first."""
-    trials = sorted(trials, key=lambda trial: -trial["val_accuracy"])
-    rows = (
-        [*setting_cells(trial["settings"]), f"{100 * trial['val_accuracy']:.2f}"]
-        for trial in trials
-    )
-    return [[*GRID, "validation, %"], *rows]
+    table = [[*GRID, "validation, %"]]
+    for trial in sorted(trials, key=lambda trial: -trial["val_accuracy"]):
+        table.append([*setting_cells(trial["settings"]), f"{100 * trial['val_accuracy']:.2f}"])
+    return table
 
 
 def setting_cells(settings):
     """Format the settings of the grid."""
     return [f"{settings[key]:g}" for key in GRID.values()]
-
-
-def training_figure(nets):
-    """Draw the curves of the first seed of each net."""
-    from cvcourse import figures
-
-    return figures.compared_curves(
-        {name: row["curves"] for name, row in nets.items()},
-        {
-            "loss": "training loss (nats)",
-            "accuracy": "training accuracy",
-            "val_accuracy": "validation accuracy",
-        },
-        figures.styles({name: name for name in nets}, [*nets]),
-    )
 
 
 cli = recipe.cli(main)

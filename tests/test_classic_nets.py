@@ -179,7 +179,8 @@ def caption(cell):
     net = CaptioningRNN(WORDS, 6, 5, 4, cell, **DOUBLE)
 
     def by_layers(W_embed, W_proj, b_proj, Wx, Wh, b, W_vocab, b_vocab):
-        x, h = tf.gather(W_embed, CAPTIONS[:, :-1]), features @ W_proj + b_proj
+        x = tf.one_hot(CAPTIONS[:, :-1], len(WORDS), dtype="float64") @ W_embed
+        h = features @ W_proj + b_proj
         if cell == "rnn":
             layer, state = keras.layers.SimpleRNN(4, return_sequences=True), [h]
         else:

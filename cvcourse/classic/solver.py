@@ -119,6 +119,20 @@ class Solver:
         right = sum(int((self.model.loss(X[p]).argmax(axis=1) == y[p]).sum()) for p in parts)
         return right / len(chosen)
 
+    def curves(self) -> dict[str, list[float]]:
+        """Return curves by epoch.
+
+        Returns:
+            {"epoch", "loss" (mean over the steps), "accuracy" and "val_accuracy": values}.
+        """
+        steps = np.reshape(self.loss_history, (self.num_epochs, -1))
+        return {
+            "epoch": [*range(1, self.num_epochs + 1)],
+            "loss": steps.mean(axis=1).tolist(),
+            "accuracy": self.train_acc_history[1:],
+            "val_accuracy": self.val_acc_history[1:],
+        }
+
     def _step(self, X, y):
         loss, grads = self.model.loss(X, y)
         self.loss_history.append(float(loss))

@@ -50,7 +50,7 @@ def decision_regions(
         regions = classify(plane.reshape(-1, 2)).reshape(plane.shape[:2])
         shown = {"cmap": colors, "vmin": 0, "vmax": colors.N - 1}
         extent = (low[0], high[0], low[1], high[1])
-        ax.imshow(regions, origin="lower", extent=extent, alpha=0.3, aspect="auto", **shown)
+        ax.imshow(regions, origin="lower", extent=extent, alpha=0.3, aspect="equal", **shown)
         ax.scatter(*points.T, c=labels, s=16, edgecolors="white", linewidths=0.4, **shown)
         ax.set_title(title, loc="left")
         ax.grid(visible=False)
