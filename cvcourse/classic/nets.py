@@ -72,7 +72,7 @@ class Net:
         if y is None:
             return out
         loss, dout = softmax_loss(out, y)
-        grads = {}
+        grads: dict[str, np.ndarray] = {}
         for backward, cache, names in reversed(caches):
             found = backward(dout, cache)
             dout, *slopes = found if names else (found,)
@@ -127,7 +127,7 @@ class FullyConnectedNet(Net):
         self.num_layers, self.normalization = len(hidden_dims) + 1, normalization
         self.keep, self.seed, self.rng = dropout_keep_ratio, seed, np.random.default_rng(rng)
         dims = [input_dim, *hidden_dims, num_classes]
-        params = {}
+        params: dict[str, np.ndarray] = {}
         for i, shape in enumerate(itertools.pairwise(dims), 1):
             params |= affine_parameters(i, shape, weight_scale, self.rng)
             if normalization and i < self.num_layers:

@@ -13,7 +13,6 @@ from cvcourse.figures.attribution import (
 from cvcourse.figures.compression import accuracy_by_bytes, error_by_ratio, weight_histograms
 from cvcourse.figures.confusion import confusion_matrix
 from cvcourse.figures.curves import compared_curves, gradient_reach, training_curves
-from cvcourse.figures.decision_regions import decision_regions
 from cvcourse.figures.doctor import (
     gradient_errors,
     memorized_examples,
@@ -44,6 +43,7 @@ from cvcourse.figures.initialization import activation_histograms
 from cvcourse.figures.landscape import accuracy_by_work
 from cvcourse.figures.quantization import accuracy_by_bits
 from cvcourse.figures.random_against_grid import search_planes
+from cvcourse.figures.regions import decision_regions
 from cvcourse.figures.reliability import reliability_diagram
 from cvcourse.figures.surfaces import surface_paths
 from cvcourse.figures.sweep import (

@@ -32,7 +32,7 @@ def decision_regions(
     Raises:
         ValueError: If there is nothing to draw.
 
-    >>> points, labels = np.array([[-1.0, 0.0], [1.0, 0.0]]), np.array([0, 1])
+    >>> points, labels = np.array([[-1.0, 0.0], [1.0, 1.0]]), np.array([0, 1])
     >>> figure = decision_regions({"sign": lambda p: (p[:, 0] > 0).astype(int)}, points, labels)
     >>> figure.axes[0].get_title(loc="left")
     'sign'
