@@ -553,3 +553,30 @@ def test_a_table_of_images():
     assert [label.get_text() for label in ax.get_yticklabels()] == ["a", "b"]
     assert list(ax.get_yticks()) == [5, 17]
     assert list(ax.get_xticks()) == [10, 32]
+
+
+# ---- decision regions ----
+
+
+def test_regions_are_those_of_the_classifier_and_points_are_above_them():
+    points, labels = np.array([[-2.0, 1.0], [0.0, 3.0], [2.0, 1.0]]), np.array([0, 1, 1])
+    asked = []
+
+    def classify(p):
+        asked.append(p)
+        return (p[:, 0] > 0).astype(int)
+
+    figure = figures.decision_regions(
+        {"left": classify, "all 0": lambda p: 0 * p[:, 0]}, points, labels
+    )
+    assert titles(figure) == ["left", "all 0"]
+    left, zero = figure.axes
+    picture = np.asarray(left.images[0].get_array())
+    assert not picture[:, :140].any() and picture[:, 160:].all()
+    assert left.images[0].get_extent() == pytest.approx([-2.4, 2.4, 0.8, 3.2])
+    assert asked[0].min(axis=0) == pytest.approx([-2.4, 0.8])
+    np.testing.assert_array_equal(left.collections[0].get_offsets(), points)
+    np.testing.assert_array_equal(left.collections[0].get_array(), labels)
+    assert not np.asarray(zero.images[0].get_array()).any()
+    with pytest.raises(ValueError, match="points is empty"):
+        figures.decision_regions({"left": classify}, points[:0], labels[:0])

@@ -60,6 +60,9 @@ PUBLIC = {
         accuracy_grids activation_histograms alignment_matrices colored_text compared_curves
         confusion_matrix crop cyclic_runs data_url energy_by_layer ensemble_errors
         error_by_ratio explained_image feature_map filtered_photos first_snapshots gradient_errors
+        activation_histograms alignment_matrices colored_text compared_curves
+        confusion_matrix crop cyclic_runs data_url decision_regions energy_by_layer
+        ensemble_errors error_by_ratio explained_image feature_map first_snapshots gradient_errors
         gradient_reach gradients_through_time image_grid importance_bars logarithmic
         error_by_ratio explained_image feature_map first_snapshots gradient_errors
         gradient_reach gradients_through_time image_grid image_table importance_bars logarithmic
@@ -74,24 +77,24 @@ PUBLIC = {
         attention_backward attention_forward multi_head_attention_backward
         multi_head_attention_forward positional_encoding
     """,
+    "cvcourse.classic.captioning_rnn": "CaptioningRNN",
+    "cvcourse.classic.colors": "rgb_to_hsv",
+    "cvcourse.classic.convolution": """
+        conv_backward_im2col conv_backward_naive conv_forward_im2col conv_forward_naive conv_sizes
+    """,
+    "cvcourse.classic.convolutional_net": "ThreeLayerConvNet",
     "cvcourse.classic.diffusion": "q_sample sigmoid_schedule",
     "cvcourse.classic.dropout": "dropout_backward dropout_forward",
+    "cvcourse.classic.fast_convolution": """
+        conv_direct conv_fft conv_im2col multiplications rounding_error
+    """,
+    "cvcourse.classic.features": "color_histogram_hsv extract_features hog hog_feature",
+    "cvcourse.classic.filters": "filter_image frequency_response",
     "cvcourse.classic.gelu": "gelu_backward gelu_forward",
     "cvcourse.classic.generative": """
         bce_loss discriminator_loss generator_loss ls_discriminator_loss ls_generator_loss
         parameter_shapes
     """,
-    "cvcourse.classic.convolution": """
-        conv_backward_im2col conv_backward_naive conv_forward_im2col conv_forward_naive conv_sizes
-    """,
-    "cvcourse.classic.dropout": "dropout_backward dropout_forward",
-    "cvcourse.classic.fast_convolution": """
-        conv_direct conv_fft conv_im2col multiplications rounding_error
-    """,
-    "cvcourse.classic.filters": "filter_image frequency_response",
-    "cvcourse.classic.colors": "rgb_to_hsv",
-    "cvcourse.classic.dropout": "dropout_backward dropout_forward",
-    "cvcourse.classic.features": "color_histogram_hsv extract_features hog hog_feature",
     "cvcourse.classic.layers": """
         affine_backward affine_forward leaky_relu_backward leaky_relu_forward relu_backward
         relu_forward sigmoid_backward sigmoid_forward tanh_backward tanh_forward
@@ -100,27 +103,29 @@ PUBLIC = {
         LinearClassifier LinearSVM Softmax bias_trick templates
     """,
     "cvcourse.classic.losses": "softmax_loss softmax_loss_naive svm_loss svm_loss_naive",
+    "cvcourse.classic.nets": "FullyConnectedNet Net TwoLayerNet",
     "cvcourse.classic.normalization": """
         batchnorm_backward batchnorm_forward gradients layernorm_backward layernorm_forward
         normalize
     """,
     "cvcourse.classic.optim": "adam rmsprop sgd sgd_momentum",
     "cvcourse.classic.patch_embedding": "patch_embedding_backward patch_embedding_forward",
-    "cvcourse.classic.recurrent": "lstm_backward lstm_forward rnn_backward rnn_forward",
-    "cvcourse.classic.recurrent_cells": """
-        lstm_step_backward lstm_step_forward rnn_step_backward rnn_step_forward
-    """,
-    "cvcourse.classic.self_supervised": """
-        compute_sim_matrix cosine_similarity sim sim_positive_pairs simclr_loss simclr_loss_naive
-    """,
     "cvcourse.classic.pooling": """
         avg_pool_backward avg_pool_forward max_pool_backward_fast max_pool_backward_naive
         max_pool_forward_fast max_pool_forward_naive
     """,
     "cvcourse.classic.precision": "product",
     "cvcourse.classic.random_search": "random_local_search random_search",
+    "cvcourse.classic.recurrent": "lstm_backward lstm_forward rnn_backward rnn_forward",
+    "cvcourse.classic.recurrent_cells": """
+        lstm_step_backward lstm_step_forward rnn_step_backward rnn_step_forward
+    """,
     "cvcourse.classic.regularization": "elastic_net l1 l2 max_norm",
+    "cvcourse.classic.self_supervised": """
+        compute_sim_matrix cosine_similarity sim sim_positive_pairs simclr_loss simclr_loss_naive
+    """,
     "cvcourse.classic.shapes": "sizes",
+    "cvcourse.classic.solver": "Solver",
     "cvcourse.classic.spatial_normalization": """
         spatial_batchnorm_backward spatial_batchnorm_forward spatial_groupnorm_backward
         spatial_groupnorm_forward

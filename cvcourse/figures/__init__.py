@@ -46,6 +46,7 @@ from cvcourse.figures.initialization import activation_histograms
 from cvcourse.figures.landscape import accuracy_by_work
 from cvcourse.figures.quantization import accuracy_by_bits
 from cvcourse.figures.random_against_grid import search_planes
+from cvcourse.figures.regions import decision_regions
 from cvcourse.figures.reliability import reliability_diagram
 from cvcourse.figures.surfaces import surface_paths
 from cvcourse.figures.sweep import (
@@ -71,6 +72,7 @@ __all__ = [
     "crop",
     "cyclic_runs",
     "data_url",
+    "decision_regions",
     "energy_by_layer",
     "ensemble_errors",
     "error_by_ratio",
