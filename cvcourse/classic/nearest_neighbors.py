@@ -13,6 +13,8 @@ from cvcourse.classic.distances import check_metric
 from cvcourse.classic.neighbor_search import Search
 from cvcourse.classic.shapes import sizes
 
+LARGEST = 1e140  # absolute value: squares and sums of 1e20 columns are finite
+
 
 class KNearestNeighbors:
     """Classifier by the k nearest training examples.
@@ -154,10 +156,11 @@ def cross_validate(
 
 
 def _flat(x):
-    """Return examples as (N, D), after checking that they are finite numbers."""
+    """Return examples as (N, D), after checking that their distances are finite."""
     x = np.asarray(x)
     if x.ndim < 2 or not x.size or x.dtype.kind not in "biuf":
         raise ValueError(f"x {x.shape} of {x.dtype}; it has one or more rows of numbers")
-    if not np.isfinite(x.min()) or not np.isfinite(x.max()):
-        raise ValueError(f"x {x.shape} contains NaN or infinite values")
+    low, high = float(x.min()), float(x.max())
+    if not -LARGEST <= low <= high <= LARGEST:  # also false for NaN
+        raise ValueError(f"x {x.shape} has values from {low} to {high}; {LARGEST} is the limit")
     return x.reshape(len(x), -1)

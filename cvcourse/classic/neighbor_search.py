@@ -17,7 +17,7 @@ from cvcourse.classic.lower_bounds import BlockSums, Products
 BOUNDS = {"l1": BlockSums, "l2": Products}
 BATCH = 2**20  # bytes of the float64 rows that are compared with a query together
 MANY = 0.25  # share of the rows above which computing all distances together is faster
-PER_PAIR = 24  # bytes of working memory for a query and a row: bound, product, and their copies
+PER_PAIR = 16  # bytes of working memory for a query and a row: bound, product or distance
 PER_ROW = 64  # bytes of working memory of a thread for a row
 FIXED = 4 * BATCH  # bytes of working memory of a thread
 
