@@ -58,8 +58,8 @@ PUBLIC = {
     "cvcourse.figures": """
         accuracy_by_bits accuracy_by_bytes accuracy_by_seed accuracy_by_work accuracy_gains
         activation_histograms alignment_matrices colored_text compared_curves
-        confusion_matrix crop cyclic_runs data_url energy_by_layer ensemble_errors
-        error_by_ratio explained_image feature_map first_snapshots gradient_errors
+        confusion_matrix crop cross_validated_accuracy cyclic_runs data_url distance_matrix
+        energy_by_layer ensemble_errors error_by_ratio explained_image feature_map first_snapshots gradient_errors
         gradient_reach gradients_through_time image_grid importance_bars logarithmic
         map_picture map_scale memorized_examples new_figure objective_by_value occlusion_map
         overlay palette parallel_coordinates range_test reliability_diagram roofline_diagram
@@ -67,12 +67,19 @@ PUBLIC = {
         surface_paths svg training_curves trial_curves updates_and_signals weight_histograms
     """,
     "cvcourse.classic": "GradientCheck gradient_check",
+    "cvcourse.classic.distances": """
+        check_metric compute_distances_no_loops compute_distances_one_loop
+        compute_distances_two_loops fill_distances row_distances row_parts
+    """,
     "cvcourse.classic.dropout": "dropout_backward dropout_forward",
     "cvcourse.classic.layers": """
         affine_backward affine_forward leaky_relu_backward leaky_relu_forward relu_backward
         relu_forward sigmoid_backward sigmoid_forward tanh_backward tanh_forward
     """,
     "cvcourse.classic.losses": "softmax_loss softmax_loss_naive svm_loss svm_loss_naive",
+    "cvcourse.classic.lower_bounds": "BlockSums Products column_blocks",
+    "cvcourse.classic.nearest_neighbors": "KNearestNeighbors cross_validate majority",
+    "cvcourse.classic.neighbor_search": "Search",
     "cvcourse.classic.normalization": """
         batchnorm_backward batchnorm_forward gradients layernorm_backward layernorm_forward
         normalize

@@ -41,6 +41,7 @@ from cvcourse.figures.gradient_flow import gradients_through_time
 from cvcourse.figures.hardware import energy_by_layer, roofline_diagram
 from cvcourse.figures.initialization import activation_histograms
 from cvcourse.figures.landscape import accuracy_by_work
+from cvcourse.figures.nearest_neighbors import cross_validated_accuracy, distance_matrix
 from cvcourse.figures.quantization import accuracy_by_bits
 from cvcourse.figures.random_against_grid import search_planes
 from cvcourse.figures.reliability import reliability_diagram
@@ -65,8 +66,10 @@ __all__ = [
     "compared_curves",
     "confusion_matrix",
     "crop",
+    "cross_validated_accuracy",
     "cyclic_runs",
     "data_url",
+    "distance_matrix",
     "energy_by_layer",
     "ensemble_errors",
     "error_by_ratio",
