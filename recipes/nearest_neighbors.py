@@ -26,7 +26,7 @@ PUBLISHED = {  # (dataset, training images, test images, row): (accuracy, source
     ("cifar10", 5_000, 500, "l2, k = 1"): (0.27, "assignment 1"),
     ("cifar10", 5_000, 500, "l2, best k"): (0.28, "assignment 1"),
 }
-QUERIES, NEIGHBORS = 8, 7  # test images in the report, and neighbors of each
+QUERIES, NEIGHBORS = 6, 7  # test images in the report, and neighbors of each
 MATRIX = (100, 500)  # test and training images in the picture of the distances
 
 
@@ -197,19 +197,24 @@ def report(run, config, found, train, test, names):
                     "fold and seed, means, and standard deviations."
                 ],
                 "figure": figures.cross_validated_accuracy(folds),
+                "wide": True,
             }
         )
     for metric in config.metrics:
         nearest = found[-1][metric]["nearest"]
-        gallery = [
-            [
-                (test.images[i], f"{names[test.labels[i]]}:"),
-                *((train.images[j], names[train.labels[j]]) for j in neighbors),
-            ]
-            for i, neighbors in enumerate(nearest)
-        ]
-        caption = f"{metric}: test images, and their nearest training images"
-        sections.append({"caption": caption, "gallery": gallery})
+        sections.append(
+            {
+                "caption": f"{metric}: test images, and their nearest training images",
+                "paragraphs": ["Green: a neighbor of the right class."],
+                "figure": figures.image_neighbors(
+                    test.images[: len(nearest)],
+                    train.images[nearest],
+                    [names[label] for label in test.labels[: len(nearest)]],
+                    [[names[label] for label in labels] for labels in train.labels[nearest]],
+                ),
+                "wide": True,
+            }
+        )
     few, many = (
         split.take(np.argsort(split.labels[:count], kind="stable"))
         for split, count in zip((test, train), MATRIX, strict=True)

@@ -41,7 +41,11 @@ from cvcourse.figures.gradient_flow import gradients_through_time
 from cvcourse.figures.hardware import energy_by_layer, roofline_diagram
 from cvcourse.figures.initialization import activation_histograms
 from cvcourse.figures.landscape import accuracy_by_work
-from cvcourse.figures.nearest_neighbors import cross_validated_accuracy, distance_matrix
+from cvcourse.figures.nearest_neighbors import (
+    cross_validated_accuracy,
+    distance_matrix,
+    image_neighbors,
+)
 from cvcourse.figures.quantization import accuracy_by_bits
 from cvcourse.figures.random_against_grid import search_planes
 from cvcourse.figures.reliability import reliability_diagram
@@ -80,6 +84,7 @@ __all__ = [
     "gradient_reach",
     "gradients_through_time",
     "image_grid",
+    "image_neighbors",
     "importance_bars",
     "logarithmic",
     "map_picture",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cvcourse.figures.figure import BLUE, ORANGE, new_figure, require_data
+from cvcourse.figures.figure import BLUE, GREEN, ORANGE, new_figure, require_data, shortened
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -37,6 +37,8 @@ def cross_validated_accuracy(
     """
     require_data(accuracies=accuracies)
     figure, axes = new_figure(width=5.5 * len(accuracies), height=3.8, columns=len(accuracies))
+    for ax in axes[1:]:
+        ax.sharey(axes[0])
     for ax, (title, folds) in zip(axes, accuracies.items(), strict=True):
         values = sorted(folds)
         percent = [100 * np.asarray(folds[value]) for value in values]
@@ -78,4 +80,48 @@ def distance_matrix(
     ax.imshow(distances, cmap="gray", interpolation="none", aspect="auto")
     ax.set_xlabel(xlabel)
     ax.set_ylabel(ylabel)
+    return figure
+
+
+def image_neighbors(
+    images: np.ndarray, neighbors: np.ndarray, names: Sequence[str], labels: Sequence[Sequence[str]]
+) -> Figure:
+    """Draw images, each with its neighbors in a row; a neighbor of the same class has a green name.
+
+    Args:
+        images: Images of 0..255, (n, h, w, c).
+        neighbors: Neighbors of each, nearest first, (n, k, h, w, c).
+        names: Classes of the images.
+        labels: Classes of the neighbors, k for each image.
+
+    Returns:
+        A matplotlib figure.
+
+    Raises:
+        ValueError: If there is nothing to draw.
+
+    >>> pixels = np.zeros((1, 2, 2, 1), "uint8")
+    >>> figure = image_neighbors(pixels, pixels[None], ["cat"], [["dog"]])
+    >>> [ax.get_title() for ax in figure.axes]
+    ['cat', 'dog']
+    """
+    from matplotlib.figure import Figure
+
+    require_data(images=images)
+    rows, columns = np.shape(neighbors)[:2]
+    figure = Figure(figsize=(1.2 * (columns + 1), 1.4 * rows), layout="constrained")
+    for axes, image, near, name, texts in zip(
+        figure.subplots(rows, columns + 1, squeeze=False),
+        *(images, neighbors, names, labels),
+        strict=True,
+    ):
+        titles = shortened([name, *texts])
+        for ax, picture, title in zip(axes, [image, *near], titles, strict=True):
+            picture = np.asarray(picture) / 255
+            ax.imshow(
+                picture if picture.shape[-1] == 3 else picture[..., 0], "gray", vmin=0, vmax=1
+            )
+            color = GREEN if title == titles[0] else ORANGE
+            ax.set_title(title, fontsize=9, color="black" if ax is axes[0] else color)
+            ax.axis("off")
     return figure
