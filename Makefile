@@ -43,6 +43,7 @@ bench: $(VENV)/.installed
 	$(BIN)/cvcourse bench compression
 	$(BIN)/cvcourse bench filter_pruning
 	$(BIN)/cvcourse bench export
+	$(BIN)/cvcourse bench nearest_neighbors
 
 format: $(VENV)/.installed-test
 	$(BIN)/ruff check --fix .

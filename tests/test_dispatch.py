@@ -16,6 +16,7 @@ BENCHMARKS = [
     "export",
     "features",
     "filter_pruning",
+    "nearest_neighbors",
     "networks",
     "sequence",
     "train",

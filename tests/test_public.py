@@ -66,6 +66,11 @@ PUBLIC = {
         gradient_reach gradients_through_time image_grid importance_bars logarithmic
         error_by_ratio explained_image feature_map first_snapshots gradient_errors
         gradient_reach gradients_through_time image_grid image_table importance_bars logarithmic
+        activation_histograms alignment_matrices colored_text compared_curves
+        confusion_matrix crop cross_validated_accuracy cyclic_runs data_url distance_matrix
+        energy_by_layer ensemble_errors error_by_ratio explained_image feature_map
+        first_snapshots gradient_errors gradient_reach gradients_through_time image_grid
+        image_neighbors importance_bars logarithmic
         map_picture map_scale memorized_examples new_figure objective_by_value occlusion_map
         overlay palette parallel_coordinates range_test reliability_diagram roofline_diagram
         save_figure search_planes self_attention_matrices spotlight step_times styles
@@ -84,6 +89,10 @@ PUBLIC = {
     """,
     "cvcourse.classic.convolutional_net": "ThreeLayerConvNet",
     "cvcourse.classic.diffusion": "q_sample sigmoid_schedule",
+    "cvcourse.classic.distances": """
+        check_metric compute_distances_no_loops compute_distances_one_loop
+        compute_distances_two_loops fill_distances row_distances row_parts
+    """,
     "cvcourse.classic.dropout": "dropout_backward dropout_forward",
     "cvcourse.classic.fast_convolution": """
         conv_direct conv_fft conv_im2col multiplications rounding_error
@@ -104,6 +113,9 @@ PUBLIC = {
     """,
     "cvcourse.classic.losses": "softmax_loss softmax_loss_naive svm_loss svm_loss_naive",
     "cvcourse.classic.nets": "FullyConnectedNet Net TwoLayerNet",
+    "cvcourse.classic.lower_bounds": "BlockSums Products column_blocks",
+    "cvcourse.classic.nearest_neighbors": "KNearestNeighbors cross_validate majority",
+    "cvcourse.classic.neighbor_search": "Search",
     "cvcourse.classic.normalization": """
         batchnorm_backward batchnorm_forward gradients layernorm_backward layernorm_forward
         normalize

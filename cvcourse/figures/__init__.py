@@ -44,6 +44,11 @@ from cvcourse.figures.hardware import energy_by_layer, roofline_diagram
 from cvcourse.figures.image_table import image_table
 from cvcourse.figures.initialization import activation_histograms
 from cvcourse.figures.landscape import accuracy_by_work
+from cvcourse.figures.nearest_neighbors import (
+    cross_validated_accuracy,
+    distance_matrix,
+    image_neighbors,
+)
 from cvcourse.figures.quantization import accuracy_by_bits
 from cvcourse.figures.random_against_grid import search_planes
 from cvcourse.figures.regions import decision_regions
@@ -70,9 +75,11 @@ __all__ = [
     "compared_curves",
     "confusion_matrix",
     "crop",
+    "cross_validated_accuracy",
     "cyclic_runs",
     "data_url",
     "decision_regions",
+    "distance_matrix",
     "energy_by_layer",
     "ensemble_errors",
     "error_by_ratio",
@@ -85,6 +92,7 @@ __all__ = [
     "gradients_through_time",
     "image_grid",
     "image_table",
+    "image_neighbors",
     "importance_bars",
     "logarithmic",
     "map_picture",
