@@ -112,10 +112,10 @@ PUBLIC = {
         LinearClassifier LinearSVM Softmax bias_trick templates
     """,
     "cvcourse.classic.losses": "softmax_loss softmax_loss_naive svm_loss svm_loss_naive",
-    "cvcourse.classic.nets": "FullyConnectedNet Net TwoLayerNet",
     "cvcourse.classic.lower_bounds": "BlockSums Products column_blocks",
     "cvcourse.classic.nearest_neighbors": "KNearestNeighbors cross_validate majority",
     "cvcourse.classic.neighbor_search": "Search",
+    "cvcourse.classic.nets": "FullyConnectedNet Net TwoLayerNet",
     "cvcourse.classic.normalization": """
         batchnorm_backward batchnorm_forward gradients layernorm_backward layernorm_forward
         normalize
