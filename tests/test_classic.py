@@ -1,7 +1,11 @@
 """The gradient check itself is checked: right slopes, wrong ones, and kinks."""
 
+import importlib
+import pathlib
+
 import numpy as np
 import pytest
+from golden import course_fixtures as course
 
 from cvcourse.classic import gradient_check
 
@@ -66,3 +70,10 @@ def test_what_rounding_hides_is_not_called_wrong():
     x = np.array([1.0])
     (check,) = gradient_check(lambda x: 5.0 + 1e-12 * float(x[0]), x, np.zeros(1), [(0,)])
     assert check.right
+
+
+def test_every_fixture_of_the_course_is_met_by_functions_in_numpy():
+    files = pathlib.Path(__file__).parent.glob("test_classic_*.py")
+    tables = [getattr(importlib.import_module(file.stem), "FIXTURES", {}) for file in files]
+    names = [name for table in tables for name in table]
+    assert sorted(names) == sorted(course.ids())  # each once
