@@ -45,7 +45,7 @@ class Config(recipe.RunFields):
     channels: int = recipe.field(16, "number of channels of an image", least=1)
     filters: int = recipe.field(16, "number of filters", least=1)
     size: int = recipe.field(64, "height and width of an image", least=LARGEST)
-    rounds: int = recipe.field(11, "measurements of each time", least=1)
+    rounds: int = recipe.field(7, "measurements of each time", least=1)
     seed: int = recipe.field(0, "random seed of images and filters", least=0, below=2**32)
 
 
@@ -83,10 +83,11 @@ def main(config: Config) -> dict:
         }
         found = tables(methods, seconds, examples)
         sentences = [crossed(name, size) for name, size in crossing.items()]
-        for caption, (titles, *rows) in found.items():
+        for caption, rows in found.items():
+            widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
             print(f"\n{caption}")
-            for cells in (titles, *rows):
-                print(f"{cells[0]:30}", *(f"{cell:>22}" for cell in cells[1:]))
+            for cells in rows:
+                print("  ".join(map(str.rjust, cells, widths)))
         print(*sentences, sep="\n")
         points = {name: {3: row["seconds"]} for name, row in methods.items() if name not in GENERAL}
         return training.write_report(

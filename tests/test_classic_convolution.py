@@ -175,6 +175,16 @@ def test_gradients(name):
     classic_cases.check_float32(GRADIENTS[name])
 
 
+@pytest.mark.parametrize(("stride", "pad"), [(1, 0), (1, 2), (2, 1), (4, 2)])
+def test_loops_and_im2col_give_the_same(stride, pad):
+    naive, fast = (
+        classic_cases.run(conv(form, stride, pad)(IMAGES), IMAGES)[1:3] for form in CONVOLUTIONS
+    )
+    np.testing.assert_allclose(fast[1], naive[1], atol=1e-12)
+    for name in IMAGES:
+        np.testing.assert_allclose(fast[0][name], naive[0][name], atol=1e-12, err_msg=name)
+
+
 @pytest.mark.parametrize("form", ["naive", "fast"])
 def test_of_equal_values_the_first_has_the_gradient(form):
     """Of zeros and ones, most windows have ties; TensorFlow takes the first of them as well."""
