@@ -92,12 +92,14 @@ PUBLIC = {
         lstm_step_backward lstm_step_forward rnn_step_backward rnn_step_forward
     """,
     "cvcourse.classic.regularization": "elastic_net l1 l2 max_norm",
+    "cvcourse.classic.sanity_checks": "SanityCheck sanity_checks",
     "cvcourse.classic.shapes": "sizes",
     "cvcourse.classic.solver": "Solver",
     "cvcourse.classic.spatial_normalization": """
         spatial_batchnorm_backward spatial_batchnorm_forward spatial_groupnorm_backward
         spatial_groupnorm_forward
     """,
+    "cvcourse.classic.spiral": "spiral",
     "cvcourse.classic.temporal": """
         temporal_affine_backward temporal_affine_forward temporal_softmax_loss
         word_embedding_backward word_embedding_forward
