@@ -289,6 +289,29 @@ def test_histograms_by_layer():
     assert [ax.get_xlabel() for ax in figure.axes] == ["", "", "layer 1", "layer 2"]
 
 
+def test_time_by_kernel():
+    rows = {size: {"median": size / 1000, "quartiles": (0.0005, 0.01)} for size in (3, 1)}
+    (ax,) = figures.time_by_kernel({"direct": rows, "F(2x2, 3x3)": {3: rows[3]}}).axes
+    assert [line.get_xydata().tolist() for line in ax.lines] == [[[1, 1], [3, 3]], [[3, 3]]]
+    assert ax.collections[0].get_paths()[0].get_extents().extents.tolist() == [1, 0.5, 3, 10]
+    assert texts(ax.get_legend().get_texts()) == ["direct", "F(2x2, 3x3)"]
+
+
+def test_filters_have_a_row_each():
+    kernels = {"blur": np.full((2, 2), 0.25), "edge": np.array([[-1.0, 1.0]])}
+    photo = np.linspace(-50, 100, 24).reshape(4, 6)
+    responses = dict.fromkeys(kernels, np.full((8, 8), 2.0))
+    figure = figures.filtered_photos(kernels, dict.fromkeys(kernels, photo), responses)
+    (blur, _, response), (edge, change, _) = np.reshape(figure.axes, (2, 3))
+    assert texts(blur.texts) == [".25"] * 4
+    assert texts(edge.texts) == ["-1", "1"]
+    assert (blur.get_ylabel(), edge.get_ylabel()) == ("blur", "edge")
+    assert figure.axes[1].images[0].get_clim() == (0, 255)
+    low, high = change.images[0].get_clim()
+    assert low == -high and 90 < high < 100  # 0 is gray
+    assert response.get_ylabel() == "0 to 2"
+
+
 def test_gradients_through_time():
     values = ("0.5", "0.9", "1", "1.1", "1.5", "2")
     vanilla = {

@@ -60,11 +60,14 @@ PUBLIC = {
         activation_histograms alignment_matrices colored_text compared_curves
         confusion_matrix crop cyclic_runs data_url decision_regions energy_by_layer
         ensemble_errors error_by_ratio explained_image feature_map first_snapshots gradient_errors
+        confusion_matrix crop cyclic_runs data_url energy_by_layer ensemble_errors
+        error_by_ratio explained_image feature_map filtered_photos first_snapshots gradient_errors
         gradient_reach gradients_through_time image_grid importance_bars logarithmic
         map_picture map_scale memorized_examples new_figure objective_by_value occlusion_map
         overlay palette parallel_coordinates range_test reliability_diagram roofline_diagram
         save_figure search_planes self_attention_matrices spotlight step_times styles
-        surface_paths svg training_curves trial_curves updates_and_signals weight_histograms
+        surface_paths svg time_by_kernel training_curves trial_curves updates_and_signals
+        weight_histograms
     """,
     "cvcourse.classic": "GradientCheck gradient_check",
     "cvcourse.classic.captioning_rnn": "CaptioningRNN",
@@ -72,6 +75,14 @@ PUBLIC = {
     "cvcourse.classic.convolutional_net": "ThreeLayerConvNet",
     "cvcourse.classic.dropout": "dropout_backward dropout_forward",
     "cvcourse.classic.features": "color_histogram_hsv extract_features hog hog_feature",
+    "cvcourse.classic.convolution": """
+        conv_backward_im2col conv_backward_naive conv_forward_im2col conv_forward_naive conv_sizes
+    """,
+    "cvcourse.classic.dropout": "dropout_backward dropout_forward",
+    "cvcourse.classic.fast_convolution": """
+        conv_direct conv_fft conv_im2col multiplications rounding_error
+    """,
+    "cvcourse.classic.filters": "filter_image frequency_response",
     "cvcourse.classic.layers": """
         affine_backward affine_forward leaky_relu_backward leaky_relu_forward relu_backward
         relu_forward sigmoid_backward sigmoid_forward tanh_backward tanh_forward
@@ -93,6 +104,11 @@ PUBLIC = {
     """,
     "cvcourse.classic.regularization": "elastic_net l1 l2 max_norm",
     "cvcourse.classic.sanity_checks": "SanityCheck sanity_checks",
+    "cvcourse.classic.pooling": """
+        avg_pool_backward avg_pool_forward max_pool_backward_fast max_pool_backward_naive
+        max_pool_forward_fast max_pool_forward_naive
+    """,
+    "cvcourse.classic.precision": "product",
     "cvcourse.classic.shapes": "sizes",
     "cvcourse.classic.solver": "Solver",
     "cvcourse.classic.spatial_normalization": """
@@ -104,6 +120,10 @@ PUBLIC = {
         temporal_affine_backward temporal_affine_forward temporal_softmax_loss
         word_embedding_backward word_embedding_forward
     """,
+    "cvcourse.classic.windows": """
+        col2im crop_images im2col output_size pad_images window_pixels window_slices
+    """,
+    "cvcourse.classic.winograd": "conv_winograd multiplications nested tile_counts",
     "cvcourse.compression": """
         DenseSparseDense FakeQuant FilterGroup MagnitudePruning bake binarize calibrate
         cubic_density density deployable energy export factorize filter_groups fold_batch_norm

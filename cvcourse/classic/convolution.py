@@ -130,7 +130,7 @@ def conv_backward_im2col(dout: np.ndarray, cache: Any) -> Gradients:
 
 
 def conv_sizes(
-    input_shape: tuple[int, ...], filters: int, field: tuple[int, int], stride: int, pad: int
+    input_shape: tuple[int, ...], filters: int, field: tuple[int, ...], stride: int, pad: int
 ) -> dict[str, Any]:
     """Count what a convolution has and does.
 

@@ -11,7 +11,7 @@ import numpy as np
 
 
 def output_size(
-    x_shape: tuple[int, ...], field: tuple[int, int], stride: int, pad: int
+    x_shape: tuple[int, ...], field: tuple[int, ...], stride: int, pad: int
 ) -> tuple[int, int]:
     """Count the windows along height and width: (size - field + 2 pad) / stride + 1 of each.
 
@@ -49,7 +49,7 @@ width plus 2 pad minus the window must be multiples of the stride, 0 or more
     return room[0] // stride + 1, room[1] // stride + 1
 
 
-def window_slices(i: int, j: int, field: tuple[int, int], stride: int) -> tuple:
+def window_slices(i: int, j: int, field: tuple[int, ...], stride: int) -> tuple:
     """Return the index of one window.
 
     Args:
@@ -69,7 +69,7 @@ def window_slices(i: int, j: int, field: tuple[int, int], stride: int) -> tuple:
     return ..., rows, columns
 
 
-def window_pixels(x: np.ndarray, field: tuple[int, int], stride: int) -> Iterator[np.ndarray]:
+def window_pixels(x: np.ndarray, field: tuple[int, ...], stride: int) -> Iterator[np.ndarray]:
     """Iterate over the places in a window, and view the pixels of all windows at that place.
 
     A few large steps, one for each place, in place of many small ones, one for each window.

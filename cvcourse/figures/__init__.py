@@ -12,6 +12,7 @@ from cvcourse.figures.attribution import (
 )
 from cvcourse.figures.compression import accuracy_by_bytes, error_by_ratio, weight_histograms
 from cvcourse.figures.confusion import confusion_matrix
+from cvcourse.figures.convolution import filtered_photos, time_by_kernel
 from cvcourse.figures.curves import compared_curves, gradient_reach, training_curves
 from cvcourse.figures.doctor import (
     gradient_errors,
@@ -74,6 +75,7 @@ __all__ = [
     "error_by_ratio",
     "explained_image",
     "feature_map",
+    "filtered_photos",
     "first_snapshots",
     "gradient_errors",
     "gradient_reach",
@@ -101,6 +103,7 @@ __all__ = [
     "styles",
     "surface_paths",
     "svg",
+    "time_by_kernel",
     "training_curves",
     "trial_curves",
     "updates_and_signals",
