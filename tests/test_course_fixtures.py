@@ -1,7 +1,7 @@
 """The numbers that the course's assignments and notes print, by this package and by Keras.
 
 tests/golden/course_fixtures says where each is from, how its inputs are made and how close is close
-enough. What neither Keras nor this package has is NOWHERE.
+enough. By the functions of cvcourse.classic: test_classic_*.py.
 """
 
 import functools
@@ -19,7 +19,7 @@ from cvcourse.layers import BatchNormalization
 from cvcourse.sequence import lstm, rnn
 from cvcourse.sequence.inputs import embed
 
-NOWHERE = {"diffusion_noising"}  # nothing makes it
+CLASSIC = {"diffusion_noising"}  # cvcourse.classic alone has it: test_classic_generative.py
 BY_KERAS = ", by Keras"  # behind a fixture's name: the same by Keras' own layer
 ROUNDS = {"sgd_momentum": 6e-8, "leaky_relu": 1e-7}  # Keras' 0.9 and 0.01 are those of float32
 SAMPLE = 40  # elements of an input whose gradient is checked
@@ -715,7 +715,7 @@ def fixture(name):
 
 
 def test_every_fixture_has_its_place():
-    assert set(course.ids()) == NOWHERE | set(map(fixture, [*CASES, *GRADIENTS]))
+    assert set(course.ids()) == CLASSIC | set(map(fixture, [*CASES, *GRADIENTS]))
     assert set(course.ids("gradient")) == set(map(fixture, GRADIENTS))
 
 

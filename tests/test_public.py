@@ -83,6 +83,17 @@ PUBLIC = {
         conv_direct conv_fft conv_im2col multiplications rounding_error
     """,
     "cvcourse.classic.filters": "filter_image frequency_response",
+    "cvcourse.classic.attention": """
+        attention_backward attention_forward multi_head_attention_backward
+        multi_head_attention_forward positional_encoding
+    """,
+    "cvcourse.classic.diffusion": "q_sample sigmoid_schedule",
+    "cvcourse.classic.dropout": "dropout_backward dropout_forward",
+    "cvcourse.classic.gelu": "gelu_backward gelu_forward",
+    "cvcourse.classic.generative": """
+        bce_loss discriminator_loss generator_loss ls_discriminator_loss ls_generator_loss
+        parameter_shapes
+    """,
     "cvcourse.classic.layers": """
         affine_backward affine_forward leaky_relu_backward leaky_relu_forward relu_backward
         relu_forward sigmoid_backward sigmoid_forward tanh_backward tanh_forward
@@ -98,6 +109,7 @@ PUBLIC = {
     """,
     "cvcourse.classic.optim": "adam rmsprop sgd sgd_momentum",
     "cvcourse.classic.random_search": "random_local_search random_search",
+    "cvcourse.classic.patch_embedding": "patch_embedding_backward patch_embedding_forward",
     "cvcourse.classic.recurrent": "lstm_backward lstm_forward rnn_backward rnn_forward",
     "cvcourse.classic.recurrent_cells": """
         lstm_step_backward lstm_step_forward rnn_step_backward rnn_step_forward
@@ -109,6 +121,9 @@ PUBLIC = {
         max_pool_forward_fast max_pool_forward_naive
     """,
     "cvcourse.classic.precision": "product",
+    "cvcourse.classic.self_supervised": """
+        compute_sim_matrix cosine_similarity sim sim_positive_pairs simclr_loss simclr_loss_naive
+    """,
     "cvcourse.classic.shapes": "sizes",
     "cvcourse.classic.solver": "Solver",
     "cvcourse.classic.spatial_normalization": """
@@ -124,6 +139,10 @@ PUBLIC = {
         col2im crop_images im2col output_size pad_images window_pixels window_slices
     """,
     "cvcourse.classic.winograd": "conv_winograd multiplications nested tile_counts",
+    "cvcourse.classic.transformer": """
+        decoder_layer_backward decoder_layer_forward encoder_layer_backward encoder_layer_forward
+        layer_params
+    """,
     "cvcourse.compression": """
         DenseSparseDense FakeQuant FilterGroup MagnitudePruning bake binarize calibrate
         cubic_density density deployable energy export factorize filter_groups fold_batch_norm
