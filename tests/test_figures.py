@@ -550,3 +550,31 @@ def test_regions_are_those_of_the_classifier_and_points_are_above_them():
     assert not np.asarray(zero.images[0].get_array()).any()
     with pytest.raises(ValueError, match="points is empty"):
         figures.decision_regions({"left": classify}, points[:0], labels[:0])
+# ---- linear classifiers ----
+
+
+def test_accuracies_on_grids_and_the_frame_of_the_best():
+    grids = {"softmax": np.array([[0.9, 0.95], [0.1, 0.93]]), "svm": np.array([[0.8, 0.7]] * 2)}
+    figure = figures.accuracy_grids(grids, [0.1, 1], [2e-5, 1], labels=("rate", "reg"))
+    first, second = figure.axes
+    assert [text.get_text() for text in first.texts] == ["90.0", "95.0", "10.0", "93.0"]
+    assert [ax.patches[0].get_xy() for ax in figure.axes] == [(0.5, -0.5), (-0.5, -0.5)]
+    assert first.images[0].get_clim() == second.images[0].get_clim() == pytest.approx((0.85, 0.95))
+    assert [label.get_text() for label in first.get_xticklabels()] == ["2e-05", "1"]
+    assert [label.get_text() for label in first.get_yticklabels()] == ["0.1", "1"]
+    with pytest.raises(ValueError, match="grids is empty"):
+        figures.accuracy_grids({}, [1], [1], labels=("", ""))
+
+
+def test_a_table_of_images():
+    images = np.arange(2 * 10 * 20).reshape(2, 10, 20, 1) % 256
+    figure = figures.image_table({"a": images, "b": 255 - images}, ("cat", "horse"))
+    (ax,) = figure.axes
+    picture = ax.images[0].get_array()
+    for top, row in ((0, images), (12, 255 - images)):
+        for left, image in ((0, row[0]), (22, row[1])):
+            found = picture[top : top + 10, left : left + 20]
+            np.testing.assert_array_equal(found, np.broadcast_to(image, (10, 20, 3)))
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["a", "b"]
+    assert list(ax.get_yticks()) == [5, 17]
+    assert list(ax.get_xticks()) == [10, 32]

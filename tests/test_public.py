@@ -63,6 +63,10 @@ PUBLIC = {
         confusion_matrix crop cyclic_runs data_url energy_by_layer ensemble_errors
         error_by_ratio explained_image feature_map filtered_photos first_snapshots gradient_errors
         gradient_reach gradients_through_time image_grid importance_bars logarithmic
+        accuracy_grids activation_histograms alignment_matrices colored_text compared_curves
+        confusion_matrix crop cyclic_runs data_url energy_by_layer ensemble_errors
+        error_by_ratio explained_image feature_map first_snapshots gradient_errors
+        gradient_reach gradients_through_time image_grid image_table importance_bars logarithmic
         map_picture map_scale memorized_examples new_figure objective_by_value occlusion_map
         overlay palette parallel_coordinates range_test reliability_diagram roofline_diagram
         save_figure search_planes self_attention_matrices spotlight step_times styles

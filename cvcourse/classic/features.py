@@ -1,8 +1,8 @@
 """Features of images for a linear classifier: histograms of oriented gradients, and of hues.
 
-`hog` is the descriptor of Dalal & Triggs 2005, https://doi.org/10.1109/CVPR.2005.177, computed as by
-scikit-image; the other functions are those of CS231n's assignment 1. An image is (H, W, C) or, if
-it is gray, (H, W); several images are (N, H, W, C).
+`hog` is the descriptor of Dalal & Triggs 2005, https://doi.org/10.1109/CVPR.2005.177, equal to that
+of scikit-image; the other functions are those of CS231n's assignment 1. An image is (H, W, C), or
+(H, W) if it is gray; several images are (N, H, W, C).
 """
 
 import math

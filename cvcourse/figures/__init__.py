@@ -39,7 +39,9 @@ from cvcourse.figures.figure import (
     svg,
 )
 from cvcourse.figures.gradient_flow import gradients_through_time
+from cvcourse.figures.grid_search import accuracy_grids
 from cvcourse.figures.hardware import energy_by_layer, roofline_diagram
+from cvcourse.figures.image_table import image_table
 from cvcourse.figures.initialization import activation_histograms
 from cvcourse.figures.landscape import accuracy_by_work
 from cvcourse.figures.quantization import accuracy_by_bits
@@ -61,6 +63,7 @@ __all__ = [
     "accuracy_by_seed",
     "accuracy_by_work",
     "accuracy_gains",
+    "accuracy_grids",
     "activation_histograms",
     "alignment_matrices",
     "colored_text",
@@ -81,6 +84,7 @@ __all__ = [
     "gradient_reach",
     "gradients_through_time",
     "image_grid",
+    "image_table",
     "importance_bars",
     "logarithmic",
     "map_picture",
