@@ -42,7 +42,8 @@ CURVES = {  # curve: its title
     "accuracy": "training accuracy",
     "val_accuracy": "validation accuracy",
 }
-SCALE = ["A picture for each hidden unit, one scale for all; gray is 0."]
+PICTURES = 49  # hidden units whose weights are shown
+SCALE = ["Hidden units with the largest weights, at most 49; one scale for all, gray is 0."]
 FEW = 50  # examples to memorize, as in the notebook FullyConnectedNets
 
 
@@ -105,14 +106,20 @@ def main(config: Config) -> dict:
                 row = f"{name}, {features}"
                 nets[row], solver = repetitions(config, row, settings, splits)
                 if features == "pixels":
-                    images = solver.model.params["W1"].T.reshape(-1, *dataset.input_shape)
+                    weights = solver.model.params["W1"].T
+                    weights = weights[(-(weights**2).sum(axis=1)).argsort()[:PICTURES]]
+                    images = weights.reshape(-1, *dataset.input_shape)
                     first_layers[row] = figures.image_grid(images, least=48)
+        published = dataset.name == "cifar10" and config.limit is None
         tables = {
             "Spiral": spiral_table(spirals),
             "Sanity checks before training": check_table(checks),
-            f"Two-layer nets on {dataset.name}": net_table(nets, dataset.name),
+            f"Two-layer nets on {dataset.name}": net_table(nets, published),
         }
         seeds = ", ".join(map(str, config.seeds))
+        runs = {name: row["curves"] for name, row in nets.items()}
+        styles = figures.styles({name: name for name in nets}, [*nets])
+        curves = figures.compared_curves(runs, CURVES, styles)
         metrics = training.write_report(
             run.path,
             metrics={
@@ -129,15 +136,9 @@ def main(config: Config) -> dict:
                 "accuracy. A net has the parameters of its best epoch on validation data."
             ],
             tables=tables,
-            figures={
-                "Decision regions": regions,
-                "Training with the first seed": figures.compared_curves(
-                    {name: row["curves"] for name, row in nets.items()},
-                    CURVES,
-                    figures.styles({name: name for name in nets}, [*nets]),
-                ),
-            },
             sections=[
+                {"caption": "Decision regions", "figure": regions, "wide": True},
+                {"caption": "Training with the first seed", "figure": curves, "wide": True},
                 *(
                     {"caption": f"First-layer weights: {row}", "picture": image, "notes": SCALE}
                     for row, image in first_layers.items()
@@ -298,14 +299,14 @@ def check_table(checks):
     return table
 
 
-def net_table(nets, dataset):
-    """Format the two-layer nets; on CIFAR-10, beside the assignment's numbers."""
-    published = ["assignment 1"] if dataset == "cifar10" else []
-    table = [["", *GRID, "validation, %", "test, %", *published]]
+def net_table(nets, published):
+    """Format the two-layer nets, also beside the published accuracies."""
+    columns = ["assignment 1"] if published else []
+    table = [["", *GRID, "validation, %", "test, %", *columns]]
     for name, row in nets.items():
         accuracies = (percent(row.get(key)) for key in ("val_accuracy", "test_accuracy"))
         cells = [name, *setting_cells(row["settings"]), *accuracies]
-        table.append(cells + [PUBLISHED.get(name, "–") for _ in published])
+        table.append(cells + [PUBLISHED.get(name, "–") for _ in columns])
     return table
 
 
