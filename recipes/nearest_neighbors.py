@@ -236,7 +236,10 @@ def report(run, config, found, train, test, names):
         title=f"Nearest neighbors: {config.dataset}",
         metrics={
             "rows": rows,
-            "folds": folds,
+            "folds": {
+                metric: {str(k): values for k, values in rows.items()}
+                for metric, rows in folds.items()
+            },
             "training_images": len(train),
             "test_images": len(test),
             "seeds": [*config.all_seeds],
@@ -281,13 +284,13 @@ def table(rows):
     """Format the rows as texts, titles first."""
     columns = {"accuracy": "accuracy, %", "recompressed": "re-encoded, %", "change": "change"}
     columns = {key: title for key, title in columns.items() if key in next(iter(rows.values()))}
-    yield ["", "k", *columns.values(), "published, %"]
+    known = any(found["published"] for found in rows.values())
+    yield ["", "k", *columns.values(), *["published, %"] * known]
     for name, found in rows.items():
-        published = (
-            f"{100 * found['published']:g} ({found['source']})" if found["published"] else "–"
-        )
         ks = ", ".join(map(str, dict.fromkeys(found["k"])))
-        yield [name, ks, *(percent(found[key]) for key in columns), published]
+        value = found["published"]
+        published = "–" if value is None else f"{100 * value:g}, {found['source']}"
+        yield [name, ks, *(percent(found[key]) for key in columns), *[published] * known]
 
 
 def percent(values):

@@ -110,7 +110,7 @@ def test_jpeg_changes_colors_more_than_brightness():
         (["--limit=30", "--ks=1,25"], "--ks has 25, but there are 24 training images"),
         (["--limit=30", "--ks=31"], "--ks has 31, but there are 30 training images"),
         (["--ks=0"], "--ks"),
-        (["--metrics=l3"], "did you mean"),
+        (["--metrics=l3"], "unknown --metrics 'l3': choose from l1, l2"),
         (["--recompress=101"], "--recompress"),
     ],
 )
@@ -122,9 +122,10 @@ def test_wrong_settings(argv, message, capsys):
 def test_figures():
     folds = {"l1": {1: [0.2, 0.4], 100: [0.5, 0.7]}, "l2": {1: [0.1]}}
     one, two = figures.cross_validated_accuracy(folds).axes
-    dots = np.concatenate([line.get_ydata() for line in one.lines if line.get_marker() == "o"])
-    np.testing.assert_allclose(sorted(dots), [20, 40, 50, 70])
-    np.testing.assert_allclose(one.containers[0].lines[0].get_ydata(), [30, 60])
+    dots = [line for line in one.lines if line.get_marker() == "o"]
+    heights = [height for line in dots for height in line.get_ydata()]
+    np.testing.assert_allclose(heights, [20, 40, 50, 70])
+    assert [*one.containers[0].lines[0].get_ydata()] == pytest.approx([30, 60])
     assert [text.get_text() for text in one.get_xticklabels()] == ["1", "100"]
     assert one.get_ylim() == two.get_ylim()
     (ax,) = figures.distance_matrix(np.arange(6.0).reshape(2, 3)).axes
