@@ -82,19 +82,6 @@ PUBLIC = {
         weight_histograms
     """,
     "cvcourse.classic": "GradientCheck gradient_check",
-    "cvcourse.classic.captioning_rnn": "CaptioningRNN",
-    "cvcourse.classic.colors": "rgb_to_hsv",
-    "cvcourse.classic.convolutional_net": "ThreeLayerConvNet",
-    "cvcourse.classic.dropout": "dropout_backward dropout_forward",
-    "cvcourse.classic.features": "color_histogram_hsv extract_features hog hog_feature",
-    "cvcourse.classic.convolution": """
-        conv_backward_im2col conv_backward_naive conv_forward_im2col conv_forward_naive conv_sizes
-    """,
-    "cvcourse.classic.dropout": "dropout_backward dropout_forward",
-    "cvcourse.classic.fast_convolution": """
-        conv_direct conv_fft conv_im2col multiplications rounding_error
-    """,
-    "cvcourse.classic.filters": "filter_image frequency_response",
     "cvcourse.classic.attention": """
         attention_backward attention_forward multi_head_attention_backward
         multi_head_attention_forward positional_encoding
@@ -116,8 +103,6 @@ PUBLIC = {
     """,
     "cvcourse.classic.features": "color_histogram_hsv extract_features hog hog_feature",
     "cvcourse.classic.filters": "filter_image frequency_response",
-    "cvcourse.classic.diffusion": "q_sample sigmoid_schedule",
-    "cvcourse.classic.dropout": "dropout_backward dropout_forward",
     "cvcourse.classic.gelu": "gelu_backward gelu_forward",
     "cvcourse.classic.generative": """
         bce_loss discriminator_loss generator_loss ls_discriminator_loss ls_generator_loss
@@ -141,14 +126,6 @@ PUBLIC = {
     """,
     "cvcourse.classic.optim": "adam rmsprop sgd sgd_momentum",
     "cvcourse.classic.patch_embedding": "patch_embedding_backward patch_embedding_forward",
-    "cvcourse.classic.random_search": "random_local_search random_search",
-    "cvcourse.classic.patch_embedding": "patch_embedding_backward patch_embedding_forward",
-    "cvcourse.classic.recurrent": "lstm_backward lstm_forward rnn_backward rnn_forward",
-    "cvcourse.classic.recurrent_cells": """
-        lstm_step_backward lstm_step_forward rnn_step_backward rnn_step_forward
-    """,
-    "cvcourse.classic.regularization": "elastic_net l1 l2 max_norm",
-    "cvcourse.classic.sanity_checks": "SanityCheck sanity_checks",
     "cvcourse.classic.pooling": """
         avg_pool_backward avg_pool_forward max_pool_backward_fast max_pool_backward_naive
         max_pool_forward_fast max_pool_forward_naive
@@ -160,6 +137,7 @@ PUBLIC = {
         lstm_step_backward lstm_step_forward rnn_step_backward rnn_step_forward
     """,
     "cvcourse.classic.regularization": "elastic_net l1 l2 max_norm",
+    "cvcourse.classic.sanity_checks": "SanityCheck sanity_checks",
     "cvcourse.classic.self_supervised": """
         compute_sim_matrix cosine_similarity sim sim_positive_pairs simclr_loss simclr_loss_naive
     """,
@@ -174,14 +152,14 @@ PUBLIC = {
         temporal_affine_backward temporal_affine_forward temporal_softmax_loss
         word_embedding_backward word_embedding_forward
     """,
-    "cvcourse.classic.windows": """
-        col2im crop_images im2col output_size pad_images window_pixels window_slices
-    """,
-    "cvcourse.classic.winograd": "conv_winograd multiplications nested tile_counts",
     "cvcourse.classic.transformer": """
         decoder_layer_backward decoder_layer_forward encoder_layer_backward encoder_layer_forward
         layer_params
     """,
+    "cvcourse.classic.windows": """
+        col2im crop_images im2col output_size pad_images window_pixels window_slices
+    """,
+    "cvcourse.classic.winograd": "conv_winograd multiplications nested tile_counts",
     "cvcourse.compression": """
         DenseSparseDense FakeQuant FilterGroup MagnitudePruning bake binarize calibrate
         cubic_density density deployable energy export factorize filter_groups fold_batch_norm
