@@ -162,7 +162,7 @@ def main(config: Config) -> dict:
                 f"themselves, divide the learning rate by {scale**2:.3g}, and multiply the L2 "
                 "regularization by it.",
             ],
-            tables={"Accuracy": table(config, rows)},
+            tables={"Accuracy": table(rows, config.dataset, config.features)},
             figures=shown,
             config=dataclasses.asdict(run.config),
         )
@@ -268,9 +268,9 @@ def percent(row):
     return f"{100 * row['mean']:.1f}{std}"
 
 
-def table(config, rows):
+def table(rows, dataset, features):
     """Format the accuracies, beside the published ones of CIFAR-10: rows of texts."""
-    published = PUBLISHED[config.features] if config.dataset == "cifar10" else {}
+    published = PUBLISHED[features] if dataset == "cifar10" else {}
     splits = [*next(iter(rows.values()))["accuracy"]]
     titles = ["loss", "learning rate", "regularization", *splits]
     found = [[*titles, "notes, assignment"] if published else titles]
