@@ -3,7 +3,7 @@
 import importlib
 import typing
 
-__version__ = "0.8.0"
+__version__ = "0.9.0"
 
 PACKAGES = (
     *(

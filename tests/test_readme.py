@@ -228,6 +228,15 @@ def test_five_lines_of_python(tmp_path, monkeypatch, capsys):
     assert f"test accuracy: {names['metrics']['test_accuracy']:.4f}" in capsys.readouterr().out
 
 
+def test_a_gradient_by_hand():
+    blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    (code,) = (block for block in blocks if "classic import" in block)
+    names = {}
+    exec(code, names)
+    assert len(names["checks"]) == 18
+    assert all(check.right or check.kink for check in names["checks"])
+
+
 def test_ten_lines_with_published_weights(tmp_path, monkeypatch):
     """As they stand there, on a net of two blocks in place of a download."""
     monkeypatch.chdir(tmp_path)
