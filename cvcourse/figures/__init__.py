@@ -1,5 +1,6 @@
 """Functions from arrays and texts to matplotlib figures."""
 
+from cvcourse.figures._image_table import image_table
 from cvcourse.figures.attention import alignment_matrices, self_attention_matrices, spotlight
 from cvcourse.figures.attribution import (
     crop,
@@ -40,7 +41,6 @@ from cvcourse.figures.figure import (
 from cvcourse.figures.gradient_flow import gradients_through_time
 from cvcourse.figures.grid_search import accuracy_grids
 from cvcourse.figures.hardware import energy_by_layer, roofline_diagram
-from cvcourse.figures.image_table import image_table
 from cvcourse.figures.initialization import activation_histograms
 from cvcourse.figures.landscape import accuracy_by_work
 from cvcourse.figures.quantization import accuracy_by_bits
