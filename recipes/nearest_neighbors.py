@@ -97,13 +97,13 @@ def main(config: Config) -> dict:
 def check(config, train, test):
     """Refuse numbers that the images do not allow, with ValueError."""
     count = min(config.limit or len(train), len(train))
-    folds = config.folds if len(config.ks) > 1 else 1
-    smallest = count - -(-count // folds) if folds > 1 else count  # training images of a fold
-    if max(config.ks) > smallest:
-        raise ValueError(
-            f"--ks has {max(config.ks)}, but there are {smallest:,} training images"
-            + (f" beside a fold of {count:,}" if folds > 1 else "")
-        )
+    several = len(config.ks) > 1
+    if several and config.folds > count:
+        raise ValueError(f"--folds={config.folds} is above the {count:,} training images")
+    least = count - -(-count // config.folds) if several else count
+    if max(config.ks) > least:
+        where = " outside a fold" if several else ""
+        raise ValueError(f"--ks has {max(config.ks)}, above the {least:,} training images{where}")
     if config.recompress and train.images.shape[-1] not in (1, 3):
         raise ValueError(
             f"--recompress needs gray or RGB images; received {train.images.shape[1:]}"
@@ -174,9 +174,10 @@ def report(run, config, found, train, test, names):
     rows, folds = {}, {}
     for metric in config.metrics:
         results = [result[metric] for result in found]
-        rows[f"{metric}, k = 1"] = row(results, [1] * len(results))
-        if any(result["best"] != 1 for result in results) or len(config.ks) > 1:
-            rows[f"{metric}, best k"] = row(results, [result["best"] for result in results])
+        best = [result["best"] for result in results]
+        chosen = "best k" if len(config.ks) > 1 else f"k = {best[0]}"
+        rows[f"{metric}, k = 1"] = row(results, [1] * len(best))
+        rows[f"{metric}, {chosen}"] = row(results, best)
         if len(config.ks) > 1:
             folds[metric] = {
                 k: [value for result in results for value in result["folds"][k]]

@@ -88,9 +88,9 @@ def test_a_finished_run_is_not_repeated(finished, monkeypatch):
 def test_one_k_needs_no_folds_and_published_numbers_stand_beside(tmp_path, monkeypatch):
     monkeypatch.setattr(recipe, "PUBLISHED", {("digits", 150, 60, "l2, k = 1"): (0.5, "notes")})
     metrics = recipe.main(
-        config(tmp_path / "run", ks=(1,), metrics=("l2",), seeds=(0,), recompress=None)
+        config(tmp_path / "run", ks=(5,), metrics=("l2",), seeds=(0,), recompress=None)
     )
-    assert metrics["folds"] == {} and [*metrics["rows"]] == ["l2, k = 1"]
+    assert metrics["folds"] == {} and [*metrics["rows"]] == ["l2, k = 1", "l2, k = 5"]
     assert "<td>50, notes</td>" in (tmp_path / "run" / "report.html").read_text()
 
 
@@ -107,8 +107,9 @@ def test_jpeg_changes_colors_more_than_brightness():
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        (["--limit=30", "--ks=1,25"], "--ks has 25, but there are 24 training images"),
-        (["--limit=30", "--ks=31"], "--ks has 31, but there are 30 training images"),
+        (["--limit=30", "--ks=1,25"], "--ks has 25, above the 24 training images outside a fold"),
+        (["--limit=30", "--ks=31"], "--ks has 31, above the 30 training images"),
+        (["--limit=4", "--ks=1,2"], "--folds=5 is above the 4 training images"),
         (["--ks=0"], "--ks"),
         (["--metrics=l3"], "unknown --metrics 'l3': choose from l1, l2"),
         (["--recompress=101"], "--recompress"),

@@ -5,7 +5,8 @@ over blocks are lower bounds. They are tight where the columns of a block have s
 neighboring pixels do: blocks are found by repeatedly joining the pairs that correlate most.
 
 L2: |a|^2 - 2 a b + |b|^2, where a b for all pairs is one matrix product in float32, less a bound of
-the rounding error: Higham, Accuracy and Stability of Numerical Algorithms, 2nd edition, eq. 3.5.
+the rounding error, D 2^-24 |a| |b| for a b: Jeannerod & Rump, Improved error bounds for inner
+products in floating-point arithmetic, SIAM Journal on Matrix Analysis and Applications 34, 2013.
 """
 
 from concurrent.futures import Executor
@@ -16,6 +17,7 @@ from cvcourse.classic.distances import fill_distances, row_parts
 
 JOINS = 4  # a block has 2**JOINS columns
 SAMPLE = 1000  # rows whose correlations determine the blocks
+TINY = 1e-30  # above the error of products that are too small for float32
 COLUMNS = 4096  # up to which columns are compared with each other; above, blocks are runs
 
 
@@ -65,31 +67,30 @@ class Products:
 
     def __init__(self, rows: np.ndarray):
         self._mean = rows.mean(axis=0, dtype=np.float64)
-        largest = _map_rows(lambda part: (abs(part - self._mean).max(axis=1),), rows)[0].max()
-        self._scale = largest or 1.0
-        self._rows, self._norms = _map_rows(self._scaled, rows)
+        self._rows, self._norms = _map_rows(self._centered, rows)
 
-    def _scaled(self, x):
-        """Return rows in float32, small enough for their squares, and their norms."""
-        scaled = ((x - self._mean) / self._scale).astype(np.float32)
-        return scaled, _norms(scaled, 2)
+    def _centered(self, x):
+        """Return rows around the mean in float32, and their norms; too large numbers become inf."""
+        with np.errstate(over="ignore"):
+            centered = (x - self._mean).astype(np.float32)
+        return centered, _norms(centered, 2)
 
     def __call__(self, queries: np.ndarray, pool: Executor) -> np.ndarray:
         """Return lower bounds (Q, N) of the distances of queries (Q, D)."""
+        centered, norms = self._centered(queries)
         with np.errstate(over="ignore", invalid="ignore"):
-            scaled, norms = self._scaled(queries)
-            products = scaled @ self._rows.T
+            products = centered @ self._rows.T
         low = np.empty(products.shape)
-        of_products = (queries.shape[1] + 16) * 2.0**-25  # times (|a| + |b|)^2 >= 4 |a| |b|
-        of_rows = 2.0**-23  # rounding to float32, on both sides, times |a| + |b|
+        # The error of 2 a b is at most D 2^-24 (2 |a| |b|), which is at most D 2^-25 (|a| + |b|)^2.
+        # 16 2^-25 of it more lower the root by 2^-22 (|a| + |b|): a and b were rounded to float32.
+        error = (queries.shape[1] + 16) * 2.0**-25
 
         def fill(i):
-            total = norms[i] + self._norms
             with np.errstate(over="ignore", invalid="ignore"):
-                squares = norms[i] ** 2 + self._norms**2 - 2.0 * products[i]
-                squares -= of_products * total**2 + 1e-30  # products of tiny numbers become 0
-                low[i] = self._scale * (np.sqrt(np.maximum(squares, 0)) - of_rows * total)
-            low[i][~np.isfinite(low[i])] = 0  # a query too large for float32
+                squares = norms[i] ** 2 + self._norms**2 - 2 * products[i]
+                squares -= error * (norms[i] + self._norms) ** 2 + TINY
+                low[i] = np.sqrt(np.maximum(squares, 0))
+            low[i][~np.isfinite(low[i])] = 0  # numbers too large for float32
 
         list(pool.map(fill, range(len(queries))))
         return low

@@ -75,24 +75,29 @@ class Search:
     def _few(self, query, low, k):
         """Compare a query with few rows; return None if too many rows may be near."""
         nearest = np.argpartition(low, k - 1)[:k]
-        limit = row_distances(query, self.rows[nearest], self.metric).max()
+        limit = max(self._distances(query, part).max() for part in _batches(nearest, query))
         near = np.flatnonzero(low <= limit)
         if len(near) > MANY * len(low):
             return None
         near = near[np.argsort(low[near])]
         distances, positions = np.empty(0), np.empty(0, int)
-        step = max(1, BATCH // (8 * len(query)))
-        for start in range(0, len(near), step):
-            part = near[start : start + step]
+        for part in _batches(near, query):
             if low[part[0]] > limit:
                 break
-            found = row_distances(query, self.rows[part], self.metric)
-            distances, positions = _sorted(
-                np.append(distances, found), np.append(positions, part), k
-            )
+            distances = np.append(distances, self._distances(query, part))
+            distances, positions = _sorted(distances, np.append(positions, part), k)
             if len(distances) == k:
                 limit = min(limit, distances[-1])
         return distances, positions
+
+    def _distances(self, query, positions):
+        return row_distances(query, self.rows[positions], self.metric)
+
+
+def _batches(positions, query):
+    """Divide positions into parts whose rows have BATCH bytes."""
+    step = max(1, BATCH // (8 * len(query)))
+    return (positions[start : start + step] for start in range(0, len(positions), step))
 
 
 def _all(distances, k):
