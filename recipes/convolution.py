@@ -38,9 +38,7 @@ EXAMPLES = {  # of the notes, and one of 3 x 3: (image, filters, kernel, stride,
 class Config(recipe.RunFields):
     """Settings of the comparison."""
 
-    photo: str | None = recipe.field(
-        None, "photo to filter; none: one of scikit-learn's", vouched=True
-    )
+    photo: str | None = recipe.field(None, "photo to filter; none: one of scikit-learn's")
     images: int = recipe.field(4, "number of images", least=1)
     channels: int = recipe.field(16, "number of channels of an image", least=1)
     filters: int = recipe.field(16, "number of filters", least=1)
@@ -207,7 +205,7 @@ def overtaken(slow, fast):
 def crossed(name, size):
     """Describe a result of `overtaken`."""
     if size is None:
-        return f"The FFT isn't faster than {name} up to {LARGEST} x {LARGEST}."
+        return f"At {LARGEST} x {LARGEST} the FFT isn't faster than {name}."
     return f"The FFT is faster than {name} from {size} x {size} on."
 
 

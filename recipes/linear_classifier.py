@@ -138,6 +138,12 @@ def main(config: Config) -> dict:
             caption = "Templates: a score is the inner product of an image and the class's template"
             shown[caption] = templates(figures, dataset, rows)
         count = len(config.seeds)
+        published = config.dataset == "cifar10" and config.limit is None
+        scaling = (
+            f"Inputs are divided by {scale:.4g}, their root mean squared norm: for the inputs "
+            f"themselves, divide the learning rate by {scale**2:.3g}, and multiply the L2 "
+            "regularization by it."
+        )
         return training.write_report(
             run.path,
             title=f"Linear classifiers: {config.features} of {stem}",
@@ -158,11 +164,9 @@ def main(config: Config) -> dict:
                 "regularization are those with the best validation accuracy for the first seed; "
                 "the test split was evaluated afterwards. Accuracy in %"
                 + (f", mean ± standard deviation over {count} seeds." if count > 1 else "."),
-                f"Inputs are divided by {scale:.4g}, their root mean squared norm: for the inputs "
-                f"themselves, divide the learning rate by {scale**2:.3g}, and multiply the L2 "
-                "regularization by it.",
+                *([scaling] if config.features == "pixels" else []),
             ],
-            tables={"Accuracy": table(rows, config.dataset, config.features)},
+            tables={"Accuracy": table(rows, published, config.features)},
             figures=shown,
             config=dataclasses.asdict(run.config),
         )
@@ -268,9 +272,9 @@ def percent(row):
     return f"{100 * row['mean']:.1f}{std}"
 
 
-def table(rows, dataset, features):
-    """Format the accuracies, beside the published ones of CIFAR-10: rows of texts."""
-    published = PUBLISHED[features] if dataset == "cifar10" else {}
+def table(rows, published, features):
+    """Format the accuracies, beside the published ones of CIFAR-10 or not: rows of texts."""
+    published = PUBLISHED[features] if published else {}
     splits = [*next(iter(rows.values()))["accuracy"]]
     titles = ["loss", "learning rate", "regularization", *splits]
     found = [[*titles, "notes, assignment"] if published else titles]

@@ -14,6 +14,7 @@ directory has tables and pictures, metrics.json the numbers.
 
 import dataclasses
 import io
+import math
 import sys
 
 from cvcourse import recipe
@@ -126,7 +127,9 @@ def experiment(config, metric, train, test):
     if len(config.ks) > 1:
         ks = sorted(config.ks)
         folds = cross_validate(train.images, train.labels, ks, config.folds, metric)
-    best = max(folds, key=lambda k: sum(folds[k]), default=config.ks[0])  # of equal ones, the first
+    best = max(
+        folds, key=lambda k: math.fsum(folds[k]), default=config.ks[0]
+    )  # of equal ones, the first
     ks = sorted({1, best})
     accuracies, nearest = classify(train, test, metric, ks)
     print(f"{metric}: " + ", ".join(f"k = {k}: {accuracies[k]:.4f}" for k in ks), flush=True)

@@ -202,7 +202,7 @@ def standardized(dataset, features):
     found = {}
     splits = {"train": dataset.train, "val": dataset.validation, "test": dataset.test}
     for key, split in ((key, split) for key, split in splits.items() if split):
-        images = np.asarray(split.images[:], np.float32)
+        images = np.array(split.images[:], np.float32)  # a copy, which is changed below
         if features == "hog_color":
             images = extract_features(images, [hog_feature, color_histogram_hsv])
         found |= {f"X_{key}": images.reshape(len(split), -1), f"y_{key}": split.labels}

@@ -9,6 +9,7 @@ import dataclasses
 import typing
 
 import numpy as np
+import pytest
 import tensorflow as tf
 from golden import course_fixtures as course
 
@@ -100,8 +101,8 @@ def check_against_keras(pair):
         np.testing.assert_allclose(gradient, slopes[name], rtol=ERROR, atol=ERROR, err_msg=name)
 
 
-def check_float32(pair):
-    """The results of float32 inputs are in float32, and close to those of float64."""
+def check_types(pair):
+    """Results are in the precision of the inputs."""
     _, gradients, out, dout = run(pair, pair.inputs)
     single = {name: value.astype("float32") for name, value in pair.inputs.items()}
     small = dataclasses.replace(pair, dout=dout.astype("float32"))
@@ -112,3 +113,25 @@ def check_float32(pair):
     if np.ndim(out):
         assert out32.dtype == np.float32
     np.testing.assert_allclose(out32, out, rtol=1e-3, atol=1e-4)
+
+
+def check_integers(pair):
+    """Integers, such as pixels, give the results of equal floats."""
+    _, _, _, dout = run(pair, pair.inputs)
+    first, value = next(iter(pair.inputs.items()))
+    codes = np.abs(3 * value).astype("uint8")
+    results = [
+        run(dataclasses.replace(pair, dout=dout), pair.inputs | {first: x})
+        for x in (codes, codes.astype("float64"))
+    ]
+    np.testing.assert_allclose(results[0][2], results[1][2], rtol=1e-6, atol=1e-6)
+    for name, gradient in results[1][1].items():
+        np.testing.assert_allclose(results[0][1][name], gradient, rtol=1e-6, atol=1e-6)
+
+
+def check_gradient_shapes(pair):
+    """A backward pass refuses a gradient that does not have the outputs' shape."""
+    out, cache = pair.forward(**pair.inputs)
+    for shape in ((*out.shape, 2), (out.shape[0] + 1, *out.shape[1:]), (1,) * out.ndim):
+        with pytest.raises(ValueError):
+            pair.backward(np.ones(shape), cache)

@@ -74,6 +74,8 @@ def test_what_rounding_hides_is_not_called_wrong():
 
 def test_every_fixture_of_the_course_is_met_by_functions_in_numpy():
     files = pathlib.Path(__file__).parent.glob("test_classic_*.py")
-    tables = [getattr(importlib.import_module(file.stem), "FIXTURES", {}) for file in files]
+    modules = [importlib.import_module(file.stem) for file in files]
+    tables = [getattr(module, "FIXTURES", {}) for module in modules]
+    tables += [getattr(module, "OTHER_FIXTURES", ()) for module in modules]
     names = [name for table in tables for name in table]
     assert sorted(names) == sorted(course.ids())  # each once

@@ -10,7 +10,14 @@ import tensorflow as tf
 from classic_cases import Pair, normal
 
 from cvcourse import sequence
-from cvcourse.classic import attention, gelu, patch_embedding, temporal, transformer
+from cvcourse.classic import (
+    attention,
+    gelu,
+    patch_embedding,
+    positional_encoding,
+    temporal,
+    transformer,
+)
 from cvcourse.classic.dropout import dropout_forward
 
 pytestmark = pytest.mark.usefixtures("double_precision")
@@ -70,7 +77,7 @@ def attention_training(dropout, keep_self, keep_masked, keep_cross, **given):
 
 
 def positions_in_training(data, base, keep, dropout):
-    x = attention.positional_encoding(data, base)
+    x = positional_encoding.positional_encoding(data, base)
     return {"out": dropout_forward(x, training(keep, dropout))[0]}
 
 
@@ -82,7 +89,7 @@ def of_layer(weights, number):
 def captioning_transformer(features, captions, heads, layers, base, **weights):
     memory = features @ weights["visual.weight"].T
     x, _ = temporal.word_embedding_forward(captions, weights["embedding"])
-    x = attention.positional_encoding(x, base)
+    x = positional_encoding.positional_encoding(x, base)
     for number in range(layers):
         x, _ = transformer.decoder_layer_forward(
             x,
@@ -98,7 +105,7 @@ def captioning_transformer(features, captions, heads, layers, base, **weights):
 def vision_transformer(images, heads, layers, patch, base, **weights):
     w = weights["patch.weight"].T
     x, _ = patch_embedding.patch_embedding_forward(images, w, np.zeros(w.shape[1]), patch)
-    x = attention.positional_encoding(x, base)
+    x = positional_encoding.positional_encoding(x, base)
     for number in range(layers):
         params = params_of(of_layer(weights, number), norms=2)
         x, _ = transformer.encoder_layer_forward(x, params, heads)
@@ -108,7 +115,9 @@ def vision_transformer(images, heads, layers, patch, base, **weights):
 FIXTURES = {
     "attention": attention_fixture,
     "attention_training": attention_training,
-    "positional_encoding": lambda data, base: {"out": attention.positional_encoding(data, base)},
+    "positional_encoding": lambda data, base: {
+        "out": positional_encoding.positional_encoding(data, base)
+    },
     "positional_encoding_training": positions_in_training,
     "transformer_encoder_layer": lambda x, mask, heads, **weights: {
         "out": transformer.encoder_layer_forward(x, params_of(weights, 2), heads, mask)[0]
@@ -278,7 +287,7 @@ GRADIENTS = {
         mask=CAUSAL,
     ),
     "positional_encoding": Pair(
-        lambda x: (attention.positional_encoding(x), None),
+        lambda x: (positional_encoding.positional_encoding(x), None),
         lambda dout, cache: dout,
         {"x": normal(N, S, 5)},
         sequence.SinusoidalPositions(S),
@@ -318,7 +327,8 @@ def test_fixtures(name):
 def test_gradients(name):
     classic_cases.check_slopes(GRADIENTS[name])
     classic_cases.check_against_keras(GRADIENTS[name])
-    classic_cases.check_float32(GRADIENTS[name])
+    classic_cases.check_types(GRADIENTS[name])
+    classic_cases.check_integers(GRADIENTS[name])
 
 
 def test_a_query_that_may_look_at_nothing():

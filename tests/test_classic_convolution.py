@@ -172,7 +172,9 @@ def test_fixtures_by_loops(name):
 def test_gradients(name):
     classic_cases.check_slopes(GRADIENTS[name])
     classic_cases.check_against_keras(GRADIENTS[name])
-    classic_cases.check_float32(GRADIENTS[name])
+    classic_cases.check_types(GRADIENTS[name])
+    classic_cases.check_integers(GRADIENTS[name])
+    classic_cases.check_gradient_shapes(GRADIENTS[name])
 
 
 @pytest.mark.parametrize(("stride", "pad"), [(1, 0), (1, 2), (2, 1), (4, 2)])

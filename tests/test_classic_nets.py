@@ -100,7 +100,10 @@ def test_fixtures(name):
     classic_cases.check_fixture(FIXTURES, name)
 
 
-@pytest.mark.parametrize("name", ["grad_two_layer", "grad_three_layer"])
+OTHER_FIXTURES = ("grad_two_layer", "grad_three_layer")  # with several strengths of the penalty
+
+
+@pytest.mark.parametrize("name", OTHER_FIXTURES)
 def test_gradients_of_the_fixtures(name):
     inputs, hyperparameters, expected = course.rebuild(name)
     for reg in hyperparameters["reg"]:
@@ -234,7 +237,7 @@ GRADIENTS = {
 def test_gradients(name):
     classic_cases.check_slopes(GRADIENTS[name]())
     classic_cases.check_against_keras(GRADIENTS[name]())
-    classic_cases.check_float32(GRADIENTS[name]())
+    classic_cases.check_types(GRADIENTS[name]())
 
 
 # ---- initialization and modes ----
@@ -389,3 +392,29 @@ def test_wrong_inputs(name):
     with pytest.raises(ValueError) as error:
         function()
     assert message in str(error.value)
+
+
+def test_a_second_call_of_train_keeps_the_best_parameters():
+    solver = Solver(
+        nets.TwoLayerNet(FLAT, 8, 4, weight_scale=None, **DOUBLE),
+        {"X_train": X, "y_train": Y, "X_val": X, "y_val": Y},
+        optim_config={"learning_rate": 0.1},
+        num_epochs=20,
+        batch_size=len(X),
+    )
+    solver.train()
+    best = solver.best_val_acc
+    for config in solver.optim_configs.values():
+        config["learning_rate"] = 1e3
+    with np.errstate(all="ignore"):
+        solver.train()
+    assert solver.check_accuracy(X, Y) == solver.best_val_acc >= best
+    assert {len(curve) for curve in solver.curves().values()} == {20}
+
+
+def test_scores_that_are_not_finite_are_wrong():
+    net = nets.TwoLayerNet(FLAT, 8, 4, **DOUBLE)
+    data = {"X_train": X, "y_train": 0 * Y, "X_val": X, "y_val": 0 * Y}
+    solver = Solver(net, data)
+    net.params["b2"][1] = np.nan
+    assert solver.check_accuracy(X, 0 * Y) == 0

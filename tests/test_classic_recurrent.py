@@ -149,7 +149,8 @@ def test_fixtures(name):
 def test_gradients(name):
     classic_cases.check_slopes(GRADIENTS[name])
     classic_cases.check_against_keras(GRADIENTS[name])
-    classic_cases.check_float32(GRADIENTS[name])
+    classic_cases.check_types(GRADIENTS[name])
+    classic_cases.check_integers(GRADIENTS[name])
 
 
 def test_no_step_is_kept():

@@ -84,7 +84,7 @@ PUBLIC = {
     "cvcourse.classic": "GradientCheck gradient_check",
     "cvcourse.classic.attention": """
         attention_backward attention_forward multi_head_attention_backward
-        multi_head_attention_forward positional_encoding
+        multi_head_attention_forward
     """,
     "cvcourse.classic.captioning_rnn": "CaptioningRNN",
     "cvcourse.classic.colors": "rgb_to_hsv",
@@ -130,6 +130,7 @@ PUBLIC = {
         avg_pool_backward avg_pool_forward max_pool_backward_fast max_pool_backward_naive
         max_pool_forward_fast max_pool_forward_naive
     """,
+    "cvcourse.classic.positional_encoding": "positional_encoding",
     "cvcourse.classic.precision": "product",
     "cvcourse.classic.random_search": "random_local_search random_search",
     "cvcourse.classic.recurrent": "lstm_backward lstm_forward rnn_backward rnn_forward",
@@ -141,7 +142,7 @@ PUBLIC = {
     "cvcourse.classic.self_supervised": """
         compute_sim_matrix cosine_similarity sim sim_positive_pairs simclr_loss simclr_loss_naive
     """,
-    "cvcourse.classic.shapes": "sizes",
+    "cvcourse.classic.shapes": "check_gradient floating sizes",
     "cvcourse.classic.solver": "Solver",
     "cvcourse.classic.spatial_normalization": """
         spatial_batchnorm_backward spatial_batchnorm_forward spatial_groupnorm_backward

@@ -33,8 +33,8 @@ BY_HAND = {  # beginning of a file's name: table of its metrics, as in the run's
     "convolution": lambda m: convolution.tables(m["methods"], m["seconds"], m["im2col"])[
         "Filters of 3 x 3"
     ],
-    "linear_classifier_hog": lambda m: linear_classifier.table(m["rows"], "cifar10", "hog_color"),
-    "linear_classifier_pixels": lambda m: linear_classifier.table(m["rows"], "cifar10", "pixels"),
+    "linear_classifier_hog": lambda m: linear_classifier.table(m["rows"], True, "hog_color"),
+    "linear_classifier_pixels": lambda m: linear_classifier.table(m["rows"], True, "pixels"),
     "nearest_neighbors": lambda m: [*nearest_neighbors.table(m["rows"])],
     "neural_net_hog": lambda m: neural_net.net_table(m["nets"], True),
     "neural_net_pixels": lambda m: neural_net.net_table(m["nets"], True),

@@ -1,7 +1,7 @@
-"""Forward and backward passes of scaled dot-product and multi-head attention; positional encoding.
+"""Forward and backward passes of scaled dot-product and multi-head attention.
 
 Vaswani et al. 2017, https://arxiv.org/abs/1706.03762: softmax(q k' / sqrt(D)) v is eq. 1, several
-heads are section 3.2.2, sines and cosines of positions section 3.5. Weights are (from, to), as in
+heads are section 3.2.2. Weights are (from, to), as in
 the other layers; those of torch.nn.Linear are (to, from).
 """
 
@@ -131,7 +131,9 @@ def multi_head_attention_forward(
         caches.append(cache)
     q, k, v = projections
     heads, attention_cache = attention_forward(q, k, v, mask, dropout_param)
-    out, out_cache = temporal_affine_forward(_join(heads, num_heads), params["wo"], params["bo"])
+    joined, w, b = _join(heads, num_heads), params["wo"], params["bo"]
+    sizes("heads N T D, wo D D, bo D", joined, w, b)
+    out, out_cache = temporal_affine_forward(joined, w, b)
     return out, (num_heads, caches, attention_cache, out_cache)
 
 
@@ -164,26 +166,6 @@ def multi_head_attention_backward(
         dx, grads[f"w{name}"], grads[f"b{name}"] = temporal_affine_backward(dy, cache)
         dinputs.append(dx)
     return dinputs[0], dinputs[1], dinputs[2], grads
-
-
-def positional_encoding(x: np.ndarray, base: float = 10000.0) -> np.ndarray:
-    """Add sines (even features) and cosines (odd ones) of the position to a sequence.
-
-    Args:
-        x: Inputs, (N, T, D).
-        base: Features 2k and 2k + 1 have the frequency base ** (-2k / D).
-
-    Returns:
-        The sum, (N, T, D); its gradient is that of x.
-
-    >>> positional_encoding(np.zeros((1, 2, 2))).round(4)
-    array([[[0.    , 1.    ],
-            [0.8415, 0.5403]]])
-    """
-    size = sizes("x N T D", x)
-    feature = np.arange(size["D"])
-    angles = np.arange(size["T"])[:, None] * base ** (-(feature // 2 * 2) / size["D"])
-    return x + np.where(feature % 2, np.cos(angles), np.sin(angles)).astype(x.dtype)
 
 
 def _split(x, num_heads):

@@ -11,6 +11,7 @@ from numpy.typing import DTypeLike
 
 from cvcourse.classic import layers, recurrent, recurrent_cells, temporal
 from cvcourse.classic.nets import Rng
+from cvcourse.classic.shapes import sizes
 
 CELLS = {  # cell_type: forward and backward pass over a sequence, gates
     "rnn": (recurrent.rnn_forward, recurrent.rnn_backward, 1),
@@ -52,6 +53,11 @@ class CaptioningRNN:
     ):
         if cell_type not in CELLS:
             raise ValueError(f"cell_type is {cell_type!r}; it is one of {', '.join(CELLS)}")
+        if (
+            sorted(word_to_idx.values()) != [*range(len(word_to_idx))]
+            or "<NULL>" not in word_to_idx
+        ):
+            raise ValueError("word_to_idx has <NULL>, and numbers from 0 without a gap")
         self.forward, self.backward, gates = CELLS[cell_type]
         self.cell_type, self.dtype = cell_type, dtype
         self.null, self.start = word_to_idx["<NULL>"], word_to_idx.get("<START>")
@@ -86,6 +92,7 @@ class CaptioningRNN:
             The loss, summed over the steps, mean over the captions; {name: gradient}.
         """
         p, features = self.params, np.asarray(features, self.dtype)
+        sizes("features N D, captions N T, W_proj D H", features, captions, p["W_proj"])
         given, wanted = captions[:, :-1], captions[:, 1:]
         h0, from_features = layers.affine_forward(features, p["W_proj"], p["b_proj"])
         x, from_words = temporal.word_embedding_forward(given, p["W_embed"])
@@ -110,6 +117,8 @@ class CaptioningRNN:
         Returns:
             Word numbers, (N, max_length); words after <END> have no meaning.
         """
+        if self.start is None:
+            raise ValueError("word_to_idx has no <START>, after which a caption begins")
         p, features = self.params, np.asarray(features, self.dtype)
         h, _ = layers.affine_forward(features, p["W_proj"], p["b_proj"])
         c = np.zeros_like(h)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from cvcourse.classic.shapes import sizes
+from cvcourse.classic.shapes import check_gradient, floating, sizes
 from cvcourse.classic.windows import (
     col2im,
     crop_images,
@@ -44,13 +44,13 @@ def conv_forward_naive(
     6.0
     """
     sizes("x N C H W, w F C HH WW, b F", x, w, b)
-    stride, pad = conv_param["stride"], conv_param["pad"]
+    x, (stride, pad) = floating(x), (conv_param["stride"], conv_param["pad"])
     field = w.shape[2:]
     shape = len(x), len(w), *output_size(x.shape, field, stride, pad)
     padded, out = pad_images(x, pad), np.empty(shape, x.dtype)
     for n, f, i, j in np.ndindex(shape):
         out[n, f, i, j] = (padded[n][window_slices(i, j, field, stride)] * w[f]).sum() + b[f]
-    return out, (x, w, conv_param)
+    return out, (x, w, stride, pad)
 
 
 def conv_backward_naive(dout: np.ndarray, cache: Any) -> Gradients:
@@ -68,8 +68,8 @@ def conv_backward_naive(dout: np.ndarray, cache: Any) -> Gradients:
     >>> conv_backward_naive(np.ones((1, 1, 1, 1)), cache)[1].ravel()
     array([0., 1., 2., 3.])
     """
-    x, w, conv_param = cache
-    stride, pad = conv_param["stride"], conv_param["pad"]
+    x, w, stride, pad = cache
+    check_gradient(dout, (len(x), len(w), *output_size(x.shape, w.shape[2:], stride, pad)))
     padded, dw = pad_images(x, pad), np.zeros_like(w)
     dpadded = np.zeros_like(padded)
     for n, f, i, j in np.ndindex(dout.shape):
@@ -103,7 +103,7 @@ def conv_forward_im2col(
     rows, columns = output_size(x.shape, (height, width), stride, pad)
     cols = im2col(x, height, width, pad, stride)
     out = (w.reshape(len(w), -1) @ cols + b[:, None]).reshape(len(w), len(x), rows, columns)
-    return np.ascontiguousarray(out.transpose(1, 0, 2, 3)), (x.shape, w, conv_param, cols)
+    return np.ascontiguousarray(out.transpose(1, 0, 2, 3)), (x.shape, w, stride, pad, cols)
 
 
 def conv_backward_im2col(dout: np.ndarray, cache: Any) -> Gradients:
@@ -121,11 +121,12 @@ def conv_backward_im2col(dout: np.ndarray, cache: Any) -> Gradients:
     >>> conv_backward_im2col(np.ones((1, 1, 1, 1)), cache)[1].ravel()
     array([0., 1., 2., 3.])
     """
-    shape, w, conv_param, cols = cache
+    shape, w, stride, pad, cols = cache
     height, width = w.shape[2:]
+    check_gradient(dout, (shape[0], len(w), *output_size(shape, (height, width), stride, pad)))
     flat = dout.transpose(1, 0, 2, 3).reshape(len(w), -1)
     dcols = w.reshape(len(w), -1).T @ flat
-    dx = col2im(dcols, shape, height, width, conv_param["pad"], conv_param["stride"])
+    dx = col2im(dcols, shape, height, width, pad, stride)
     return dx, (flat @ cols.T).reshape(w.shape), flat.sum(axis=1)
 
 

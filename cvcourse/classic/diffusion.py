@@ -9,7 +9,7 @@ CS231n's assignment on DDPM.
 import numpy as np
 
 from cvcourse.classic.layers import sigmoid_forward
-from cvcourse.classic.shapes import sizes
+from cvcourse.classic.shapes import floating, sizes
 
 
 def sigmoid_schedule(
@@ -62,6 +62,7 @@ def q_sample(
     sizes("x_start N C H W, t N, noise N C H W, betas T", x_start, t, noise, betas)
     if t.dtype.kind not in "iu" or not np.isin(t, np.arange(len(betas))).all():
         raise ValueError(f"t is {t}; it has step numbers from 0 to {len(betas) - 1}")
+    x_start = floating(x_start)
     left = np.cumprod(1 - betas)[t].reshape(-1, 1, 1, 1)
     scale, spread = (np.sqrt(share).astype(x_start.dtype) for share in (left, 1 - left))
     return scale * x_start + spread * noise

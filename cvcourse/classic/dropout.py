@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from cvcourse.classic.shapes import check_gradient, floating
+
 
 def dropout_forward(x: np.ndarray, dropout_param: dict[str, Any]) -> tuple[np.ndarray, Any]:
     """Set random inputs to 0 and divide the others by p (in training), or return the inputs.
@@ -32,6 +34,7 @@ def dropout_forward(x: np.ndarray, dropout_param: dict[str, Any]) -> tuple[np.nd
         raise ValueError(f"p is {p}; it is the probability of keeping a unit, above 0, at most 1")
     if mode not in ("train", "test"):
         raise ValueError(f"mode is {mode!r}; it is 'train' or 'test'")
+    x = floating(x)
     if mode == "test":
         return x, None
     rng = dropout_param.get("rng") or np.random.default_rng(dropout_param.get("seed"))
@@ -53,4 +56,7 @@ def dropout_backward(dout: np.ndarray, cache: Any) -> np.ndarray:
     >>> dropout_backward(np.ones(4), cache)
     array([0., 2., 2., 2.])
     """
-    return dout if cache is None else dout * cache
+    if cache is None:
+        return dout
+    check_gradient(dout, cache.shape)
+    return dout * cache

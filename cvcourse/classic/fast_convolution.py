@@ -20,7 +20,7 @@ import scipy.fft
 
 from cvcourse.classic import winograd
 from cvcourse.classic.precision import product
-from cvcourse.classic.shapes import sizes
+from cvcourse.classic.shapes import floating, sizes
 from cvcourse.classic.windows import im2col, output_size, pad_images, window_pixels
 
 
@@ -38,12 +38,12 @@ def conv_direct(x: np.ndarray, w: np.ndarray, pad: int = 0) -> np.ndarray:
     >>> conv_direct(np.arange(4.0).reshape(1, 1, 2, 2), np.ones((1, 1, 2, 2)))
     array([[[[6.]]]])
     """
-    n, f, rows, columns = _shape(x, w, pad)
+    x, (n, f, rows, columns) = floating(x), _shape(x, w, pad)
     out = np.zeros((n, f, rows * columns), x.dtype)
     places = np.ndindex(w.shape[2:])
     views = window_pixels(pad_images(x, pad), w.shape[2:], 1)
     for (i, j), pixels in zip(places, views, strict=True):
-        out += product(w[:, :, i, j], pixels.reshape(n, -1, rows * columns))
+        out += product(w[:, :, i, j], pixels.reshape(n, w.shape[1], rows * columns))
     return out.reshape(n, f, rows, columns)
 
 
@@ -125,11 +125,21 @@ def multiplications(
         {"products": of an image's value and a filter's, "constants": of a value and a constant of
         the transforms other than 0, 1 and -1}.
 
+    Raises:
+        ValueError: If there is no such method, or the shapes do not fit.
+
     >>> multiplications("direct", (1, 1, 4, 4), (1, 1, 3, 3))
     {'products': 36, 'constants': 0}
     >>> multiplications("F(2x2, 3x3)", (1, 1, 4, 4), (1, 1, 3, 3))
     {'products': 16, 'constants': 42}
     """
+    if method not in METHODS:
+        raise ValueError(f"method is {method!r}; it is one of {', '.join(METHODS)}")
+    if x_shape[1] != w_shape[1] or (method.startswith("F(") and w_shape[2:] != (3, 3)):
+        raise ValueError(
+            f"shapes do not fit: x {x_shape}, w {w_shape}; expected x (N, C, H, W), w (F, C, HH, "
+            "WW), 3 and 3 for F(2x2, 3x3) and F(4x4, 3x3)"
+        )
     (n, c), f = x_shape[:2], w_shape[0]
     rows, columns = output_size(x_shape, w_shape[2:], 1, pad)
     if method.startswith("F("):

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from scipy.special import erf
 
+from cvcourse.classic.shapes import check_gradient, floating
+
 
 def gelu_forward(x: np.ndarray) -> tuple[np.ndarray, Any]:
     """Compute x P(X <= x) of a standard normal X, the Gaussian error linear unit.
@@ -22,6 +24,7 @@ def gelu_forward(x: np.ndarray) -> tuple[np.ndarray, Any]:
     >>> gelu_forward(np.array([-1.0, 0.0, 1.0]))[0].round(4)
     array([-0.1587,  0.    ,  0.8413])
     """
+    x = floating(x)
     probability = (1 + erf(x / math.sqrt(2))) / 2
     return x * probability, (x, probability)
 
@@ -40,5 +43,6 @@ def gelu_backward(dout: np.ndarray, cache: Any) -> np.ndarray:
     array([0.5])
     """
     x, probability = cache
+    check_gradient(dout, x.shape)
     density = np.exp(-(x**2) / 2) / math.sqrt(2 * math.pi)
     return dout * (probability + x * density)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from cvcourse.classic.layers import sigmoid_forward
+from cvcourse.classic.shapes import floating
 
 
 def bce_loss(logits: np.ndarray, target: np.ndarray) -> tuple[float, np.ndarray]:
@@ -34,6 +35,8 @@ def bce_loss(logits: np.ndarray, target: np.ndarray) -> tuple[float, np.ndarray]
         raise ValueError(
             f"shapes do not fit: logits {logits.shape}, target {np.shape(target)}; they are equal"
         )
+    logits = floating(logits)
+    target = np.asarray(target, logits.dtype)
     # max(x, 0) - x t + log(1 + exp(-|x|)), the assignment's form.
     losses = np.maximum(logits, 0) - logits * target + np.log1p(np.exp(-np.abs(logits)))
     return float(losses.mean()), (sigmoid_forward(logits)[0] - target) / logits.size
@@ -89,8 +92,8 @@ def ls_discriminator_loss(
     >>> ls_discriminator_loss(np.zeros((2, 1)), np.ones((2, 1)))[0]
     1.0
     """
-    real, dreal = _half_square(scores_real - 1)
-    fake, dfake = _half_square(scores_fake)
+    real, dreal = _half_square(floating(scores_real) - 1)
+    fake, dfake = _half_square(floating(scores_fake))
     return real + fake, dreal, dfake
 
 
@@ -106,7 +109,7 @@ def ls_generator_loss(scores_fake: np.ndarray) -> tuple[float, np.ndarray]:
     >>> ls_generator_loss(np.zeros((2, 1)))[0]
     0.5
     """
-    return _half_square(scores_fake - 1)
+    return _half_square(floating(scores_fake) - 1)
 
 
 def parameter_shapes(

@@ -1,4 +1,4 @@
-"""Forward and backward passes of fully connected layers, activation functions and dropout.
+"""Forward and backward passes of fully connected layers and activation functions.
 
 A forward pass returns its output and a cache; the backward pass takes the gradient of the loss with
 respect to that output, and the cache, and returns the gradients of the inputs in their order. Names
@@ -7,11 +7,12 @@ https://cs231n.github.io/optimization-2, and "Commonly used activation functions
 https://cs231n.github.io/neural-networks-1.
 """
 
+import math
 from typing import Any
 
 import numpy as np
 
-from cvcourse.classic.shapes import sizes
+from cvcourse.classic.shapes import check_gradient, floating, sizes
 
 
 def affine_forward(x: np.ndarray, w: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, Any]:
@@ -28,7 +29,7 @@ def affine_forward(x: np.ndarray, w: np.ndarray, b: np.ndarray) -> tuple[np.ndar
     >>> affine_forward(np.ones((1, 2)), np.ones((2, 1)), np.zeros(1))[0]
     array([[2.]])
     """
-    flat = x.reshape(len(x), -1)
+    flat = x.reshape(len(x), math.prod(x.shape[1:]))
     sizes("x N D, w D M, b M", flat, w, b)
     return flat @ w + b, (x, w)
 
@@ -48,7 +49,8 @@ def affine_backward(dout: np.ndarray, cache: Any) -> tuple[np.ndarray, np.ndarra
     array([2.])
     """
     x, w = cache
-    flat = x.reshape(len(x), -1)
+    flat = x.reshape(len(x), math.prod(x.shape[1:]))
+    sizes("x N D, w D M, dout N M", flat, w, dout)
     return (dout @ w.T).reshape(x.shape), flat.T @ dout, dout.sum(axis=0)
 
 
@@ -80,6 +82,7 @@ def relu_backward(dout: np.ndarray, cache: Any) -> np.ndarray:
     >>> relu_backward(np.ones(2), relu_forward(np.array([-1.0, 2.0]))[1])
     array([0., 1.])
     """
+    check_gradient(dout, cache.shape)
     return np.where(cache, dout, 0)
 
 
@@ -113,6 +116,7 @@ def leaky_relu_backward(dout: np.ndarray, cache: Any) -> np.ndarray:
     array([0.01, 1.  ])
     """
     positive, slope = cache
+    check_gradient(dout, positive.shape)
     return np.where(positive, dout, slope * dout)
 
 
@@ -128,6 +132,7 @@ def sigmoid_forward(x: np.ndarray) -> tuple[np.ndarray, Any]:
     >>> sigmoid_forward(np.array([0.0, -1000.0]))[0]
     array([0.5, 0. ])
     """
+    x = floating(x)
     small = np.exp(-np.abs(x))  # at most 1
     out = np.where(x >= 0, 1, small) / (1 + small)
     return out, out
@@ -146,6 +151,7 @@ def sigmoid_backward(dout: np.ndarray, cache: Any) -> np.ndarray:
     >>> sigmoid_backward(np.ones(1), sigmoid_forward(np.zeros(1))[1])
     array([0.25])
     """
+    check_gradient(dout, cache.shape)
     return dout * cache * (1 - cache)
 
 
@@ -161,7 +167,7 @@ def tanh_forward(x: np.ndarray) -> tuple[np.ndarray, Any]:
     >>> tanh_forward(np.zeros(1))[0]
     array([0.])
     """
-    out = np.tanh(x)
+    out = np.tanh(floating(x))
     return out, out
 
 
@@ -178,4 +184,5 @@ def tanh_backward(dout: np.ndarray, cache: Any) -> np.ndarray:
     >>> tanh_backward(np.ones(1), tanh_forward(np.zeros(1))[1])
     array([1.])
     """
+    check_gradient(dout, cache.shape)
     return dout * (1 - cache**2)

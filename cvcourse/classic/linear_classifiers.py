@@ -14,7 +14,7 @@ import numpy as np
 
 from cvcourse.classic import losses
 from cvcourse.classic.regularization import PENALTIES, max_norm
-from cvcourse.classic.shapes import sizes
+from cvcourse.classic.shapes import floating, sizes
 
 
 def bias_trick(X: np.ndarray) -> np.ndarray:
@@ -83,6 +83,8 @@ class LinearClassifier:
         Returns:
             The loss, and its gradient, (D, C).
         """
+        if np.size(reg) != (2 if self.penalty is PENALTIES["elastic_net"] else 1):
+            raise ValueError(f"reg is {reg}; elastic_net has two strengths, other penalties one")
         loss, dscores = self.data_loss(self.scores(X_batch), y_batch)
         penalty, gradient = self.penalty(self.W, *np.ravel(reg).tolist())
         return loss + penalty, X_batch.T @ dscores + gradient
@@ -112,6 +114,9 @@ class LinearClassifier:
             The loss before each step.
         """
         sizes("X N D, y N", X, y)
+        X, y = floating(X), np.asarray(y)
+        if not len(y) or y.dtype.kind not in "iu" or y.min() < 0:
+            raise ValueError(f"y {y.shape} of {y.dtype}; it has one or more class numbers from 0")
         if self.W is None:
             shape = X.shape[1], int(np.max(y)) + 1
             self.W = (1e-3 * self.rng.standard_normal(shape)).astype(X.dtype)
@@ -120,7 +125,7 @@ class LinearClassifier:
             rows = self.rng.integers(len(X), size=batch_size)
             loss, gradient = self.loss(X[rows], y[rows], reg)
             history.append(loss)
-            self.W = self.W - learning_rate * gradient
+            self.W = self.W - float(learning_rate) * gradient
             if self.norm is not None:
                 self.W = max_norm(self.W, self.norm)
         return history

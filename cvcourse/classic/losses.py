@@ -16,7 +16,7 @@ A loss is the mean over the examples. Naive versions loop over examples and clas
 
 import numpy as np
 
-from cvcourse.classic.shapes import sizes
+from cvcourse.classic.shapes import floating, sizes
 
 FORMS = ("weston_watkins", "squared", "crammer_singer", "one_vs_all")
 
@@ -35,7 +35,7 @@ def softmax_loss(scores: np.ndarray, y: np.ndarray) -> tuple[float, np.ndarray]:
     >>> round(loss, 4), gradient
     (0.6931, array([[ 0.5, -0.5]]))
     """
-    rows = _rows(scores, y)
+    scores, rows = floating(scores), _rows(scores, y)
     # The largest score becomes 0: the notes' shift, against overflow.
     shifted = scores - scores.max(axis=1, keepdims=True)
     logarithms = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
@@ -57,11 +57,12 @@ def softmax_loss_naive(scores: np.ndarray, y: np.ndarray) -> tuple[float, np.nda
     >>> round(softmax_loss_naive(np.array([[0.0, 0.0]]), np.array([1]))[0], 4)
     0.6931
     """
+    scores = floating(scores)
     _rows(scores, y)
     loss, gradient = 0.0, np.zeros_like(scores)
     for i, (row, label) in enumerate(zip(scores, y, strict=True)):
         powers = [np.exp(score - max(row)) for score in row]
-        loss -= np.log(powers[label] / sum(powers)) / len(scores)
+        loss -= (row[label] - max(row) - np.log(sum(powers))) / len(scores)
         for j, power in enumerate(powers):
             gradient[i, j] = (power / sum(powers) - (j == label)) / len(scores)
     return float(loss), gradient
@@ -84,7 +85,7 @@ def svm_loss(
     >>> svm_loss(np.array([[13.0, -7.0, 11.0]]), np.array([0]), margin=10)  # the notes' example
     (8.0, array([[-1.,  0.,  1.]]))
     """
-    rows = _rows(scores, y)
+    scores, rows = floating(scores), _rows(scores, y)
     _check_form(form)
     right = np.zeros(scores.shape, bool)
     right[rows, y] = True
@@ -123,6 +124,7 @@ def svm_loss_naive(
     >>> svm_loss_naive(np.array([[13.0, -7.0, 11.0]]), np.array([0]), margin=10)[0]
     8.0
     """
+    scores = floating(scores)
     _rows(scores, y)
     _check_form(form)
     loss, gradient = 0.0, np.zeros_like(scores)
@@ -130,16 +132,16 @@ def svm_loss_naive(
         if form == "one_vs_all":
             for j, score in enumerate(row):
                 sign = -1 if j == label else 1
-                if margin + sign * score > 0:
+                if not margin + sign * score <= 0:  # a score may be NaN
                     loss += margin + sign * score
                     gradient[i, j] += sign
             continue
         wrong = [j for j in range(len(row)) if j != label]
-        if form == "crammer_singer":
+        if form == "crammer_singer" and wrong:
             wrong = [max(wrong, key=row.__getitem__)]
         for j in wrong:
             term = row[j] - row[label] + margin
-            if term > 0:
+            if not term <= 0:  # a score may be NaN
                 slope = 2 * term if form == "squared" else 1
                 loss += term**2 if form == "squared" else term
                 gradient[i, j] += slope
@@ -153,9 +155,11 @@ def _rows(scores, y):
     sizes("scores N C, y N", scores, y)
     if not len(y):
         raise ValueError(f"no examples: scores {scores.shape}, y {y.shape}")
-    if not np.issubdtype(y.dtype, np.integer) or y.min() < 0 or y.max() >= scores.shape[1]:
+    if not np.issubdtype(y.dtype, np.integer):
+        raise ValueError(f"y has {y.dtype} values; it has class numbers, integers")
+    if y.min() < 0 or y.max() >= scores.shape[1]:
         raise ValueError(
-            f"y has {y.dtype} values from {y.min()} to {y.max()}; it has class numbers from 0 to "
+            f"y has values from {y.min()} to {y.max()}; it has class numbers from 0 to "
             f"{scores.shape[1] - 1}, the columns of scores {scores.shape}"
         )
     return np.arange(len(y))

@@ -113,7 +113,7 @@ def column_blocks(x: np.ndarray) -> np.ndarray:
         return blocks >> JOINS
     for _ in range(JOINS):
         centered = x - x.mean(axis=0)
-        centered /= np.maximum(_norms(centered.T, 2), 1e-300)
+        centered /= np.maximum(_norms(centered.T, 2), 1e-150)
         pairs = _pairs((centered.T @ centered).astype(np.float32))
         blocks = pairs[blocks]
         x = np.array([x[:, pairs == pair].sum(axis=1) for pair in range(pairs.max() + 1)]).T

@@ -57,7 +57,7 @@ class KNearestNeighbors:
         Raises:
             ValueError: If there are fewer than k examples, or x or y is not valid.
         """
-        rows, y = _flat(x), np.asarray(y)
+        rows, y = _flat(x), np.array(y)
         sizes("x N D, y N", rows, y)
         if self.k > len(rows):
             raise ValueError(f"k is {self.k}, but x {np.shape(x)} has {len(rows)} examples")
@@ -140,10 +140,12 @@ def cross_validate(
     >>> cross_validate(x, np.array([0, 1, 0, 1]), ks=[1], folds=2)
     {1: [1.0, 1.0]}
     """
+    x, y, ks = np.asarray(x), np.asarray(y), list(dict.fromkeys(ks))
     sizes("x N D, y N", _flat(x), y)
-    if not ks or not 2 <= folds <= len(x):
+    if not ks or min(ks) < 1 or not 2 <= folds <= len(x):
         raise ValueError(
-            f"ks is {ks} and folds is {folds} for {len(x)} examples; folds is 2 or more"
+            f"ks is {ks} and folds is {folds} for {len(x)} examples; ks are 1 or more, and there "
+            "are 2 folds or more"
         )
     found: dict[int, list[float]] = {k: [] for k in ks}
     for fold in np.array_split(np.arange(len(x)), folds):

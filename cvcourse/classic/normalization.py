@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from cvcourse.classic.shapes import sizes
+from cvcourse.classic.shapes import check_gradient, floating, sizes
 
 EPSILON = 1e-5  # the assignments'
 Gradients = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -33,12 +33,13 @@ def batchnorm_forward(
         The outputs, and a cache.
 
     Raises:
-        ValueError: If shapes do not fit, or the mode is another one.
+        ValueError: If shapes do not fit, the mode is another one, or there are no examples.
 
     >>> batchnorm_forward(np.array([[0.0], [2.0]]), np.ones(1), np.zeros(1), {"mode": "train"})[0]
     array([[-0.999995],
            [ 0.999995]])
     """
+    x = floating(x)
     size = sizes("x N D, gamma D, beta D", x, gamma, beta)["D"]
     mode, epsilon = bn_param["mode"], bn_param.get("eps", EPSILON)
     if mode not in ("train", "test"):
@@ -47,10 +48,14 @@ def batchnorm_forward(
         key: np.asarray(bn_param.get(key, np.zeros(size)), x.dtype)
         for key in ("running_mean", "running_var")
     }
+    means, variances = running["running_mean"], running["running_var"]
+    sizes("x N D, running_mean D, running_var D", x, means, variances)
     if mode == "test":
-        inverse = 1 / np.sqrt(running["running_var"] + epsilon)
-        normal = (x - running["running_mean"]) * inverse
+        inverse = 1 / np.sqrt(variances + epsilon)
+        normal = (x - means) * inverse
         return gamma * normal + beta, (normal, inverse, gamma, ())
+    if not len(x):
+        raise ValueError(f"x {x.shape} has no examples, whose mean is subtracted in train mode")
     momentum = bn_param.get("momentum", 0.9)
     statistics = {"running_mean": x.mean(axis=0), "running_var": x.var(axis=0)}
     for key, batch in statistics.items():
@@ -132,6 +137,7 @@ def normalize(
     >>> normalize(np.array([0.0, 2.0]), 1.0, 0.0, (0,), 0.0)[0]
     array([-1.,  1.])
     """
+    x = floating(x)
     inverse = 1 / np.sqrt(x.var(axis=axes, keepdims=True) + epsilon)
     normal = (x - x.mean(axis=axes, keepdims=True)) * inverse
     return gamma * normal + beta, (normal, inverse, gamma, axes)
@@ -156,6 +162,7 @@ def gradients(dout: np.ndarray, cache: Any, examples: tuple[int, ...]) -> Gradie
     array([0., 0.])
     """
     normal, inverse, gamma, axes = cache
+    check_gradient(dout, normal.shape)
     dx = dnormal = dout * gamma
     if axes:
         along = (dnormal * normal).mean(axis=axes, keepdims=True)

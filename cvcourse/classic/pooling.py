@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from cvcourse.classic.shapes import sizes
+from cvcourse.classic.shapes import check_gradient, floating, sizes
 from cvcourse.classic.windows import output_size, window_pixels, window_slices
 
 
@@ -28,12 +28,12 @@ def max_pool_forward_naive(x: np.ndarray, pool_param: dict[str, int]) -> tuple[n
     >>> max_pool_forward_naive(x, pool_param | {"stride": 2})[0].item()
     3.0
     """
-    field, stride = _windows(x, pool_param)
+    x, (field, stride) = floating(x), _windows(x, pool_param)
     shape = *x.shape[:2], *output_size(x.shape, field, stride, 0)
     out = np.empty(shape, x.dtype)
     for n, c, i, j in np.ndindex(shape):
         out[n, c, i, j] = x[n, c][window_slices(i, j, field, stride)].max()
-    return out, (x, pool_param)
+    return out, (x, field, stride)
 
 
 def max_pool_backward_naive(dout: np.ndarray, cache: Any) -> np.ndarray:
@@ -52,8 +52,8 @@ def max_pool_backward_naive(dout: np.ndarray, cache: Any) -> np.ndarray:
     array([[0., 0.],
            [0., 3.]])
     """
-    x, pool_param = cache
-    field, stride = _windows(x, pool_param)
+    x, field, stride = cache
+    check_gradient(dout, (*x.shape[:2], *output_size(x.shape, field, stride, 0)))
     dx = np.zeros_like(x)
     for n, c, i, j in np.ndindex(dout.shape):
         window = window_slices(i, j, field, stride)
@@ -102,6 +102,7 @@ def max_pool_backward_fast(dout: np.ndarray, cache: Any) -> np.ndarray:
            [0., 3.]])
     """
     shape, places, field, stride = cache
+    check_gradient(dout, places.shape)
     dx = np.zeros(shape, dout.dtype)
     for place, pixels in enumerate(window_pixels(dx, field, stride)):
         pixels += np.where(places == place, dout, 0)
@@ -123,7 +124,7 @@ def avg_pool_forward(x: np.ndarray, pool_param: dict[str, int]) -> tuple[np.ndar
     1.5
     """
     field, stride = _windows(x, pool_param)
-    out = sum(window_pixels(x, field, stride)) / (field[0] * field[1])
+    out = sum(window_pixels(floating(x), field, stride)) / (field[0] * field[1])
     return out, (x.shape, field, stride)
 
 
@@ -143,6 +144,7 @@ def avg_pool_backward(dout: np.ndarray, cache: Any) -> np.ndarray:
     array([0.25, 0.25])
     """
     shape, field, stride = cache
+    check_gradient(dout, (*shape[:2], *output_size(shape, field, stride, 0)))
     dx = np.zeros(shape, dout.dtype)
     for pixels in window_pixels(dx, field, stride):
         pixels += dout / (field[0] * field[1])

@@ -16,7 +16,7 @@ from cvcourse.classic.recurrent_cells import (
     rnn_step_backward,
     rnn_step_forward,
 )
-from cvcourse.classic.shapes import sizes
+from cvcourse.classic.shapes import floating, sizes
 
 Gradients = tuple[np.ndarray, ...]
 
@@ -105,6 +105,7 @@ def lstm_backward(dh: np.ndarray, cache: Any) -> Gradients:
 
 def _over_time(step, x, states, weights):
     """Apply a step (x, *states, *weights) -> (*states, cache) to each step of the inputs."""
+    x = floating(x)
     if not sizes("x N T D, h0 N H", x, states[0])["T"]:
         raise ValueError(f"x {x.shape} has no steps; expected x (N, T, D)")
     cache, h = ([], x, states, weights), []
@@ -118,6 +119,7 @@ def _over_time(step, x, states, weights):
 def _through_time(step_backward, dh, cache):
     """Backpropagate through time: sum the weights' gradients, hand on those of the states."""
     caches, x, states, weights = cache
+    sizes("x N T D, h0 N H, dh N T H", x, states[0], dh)
     dx, *dstates = map(np.zeros_like, (x, *states))
     sums = list(map(np.zeros_like, weights))
     for t in reversed(range(len(caches))):

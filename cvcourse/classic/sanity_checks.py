@@ -82,7 +82,7 @@ def sanity_checks(
     solver.train()
     accuracy = solver.best_val_acc
     return [
-        SanityCheck("loss with small weights", loss, chance, abs(loss / chance - 1) < 0.02),
+        SanityCheck("loss with small weights", loss, chance, abs(loss - chance) <= 0.02 * chance),
         SanityCheck("loss with a penalty, which is larger", penalized, loss, penalized > loss),
         SanityCheck(
             f"largest relative error of {len(slopes)} slopes", error, RIGHT, error <= RIGHT

@@ -99,7 +99,7 @@ def simclr_loss_naive(out_left: np.ndarray, out_right: np.ndarray, tau: float) -
     views = [*out_left, *out_right]
     loss = 0.0
     for k, view in enumerate(views):
-        powers = [np.exp(sim(view, other) / tau) for other in views]
+        powers = [np.exp((sim(view, other) - 1) / tau) for other in views]  # at most 1
         loss -= np.log(powers[(k + n) % (2 * n)] / (sum(powers) - powers[k]))
     return float(loss / (2 * n))
 

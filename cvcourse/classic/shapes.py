@@ -43,6 +43,41 @@ def sizes(layout: str, *arrays: np.ndarray) -> dict[str, int]:
     return found
 
 
+def floating(x: np.ndarray) -> np.ndarray:
+    """Return integers and booleans in float64, and other arrays as they are.
+
+    Args:
+        x: Array of any type; results would be truncated to integers such as pixels.
+
+    Returns:
+        The array, or a copy.
+
+    >>> floating(np.array([1, 2], np.uint8)).dtype, floating(np.zeros(2, np.float32)).dtype
+    (dtype('float64'), dtype('float32'))
+    """
+    return x.astype(np.float64) if x.dtype.kind in "biu" else x
+
+
+def check_gradient(dout: np.ndarray, shape: tuple[int, ...]) -> None:
+    """Raise ValueError if the gradient of the outputs does not have their shape.
+
+    Args:
+        dout: Gradient of the outputs.
+        shape: Shape of the outputs.
+
+    Raises:
+        ValueError: If the shapes differ.
+
+    >>> check_gradient(np.zeros(3), (4,))
+    Traceback (most recent call last):
+    ValueError: shapes do not fit: dout (3,), outputs (4,); they are equal
+    """
+    if np.shape(dout) != tuple(shape):
+        raise ValueError(
+            f"shapes do not fit: dout {np.shape(dout)}, outputs {tuple(shape)}; they are equal"
+        )
+
+
 @functools.cache
 def _parsed(layout):
     return [(name, letters) for name, *letters in map(str.split, layout.split(","))]

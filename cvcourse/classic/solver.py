@@ -63,13 +63,17 @@ class Solver:
         if update_rule not in UPDATES:
             raise ValueError(f"update_rule is {update_rule!r}; it is one of {', '.join(UPDATES)}")
         for X, y in (("X_train", "y_train"), ("X_val", "y_val")):
-            if not 0 < len(data[X]) == len(data[y]):
+            if not (len(data[X]),) == data[y].shape != (0,):
                 raise ValueError(
                     f"{X} {data[X].shape}, {y} {data[y].shape}; one example or more, and a label "
                     "for each, are needed"
                 )
         self.model, self.data, self.update = model, data, UPDATES[update_rule]
-        self.optim_configs = {name: dict(optim_config or {}) for name in model.params}
+        if num_epochs < 1 or batch_size < 1:
+            raise ValueError(f"num_epochs is {num_epochs}, batch_size {batch_size}; 1 or more")
+        # As Python's numbers, which do not change the precision of the parameters.
+        numbers = {key: float(value) for key, value in (optim_config or {}).items()}
+        self.optim_configs = {name: dict(numbers) for name in model.params}
         self.lr_decay, self.batch_size, self.num_epochs = lr_decay, batch_size, num_epochs
         self.num_train_samples, self.num_val_samples = num_train_samples, num_val_samples
         self.verbose, self.rng = verbose, np.random.default_rng(seed)
@@ -79,8 +83,10 @@ class Solver:
         self.val_acc_history: list[float] = []
 
     def train(self) -> None:
-        """Train the net for `num_epochs` epochs."""
+        """Train the net for `num_epochs` epochs; a second call continues, with new curves."""
         X, y = self.data["X_train"], self.data["y_train"]
+        for history in (self.loss_history, self.train_acc_history, self.val_acc_history):
+            history.clear()
         self._record()
         for epoch in range(1, self.num_epochs + 1):
             for _ in range(max(1, len(X) // self.batch_size)):
@@ -96,7 +102,7 @@ class Solver:
                     f"{self.val_acc_history[-1]:.4f} validation",
                     flush=True,
                 )
-        self.model.params, self.model.bn_params = self._best
+        self.model.params, self.model.bn_params = copy.deepcopy(self._best)
 
     def check_accuracy(
         self, X: np.ndarray, y: np.ndarray, num_samples: int | None = None, batch_size: int = 1000
@@ -116,7 +122,11 @@ class Solver:
         if num_samples is not None and num_samples < len(X):
             chosen = self.rng.choice(len(X), num_samples, replace=False)
         parts = (chosen[i : i + batch_size] for i in range(0, len(chosen), batch_size))
-        right = sum(int((self.model.loss(X[p]).argmax(axis=1) == y[p]).sum()) for p in parts)
+        right = 0
+        for part in parts:
+            scores = self.model.loss(X[part])
+            finite = np.isfinite(scores).all(axis=1)  # NaN would count as the largest score
+            right += int((finite & (scores.argmax(axis=1) == y[part])).sum())
         return right / len(chosen)
 
     def curves(self) -> dict[str, list[float]]:

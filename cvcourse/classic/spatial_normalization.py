@@ -18,7 +18,7 @@ from cvcourse.classic.normalization import (
     gradients,
     normalize,
 )
-from cvcourse.classic.shapes import sizes
+from cvcourse.classic.shapes import check_gradient, sizes
 
 
 def spatial_batchnorm_forward(
@@ -71,7 +71,8 @@ def spatial_groupnorm_forward(
 ) -> tuple[np.ndarray, Any]:
     """Normalize each example over groups of channels and all positions.
 
-    With a group for each channel it is instance normalization, with one group layer normalization.
+    With a group for each channel (G = C) it is instance normalization, with one group (G = 1) layer
+    normalization.
 
     Args:
         x: Inputs, (N, C, H, W).
@@ -121,6 +122,8 @@ def spatial_groupnorm_backward(dout: np.ndarray, cache: Any) -> Gradients:
     >>> spatial_groupnorm_backward(np.ones((1, 2, 2, 2)), cache)[2].ravel()
     array([4., 4.])
     """
+    n, groups, channels, h, w = cache[0].shape
+    check_gradient(dout, (n, groups * channels, h, w))
     dx, dgamma, dbeta = gradients(dout.reshape(cache[0].shape), cache, (0, 3, 4))
     parameters = (1, dout.shape[1], 1, 1)
     return dx.reshape(dout.shape), dgamma.reshape(parameters), dbeta.reshape(parameters)

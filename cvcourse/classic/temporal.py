@@ -9,7 +9,7 @@ import numpy as np
 
 from cvcourse.classic.layers import affine_backward, affine_forward
 from cvcourse.classic.losses import softmax_loss
-from cvcourse.classic.shapes import sizes
+from cvcourse.classic.shapes import floating, sizes
 
 
 def word_embedding_forward(x: np.ndarray, W: np.ndarray) -> tuple[np.ndarray, Any]:
@@ -119,7 +119,7 @@ def temporal_softmax_loss(
     1.3863
     """
     sizes("x N T V, y N T, mask N T", x, y, mask)
-    kept = np.asarray(mask, bool)
+    x, kept = floating(x), np.asarray(mask, bool)
     dx = np.zeros_like(x)
     if not kept.any():
         return 0.0, dx

@@ -20,6 +20,7 @@ from cvcourse.classic.attention import (
 )
 from cvcourse.classic.gelu import gelu_backward, gelu_forward
 from cvcourse.classic.normalization import layernorm_backward, layernorm_forward
+from cvcourse.classic.shapes import sizes
 from cvcourse.classic.temporal import temporal_affine_backward, temporal_affine_forward
 
 Params = dict[str, np.ndarray]
@@ -165,6 +166,8 @@ def _attention_backward(dout, cache):
 
 
 def _affines_forward(x, params, norm):
+    affines = [params[name] for name in ("w1", "b1", "w2", "b2")]
+    sizes("x N S D, w1 D M, b1 M, w2 M D, b2 D", x, *affines)
     y, first = temporal_affine_forward(x, params["w1"], params["b1"])
     y, gelu = gelu_forward(y)
     y, second = temporal_affine_forward(y, params["w2"], params["b2"])

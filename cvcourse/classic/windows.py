@@ -9,6 +9,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from cvcourse.classic.shapes import check_gradient
+
 
 def output_size(
     x_shape: tuple[int, ...], field: tuple[int, ...], stride: int, pad: int
@@ -25,7 +27,7 @@ def output_size(
         (H', W').
 
     Raises:
-        ValueError: If the windows do not tile the images.
+        ValueError: If the windows do not tile the images, or the shapes are others.
 
     >>> output_size((1, 3, 227, 227), (11, 11), 4, 0)
     (55, 55)
@@ -34,6 +36,10 @@ def output_size(
     ValueError: windows (3, 3) with stride 2 do not tile x (1, 3, 10, 10) with pad 0: height and \
 width plus 2 pad minus the window must be multiples of the stride, 0 or more
     """
+    if len(x_shape) != 4 or len(field) != 2:
+        raise ValueError(
+            f"x {tuple(x_shape)}, window {tuple(field)}; expected (N, C, H, W), (HH, WW)"
+        )
     if stride < 1 or pad < 0 or min(field) < 1:
         raise ValueError(
             f"window {tuple(field)}, stride {stride}, pad {pad}; window and stride are 1 or more, "
@@ -177,6 +183,7 @@ def col2im(
     n, c, height, width = x_shape
     field = field_height, field_width
     rows, columns = output_size(x_shape, field, stride, pad)
+    check_gradient(cols, (c * field_height * field_width, n * rows * columns))
     cols = cols.reshape(c, field_height * field_width, n, rows, columns)
     padded = np.zeros((n, c, height + 2 * pad, width + 2 * pad), cols.dtype)
     for k, pixels in enumerate(window_pixels(padded, field, stride)):

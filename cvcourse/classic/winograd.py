@@ -9,7 +9,7 @@ times for m = 4. Lavin & Gray 2015, https://arxiv.org/abs/1509.09308, section 4.
 import numpy as np
 
 from cvcourse.classic.precision import product
-from cvcourse.classic.shapes import sizes
+from cvcourse.classic.shapes import floating, sizes
 from cvcourse.classic.windows import output_size, window_pixels
 
 TRANSFORMS = {  # m: B^T of images, G of filters, A^T of products
@@ -52,10 +52,16 @@ def conv_winograd(x: np.ndarray, w: np.ndarray, pad: int = 0, *, m: int = 2) -> 
     Returns:
         The outputs, (N, F, H + 2 pad - 2, W + 2 pad - 2).
 
+    Raises:
+        ValueError: If shapes do not fit, or there is no transform for m.
+
     >>> conv_winograd(np.arange(9.0).reshape(1, 1, 3, 3), np.ones((1, 1, 3, 3)))
     array([[[[36.]]]])
     """
     sizes("x N C H W, w F C 3 3", x, w)
+    if m not in TRANSFORMS:
+        raise ValueError(f"m is {m}; it is one of {', '.join(map(str, TRANSFORMS))}")
+    x = floating(x)
     (n, c, height, width), f = x.shape, len(w)
     rows, columns = output_size(x.shape, (3, 3), 1, pad)
     down, across = tile_counts(rows, columns, m)
