@@ -268,8 +268,9 @@ def accuracy(W, X, y):
 
 def percent(row):
     """Format mean and standard deviation of an accuracy in %."""
-    std = "" if row["std"] is None else f" ± {100 * row['std']:.1f}"
-    return f"{100 * row['mean']:.1f}{std}"
+    from cvcourse.training import comparison
+
+    return comparison.with_std(row, 100, 1)
 
 
 def table(rows, published, features):

@@ -299,8 +299,9 @@ def table(rows):
 
 def percent(values):
     """Format mean and standard deviation in percent."""
-    std = "" if values["std"] is None else f" ± {100 * values['std']:.1f}"
-    return f"{100 * values['mean']:.1f}{std}"
+    from cvcourse.training import comparison
+
+    return comparison.with_std(values, 100, 1)
 
 
 cli = recipe.cli(main)

@@ -274,10 +274,9 @@ def repetitions(config, row, settings, splits):
 
 def percent(share):
     """Format the mean and the standard deviation of a share over the seeds, in %."""
-    if share is None:
-        return "–"
-    std = "" if share["std"] is None else f" ± {100 * share['std']:.2f}"
-    return f"{100 * share['mean']:.2f}{std}"
+    from cvcourse.training import comparison
+
+    return comparison.with_std(share, 100, 2)
 
 
 def spiral_table(spirals):

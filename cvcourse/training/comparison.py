@@ -147,10 +147,11 @@ def table(rows):
     }
     yield ["", *(title for title, _, _ in columns.values())]
     for name, row in rows.items():
-        yield [name, *(_format(row[key], *form) for key, (_, *form) in columns.items())]
+        yield [name, *(with_std(row[key], *form) for key, (_, *form) in columns.items())]
 
 
-def _format(row, scale, digits):
+def with_std(row, scale, digits):
+    """Format a result of `mean_and_std`, such as 91.20 ± 0.13."""
     if row is None:
         return "–"
     std = "" if row["std"] is None else f" ± {scale * row['std']:.{digits}f}"
